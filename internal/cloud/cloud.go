@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package cloud is the vocabulary of the project and the contract of a cloud:
+// what an offer, a placement, a cluster and a machine are, and what a driver
+// must do to launch, list and remove them. It imports the standard library
+// only, so that every other room may import it.
+package cloud
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Market says how a machine is bought.
+type Market string
+
+// The markets an offer may belong to.
+const (
+	OnDemand Market = "on_demand"
+	Spot     Market = "spot"
+)
+
+// Accelerator is a number of devices of one kind on one machine. Count may be
+// a fraction where a cloud sells slices of a device.
+type Accelerator struct {
+	Name  string
+	Count float64
+}
+
+// IsZero reports whether a names no device.
+func (a Accelerator) IsZero() bool { return a.Name == "" }
+
+// String returns the form users write, "A100:8".
+func (a Accelerator) String() string {
+	if a.IsZero() {
+		return ""
+	}
+	return a.Name + ":" + strconv.FormatFloat(a.Count, 'f', -1, 64)
+}
+
+// InstanceType is what one machine consists of.
+type InstanceType struct {
+	Name        string
+	VCPUs       float64
+	MemoryGiB   float64
+	Accelerator Accelerator
+	// AcceleratorMemoryGiB is the memory of one device; 0 where the catalog is silent.
+	AcceleratorMemoryGiB float64
+	// Arch is "x86_64", "arm64" or "i386"; empty where the catalog is silent.
+	Arch string
+}
+
+// Offer is a priced instance type in a place. Zone is empty where a cloud has
+// no zones or sells the type region-wide.
+type Offer struct {
+	Cloud        string
+	Region       string
+	Zone         string
+	InstanceType InstanceType
+	Market       Market
+	// HourlyUSD is the price of one machine in US dollars an hour.
+	HourlyUSD float64
+}
+
+// Place returns "cloud/region/zone", without the zone where there is none.
+func (o Offer) Place() string {
+	if o.Zone == "" {
+		return o.Cloud + "/" + o.Region
+	}
+	return o.Cloud + "/" + o.Region + "/" + o.Zone
+}
+
+// Placement is an offer and how many machines of it make the cluster.
+type Placement struct {
+	Offer Offer
+	Nodes int
+}
+
+// HourlyUSD is the price of the whole placement in US dollars an hour.
+func (p Placement) HourlyUSD() float64 { return p.Offer.HourlyUSD * float64(p.Nodes) }
+
+// String names the placement in errors and logs.
+func (p Placement) String() string {
+	market := ""
+	if p.Offer.Market == Spot {
+		market = "[spot]"
+	}
+	return fmt.Sprintf("%dx %s%s in %s", p.Nodes, p.Offer.InstanceType.Name, market, p.Offer.Place())
+}
+
+// Quantity is a wanted amount: absent, exact, or a lower bound.
+type Quantity struct {
+	// Value is the amount; with PerVCPU it is GiB for each vCPU.
+	Value float64
+	// AtLeast makes Value a lower bound ("8+"); PerVCPU implies it ("4x").
+	AtLeast bool
+	PerVCPU bool
+}
+
+// IsZero reports whether nothing was asked for.
+func (q Quantity) IsZero() bool { return q == Quantity{} }
+
+// String returns the form users write: "8", "8+" or "4x".
+func (q Quantity) String() string {
+	switch s := strconv.FormatFloat(q.Value, 'f', -1, 64); {
+	case q.IsZero():
+		return ""
+	case q.PerVCPU:
+		return s + "x"
+	case q.AtLeast:
+		return s + "+"
+	default:
+		return s
+	}
+}
+
+// Holds reports whether got satisfies q on a machine with vcpus virtual CPUs.
+func (q Quantity) Holds(got, vcpus float64) bool {
+	const slack = 1e-9
+	switch {
+	case q.IsZero():
+		return true
+	case q.PerVCPU:
+		return got+slack >= q.Value*vcpus
+	case q.AtLeast:
+		return got+slack >= q.Value
+	default:
+		return math.Abs(got-q.Value) < slack
+	}
+}
+
+// Requirement is what one node must be, as one alternative of a request. Zero
+// fields ask for nothing.
+type Requirement struct {
+	Cloud        string
+	Region       string
+	Zone         string
+	InstanceType string
+	// Accelerators are alternatives; any one of them will do.
+	Accelerators []Accelerator
+	// AcceleratorsOrdered makes an earlier accelerator win over a cheaper later one.
+	AcceleratorsOrdered bool
+	CPUs                Quantity
+	Memory              Quantity
+	// Markets are the markets allowed, in order of preference when the request
+	// is ordered; empty means on-demand only.
+	Markets []Market
+	// MaxHourlyUSD bounds the price of the whole cluster; 0 is no bound.
+	MaxHourlyUSD float64
+	// EstimatedHours is how long the work runs on this alternative, for the
+	// objective time; 0 means one hour.
+	EstimatedHours float64
+	// DiskGiB is the size of the boot disk; 0 is the cloud's default.
+	DiskGiB int
+	// Image is a catalog tag ("skypilot:gpu-ubuntu-2204") or a cloud's own id.
+	Image string
+	Ports []PortRange
+	// Labels are set on every machine and disk that can carry them.
+	Labels map[string]string
+}
+
+// PortRange is an inclusive range of TCP ports.
+type PortRange struct {
+	First, Last uint16
+}
+
+// String returns "80" or "8000-8010".
+func (r PortRange) String() string {
+	if r.First == r.Last {
+		return strconv.Itoa(int(r.First))
+	}
+	return strconv.Itoa(int(r.First)) + "-" + strconv.Itoa(int(r.Last))
+}
+
+// Identity names one machine of one attempt, on every cloud and in the journal.
+// Two calls with one Identity are one machine.
+type Identity struct {
+	Owner      string
+	Cluster    string
+	Generation string
+	Attempt    int
+	Rank       int
+}
+
+// ClusterRef is all a driver needs to find the machines of a cluster again. It
+// is serializable. Empty fields of Cluster, Generation, Region and Zone match
+// anything; Owner and Cloud are always set.
+type ClusterRef struct {
+	Owner      string `json:"owner"`
+	Cluster    string `json:"cluster,omitempty"`
+	Generation string `json:"generation,omitempty"`
+	Cloud      string `json:"cloud"`
+	Region     string `json:"region,omitempty"`
+	Zone       string `json:"zone,omitempty"`
+	// Instances narrows Stop and Terminate to these ids; nil means all that match.
+	Instances []string `json:"instances,omitempty"`
+}
+
+// ClusterSpec is what the broker asks of Bootstrap and, through it, of Run.
+type ClusterSpec struct {
+	Ref     ClusterRef
+	Attempt int
+	// Image is resolved from the catalog or the cloud's own id; empty is the
+	// cloud's default for the instance type.
+	Image   string
+	DiskGiB int
+	// Ports are opened at launch on clouds that cannot do it later.
+	Ports []PortRange
+	// AllowedCIDRs may reach SSH and Ports.
+	AllowedCIDRs []netip.Prefix
+	Labels       map[string]string
+	SSHUser      string
+	// AuthorizedKeys are public keys in authorized_keys form.
+	AuthorizedKeys []string
+	// Nodes holds one entry a rank, in rank order.
+	Nodes []NodeSpec
+	// NodeConfig is the cloud's own part of the cluster template.
+	NodeConfig map[string]any
+	// Deadline is the dead-man timer: a machine not committed by then removes
+	// itself, on clouds whose Capabilities promise it. Zero is no timer.
+	Deadline time.Time
+}
+
+// NodeSpec is one machine to be.
+type NodeSpec struct {
+	Identity Identity
+	// UserData is run at first boot; it may hold the node's host key and is
+	// never logged.
+	UserData []byte
+}
+
+// RunConfig is a spec with what Bootstrap found or made for it.
+type RunConfig struct {
+	Spec      ClusterSpec
+	Placement Placement
+	// Resources are ids of networks, keys and the like, by the driver's own names.
+	Resources map[string]string
+}
+
+// RunRecord says what Run did.
+type RunRecord struct {
+	Created []string
+	Resumed []string
+	// Adopted were there already, running, with the identity asked for.
+	Adopted []string
+}
+
+// State is what a machine does, in the words all clouds share.
+type State string
+
+// The states of a machine. StateUnknown is neither alive nor gone.
+const (
+	StatePending    State = "pending"
+	StateRunning    State = "running"
+	StateStopping   State = "stopping"
+	StateStopped    State = "stopped"
+	StateTerminated State = "terminated"
+	StateUnknown    State = "unknown"
+)
+
+// Instance is one machine as the cloud lists it.
+type Instance struct {
+	ID       string
+	Identity Identity
+	Region   string
+	Zone     string
+	Type     string
+	Market   Market
+	State    State
+	// Reason says why the machine is in State, where the cloud knows.
+	Reason string
+	// Committed is set once the cluster was recorded; see Provisioner.Commit.
+	Committed bool
+	// Deadline is the machine's dead-man timer; zero where there is none.
+	Deadline   time.Time
+	CreatedAt  time.Time
+	InternalIP string
+	// ExternalIP is where the caller reaches the machine; empty until it has one.
+	ExternalIP string
+	SSHPort    int
+	Labels     map[string]string
+}
+
+// ClusterInfo is a running cluster, by rank.
+type ClusterInfo struct {
+	Instances []Instance
+	SSHUser   string
+}
+
+// Capabilities are what a cloud can do, known without an account. The
+// optimizer filters on them at plan, with the reason.
+type Capabilities struct {
+	Stop        bool
+	StopSpot    bool
+	Spot        bool
+	MultiNode   bool
+	Zones       bool
+	PortsLater  bool // ports can be opened and closed on a running cluster
+	PortsLaunch bool // ports can be opened at launch
+	UserData    bool
+	CustomImage bool
+	CustomDisk  bool
+	// Labels says that machines carry tags; otherwise names carry the identity.
+	Labels bool
+	// DeadMan says that the cloud removes an uncommitted machine by itself.
+	DeadMan bool
+	// MaxNameLength bounds a machine's name; 0 is no bound.
+	MaxNameLength int
+	DiskTiers     []string
+}
+
+// ShortPlace joins non-empty parts of a place with slashes, "*" for a gap.
+func ShortPlace(cloudName, region, zone string) string {
+	parts := []string{cloudName, region, zone}
+	for len(parts) > 0 && parts[len(parts)-1] == "" {
+		parts = parts[:len(parts)-1]
+	}
+	for i, p := range parts {
+		if p == "" {
+			parts[i] = "*"
+		}
+	}
+	return strings.Join(parts, "/")
+}

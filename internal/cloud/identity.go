@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package cloud
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Reserved tag keys, which say whose a machine is. Users cannot set labels
+// that begin with TagPrefix.
+const (
+	TagPrefix     = "sky-"
+	TagOwner      = TagPrefix + "owner"
+	TagCluster    = TagPrefix + "cluster"
+	TagGeneration = TagPrefix + "generation"
+	TagAttempt    = TagPrefix + "attempt"
+	TagRank       = TagPrefix + "rank"
+	TagCommitted  = TagPrefix + "committed"
+)
+
+// Token is the idempotency token of the machine's create call: 64 lower-case
+// hexadecimal digits, equal for equal identities.
+func (id Identity) Token() string {
+	parts := []string{id.Owner, id.Cluster, id.Generation, strconv.Itoa(id.Attempt), strconv.Itoa(id.Rank)}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:])
+}
+
+// Name is the machine's name: readable, at most limit characters (0 is no
+// bound), lower-case letters, digits and dashes, and distinct for distinct
+// identities through a suffix of Token.
+func (id Identity) Name(limit int) string {
+	suffix := fmt.Sprintf("-%s-%d", id.Token()[:8], id.Rank)
+	stem := "sky-" + Slug(id.Cluster)
+	if limit > 0 && len(stem)+len(suffix) > limit {
+		stem = strings.TrimRight(stem[:max(limit-len(suffix), 1)], "-")
+	}
+	return stem + suffix
+}
+
+// Tags are the ownership tags of the machine, without TagCommitted.
+func (id Identity) Tags() map[string]string {
+	return map[string]string{
+		TagOwner:      id.Owner,
+		TagCluster:    id.Cluster,
+		TagGeneration: id.Generation,
+		TagAttempt:    strconv.Itoa(id.Attempt),
+		TagRank:       strconv.Itoa(id.Rank),
+	}
+}
+
+// IdentityFromTags reads Tags back. It reports false where an ownership tag is
+// missing or malformed: such a machine is foreign.
+func IdentityFromTags(tags map[string]string) (Identity, bool) {
+	attempt, errA := strconv.Atoi(tags[TagAttempt])
+	rank, errR := strconv.Atoi(tags[TagRank])
+	id := Identity{
+		Owner:      tags[TagOwner],
+		Cluster:    tags[TagCluster],
+		Generation: tags[TagGeneration],
+		Attempt:    attempt,
+		Rank:       rank,
+	}
+	ok := errA == nil && errR == nil && id.Owner != "" && id.Cluster != "" && id.Generation != ""
+	return id, ok
+}
+
+// Matches reports whether a machine with this identity at this place belongs to ref.
+func (ref ClusterRef) Matches(id Identity, region, zone string) bool {
+	return id.Owner == ref.Owner &&
+		(ref.Cluster == "" || id.Cluster == ref.Cluster) &&
+		(ref.Generation == "" || id.Generation == ref.Generation) &&
+		(ref.Region == "" || region == ref.Region) &&
+		(ref.Zone == "" || zone == ref.Zone)
+}
+
+// Slug turns a name into lower-case letters, digits and single dashes.
+func Slug(name string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(name) {
+		if (r >= 'a' && r <= 'z') || (r >= '0' && r <= '9') {
+			b.WriteRune(r)
+		} else if b.Len() > 0 && !strings.HasSuffix(b.String(), "-") {
+			b.WriteByte('-')
+		}
+	}
+	return strings.TrimRight(b.String(), "-")
+}
