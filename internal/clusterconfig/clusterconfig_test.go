@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package clusterconfig_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
+	"github.com/skybroker/terraform-provider-sky/templates"
+)
+
+const canary = "-----BEGIN CANARY-----\nAAAA\n-----END CANARY-----\n"
+
+func vars(cloudName string) clusterconfig.Vars {
+	return clusterconfig.Vars{
+		ClusterName: "train", Cloud: cloudName, Region: "r", Zone: "z", InstanceType: "t", Nodes: 2, Rank: 1,
+		AuthorizedKeys: []string{`ssh-ed25519 AAAA user "quoted"`, "ssh-ed25519 BBBB"},
+		HostKey:        clusterconfig.HostKey{Private: canary, Public: "ssh-ed25519 CCCC"},
+	}
+}
+
+// Every embedded template must render, and its user data must be what
+// cloud-init reads: the host key to the letter.
+func TestEmbeddedTemplatesRender(t *testing.T) {
+	files, err := filepath.Glob("../../templates/*.yaml.tmpl")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no templates found: %v", err)
+	}
+	for _, f := range files {
+		name := strings.TrimSuffix(filepath.Base(f), ".yaml.tmpl")
+		t.Run(name, func(t *testing.T) {
+			tmpl, err := clusterconfig.Load(templates.FS, "", name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg, err := tmpl.Render(vars(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var data struct {
+				SSHKeys struct {
+					Private string `yaml:"ed25519_private"`
+				} `yaml:"ssh_keys"`
+				Authorized []string `yaml:"ssh_authorized_keys"`
+			}
+			if err := yaml.Unmarshal([]byte(cfg.UserData), &data); err != nil {
+				t.Fatalf("user data is no YAML: %v", err)
+			}
+			if data.SSHKeys.Private != canary {
+				t.Errorf("host key in user data = %q, want %q", data.SSHKeys.Private, canary)
+			}
+			if len(data.Authorized) != 2 || data.Authorized[0] != vars(name).AuthorizedKeys[0] {
+				t.Errorf("authorized keys = %q", data.Authorized)
+			}
+		})
+	}
+}
+
+func TestUserTemplateOverrides(t *testing.T) {
+	dir := t.TempDir()
+	text := "ssh_user: me\nnode_config: {tier: gold}\nsetup: echo {{ .Rank }} of {{ .Nodes }}\n"
+	if err := os.WriteFile(filepath.Join(dir, "fluffycloud.yaml.tmpl"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tmpl, err := clusterconfig.Load(templates.FS, dir, "fluffycloud")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := tmpl.Render(vars("fluffycloud"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.SSHUser != "me" || cfg.NodeConfig["tier"] != "gold" || cfg.Setup != "echo 1 of 2" || cfg.ProcessManager != clusterconfig.ProcessAuto {
+		t.Errorf("Render = %+v", cfg)
+	}
+	if _, err := clusterconfig.Load(templates.FS, dir, "nimbus"); err == nil || !strings.Contains(err.Error(), `"nimbus" has no cluster template`) {
+		t.Errorf("Load of a cloud without template = %v", err)
+	}
+}
+
+func TestBrokenTemplates(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"syntax", "ssh_user: ubuntu\n{{ .Rank ", "own.yaml.tmpl:2"},
+		{"unknown variable", "ssh_user: ubuntu\nsetup: {{ .Rnak }}", "own.yaml.tmpl:2:10"},
+		{"unknown field", "ssh_user: ubuntu\nnode_cfg: {}\n", `line 2, column 1: unknown field "node_cfg"`},
+		{"wrong type", "ssh_user: ubuntu\nnode_config: 3\n", "line 2"},
+		{"bad yaml", "ssh_user: [ubuntu\n", "line 1"},
+		{"no user", "setup: true\n", "ssh_user must be"},
+		{"user with newline", "ssh_user: \"a\\nb\"\n", "ssh_user must be"},
+		{"process manager", "ssh_user: ubuntu\nprocess_manager: upstart\n", `process_manager must be "auto" or "setsid"`},
+		{"key beside a mistake", "ssh_user: ubuntu\nbad: {{ .HostKey.Private | quote }}\n", "line 2"},
+		{"endless", `ssh_user: ubuntu{{ define "a" }}{{ template "a" . }}x{{ end }}{{ template "a" . }}`, "own.yaml.tmpl"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tmpl, err := clusterconfig.Parse("own.yaml.tmpl", tt.text)
+			if err == nil {
+				_, err = tmpl.Render(vars("own"))
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("error = %v, want it to contain %q", err, tt.want)
+			}
+			if strings.Contains(err.Error(), "CANARY") {
+				t.Errorf("the error shows a key: %v", err)
+			}
+		})
+	}
+}
+
+func FuzzRender(f *testing.F) {
+	f.Add("ssh_user: ubuntu\nsetup: {{ .Rank }}\n")
+	f.Add("{{ range .AuthorizedKeys }}{{ . }}{{ end }}")
+	f.Add("ssh_user: &a [*a]\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		tmpl, err := clusterconfig.Parse("fuzz", text)
+		if err != nil {
+			return
+		}
+		cfg, err := tmpl.Render(vars("fuzz"))
+		if err == nil && cfg.SSHUser == "" {
+			t.Error("rendered a configuration without a user")
+		}
+	})
+}
