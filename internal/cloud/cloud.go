@@ -196,7 +196,9 @@ type ClusterRef struct {
 	Cloud      string `json:"cloud"`
 	Region     string `json:"region,omitempty"`
 	Zone       string `json:"zone,omitempty"`
-	// Instances narrows Stop and Terminate to these ids; nil means all that match.
+	// Instances narrows every call but Run and the port calls to these ids; nil
+	// means all that match, an empty slice means none. A caller that knows the
+	// ids should give them: a driver then never mistakes a lagging list for death.
 	Instances []string `json:"instances,omitempty"`
 }
 
@@ -252,14 +254,16 @@ type RunRecord struct {
 // State is what a machine does, in the words all clouds share.
 type State string
 
-// The states of a machine. StateUnknown is neither alive nor gone.
+// The states of a machine. StateTerminating may still be billed but can only
+// end terminated. StateUnknown is neither alive nor gone.
 const (
-	StatePending    State = "pending"
-	StateRunning    State = "running"
-	StateStopping   State = "stopping"
-	StateStopped    State = "stopped"
-	StateTerminated State = "terminated"
-	StateUnknown    State = "unknown"
+	StatePending     State = "pending"
+	StateRunning     State = "running"
+	StateStopping    State = "stopping"
+	StateStopped     State = "stopped"
+	StateTerminating State = "terminating"
+	StateTerminated  State = "terminated"
+	StateUnknown     State = "unknown"
 )
 
 // Instance is one machine as the cloud lists it.

@@ -12,6 +12,11 @@ import (
 // wrap it; it is an answer about life and death, not a launch fault.
 var ErrNotFound = errors.New("not found")
 
+// ErrSpent says that the machine of an Identity existed and is gone, so that
+// the cloud's idempotency would answer a create with the dead machine. Run
+// wraps it; a node of that rank needs an Identity with a higher Attempt.
+var ErrSpent = errors.New("the machine of this identity is gone already; its rank needs a new attempt")
+
 // Kind says what sort of trouble an error is.
 type Kind string
 

@@ -65,7 +65,7 @@ func IdentityFromTags(tags map[string]string) (Identity, bool) {
 		Attempt:    attempt,
 		Rank:       rank,
 	}
-	ok := errA == nil && errR == nil && id.Owner != "" && id.Cluster != "" && id.Generation != ""
+	ok := errA == nil && errR == nil && attempt >= 0 && rank >= 0 && id.Owner != "" && id.Cluster != "" && id.Generation != ""
 	return id, ok
 }
 

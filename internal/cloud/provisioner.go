@@ -40,13 +40,17 @@ type Provisioner interface {
 	Query(ctx context.Context, ref ClusterRef) ([]Instance, error)
 
 	// Commit marks the machines as recorded and disarms their dead-man timers.
+	// None at all, or one of ref.Instances missing, is ErrNotFound.
 	Commit(ctx context.Context, ref ClusterRef) error
 
 	// Stop stops the machines, keeping disks, and returns once that was observed.
+	// None at all is ErrNotFound. Where Capabilities say that these machines
+	// cannot stop, it is an error and they keep running.
 	Stop(ctx context.Context, ref ClusterRef) error
 
 	// Terminate removes the machines and their disks, and returns only after
-	// that was observed. Absent is success.
+	// that was observed. Absent is success. An id in ref.Instances that belongs
+	// to somebody else is an error and nothing is removed.
 	Terminate(ctx context.Context, ref ClusterRef) error
 
 	// OpenPorts makes exactly these ports reachable from the prefixes that
