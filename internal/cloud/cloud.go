@@ -146,9 +146,10 @@ type Requirement struct {
 	AcceleratorsOrdered bool
 	CPUs                Quantity
 	Memory              Quantity
-	// Markets are the markets allowed, in order of preference when the request
-	// is ordered; empty means on-demand only.
+	// Markets are the markets allowed; empty means on-demand only.
 	Markets []Market
+	// MarketsOrdered makes an earlier market win over a cheaper later one.
+	MarketsOrdered bool
 	// MaxHourlyUSD bounds the price of the whole cluster; 0 is no bound.
 	MaxHourlyUSD float64
 	// EstimatedHours is how long the work runs on this alternative, for the
