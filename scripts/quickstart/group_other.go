@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build !unix
+
+package main
+
+import "os/exec"
+
+func ownGroup(*exec.Cmd) {}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// quickstart is one run.
+type quickstart struct {
+	options
+	cli     cli
+	scratch scratch
+	// built and applied say how far the run came, for the clean-up.
+	built, applied bool
+	took           []timing
+}
+
+type timing struct {
+	step string
+	d    time.Duration
+}
+
+// steps runs the example up to and including destroy, and proves that nothing
+// is left.
+func (q *quickstart) steps(ctx context.Context) error {
+	terraform := func(args ...string) func() error {
+		return func() error { return q.terraform(ctx, args...) }
+	}
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"build the provider", func() error { return q.build(ctx) }},
+		{"init", terraform("init", "-input=false")},
+		{"plan", terraform("plan", "-input=false", "-out=quickstart.tfplan")},
+		{"apply", func() error {
+			q.applied = true
+			return q.terraform(ctx, "apply", "-input=false", "quickstart.tfplan")
+		}},
+		{"output", func() error { return q.checkAnswer(ctx) }},
+		{"plan again, which must be empty", func() error { return q.planIsEmpty(ctx) }},
+		{"destroy", func() error { return q.destroy(ctx) }},
+		{"look at the cloud", func() error { return q.cloudIsEmpty(ctx) }},
+	} {
+		if err := q.step(step.name, step.do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step runs one step under its name and notes how long it took.
+func (q *quickstart) step(name string, do func() error) error {
+	q.say("\n==> %s", name)
+	began := time.Now()
+	err := do()
+	d := time.Since(began)
+	q.took = append(q.took, timing{name, d})
+	if err != nil {
+		return fmt.Errorf("%s, after %s: %w", name, seconds(d), err)
+	}
+	q.say("    %s", seconds(d))
+	return nil
+}
+
+func (q *quickstart) build(ctx context.Context) error {
+	binary := q.scratch.provider(q.cli.host)
+	cmd := q.command(ctx, "go", "build", "-ldflags", "-X main.version="+providerVersion, "-o", binary, ".")
+	cmd.Dir = q.scratch.root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("go build: %w", err)
+	}
+	q.built = true
+	return nil
+}
+
+func (q *quickstart) planIsEmpty(ctx context.Context) error {
+	err := q.terraform(ctx, "plan", "-input=false", "-detailed-exitcode")
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 2 {
+		return errors.New("the second plan is not empty")
+	}
+	return err
+}
+
+func (q *quickstart) destroy(ctx context.Context) error {
+	if err := q.terraform(ctx, "destroy", "-input=false", "-auto-approve"); err != nil {
+		return err
+	}
+	q.applied = false
+	return nil
+}
+
+func (q *quickstart) cloudIsEmpty(ctx context.Context) error {
+	if err := q.fluffycloud(ctx, "status", "--expect-empty"); err != nil {
+		return fmt.Errorf("the cloud still lists something: %w", err)
+	}
+	q.say("    the cloud lists no machine, disk, key or firewall rule")
+	return nil
+}
+
+// cleanUp leaves nothing behind: it destroys what a failed run launched, stops
+// the cloud and removes the scratch folder. Where that cannot be done it says
+// what is left and how to go on. why is the run's own error, nil after success.
+func (q *quickstart) cleanUp(why error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
+	defer cancel()
+	if q.applied {
+		q.say("\n%v: destroying what was launched", why)
+		err := q.step("destroy", func() error { return q.destroy(ctx) })
+		if err == nil {
+			err = q.step("look at the cloud", func() error { return q.cloudIsEmpty(ctx) })
+		}
+		if err != nil {
+			return fmt.Errorf("%w\nsomething may be left; state and logs are in %s, and this ends it:\n%s", err, q.scratch.dir, q.byHand())
+		}
+		q.say("what was launched is destroyed")
+	}
+	if q.built {
+		if err := q.fluffycloud(ctx, "stop"); err != nil {
+			return fmt.Errorf("stopping the cloud: %w (its folder is %s)", err, q.scratch.cloudDir())
+		}
+	}
+	if q.keep {
+		q.say("\nkept: %s", q.scratch.dir)
+		return nil
+	}
+	if err := os.RemoveAll(q.scratch.dir); err != nil {
+		return fmt.Errorf("removing the scratch folder: %w", err)
+	}
+	q.say("the scratch folder is removed")
+	return nil
+}
+
+// byHand is the command that destroys what this run left.
+func (q *quickstart) byHand() string {
+	return fmt.Sprintf("  TF_CLI_CONFIG_FILE=%q SKY_STATE_DIR=%q %q -chdir=%q destroy",
+		q.scratch.cliConfig(), q.scratch.stateDir(), q.cli.path, q.scratch.config())
+}
+
+func (q *quickstart) summary() {
+	q.say("\nquickstart is complete:")
+	var total time.Duration
+	for _, t := range q.took {
+		q.say("  %8s  %s", seconds(t.d), t.step)
+		total += t.d
+	}
+	q.say("  %8s  in all", seconds(total))
+}
+
+// terraform runs the CLI in the copy of the example.
+func (q *quickstart) terraform(ctx context.Context, args ...string) error {
+	return q.terraformTo(ctx, q.out, args...)
+}
+
+func (q *quickstart) terraformTo(ctx context.Context, out io.Writer, args ...string) error {
+	if !isTerminal(q.out) {
+		args = append(args[:1:1], append([]string{"-no-color"}, args[1:]...)...)
+	}
+	cmd := q.command(ctx, q.cli.path, args...)
+	cmd.Stdout = out
+	cmd.Dir = q.scratch.config()
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w", q.cli.product, args[0], err)
+	}
+	return nil
+}
+
+func (q *quickstart) terraformOutput(ctx context.Context) ([]byte, error) {
+	var out bytes.Buffer
+	err := q.terraformTo(ctx, &out, "output", "-json")
+	return out.Bytes(), err
+}
+
+// fluffycloud runs a command of the embedded cloud on this run's own server.
+func (q *quickstart) fluffycloud(ctx context.Context, args ...string) error {
+	args = append([]string{"fluffycloud"}, append(args, "--state-dir", q.scratch.cloudDir())...)
+	return q.command(ctx, q.scratch.provider(q.cli.host), args...).Run()
+}
+
+// command prepares a command in this run's environment. When ctx ends it is
+// interrupted once, as by one Ctrl-C, and then waited for: Terraform needs the
+// time to stop in order and to write its state.
+func (q *quickstart) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = q.scratch.environ(os.Environ())
+	cmd.Stdout, cmd.Stderr = q.out, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = cleanupLimit
+	ownGroup(cmd)
+	return cmd
+}
+
+func (q *quickstart) say(format string, args ...any) {
+	fmt.Fprintf(q.out, format+"\n", args...)
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
