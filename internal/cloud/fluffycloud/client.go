@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package fluffycloud
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
+)
+
+const (
+	// maxBody bounds an answer; a page of 100 machines is some 100 kB.
+	maxBody = 8 << 20
+	// maxPages bounds a listing that never ends.
+	maxPages = 1000
+	// maxMessage bounds what is quoted of an answer that is not the API's.
+	maxMessage = 300
+)
+
+// client calls the API. Every request of the driver is safe to repeat: by its
+// nature, by a client token, or because a name is unique.
+type client struct {
+	base *url.URL
+	key  string
+	http *http.Client
+	// policy bounds the tries of one call, tryTimeout each of them.
+	policy     retry.Policy
+	tryTimeout time.Duration
+	// maxRetryAfter caps what a server may ask to wait.
+	maxRetryAfter time.Duration
+}
+
+func newClient(endpoint, key string) (*client, error) {
+	base, err := parseEndpoint(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	return &client{
+		base: base,
+		key:  key,
+		http: &http.Client{
+			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: parallel, IdleConnTimeout: time.Minute},
+			// A redirect would carry the key elsewhere.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		policy:        retry.Policy{Initial: 200 * time.Millisecond, Max: 5 * time.Second, Jitter: 0.3, Attempts: 6},
+		tryTimeout:    30 * time.Second,
+		maxRetryAfter: 20 * time.Second,
+	}, nil
+}
+
+// call sends in as JSON and decodes the answer into out; either may be nil. It
+// repeats what failed in passing.
+func (c *client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return fmt.Errorf("%s %s: encode the request: %w", method, path, err)
+		}
+	}
+	left := c.policy.Attempts
+	return retry.Do(ctx, c.policy, func(ctx context.Context) error {
+		left--
+		retryAfter, err := c.try(ctx, method, path, query, body, out)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return err
+		case !isTransient(err) || hasCode(err, codeInUse):
+			return retry.Stop(err)
+		}
+		if left > 0 {
+			pause(ctx, min(retryAfter, c.maxRetryAfter))
+		}
+		return err
+	})
+}
+
+func (c *client) try(ctx context.Context, method, path string, query url.Values, body []byte, out any) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.tryTimeout)
+	defer cancel()
+	target := c.base.JoinPath(path)
+	target.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return 0, configError(fmt.Sprintf("%s %s: %v", method, path, err))
+	}
+	req.Header.Set("Authorization", "Bearer "+c.key)
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, err //nolint:wrapcheck // *url.Error names method and URL already
+	}
+	defer resp.Body.Close() //nolint:errcheck // the body was read; nothing depends on this
+	call := method + " " + path
+	data, err := readBody(call, resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	return parseRetryAfter(resp.Header.Get("Retry-After")), decode(call, resp.StatusCode, data, out)
+}
+
+func readBody(call string, r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxBody+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: read the answer: %w", call, &url.Error{Op: "read", URL: call, Err: err})
+	case len(data) > maxBody:
+		return nil, &protocolError{call, fmt.Sprintf("longer than %d bytes", maxBody)}
+	case !utf8.Valid(data):
+		return nil, &protocolError{call, "invalid UTF-8"}
+	}
+	return data, nil
+}
+
+// decode reads an answer. An error object counts as an error under any status.
+func decode(call string, status int, data []byte, out any) error {
+	var envelope struct {
+		Error *struct {
+			Code      string `json:"code"`
+			Message   string `json:"message"`
+			RequestID string `json:"request_id"`
+		} `json:"error"`
+	}
+	jsonErr := json.Unmarshal(data, &envelope)
+	switch {
+	case jsonErr == nil && envelope.Error != nil:
+		e := envelope.Error
+		return &APIError{Status: status, Code: e.Code, Message: e.Message, RequestID: e.RequestID, Call: call}
+	case status < 200 || status > 299:
+		return &APIError{Status: status, Message: quote(data), Call: call}
+	case out == nil:
+		return nil
+	case jsonErr != nil:
+		return &protocolError{call, jsonErr.Error() + ": " + quote(data)}
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return &protocolError{call, err.Error()}
+	}
+	return nil
+}
+
+// quote returns the beginning of an answer, fit for an error text.
+func quote(data []byte) string {
+	if len(data) > maxMessage {
+		data = bytes.ToValidUTF8(data[:maxMessage], nil)
+	}
+	return strconv.QuoteToGraphic(string(data))
+}
+
+// parseRetryAfter reads seconds or a date; 0 where there is neither.
+func parseRetryAfter(header string) time.Duration {
+	if s, err := strconv.ParseUint(header, 10, 31); err == nil {
+		return time.Duration(s) * time.Second
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return max(time.Until(at), 0)
+	}
+	return 0
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// list reads all pages of a listing. An answer without the field is an error,
+// not an empty list.
+func list[T any](ctx context.Context, c *client, path, field string, query url.Values) ([]T, error) {
+	var all []T
+	seen := map[string]bool{}
+	params := url.Values{}
+	for k, v := range query {
+		params[k] = v
+	}
+	for range maxPages {
+		var page map[string]json.RawMessage
+		if err := c.call(ctx, http.MethodGet, path, params, nil, &page); err != nil {
+			return nil, err
+		}
+		items, next, err := decodePage[T](path, field, page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items...)
+		if next == "" {
+			return all, nil
+		}
+		if seen[next] {
+			return nil, &protocolError{"GET " + path, "the page token " + strconv.Quote(next) + " came twice"}
+		}
+		seen[next] = true
+		params.Set("page_token", next)
+	}
+	return nil, &protocolError{"GET " + path, fmt.Sprintf("more than %d pages", maxPages)}
+}
+
+func decodePage[T any](path, field string, page map[string]json.RawMessage) ([]T, string, error) {
+	raw, ok := page[field]
+	if !ok {
+		return nil, "", &protocolError{"GET " + path, "no " + field}
+	}
+	var items []T
+	if err := json.Unmarshal(raw, &items); err != nil {
+		return nil, "", &protocolError{"GET " + path, err.Error()}
+	}
+	var next string
+	if token, ok := page["next_page_token"]; ok {
+		if err := json.Unmarshal(token, &next); err != nil {
+			return nil, "", &protocolError{"GET " + path, err.Error()}
+		}
+	}
+	return items, next, nil
+}

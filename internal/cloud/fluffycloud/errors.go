@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package fluffycloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// The API's error codes.
+const (
+	codeUnauthorized  = "unauthorized"
+	codeForbidden     = "forbidden"
+	codeNotFound      = "not_found"
+	codeConflict      = "conflict"
+	codeInUse         = "in_use"
+	codeMismatch      = "idempotency_mismatch"
+	codeInvalid       = "invalid_parameter"
+	codeNoCapacity    = "insufficient_capacity"
+	codeQuotaExceeded = "quota_exceeded"
+	codePriceTooLow   = "price_too_low"
+	codeRateLimited   = "rate_limited"
+	codeInternal      = "internal"
+	codeUnavailable   = "unavailable"
+)
+
+// APIError is an error the server answered with.
+type APIError struct {
+	Status    int
+	Code      string
+	Message   string
+	RequestID string
+	// Call is the method and path of the request.
+	Call string
+}
+
+// Error implements error.
+func (e *APIError) Error() string {
+	code := e.Code
+	if code == "" {
+		code = strings.ToLower(http.StatusText(e.Status))
+	}
+	text := fmt.Sprintf("%s: %s (HTTP %d)", e.Call, code, e.Status)
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	if e.RequestID != "" {
+		text += " [request " + e.RequestID + "]"
+	}
+	return text
+}
+
+// Is makes not_found answers match cloud.ErrNotFound.
+func (e *APIError) Is(target error) bool {
+	return target == cloud.ErrNotFound && e.isCode(codeNotFound, http.StatusNotFound)
+}
+
+// isCode matches the code, or the status of an answer that carries no code.
+func (e *APIError) isCode(code string, status int) bool {
+	return e.Code == code || (e.Code == "" && e.Status == status)
+}
+
+func hasCode(err error, code string) bool {
+	var api *APIError
+	return errors.As(err, &api) && api.Code == code
+}
+
+// MachineError says that a machine is in a state from which it cannot get to
+// the one waited for.
+type MachineError struct {
+	ID     string
+	Rank   int
+	State  cloud.State
+	Reason string
+	Want   cloud.State
+}
+
+// Error implements error.
+func (e *MachineError) Error() string {
+	text := fmt.Sprintf("machine %s (rank %d) is %s and will not become %s", e.ID, e.Rank, e.State, e.Want)
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	return text
+}
+
+// configError is a request that cannot work as configured.
+type configError string
+
+func (e configError) Error() string { return string(e) }
+
+// protocolError is an answer that is not the API's.
+type protocolError struct {
+	call string
+	what string
+}
+
+func (e *protocolError) Error() string { return e.call + ": not a FluffyCloud answer: " + e.what }
+
+// faultRow gives the meaning of an error. Empty fields match anything; the
+// first row that matches counts.
+type faultRow struct {
+	code   string
+	status int
+	text   string // part of the lower-case message
+	fault  cloud.Fault
+}
+
+// faultTable is read top down: texts first, since a server may report trouble
+// with capacity or quota under a general code.
+func faultTable() []faultRow {
+	fault := func(k cloud.Kind, s cloud.Scope) cloud.Fault { return cloud.Fault{Kind: k, Scope: s} }
+	return []faultRow{
+		{code: codeUnauthorized, fault: fault(cloud.KindAuth, cloud.ScopeCloud)},
+		{code: codeForbidden, fault: fault(cloud.KindAuth, cloud.ScopeCloud)},
+		{code: codeNoCapacity, fault: fault(cloud.KindCapacity, cloud.ScopeZone)},
+		{code: codePriceTooLow, fault: fault(cloud.KindCapacity, cloud.ScopeZone)},
+		{code: codeQuotaExceeded, fault: fault(cloud.KindQuota, cloud.ScopeRegion)},
+		{code: codeInternal, text: "quota", fault: fault(cloud.KindQuota, cloud.ScopeRegion)},
+		{code: codeInternal, text: "capacity", fault: fault(cloud.KindCapacity, cloud.ScopeZone)},
+		{code: codeUnavailable, text: "capacity", fault: fault(cloud.KindCapacity, cloud.ScopeZone)},
+		{code: codeInvalid, text: "quota", fault: fault(cloud.KindQuota, cloud.ScopeRegion)},
+		{code: codeInvalid, text: "capacity", fault: fault(cloud.KindCapacity, cloud.ScopeZone)},
+		{code: codeInvalid, fault: fault(cloud.KindConfig, cloud.ScopeRegion)},
+		{code: codeNotFound, fault: fault(cloud.KindConfig, cloud.ScopeRegion)},
+		{code: codeRateLimited, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
+		{code: codeInternal, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
+		{code: codeUnavailable, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
+		{code: codeInUse, fault: fault(cloud.KindTransient, cloud.ScopeRegion)},
+		{code: codeConflict, fault: fault(cloud.KindUnknown, cloud.ScopeZone)},
+		{code: codeMismatch, fault: fault(cloud.KindUnknown, cloud.ScopeZone)},
+		{status: http.StatusUnauthorized, fault: fault(cloud.KindAuth, cloud.ScopeCloud)},
+		{status: http.StatusForbidden, fault: fault(cloud.KindAuth, cloud.ScopeCloud)},
+		{status: http.StatusNotFound, fault: fault(cloud.KindConfig, cloud.ScopeRegion)},
+		{status: http.StatusTooManyRequests, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
+		{status: http.StatusRequestTimeout, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
+		{status: http.StatusInternalServerError, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
+		{status: http.StatusBadGateway, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
+		{status: http.StatusServiceUnavailable, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
+		{status: http.StatusGatewayTimeout, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
+	}
+}
+
+func (r faultRow) matches(e *APIError) bool {
+	if r.code != "" && r.code != e.Code {
+		return false
+	}
+	if r.status != 0 && r.status != e.Status {
+		return false
+	}
+	return strings.Contains(strings.ToLower(e.Message), r.text)
+}
+
+// reasonTable says what the end of a machine means, by part of its reason.
+func reasonTable() []faultRow {
+	return []faultRow{
+		{text: "preempt", fault: cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}},
+		{text: "price", fault: cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}},
+		{text: "capacity", fault: cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}},
+		{text: "host", fault: cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}},
+	}
+}
+
+// Classify implements cloud.Provisioner.
+func (*driver) Classify(err error) cloud.Fault { return classify(err) }
+
+func classify(err error) cloud.Fault {
+	var (
+		api     *APIError
+		machine *MachineError
+		config  configError
+		price   *priceError
+	)
+	switch {
+	case errors.As(err, &api):
+		return classifyAPI(api)
+	case errors.As(err, &machine):
+		for _, row := range reasonTable() {
+			if strings.Contains(strings.ToLower(machine.Reason), row.text) {
+				return row.fault
+			}
+		}
+	case errors.As(err, &config):
+		return cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeCloud}
+	case errors.As(err, &price):
+		return cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}
+	case isUnreachable(err):
+		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeCloud}
+	case isTransport(err):
+		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
+	}
+	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
+}
+
+func classifyAPI(e *APIError) cloud.Fault {
+	for _, row := range faultTable() {
+		if row.matches(e) {
+			return row.fault
+		}
+	}
+	if e.Status >= http.StatusInternalServerError {
+		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
+	}
+	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
+}
+
+// isUnreachable reports that no connection to the server could be made.
+func isUnreachable(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// isTransport reports that a request may or may not have had its effect.
+func isTransport(err error) bool {
+	var (
+		u *url.Error
+		n net.Error
+	)
+	return errors.As(err, &u) || errors.As(err, &n) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// isTransient reports whether a later call may fare better.
+func isTransient(err error) bool { return classify(err).Kind == cloud.KindTransient }

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package fluffycloud is the driver of FluffyCloud, the embedded cloud. It
+// talks to the server over its HTTP API as any customer would, and starts the
+// server on first use when no endpoint is given.
+package fluffycloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Name is the cloud's name in configurations, catalogs and templates.
+const Name = "fluffycloud"
+
+const (
+	optionEndpoint = "endpoint"
+	optionAPIKey   = "api_key"
+
+	maxNameLength = 63
+	startTimeout  = 30 * time.Second
+)
+
+// Factory opens FluffyCloud. Its zero value is ready for use.
+type Factory struct{}
+
+var _ cloud.Factory = Factory{}
+
+// Name implements cloud.Factory.
+func (Factory) Name() string { return Name }
+
+// Capabilities implements cloud.Factory.
+func (Factory) Capabilities() cloud.Capabilities {
+	return cloud.Capabilities{
+		Stop:          true,
+		Spot:          true,
+		MultiNode:     true,
+		Zones:         true,
+		PortsLater:    true,
+		PortsLaunch:   true,
+		UserData:      true,
+		CustomImage:   true,
+		CustomDisk:    true,
+		Labels:        true,
+		DeadMan:       true,
+		MaxNameLength: maxNameLength,
+	}
+}
+
+// Options implements cloud.Factory.
+func (Factory) Options() []cloud.Option {
+	return []cloud.Option{
+		{
+			Name: optionEndpoint,
+			Description: "URL of a running FluffyCloud server. Without it the provider starts one of its own " +
+				"and keeps its state in the provider's state folder.",
+			Env: []string{"FLUFFYCLOUD_ENDPOINT"},
+		},
+		{
+			Name:        optionAPIKey,
+			Description: "API key for endpoint. Needed together with it.",
+			Env:         []string{"FLUFFYCLOUD_API_KEY"},
+			Sensitive:   true,
+		},
+	}
+}
+
+// Open implements cloud.Factory. Without an endpoint it finds the server in
+// the state folder, or starts it and waits until it answers.
+func (Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Session, error) {
+	endpoint, key := creds.Values[optionEndpoint], creds.Values[optionAPIKey]
+	switch {
+	case endpoint == "" && key != "":
+		return cloud.Session{}, configError("api_key is set but endpoint is not: set both to use a server of your own, or neither")
+	case endpoint != "" && key == "":
+		return cloud.Session{}, configError("endpoint is set but api_key is not: set both to use a server of your own, or neither")
+	case endpoint == "":
+		return openOwn(ctx, creds)
+	}
+	c, err := newClient(endpoint, key)
+	if err != nil {
+		return cloud.Session{}, err
+	}
+	return open(ctx, c)
+}
+
+func openOwn(ctx context.Context, creds cloud.Credentials) (cloud.Session, error) {
+	if creds.StateDir == "" {
+		return cloud.Session{}, configError("neither an endpoint nor a state folder is given")
+	}
+	s := starter{
+		dir:        filepath.Join(creds.StateDir, Name),
+		executable: creds.Executable,
+		timeout:    startTimeout,
+	}
+	c, err := s.ensure(ctx)
+	if err != nil {
+		return cloud.Session{}, fmt.Errorf("start the FluffyCloud server: %w", err)
+	}
+	return open(ctx, c)
+}
+
+func open(ctx context.Context, c *client) (cloud.Session, error) {
+	account, err := c.account(ctx)
+	if err != nil {
+		var api *APIError
+		if errors.As(err, &api) && api.Status == 401 {
+			return cloud.Session{}, fmt.Errorf("the FluffyCloud server at %s refuses the api_key: %w", c.base, err)
+		}
+		return cloud.Session{}, fmt.Errorf("ask the FluffyCloud server at %s for the account: %w", c.base, err)
+	}
+	return cloud.Session{Provisioner: newDriver(c), Account: account}, nil
+}
+
+// parseEndpoint accepts https anywhere and plain http on loopback only, since
+// the API key travels with every request.
+func parseEndpoint(endpoint string) (*url.URL, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || u.RawQuery != "" {
+		return nil, configError("endpoint must be a URL like http://127.0.0.1:8080")
+	}
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		return nil, configError(fmt.Sprintf("endpoint %s would send the API key unencrypted: use https", u.Redacted()))
+	}
+	return u, nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package fluffycloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// priceError says that a machine costs more than its offer said.
+type priceError struct {
+	id        string
+	got, want float64
+}
+
+func (e *priceError) Error() string {
+	return fmt.Sprintf("machine %s costs $%.4f an hour, the offer said $%.4f", e.id, e.got, e.want)
+}
+
+// Run implements cloud.Provisioner.
+func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunConfig) (cloud.RunRecord, error) {
+	var record cloud.RunRecord
+	if err := checkSpec(cfg.Spec, cfg.Placement); err != nil {
+		return record, err
+	}
+	ref.Instances = nil
+	found, err := d.look(ctx, ref)
+	if err != nil {
+		return record, err
+	}
+	plan, err := planRun(ref, cfg.Spec.Nodes, found)
+	if err != nil {
+		return record, err
+	}
+	for _, m := range plan.adopt {
+		if err := d.adopt(ctx, m, cfg, &record); err != nil {
+			return record, err
+		}
+	}
+	if err := d.create(ctx, plan.create, cfg, &record); err != nil {
+		return record, err
+	}
+	return record, d.checkSingle(ctx, ref, cfg.Spec.Nodes, record)
+}
+
+// runPlan says what becomes of every rank.
+type runPlan struct {
+	adopt  []machine
+	create []cloud.NodeSpec
+}
+
+// planRun sorts what is there from what is to be. Machines nobody asked for
+// stop it; so does one in a state that is neither alive nor gone.
+func planRun(ref cloud.ClusterRef, nodes []cloud.NodeSpec, found census) (runPlan, error) {
+	var plan runPlan
+	var extra []string
+	have := map[cloud.Identity]machine{}
+	wanted := map[cloud.Identity]bool{}
+	for _, n := range nodes {
+		wanted[n.Identity] = true
+	}
+	for _, m := range found.live() {
+		_, twice := have[m.identity]
+		switch {
+		case m.state() == cloud.StateTerminating:
+		case !wanted[m.identity] || twice:
+			extra = append(extra, m.ID)
+		case m.state() == cloud.StateUnknown:
+			return plan, m.stuck(cloud.StateRunning)
+		default:
+			have[m.identity] = m
+		}
+	}
+	if len(extra) > 0 {
+		return plan, &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
+	}
+	for _, n := range nodes {
+		if m, ok := have[n.Identity]; ok {
+			plan.adopt = append(plan.adopt, m)
+		} else {
+			plan.create = append(plan.create, n)
+		}
+	}
+	return plan, nil
+}
+
+// stuck is the error for a machine that cannot get to state want.
+func (m machine) stuck(want cloud.State) error {
+	reason := m.StateReason
+	if m.state() == cloud.StateUnknown {
+		reason = strings.TrimSuffix(fmt.Sprintf("the cloud says %q: %s", m.State, reason), ": ")
+	}
+	return &MachineError{ID: m.ID, Rank: m.identity.Rank, State: m.state(), Reason: reason, Want: want}
+}
+
+// adopt takes a machine that is there: it resumes it where it is stopped and
+// brings its labels up to date.
+func (d *driver) adopt(ctx context.Context, m machine, cfg cloud.RunConfig, record *cloud.RunRecord) error {
+	if err := checkPlace(m, cfg.Placement); err != nil {
+		return err
+	}
+	if set, remove := labelChanges(m.Tags, cfg.Spec.Labels); len(set)+len(remove) > 0 {
+		if err := d.c.tag(ctx, m.ID, set, remove); err != nil {
+			return fmt.Errorf("label machine %s: %w", m.ID, err)
+		}
+	}
+	if s := m.state(); s == cloud.StatePending || s == cloud.StateRunning {
+		record.Adopted = append(record.Adopted, m.ID)
+		return nil
+	}
+	if err := d.resume(ctx, m); err != nil {
+		return fmt.Errorf("start machine %s (rank %d): %w", m.ID, m.identity.Rank, err)
+	}
+	record.Resumed = append(record.Resumed, m.ID)
+	return nil
+}
+
+// resume starts a stopped machine, once it is stopped, and sees it leave that state.
+func (d *driver) resume(ctx context.Context, m machine) error {
+	return d.watch(ctx, m.ref(), func(ctx context.Context, c census) (bool, error) {
+		if len(c.machines) == 0 {
+			return false, nil
+		}
+		switch now := c.machines[0]; now.state() {
+		case cloud.StatePending, cloud.StateRunning:
+			return true, nil
+		case cloud.StateStopped:
+			if err := d.c.start(ctx, m.ID); err != nil && !hasCode(err, codeConflict) {
+				return false, err
+			}
+			return false, nil
+		case cloud.StateTerminating, cloud.StateTerminated:
+			return false, now.stuck(cloud.StateRunning)
+		case cloud.StateStopping, cloud.StateUnknown:
+		}
+		return false, nil
+	})
+}
+
+// ref refers to this machine alone.
+func (m machine) ref() cloud.ClusterRef {
+	return cloud.ClusterRef{
+		Owner: m.identity.Owner, Cluster: m.identity.Cluster, Generation: m.identity.Generation,
+		Cloud: Name, Region: m.Region, Zone: m.Zone, Instances: []string{m.ID},
+	}
+}
+
+// labelChanges leads from a machine's tags to the wanted labels. Reserved tags
+// are never touched.
+func labelChanges(tags, want map[string]string) (set map[string]string, remove []string) {
+	set, remove = map[string]string{}, []string{}
+	for k, v := range want {
+		if have, ok := tags[k]; !ok || have != v {
+			set[k] = v
+		}
+	}
+	for k := range tags {
+		if _, ok := want[k]; !ok && !strings.HasPrefix(k, cloud.TagPrefix) {
+			remove = append(remove, k)
+		}
+	}
+	slices.Sort(remove)
+	return set, remove
+}
+
+// create launches the nodes in rank order, a few at a time. After a failure no
+// further one begins, but those under way are seen through, so that the record
+// is whole.
+func (d *driver) create(ctx context.Context, nodes []cloud.NodeSpec, cfg cloud.RunConfig, record *cloud.RunRecord) error {
+	ids, errs := make([]string, len(nodes)), make([]error, len(nodes))
+	var failed failure
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	for i, n := range nodes {
+		g.Go(func() error {
+			if failed.happened() {
+				return nil
+			}
+			if ids[i], errs[i] = d.createOne(ctx, n, cfg); errs[i] != nil {
+				failed.set()
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the functions return nil
+	for _, id := range ids {
+		if id != "" {
+			record.Created = append(record.Created, id)
+		}
+	}
+	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
+}
+
+// failure remembers that something failed.
+type failure struct {
+	mu  sync.Mutex
+	was bool
+}
+
+func (f *failure) set() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.was = true
+}
+
+func (f *failure) happened() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.was
+}
+
+// createOne launches one machine. The id may come together with an error: the
+// machine is there, but not as asked for.
+func (d *driver) createOne(ctx context.Context, n cloud.NodeSpec, cfg cloud.RunConfig) (string, error) {
+	rank := n.Identity.Rank
+	in, err := d.c.launch(ctx, request(n, cfg))
+	if err != nil {
+		return "", fmt.Errorf("launch rank %d: %w", rank, err)
+	}
+	m := machine{in, n.Identity}
+	switch m.state() {
+	case cloud.StateTerminating, cloud.StateTerminated:
+		return "", fmt.Errorf("launch rank %d: %w: %w", rank, m.stuck(cloud.StateRunning), cloud.ErrSpent)
+	case cloud.StatePending, cloud.StateRunning, cloud.StateStopping, cloud.StateStopped, cloud.StateUnknown:
+	}
+	d.recent.add(m)
+	if err := d.ensureTags(ctx, m); err != nil {
+		return m.ID, err
+	}
+	return m.ID, errors.Join(checkPlace(m, cfg.Placement), checkPrice(m, cfg.Placement))
+}
+
+func request(n cloud.NodeSpec, cfg cloud.RunConfig) launchRequest {
+	offer := cfg.Placement.Offer
+	tags := map[string]string{}
+	maps.Copy(tags, cfg.Spec.Labels)
+	maps.Copy(tags, n.Identity.Tags())
+	req := launchRequest{
+		Name:         n.Identity.Name(maxNameLength),
+		ClientToken:  n.Identity.Token(),
+		Region:       offer.Region,
+		Zone:         offer.Zone,
+		InstanceType: offer.InstanceType.Name,
+		Image:        cfg.Resources[resourceImage],
+		Market:       string(offer.Market),
+		DiskGiB:      cfg.Spec.DiskGiB,
+		UserData:     n.UserData,
+		SSHKeyIDs:    []string{},
+		FirewallID:   cfg.Resources[resourceFirewall],
+		Tags:         tags,
+	}
+	if offer.Market == cloud.Spot {
+		req.MaxPriceUSD = offer.HourlyUSD
+	}
+	if keys := cfg.Resources[resourceSSHKeys]; keys != "" {
+		req.SSHKeyIDs = strings.Split(keys, ",")
+	}
+	if !cfg.Spec.Deadline.IsZero() {
+		deadline := cfg.Spec.Deadline.UTC().Truncate(time.Second)
+		req.ExpiresAt = &deadline
+	}
+	return req
+}
+
+// ensureTags sees to it that the machine can be found again. One that cannot
+// is removed at once, since nobody else ever would.
+func (d *driver) ensureTags(ctx context.Context, m machine) error {
+	if got, ok := cloud.IdentityFromTags(m.Tags); ok && got == m.identity {
+		return nil
+	}
+	err := d.c.tag(ctx, m.ID, m.identity.Tags(), nil)
+	if err == nil {
+		var now instance
+		if now, err = d.c.instance(ctx, m.ID); err == nil {
+			if got, ok := cloud.IdentityFromTags(now.Tags); ok && got == m.identity {
+				return nil
+			}
+		}
+	}
+	err = errors.Join(err, d.c.terminate(context.WithoutCancel(ctx), m.ID))
+	return errors.Join(fmt.Errorf("machine %s does not keep its ownership tags and was removed", m.ID), err)
+}
+
+// checkPlace refuses a machine that is not what the placement says.
+func checkPlace(m machine, at cloud.Placement) error {
+	o := at.Offer
+	if m.Region == o.Region && (o.Zone == "" || m.Zone == o.Zone) &&
+		m.InstanceType == o.InstanceType.Name && (o.Market == "" || m.Market == string(o.Market)) {
+		return nil
+	}
+	return configError(fmt.Sprintf("machine %s (rank %d) is a %s %s in %s/%s, not %s",
+		m.ID, m.identity.Rank, m.Market, m.InstanceType, m.Region, m.Zone, at))
+}
+
+func checkPrice(m machine, at cloud.Placement) error {
+	const slack = 1.0001
+	if want := at.Offer.HourlyUSD; want > 0 && m.HourlyUSD > want*slack {
+		return &priceError{id: m.ID, got: m.HourlyUSD, want: want}
+	}
+	return nil
+}
+
+// checkSingle looks once more after launches: a cloud that took one request
+// twice has made a machine nobody knows of.
+func (d *driver) checkSingle(ctx context.Context, ref cloud.ClusterRef, nodes []cloud.NodeSpec, record cloud.RunRecord) error {
+	if len(record.Created) == 0 {
+		return nil
+	}
+	found, err := d.look(ctx, ref)
+	if err != nil {
+		return fmt.Errorf("look again after launching: %w", err)
+	}
+	wanted := slices.Concat(record.Created, record.Resumed, record.Adopted)
+	var extra []string
+	for _, m := range found.live() {
+		if !slices.Contains(wanted, m.ID) && m.state() != cloud.StateTerminating {
+			extra = append(extra, m.ID)
+		}
+	}
+	if len(extra) > 0 {
+		return &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
+	}
+	return nil
+}
