@@ -14,37 +14,29 @@ import (
 // providerVersion is the version under which the build is installed.
 const providerVersion = "0.1.0"
 
-// scratch is the folder of one run: a mirror with the provider, a CLI
-// configuration that knows only that mirror, a copy of the example, and the
-// provider's state folder.
-type scratch struct {
-	dir  string
-	root string
-}
+// scratch is the folder of one run: a mirror for the provider, a CLI
+// configuration that knows only that mirror, a Terraform configuration, and
+// the provider's state folder.
+type scratch struct{ dir string }
 
-// newScratch makes the folder and fills it, all but the provider itself.
-func newScratch(root string) (scratch, error) {
-	dir, err := os.MkdirTemp("", "sky-quickstart-")
+// newScratch makes the folder, with an empty mirror and the CLI configuration.
+func newScratch() (scratch, error) {
+	dir, err := os.MkdirTemp("", "sky-dev-")
 	if err != nil {
 		return scratch{}, fmt.Errorf("making a scratch folder: %w", err)
 	}
-	s := scratch{dir: dir, root: root}
-	if err := s.fill(); err != nil {
-		return scratch{}, errors.Join(err, os.RemoveAll(dir))
-	}
-	return s, nil
-}
-
-func (s scratch) fill() error {
+	s := scratch{dir}
 	rc := fmt.Sprintf("disable_checkpoint = true\n\nprovider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n",
 		filepath.ToSlash(s.mirror()))
-	if err := os.WriteFile(s.cliConfig(), []byte(rc), 0o600); err != nil {
-		return fmt.Errorf("writing the CLI configuration: %w", err)
+	err = errors.Join(
+		os.WriteFile(s.cliConfig(), []byte(rc), 0o600),
+		os.Mkdir(s.mirror(), 0o700),
+		os.Mkdir(s.config(), 0o700),
+	)
+	if err != nil {
+		return scratch{}, errors.Join(fmt.Errorf("filling the scratch folder: %w", err), os.RemoveAll(dir))
 	}
-	if err := os.Mkdir(s.mirror(), 0o700); err != nil {
-		return fmt.Errorf("making the mirror: %w", err)
-	}
-	return copyExample(filepath.Join(s.root, "examples", "quickstart"), s.config())
+	return s, nil
 }
 
 func (s scratch) mirror() string    { return filepath.Join(s.dir, "mirror") }

@@ -50,11 +50,11 @@ func findCLI(ctx context.Context, wanted string, env []string) (cli, error) {
 		return parseVersion(path, string(out))
 	}
 	if wanted == "" {
-		wanted = "neither terraform nor tofu"
+		wanted = "neither terraform nor tofu is on PATH"
 	} else {
-		wanted = "no " + wanted
+		wanted += " is not on PATH"
 	}
-	return cli{}, fmt.Errorf("%s is on PATH: install Terraform or OpenTofu, %d.%d or newer, or say where it is: make quickstart TERRAFORM=/path/to/it",
+	return cli{}, fmt.Errorf("%s: install Terraform or OpenTofu, %d.%d or newer, or say where it is: make quickstart TERRAFORM=/path/to/it",
 		wanted, minMajor, minMinor)
 }
 

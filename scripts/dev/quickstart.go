@@ -11,15 +11,25 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 )
 
-// quickstart is one run.
+// cleanupLimit bounds the clean-up after a failure or an interrupt.
+const cleanupLimit = 10 * time.Minute
+
+// errInterrupted is what a run that was stopped by a signal ends with.
+var errInterrupted = errors.New("interrupted")
+
+// quickstart is one run of the example. Everything it makes lies in one
+// scratch folder; whatever fails, and at Ctrl-C, what was launched is
+// destroyed before it returns.
 type quickstart struct {
 	options
 	cli     cli
 	scratch scratch
+	keep    bool
 	// built and applied say how far the run came, for the clean-up.
 	built, applied bool
 	took           []timing
@@ -28,6 +38,32 @@ type quickstart struct {
 type timing struct {
 	step string
 	d    time.Duration
+}
+
+func runQuickstart(ctx context.Context, o options, keep bool) error {
+	scratch, err := newScratch()
+	if err != nil {
+		return err
+	}
+	q := &quickstart{options: o, scratch: scratch, keep: keep}
+	if q.cli, err = findCLI(ctx, o.terraform, scratch.environ(os.Environ())); err == nil {
+		err = copyExample(filepath.Join(o.root, "examples", "quickstart"), scratch.config())
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(scratch.dir))
+	}
+	q.say("%s %s at %s; scratch folder %s", q.cli.product, q.cli.version, q.cli.path, scratch.dir)
+	err = q.steps(ctx)
+	if ctx.Err() != nil {
+		err = errInterrupted
+	}
+	if cleanErr := q.cleanUp(context.WithoutCancel(ctx), err); cleanErr != nil {
+		return errors.Join(err, cleanErr)
+	}
+	if err == nil {
+		q.summary()
+	}
+	return err
 }
 
 // steps runs the example up to and including destroy, and proves that nothing
@@ -74,15 +110,9 @@ func (q *quickstart) step(name string, do func() error) error {
 }
 
 func (q *quickstart) build(ctx context.Context) error {
-	binary := q.scratch.provider(q.cli.host)
-	cmd := q.command(ctx, "go", "build", "-ldflags", "-X main.version="+providerVersion, "-o", binary, ".")
-	cmd.Dir = q.scratch.root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("go build: %w", err)
-	}
-	q.built = true
-	return nil
+	err := buildProvider(ctx, q.options, q.scratch.provider(q.cli.host))
+	q.built = err == nil
+	return err
 }
 
 func (q *quickstart) planIsEmpty(ctx context.Context) error {
@@ -113,8 +143,8 @@ func (q *quickstart) cloudIsEmpty(ctx context.Context) error {
 // cleanUp leaves nothing behind: it destroys what a failed run launched, stops
 // the cloud and removes the scratch folder. Where that cannot be done it says
 // what is left and how to go on. why is the run's own error, nil after success.
-func (q *quickstart) cleanUp(why error) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+func (q *quickstart) cleanUp(ctx context.Context, why error) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
 	defer cancel()
@@ -191,16 +221,10 @@ func (q *quickstart) fluffycloud(ctx context.Context, args ...string) error {
 	return q.command(ctx, q.scratch.provider(q.cli.host), args...).Run()
 }
 
-// command prepares a command in this run's environment. When ctx ends it is
-// interrupted once, as by one Ctrl-C, and then waited for: Terraform needs the
-// time to stop in order and to write its state.
+// command prepares a command in this run's environment.
 func (q *quickstart) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := command(ctx, q.options, name, args...)
 	cmd.Env = q.scratch.environ(os.Environ())
-	cmd.Stdout, cmd.Stderr = q.out, os.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = cleanupLimit
-	ownGroup(cmd)
 	return cmd
 }
 

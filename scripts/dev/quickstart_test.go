@@ -68,14 +68,20 @@ func TestEnvironmentIsTheRunsOwn(t *testing.T) {
 }
 
 func TestScratchHoldsACleanCopyOfTheExample(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
-	root := filepath.Join(t.TempDir(), `a folder with "quotes" and spaces`)
-	example := filepath.Join(root, "examples", "quickstart")
+	temp := filepath.Join(t.TempDir(), `a folder with "quotes" and spaces`)
+	if err := os.Mkdir(temp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", temp)
+	example := t.TempDir()
 	for _, name := range []string{"main.tf", "work/data.txt", "terraform.tfstate", ".terraform/providers/x", ".terraform.lock.hcl", "my.auto.tfvars"} {
 		write(t, filepath.Join(example, filepath.FromSlash(name)))
 	}
-	s, err := newScratch(root)
+	s, err := newScratch()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := copyExample(example, s.config()); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
