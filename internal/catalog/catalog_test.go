@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+const header = "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone\n"
+
+func TestEmbeddedFluffyCloud(t *testing.T) {
+	set, err := Open(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	reqs := []cloud.Requirement{{Accelerators: []cloud.Accelerator{{Name: "a100", Count: 1}}}}
+	offers, sources, err := set.Offers(ctx, reqs, []string{"fluffycloud"})
+	if err != nil || len(offers) == 0 {
+		t.Fatalf("Offers = %v, %v", offers, err)
+	}
+	for _, o := range offers {
+		if o.InstanceType.Accelerator.Name != "A100" || o.InstanceType.AcceleratorMemoryGiB != 40 || o.Market != cloud.OnDemand {
+			t.Errorf("offer %+v", o)
+		}
+	}
+	if s := sources[0]; s.Kind != KindEmbedded || len(s.SHA256) != 64 {
+		t.Errorf("source %+v", s)
+	}
+	for tag, want := range map[string]string{"skypilot:gpu-ubuntu-2404": "img-nimbus-2404", "img-x": "img-x"} {
+		if got, err := set.Image(ctx, "fluffycloud", tag, "meadow-1", "x86_64"); err != nil || got != want {
+			t.Errorf("Image(%q) = %q, %v", tag, got, err)
+		}
+	}
+	if _, err := set.Image(ctx, "fluffycloud", "skypilot:nope", "meadow-1", ""); err == nil || !strings.Contains(err.Error(), "skypilot:cpu-ubuntu-2404") {
+		t.Errorf("an unknown tag gave %v", err)
+	}
+}
+
+func TestPathWins(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "fluffycloud", "vms.csv"), header+"mine,,,4,16,,0.5,,here,\n")
+	set, err := Open(Options{Path: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	offers, sources, err := set.Offers(context.Background(), nil, []string{"fluffycloud"})
+	if err != nil || len(offers) != 1 || offers[0].InstanceType.Name != "mine" || sources[0].Kind != KindPath {
+		t.Errorf("Offers = %+v, %+v, %v", offers, sources, err)
+	}
+}
+
+func TestBadFilesAreRejectedWhole(t *testing.T) {
+	good := "m.x,,,4,16,,0.5,0.2,r1,z1\n"
+	cases := map[string]struct {
+		text, column, part string
+		row                int
+	}{
+		"html":              {"<!DOCTYPE html><html>", "", "HTML", 1},
+		"empty":             {"", "", "empty", 0},
+		"header only":       {header, "", "no rows", 0},
+		"truncated row":     {header + good + "m.y,,,4,16\n", "", "5 fields", 3},
+		"truncated value":   {header + good + "m.y,,,4,16,,0.5,0.2,r1,z", "", "newline", 3},
+		"missing header":    {strings.Replace(header, "Price,Sp", "Prise,Sp", 1) + good, "Price", "lacks", 1},
+		"duplicate header":  {strings.Replace(header, "SpotPrice", "Price", 1) + good, "Price", "twice", 1},
+		"NaN":               {header + "m.x,,,4,16,,NaN,0.2,r1,z1\n", "Price", "finite", 2},
+		"negative":          {header + "m.x,,,4,16,,-1,0.2,r1,z1\n", "Price", "negative", 2},
+		"infinite":          {header + "m.x,,,4,16,,1,inf,r1,z1\n", "SpotPrice", "finite", 2},
+		"decimal comma":     {header + "m.x,,,4,16,,\"1,5\",,r1,z1\n", "Price", "decimal point", 2},
+		"contradiction":     {header + good + "m.x,,,4,16,,0.6,0.2,r1,z1\n", "Price", "row 2", 3},
+		"NUL":               {header + "m.x\x00,,,4,16,,1,,r1,z1\n", "", "NUL", 2},
+		"unquoted GpuInfo":  {header + "m.x,A100,1,4,16,{'Name': 'A100', 'Count': 1, 'M': 1},1,,r1,z1\n", "", "not quoted", 2},
+		"invalid UTF-8":     {header + "m.\xff,,,4,16,,1,,r1,z1\n", "", "UTF-8", 2},
+		"no region":         {header + "m.x,,,4,16,,1,,,z1\n", "Region", "blank", 2},
+		"no count":          {header + "m.x,A100,,4,16,,1,,r1,z1\n", "AcceleratorCount", "A100", 2},
+		"no type":           {header + ",A100,1,4,16,,1,,r1,z1\n", "InstanceType", "blank", 2},
+		"quote in a field":  {header + "m\"x,,,4,16,,1,,r1,z1\n", "", "quote", 2},
+		"open quote":        {header + "\"m.x,,,4,16,,1,,r1,z1\n", "", "quoted", 2},
+		"beyond reason":     {header + "m.x,,,4,16,,1e9,,r1,z1\n", "Price", "beyond", 2},
+		"after many lines":  {header + "\n\r\n" + good + "m.y,,,x,16,,1,,r1,z1\n", "vCPUs", "finite", 5},
+		"unknown processor": {strings.TrimSpace(header) + ",Arch\n" + "m.x,,,4,16,,1,,r1,z1,mips\n", "Arch", "mips", 2},
+	}
+	for name, c := range cases {
+		rows, err := parseVMs("x/vms.csv", "aws", []byte(c.text))
+		var fe *FileError
+		if !errors.As(err, &fe) {
+			t.Errorf("%s: %v, %v", name, rows, err)
+			continue
+		}
+		if fe.Row != c.row || fe.Column != c.column || !strings.Contains(fe.Problem, c.part) {
+			t.Errorf("%s: row %d, column %q: %s; want row %d, column %q, %q", name, fe.Row, fe.Column, fe.Problem, c.row, c.column, c.part)
+		}
+	}
+}
+
+func TestReaderTraps(t *testing.T) {
+	text := "\xef\xbb\xbfRegion,Price,GPUInfo,vCPUs,MemoryGiB,InstanceType,AcceleratorCount,AcceleratorName,Extra\r\n" +
+		"r1,1.25,\"{'Gpus': [{'Name': 'L4', 'MemoryInfo': {'SizeInMiB': 24}}]}\",8,32,a.b,0.5,L4,x\r\n" +
+		"r1,,,8,32,blank,,,\r\n"
+	rows, err := parseVMs("x", "runpod", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := offersOf("runpod", rows)
+	if len(got) != 1 {
+		t.Fatalf("a blank price must offer nothing: %+v", got)
+	}
+	o := got[0]
+	if o.Zone != "" || o.HourlyUSD != 1.25 || o.InstanceType.AcceleratorMemoryGiB != 24 || o.InstanceType.Accelerator.Count != 0.5 {
+		t.Errorf("offer %+v", o)
+	}
+}
+
+func TestGCPPricesAreJoined(t *testing.T) {
+	text := header +
+		"a2-highgpu-1g,,,12,85,,0.75,0.25,r1,r1-a\n" +
+		"a2-highgpu-1g,,,12,85,,0.75,0.25,r1,r1-b\n" + // no A100 there
+		"n1-standard-8,,,8,30,,0.5,,r1,r1-a\n" +
+		"n1-standard-96,,,96,360,,4.5,1,r1,r1-a\n" +
+		"e2-standard-8,,,8,32,,0.25,0.1,r1,r1-a\n" +
+		",A100,1,,,A100,3,1,r1,r1-a\n" +
+		",T4,1,,,T4,0.25,0.125,r1,r1-a\n" +
+		",tpu-v2-8,1,,,tpu-v2-8,4.5,1.5,r1,r1-a\n"
+	rows, err := parseVMs("x", "gcp", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, o := range offersOf("gcp", rows) {
+		got[o.InstanceType.Name+" "+o.InstanceType.Accelerator.String()+" "+o.Zone+" "+string(o.Market)] = o.HourlyUSD
+	}
+	want := map[string]float64{
+		"a2-highgpu-1g A100:1 r1-a on_demand": 3.75, "a2-highgpu-1g A100:1 r1-a spot": 1.25,
+		"n1-standard-8  r1-a on_demand": 0.5, "n1-standard-8 T4:1 r1-a on_demand": 0.75,
+		"n1-standard-96  r1-a on_demand": 4.5, "n1-standard-96  r1-a spot": 1,
+		"e2-standard-8  r1-a on_demand": 0.25, "e2-standard-8  r1-a spot": 0.1,
+		"TPU-VM tpu-v2-8:1 r1-a on_demand": 4.5, "TPU-VM tpu-v2-8:1 r1-a spot": 1.5,
+	}
+	for k, v := range want {
+		if got[k] != v {
+			t.Errorf("%s: %v, want %v", k, got[k], v)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d offers, want %d: %v", len(got), len(want), got)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// splitPrices reports whether a cloud's catalog prices hosts and accelerators
+// in rows of their own, which only together are what a machine costs.
+func splitPrices(cloudName string) bool { return cloudName == "gcp" }
+
+// bundle says which accelerators a fixed host comes with.
+type bundle struct {
+	prefix string // of the instance type
+	device string // the accelerator's name, lower case
+	counts map[string]float64
+}
+
+// bundles are the accelerator-optimized families of Compute Engine: their
+// machines come with devices, and never without.
+var bundles = []bundle{
+	{"a2-highgpu-", "a100", map[string]float64{"1g": 1, "2g": 2, "4g": 4, "8g": 8}},
+	{"a2-megagpu-", "a100", map[string]float64{"16g": 16}},
+	{"a2-ultragpu-", "a100-80gb", map[string]float64{"1g": 1, "2g": 2, "4g": 4, "8g": 8}},
+	{"a3-highgpu-", "h100", map[string]float64{"1g": 1, "2g": 2, "4g": 4, "8g": 8}},
+	{"a3-edgegpu-", "h100", map[string]float64{"8g": 8}},
+	{"a3-megagpu-", "h100-mega", map[string]float64{"8g": 8}},
+	{"a3-ultragpu-", "h200", map[string]float64{"8g": 8}},
+	{"a4-highgpu-", "b200", map[string]float64{"8g": 8}},
+	{"a4x-highgpu-", "gb200", map[string]float64{"4g": 4}},
+	{"g2-standard-", "l4", map[string]float64{"4": 1, "8": 1, "12": 1, "16": 1, "24": 2, "32": 1, "48": 4, "96": 8}},
+	{"g4-standard-", "rtxpro6000", map[string]float64{"48": 1, "96": 2, "192": 4, "384": 8}},
+}
+
+// limit bounds the N1 host that a number of devices may be attached to.
+type limit struct {
+	device          string
+	count           float64
+	vcpus, memoryGB float64
+}
+
+// attachable are the devices that attach to N1 hosts, with the largest host
+// for each count, as Compute Engine's documentation on GPU machine types has it.
+var attachable = []limit{
+	{"k80", 1, 8, 52}, {"k80", 2, 16, 104}, {"k80", 4, 32, 208}, {"k80", 8, 64, 416},
+	{"p100", 1, 16, 104}, {"p100", 2, 32, 208}, {"p100", 4, 96, 624},
+	{"p4", 1, 24, 156}, {"p4", 2, 48, 312}, {"p4", 4, 96, 624},
+	{"t4", 1, 48, 312}, {"t4", 2, 48, 312}, {"t4", 4, 96, 624},
+	{"v100", 1, 12, 78}, {"v100", 2, 24, 156}, {"v100", 4, 48, 312}, {"v100", 8, 96, 624},
+}
+
+// tpuHost is the instance type that stands for the host of a TPU, which is
+// part of the TPU's own price.
+const tpuHost = "TPU-VM"
+
+type place struct{ region, zone string }
+
+// joinHosts turns rows of hosts and rows of accelerators into rows of whole
+// machines. A host that only comes with devices is left out where its devices
+// have no price: its own price alone would mislead.
+func joinHosts(rows []row) []row {
+	devices := make(map[place][]row)
+	for _, w := range rows {
+		if w.typ.Name == "" {
+			at := place{w.region, w.zone}
+			devices[at] = append(devices[at], w)
+		}
+	}
+	out := make([]row, 0, len(rows)+len(rows)/4)
+	for _, w := range rows {
+		if w.typ.Name == "" {
+			if isTPU(w.typ.Accelerator.Name) {
+				w.typ.Name = tpuHost
+				out = append(out, w)
+			}
+			continue
+		}
+		if w.typ.Name == tpuHost && w.typ.Accelerator.IsZero() {
+			continue
+		}
+		out = appendJoined(out, w, devices[place{w.region, w.zone}])
+	}
+	return out
+}
+
+// appendJoined adds the host by itself, where it is sold so, and with every
+// device of its place that it takes.
+func appendJoined(out []row, host row, devices []row) []row {
+	b := bundleOf(host.typ.Name)
+	if b == nil || !host.typ.Accelerator.IsZero() {
+		out = append(out, host)
+	}
+	if !host.typ.Accelerator.IsZero() {
+		return out
+	}
+	for _, d := range devices {
+		if takes(b, host.typ, d.typ.Accelerator) {
+			out = append(out, joined(host, d))
+		}
+	}
+	return out
+}
+
+func joined(host, device row) row {
+	w := host
+	w.typ.Accelerator = device.typ.Accelerator
+	w.typ.AcceleratorMemoryGiB = device.typ.AcceleratorMemoryGiB
+	w.price += device.price // NaN, not offered, wins
+	w.spot += device.spot
+	return w
+}
+
+func bundleOf(typeName string) *bundle {
+	for i := range bundles {
+		if strings.HasPrefix(typeName, bundles[i].prefix) {
+			return &bundles[i]
+		}
+	}
+	return nil
+}
+
+func takes(b *bundle, host cloud.InstanceType, a cloud.Accelerator) bool {
+	device := strings.ToLower(a.Name)
+	if b != nil {
+		return device == b.device && a.Count == b.counts[strings.TrimPrefix(host.Name, b.prefix)]
+	}
+	if !strings.HasPrefix(host.Name, "n1-") {
+		return false
+	}
+	return slices.ContainsFunc(attachable, func(l limit) bool {
+		return l.device == device && l.count == a.Count && host.VCPUs <= l.vcpus && host.MemoryGiB <= l.memoryGB
+	})
+}
+
+func isTPU(name string) bool { return strings.HasPrefix(strings.ToLower(name), "tpu-") }

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// deviceMemory returns the memory of one device in GiB, 0 where GpuInfo does
+// not tell. GpuInfo is a Python dict literal on some clouds and a bare name on
+// others; only its first SizeInMiB is of use, so the literal is not parsed.
+func (r *reader) deviceMemory(info []byte) float64 {
+	if len(info) == 0 || info[0] != '{' {
+		return 0
+	}
+	if m, ok := r.memory[string(info)]; ok {
+		return m
+	}
+	m := sizeInGiB(info)
+	r.memory[string(info)] = m
+	return m
+}
+
+func sizeInGiB(info []byte) float64 {
+	_, rest, ok := bytes.Cut(info, []byte("SizeInMiB"))
+	if !ok {
+		return 0
+	}
+	rest = bytes.TrimLeft(rest, `'": `)
+	end := bytes.IndexFunc(rest, func(c rune) bool { return (c < '0' || c > '9') && c != '.' })
+	if end < 0 {
+		end = len(rest)
+	}
+	size, err := strconv.ParseFloat(string(rest[:end]), 64)
+	switch {
+	case err != nil || size <= 0 || size > 1e9:
+		return 0
+	case size < 1000:
+		// Some files give GiB under this name; no device has under 1000 MiB.
+		return size
+	}
+	return size / 1024
+}

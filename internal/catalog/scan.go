@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"bytes"
+	"fmt"
+	"unicode/utf8"
+)
+
+// FileError says what is wrong with a catalog file, and where.
+type FileError struct {
+	// Path names the file as the user would open it.
+	Path string
+	// Row counts lines from 1, the header's line; 0 is the file as a whole.
+	Row int
+	// Column is the header's name of the field; empty is the row as a whole.
+	Column string
+	// Problem says what is wrong and what would be right.
+	Problem string
+}
+
+// Error implements error.
+func (e *FileError) Error() string {
+	where := e.Path
+	if e.Row > 0 {
+		where += fmt.Sprintf(", row %d", e.Row)
+	}
+	if e.Column != "" {
+		where += fmt.Sprintf(", column %s", e.Column)
+	}
+	return where + ": " + e.Problem
+}
+
+// scanner splits CSV text (RFC 4180, LF or CRLF, an optional byte order mark)
+// into records without allocating for them. It exists because a catalog is
+// parsed while somebody waits: encoding/csv costs a string for each record and
+// gocsv reflection for each field.
+type scanner struct {
+	text []byte
+	pos  int
+	// row is the line on which the last record began, next the line after it.
+	row, next int
+	fields    [][]byte
+	// buf holds the fields that had doubled quotes.
+	buf []byte
+	err string
+}
+
+func newScanner(text []byte) *scanner {
+	return &scanner{text: bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), next: 1}
+}
+
+// scan reads the next record into s.fields, which are valid until the next
+// call. It reports false at the end and on an error, which s.err then tells.
+func (s *scanner) scan() bool {
+	for s.pos < len(s.text) && (s.text[s.pos] == '\n' || bytes.HasPrefix(s.text[s.pos:], []byte("\r\n"))) {
+		if s.text[s.pos] == '\n' {
+			s.next++
+		}
+		s.pos++
+	}
+	if s.pos >= len(s.text) {
+		return false
+	}
+	s.row, s.fields, s.buf = s.next, s.fields[:0], s.buf[:0]
+	for {
+		last, ok := s.field()
+		if !ok {
+			return false
+		}
+		if last {
+			return true
+		}
+	}
+}
+
+// field reads one field and what ends it.
+func (s *scanner) field() (last, ok bool) {
+	if s.pos < len(s.text) && s.text[s.pos] == '"' {
+		return s.quoted()
+	}
+	start := s.pos
+	for i := start; i < len(s.text); i++ {
+		switch c := s.text[i]; {
+		case c == ',':
+			s.fields = append(s.fields, s.text[start:i])
+			s.pos = i + 1
+			return false, true
+		case c == '\n':
+			s.fields = append(s.fields, bytes.TrimSuffix(s.text[start:i], []byte("\r")))
+			s.pos = i + 1
+			s.next++
+			return true, true
+		case c == '"':
+			return s.fail("a quote stands inside an unquoted field; quote the whole field and double its quotes")
+		case c == 0:
+			return s.fail("a NUL byte; the file is not text")
+		}
+	}
+	return s.fail("the file ends without a newline, so its last row may be cut off; end it with a newline if it is whole")
+}
+
+func (s *scanner) quoted() (last, ok bool) {
+	mark := len(s.buf)
+	for i := s.pos + 1; i < len(s.text); i++ {
+		switch c := s.text[i]; {
+		case c == 0:
+			return s.fail("a NUL byte; the file is not text")
+		case c == '\n':
+			s.next++
+			s.buf = append(s.buf, c)
+		case c != '"':
+			s.buf = append(s.buf, c)
+		case i+1 < len(s.text) && s.text[i+1] == '"':
+			s.buf = append(s.buf, '"')
+			i++
+		default:
+			s.fields = append(s.fields, s.buf[mark:len(s.buf):len(s.buf)])
+			return s.afterQuote(i + 1)
+		}
+	}
+	return s.fail("the file ends inside a quoted field; it may be cut off")
+}
+
+func (s *scanner) afterQuote(i int) (last, ok bool) {
+	rest := s.text[i:]
+	switch {
+	case len(rest) == 0:
+		return s.fail("the file ends without a newline, so its last row may be cut off; end it with a newline if it is whole")
+	case rest[0] == ',':
+		s.pos = i + 1
+		return false, true
+	case rest[0] == '\n':
+		s.pos, s.next = i+1, s.next+1
+		return true, true
+	case bytes.HasPrefix(rest, []byte("\r\n")):
+		s.pos, s.next = i+2, s.next+1
+		return true, true
+	}
+	return s.fail("text follows the closing quote of a field; put a comma between, or double the quote")
+}
+
+func (s *scanner) fail(problem string) (last, ok bool) {
+	s.err, s.pos = problem, len(s.text)
+	return false, false
+}
+
+// validText reports whether every field of the record is UTF-8.
+func (s *scanner) validText() bool {
+	for _, f := range s.fields {
+		if !utf8.Valid(f) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package optimizer
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// candidate is an offer on its way to becoming a Choice.
+type candidate struct {
+	Choice
+	offer *cloud.Offer
+	// Ranks that come before the objective where the user ordered them.
+	market, accelerator int
+}
+
+func newCandidate(req Request, index int, alt cloud.Requirement, o *cloud.Offer) candidate {
+	c := candidate{offer: o}
+	c.Alternative = index
+	if alt.MarketsOrdered {
+		c.market = slices.Index(alt.Markets, o.Market)
+	}
+	if alt.AcceleratorsOrdered {
+		c.accelerator = slices.IndexFunc(alt.Accelerators, func(a cloud.Accelerator) bool {
+			return sameAccelerator(a, o.InstanceType.Accelerator)
+		})
+	}
+	c.HourlyUSD, c.Reserved = hourly(req, o)
+	hours := cmp.Or(alt.EstimatedHours, 1)
+	usd, transfer := egress(req.Inputs, o.Cloud)
+	c.Hours = hours + transfer
+	c.EgressUSD = usd
+	c.TotalUSD = c.HourlyUSD*hours + usd
+	return c
+}
+
+// hourly is what the cluster costs an hour, and how many machines are reserved.
+func hourly(req Request, o *cloud.Offer) (usd float64, reserved int) {
+	for _, r := range req.Reserved {
+		if o.Market == cloud.OnDemand && r.Cloud == o.Cloud && strings.EqualFold(r.InstanceType, o.InstanceType.Name) &&
+			(r.Region == "" || strings.EqualFold(r.Region, o.Region)) && (r.Zone == "" || strings.EqualFold(r.Zone, o.Zone)) {
+			reserved += max(r.Count, 0)
+		}
+	}
+	reserved = min(reserved, req.nodes())
+	return o.HourlyUSD * float64(req.nodes()-reserved), reserved
+}
+
+// compare orders candidates, the better one first. It is a total order over
+// distinct offers.
+func (r Request) compare(a, b *candidate) int {
+	if r.Ordered && a.Alternative != b.Alternative {
+		return cmp.Compare(a.Alternative, b.Alternative)
+	}
+	first, second := cmp.Compare(a.TotalUSD, b.TotalUSD), cmp.Compare(a.Hours, b.Hours)
+	if r.Objective == Time {
+		first, second = second, first
+	}
+	return cmp.Or(
+		cmp.Compare(a.market, b.market),
+		cmp.Compare(a.accelerator, b.accelerator),
+		first, second,
+		CompareOffers(a.offer, b.offer),
+		cmp.Compare(a.Alternative, b.Alternative),
+	)
+}
+
+// CompareOffers orders offers by price, cloud, region, zone and type; market and
+// accelerator settle what is left.
+func CompareOffers(a, b *cloud.Offer) int {
+	return cmp.Or(
+		cmp.Compare(a.HourlyUSD, b.HourlyUSD),
+		strings.Compare(a.Cloud, b.Cloud),
+		strings.Compare(a.Region, b.Region),
+		strings.Compare(a.Zone, b.Zone),
+		strings.Compare(a.InstanceType.Name, b.InstanceType.Name),
+		strings.Compare(string(a.Market), string(b.Market)),
+		strings.Compare(a.InstanceType.Accelerator.Name, b.InstanceType.Accelerator.Name),
+		cmp.Compare(a.InstanceType.Accelerator.Count, b.InstanceType.Accelerator.Count),
+	)
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package optimizer turns a request and the offers of the clouds into a ranked
+// list of placements, or into an error that says what each rule removed and
+// what comes closest. It is pure and deterministic: the same input gives the
+// same output, byte for byte, and nothing is read or written on the way.
+package optimizer
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Objective says what the best placement is.
+type Objective string
+
+// The objectives. Empty is Cost.
+const (
+	Cost Objective = "cost"
+	Time Objective = "time"
+)
+
+// Input is data that the work reads, and where it lies. Moving it to another
+// cloud costs money and time; within one cloud it is free.
+type Input struct {
+	Cloud  string
+	Region string
+	SizeGB float64
+	// USDPerGB overrides what the cloud asks for egress; nil is its list price.
+	USDPerGB *float64
+}
+
+// Reservation is capacity that is paid for already: machines of it cost nothing.
+// Empty Region and Zone match anywhere.
+type Reservation struct {
+	Cloud, Region, Zone, InstanceType string
+	Count                             int
+}
+
+// Needs are abilities the caller will use, beyond those that the requirements
+// imply (spot, several nodes, ports, image, disk, labels).
+type Needs struct {
+	// Stop: the cluster will be stopped rather than only removed (autostop).
+	Stop bool
+	// PortsLater: ports will be opened or closed on the running cluster.
+	PortsLater bool
+	// UserData: machines must run a script at first boot.
+	UserData bool
+	// DiskTier is a disk class by the name that Capabilities.DiskTiers has.
+	DiskTier string
+}
+
+// Request is what a user wants.
+type Request struct {
+	// Alternatives are what a node may be; any one will do. None is one that
+	// asks for nothing.
+	Alternatives []cloud.Requirement
+	// Ordered makes an earlier alternative win over a cheaper later one.
+	Ordered bool
+	// Nodes is the number of machines; 0 is one.
+	Nodes     int
+	Objective Objective
+	Inputs    []Input
+	Reserved  []Reservation
+	Needs     Needs
+	// Image says why an offer cannot run the image a requirement names (wrong
+	// region or architecture); empty is that it can. Nil asks nothing.
+	Image func(o cloud.Offer, image string) (problem string)
+}
+
+func (r Request) nodes() int { return max(r.Nodes, 1) }
+
+func (r Request) alternatives() []cloud.Requirement {
+	if len(r.Alternatives) == 0 {
+		return []cloud.Requirement{{}}
+	}
+	return r.Alternatives
+}
+
+// Block is a pattern of offers that must not be tried; empty fields match
+// anything, so the zero Block matches every offer.
+type Block struct {
+	Cloud, Region, Zone, InstanceType string
+	Market                            cloud.Market
+	Reason                            string
+}
+
+// Matches reports whether the pattern covers o.
+func (b Block) Matches(o cloud.Offer) bool { return b.matches(&o) }
+
+func (b Block) matches(o *cloud.Offer) bool {
+	return (b.Cloud == "" || b.Cloud == o.Cloud) &&
+		(b.Region == "" || b.Region == o.Region) &&
+		(b.Zone == "" || b.Zone == o.Zone) &&
+		(b.InstanceType == "" || b.InstanceType == o.InstanceType.Name) &&
+		(b.Market == "" || b.Market == o.Market)
+}
+
+// String returns "cloud/region/zone type market", with "*" for what is any.
+func (b Block) String() string {
+	parts := []string{cmp.Or(cloud.ShortPlace(b.Cloud, b.Region, b.Zone), "*")}
+	if b.InstanceType != "" {
+		parts = append(parts, b.InstanceType)
+	}
+	if b.Market != "" {
+		parts = append(parts, string(b.Market))
+	}
+	return strings.Join(parts, " ")
+}
+
+// Choice is a placement with what made it rank where it does.
+type Choice struct {
+	Placement cloud.Placement
+	// Alternative is the index of the requirement it satisfies.
+	Alternative int
+	// HourlyUSD is the price of the cluster an hour, reserved machines free.
+	HourlyUSD float64
+	// Reserved is how many of its machines are reserved capacity.
+	Reserved int
+	// Hours is how long the work is estimated to run, data transfer included.
+	Hours float64
+	// EgressUSD is the price of bringing the inputs to the placement's cloud.
+	EgressUSD float64
+	// TotalUSD is HourlyUSD for the work's own hours, and EgressUSD.
+	TotalUSD float64
+}
+
+// Rejection says what one rule removed, of what the rules before it had left.
+type Rejection struct {
+	Alternative int
+	// Rule names the rule: "region", "memory", "max_hourly_cost", ...
+	Rule string
+	// Want is what the rule asks, in the user's words.
+	Want           string
+	Rejected, Kept int
+}
+
+// Plan is the answer to a request that can be met.
+type Plan struct {
+	// Placements are to be tried in this order.
+	Placements []cloud.Placement
+	// Choices holds one entry a placement, in the same order.
+	Choices []Choice
+	// Rejections are the rules that removed something.
+	Rejections []Rejection
+	// Considered is how many offers there were.
+	Considered int
+}
+
+// Rank filters and orders offers. Offers of clouds that caps lacks are rejected
+// as having no driver; a nil caps asks nothing of the clouds. When nothing is
+// left it returns an *InfeasibleError, and the Plan still holds the Rejections.
+//
+// The order is by objective, then price, cloud, region, zone and type; where
+// the request is ordered, the alternative, the market and the accelerator come
+// first. Every instance type and zone stays in the ranking.
+func Rank(req Request, offers []cloud.Offer, caps map[string]cloud.Capabilities, blocked []Block) (Plan, error) {
+	if err := req.check(); err != nil {
+		return Plan{}, err
+	}
+	plan := Plan{Considered: len(offers)}
+	best := make(map[int]int) // offer -> index in found
+	var found []candidate
+	for i, alt := range req.alternatives() {
+		rs := rulesFor(req, alt, caps, blocked)
+		counts := make([]int, len(rs))
+		for n := range offers {
+			o := &offers[n]
+			if r := firstFailing(rs, o); r >= 0 {
+				counts[r]++
+				continue
+			}
+			c := newCandidate(req, i, alt, o)
+			at, dup := best[n]
+			switch {
+			case !dup:
+				if len(req.Alternatives) > 1 {
+					best[n] = len(found)
+				}
+				found = append(found, c)
+			case req.compare(&c, &found[at]) < 0:
+				found[at] = c
+			}
+		}
+		plan.Rejections = append(plan.Rejections, rejections(i, rs, counts, len(offers))...)
+	}
+	if len(found) == 0 {
+		return plan, explain(req, offers, caps, blocked, plan.Rejections)
+	}
+	slices.SortFunc(found, func(a, b candidate) int { return req.compare(&a, &b) })
+	plan.fill(req, found)
+	return plan, nil
+}
+
+func (r Request) check() error {
+	switch r.Objective {
+	case "", Cost, Time:
+	default:
+		return fmt.Errorf("objective %q is not known; it is cost or time", r.Objective)
+	}
+	if r.Nodes < 0 {
+		return fmt.Errorf("%d nodes; a cluster has at least one", r.Nodes)
+	}
+	for _, in := range r.Inputs {
+		if !(in.SizeGB >= 0) {
+			return fmt.Errorf("input on %s of %v GB; a size is zero or more", in.Cloud, in.SizeGB)
+		}
+	}
+	return nil
+}
+
+func rejections(alt int, rs []rule, counts []int, considered int) []Rejection {
+	var out []Rejection
+	kept := considered
+	for i, r := range rs {
+		kept -= counts[i]
+		if counts[i] > 0 {
+			out = append(out, Rejection{Alternative: alt, Rule: r.name, Want: r.want, Rejected: counts[i], Kept: kept})
+		}
+	}
+	return out
+}
+
+func (p *Plan) fill(req Request, found []candidate) {
+	p.Placements = make([]cloud.Placement, len(found))
+	p.Choices = make([]Choice, len(found))
+	for i, c := range found {
+		c.Placement = cloud.Placement{Offer: *c.offer, Nodes: req.nodes()}
+		p.Choices[i] = c.Choice
+		p.Placements[i] = c.Placement
+	}
+}
+
+// AlternativeOf returns the index of the first alternative whose requirement the
+// offer satisfies in itself (place, machine, market), or -1.
+func AlternativeOf(req Request, o cloud.Offer) int {
+	for i, alt := range req.alternatives() {
+		if firstFailing(requirementRules(alt), &o) < 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// Satisfies reports whether an offer is still what the request asks for: place,
+// machine and market of any alternative. It is how a change of the request is
+// judged against a running cluster; prices do not count.
+func Satisfies(req Request, o cloud.Offer) bool { return AlternativeOf(req, o) >= 0 }
+
+// WithDefaults fills in what a user who names no machine wants: at least 8
+// vCPUs where nothing is asked for, and at least 4 GiB for each vCPU where no
+// memory is. Requirements with an instance type or accelerators stay as they are.
+func WithDefaults(r cloud.Requirement) cloud.Requirement {
+	if r.InstanceType != "" || len(r.Accelerators) > 0 {
+		return r
+	}
+	if r.CPUs.IsZero() && r.Memory.IsZero() {
+		r.CPUs = cloud.Quantity{Value: 8, AtLeast: true}
+	}
+	if r.Memory.IsZero() {
+		r.Memory = cloud.Quantity{Value: 4, AtLeast: true, PerVCPU: true}
+	}
+	return r
+}

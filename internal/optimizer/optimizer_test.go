@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package optimizer
+
+import (
+	"errors"
+	"math/rand"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+func offer(cloudName, region, zone, name string, vcpus, memory, usd float64, acc ...cloud.Accelerator) cloud.Offer {
+	o := cloud.Offer{Cloud: cloudName, Region: region, Zone: zone, Market: cloud.OnDemand, HourlyUSD: usd}
+	o.InstanceType = cloud.InstanceType{Name: name, VCPUs: vcpus, MemoryGiB: memory}
+	if len(acc) > 0 {
+		o.InstanceType.Accelerator = acc[0]
+	}
+	return o
+}
+
+func spot(o cloud.Offer, usd float64) cloud.Offer {
+	o.Market, o.HourlyUSD = cloud.Spot, usd
+	return o
+}
+
+func market() []cloud.Offer {
+	a1, a8 := cloud.Accelerator{Name: "A100", Count: 1}, cloud.Accelerator{Name: "A100", Count: 8}
+	l4 := cloud.Accelerator{Name: "L4", Count: 1}
+	big := offer("aws", "us-east-1", "use1-az1", "p4d.24xlarge", 96, 1152, 32.77, a8)
+	return []cloud.Offer{
+		big, spot(big, 9.8),
+		offer("aws", "us-east-1", "use1-az2", "p4d.24xlarge", 96, 1152, 32.77, a8),
+		offer("gcp", "us-central1", "us-central1-a", "a2-highgpu-8g", 96, 680, 29.38, a8),
+		offer("gcp", "us-central1", "us-central1-a", "a2-highgpu-1g", 12, 85, 3.67, a1),
+		offer("gcp", "us-central1", "us-central1-b", "g2-standard-8", 8, 32, 0.85, l4),
+		offer("lambda", "us-west-1", "", "gpu_1x_a100", 30, 200, 1.29, a1),
+		offer("aws", "us-east-1", "use1-az1", "m6i.2xlarge", 8, 32, 0.384),
+		offer("aws", "us-east-1", "use1-az1", "r6i.2xlarge", 8, 64, 0.504),
+	}
+}
+
+func ids(p Plan) []string {
+	var out []string
+	for _, x := range p.Placements {
+		id := x.Offer.Place() + " " + x.Offer.InstanceType.Name
+		if x.Offer.Market == cloud.Spot {
+			id += "[spot]"
+		}
+		out = append(out, id)
+	}
+	return out
+}
+
+func rank(t *testing.T, req Request, offers []cloud.Offer, caps map[string]cloud.Capabilities, blocked ...Block) Plan {
+	t.Helper()
+	plan, err := Rank(req, offers, caps, blocked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+func want(t *testing.T, plan Plan, ids_ ...string) {
+	t.Helper()
+	if diff := cmp.Diff(ids_, ids(plan)); diff != "" {
+		t.Errorf("placements (-want +got):\n%s", diff)
+	}
+}
+
+func a100(count float64) cloud.Requirement {
+	return cloud.Requirement{Accelerators: []cloud.Accelerator{{Name: "a100", Count: count}}}
+}
+
+func TestRankKeepsEveryZoneAndTypeInOrderOfPrice(t *testing.T) {
+	plan := rank(t, Request{Alternatives: []cloud.Requirement{a100(8)}, Nodes: 2}, market(), nil)
+	want(t, plan, "gcp/us-central1/us-central1-a a2-highgpu-8g",
+		"aws/us-east-1/use1-az1 p4d.24xlarge", "aws/us-east-1/use1-az2 p4d.24xlarge")
+	if got := plan.Choices[0].HourlyUSD; got != 2*29.38 {
+		t.Errorf("the cluster costs %v, want %v", got, 2*29.38)
+	}
+}
+
+func TestRankDoesNotDependOnTheOrderOfOffers(t *testing.T) {
+	req := Request{Alternatives: []cloud.Requirement{{Markets: []cloud.Market{cloud.OnDemand, cloud.Spot}}, a100(8)}}
+	offers := market()
+	first := rank(t, req, offers, nil)
+	for range 50 {
+		rand.Shuffle(len(offers), func(i, j int) { offers[i], offers[j] = offers[j], offers[i] })
+		if diff := cmp.Diff(first.Placements, rank(t, req, offers, nil).Placements); diff != "" {
+			t.Fatalf("another order:\n%s", diff)
+		}
+	}
+}
+
+func TestRankOrders(t *testing.T) {
+	ordered := Request{Ordered: true, Alternatives: []cloud.Requirement{a100(8), a100(1)}}
+	if got := ids(rank(t, ordered, market(), nil)); !strings.Contains(got[0], "a2-highgpu-8g") || len(got) != 5 {
+		t.Errorf("ordered alternatives gave %v", got)
+	}
+	anyOf := Request{Alternatives: []cloud.Requirement{a100(8), a100(1)}}
+	if got := ids(rank(t, anyOf, market(), nil)); !strings.Contains(got[0], "gpu_1x_a100") {
+		t.Errorf("any_of gave %v", got)
+	}
+	r := a100(8)
+	r.Markets, r.MarketsOrdered = []cloud.Market{cloud.OnDemand, cloud.Spot}, true
+	if got := ids(rank(t, Request{Alternatives: []cloud.Requirement{r}}, market(), nil)); !strings.Contains(got[3], "[spot]") {
+		t.Errorf("ordered markets gave %v", got)
+	}
+	r = cloud.Requirement{Accelerators: []cloud.Accelerator{{Name: "A100", Count: 1}, {Name: "L4", Count: 1}}, AcceleratorsOrdered: true}
+	if got := ids(rank(t, Request{Alternatives: []cloud.Requirement{r}}, market(), nil)); !strings.Contains(got[2], "g2-standard-8") {
+		t.Errorf("ordered accelerators gave %v", got)
+	}
+}
+
+func TestRankTimeEgressAndReservations(t *testing.T) {
+	slow, fast := a100(1), a100(8)
+	slow.EstimatedHours, fast.EstimatedHours = 10, 1
+	req := Request{Alternatives: []cloud.Requirement{slow, fast}}
+	if got := ids(rank(t, req, market(), nil)); !strings.Contains(got[0], "gpu_1x_a100") {
+		t.Errorf("cost chose %v", got[0])
+	}
+	req.Objective = Time
+	if got := ids(rank(t, req, market(), nil)); !strings.Contains(got[0], "a2-highgpu-8g") {
+		t.Errorf("time chose %v", got[0])
+	}
+
+	near := Request{Alternatives: []cloud.Requirement{a100(8)}, Inputs: []Input{{Cloud: "aws", SizeGB: 1000}}}
+	plan := rank(t, near, market(), nil)
+	if got := ids(plan); !strings.Contains(got[0], "p4d") || plan.Choices[0].EgressUSD != 0 {
+		t.Errorf("with a TB on aws it chose %v", got[0])
+	}
+	if got := plan.Choices[2].EgressUSD; got != 900*0.09 {
+		t.Errorf("egress of a TB from aws costs %v", got)
+	}
+
+	held := Request{Alternatives: []cloud.Requirement{a100(8)}, Nodes: 3,
+		Reserved: []Reservation{{Cloud: "aws", InstanceType: "p4d.24xlarge", Zone: "use1-az2", Count: 2}}}
+	plan = rank(t, held, market(), nil)
+	if c := plan.Choices[0]; c.Placement.Offer.Zone != "use1-az2" || c.HourlyUSD != 32.77 || c.Reserved != 2 {
+		t.Errorf("reserved capacity gave %+v", c)
+	}
+}
+
+func TestRankFiltersOnCapabilitiesBlocksAndBudget(t *testing.T) {
+	caps := map[string]cloud.Capabilities{"aws": {MultiNode: true, Spot: true, Stop: true}, "lambda": {}}
+	req := Request{Alternatives: []cloud.Requirement{a100(8)}, Nodes: 2}
+	want(t, rank(t, req, market(), caps), "aws/us-east-1/use1-az1 p4d.24xlarge", "aws/us-east-1/use1-az2 p4d.24xlarge")
+	want(t, rank(t, req, market(), caps, Block{Cloud: "aws", Zone: "use1-az1"}), "aws/us-east-1/use1-az2 p4d.24xlarge")
+
+	one := a100(1)
+	one.MaxHourlyUSD = 4
+	plan := rank(t, Request{Alternatives: []cloud.Requirement{one}, Nodes: 2}, market(), nil)
+	want(t, plan, "lambda/us-west-1 gpu_1x_a100")
+	if last := plan.Rejections[len(plan.Rejections)-1]; last.Rule != "max_hourly_cost" || last.Rejected != 1 || last.Kept != 1 {
+		t.Errorf("the budget's rejection is %+v", last)
+	}
+}
+
+func TestInfeasibleSaysWhyAndWhatWouldDo(t *testing.T) {
+	cases := []struct {
+		name  string
+		req   cloud.Requirement
+		parts []string
+	}{
+		{"memory", cloud.Requirement{CPUs: cloud.Quantity{Value: 8}, Memory: cloud.Quantity{Value: 96, AtLeast: true}},
+			[]string{"memory 64+ instead of 96+ leaves 1 offer from $0.504/h", "memory  96+"}},
+		{"accelerator", cloud.Requirement{Accelerators: []cloud.Accelerator{{Name: "A10", Count: 1}}},
+			[]string{"Accelerators that come closest: A100:1, A100:8"}},
+		{"count", a100(3), []string{"accelerators A100:1 or A100:8 instead of a100:3"}},
+		{"price", cloud.Requirement{Accelerators: a100(8).Accelerators, MaxHourlyUSD: 5},
+			[]string{"max_hourly_cost 29.38 instead of 5.00 leaves 1 offer from $29.38/h"}},
+		{"zone", cloud.Requirement{Region: "us-central1", Zone: "use1-az1"},
+			[]string{"zone use1-az1 lies in region us-east-1 of aws, not in us-central1"}},
+		{"region", cloud.Requirement{Cloud: "aws", Region: "us-esat-1"},
+			[]string{`region "us-esat-1" is in no catalog`, "region us-east-1 instead of us-esat-1 leaves 4 offers from $0.384/h"}},
+		{"two", cloud.Requirement{Cloud: "lambda", Accelerators: a100(8).Accelerators, CPUs: cloud.Quantity{Value: 96}},
+			[]string{"cloud gcp or aws instead of lambda"}},
+	}
+	for _, c := range cases {
+		_, err := Rank(Request{Alternatives: []cloud.Requirement{c.req}}, market(), nil, nil)
+		var infeasible *InfeasibleError
+		if !errors.As(err, &infeasible) {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		for _, part := range c.parts {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%s: lacks %q:\n%s", c.name, part, err)
+			}
+		}
+	}
+}
+
+func TestTable(t *testing.T) {
+	r := a100(8)
+	r.Markets = []cloud.Market{cloud.Spot, cloud.OnDemand}
+	got := rank(t, Request{Alternatives: []cloud.Requirement{r}, Nodes: 2}, market(), nil).Table()
+	const text = `Considered resources (2 nodes):
+INFRA                          INSTANCE              vCPUs  Mem(GB)  GPUS    COST ($/h)  CHOSEN
+aws/us-east-1/use1-az1         2xp4d.24xlarge[Spot]  96     1152     A100:8  19.60       ✔
+gcp/us-central1/us-central1-a  2xa2-highgpu-8g       96     680      A100:8  58.76
+aws/us-east-1/use1-az1         2xp4d.24xlarge        96     1152     A100:8  65.54
+Estimated cost: $19.60 / hour
+`
+	if diff := cmp.Diff(text, got); diff != "" {
+		t.Error(diff)
+	}
+}

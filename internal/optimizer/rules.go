@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package optimizer
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// rule is one reason to reject an offer.
+type rule struct {
+	name string
+	// want is what the rule asks, in the user's words.
+	want string
+	ok   func(o *cloud.Offer) bool
+}
+
+func firstFailing(rs []rule, o *cloud.Offer) int {
+	for i := range rs {
+		if !rs[i].ok(o) {
+			return i
+		}
+	}
+	return -1
+}
+
+// rulesFor returns every rule that an offer must pass to serve one alternative.
+func rulesFor(req Request, alt cloud.Requirement, caps map[string]cloud.Capabilities, blocked []Block) []rule {
+	rs := requirementRules(alt)
+	rs = append(rs, capabilityRules(req, alt, caps)...)
+	if alt.Image != "" && req.Image != nil {
+		rs = append(rs, rule{"image", "image " + alt.Image, func(o *cloud.Offer) bool { return req.Image(*o, alt.Image) == "" }})
+	}
+	if alt.MaxHourlyUSD > 0 {
+		want := "at most " + dollars(alt.MaxHourlyUSD) + "/h"
+		if n := req.nodes(); n > 1 {
+			want += fmt.Sprintf(" for all %d nodes", n)
+		}
+		rs = append(rs, rule{"max_hourly_cost", want, func(o *cloud.Offer) bool {
+			usd, _ := hourly(req, o)
+			return usd <= alt.MaxHourlyUSD
+		}})
+	}
+	if len(blocked) > 0 {
+		rs = append(rs, rule{"blocked", blockedWant(blocked), func(o *cloud.Offer) bool {
+			return !slices.ContainsFunc(blocked, func(b Block) bool { return b.matches(o) })
+		}})
+	}
+	return rs
+}
+
+func blockedWant(blocked []Block) string {
+	var parts []string
+	for _, b := range blocked[:min(len(blocked), 3)] {
+		part := b.String()
+		if b.Reason != "" {
+			part += " (" + b.Reason + ")"
+		}
+		parts = append(parts, part)
+	}
+	if n := len(blocked) - len(parts); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", n))
+	}
+	return "not " + strings.Join(parts, "; ")
+}
+
+// requirementRules are the rules about the offer alone.
+func requirementRules(alt cloud.Requirement) []rule {
+	var rs []rule
+	add := func(name, want string, ok func(o *cloud.Offer) bool) { rs = append(rs, rule{name, want, ok}) }
+	if alt.Cloud != "" {
+		add("cloud", alt.Cloud, func(o *cloud.Offer) bool { return strings.EqualFold(o.Cloud, alt.Cloud) })
+	}
+	if alt.Region != "" {
+		add("region", alt.Region, func(o *cloud.Offer) bool { return strings.EqualFold(o.Region, alt.Region) })
+	}
+	if alt.Zone != "" {
+		add("zone", alt.Zone, func(o *cloud.Offer) bool { return strings.EqualFold(o.Zone, alt.Zone) })
+	}
+	if alt.InstanceType != "" {
+		add("instance_type", alt.InstanceType, func(o *cloud.Offer) bool {
+			return strings.EqualFold(o.InstanceType.Name, alt.InstanceType)
+		})
+	}
+	if len(alt.Accelerators) > 0 {
+		add("accelerators", accelerators(alt.Accelerators), func(o *cloud.Offer) bool {
+			return hasAccelerator(alt.Accelerators, o.InstanceType.Accelerator)
+		})
+	}
+	if !alt.CPUs.IsZero() {
+		add("cpus", alt.CPUs.String(), func(o *cloud.Offer) bool {
+			return alt.CPUs.Holds(o.InstanceType.VCPUs, o.InstanceType.VCPUs)
+		})
+	}
+	if !alt.Memory.IsZero() {
+		add("memory", alt.Memory.String(), func(o *cloud.Offer) bool {
+			return alt.Memory.Holds(o.InstanceType.MemoryGiB, o.InstanceType.VCPUs)
+		})
+	}
+	markets := marketsOf(alt)
+	add("market", joinMarkets(markets), func(o *cloud.Offer) bool { return slices.Contains(markets, o.Market) })
+	return rs
+}
+
+func marketsOf(alt cloud.Requirement) []cloud.Market {
+	if len(alt.Markets) == 0 {
+		return []cloud.Market{cloud.OnDemand}
+	}
+	return alt.Markets
+}
+
+func joinMarkets(ms []cloud.Market) string {
+	parts := make([]string, len(ms))
+	for i, m := range ms {
+		parts[i] = string(m)
+	}
+	return strings.Join(parts, " or ")
+}
+
+// sameAccelerator compares names without regard to case and counts within 0.01.
+func sameAccelerator(a, b cloud.Accelerator) bool {
+	return math.Abs(a.Count-b.Count) < 0.01 && strings.EqualFold(a.Name, b.Name)
+}
+
+func hasAccelerator(want []cloud.Accelerator, got cloud.Accelerator) bool {
+	for _, w := range want {
+		if sameAccelerator(w, got) {
+			return true
+		}
+	}
+	return false
+}
+
+func accelerators(as []cloud.Accelerator) string {
+	parts := make([]string, len(as))
+	for i, a := range as {
+		parts[i] = a.String()
+	}
+	return strings.Join(parts, " or ")
+}
+
+// ability is what a request needs of a cloud.
+type ability struct {
+	name, want string
+	has        func(c cloud.Capabilities, o *cloud.Offer) bool
+}
+
+// capabilityRules ask what the clouds can do. The texts name the clouds that
+// cannot, so that the reason is seen at plan.
+func capabilityRules(req Request, alt cloud.Requirement, caps map[string]cloud.Capabilities) []rule {
+	if caps == nil {
+		return nil
+	}
+	rs := []rule{{"driver", "a cloud that is enabled: " + strings.Join(sortedKeys(caps), ", "), func(o *cloud.Offer) bool {
+		_, ok := caps[o.Cloud]
+		return ok
+	}}}
+	for _, a := range abilities(req, alt) {
+		rs = append(rs, rule{a.name, a.want + lacking(caps, a), func(o *cloud.Offer) bool {
+			return a.has(caps[o.Cloud], o)
+		}})
+	}
+	return rs
+}
+
+func abilities(req Request, alt cloud.Requirement) []ability {
+	var as []ability
+	need := func(when bool, name, want string, has func(c cloud.Capabilities, o *cloud.Offer) bool) {
+		if when {
+			as = append(as, ability{name, want, has})
+		}
+	}
+	plain := func(f func(c cloud.Capabilities) bool) func(cloud.Capabilities, *cloud.Offer) bool {
+		return func(c cloud.Capabilities, _ *cloud.Offer) bool { return f(c) }
+	}
+	need(slices.Contains(alt.Markets, cloud.Spot), "spot", "spot machines", func(c cloud.Capabilities, o *cloud.Offer) bool {
+		return c.Spot || o.Market != cloud.Spot
+	})
+	need(req.Needs.Stop, "stop", "machines that stop", func(c cloud.Capabilities, o *cloud.Offer) bool {
+		return c.Stop && (c.StopSpot || o.Market != cloud.Spot)
+	})
+	need(req.nodes() > 1, "multi_node", "several nodes", plain(func(c cloud.Capabilities) bool { return c.MultiNode }))
+	need(len(alt.Ports) > 0, "ports", "open ports", plain(func(c cloud.Capabilities) bool { return c.PortsLaunch || c.PortsLater }))
+	need(req.Needs.PortsLater, "ports_later", "ports on a running cluster", plain(func(c cloud.Capabilities) bool { return c.PortsLater }))
+	need(req.Needs.UserData, "user_data", "user data", plain(func(c cloud.Capabilities) bool { return c.UserData }))
+	need(alt.Image != "", "image_id", "a custom image", plain(func(c cloud.Capabilities) bool { return c.CustomImage }))
+	need(alt.DiskGiB > 0, "disk_size", "a disk of a chosen size", plain(func(c cloud.Capabilities) bool { return c.CustomDisk }))
+	need(req.Needs.DiskTier != "", "disk_tier", "disk tier "+req.Needs.DiskTier, plain(func(c cloud.Capabilities) bool {
+		return slices.Contains(c.DiskTiers, req.Needs.DiskTier)
+	}))
+	return as
+}
+
+// lacking names the clouds without the ability on either market.
+func lacking(caps map[string]cloud.Capabilities, a ability) string {
+	var not []string
+	for _, name := range sortedKeys(caps) {
+		if !a.has(caps[name], &cloud.Offer{Market: cloud.Spot}) {
+			not = append(not, name)
+		}
+	}
+	if len(not) == 0 {
+		return ""
+	}
+	return " (not on " + strings.Join(not, ", ") + ")"
+}
+
+func sortedKeys(caps map[string]cloud.Capabilities) []string {
+	keys := make([]string, 0, len(caps))
+	for k := range caps {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// dollars writes an amount with at least two decimals and at most four.
+func dollars(v float64) string {
+	s := strings.TrimRight(strconv.FormatFloat(v, 'f', 4, 64), "0")
+	if dot := strings.IndexByte(s, '.'); len(s)-dot < 3 {
+		s += "00"[:3-(len(s)-dot)]
+	}
+	return "$" + s
+}
