@@ -69,7 +69,7 @@ type Request struct {
 	Needs     Needs
 	// Image says why an offer cannot run the image a requirement names (wrong
 	// region or architecture); empty is that it can. Nil asks nothing.
-	Image func(o cloud.Offer, image string) (problem string)
+	Image func(o cloud.Offer, image string) (problem string) `json:"-"`
 }
 
 func (r Request) nodes() int { return max(r.Nodes, 1) }

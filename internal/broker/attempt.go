@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+	"github.com/skybroker/terraform-provider-sky/templates"
+)
+
+// attempt is one try at one placement.
+type attempt struct {
+	*launch
+	number    int
+	placement cloud.Placement
+	started   time.Time
+	step      string
+	config    clusterconfig.Config
+	runConfig cloud.RunConfig
+	// created are the ids the cloud answered, whatever it lists.
+	created []string
+	// definite says that the create call was refused before anything was made.
+	definite bool
+	cluster  Cluster
+}
+
+// graceAfterCancel is how long a create call that is under way may still run
+// after an interrupt, so that its answer, and thereby its machines, are known.
+const graceAfterCancel = 20 * time.Second
+
+// run goes through the steps of a launch at one placement.
+func (a *attempt) run(ctx context.Context) (Cluster, error) {
+	a.log.InfoContext(ctx, "attempt", "number", a.number, "placement", a.placement.String(), "hourly_usd", a.placement.HourlyUSD())
+	session, err := a.session(ctx, a.placement.Offer.Cloud)
+	if err != nil {
+		return Cluster{}, err
+	}
+	steps := []struct {
+		name string
+		do   func(context.Context, cloud.Session) error
+	}{
+		{"bootstrap", a.bootstrap},
+		{"run", a.create},
+		{"wait", a.wait},
+		{"ports", a.openPorts},
+		{"ssh", a.connectAndSetUp},
+		{"commit", a.commit},
+	}
+	for _, s := range steps {
+		if ctx.Err() != nil {
+			return Cluster{}, context.Cause(ctx)
+		}
+		a.step = s.name
+		begun := a.cfg.Now()
+		if err := s.do(ctx, session); err != nil {
+			return Cluster{}, err
+		}
+		a.log.InfoContext(ctx, "step done", "step", s.name, "took", a.cfg.Now().Sub(begun).Round(time.Millisecond))
+	}
+	return a.cluster, nil
+}
+
+func (a *attempt) bootstrap(ctx context.Context, session cloud.Session) error {
+	spec, err := a.clusterSpec(ctx)
+	if err != nil {
+		return err
+	}
+	a.definite = true // nothing billable is made before the create call
+	a.runConfig, err = session.Bootstrap(ctx, spec, a.placement)
+	return a.wrap(session, err)
+}
+
+// clusterSpec renders the template for every rank.
+func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
+	offer := a.placement.Offer
+	tmpl, err := clusterconfig.Load(templates.FS, a.cfg.TemplateDir, offer.Cloud)
+	if err != nil {
+		return cloud.ClusterSpec{}, err
+	}
+	req := a.requirement()
+	image := req.Image
+	if a.cfg.Images != nil {
+		if image, err = a.cfg.Images(ctx, offer.Cloud, image, offer.Region, offer.InstanceType.Arch); err != nil {
+			return cloud.ClusterSpec{}, err
+		}
+	}
+	spec := cloud.ClusterSpec{
+		Ref: a.ref(a.placement), Attempt: a.number, Image: image, DiskGiB: req.DiskGiB,
+		Ports: a.spec.Ports, AllowedCIDRs: a.spec.AllowedCIDRs, Labels: a.spec.Labels,
+		AuthorizedKeys: a.keys.authorized, Deadline: a.deadline(ctx),
+	}
+	for rank := range a.placement.Nodes {
+		cfg, err := tmpl.Render(clusterconfig.Vars{
+			ClusterName: a.spec.Name, Cloud: offer.Cloud, Region: offer.Region, Zone: offer.Zone,
+			InstanceType: offer.InstanceType.Name, Accelerator: offer.InstanceType.Accelerator, Image: image,
+			Nodes: a.placement.Nodes, Rank: rank, AuthorizedKeys: a.keys.authorized, HostKey: a.keys.hosts[rank],
+		})
+		if err != nil {
+			return cloud.ClusterSpec{}, err
+		}
+		a.config = cfg
+		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: a.identity(rank), UserData: []byte(cfg.UserData)})
+	}
+	spec.SSHUser, spec.NodeConfig = a.config.SSHUser, a.config.NodeConfig
+	return spec, nil
+}
+
+// requirement is the alternative of the request that the placement serves.
+func (a *attempt) requirement() cloud.Requirement {
+	if i := optimizer.AlternativeOf(a.spec.Request, a.placement.Offer); i >= 0 {
+		return a.spec.Request.Alternatives[i]
+	}
+	return cloud.Requirement{}
+}
+
+func (a *attempt) identity(rank int) cloud.Identity {
+	return cloud.Identity{Owner: a.owner, Cluster: a.spec.Name, Generation: a.gen, Attempt: a.number, Rank: rank}
+}
+
+// create makes the machines. An interrupt does not cut the call short at once:
+// a call that is cut may have made machines that nobody has heard of.
+func (a *attempt) create(ctx context.Context, session cloud.Session) error {
+	bounded, cancel := context.WithTimeout(ctx, a.cfg.Timeouts.Boot)
+	defer cancel()
+	graceful, stop := withGrace(bounded, graceAfterCancel)
+	defer stop()
+	a.definite = false
+	record, err := session.Run(graceful, a.runConfig.Spec.Ref, a.runConfig)
+	a.created = append(append(append([]string{}, record.Created...), record.Resumed...), record.Adopted...)
+	if len(a.created) > 0 {
+		if jerr := a.journal.append(entry{Event: eventCreated, Generation: a.gen, Attempt: a.number, Instances: a.created}); jerr != nil {
+			return errors.Join(jerr, err)
+		}
+	}
+	if err != nil {
+		fault := session.Classify(err)
+		refused := fault.Kind != cloud.KindTransient && fault.Kind != cloud.KindUnknown
+		a.definite = refused && len(a.created) == 0
+	}
+	return a.wrap(session, err)
+}
+
+// withGrace returns a context that ends d after parent does.
+func withGrace(parent context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		timer := time.AfterFunc(d, func() { cancel(context.Cause(parent)) })
+		context.AfterFunc(ctx, func() { timer.Stop() })
+	})
+	return ctx, func() { stop(); cancel(context.Canceled) }
+}
+
+func (a *attempt) wait(ctx context.Context, session cloud.Session) error {
+	bounded, cancel := context.WithTimeoutCause(ctx, a.cfg.Timeouts.Boot,
+		fmt.Errorf("the machines were not running after %s", a.cfg.Timeouts.Boot))
+	defer cancel()
+	if err := session.Wait(bounded, a.runConfig.Spec.Ref, cloud.StateRunning); err != nil {
+		if cause := context.Cause(bounded); cause != nil && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+		return a.wrap(session, err)
+	}
+	info, err := session.Describe(bounded, a.runConfig.Spec.Ref)
+	if err != nil {
+		return a.wrap(session, err)
+	}
+	return a.describe(info, session.Account)
+}
+
+// describe fills in the cluster from what the cloud lists; every rank must be
+// there once.
+func (a *attempt) describe(info cloud.ClusterInfo, account string) error {
+	nodes := make([]Node, a.placement.Nodes)
+	seen := make([]bool, a.placement.Nodes)
+	for _, inst := range info.Instances {
+		rank := inst.Identity.Rank
+		if rank < 0 || rank >= len(nodes) || seen[rank] {
+			return &cloud.ExtraNodesError{Cluster: a.spec.Name, Want: len(nodes), Extra: []string{inst.ID}}
+		}
+		seen[rank] = true
+		nodes[rank] = nodeOf(inst, a.keys.hosts[rank].Public)
+	}
+	for rank, ok := range seen {
+		if !ok {
+			return fmt.Errorf("rank %d is not among the %d running machines", rank, len(info.Instances))
+		}
+	}
+	a.cluster = a.newCluster(account)
+	a.cluster.Nodes = nodes
+	return nil
+}
+
+func nodeOf(inst cloud.Instance, hostKey string) Node {
+	return Node{
+		Rank: inst.Identity.Rank, InstanceID: inst.ID, InternalIP: inst.InternalIP, ExternalIP: inst.ExternalIP,
+		SSHPort: inst.SSHPort, HostKey: hostKey, State: inst.State, Reason: inst.Reason,
+	}
+}
+
+// newCluster is the cluster without its nodes.
+func (a *attempt) newCluster(account string) Cluster {
+	o := a.placement.Offer
+	return Cluster{
+		ID: o.Cloud + "/" + o.Region + "/" + a.spec.Name, Name: a.spec.Name, Owner: a.owner, Generation: a.gen, Account: account,
+		Cloud: o.Cloud, Region: o.Region, Zone: o.Zone, InstanceType: o.InstanceType.Name,
+		Accelerators: o.InstanceType.Accelerator.String(), Market: o.Market, HourlyUSD: a.placement.HourlyUSD(),
+		Status: StatusInit, SSHUser: a.config.SSHUser, KeyPath: a.keys.path,
+		ProcessManager: string(a.config.ProcessManager), Size: a.placement.Nodes,
+		LaunchedAt: a.started.UTC().Format(time.RFC3339),
+	}
+}
+
+func (a *attempt) openPorts(ctx context.Context, session cloud.Session) error {
+	if len(a.spec.Ports) == 0 || !a.caps[a.placement.Offer.Cloud].PortsLater {
+		return nil
+	}
+	return a.wrap(session, session.OpenPorts(ctx, a.runConfig.Spec.Ref, a.runConfig, a.spec.Ports))
+}
+
+// commit disarms the dead-man timers and records the cluster, in the order
+// that leaves a record for every machine whose timer is gone.
+func (a *attempt) commit(ctx context.Context, session cloud.Session) error {
+	if a.cluster.Status == StatusInit && a.cluster.StatusReason == "" {
+		a.cluster.Status = StatusUp
+	}
+	if err := a.writeKnownHosts(a.cluster); err != nil {
+		return err
+	}
+	if err := a.journal.append(entry{Event: eventCommitting, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster}); err != nil {
+		return err
+	}
+	graceful, stop := withGrace(ctx, graceAfterCancel)
+	defer stop()
+	if err := session.Commit(graceful, a.runConfig.Spec.Ref); err != nil {
+		return a.wrap(session, err)
+	}
+	a.remember(a.gen)
+	return a.journal.append(entry{Event: eventCommitted, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster})
+}
+
+// wrap gives a driver's error its meaning, once.
+func (a *attempt) wrap(session cloud.Session, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &cloud.Error{Fault: session.Classify(err), Op: a.step, Placement: a.placement, Err: err}
+}
+
+// fault is what a failure of this attempt means for the next.
+func (a *attempt) fault(err error) cloud.Fault {
+	if ce := (*cloud.Error)(nil); errors.As(err, &ce) {
+		return ce.Fault
+	}
+	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
+}

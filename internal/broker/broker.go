@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package broker launches clusters on the cheapest placement that works, keeps
+// a write-ahead journal of every machine, and never loses track of one. It
+// talks to clouds through cloud.Provisioner only and never names one.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+)
+
+// Config is what a broker needs from its host.
+type Config struct {
+	// StateDir holds the journal and the keys; it must exist with mode 0700.
+	StateDir string
+	// Owner marks every machine as ours; empty means the id in StateDir, made once.
+	Owner string
+	// Home says whose Terraform state a cluster belongs to, such as the
+	// configuration's folder and workspace. See Launch on adoption.
+	Home string
+	// Registry is the set of clouds.
+	Registry *cloud.Registry
+	// Credentials returns the user's settings of a cloud.
+	Credentials func(cloudName string) cloud.Credentials
+	// TemplateDir may hold <cloud>.yaml.tmpl files that override the embedded ones.
+	TemplateDir string
+	// Images resolves an image tag of the catalog; it returns ids unchanged.
+	Images func(ctx context.Context, cloudName, image, region, arch string) (string, error)
+	// Signers are the user's own keys, tried beside the cluster's key file.
+	Signers []ssh.Signer
+	// Log receives progress; nil discards it.
+	Log *slog.Logger
+	// Timeouts bound the steps; zero fields take the defaults.
+	Timeouts Timeouts
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Timeouts bound the steps of a launch that the caller's context does not
+// bound more tightly.
+type Timeouts struct {
+	// Boot bounds one attempt from the create call to running machines (15 min).
+	Boot time.Duration
+	// SSH bounds the wait for SSH on every node after that (10 min).
+	SSH time.Duration
+	// Cleanup bounds the removal of a failed or cancelled attempt; it runs
+	// detached from the caller's cancellation (10 min).
+	Cleanup time.Duration
+	// Gone is the pause between two looks before absence is believed (2 s).
+	Gone time.Duration
+	// Margin is added to the caller's deadline for the dead-man timer (15 min).
+	Margin time.Duration
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	def(&t.Boot, 15*time.Minute)
+	def(&t.SSH, 10*time.Minute)
+	def(&t.Cleanup, 10*time.Minute)
+	def(&t.Gone, 2*time.Second)
+	def(&t.Margin, 15*time.Minute)
+	return t
+}
+
+// Broker launches and removes clusters. It is safe for concurrent use; one
+// process should have one, so that clusters share sessions and the blocklist.
+type Broker struct {
+	cfg      Config
+	owner    string
+	log      *slog.Logger
+	blocks   blocklist
+	mu       sync.Mutex
+	sessions map[string]cloud.Session
+	dial     func(context.Context, remote.Target, []ssh.Signer) (node, error)
+	// mine are the generations committed by this process; see adoptable.
+	mine map[string]bool
+}
+
+// SetupFailure says what becomes of machines whose setup script failed.
+type SetupFailure string
+
+// The policies after a failed setup.
+const (
+	SetupFailureDestroy SetupFailure = "destroy"
+	SetupFailureKeep    SetupFailure = "keep"
+)
+
+// Spec is a cluster as the user asked for it.
+type Spec struct {
+	Name string
+	// Request is what the optimizer ranks; its Nodes is the cluster's size.
+	Request optimizer.Request
+	// Offers are the catalogs' answers to Request.
+	Offers []cloud.Offer
+	// Ports beyond SSH, open to AllowedCIDRs; empty CIDRs are the caller's address.
+	Ports        []cloud.PortRange
+	AllowedCIDRs []netip.Prefix
+	Labels       map[string]string
+	Setup        string
+	Envs         map[string]string
+	// Workdir is a local folder synced to ~/sky_workdir; empty is none.
+	Workdir string
+	// FileMounts maps paths on the nodes to local files or folders.
+	FileMounts map[string]string
+	// KeyPath is the user's private key; empty means one made for this cluster.
+	KeyPath        string
+	OnSetupFailure SetupFailure
+}
+
+// Status is what a cluster does as a whole.
+type Status string
+
+// The states of a cluster, in SkyPilot's words, with DEGRADED for a cluster
+// that has lost some of its nodes.
+const (
+	StatusInit     Status = "INIT"
+	StatusUp       Status = "UP"
+	StatusStopped  Status = "STOPPED"
+	StatusDegraded Status = "DEGRADED"
+)
+
+// Node is one machine of a cluster.
+type Node struct {
+	Rank       int    `json:"rank"`
+	InstanceID string `json:"instance_id"`
+	InternalIP string `json:"internal_ip"`
+	ExternalIP string `json:"external_ip"`
+	SSHPort    int    `json:"ssh_port"`
+	// HostKey is pinned, in authorized_keys form.
+	HostKey string      `json:"host_key"`
+	State   cloud.State `json:"state"`
+	Reason  string      `json:"reason,omitempty"`
+}
+
+// Cluster is what is known of a launched cluster. It holds no secret: KeyPath
+// names a file.
+type Cluster struct {
+	// ID is "cloud/region/name".
+	ID           string       `json:"id"`
+	Name         string       `json:"name"`
+	Owner        string       `json:"owner"`
+	Generation   string       `json:"generation"`
+	Account      string       `json:"account"`
+	Cloud        string       `json:"cloud"`
+	Region       string       `json:"region"`
+	Zone         string       `json:"zone,omitempty"`
+	InstanceType string       `json:"instance_type"`
+	Accelerators string       `json:"accelerators,omitempty"`
+	Market       cloud.Market `json:"market"`
+	// HourlyUSD is the price of the whole cluster at launch, in US dollars an hour.
+	HourlyUSD    float64 `json:"hourly_usd"`
+	Status       Status  `json:"status"`
+	StatusReason string  `json:"status_reason,omitempty"`
+	SSHUser      string  `json:"ssh_user"`
+	KeyPath      string  `json:"key_path"`
+	// ProcessManager is how jobs are detached on the nodes: "auto" or "setsid".
+	ProcessManager string `json:"process_manager"`
+	Size           int    `json:"size"`
+	Nodes          []Node `json:"nodes"`
+	LaunchedAt     string `json:"launched_at"` // RFC 3339, UTC
+}
+
+// AcceleratorsPerNode is the number of devices on one node, 0 without any.
+func (c Cluster) AcceleratorsPerNode() float64 {
+	accelerators, err := cloud.ParseAccelerators(c.Accelerators)
+	if err != nil || len(accelerators) == 0 {
+		return 0
+	}
+	return accelerators[0].Count
+}
+
+// ErrGone says that every machine of a cluster is positively gone: it was
+// looked for twice, under the account that launched it.
+var ErrGone = errors.New("the cluster's machines are gone")
+
+// Attempt is one row of the table of what a launch tried.
+type Attempt struct {
+	Placement cloud.Placement
+	Fault     cloud.Fault
+	// Step is what was being done: bootstrap, run, wait, ssh, ports.
+	Step string
+	Err  error
+	// Took is how long the attempt lasted, its removal included.
+	Took time.Duration
+	// Removed says that nothing of the attempt is left.
+	Removed bool
+}
+
+// LaunchError says why no placement worked.
+type LaunchError struct {
+	Cluster  string
+	Attempts []Attempt
+	// Survivors are machines that could not be removed; they stay in state.
+	Survivors []string
+	// Err is what ended the launch.
+	Err error
+	// LogPath names the file with the whole launch.
+	LogPath string
+}
+
+// Unwrap returns what ended the launch.
+func (e *LaunchError) Unwrap() error { return e.Err }
+
+// New returns a broker. It touches StateDir only to read or make the owner id.
+func New(cfg Config) (*Broker, error) {
+	if cfg.Registry == nil || cfg.Credentials == nil {
+		return nil, errors.New("broker: a registry and credentials are required")
+	}
+	cfg.Timeouts = cfg.Timeouts.withDefaults()
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	owner, err := loadOwner(cfg.StateDir, cfg.Owner)
+	if err != nil {
+		return nil, fmt.Errorf("owner id: %w", err)
+	}
+	return &Broker{
+		cfg: cfg, owner: owner, log: cfg.Log,
+		blocks:   blocklist{now: cfg.Now},
+		sessions: map[string]cloud.Session{},
+		dial:     dialSSH,
+		mine:     map[string]bool{},
+	}, nil
+}
+
+// Owner returns the ownership id on the broker's machines.
+func (b *Broker) Owner() string { return b.owner }
+
+// session opens a cloud on first use and keeps it.
+func (b *Broker) session(ctx context.Context, name string) (cloud.Session, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s, ok := b.sessions[name]; ok {
+		return s, nil
+	}
+	factory, ok := b.cfg.Registry.Get(name)
+	if !ok {
+		return cloud.Session{}, fmt.Errorf("this build of the provider has no driver for cloud %q (it has %v)", name, b.cfg.Registry.Names())
+	}
+	s, err := factory.Open(ctx, b.cfg.Credentials(name))
+	if err != nil {
+		return cloud.Session{}, fmt.Errorf("cloud %s is not enabled: %w", name, err)
+	}
+	b.sessions[name] = s
+	return s, nil
+}
+
+// CloudStatus answers "is this cloud enabled, and if not, why".
+type CloudStatus struct {
+	Name    string
+	Enabled bool
+	Account string
+	Reason  string
+}
+
+// Check opens every cloud of the registry and says what came of it.
+func (b *Broker) Check(ctx context.Context) []CloudStatus {
+	var out []CloudStatus
+	for _, name := range b.cfg.Registry.Names() {
+		st := CloudStatus{Name: name}
+		if s, err := b.session(ctx, name); err != nil {
+			st.Reason = err.Error()
+		} else {
+			st.Enabled, st.Account = true, s.Account
+		}
+		out = append(out, st)
+	}
+	return out
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Error implements error: what ended the launch, every attempt, what is left,
+// and where to read more.
+func (e *LaunchError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "cluster %q was not launched: %v\n", e.Cluster, e.Err)
+	if len(e.Attempts) > 0 {
+		fmt.Fprintf(&b, "\nAttempts, in order:\n%s", attemptTable(e.Attempts))
+	}
+	switch {
+	case len(e.Survivors) > 0:
+		fmt.Fprintf(&b, "\nSTILL ALIVE AND BILLED: %s. They are kept in state; \"terraform destroy\" tries again to remove them.\n", strings.Join(e.Survivors, ", "))
+	case len(e.Attempts) > 0:
+		b.WriteString("\nNothing of these attempts is left.\n")
+	}
+	fmt.Fprintf(&b, "\nThe whole launch is in %s", e.LogPath)
+	return b.String()
+}
+
+// attemptTable is the table of attempts, a line each.
+func attemptTable(attempts []Attempt) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "#\tINFRA\tINSTANCE\tCOST ($/h)\tSTEP\tFAULT\tTOOK\tREASON")
+	for i, a := range attempts {
+		o := a.Placement.Offer
+		instance := fmt.Sprintf("%dx %s", a.Placement.Nodes, o.InstanceType.Name)
+		if o.Market == cloud.Spot {
+			instance += "[Spot]"
+		}
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", i+1, o.Place(), instance, a.Placement.HourlyUSD(),
+			a.Step, a.Fault, a.Took.Round(100*time.Millisecond), oneLine(rootCause(a.Err).Error()))
+	}
+	_ = w.Flush()
+	return b.String()
+}
+
+// maxReason bounds a reason in the table, in bytes.
+const maxReason = 300
+
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
+	}
+	return text
+}
+
+// ImportError says that a complete cluster of that name is alive and belongs
+// to another state, or to none.
+type ImportError struct {
+	Name      string
+	ID        string
+	Instances []string
+	Home      string
+}
+
+// Error implements error.
+func (e *ImportError) Error() string {
+	where := "nothing on this machine says which configuration it belongs to"
+	if e.Home != "" {
+		where = "it was launched from " + e.Home
+	}
+	return fmt.Sprintf("a complete cluster named %q is running already (%s); %s. It was not touched. "+
+		"Manage it here with \"terraform import <address> %s\", choose another name, or destroy it where it belongs",
+		e.Name, strings.Join(e.Instances, ", "), where, e.ID)
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func writeJournal(t *testing.T, dir, text string, mode os.FileMode) {
+	t.Helper()
+	path := filepath.Join(dir, "journal.jsonl")
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const goodLine = `{"v":1,"event":"attempt","generation":"g1","attempt":1}` + "\n"
+
+func TestJournalDamage(t *testing.T) {
+	tests := []struct {
+		name, text string
+		mode       os.FileMode
+		entries    int
+		err        string
+	}{
+		{"empty", "", 0o600, 0, ""},
+		{"whole", goodLine, 0o600, 1, ""},
+		{"torn tail", goodLine + `{"v":1,"event":"crea`, 0o600, 1, ""},
+		{"torn only", `{"v":1`, 0o600, 0, ""},
+		{"damaged middle", goodLine + "garbage\n" + goodLine, 0o600, 0, "line 2 is damaged"},
+		{"newer", goodLine + `{"v":99,"event":"x","generation":"g"}` + "\n", 0o600, 0, "line 2 has format 99"},
+		{"writable by others", goodLine, 0o666, 0, "chmod go-w"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := stateDir(t)
+			writeJournal(t, dir, tt.text, tt.mode)
+			j, err := openJournal(dir, time.Now)
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Fatalf("openJournal = %v, want %q", err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(j.entries) != tt.entries {
+				t.Errorf("%d entries, want %d", len(j.entries), tt.entries)
+			}
+			if err := j.append(entry{Event: eventRemoved, Generation: "g1"}); err != nil {
+				t.Fatal(err)
+			}
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			again, err := readJournal(dir)
+			if err != nil || len(again.entries) != tt.entries+1 {
+				t.Errorf("after an append: %d entries, %v", len(again.entries), err)
+			}
+		})
+	}
+}
+
+// A disk that is full refuses the entry, and the error says that nothing began.
+func TestJournalFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatalf("this test needs /dev/full: %v", err)
+	}
+	j := &journal{path: "/dev/full", file: full, now: time.Now}
+	if err := j.append(entry{Event: eventAttempt}); err == nil || !strings.Contains(err.Error(), "nothing was started") {
+		t.Errorf("append = %v", err)
+	}
+	if len(j.entries) != 0 {
+		t.Error("an entry that was not written is remembered")
+	}
+}
+
+func FuzzParseJournal(f *testing.F) {
+	f.Add(goodLine)
+	f.Add("{}\n[]\n")
+	f.Fuzz(func(_ *testing.T, text string) {
+		entries, err := parseJournal([]byte(text))
+		if err == nil {
+			(&journal{entries: entries}).generations()
+		}
+	})
+}
+
+func TestOwner(t *testing.T) {
+	dir := stateDir(t)
+	first, err := loadOwner(dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := loadOwner(dir, ""); err != nil || again != first {
+		t.Errorf("second load = %q, %v; want %q", again, err, first)
+	}
+	if own, err := loadOwner(dir, "ml-team"); err != nil || own != "ml-team" {
+		t.Errorf("configured owner = %q, %v", own, err)
+	}
+	for _, bad := range []string{"A", "a b", "x", strings.Repeat("a", 41), "a/b"} {
+		if _, err := loadOwner(dir, bad); err == nil {
+			t.Errorf("owner %q was accepted", bad)
+		}
+	}
+}

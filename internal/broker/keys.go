@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+)
+
+// keyring is what a generation is born with.
+type keyring struct {
+	// path is the private key that logs in.
+	path string
+	// authorized are the public keys that may log in.
+	authorized []string
+	hosts      []clusterconfig.HostKey
+}
+
+// keyDir holds the keys of one generation.
+func keyDir(clusterDir, generation string) string { return filepath.Join(clusterDir, generation) }
+
+// makeKeys makes the generation's keys and flushes them to the disk. They
+// outlive a crash, so that a repeated create call sends the same bytes.
+func makeKeys(clusterDir, generation string, spec Spec) (keyring, error) {
+	dir := keyDir(clusterDir, generation)
+	if err := privateDir(dir); err != nil {
+		return keyring{}, err
+	}
+	ring := keyring{path: filepath.Join(dir, "id_ed25519")}
+	own, err := remote.EnsureKeyPair(ring.path)
+	if err != nil {
+		return keyring{}, err
+	}
+	ring.authorized = []string{own}
+	if spec.KeyPath != "" {
+		signer, err := remote.LoadSigner(spec.KeyPath, nil)
+		if err != nil {
+			return keyring{}, err
+		}
+		ring.path = spec.KeyPath
+		ring.authorized = append(ring.authorized, authorizedKey(signer))
+	}
+	for rank := range spec.Request.Nodes {
+		key, err := ensureHostKey(filepath.Join(dir, "host_"+strconv.Itoa(rank)))
+		if err != nil {
+			return keyring{}, fmt.Errorf("host key of rank %d: %w", rank, err)
+		}
+		ring.hosts = append(ring.hosts, key)
+	}
+	return ring, nil
+}
+
+// ensureHostKey loads the host key at path or makes it.
+func ensureHostKey(path string) (clusterconfig.HostKey, error) {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		signer, err := remote.LoadSigner(path, nil)
+		if err != nil {
+			return clusterconfig.HostKey{}, err
+		}
+		return clusterconfig.HostKey{Private: string(text), Public: authorizedKey(signer)}, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return clusterconfig.HostKey{}, err
+	}
+	private, public, err := remote.NewHostKey()
+	if err != nil {
+		return clusterconfig.HostKey{}, err
+	}
+	if err := linkNew(path, private); err != nil {
+		return clusterconfig.HostKey{}, err
+	}
+	return clusterconfig.HostKey{Private: string(private), Public: strings.TrimSpace(public)}, nil
+}
+
+// removeKeys deletes a generation's keys; its machines are gone.
+func removeKeys(clusterDir, generation string) error {
+	if generation == "" {
+		return nil
+	}
+	return os.RemoveAll(keyDir(clusterDir, generation))
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+)
+
+// launch is one call of Launch.
+type launch struct {
+	*Broker
+	spec     Spec
+	journal  *journal
+	log      *slog.Logger
+	digest   string // of spec
+	gen      string
+	keys     keyring
+	caps     map[string]cloud.Capabilities
+	blocked  []optimizer.Block
+	attempts []Attempt
+}
+
+// Launch brings the cluster up on the best placement that works. Placements
+// are tried in the optimizer's order; a failed one is removed, observed gone
+// and avoided before the next. A removal that fails ends the launch.
+//
+// What an earlier, killed launch of the same name left is cleaned up first. A
+// complete cluster of that name is returned as the result if it was launched
+// from the same Home for an equal spec and Terraform was never seen to hold
+// it, as after a crash between launch and state; otherwise it is an error.
+//
+// With an error, a Cluster that has a Generation must be kept in state: some
+// of its machines are alive.
+func (b *Broker) Launch(ctx context.Context, spec Spec) (Cluster, error) {
+	release, err := b.lockCluster(ctx, spec.Name, "launching")
+	if err != nil {
+		return Cluster{}, err
+	}
+	defer release()
+	l, closeLaunch, err := b.newLaunch(spec)
+	if err != nil {
+		return Cluster{}, err
+	}
+	defer closeLaunch()
+	l.openClouds(ctx)
+	adopted, err := l.reconcile(ctx)
+	if err != nil || adopted != nil {
+		return deref(adopted), err
+	}
+	return l.failover(ctx)
+}
+
+func deref(c *Cluster) Cluster {
+	if c == nil {
+		return Cluster{}
+	}
+	return *c
+}
+
+func (b *Broker) newLaunch(spec Spec) (*launch, func(), error) {
+	digest, err := spec.digest()
+	if err != nil {
+		return nil, nil, err
+	}
+	j, err := openJournal(b.ClusterDir(spec.Name), b.cfg.Now)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the cluster's journal cannot be used, so nothing was launched: %w", err)
+	}
+	log, closeLog, err := b.provisionLog(spec.Name)
+	if err != nil {
+		return nil, nil, errors.Join(err, j.Close())
+	}
+	l := &launch{Broker: b, spec: spec, digest: digest, journal: j, log: log, caps: map[string]cloud.Capabilities{}}
+	return l, func() {
+		closeLog()
+		_ = j.Close()
+	}, nil
+}
+
+// openClouds opens the clouds of the offers; one that is not enabled is
+// blocked with its reason, and the launch goes on with the others.
+func (l *launch) openClouds(ctx context.Context) {
+	for _, name := range l.candidateClouds() {
+		factory, ok := l.cfg.Registry.Get(name)
+		if ok {
+			l.caps[name] = factory.Capabilities()
+		}
+		if _, err := l.session(ctx, name); err != nil {
+			l.log.WarnContext(ctx, "cloud left out", "cloud", name, "reason", err)
+			l.blocked = append(l.blocked, optimizer.Block{Cloud: name, Reason: err.Error()})
+		}
+	}
+}
+
+func (l *launch) candidateClouds() []string {
+	var names []string
+	for _, o := range l.spec.Offers {
+		if !slices.Contains(names, o.Cloud) {
+			names = append(names, o.Cloud)
+		}
+	}
+	return names
+}
+
+// failover tries placement after placement.
+func (l *launch) failover(ctx context.Context) (Cluster, error) {
+	if err := l.beginGeneration(); err != nil {
+		return Cluster{}, err
+	}
+	for n := 1; ; n++ {
+		placement, err := l.next()
+		if err != nil {
+			return Cluster{}, l.fail(err)
+		}
+		if err := ctx.Err(); err != nil {
+			return Cluster{}, l.fail(fmt.Errorf("interrupted before the next attempt: %w", context.Cause(ctx)))
+		}
+		if err := l.journalAttempt(ctx, n, placement); err != nil {
+			return Cluster{}, l.fail(err)
+		}
+		a := &attempt{launch: l, number: n, placement: placement, started: l.cfg.Now()}
+		cluster, err := a.run(ctx)
+		if err == nil {
+			return cluster, nil
+		}
+		if done, cluster, err := l.settle(ctx, a, err); done {
+			return cluster, err
+		}
+	}
+}
+
+// beginGeneration names the generation and makes its keys, on the disk before
+// any machine exists.
+func (l *launch) beginGeneration() error {
+	l.gen = randomHex(6)
+	keys, err := makeKeys(l.ClusterDir(l.spec.Name), l.gen, l.spec)
+	if err != nil {
+		return fmt.Errorf("ssh keys: %w", err)
+	}
+	l.keys = keys
+	return l.journal.append(entry{
+		Event: eventLaunch, Generation: l.gen, Owner: l.owner, Home: l.cfg.Home, Digest: l.digest,
+		Nodes: l.spec.Request.Nodes,
+	})
+}
+
+// next ranks what is not blocked and returns the best.
+func (l *launch) next() (cloud.Placement, error) {
+	blocked := append(slices.Clone(l.blocked), l.blocks.current()...)
+	plan, err := optimizer.Rank(l.spec.Request, l.spec.Offers, l.caps, blocked)
+	if err != nil {
+		return cloud.Placement{}, err
+	}
+	return plan.Placements[0], nil
+}
+
+func (l *launch) ref(p cloud.Placement) cloud.ClusterRef {
+	return cloud.ClusterRef{
+		Owner: l.owner, Cluster: l.spec.Name, Generation: l.gen,
+		Cloud: p.Offer.Cloud, Region: p.Offer.Region, Zone: p.Offer.Zone,
+	}
+}
+
+func (l *launch) journalAttempt(ctx context.Context, n int, p cloud.Placement) error {
+	ref, deadline := l.ref(p), l.deadline(ctx)
+	return l.journal.append(entry{
+		Event: eventAttempt, Generation: l.gen, Attempt: n, Ref: &ref, Nodes: p.Nodes, Deadline: &deadline,
+	})
+}
+
+// deadline is when an uncommitted machine of this launch removes itself.
+func (l *launch) deadline(ctx context.Context) time.Time {
+	if d, ok := ctx.Deadline(); ok {
+		return d.Add(l.cfg.Timeouts.Margin).UTC().Truncate(time.Second)
+	}
+	t := l.cfg.Timeouts
+	return l.cfg.Now().Add(t.Boot + t.SSH + time.Hour + t.Margin).UTC().Truncate(time.Second)
+}
+
+// settle deals with a failed attempt. It reports whether the launch is over.
+func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, Cluster, error) {
+	var setup *SetupError
+	if errors.As(failure, &setup) && setup.Kept {
+		return true, a.cluster, failure
+	}
+	fault := a.fault(failure)
+	row := Attempt{Placement: a.placement, Fault: fault, Step: a.step, Err: failure}
+	l.log.ErrorContext(ctx, "attempt failed", "placement", a.placement.String(), "step", a.step, "fault", fault.String(), "error", failure)
+	survivors, cleanupErr := a.remove(ctx)
+	row.Removed = cleanupErr == nil
+	row.Took = l.cfg.Now().Sub(a.started)
+	l.attempts = append(l.attempts, row)
+	if cleanupErr != nil {
+		err := l.fail(fmt.Errorf("the removal of a failed attempt failed, so no other placement was tried: %w", cleanupErr))
+		err.Survivors = survivors
+		return true, a.wreck(ctx, survivors), err
+	}
+	switch {
+	case ctx.Err() != nil:
+		return true, Cluster{}, l.fail(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
+	case setup != nil:
+		return true, Cluster{}, failure
+	}
+	l.block(fault, a.placement, failure)
+	return false, Cluster{}, nil
+}
+
+func (l *launch) block(fault cloud.Fault, p cloud.Placement, failure error) {
+	block := blockFor(fault, p, fmt.Sprintf("%s: %v", fault, rootCause(failure)))
+	l.blocked = append(l.blocked, block)
+	if shared(fault) {
+		l.blocks.add(block)
+	}
+}
+
+func (l *launch) fail(err error) *LaunchError {
+	return &LaunchError{Cluster: l.spec.Name, Attempts: l.attempts, Err: err, LogPath: l.LogPath(l.spec.Name)}
+}
+
+// digest identifies what was asked for, without the catalog's answers to it.
+func (s Spec) digest() (string, error) {
+	s.Offers = nil
+	text, err := json.Marshal(s)
+	if err != nil {
+		return "", fmt.Errorf("identify the request: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+)
+
+// inBubble runs a test in virtual time.
+func inBubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}
+
+func (x *bench) mustLaunch(t *testing.T, spec Spec) Cluster {
+	t.Helper()
+	c, err := x.Launch(t.Context(), spec)
+	if err != nil {
+		t.Fatalf("Launch: %v", err)
+	}
+	return c
+}
+
+func (x *bench) wantLive(t *testing.T, want int) {
+	t.Helper()
+	if live := x.cloud.live(x.owner); len(live) != want {
+		t.Errorf("%d machines alive (%v), want %d", len(live), live, want)
+	}
+}
+
+func TestLaunchTakesTheCheapest(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		spec := twoNodes("train")
+		c := x.mustLaunch(t, spec)
+		if c.ID != "nimbus/r1/train" || c.Zone != "r1a" || c.HourlyUSD != 2 || c.Status != StatusUp || c.Account != "acct-1" {
+			t.Errorf("cluster = %+v", c)
+		}
+		for rank, n := range c.Nodes {
+			if n.Rank != rank || n.InstanceID == "" || n.ExternalIP == "" || !strings.HasPrefix(n.HostKey, "ssh-ed25519 ") {
+				t.Errorf("node %d = %+v", rank, n)
+			}
+		}
+		if c.Nodes[0].HostKey == c.Nodes[1].HostKey {
+			t.Error("two nodes share a host key")
+		}
+		known, err := os.ReadFile(x.KnownHostsPath("train"))
+		if err != nil || strings.Count(string(known), "ssh-ed25519") != 2 {
+			t.Errorf("known_hosts = %q, %v", known, err)
+		}
+		for _, m := range x.cloud.machines {
+			if !m.Committed || !m.Deadline.IsZero() {
+				t.Errorf("machine %s is not committed: %+v", m.ID, m.Instance)
+			}
+		}
+	})
+}
+
+// The journal and the key are on the disk before the first create call, and
+// the dead-man timer is set.
+func TestWriteAhead(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		x.cloud.onRun = func(cfg cloud.RunConfig) {
+			j, err := readJournal(x.ClusterDir("train"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			gen := cfg.Spec.Nodes[0].Identity.Generation
+			g := j.find(gen)
+			if g == nil || g.Attempts != 1 || len(g.Refs) != 1 || g.Refs[0].Zone != "r1a" {
+				t.Errorf("journal at the create call holds %+v", g)
+			}
+			if _, err := remote.LoadSigner(filepath.Join(x.ClusterDir("train"), gen, "id_ed25519"), nil); err != nil {
+				t.Errorf("the key is not there at the create call: %v", err)
+			}
+			if !cfg.Spec.Deadline.After(time.Now()) {
+				t.Errorf("dead-man timer = %v", cfg.Spec.Deadline)
+			}
+		}
+		x.mustLaunch(t, twoNodes("train"))
+	})
+}
+
+func TestFailover(t *testing.T) {
+	tests := []struct {
+		name   string
+		faults []*fakeFault
+		zone   string
+		rows   int
+	}{
+		{"capacity", []*fakeFault{{op: "run", zone: "r1a", err: errCapacity}}, "r1b", 1},
+		{"capacity twice", []*fakeFault{{op: "run", zone: "r1a", err: errCapacity}, {op: "run", zone: "r1b", err: errCapacity}}, "r1c", 2},
+		{"dies while waiting", []*fakeFault{{op: "wait", zone: "r1a", err: errors.New("machine entered state failed")}}, "r1b", 1},
+		{"bootstrap", []*fakeFault{{op: "bootstrap", zone: "r1a", err: errors.New("no such subnet")}}, "r1b", 1},
+		{"answer lost, machines made", []*fakeFault{{op: "run", zone: "r1a", err: errors.New("connection reset"), applied: true}}, "r1b", 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				x := newBench(t, stateDir(t), newFakeCloud())
+				x.cloud.delay = time.Second // new machines are not listed at once
+				x.cloud.faults = tt.faults
+				c := x.mustLaunch(t, twoNodes("train"))
+				if c.Zone != tt.zone {
+					t.Errorf("zone = %s, want %s", c.Zone, tt.zone)
+				}
+				x.wantLive(t, 2)
+			})
+		})
+	}
+}
+
+func TestTotalFailureListsEveryAttempt(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		x.cloud.faults = []*fakeFault{{op: "run", err: errCapacity}}
+		c, err := x.Launch(t.Context(), twoNodes("train"))
+		var le *LaunchError
+		if !errors.As(err, &le) || len(le.Attempts) != 3 || c.Generation != "" {
+			t.Fatalf("Launch = %+v, %v", c, err)
+		}
+		for _, want := range []string{"nimbus/r1/r1a", "2.00", "nimbus/r1/r1b", "4.00", "nimbus/r1/r1c", "6.00", "capacity (zone)", "no capacity here", "Nothing of these attempts is left", "provision.log"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("error lacks %q:\n%v", want, err)
+			}
+		}
+		x.wantLive(t, 0)
+	})
+}
+
+// A removal that fails ends the launch: what survives goes into state.
+func TestFailedRemovalStopsFailover(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		x.cloud.faults = []*fakeFault{{op: "wait", zone: "r1a", err: errServer}, {op: "terminate", err: errServer}}
+		c, err := x.Launch(t.Context(), twoNodes("train"))
+		var le *LaunchError
+		if !errors.As(err, &le) || len(le.Survivors) != 2 || !strings.Contains(err.Error(), "STILL ALIVE AND BILLED: i-1, i-2") {
+			t.Fatalf("Launch = %v", err)
+		}
+		if c.Generation == "" || len(c.Nodes) != 2 || c.Account != "acct-1" || c.ID == "" {
+			t.Errorf("the cluster for state = %+v", c)
+		}
+		if x.cloud.called("run") != 1 {
+			t.Errorf("%d create calls, want 1", x.cloud.called("run"))
+		}
+		x.cloud.faults = nil
+		if err := x.Destroy(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		x.wantLive(t, 0)
+	})
+}
+
+func TestInterrupt(t *testing.T) {
+	for _, op := range []string{"bootstrap", "run", "wait", "describe", "commit"} {
+		t.Run(op, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				x := newBench(t, stateDir(t), newFakeCloud())
+				ctx, cancel := context.WithCancel(t.Context())
+				x.cloud.faults = []*fakeFault{{op: op, times: 1, hook: cancel}}
+				start := time.Now()
+				c, err := x.Launch(ctx, twoNodes("train"))
+				took := time.Since(start)
+				if op == "commit" { // the commit call itself is finished: the cluster is whole
+					if err != nil || c.Status != StatusUp {
+						t.Errorf("Launch = %+v, %v", c, err)
+					}
+					x.wantLive(t, 2)
+					return
+				}
+				if !errors.Is(err, context.Canceled) || c.Generation != "" {
+					t.Errorf("Launch = %+v, %v; want nothing and a cancellation", c, err)
+				}
+				if took > 40*time.Second {
+					t.Errorf("took %v of virtual time", took)
+				}
+				if n := x.cloud.called("run"); n > 1 {
+					t.Errorf("%d create calls after an interrupt", n)
+				}
+				x.wantLive(t, 0)
+			})
+		})
+	}
+}
+
+// A crash between the commit and the state: the next apply adopts the cluster
+// if, and only if, it is the same configuration's and state never held it.
+func TestAdoption(t *testing.T) {
+	tests := []struct {
+		name   string
+		before func(t *testing.T, x *bench, c Cluster)
+		spec   func(*Spec)
+		home   string
+		adopts bool
+	}{
+		{name: "crash before state", adopts: true},
+		{name: "another folder", home: "/home/me/other (default)"},
+		{name: "another spec", spec: func(s *Spec) { s.Setup = "pip install more" }},
+		{name: "state held it", before: func(t *testing.T, x *bench, c Cluster) {
+			if _, err := x.Refresh(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+		}},
+		{name: "key lost", before: func(t *testing.T, _ *bench, c Cluster) {
+			if err := os.Remove(c.KeyPath); err != nil {
+				t.Error(err)
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				dir, fc := stateDir(t), newFakeCloud()
+				first := newBench(t, dir, fc)
+				c := first.mustLaunch(t, twoNodes("train"))
+				if tt.before != nil {
+					tt.before(t, first, c)
+				}
+				next := newBench(t, dir, fc)
+				if tt.home != "" {
+					next.cfg.Home = tt.home
+				}
+				spec := twoNodes("train")
+				if tt.spec != nil {
+					tt.spec(&spec)
+				}
+				got, err := next.Launch(t.Context(), spec)
+				if tt.adopts {
+					if err != nil || got.Generation != c.Generation {
+						t.Errorf("Launch = %+v, %v; want generation %s", got, err, c.Generation)
+					}
+				} else if ie := (*ImportError)(nil); !errors.As(err, &ie) || ie.ID != c.ID {
+					t.Errorf("Launch = %v, want an error with the import command", err)
+				}
+				next.wantLive(t, 2)
+			})
+		})
+	}
+}
+
+// Two resources of one configuration with one name must not share a cluster.
+func TestSameNameTwiceInOneApply(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		x.mustLaunch(t, twoNodes("train"))
+		_, err := x.Launch(t.Context(), twoNodes("train"))
+		if ie := (*ImportError)(nil); !errors.As(err, &ie) {
+			t.Errorf("second Launch = %v, want an ImportError", err)
+		}
+		x.wantLive(t, 2)
+	})
+}
+
+func TestConcurrentLaunchNamesTheHolder(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir, fc := stateDir(t), newFakeCloud()
+		x, y := newBench(t, dir, fc), newBench(t, dir, fc)
+		var err error
+		x.cloud.onRun = func(cloud.RunConfig) { _, err = y.Launch(t.Context(), twoNodes("train")) }
+		x.mustLaunch(t, twoNodes("train"))
+		if be := (*BusyError)(nil); !errors.As(err, &be) || !strings.Contains(err.Error(), "launching") || !strings.Contains(err.Error(), "/home/me/project") {
+			t.Errorf("the loser got %v", err)
+		}
+		x.wantLive(t, 2)
+	})
+}
+
+// What a kill -9 left behind: the machines of an unfinished launch.
+func TestLeftovers(t *testing.T) {
+	tests := []struct {
+		name     string
+		owner    string
+		inHour   int // the deadline, in hours from now
+		journal  bool
+		wantErr  string
+		wantLive int
+	}{
+		{name: "ours, journaled", journal: true, inHour: 1, wantLive: 2},
+		{name: "ours, journal lost, overdue", inHour: -1, wantLive: 2},
+		{name: "ours, journal lost, young", inHour: 1, wantErr: "seems to be under way", wantLive: 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				x := newBench(t, stateDir(t), newFakeCloud())
+				id := cloud.Identity{Owner: x.owner, Cluster: "train", Generation: "g0", Attempt: 1}
+				x.cloud.add(id, "r2", "r2z", time.Now().Add(time.Duration(tt.inHour)*time.Hour))
+				foreign := id
+				foreign.Owner = "somebody-else"
+				x.cloud.add(foreign, "r1", "r1a", time.Now().Add(-time.Hour))
+				if tt.journal {
+					ref := cloud.ClusterRef{Owner: x.owner, Cluster: "train", Generation: "g0", Cloud: "nimbus", Region: "r2", Zone: "r2z"}
+					err := x.withJournal("train", func(j *journal) error {
+						return j.append(entry{Event: eventAttempt, Generation: "g0", Attempt: 1, Ref: &ref})
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				c, err := x.Launch(t.Context(), twoNodes("train"))
+				if tt.wantErr == "" && err != nil || tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)) {
+					t.Errorf("Launch = %+v, %v", c, err)
+				}
+				x.wantLive(t, tt.wantLive)
+				if len(x.cloud.live("somebody-else")) != 1 {
+					t.Error("a foreign machine was removed")
+				}
+			})
+		})
+	}
+}
+
+func TestCensusThatFailsStartsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		x.cloud.faults = []*fakeFault{{op: "query", err: errServer}}
+		_, err := x.Launch(t.Context(), twoNodes("train"))
+		if err == nil || !strings.Contains(err.Error(), "unknown what is running already") || x.cloud.called("run") != 0 {
+			t.Errorf("Launch = %v after %d create calls", err, x.cloud.called("run"))
+		}
+	})
+}
+
+func TestSetupFailure(t *testing.T) {
+	for _, policy := range []SetupFailure{SetupFailureDestroy, SetupFailureKeep} {
+		t.Run(string(policy), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				x := newBench(t, stateDir(t), newFakeCloud())
+				x.exit = func(rank int, script string) (int, string) {
+					if rank == 1 && strings.Contains(script, "install") {
+						return 3, "no such package\n"
+					}
+					return 0, ""
+				}
+				spec := twoNodes("train")
+				spec.Setup, spec.OnSetupFailure = "install things", policy
+				c, err := x.Launch(t.Context(), spec)
+				var se *SetupError
+				if !errors.As(err, &se) || se.Rank != 1 || se.ExitCode != 3 || !strings.Contains(se.Tail, "no such package") {
+					t.Fatalf("Launch = %v", err)
+				}
+				if x.cloud.called("run") != 1 {
+					t.Error("a script that fails is no reason to try another zone")
+				}
+				if policy == SetupFailureDestroy {
+					if c.Generation != "" || se.Kept {
+						t.Errorf("cluster = %+v, kept = %v", c, se.Kept)
+					}
+					x.wantLive(t, 0)
+					return
+				}
+				if c.Status != StatusInit || !se.Kept || len(c.Nodes) != 2 || !strings.Contains(c.StatusReason, "rank 1") {
+					t.Errorf("cluster = %+v, kept = %v", c, se.Kept)
+				}
+				if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != StatusInit {
+					t.Errorf("Refresh = %s, %v; a failed setup stays visible", fresh.Status, err)
+				}
+				x.wantLive(t, 2)
+			})
+		})
+	}
+}
+
+func TestFilesReachEveryNode(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		spec := twoNodes("train")
+		spec.Workdir, spec.FileMounts = t.TempDir()+"/code", map[string]string{"/data/b": "/x/b", "~/a": "/x/a"}
+		x.mustLaunch(t, spec)
+		slices.Sort(x.uploads)
+		want := []string{"0 a ~/a", "0 b /data/b", "0 code ~/sky_workdir", "1 a ~/a", "1 b /data/b", "1 code ~/sky_workdir"}
+		if !slices.Equal(x.uploads, want) {
+			t.Errorf("uploads = %q, want %q", x.uploads, want)
+		}
+	})
+}
+
+// A node that cannot be reached is either gone, which is a lack of capacity,
+// or unreachable; both lead to the next placement.
+func TestUnreachableNode(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		x.dialErr = func(target remote.Target) error {
+			if target.Host == "192.0.2.1" {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
+		c := x.mustLaunch(t, twoNodes("train"))
+		if c.Zone != "r1b" {
+			t.Errorf("zone = %s", c.Zone)
+		}
+		x.wantLive(t, 2)
+	})
+}
+
+// No private key may stand in the journal, the log or an error.
+func TestNoKeyOutsideItsFile(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir := stateDir(t)
+		x := newBench(t, dir, newFakeCloud())
+		x.cloud.faults = []*fakeFault{{op: "run", zone: "r1a", err: errCapacity}}
+		c := x.mustLaunch(t, twoNodes("train"))
+		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() || strings.Contains(path, c.Generation) {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if strings.Contains(string(text), "PRIVATE KEY") {
+				t.Errorf("%s holds a private key", path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}

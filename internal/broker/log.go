@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+)
+
+// provisionLog returns a logger that writes to the broker's log and to the
+// cluster's provision.log.
+func (b *Broker) provisionLog(name string) (*slog.Logger, func(), error) {
+	path := b.LogPath(name)
+	if err := privateDir(filepath.Dir(path)); err != nil {
+		return nil, nil, fmt.Errorf("log folder: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("log file: %w", err)
+	}
+	file := slog.NewTextHandler(f, nil)
+	both := slog.New(slog.NewMultiHandler(file, b.log.Handler())).With("cluster", name)
+	return both, func() { _ = f.Close() }, nil
+}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+)
+
+// remoteWorkdir is where workdir lands on every node, as in SkyPilot.
+const remoteWorkdir = "~/sky_workdir"
+
+// SetupError says that the user's setup failed on a node.
+type SetupError struct {
+	Cluster  string
+	Rank     int
+	ExitCode int
+	// Tail holds the last lines of what the script printed.
+	Tail string
+	// Kept says that the machines were left running, as asked for.
+	Kept    bool
+	LogPath string
+}
+
+// Error implements error.
+func (e *SetupError) Error() string {
+	fate := "the cluster was removed (on_setup_failure = \"destroy\")"
+	if e.Kept {
+		fate = "the cluster is kept and billed (on_setup_failure = \"keep\")"
+	}
+	return fmt.Sprintf("setup of cluster %q ended with exit code %d on rank %d; %s. The whole log is in %s. Its last lines:\n%s",
+		e.Cluster, e.ExitCode, e.Rank, fate, e.LogPath, e.Tail)
+}
+
+// node is what the broker does with a machine over SSH.
+type node interface {
+	Run(ctx context.Context, cmd remote.Command) (exitCode int, err error)
+	PutTree(ctx context.Context, src, dest string) error
+	Close() error
+}
+
+// dialSSH connects to a node; it keeps trying until ctx ends.
+func dialSSH(ctx context.Context, target remote.Target, signers []ssh.Signer) (node, error) {
+	return remote.DialWait(ctx, target, remote.Options{Signers: signers})
+}
+
+func authorizedKey(signer ssh.Signer) string {
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
+}
+
+// connectAndSetUp dials every node and sets all up, over one connection a node.
+func (a *attempt) connectAndSetUp(ctx context.Context, _ cloud.Session) error {
+	clients, err := a.dialAll(ctx, a.cluster)
+	if err != nil {
+		return a.unreachable(ctx, err)
+	}
+	defer closeAll(clients)
+	a.step = "setup"
+	prepare := a.config.Setup
+	err = a.setUpNodes(ctx, a.log, clients, a.cluster, a.spec, prepare)
+	var setup *SetupError
+	if !errors.As(err, &setup) || a.spec.OnSetupFailure != SetupFailureKeep || ctx.Err() != nil {
+		return err
+	}
+	return a.keepDespite(ctx, setup)
+}
+
+// unreachable says more than "SSH timeout" where the machines are gone.
+func (a *attempt) unreachable(ctx context.Context, err error) error {
+	session, serr := a.session(ctx, a.placement.Offer.Cloud)
+	if serr != nil || ctx.Err() != nil {
+		return err
+	}
+	instances, qerr := session.Query(ctx, a.runConfig.Spec.Ref)
+	if qerr != nil {
+		return err
+	}
+	running := 0
+	for _, inst := range instances {
+		if inst.State == cloud.StateRunning {
+			running++
+		}
+	}
+	if running < a.placement.Nodes {
+		fault := cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}
+		lost := fmt.Errorf("only %d of %d machines still run (preempted or failed): %w", running, a.placement.Nodes, err)
+		return &cloud.Error{Fault: fault, Op: a.step, Placement: a.placement, Err: lost}
+	}
+	return err
+}
+
+// keepDespite commits a cluster whose setup failed and returns the failure.
+func (a *attempt) keepDespite(ctx context.Context, setup *SetupError) error {
+	session, err := a.session(ctx, a.placement.Offer.Cloud)
+	if err != nil {
+		return err
+	}
+	a.cluster.StatusReason = setupFailedReason(setup)
+	if err := a.commit(ctx, session); err != nil {
+		return err
+	}
+	setup.Kept = true
+	return setup
+}
+
+// setupFailedPrefix marks the status of a cluster whose setup must run again.
+const setupFailedPrefix = "setup failed"
+
+func setupFailedReason(e *SetupError) string {
+	return fmt.Sprintf("%s on rank %d with exit code %d", setupFailedPrefix, e.Rank, e.ExitCode)
+}
+
+// dialAll connects to every node, in rank order.
+func (b *Broker) dialAll(ctx context.Context, c Cluster) ([]node, error) {
+	signers := slices.Clone(b.cfg.Signers)
+	if own, err := remote.LoadSigner(c.KeyPath, nil); err == nil {
+		signers = append([]ssh.Signer{own}, signers...)
+	} else if len(signers) == 0 {
+		return nil, fmt.Errorf("the private key of cluster %q cannot be read: %w", c.Name, err)
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.SSH,
+		fmt.Errorf("no SSH within %s of the machines running", b.cfg.Timeouts.SSH))
+	defer cancel()
+	clients := make([]node, len(c.Nodes))
+	group, groupCtx := errgroup.WithContext(bounded)
+	for i, n := range c.Nodes {
+		group.Go(func() error {
+			target := remote.Target{Host: n.ExternalIP, Port: n.SSHPort, User: c.SSHUser, HostKey: n.HostKey}
+			client, err := b.dial(groupCtx, target, signers)
+			if err != nil {
+				return fmt.Errorf("rank %d (%s): %w", n.Rank, n.InstanceID, err)
+			}
+			clients[i] = client
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		closeAll(clients)
+		return nil, err
+	}
+	return clients, nil
+}
+
+func closeAll(clients []node) {
+	for _, c := range clients {
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+}
+
+// setUpNodes brings files and setup to all nodes in parallel. The first failure
+// ends the others.
+func (b *Broker) setUpNodes(ctx context.Context, log *slog.Logger, clients []node, c Cluster, spec Spec, prepare string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for i, client := range clients {
+		group.Go(func() error {
+			n := nodeSetup{client: client, cluster: c, spec: spec, rank: c.Nodes[i].Rank, log: log, logPath: b.LogPath(c.Name)}
+			return n.run(ctx, prepare)
+		})
+	}
+	return group.Wait()
+}
+
+// nodeSetup is the work on one node.
+type nodeSetup struct {
+	client  node
+	cluster Cluster
+	spec    Spec
+	rank    int
+	log     *slog.Logger
+	logPath string
+}
+
+func (n nodeSetup) run(ctx context.Context, prepare string) error {
+	if prepare != "" {
+		if err := n.script(ctx, "prepare", prepare); err != nil {
+			return err
+		}
+	}
+	if err := n.sync(ctx); err != nil {
+		return fmt.Errorf("rank %d: %w", n.rank, err)
+	}
+	if n.spec.Setup == "" {
+		return nil
+	}
+	return n.script(ctx, "setup", n.spec.Setup)
+}
+
+// sync uploads the working folder and the file mounts.
+func (n nodeSetup) sync(ctx context.Context) error {
+	if n.spec.Workdir != "" {
+		if err := n.client.PutTree(ctx, n.spec.Workdir, remoteWorkdir); err != nil {
+			return fmt.Errorf("upload workdir %s: %w", n.spec.Workdir, err)
+		}
+	}
+	for _, dest := range slices.Sorted(maps.Keys(n.spec.FileMounts)) {
+		src := n.spec.FileMounts[dest]
+		if err := n.client.PutTree(ctx, src, dest); err != nil {
+			return fmt.Errorf("upload file_mounts %s to %s: %w", src, dest, err)
+		}
+	}
+	return nil
+}
+
+// script runs a script on the node and logs what it prints.
+func (n nodeSetup) script(ctx context.Context, name, text string) error {
+	out := &tail{limit: 4 << 10}
+	lines := &logLines{ctx: ctx, log: n.log.With("rank", n.rank, "script", name)}
+	both := io.MultiWriter(out, lines)
+	code, err := n.client.Run(ctx, remote.Command{
+		Script: "cd ~/sky_workdir 2>/dev/null || cd ~ || exit 1\n" + text,
+		Env:    n.env(), Stdout: both, Stderr: both,
+	})
+	lines.flush()
+	if err != nil {
+		return fmt.Errorf("%s on rank %d: %w", name, n.rank, err)
+	}
+	if code != 0 {
+		return &SetupError{Cluster: n.cluster.Name, Rank: n.rank, ExitCode: code, Tail: out.String(), LogPath: n.logPath}
+	}
+	return nil
+}
+
+// env is what a setup script sees: SkyPilot's variables and the user's own.
+func (n nodeSetup) env() map[string]string {
+	ips := make([]string, len(n.cluster.Nodes))
+	for i, node := range n.cluster.Nodes {
+		ips[i] = node.InternalIP
+	}
+	env := map[string]string{
+		"SKYPILOT_SETUP_NODE_RANK":         strconv.Itoa(n.rank),
+		"SKYPILOT_SETUP_NODE_IPS":          strings.Join(ips, "\n"),
+		"SKYPILOT_SETUP_NUM_GPUS_PER_NODE": strconv.Itoa(int(math.Ceil(n.cluster.AcceleratorsPerNode()))),
+		"SKYPILOT_NUM_NODES":               strconv.Itoa(len(ips)),
+	}
+	maps.Copy(env, n.spec.Envs)
+	return env
+}
+
+// tail keeps the last bytes written to it.
+type tail struct {
+	limit int
+	buf   []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.buf = append(t.buf, p...)
+	if over := len(t.buf) - t.limit; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	return strings.TrimSpace(strings.ToValidUTF8(string(t.buf), "\uFFFD"))
+}
+
+// logLines turns what a script prints into log records, a line each.
+type logLines struct {
+	ctx context.Context //nolint:containedctx // an io.Writer cannot take one a call
+	log *slog.Logger
+	buf []byte
+}
+
+// maxLogLine bounds one record; a longer line is cut into several.
+const maxLogLine = 16 << 10
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.buf = append(l.buf, p...)
+	for {
+		i := bytes.IndexByte(l.buf, '\n')
+		if i < 0 {
+			if len(l.buf) < maxLogLine {
+				return len(p), nil
+			}
+			i = len(l.buf) - 1
+		}
+		l.emit(l.buf[:i])
+		l.buf = l.buf[i+1:]
+	}
+}
+
+func (l *logLines) emit(line []byte) {
+	l.log.InfoContext(l.ctx, strings.ToValidUTF8(string(line), "\uFFFD"))
+}
+
+func (l *logLines) flush() {
+	if len(l.buf) > 0 {
+		l.emit(l.buf)
+		l.buf = nil
+	}
+}
+
+// writeKnownHosts puts the pinned keys where the ssh command can read them.
+func (b *Broker) writeKnownHosts(c Cluster) error {
+	var text strings.Builder
+	for _, n := range c.Nodes {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(n.HostKey)) //nolint:dogsled // five results, one wanted
+		if err != nil {
+			return fmt.Errorf("host key of rank %d: %w", n.Rank, err)
+		}
+		address := knownhosts.Normalize(fmt.Sprintf("%s:%d", n.ExternalIP, n.SSHPort))
+		text.WriteString(knownhosts.Line([]string{address}, key) + "\n")
+	}
+	path := b.KnownHostsPath(c.Name)
+	tmp := path + "." + randomHex(4)
+	if err := writeSynced(tmp, []byte(text.String())); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// ref finds the cluster's machines, whatever their zone.
+func (c Cluster) ref() cloud.ClusterRef {
+	return cloud.ClusterRef{Owner: c.Owner, Cluster: c.Name, Generation: c.Generation, Cloud: c.Cloud, Region: c.Region}
+}
+
+// instanceIDs are the ids the cluster is known to have.
+func (c Cluster) instanceIDs() []string {
+	ids := make([]string, 0, len(c.Nodes))
+	for _, n := range c.Nodes {
+		if n.InstanceID != "" {
+			ids = append(ids, n.InstanceID)
+		}
+	}
+	return ids
+}
+
+// openFor opens the cluster's cloud and refuses another account's credentials:
+// they would make a living cluster look gone.
+func (b *Broker) openFor(ctx context.Context, c Cluster) (cloud.Session, error) {
+	session, err := b.session(ctx, c.Cloud)
+	if err != nil {
+		return session, err
+	}
+	if c.Account != "" && session.Account != c.Account {
+		return session, fmt.Errorf("cluster %q belongs to account %s on %s and the present credentials are of account %s; use the credentials it was launched with",
+			c.Name, c.Account, c.Cloud, session.Account)
+	}
+	return session, nil
+}
+
+// Refresh returns the cluster as its cloud sees it now. ErrGone means that all
+// its machines are positively gone; after any other error nothing is known and
+// the state must stay as it is.
+func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
+	session, err := b.openFor(ctx, c)
+	if err != nil {
+		return c, err
+	}
+	alive, err := b.lookTwice(ctx, session, c)
+	if err != nil {
+		return c, err
+	}
+	if len(alive) == 0 {
+		return c, fmt.Errorf("cluster %q: %w", c.Name, ErrGone)
+	}
+	fresh, err := c.observed(alive)
+	if err != nil {
+		return c, err
+	}
+	if err := b.writeRecord(ctx, fresh); err != nil {
+		return c, err
+	}
+	return fresh, nil
+}
+
+// lookTwice lists the machines, by id where ids are known. It takes a second
+// look before it returns none.
+func (b *Broker) lookTwice(ctx context.Context, session cloud.Session, c Cluster) ([]cloud.Instance, error) {
+	byTags := c.ref()
+	byID := byTags
+	byID.Instances = c.instanceIDs()
+	for look := range 2 {
+		if look > 0 {
+			if err := pause(ctx, b.cfg.Timeouts.Gone); err != nil {
+				return nil, err
+			}
+		}
+		alive, err := session.Query(ctx, byTags)
+		if err != nil {
+			return nil, fmt.Errorf("list the machines of cluster %q: %w", c.Name, err)
+		}
+		named, err := session.Query(ctx, byID)
+		if err != nil {
+			return nil, fmt.Errorf("look up the machines of cluster %q: %w", c.Name, err)
+		}
+		for _, inst := range named {
+			if !slices.ContainsFunc(alive, func(i cloud.Instance) bool { return i.ID == inst.ID }) {
+				alive = append(alive, inst)
+			}
+		}
+		alive = slices.DeleteFunc(alive, func(i cloud.Instance) bool { return i.State == cloud.StateTerminating })
+		if len(alive) > 0 {
+			return alive, nil
+		}
+	}
+	return nil, nil
+}
+
+// observed is the cluster with what was seen of its machines.
+func (c Cluster) observed(alive []cloud.Instance) (Cluster, error) {
+	byID := map[string]cloud.Instance{}
+	byRank := map[int]cloud.Instance{}
+	for _, inst := range alive {
+		byID[inst.ID] = inst
+		byRank[inst.Identity.Rank] = inst
+	}
+	c.Nodes = slices.Clone(c.Nodes)
+	for i, n := range c.Nodes {
+		inst, ok := byID[n.InstanceID]
+		if !ok && n.InstanceID == "" {
+			inst, ok = byRank[n.Rank]
+		}
+		if !ok {
+			c.Nodes[i].State, c.Nodes[i].Reason = cloud.StateTerminated, "the machine is gone"
+			continue
+		}
+		c.Nodes[i] = nodeOf(inst, n.HostKey)
+		delete(byID, inst.ID)
+	}
+	if len(byID) > 0 && len(c.Nodes) >= c.Size {
+		var extra []string
+		for id := range byID {
+			extra = append(extra, id)
+		}
+		slices.Sort(extra)
+		return c, &cloud.ExtraNodesError{Cluster: c.Name, Want: c.Size, Extra: extra}
+	}
+	c.judge()
+	return c, nil
+}
+
+// judge sets the status of the whole from the nodes: all running is UP, all
+// stopped is STOPPED, some gone is DEGRADED, anything else is INIT.
+func (c *Cluster) judge() {
+	count := map[cloud.State]int{}
+	for _, n := range c.Nodes {
+		count[n.State]++
+	}
+	keptSetupFailure := strings.HasPrefix(c.StatusReason, setupFailedPrefix)
+	switch {
+	case count[cloud.StateRunning] == c.Size && keptSetupFailure:
+		c.Status = StatusInit
+	case count[cloud.StateRunning] == c.Size:
+		c.Status, c.StatusReason = StatusUp, ""
+	case count[cloud.StateStopped] == c.Size:
+		c.Status, c.StatusReason = StatusStopped, c.nodeReasons()
+	case count[cloud.StateTerminated] > 0 || len(c.Nodes) < c.Size:
+		c.Status, c.StatusReason = StatusDegraded, c.nodeReasons()
+	default:
+		c.Status, c.StatusReason = StatusInit, c.nodeReasons()
+	}
+}
+
+// nodeReasons names the nodes that do not run.
+func (c *Cluster) nodeReasons() string {
+	var parts []string
+	for _, n := range c.Nodes {
+		if n.State == cloud.StateRunning {
+			continue
+		}
+		part := fmt.Sprintf("rank %d is %s", n.Rank, n.State)
+		if n.Reason != "" {
+			part += " (" + n.Reason + ")"
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// writeRecord notes in the local journal that Terraform holds the cluster and
+// what it looks like now, and renews the known_hosts file. A cluster launched
+// from another machine has no journal here, and one being worked on is left
+// to its holder.
+func (b *Broker) writeRecord(ctx context.Context, c Cluster) error {
+	j, err := readJournal(b.ClusterDir(c.Name))
+	if err != nil {
+		return err
+	}
+	g := j.find(c.Generation)
+	if g == nil || g.Removed || (g.Recorded && g.Cluster != nil && reflect.DeepEqual(*g.Cluster, c)) {
+		return nil
+	}
+	release, err := b.lockCluster(ctx, c.Name, "refreshing")
+	if busy := (*BusyError)(nil); errors.As(err, &busy) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
+	return b.withJournal(c.Name, func(j *journal) error {
+		if err := j.append(entry{Event: eventRecorded, Generation: c.Generation, Cluster: &c}); err != nil {
+			return err
+		}
+		return b.writeKnownHosts(c)
+	})
+}
+
+// withJournal opens the cluster's journal for f. The caller holds the lock.
+func (b *Broker) withJournal(name string, f func(*journal) error) error {
+	j, err := openJournal(b.ClusterDir(name), b.cfg.Now)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(j), j.Close())
+}
+
+func keyReadable(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
+
+// Find returns the cluster with the id "cloud/region/name": as recorded in the
+// state folder, else as far as the cloud knows it, which is without host keys.
+func (b *Broker) Find(ctx context.Context, id string) (Cluster, error) {
+	parts := strings.SplitN(id, "/", 3)
+	if len(parts) != 3 || slices.Contains(parts, "") {
+		return Cluster{}, fmt.Errorf("%q is no cluster id; it reads \"cloud/region/name\", such as \"aws/us-east-1/train\"", id)
+	}
+	j, err := readJournal(b.ClusterDir(parts[2]))
+	if err != nil {
+		return Cluster{}, err
+	}
+	for _, g := range slices.Backward(j.generations()) {
+		if g.Cluster != nil && !g.Removed && g.Cluster.ID == id {
+			return *g.Cluster, nil
+		}
+	}
+	return b.findInCloud(ctx, parts[0], parts[1], parts[2])
+}
+
+func (b *Broker) findInCloud(ctx context.Context, cloudName, region, name string) (Cluster, error) {
+	session, err := b.session(ctx, cloudName)
+	if err != nil {
+		return Cluster{}, err
+	}
+	alive, err := session.Query(ctx, cloud.ClusterRef{Owner: b.owner, Cluster: name, Cloud: cloudName, Region: region})
+	if err != nil {
+		return Cluster{}, err
+	}
+	alive = slices.DeleteFunc(alive, func(i cloud.Instance) bool { return !i.Committed })
+	if len(alive) == 0 {
+		return Cluster{}, fmt.Errorf("cluster %s/%s/%s of owner %s: %w", cloudName, region, name, b.owner, cloud.ErrNotFound)
+	}
+	first := alive[0]
+	c := Cluster{
+		ID: cloudName + "/" + region + "/" + name, Name: name, Owner: b.owner, Generation: first.Identity.Generation,
+		Account: session.Account, Cloud: cloudName, Region: region, Zone: first.Zone, InstanceType: first.Type, Market: first.Market,
+		Size: len(alive),
+	}
+	slices.SortFunc(alive, func(x, y cloud.Instance) int { return x.Identity.Rank - y.Identity.Rank })
+	for _, inst := range alive {
+		if inst.Identity.Generation != c.Generation {
+			return Cluster{}, fmt.Errorf("cluster %s has machines of two generations, %s and %s; remove one of them first", c.ID, first.ID, inst.ID)
+		}
+		c.Nodes = append(c.Nodes, nodeOf(inst, ""))
+	}
+	if info, err := session.Describe(ctx, c.ref()); err == nil {
+		c.SSHUser = info.SSHUser
+	} else if !errors.Is(err, cloud.ErrNotFound) {
+		return Cluster{}, err
+	}
+	c.judge()
+	return c, nil
+}
+
+// isMissing reports whether err says that a file is not there.
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+func TestRefresh(t *testing.T) {
+	errAny := errors.New("any error")
+	tests := []struct {
+		name   string
+		mutate func(x *bench, c *Cluster)
+		status Status
+		reason string
+		err    error
+	}{
+		{name: "all running", mutate: func(*bench, *Cluster) {}, status: StatusUp},
+		{name: "all stopped", mutate: func(x *bench, _ *Cluster) {
+			for _, m := range x.cloud.machines {
+				m.State, m.Reason = cloud.StateStopped, "idle"
+			}
+		}, status: StatusStopped, reason: "idle"},
+		{name: "one gone", mutate: func(x *bench, _ *Cluster) { x.cloud.machines = x.cloud.machines[:1] }, status: StatusDegraded, reason: "rank 1 is terminated"},
+		{name: "one pending", mutate: func(x *bench, _ *Cluster) { x.cloud.machines[0].State = cloud.StatePending }, status: StatusInit, reason: "rank 0 is pending"},
+		{name: "unknown state", mutate: func(x *bench, _ *Cluster) { x.cloud.machines[0].State = cloud.StateUnknown }, status: StatusInit, reason: "rank 0 is unknown"},
+		{name: "gone for good", mutate: func(x *bench, _ *Cluster) { x.cloud.machines = nil }, err: ErrGone},
+		{name: "terminating is gone", mutate: func(x *bench, _ *Cluster) {
+			for _, m := range x.cloud.machines {
+				m.State = cloud.StateTerminating
+			}
+		}, err: ErrGone},
+		{name: "hidden from the list", mutate: func(x *bench, _ *Cluster) {
+			for _, m := range x.cloud.machines {
+				m.visibleAt = time.Now().Add(time.Hour)
+			}
+		}, status: StatusUp},
+		{name: "server error", mutate: func(x *bench, _ *Cluster) { x.cloud.faults = []*fakeFault{{op: "query", err: errServer}} }, err: errServer},
+		{name: "auth error", mutate: func(x *bench, _ *Cluster) { x.cloud.faults = []*fakeFault{{op: "query", err: errDenied}} }, err: errDenied},
+		{name: "another account", mutate: func(_ *bench, c *Cluster) { c.Account = "acct-2" }, err: errAny},
+		{name: "more than expected", mutate: func(x *bench, _ *Cluster) {
+			id := x.cloud.machines[0].Identity
+			id.Rank = 2
+			x.cloud.add(id, "r1", "r1a", time.Time{})
+		}, err: errAny},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				x := newBench(t, stateDir(t), newFakeCloud())
+				c := x.mustLaunch(t, twoNodes("train"))
+				tt.mutate(x, &c)
+				before := c
+				fresh, err := x.Refresh(t.Context(), c)
+				if tt.err != nil {
+					if err == nil || (!errors.Is(tt.err, errAny) && !errors.Is(err, tt.err)) || (tt.err != ErrGone && errors.Is(err, ErrGone)) { //nolint:errorlint // identity of the row is meant
+						t.Errorf("Refresh = %v, want %v", err, tt.err)
+					}
+					if !reflect.DeepEqual(fresh, before) {
+						t.Errorf("the cluster changed with an error: %+v", fresh)
+					}
+					return
+				}
+				if err != nil || fresh.Status != tt.status || !strings.Contains(fresh.StatusReason, tt.reason) {
+					t.Errorf("Refresh = %s (%s), %v; want %s (%s)", fresh.Status, fresh.StatusReason, err, tt.status, tt.reason)
+				}
+				if fresh.HourlyUSD != c.HourlyUSD {
+					t.Error("the launch price changed")
+				}
+			})
+		})
+	}
+}
+
+// One empty answer is no proof of death.
+func TestOneEmptyListIsNotDeath(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		c := x.mustLaunch(t, twoNodes("train"))
+		saved := x.cloud.machines
+		x.cloud.machines = nil
+		x.cloud.faults = []*fakeFault{{op: "query", skip: 2, times: 1, hook: func() {
+			x.cloud.mu.Lock()
+			x.cloud.machines = saved
+			x.cloud.mu.Unlock()
+		}}}
+		if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != StatusUp {
+			t.Errorf("Refresh = %s, %v", fresh.Status, err)
+		}
+	})
+}
+
+func TestDestroy(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		c := x.mustLaunch(t, twoNodes("train"))
+		x.cloud.faults = []*fakeFault{{op: "terminate", times: 2, err: errServer}}
+		if err := x.Destroy(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		x.wantLive(t, 0)
+		if _, err := os.Stat(filepath.Dir(c.KeyPath)); !isMissing(err) {
+			t.Errorf("the keys are still there: %v", err)
+		}
+		if err := x.Destroy(t.Context(), c); err != nil {
+			t.Errorf("second Destroy: %v", err)
+		}
+		if _, err := x.Find(t.Context(), c.ID); !errors.Is(err, cloud.ErrNotFound) {
+			t.Errorf("Find = %v, want ErrNotFound", err)
+		}
+		again := x.mustLaunch(t, twoNodes("train"))
+		if again.Generation == c.Generation {
+			t.Error("a destroyed generation came back")
+		}
+	})
+}
+
+func TestDestroyRefuses(t *testing.T) {
+	tests := []struct {
+		name   string
+		mutate func(x *bench, c *Cluster)
+		want   string
+	}{
+		{"another account", func(_ *bench, c *Cluster) { c.Account = "acct-2" }, "belongs to account acct-2"},
+		{"no rights", func(x *bench, _ *Cluster) { x.cloud.faults = []*fakeFault{{op: "terminate", err: errDenied}} }, "is not removed; still alive: [i-1 i-2]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				x := newBench(t, stateDir(t), newFakeCloud())
+				c := x.mustLaunch(t, twoNodes("train"))
+				tt.mutate(x, &c)
+				if err := x.Destroy(t.Context(), c); err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("Destroy = %v, want %q", err, tt.want)
+				}
+				x.wantLive(t, 2)
+				if !keyReadable(c.KeyPath) {
+					t.Error("the key of a living cluster was deleted")
+				}
+			})
+		})
+	}
+}
+
+func TestFindWithoutJournal(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir, fc := stateDir(t), newFakeCloud()
+		x := newBench(t, dir, fc)
+		c := x.mustLaunch(t, twoNodes("train"))
+		if got, err := x.Find(t.Context(), c.ID); err != nil || !reflect.DeepEqual(got, c) {
+			t.Errorf("Find by journal = %+v, %v\nwant %+v", got, err, c)
+		}
+		if err := os.RemoveAll(filepath.Join(dir, "clusters")); err != nil {
+			t.Fatal(err)
+		}
+		got, err := x.Find(t.Context(), c.ID)
+		if err != nil || got.Generation != c.Generation || len(got.Nodes) != 2 || got.Status != StatusUp || got.SSHUser != "ubuntu" {
+			t.Errorf("Find by census = %+v, %v", got, err)
+		}
+		for _, bad := range []string{"", "train", "nimbus/r1", "//", "nimbus/r1/other"} {
+			if _, err := x.Find(t.Context(), bad); err == nil {
+				t.Errorf("Find(%q) succeeded", bad)
+			}
+		}
+	})
+}
+
+func TestUpdate(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		c := x.mustLaunch(t, twoNodes("train"))
+		spec := twoNodes("train")
+		spec.Setup, spec.Workdir = "install", "/x/code"
+		x.exit = func(int, string) (int, string) { return 7, "broken" }
+		got, err := x.Update(t.Context(), c, spec, Changes{Files: true, Setup: true})
+		if se := (*SetupError)(nil); !errors.As(err, &se) || !se.Kept || got.Status != StatusInit {
+			t.Errorf("Update = %s, %v", got.Status, err)
+		}
+		x.exit = nil
+		got, err = x.Update(t.Context(), got, spec, Changes{Network: true, Files: true, Setup: true})
+		if err != nil || got.Status != StatusUp || got.StatusReason != "" {
+			t.Errorf("Update = %s (%s), %v", got.Status, got.StatusReason, err)
+		}
+		x.wantLive(t, 2)
+		if x.cloud.called("ports") != 1 {
+			t.Errorf("%d port calls", x.cloud.called("ports"))
+		}
+	})
+}

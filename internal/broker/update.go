@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/templates"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Changes says what Update must bring up to date.
+type Changes struct {
+	// Network covers ports, allowed prefixes and labels.
+	Network bool
+	// Files covers workdir and file mounts.
+	Files bool
+	// Setup runs the setup script again.
+	Setup bool
+}
+
+// Digest identifies the content of a file or folder as it would be uploaded:
+// names, modes and bytes, without what the ignore files leave out.
+func Digest(path string) (string, error) {
+	tree, err := remote.OpenTree(path)
+	if err != nil {
+		return "", err
+	}
+	return tree.Digest(), nil
+}
+
+// Update brings a running cluster to the spec in place. Its machines and their
+// number stay. After a failed setup the returned cluster says so in its status.
+func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes) (Cluster, error) {
+	release, err := b.lockCluster(ctx, c.Name, "updating")
+	if err != nil {
+		return c, err
+	}
+	defer release()
+	session, err := b.openFor(ctx, c)
+	if err != nil {
+		return c, err
+	}
+	if what.Network {
+		if err := b.updateNetwork(ctx, session, c, spec); err != nil {
+			return c, err
+		}
+	}
+	if what.Files || what.Setup {
+		if c, err = b.updateNodes(ctx, c, spec, what); err != nil {
+			return c, err
+		}
+	}
+	return c, b.record(c)
+}
+
+// record puts the cluster, as Terraform will hold it, into the journal.
+func (b *Broker) record(c Cluster) error {
+	return b.withJournal(c.Name, func(j *journal) error {
+		return j.append(entry{Event: eventRecorded, Generation: c.Generation, Cluster: &c})
+	})
+}
+
+// updateNetwork lets the driver converge labels and rules on what is there.
+func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c Cluster, spec Spec) error {
+	alive, err := session.Query(ctx, c.ref())
+	if err != nil {
+		return err
+	}
+	cs := cloud.ClusterSpec{
+		Ref: c.ref(), Ports: spec.Ports, AllowedCIDRs: spec.AllowedCIDRs, Labels: spec.Labels, SSHUser: c.SSHUser,
+	}
+	for _, inst := range alive {
+		cs.Nodes = append(cs.Nodes, cloud.NodeSpec{Identity: inst.Identity})
+		cs.Attempt = inst.Identity.Attempt
+	}
+	if len(cs.Nodes) != c.Size {
+		return fmt.Errorf("cluster %q has %d of its %d machines; destroy or repair it before it is changed", c.Name, len(cs.Nodes), c.Size)
+	}
+	placement := cloud.Placement{Nodes: c.Size, Offer: cloud.Offer{
+		Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, Market: c.Market, InstanceType: cloud.InstanceType{Name: c.InstanceType},
+	}}
+	cfg, err := session.Bootstrap(ctx, cs, placement)
+	if err != nil {
+		return fmt.Errorf("update the network of cluster %q: %w", c.Name, err)
+	}
+	if _, err := session.Run(ctx, cs.Ref, cfg); err != nil {
+		return fmt.Errorf("update the labels of cluster %q: %w", c.Name, err)
+	}
+	if err := session.OpenPorts(ctx, cs.Ref, cfg, spec.Ports); err != nil {
+		return fmt.Errorf("update the ports of cluster %q: %w", c.Name, err)
+	}
+	return nil
+}
+
+// updateNodes uploads files and, when asked to, runs setup again.
+func (b *Broker) updateNodes(ctx context.Context, c Cluster, spec Spec, what Changes) (Cluster, error) {
+	log, closeLog, err := b.provisionLog(c.Name)
+	if err != nil {
+		return c, err
+	}
+	defer closeLog()
+	if !what.Setup {
+		spec.Setup = ""
+	}
+	clients, err := b.dialAll(ctx, c)
+	if err != nil {
+		return c, err
+	}
+	defer closeAll(clients)
+	prepare, err := b.prepareScript(c)
+	if err != nil {
+		return c, err
+	}
+	err = b.setUpNodes(ctx, log, clients, c, spec, prepare)
+	if setup := (*SetupError)(nil); errors.As(err, &setup) {
+		setup.Kept = true
+		c.Status, c.StatusReason = StatusInit, setupFailedReason(setup)
+		return c, errors.Join(err, b.record(c))
+	}
+	if err == nil && what.Setup {
+		c.StatusReason = ""
+		c.judge()
+	}
+	return c, err
+}
+
+// prepareScript is the template's own setup, which is safe to repeat.
+func (b *Broker) prepareScript(c Cluster) (string, error) {
+	tmpl, err := clusterconfig.Load(templates.FS, b.cfg.TemplateDir, c.Cloud)
+	if err != nil {
+		return "", err
+	}
+	cfg, err := tmpl.Render(clusterconfig.Vars{
+		ClusterName: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, InstanceType: c.InstanceType, Nodes: c.Size,
+	})
+	return cfg.Setup, err
+}
