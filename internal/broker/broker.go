@@ -89,6 +89,8 @@ type Broker struct {
 	mu       sync.Mutex
 	sessions map[string]cloud.Session
 	dial     func(context.Context, remote.Target, []ssh.Signer) (node, error)
+	// seen are the generations refreshed by this process, by cluster name.
+	seen map[string]string
 	// mine are the generations committed by this process; see adoptable.
 	mine map[string]bool
 }
@@ -239,6 +241,7 @@ func New(cfg Config) (*Broker, error) {
 		blocks:   blocklist{now: cfg.Now},
 		sessions: map[string]cloud.Session{},
 		dial:     dialSSH,
+		seen:     map[string]string{},
 		mine:     map[string]bool{},
 	}, nil
 }

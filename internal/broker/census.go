@@ -112,6 +112,8 @@ func (l *launch) reconcileGeneration(ctx context.Context, cloudName, gen string,
 	switch {
 	case g != nil && g.Complete && l.adoptable(g, alive):
 		return l.adopt(ctx, g)
+	case g != nil && g.Complete && g.Replacing && g.Home == l.cfg.Home:
+		return nil, nil // create_before_destroy: state holds it, and will remove it
 	case committed || (g != nil && g.Complete):
 		return nil, l.taken(cloudName, g, alive)
 	case g == nil && !overdue(alive, l.cfg.Now()):

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -52,6 +53,11 @@ func (b *Broker) forget(j *journal, name, gen string) error {
 		return err
 	}
 	err := removeKeys(b.ClusterDir(name), gen)
+	for _, g := range slices.Backward(j.generations()) {
+		if g.Complete && !g.Removed && g.Cluster != nil {
+			return errors.Join(err, b.writeKnownHosts(*g.Cluster))
+		}
+	}
 	if rerr := os.Remove(b.KnownHostsPath(name)); rerr != nil && !isMissing(rerr) {
 		err = errors.Join(err, rerr)
 	}

@@ -31,6 +31,7 @@ const (
 	eventCommitting event = "committing" // before the dead-man timers are disarmed
 	eventCommitted  event = "committed"  // the cluster is complete
 	eventRecorded   event = "recorded"   // Terraform has been seen to hold the cluster in state
+	eventReplacing  event = "replacing"  // a plan replaces the cluster by another of its name
 	eventRemoving   event = "removing"   // before the terminate calls
 	eventRemoved    event = "removed"    // absence was observed
 )
@@ -153,8 +154,11 @@ type generation struct {
 	// disarmed; the cloud may or may not have heard of it.
 	Complete bool
 	Recorded bool
-	Removed  bool
-	Cluster  *Cluster // as of the newest entry that holds one
+	// Replacing says that the state which holds the cluster is about to hold
+	// another of its name beside it (create_before_destroy).
+	Replacing bool
+	Removed   bool
+	Cluster   *Cluster // as of the newest entry that holds one
 }
 
 // generations replays the entries, oldest generation first.
@@ -190,6 +194,8 @@ func (g *generation) apply(e entry) {
 		g.Complete = true
 	case eventRecorded:
 		g.Recorded = true
+	case eventReplacing:
+		g.Replacing = true
 	case eventRemoved:
 		g.Removed = true
 	}

@@ -265,6 +265,38 @@ func TestSameNameTwiceInOneApply(t *testing.T) {
 	})
 }
 
+// create_before_destroy has two generations of one name alive on purpose: the
+// plan, in a process of its own, has seen the old one in state.
+func TestCreateBeforeDestroy(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir, fc := stateDir(t), newFakeCloud()
+		old := newBench(t, dir, fc).mustLaunch(t, twoNodes("train"))
+		plan := newBench(t, dir, fc)
+		if _, err := plan.Refresh(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		if err := plan.NoteReplacement(t.Context(), "train"); err != nil {
+			t.Fatal(err)
+		}
+		apply := newBench(t, dir, fc)
+		fresh := apply.mustLaunch(t, twoNodes("train"))
+		apply.wantLive(t, 4)
+		if got, err := apply.Find(t.Context(), fresh.ID); err != nil || got.Generation != fresh.Generation {
+			t.Errorf("Find = %s, %v; want the new generation %s", got.Generation, err, fresh.Generation)
+		}
+		if err := apply.Destroy(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		apply.wantLive(t, 2)
+		if got, err := apply.Refresh(t.Context(), fresh); err != nil || got.Status != StatusUp {
+			t.Errorf("the new generation after the old one's end: %s, %v", got.Status, err)
+		}
+		if known, err := os.ReadFile(apply.KnownHostsPath("train")); err != nil || len(known) == 0 {
+			t.Errorf("known_hosts of the new generation = %q, %v", known, err)
+		}
+	})
+}
+
 func TestConcurrentLaunchNamesTheHolder(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir, fc := stateDir(t), newFakeCloud()

@@ -67,7 +67,34 @@ func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
 	if err := b.writeRecord(ctx, fresh); err != nil {
 		return c, err
 	}
+	b.mu.Lock()
+	b.seen[c.Name] = c.Generation
+	b.mu.Unlock()
 	return fresh, nil
+}
+
+// NoteReplacement is called when a cluster is planned to be created. Where this
+// process has refreshed a cluster of the same name, the plan replaces it, and
+// with create_before_destroy both will be alive for a while: that is noted, so
+// that the launch does not take the old one for somebody else's.
+func (b *Broker) NoteReplacement(ctx context.Context, name string) error {
+	b.mu.Lock()
+	gen := b.seen[name]
+	b.mu.Unlock()
+	if gen == "" {
+		return nil
+	}
+	release, err := b.lockCluster(ctx, name, "planning")
+	if err != nil {
+		return err
+	}
+	defer release()
+	return b.withJournal(name, func(j *journal) error {
+		if g := j.find(gen); g == nil || g.Replacing || g.Removed {
+			return nil
+		}
+		return j.append(entry{Event: eventReplacing, Generation: gen})
+	})
 }
 
 // lookTwice lists the machines, by id where ids are known. It takes a second
