@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package cloudtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+func deadManCases() []Case {
+	deadMan := func(c cloud.Capabilities) bool { return c.DeadMan }
+	return []Case{
+		{Name: "commit/marks", run: commitMarks},
+		{Name: "dead-man/uncommitted is removed", applies: deadMan, run: uncommittedGoes},
+		{Name: "dead-man/commit disarms", applies: deadMan, run: commitDisarms},
+	}
+}
+
+func commitMarks(ctx context.Context, w *world) error {
+	c := w.cluster(w.most())
+	all, err := c.up(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.Commit(ctx, c.narrowed(all[0].ID, "i-never-was")); !errors.Is(err, cloud.ErrNotFound) {
+		return fmt.Errorf("Commit of a missing machine returned %v, want ErrNotFound", err)
+	}
+	for _, when := range []string{"Commit", "Commit again"} {
+		if err := w.Commit(ctx, c.ref); err != nil {
+			return fmt.Errorf("%s: %w", when, err)
+		}
+		got, err := w.Query(ctx, c.ref)
+		if err != nil {
+			return fmt.Errorf("Query: %w", err)
+		}
+		for _, in := range got {
+			if !in.Committed || !in.Deadline.IsZero() {
+				return fmt.Errorf("after %s machine %s is committed: %t, with deadline %s", when, in.ID, in.Committed, in.Deadline)
+			}
+			if _, ok := in.Labels[cloud.TagCommitted]; ok {
+				return fmt.Errorf("the mark shows among the labels %v", in.Labels)
+			}
+		}
+	}
+	// What was recorded stays so when the cluster is run again.
+	again, err := c.up(ctx)
+	if err != nil {
+		return err
+	}
+	if !again[0].Committed {
+		return errors.New("Run took the mark away")
+	}
+	return nil
+}
+
+// onDeadline launches one machine with the earliest deadline.
+func onDeadline(ctx context.Context, w *world) (*cluster, Timekeeper, error) {
+	keeper, err := hook[Timekeeper](w)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := w.cluster(1, deadline(time.Now().Add(keeper.ShortestDeadline())))
+	if _, err := c.run(ctx); err != nil {
+		return nil, nil, fmt.Errorf("Run: %w", err)
+	}
+	return c, keeper, nil
+}
+
+func uncommittedGoes(ctx context.Context, w *world) error {
+	c, keeper, err := onDeadline(ctx, w)
+	if err != nil {
+		return err
+	}
+	got, err := w.Query(ctx, c.ref)
+	if err != nil {
+		return fmt.Errorf("Query: %w", err)
+	}
+	if len(got) != 1 || got[0].Deadline.Sub(c.spec.Deadline).Abs() > time.Minute {
+		return fmt.Errorf("Query shows %+v, want one machine with deadline %s", got, c.spec.Deadline)
+	}
+	if err := keeper.PassTime(ctx, c.spec.Deadline); err != nil {
+		return fmt.Errorf("pass the deadline: %w", err)
+	}
+	return eventually(ctx, func() error { return c.gone(ctx) })
+}
+
+func commitDisarms(ctx context.Context, w *world) error {
+	c, keeper, err := onDeadline(ctx, w)
+	if err != nil {
+		return err
+	}
+	if err := w.Commit(ctx, c.ref); err != nil {
+		return fmt.Errorf("Commit: %w", err)
+	}
+	if err := keeper.PassTime(ctx, c.spec.Deadline); err != nil {
+		return fmt.Errorf("pass the deadline: %w", err)
+	}
+	if _, err := c.up(ctx); err != nil {
+		return fmt.Errorf("past the deadline: %w", err)
+	}
+	return w.machinesAre(ctx, 1)
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package cloudtest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+func portCases() []Case {
+	return []Case{
+		{Name: "ports/at launch", applies: func(c cloud.Capabilities) bool { return c.PortsLaunch }, run: portsAtLaunch},
+		{Name: "ports/open, replace, close", applies: func(c cloud.Capabilities) bool { return c.PortsLater }, run: portsLater},
+		{Name: "ports/survive another Bootstrap", applies: func(c cloud.Capabilities) bool { return c.PortsLater }, run: portsSurvive},
+		{Name: "ports/cleanup twice", run: cleanupTwice},
+	}
+}
+
+func portRange(first, last uint16) cloud.PortRange { return cloud.PortRange{First: first, Last: last} }
+
+// gateIs says whether exactly these ports, and SSH, are reachable.
+func (w *world) gateIs(ctx context.Context, id string, want ...cloud.PortRange) error {
+	g, err := hook[Gatekeeper](w)
+	if err != nil {
+		return err
+	}
+	gate, err := g.OpenPorts(ctx, id)
+	if err != nil {
+		return fmt.Errorf("look at the ports of %s: %w", id, err)
+	}
+	if !gate.SSH {
+		return fmt.Errorf("SSH of %s is closed", id)
+	}
+	byFirst := func(a, b cloud.PortRange) int { return int(a.First) - int(b.First) }
+	got := slices.SortedFunc(slices.Values(gate.Ports), byFirst)
+	if slices.SortFunc(want, byFirst); !slices.Equal(got, want) {
+		return fmt.Errorf("ports %v of %s are open, want %v", got, id, want)
+	}
+	return nil
+}
+
+func portsAtLaunch(ctx context.Context, w *world) error {
+	want := []cloud.PortRange{portRange(8080, 8080), portRange(9000, 9010)}
+	c := w.cluster(1, ports(want...))
+	machines, err := c.up(ctx)
+	if err != nil {
+		return err
+	}
+	return w.gateIs(ctx, machines[0].ID, want...)
+}
+
+func portsLater(ctx context.Context, w *world) error {
+	c := w.cluster(min(2, w.most()))
+	machines, err := c.up(ctx)
+	if err != nil {
+		return err
+	}
+	other := w.cluster(1)
+	neighbours, err := other.up(ctx)
+	if err != nil {
+		return err
+	}
+	for _, want := range [][]cloud.PortRange{
+		{portRange(8080, 8080), portRange(9000, 9010)},
+		{portRange(8080, 8080), portRange(9000, 9010)},
+		{portRange(9000, 9010), portRange(443, 443)},
+		nil,
+		nil,
+	} {
+		if err := w.OpenPorts(ctx, c.ref, c.cfg, want); err != nil {
+			return fmt.Errorf("OpenPorts %v: %w", want, err)
+		}
+		for _, m := range machines {
+			if err := w.gateIs(ctx, m.ID, slices.Clone(want)...); err != nil {
+				return fmt.Errorf("after OpenPorts %v: %w", want, err)
+			}
+		}
+		if err := w.gateIs(ctx, neighbours[0].ID); err != nil {
+			return fmt.Errorf("after OpenPorts %v of another cluster: %w", want, err)
+		}
+	}
+	return nil
+}
+
+// portsSurvive: growing a cluster closes none of its ports.
+func portsSurvive(ctx context.Context, w *world) error {
+	c := w.cluster(1)
+	machines, err := c.up(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.OpenPorts(ctx, c.ref, c.cfg, []cloud.PortRange{portRange(8080, 8080)}); err != nil {
+		return fmt.Errorf("OpenPorts: %w", err)
+	}
+	if _, err := c.up(ctx); err != nil {
+		return err
+	}
+	return w.gateIs(ctx, machines[0].ID, portRange(8080, 8080))
+}
+
+func cleanupTwice(ctx context.Context, w *world) error {
+	c := w.cluster(1, ports(portRange(8080, 8080)))
+	if _, err := c.up(ctx); err != nil {
+		return err
+	}
+	if err := w.Terminate(ctx, c.ref); err != nil {
+		return fmt.Errorf("Terminate: %w", err)
+	}
+	for _, when := range []string{"after CleanupPorts", "after CleanupPorts again"} {
+		if err := w.CleanupPorts(ctx, c.ref); err != nil {
+			return fmt.Errorf("%s: %w", when, err)
+		}
+		if err := w.countsAre(ctx, w.before, when); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package cloudtest is the definition of a working driver: the suite that the
+// driver of every cloud passes, over the wire, against the cloud, an emulator
+// or a fake that speaks its API.
+//
+// A driver's test provides a Harness and calls Run. What a case needs beyond
+// the driver itself, such as a machine of somebody else's or a launch that
+// fails, comes from the hooks below, which the harness implements as well. A
+// case whose hook is missing fails. A case does not apply only where the
+// driver's Capabilities say so.
+package cloudtest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Harness is one account of one cloud to test a driver on.
+type Harness interface {
+	Factory() cloud.Factory
+	Credentials() cloud.Credentials
+	// Placement is an offer with room for that many machines, and a few more.
+	Placement(nodes int, market cloud.Market) cloud.Placement
+	// Spec completes what the suite asks for by what this cloud needs: image,
+	// SSH user and keys, user data, NodeConfig. Identities, labels, ports and
+	// the deadline stay as they are.
+	Spec(base cloud.ClusterSpec) cloud.ClusterSpec
+	// Errors are errors as the driver returns them, with their meaning.
+	Errors() []ErrorRow
+}
+
+// ErrorRow is an error and what Classify must make of it.
+type ErrorRow struct {
+	Name string
+	Err  error
+	Want cloud.Fault
+}
+
+// The hooks. Every harness implements all but those its cloud's Capabilities
+// make pointless.
+type (
+	// Impostor gives credentials that the cloud must refuse.
+	Impostor interface {
+		BadCredentials() cloud.Credentials
+	}
+
+	// Neighbour launches machines behind the driver's back.
+	Neighbour interface {
+		// LaunchForeign starts a machine beside the one of identity like and
+		// returns its id.
+		LaunchForeign(ctx context.Context, at cloud.Placement, kind Foreign, like cloud.Identity) (string, error)
+		// Running reports whether the machine runs.
+		Running(ctx context.Context, id string) (bool, error)
+		// Remove removes it with everything that came with it.
+		Remove(ctx context.Context, id string) error
+	}
+
+	// Killer ends a machine as the failure of its host would, and returns once
+	// the cloud shows it as gone.
+	Killer interface {
+		KillMachine(ctx context.Context, id string) error
+	}
+
+	// Saboteur makes launches fail. The fault begins after skip launches and
+	// lasts until remove is called; LostAnswer strikes once.
+	Saboteur interface {
+		InjectLaunchFault(ctx context.Context, kind LaunchFault, skip int) (remove func(context.Context) error, err error)
+	}
+
+	// Counter counts everything on the account that somebody might pay for or
+	// stumble over.
+	Counter interface {
+		Count(ctx context.Context) (Counts, error)
+	}
+
+	// Gatekeeper shows what is reachable on a machine.
+	Gatekeeper interface {
+		OpenPorts(ctx context.Context, id string) (Gate, error)
+	}
+
+	// Timekeeper serves clouds with a dead-man timer.
+	Timekeeper interface {
+		// ShortestDeadline is how far off the earliest deadline must be.
+		ShortestDeadline() time.Duration
+		// PassTime returns once the cloud's clock is past until.
+		PassTime(ctx context.Context, until time.Time) error
+	}
+
+	// Patient is for clouds that need longer than five minutes a case.
+	Patient interface {
+		Patience() time.Duration
+	}
+)
+
+// Foreign is a kind of machine that is none of the driver's business.
+type Foreign string
+
+// The kinds of foreign machines. On clouds without tags the name takes their place.
+const (
+	// Unmarked has no ownership tags.
+	Unmarked Foreign = "unmarked"
+	// OtherOwner has all of them, and another owner.
+	OtherOwner Foreign = "other owner"
+	// Malformed has the right owner and cluster, but no readable rank.
+	Malformed Foreign = "malformed tags"
+)
+
+// Tags are the tags of a foreign machine beside the one of identity like.
+func (f Foreign) Tags(like cloud.Identity) map[string]string {
+	tags := like.Tags()
+	switch f {
+	case OtherOwner:
+		tags[cloud.TagOwner] = "somebody-else"
+	case Malformed:
+		tags[cloud.TagRank] = "first"
+	case Unmarked:
+		tags = map[string]string{"purpose": "none of ours"}
+	}
+	return tags
+}
+
+// LaunchFault is a way for a launch to go wrong.
+type LaunchFault string
+
+// The ways.
+const (
+	// NoCapacity is a definite refusal: nothing was made.
+	NoCapacity LaunchFault = "no capacity"
+	// LostAnswer makes the machine and loses the answer.
+	LostAnswer LaunchFault = "lost answer"
+)
+
+// Counts are what an account holds; machines and disks that are gone, or only
+// listed for remembrance, do not count.
+type Counts struct {
+	Machines, Disks, Firewalls, Keys int
+}
+
+// Gate is what is reachable on a machine, besides SSH and with it.
+type Gate struct {
+	SSH   bool
+	Ports []cloud.PortRange
+}
+
+// Case is one thing a driver must do.
+type Case struct {
+	Name string
+	// applies says which clouds it concerns; nil means all.
+	applies func(cloud.Capabilities) bool
+	run     func(context.Context, *world) error
+}
+
+// Run runs every case as a subtest.
+func Run(t *testing.T, h Harness) {
+	t.Helper()
+	for _, c := range Cases() {
+		t.Run(c.Name, func(t *testing.T) {
+			if !c.Applies(h.Factory().Capabilities()) {
+				t.Log("does not apply: the cloud's Capabilities exclude it")
+				return
+			}
+			if err := c.Run(t.Context(), h); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Cases returns the suite.
+func Cases() []Case {
+	var all []Case
+	for _, group := range [][]Case{openCases(), launchCases(), lifeCases(), faultCases(), ownershipCases(), portCases(), deadManCases()} {
+		all = append(all, group...)
+	}
+	return all
+}
+
+// Applies reports whether the case concerns a cloud with these capabilities.
+func (c Case) Applies(caps cloud.Capabilities) bool { return c.applies == nil || c.applies(caps) }
+
+// Run runs the case on a fresh session, removes what it made through the
+// driver, and returns what was wrong.
+func (c Case) Run(ctx context.Context, h Harness) error {
+	patience := 5 * time.Minute
+	if p, ok := h.(Patient); ok {
+		patience = p.Patience()
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	w, err := newWorld(limited, h)
+	if err != nil {
+		return err
+	}
+	err = c.run(limited, w)
+	// The end of a case's time must not keep its machines alive.
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	return w.close(closing, err)
+}
