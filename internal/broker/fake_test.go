@@ -129,7 +129,14 @@ func (f *fakeCloud) Run(_ context.Context, ref cloud.ClusterRef, cfg cloud.RunCo
 	var rec cloud.RunRecord
 	for _, n := range cfg.Spec.Nodes {
 		if i := slices.IndexFunc(f.machines, func(m *fakeMachine) bool { return m.Identity == n.Identity }); i >= 0 {
-			rec.Adopted = append(rec.Adopted, f.machines[i].ID)
+			m := f.machines[i]
+			if m.State == cloud.StateStopped {
+				f.serial++
+				m.State, m.ExternalIP = cloud.StateRunning, fmt.Sprintf("192.0.2.%d", f.serial)
+				rec.Resumed = append(rec.Resumed, m.ID)
+				continue
+			}
+			rec.Adopted = append(rec.Adopted, m.ID)
 			continue
 		}
 		m := f.add(n.Identity, ref.Region, ref.Zone, cfg.Spec.Deadline)
@@ -206,7 +213,19 @@ func (f *fakeCloud) Commit(_ context.Context, ref cloud.ClusterRef) error {
 	return err
 }
 
-func (f *fakeCloud) Stop(context.Context, cloud.ClusterRef) error { return nil }
+func (f *fakeCloud) Stop(_ context.Context, ref cloud.ClusterRef) error {
+	if err := f.fault("stop", ref.Zone); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.machines {
+		if ref.Matches(m.Identity, m.Region, m.Zone) {
+			m.State, m.ExternalIP = cloud.StateStopped, ""
+		}
+	}
+	return nil
+}
 
 func (f *fakeCloud) Terminate(_ context.Context, ref cloud.ClusterRef) error {
 	err, applied := f.take("terminate", ref.Zone)

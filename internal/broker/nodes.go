@@ -313,6 +313,9 @@ func (l *logLines) flush() {
 func (b *Broker) writeKnownHosts(c Cluster) error {
 	var text strings.Builder
 	for _, n := range c.Nodes {
+		if n.HostKey == "" || n.ExternalIP == "" {
+			continue // stopped, or found without its key
+		}
 		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(n.HostKey)) //nolint:dogsled // five results, one wanted
 		if err != nil {
 			return fmt.Errorf("host key of rank %d: %w", n.Rank, err)

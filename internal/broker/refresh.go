@@ -222,12 +222,7 @@ func (b *Broker) writeRecord(ctx context.Context, c Cluster) error {
 		return err
 	}
 	defer release()
-	return b.withJournal(c.Name, func(j *journal) error {
-		if err := j.append(entry{Event: eventRecorded, Generation: c.Generation, Cluster: &c}); err != nil {
-			return err
-		}
-		return b.writeKnownHosts(c)
-	})
+	return b.record(c)
 }
 
 // withJournal opens the cluster's journal for f. The caller holds the lock.

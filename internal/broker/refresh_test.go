@@ -195,3 +195,43 @@ func TestUpdate(t *testing.T) {
 		}
 	})
 }
+
+func TestStopAndStart(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		c := x.mustLaunch(t, twoNodes("train"))
+		stopped, err := x.Stop(t.Context(), c)
+		if err != nil || stopped.Status != StatusStopped {
+			t.Fatalf("Stop = %s, %v", stopped.Status, err)
+		}
+		x.cloud.faults = []*fakeFault{{op: "run", times: 1, err: errCapacity}}
+		kept, err := x.Start(t.Context(), stopped)
+		if !errors.Is(err, errCapacity) || kept.Generation != c.Generation || kept.Status != StatusStopped {
+			t.Errorf("Start without capacity = %s, %v", kept.Status, err)
+		}
+		started, err := x.Start(t.Context(), stopped)
+		if err != nil || started.Status != StatusUp || started.Generation != c.Generation {
+			t.Fatalf("Start = %s, %v", started.Status, err)
+		}
+		if started.Nodes[0].ExternalIP == c.Nodes[0].ExternalIP {
+			t.Error("the new address did not land in the cluster")
+		}
+		known, err := os.ReadFile(x.KnownHostsPath("train"))
+		if err != nil || !strings.Contains(string(known), started.Nodes[0].ExternalIP) {
+			t.Errorf("known_hosts = %q, %v", known, err)
+		}
+		x.wantLive(t, 2)
+	})
+}
+
+func TestSpotCannotStop(t *testing.T) {
+	x := newBench(t, stateDir(t), newFakeCloud())
+	for market, want := range map[cloud.Market]string{cloud.OnDemand: "", cloud.Spot: "spot machines of nimbus cannot be stopped"} {
+		if got := x.CanStop("nimbus", market); !strings.HasPrefix(got, want) || (want == "") != (got == "") {
+			t.Errorf("CanStop(%s) = %q, want %q", market, got, want)
+		}
+	}
+	if got := x.CanStop("cirrus", cloud.OnDemand); !strings.Contains(got, "no driver") {
+		t.Errorf("CanStop of an unknown cloud = %q", got)
+	}
+}

@@ -37,55 +37,37 @@ func Digest(path string) (string, error) {
 // Update brings a running cluster to the spec in place. Its machines and their
 // number stay. After a failed setup the returned cluster says so in its status.
 func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes) (Cluster, error) {
-	release, err := b.lockCluster(ctx, c.Name, "updating")
-	if err != nil {
-		return c, err
-	}
-	defer release()
-	session, err := b.openFor(ctx, c)
-	if err != nil {
-		return c, err
-	}
-	if what.Network {
-		if err := b.updateNetwork(ctx, session, c, spec); err != nil {
-			return c, err
+	return b.change(ctx, c, "updating", func(session cloud.Session) (Cluster, error) {
+		if what.Network {
+			if err := b.updateNetwork(ctx, session, c, spec); err != nil {
+				return c, err
+			}
 		}
-	}
-	if what.Files || what.Setup {
-		if c, err = b.updateNodes(ctx, c, spec, what); err != nil {
-			return c, err
+		if what.Files || what.Setup {
+			return b.updateNodes(ctx, c, spec, what)
 		}
-	}
-	return c, b.record(c)
+		return c, nil
+	})
 }
 
 // record puts the cluster, as Terraform will hold it, into the journal.
 func (b *Broker) record(c Cluster) error {
 	return b.withJournal(c.Name, func(j *journal) error {
-		return j.append(entry{Event: eventRecorded, Generation: c.Generation, Cluster: &c})
+		if err := j.append(entry{Event: eventRecorded, Generation: c.Generation, Cluster: &c}); err != nil {
+			return err
+		}
+		return b.writeKnownHosts(c)
 	})
 }
 
 // updateNetwork lets the driver converge labels and rules on what is there.
 func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c Cluster, spec Spec) error {
-	alive, err := session.Query(ctx, c.ref())
+	cs, err := b.present(ctx, session, c)
 	if err != nil {
 		return err
 	}
-	cs := cloud.ClusterSpec{
-		Ref: c.ref(), Ports: spec.Ports, AllowedCIDRs: spec.AllowedCIDRs, Labels: spec.Labels, SSHUser: c.SSHUser,
-	}
-	for _, inst := range alive {
-		cs.Nodes = append(cs.Nodes, cloud.NodeSpec{Identity: inst.Identity})
-		cs.Attempt = inst.Identity.Attempt
-	}
-	if len(cs.Nodes) != c.Size {
-		return fmt.Errorf("cluster %q has %d of its %d machines; destroy or repair it before it is changed", c.Name, len(cs.Nodes), c.Size)
-	}
-	placement := cloud.Placement{Nodes: c.Size, Offer: cloud.Offer{
-		Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, Market: c.Market, InstanceType: cloud.InstanceType{Name: c.InstanceType},
-	}}
-	cfg, err := session.Bootstrap(ctx, cs, placement)
+	cs.Ports, cs.AllowedCIDRs, cs.Labels = spec.Ports, spec.AllowedCIDRs, spec.Labels
+	cfg, err := session.Bootstrap(ctx, cs, c.placement())
 	if err != nil {
 		return fmt.Errorf("update the network of cluster %q: %w", c.Name, err)
 	}
@@ -121,7 +103,7 @@ func (b *Broker) updateNodes(ctx context.Context, c Cluster, spec Spec, what Cha
 	if setup := (*SetupError)(nil); errors.As(err, &setup) {
 		setup.Kept = true
 		c.Status, c.StatusReason = StatusInit, setupFailedReason(setup)
-		return c, errors.Join(err, b.record(c))
+		return c, err
 	}
 	if err == nil && what.Setup {
 		c.StatusReason = ""

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// CanStop reports why machines of this cloud and market cannot be stopped;
+// empty is that they can. It needs no account.
+func (b *Broker) CanStop(cloudName string, market cloud.Market) string {
+	factory, ok := b.cfg.Registry.Get(cloudName)
+	switch {
+	case !ok:
+		return fmt.Sprintf("this build of the provider has no driver for cloud %q", cloudName)
+	case !factory.Capabilities().Stop:
+		return fmt.Sprintf("machines of %s cannot be stopped, only removed", cloudName)
+	case market == cloud.Spot && !factory.Capabilities().StopSpot:
+		return fmt.Sprintf("spot machines of %s cannot be stopped, only removed", cloudName)
+	}
+	return ""
+}
+
+// Stop stops the cluster's machines and keeps their disks. It returns once all
+// were observed stopped.
+func (b *Broker) Stop(ctx context.Context, c Cluster) (Cluster, error) {
+	if why := b.CanStop(c.Cloud, c.Market); why != "" {
+		return c, fmt.Errorf("cluster %q: %s", c.Name, why)
+	}
+	return b.change(ctx, c, "stopping", func(session cloud.Session) (Cluster, error) {
+		ref := c.ref()
+		ref.Instances = c.instanceIDs()
+		if err := session.Stop(ctx, ref); err != nil {
+			return c, fmt.Errorf("stop cluster %q: %w", c.Name, err)
+		}
+		return b.look(ctx, session, c)
+	})
+}
+
+// Start resumes the cluster's stopped machines in place; their addresses may
+// be new. It never makes a machine: without capacity or quota it is an error
+// and the cluster stays as it was.
+func (b *Broker) Start(ctx context.Context, c Cluster) (Cluster, error) {
+	return b.change(ctx, c, "starting", func(session cloud.Session) (Cluster, error) {
+		present, err := b.present(ctx, session, c)
+		if err != nil {
+			return c, err
+		}
+		cfg, err := session.Bootstrap(ctx, present, c.placement())
+		if err != nil {
+			return c, fmt.Errorf("start cluster %q: %w", c.Name, err)
+		}
+		if _, err := session.Run(ctx, present.Ref, cfg); err != nil {
+			return c, fmt.Errorf("start cluster %q (%s); it stays as it was: %w", c.Name, session.Classify(err), err)
+		}
+		bounded, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.Boot,
+			fmt.Errorf("the machines were not running after %s", b.cfg.Timeouts.Boot))
+		defer cancel()
+		if err := session.Wait(bounded, present.Ref, cloud.StateRunning); err != nil {
+			return c, fmt.Errorf("start cluster %q: %w", c.Name, err)
+		}
+		fresh, err := b.look(ctx, session, c)
+		if err != nil {
+			return c, err
+		}
+		clients, err := b.dialAll(ctx, fresh)
+		if err != nil {
+			return fresh, fmt.Errorf("cluster %q runs again but cannot be reached: %w", c.Name, err)
+		}
+		closeAll(clients)
+		return fresh, nil
+	})
+}
+
+// change runs an operation on a living cluster under its lock and records what
+// came of it, also after an error that left a different cluster behind.
+func (b *Broker) change(ctx context.Context, c Cluster, doing string, op func(cloud.Session) (Cluster, error)) (Cluster, error) {
+	release, err := b.lockCluster(ctx, c.Name, doing)
+	if err != nil {
+		return c, err
+	}
+	defer release()
+	session, err := b.openFor(ctx, c)
+	if err != nil {
+		return c, err
+	}
+	fresh, err := op(session)
+	if rerr := b.record(fresh); rerr != nil && err == nil {
+		return fresh, rerr
+	}
+	return fresh, err
+}
+
+// look returns the cluster as its cloud sees it now.
+func (b *Broker) look(ctx context.Context, session cloud.Session, c Cluster) (Cluster, error) {
+	alive, err := b.lookTwice(ctx, session, c)
+	if err != nil {
+		return c, err
+	}
+	if len(alive) == 0 {
+		return c, fmt.Errorf("cluster %q: %w", c.Name, ErrGone)
+	}
+	return c.observed(alive)
+}
+
+// placement is what the cluster was launched on, as far as drivers need it.
+func (c Cluster) placement() cloud.Placement {
+	return cloud.Placement{Nodes: c.Size, Offer: cloud.Offer{
+		Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, Market: c.Market,
+		InstanceType: cloud.InstanceType{Name: c.InstanceType}, HourlyUSD: c.HourlyUSD / float64(max(c.Size, 1)),
+	}}
+}
+
+// present is the spec of the machines that are there, by the identities they
+// carry; a cluster that has lost some is an error.
+func (b *Broker) present(ctx context.Context, session cloud.Session, c Cluster) (cloud.ClusterSpec, error) {
+	alive, err := b.lookTwice(ctx, session, c)
+	if err != nil {
+		return cloud.ClusterSpec{}, err
+	}
+	spec := cloud.ClusterSpec{Ref: c.ref(), SSHUser: c.SSHUser}
+	spec.Ref.Zone = c.Zone
+	var have []string
+	for _, inst := range alive {
+		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: inst.Identity})
+		spec.Attempt = max(spec.Attempt, inst.Identity.Attempt)
+		spec.Labels = inst.Labels
+		have = append(have, inst.ID)
+	}
+	if len(have) != c.Size {
+		return spec, fmt.Errorf("cluster %q has %d of its %d machines (%s); destroy or repair it before it is changed",
+			c.Name, len(have), c.Size, strings.Join(have, ", "))
+	}
+	return spec, nil
+}
