@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build unix
+
+package remotetest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// marker is in the environment of everything a node starts.
+const marker = "SKY_TEST_NODE="
+
+func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+
+func (p *process) signal(name string) {
+	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}
+	if s, ok := signals[name]; ok {
+		_ = syscall.Kill(-p.cmd.Process.Pid, s)
+	}
+}
+
+func signalOf(state *os.ProcessState) string {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		return ""
+	}
+	names := map[syscall.Signal]string{syscall.SIGTERM: "TERM", syscall.SIGKILL: "KILL", syscall.SIGINT: "INT", syscall.SIGHUP: "HUP", syscall.SIGPIPE: "PIPE", syscall.SIGSEGV: "SEGV", syscall.SIGABRT: "ABRT"}
+	return names[status.Signal()]
+}
+
+// Processes lists what runs on the node, "pid command line", where /proc is.
+func (n *Node) Processes() []string {
+	var found []string
+	for pid, line := range n.processes() {
+		found = append(found, fmt.Sprintf("%d %s", pid, line))
+	}
+	return found
+}
+
+func (n *Node) processes() map[int]string {
+	found := map[int]string{}
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range environs {
+		env, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(env, []byte(marker+n.id)) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		line, err2 := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+		if err == nil && err2 == nil && len(line) > 0 { // a zombie has none
+			found[pid] = strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return found
+}
+
+// KillAll ends every process of the node, as a power cut does.
+func (n *Node) KillAll() {
+	for range 50 {
+		all := n.processes()
+		if len(all) == 0 {
+			return
+		}
+		for pid := range all {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package remotetest
+
+import (
+	"os"
+	"os/exec"
+)
+
+const marker = "SKY_TEST_NODE="
+
+func detach(*exec.Cmd) {}
+
+func (p *process) signal(string) { _ = p.cmd.Process.Kill() }
+
+func signalOf(*os.ProcessState) string { return "" }
+
+// Processes lists nothing: there is no /proc.
+func (n *Node) Processes() []string { return nil }
+
+// KillAll does nothing: there is no /proc.
+func (n *Node) KillAll() {}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package remote
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxQuoted bounds what an error quotes of the other side, in bytes.
+const maxQuoted = 600
+
+var privateKeyBlock = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`)
+
+// Quote returns s as one word for a POSIX shell.
+func Quote(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// Clean makes text of the other side fit for an error or a log: bounded,
+// without control characters, invalid UTF-8 or private keys.
+func Clean(s string) string {
+	s = privateKeyBlock.ReplaceAllString(s, "(private key removed)")
+	s = strings.ToValidUTF8(s, "?")
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, s)
+	s = strings.TrimSpace(s)
+	if len(s) <= maxQuoted {
+		return s
+	}
+	cut := len(s) - maxQuoted
+	for cut < len(s) && !utf8.RuneStart(s[cut]) {
+		cut++
+	}
+	return "[...] " + s[cut:]
+}
+
+// Redact replaces every secret in text. Values too short to be recognised as
+// secrets, under four bytes, are left alone.
+func Redact(text string, secrets ...string) string {
+	for _, secret := range secrets {
+		if len(secret) >= 4 {
+			text = strings.ReplaceAll(text, secret, "(redacted)")
+		}
+	}
+	return text
+}
+
+// peerError keeps an error's identity and cleans its text.
+type peerError struct{ err error }
+
+func (e *peerError) Error() string { return Clean(e.err.Error()) }
+func (e *peerError) Unwrap() error { return e.err }
+
+// tail keeps the last bytes written to it.
+type tail struct {
+	mu  sync.Mutex
+	max int
+	buf []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := len(p)
+	if n > t.max {
+		p = p[n-t.max:]
+	}
+	if over := len(t.buf) + len(p) - t.max; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	t.buf = append(t.buf, p...)
+	return n, nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.buf)
+}
+
+// capped keeps the first bytes written to it and remembers whether there were more.
+type capped struct {
+	max  int
+	buf  bytes.Buffer
+	over bool
+}
+
+func (c *capped) Write(p []byte) (int, error) {
+	if room := c.max - c.buf.Len(); len(p) > room {
+		c.over = true
+		c.buf.Write(p[:room])
+	} else {
+		c.buf.Write(p)
+	}
+	return len(p), nil
+}
