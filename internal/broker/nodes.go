@@ -166,8 +166,8 @@ func closeAll(clients []node) {
 	}
 }
 
-// setUpNodes brings files and setup to all nodes in parallel. The first failure
-// ends the others.
+// setUpNodes brings files and setup to the nodes of the clients, the first of
+// c.Nodes, in parallel. The first failure ends the others.
 func (b *Broker) setUpNodes(ctx context.Context, log *slog.Logger, clients []node, c Cluster, spec Spec, prepare string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for i, client := range clients {
@@ -241,8 +241,9 @@ func (n nodeSetup) script(ctx context.Context, name, text string) error {
 
 // env is what a setup script sees: SkyPilot's variables and the user's own.
 func (n nodeSetup) env() map[string]string {
-	ips := make([]string, len(n.cluster.Nodes))
-	for i, node := range n.cluster.Nodes {
+	nodes := slices.SortedFunc(slices.Values(n.cluster.Nodes), func(x, y Node) int { return x.Rank - y.Rank })
+	ips := make([]string, len(nodes))
+	for i, node := range nodes {
 		ips[i] = node.InternalIP
 	}
 	env := map[string]string{

@@ -53,14 +53,11 @@ func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
 	if err != nil {
 		return c, err
 	}
-	alive, err := b.lookTwice(ctx, session, c)
+	latest, err := b.latest(c)
 	if err != nil {
 		return c, err
 	}
-	if len(alive) == 0 {
-		return c, fmt.Errorf("cluster %q: %w", c.Name, ErrGone)
-	}
-	fresh, err := c.observed(alive)
+	fresh, err := b.look(ctx, session, latest)
 	if err != nil {
 		return c, err
 	}
@@ -71,6 +68,19 @@ func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
 	b.seen[c.Name] = c.Generation
 	b.mu.Unlock()
 	return fresh, nil
+}
+
+// latest is the cluster with the size and the nodes of the local journal, which
+// knows of a resize whose result was cut off from state.
+func (b *Broker) latest(c Cluster) (Cluster, error) {
+	j, err := readJournal(b.ClusterDir(c.Name))
+	if err != nil {
+		return c, err
+	}
+	if g := j.find(c.Generation); g != nil && !g.Removed && g.Cluster != nil && g.Cluster.Size != c.Size {
+		c.Size, c.Nodes, c.HourlyUSD = g.Cluster.Size, g.Cluster.Nodes, g.Cluster.HourlyUSD
+	}
+	return c, nil
 }
 
 // NoteReplacement is called when a cluster is planned to be created. Where this
@@ -150,6 +160,9 @@ func (c Cluster) observed(alive []cloud.Instance) (Cluster, error) {
 		}
 		c.Nodes[i] = nodeOf(inst, n.HostKey)
 		delete(byID, inst.ID)
+	}
+	for _, id := range c.uncommitted(alive) {
+		delete(byID, id) // of a growth that was cut off; its dead-man timer runs
 	}
 	if len(byID) > 0 && len(c.Nodes) >= c.Size {
 		var extra []string

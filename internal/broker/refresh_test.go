@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestRefresh(t *testing.T) {
 		{name: "more than expected", mutate: func(x *bench, _ *Cluster) {
 			id := x.cloud.machines[0].Identity
 			id.Rank = 2
-			x.cloud.add(id, "r1", "r1a", time.Time{})
+			x.cloud.add(id, "r1", "r1a", time.Time{}).Committed = true
 		}, err: errAny},
 	}
 	for _, tt := range tests {
@@ -233,5 +234,73 @@ func TestSpotCannotStop(t *testing.T) {
 	}
 	if got := x.CanStop("cirrus", cloud.OnDemand); !strings.Contains(got, "no driver") {
 		t.Errorf("CanStop of an unknown cloud = %q", got)
+	}
+}
+
+func TestResize(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		c := x.mustLaunch(t, twoNodes("train"))
+		spec := twoNodes("train")
+		spec.Workdir = "/x/code"
+		x.uploads = nil
+		big, err := x.Resize(t.Context(), c, spec, 4)
+		if err != nil || big.Size != 4 || len(big.Nodes) != 4 || big.HourlyUSD != 4 || big.Status != StatusUp {
+			t.Fatalf("Resize to 4 = %+v, %v", big, err)
+		}
+		for rank := range 2 {
+			if big.Nodes[rank].InstanceID != c.Nodes[rank].InstanceID {
+				t.Errorf("rank %d changed from %s to %s", rank, c.Nodes[rank].InstanceID, big.Nodes[rank].InstanceID)
+			}
+		}
+		slices.Sort(x.uploads)
+		if want := []string{"2 code ~/sky_workdir", "3 code ~/sky_workdir"}; !slices.Equal(x.uploads, want) {
+			t.Errorf("uploads = %q, want the new nodes' only: %q", x.uploads, want)
+		}
+		// The result of a growth that never reached state is found by a refresh.
+		if got, err := x.Refresh(t.Context(), c); err != nil || got.Size != 4 {
+			t.Errorf("Refresh of the old state = %d nodes, %v", got.Size, err)
+		}
+		small, err := x.Resize(t.Context(), big, spec, 1)
+		if err != nil || small.Size != 1 || small.HourlyUSD != 1 || small.Nodes[0].InstanceID != c.Nodes[0].InstanceID {
+			t.Fatalf("Resize to 1 = %+v, %v", small, err)
+		}
+		x.wantLive(t, 1)
+		again, err := x.Resize(t.Context(), small, spec, 2)
+		if err != nil || again.Nodes[1].InstanceID == c.Nodes[1].InstanceID {
+			t.Errorf("Resize back to 2 = %+v, %v", again, err)
+		}
+		if err := x.Destroy(t.Context(), again); err != nil {
+			t.Fatal(err)
+		}
+		x.wantLive(t, 0)
+	})
+}
+
+func TestGrowthThatFailsLeavesTheClusterAlone(t *testing.T) {
+	failing := map[string]fakeFault{
+		"capacity":    {op: "run", err: errCapacity},
+		"answer lost": {op: "run", err: errServer, applied: true},
+		"wait":        {op: "wait", err: errServer},
+		"commit":      {op: "commit", err: errServer},
+	}
+	for name, fault := range failing {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				x := newBench(t, stateDir(t), newFakeCloud())
+				c := x.mustLaunch(t, twoNodes("train"))
+				x.cloud.delay = time.Second
+				x.cloud.faults = []*fakeFault{&fault}
+				got, err := x.Resize(t.Context(), c, twoNodes("train"), 3)
+				if !errors.Is(err, fault.err) || got.Size != 2 {
+					t.Errorf("Resize = %d nodes, %v", got.Size, err)
+				}
+				x.cloud.faults = nil
+				if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Size != 2 || fresh.Status != StatusUp {
+					t.Errorf("Refresh = %s with %d nodes, %v", fresh.Status, fresh.Size, err)
+				}
+				x.wantLive(t, 2)
+			})
+		})
 	}
 }

@@ -47,6 +47,8 @@ type removal struct {
 	known []string
 	// certain says that nothing can arrive late, so that one look is enough.
 	certain bool
+	// keepRules leaves firewall rules and keys: the cluster goes on living.
+	keepRules bool
 	// gone is the pause between two looks.
 	gone time.Duration
 }
@@ -85,6 +87,9 @@ func (r removal) once(ctx context.Context) error {
 	}
 	if err := r.absent(ctx); err != nil {
 		return err
+	}
+	if r.keepRules {
+		return nil
 	}
 	if err := r.session.CleanupPorts(ctx, r.ref); err != nil {
 		return fmt.Errorf("clean up firewall rules and keys: %w", err)

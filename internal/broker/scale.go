@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
+	"github.com/skybroker/terraform-provider-sky/templates"
+)
+
+// Resize brings a running cluster to the given number of nodes in place. New
+// nodes are of the cluster's own offer and are set up before they count; the
+// highest ranks go first. Ranks of the others stay. When new nodes cannot be
+// had they are removed again and the cluster stays as it was.
+func (b *Broker) Resize(ctx context.Context, c Cluster, spec Spec, nodes int) (Cluster, error) {
+	if nodes < 1 {
+		return c, fmt.Errorf("cluster %q cannot have %d nodes; remove it instead", c.Name, nodes)
+	}
+	return b.change(ctx, c, "resizing", func(session cloud.Session) (Cluster, error) {
+		if err := b.dropUncommitted(ctx, session, c); err != nil {
+			return c, err
+		}
+		switch {
+		case nodes > c.Size:
+			return b.grow(ctx, session, c, spec, nodes)
+		case nodes < c.Size:
+			return b.shrink(ctx, session, c, nodes)
+		}
+		return c, nil
+	})
+}
+
+// perNode is the launch price of one node in US dollars an hour.
+func (c Cluster) perNode() float64 { return c.HourlyUSD / float64(max(c.Size, 1)) }
+
+func (b *Broker) shrink(ctx context.Context, session cloud.Session, c Cluster, nodes int) (Cluster, error) {
+	var doomed []string
+	kept := slices.DeleteFunc(slices.Clone(c.Nodes), func(n Node) bool {
+		if n.Rank < nodes {
+			return false
+		}
+		doomed = append(doomed, n.InstanceID)
+		return true
+	})
+	if err := b.removeNodes(ctx, session, c, doomed); err != nil {
+		return c, fmt.Errorf("take nodes from cluster %q: %w", c.Name, err)
+	}
+	c.HourlyUSD = c.perNode() * float64(nodes)
+	c.Size, c.Nodes = nodes, kept
+	c.judge()
+	return c, nil
+}
+
+// removeNodes removes machines of a cluster that goes on living.
+func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c Cluster, doomed []string) error {
+	if len(doomed) == 0 {
+		return nil
+	}
+	ref := c.ref()
+	ref.Instances = doomed
+	err := b.withJournal(c.Name, func(j *journal) error {
+		return j.append(entry{Event: eventRemoving, Generation: c.Generation, Ref: &ref, Instances: doomed})
+	})
+	if err != nil {
+		return err
+	}
+	r := removal{session: session, ref: ref, known: doomed, gone: b.cfg.Timeouts.Gone, keepRules: true}
+	if survivors, err := r.do(ctx); err != nil {
+		return fmt.Errorf("still alive: %v: %w", survivors, err)
+	}
+	return nil
+}
+
+// dropUncommitted removes what a growth that was cut off left behind.
+func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c Cluster) error {
+	alive, err := session.Query(ctx, c.ref())
+	if err != nil {
+		return err
+	}
+	return b.removeNodes(ctx, session, c, c.uncommitted(alive))
+}
+
+// uncommitted are the ids of machines that are not, or not yet, the cluster's.
+func (c Cluster) uncommitted(alive []cloud.Instance) []string {
+	var out []string
+	for _, inst := range alive {
+		if !inst.Committed && !slices.Contains(c.instanceIDs(), inst.ID) {
+			out = append(out, inst.ID)
+		}
+	}
+	return out
+}
+
+// grow adds the ranks from c.Size to nodes-1.
+func (b *Broker) grow(ctx context.Context, session cloud.Session, c Cluster, spec Spec, nodes int) (Cluster, error) {
+	cs, hosts, err := b.growthSpec(ctx, session, c, spec, nodes)
+	if err != nil {
+		return c, err
+	}
+	fresh, err := b.addNodes(ctx, session, c, spec, cs, hosts)
+	if err == nil {
+		return fresh, nil
+	}
+	cleanup, cancel := detached(ctx, b.cfg.Timeouts.Cleanup)
+	defer cancel()
+	if perr := pause(cleanup, b.cfg.Timeouts.Gone); perr != nil {
+		return c, errors.Join(err, perr)
+	}
+	if cerr := b.dropUncommitted(cleanup, session, c); cerr != nil {
+		err = errors.Join(err, fmt.Errorf("and the nodes that were added could not be removed: %w", cerr))
+	}
+	return c, fmt.Errorf("add nodes to cluster %q (%s); it stays at %d nodes: %w", c.Name, session.Classify(rootCause(err)), c.Size, err)
+}
+
+// growthSpec is the cluster's spec with the new ranks, journaled.
+func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluster, spec Spec, nodes int) (cloud.ClusterSpec, []clusterconfig.HostKey, error) {
+	cs, err := b.present(ctx, session, c)
+	if err != nil {
+		return cs, nil, err
+	}
+	if !keyReadable(c.KeyPath) {
+		return cs, nil, fmt.Errorf("the private key %s of cluster %q is not on this machine, so that new nodes could not be reached", c.KeyPath, c.Name)
+	}
+	spec.Request.Nodes = nodes
+	keys, err := makeKeys(b.ClusterDir(c.Name), c.Generation, spec)
+	if err != nil {
+		return cs, nil, fmt.Errorf("ssh keys: %w", err)
+	}
+	l := &launch{Broker: b, spec: spec, gen: c.Generation, keys: keys}
+	cs.Attempt, cs.Deadline = b.nextAttempt(c), l.deadline(ctx)
+	cs.Ports, cs.AllowedCIDRs, cs.Labels, cs.AuthorizedKeys = spec.Ports, spec.AllowedCIDRs, spec.Labels, keys.authorized
+	tmpl, err := clusterconfig.Load(templates.FS, b.cfg.TemplateDir, c.Cloud)
+	if err != nil {
+		return cs, nil, err
+	}
+	for rank := c.Size; rank < nodes; rank++ {
+		cfg, err := tmpl.Render(clusterconfig.Vars{
+			ClusterName: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, InstanceType: c.InstanceType,
+			Nodes: nodes, Rank: rank, AuthorizedKeys: keys.authorized, HostKey: keys.hosts[rank],
+		})
+		if err != nil {
+			return cs, nil, err
+		}
+		id := cloud.Identity{Owner: c.Owner, Cluster: c.Name, Generation: c.Generation, Attempt: cs.Attempt, Rank: rank}
+		cs.Nodes = append(cs.Nodes, cloud.NodeSpec{Identity: id, UserData: []byte(cfg.UserData)})
+		cs.NodeConfig = cfg.NodeConfig
+	}
+	ref := c.ref()
+	return cs, keys.hosts, b.withJournal(c.Name, func(j *journal) error {
+		return j.append(entry{Event: eventAttempt, Generation: c.Generation, Attempt: cs.Attempt, Ref: &ref, Nodes: nodes, Deadline: &cs.Deadline})
+	})
+}
+
+// nextAttempt is a number that no machine of the generation has carried: the
+// identity of a rank that was taken away once is spent.
+func (b *Broker) nextAttempt(c Cluster) int {
+	j, err := readJournal(b.ClusterDir(c.Name))
+	if err != nil {
+		return int(b.cfg.Now().Unix()) // unreadable here; withJournal will say so before anything is made
+	}
+	last := 1
+	for _, e := range j.entries {
+		if e.Generation == c.Generation {
+			last = max(last, e.Attempt)
+		}
+	}
+	return last + 1
+}
+
+// addNodes makes the new machines, sets them up and commits them.
+func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster, spec Spec, cs cloud.ClusterSpec, hosts []clusterconfig.HostKey) (Cluster, error) {
+	placement := c.placement()
+	placement.Nodes = len(cs.Nodes)
+	cfg, err := session.Bootstrap(ctx, cs, placement)
+	if err != nil {
+		return c, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, b.cfg.Timeouts.Boot)
+	defer cancel()
+	graceful, stop := withGrace(bounded, graceAfterCancel)
+	defer stop()
+	if _, err := session.Run(graceful, cs.Ref, cfg); err != nil {
+		return c, err
+	}
+	if err := session.Wait(bounded, cs.Ref, cloud.StateRunning); err != nil {
+		return c, err
+	}
+	info, err := session.Describe(bounded, cs.Ref)
+	if err != nil {
+		return c, err
+	}
+	fresh, added, err := c.grown(info, hosts, len(cs.Nodes))
+	if err != nil {
+		return c, err
+	}
+	if err := b.setUpAdded(ctx, fresh, added, spec); err != nil {
+		return c, err
+	}
+	err = b.withJournal(c.Name, func(j *journal) error {
+		return j.append(entry{Event: eventCommitting, Generation: c.Generation, Attempt: cs.Attempt, Cluster: &fresh})
+	})
+	if err != nil {
+		return c, err
+	}
+	return fresh, session.Commit(ctx, cs.Ref)
+}
+
+// grown is the cluster with the machines of all ranks, and the new ones alone.
+func (c Cluster) grown(info cloud.ClusterInfo, hosts []clusterconfig.HostKey, nodes int) (fresh, added Cluster, err error) {
+	fresh, added = c, c
+	fresh.Nodes, added.Nodes = slices.Clone(c.Nodes), nil
+	for _, inst := range info.Instances {
+		if inst.Identity.Rank < c.Size {
+			continue
+		}
+		if inst.Identity.Rank >= nodes {
+			return c, c, &cloud.ExtraNodesError{Cluster: c.Name, Want: nodes, Extra: []string{inst.ID}}
+		}
+		n := nodeOf(inst, hosts[inst.Identity.Rank].Public)
+		fresh.Nodes, added.Nodes = append(fresh.Nodes, n), append(added.Nodes, n)
+	}
+	if len(fresh.Nodes) != nodes {
+		return c, c, fmt.Errorf("%d of %d machines run", len(fresh.Nodes), nodes)
+	}
+	slices.SortFunc(fresh.Nodes, func(x, y Node) int { return x.Rank - y.Rank })
+	fresh.HourlyUSD = c.perNode() * float64(nodes)
+	fresh.Size = nodes
+	fresh.judge()
+	return fresh, added, nil
+}
+
+// setUpAdded brings files and setup to the new nodes only.
+func (b *Broker) setUpAdded(ctx context.Context, fresh, added Cluster, spec Spec) error {
+	log, closeLog, err := b.provisionLog(fresh.Name)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	clients, err := b.dialAll(ctx, added)
+	if err != nil {
+		return err
+	}
+	defer closeAll(clients)
+	prepare, err := b.prepareScript(fresh)
+	if err != nil {
+		return err
+	}
+	whole := fresh
+	whole.Nodes = slices.Clone(added.Nodes)
+	for _, n := range fresh.Nodes {
+		if !slices.ContainsFunc(added.Nodes, func(a Node) bool { return a.Rank == n.Rank }) {
+			whole.Nodes = append(whole.Nodes, n)
+		}
+	}
+	return b.setUpNodes(ctx, log, clients, whole, spec, prepare)
+}
