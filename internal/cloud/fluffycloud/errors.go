@@ -58,14 +58,10 @@ func (e *APIError) Error() string {
 	return text
 }
 
-// Is makes not_found answers match cloud.ErrNotFound.
+// Is makes not_found answers match cloud.ErrNotFound. A 404 without the API's
+// own code may be anybody's, and proves nothing.
 func (e *APIError) Is(target error) bool {
-	return target == cloud.ErrNotFound && e.isCode(codeNotFound, http.StatusNotFound)
-}
-
-// isCode matches the code, or the status of an answer that carries no code.
-func (e *APIError) isCode(code string, status int) bool {
-	return e.Code == code || (e.Code == "" && e.Status == status)
+	return target == cloud.ErrNotFound && e.Code == codeNotFound
 }
 
 func hasCode(err error, code string) bool {

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package all is the one list of drivers: adding a cloud adds a line here.
+package all
+
+import (
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fluffycloud"
+)
+
+// Registry returns every cloud of this binary.
+func Registry() (*cloud.Registry, error) {
+	return cloud.NewRegistry(
+		fluffycloud.Factory{},
+	)
+}

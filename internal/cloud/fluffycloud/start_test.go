@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package fluffycloud
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// TestMain lets the test binary stand in for the provider's: as a server that
+// only knows its account, or as one that fails, as a file in its folder says.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 5 && os.Args[1] == "fluffycloud" && os.Args[2] == "serve" {
+		if err := serveStub(os.Args[4]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// serveStub serves until it is told to stop, a minute at most.
+func serveStub(dir string) error {
+	if text, err := os.ReadFile(filepath.Join(dir, "fail")); err == nil {
+		return errors.New(string(text))
+	}
+	lock := flock.New(filepath.Join(dir, "server.lock"))
+	if ok, err := lock.TryLock(); !ok || err != nil {
+		return err // another one serves
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	environ, _ := json.Marshal(os.Environ())
+	starts, err := os.OpenFile(filepath.Join(dir, "starts"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintf(starts, "%s\n", environ)
+	}
+	server, _ := json.Marshal(map[string]any{"url": "http://" + listener.Addr().String(), "pid": os.Getpid()})
+	if err := errors.Join(err, starts.Close(),
+		os.WriteFile(filepath.Join(dir, "api_key"), []byte(testKey+"\n"), 0o600),
+		os.WriteFile(filepath.Join(dir, "server.json"), server, 0o600)); err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/v1/account", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+testKey {
+			refuse(w, 401, codeUnauthorized, "bad key")
+			return
+		}
+		answer(w, 200, map[string]any{"id": "acct-stub"})
+	})
+	mux.HandleFunc("/stop", func(http.ResponseWriter, *http.Request) { stop() })
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	go func() { <-ctx.Done(); _ = s.Close() }()
+	if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// credentials are those of a provider with an empty state folder; the server
+// it starts is stopped at the end of the test.
+func credentials(t *testing.T) cloud.Credentials {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	creds := cloud.Credentials{StateDir: t.TempDir(), Executable: exe}
+	t.Cleanup(func() { stopStub(t, filepath.Join(creds.StateDir, Name)) })
+	return creds
+}
+
+// stopStub stops the server of a folder and waits until it let go of its lock.
+func stopStub(t *testing.T, dir string) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "server.json"))
+	if err != nil {
+		return
+	}
+	var server struct {
+		URL string `json:"url"`
+	}
+	if err := json.Unmarshal(data, &server); err != nil {
+		return // not one of ours
+	}
+	if resp, err := http.Get(server.URL + "/stop"); err == nil { //nolint:noctx // the stub answers or is gone
+		_ = resp.Body.Close()
+	}
+	if _, err := flock.New(filepath.Join(dir, "server.lock")).TryLockContext(context.Background(), time.Millisecond); err != nil {
+		t.Errorf("the server did not end: %v", err)
+	}
+}
+
+func starts(t *testing.T, creds cloud.Credentials) []string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(creds.StateDir, Name, "starts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(data)), "\n")
+}
+
+func TestStartsOnFirstUse(t *testing.T) {
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "canary")
+	creds := credentials(t)
+	for range 2 {
+		session, err := Factory{}.Open(t.Context(), creds)
+		if err != nil || session.Account != "acct-stub" {
+			t.Fatalf("Open = %q, %v", session.Account, err)
+		}
+	}
+	got := starts(t, creds)
+	if len(got) != 1 {
+		t.Errorf("the server was started %d times, want once", len(got))
+	}
+	if strings.Contains(got[0], "canary") || !strings.Contains(got[0], "PATH=") {
+		t.Errorf("the server's environment is %s", got[0])
+	}
+	for name, mode := range map[string]os.FileMode{".": 0o700, "server.log": 0o600, "start.lock": 0o600} {
+		info, err := os.Stat(filepath.Join(creds.StateDir, Name, name))
+		if err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%s has mode %v (%v), want %v", name, info.Mode().Perm(), err, mode)
+		}
+	}
+}
+
+func TestStartsOnceFromManySides(t *testing.T) {
+	creds := credentials(t)
+	var wg sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		wg.Go(func() { _, errs[i] = Factory{}.Open(t.Context(), creds) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	if got := starts(t, creds); len(got) != 1 {
+		t.Errorf("the server was started %d times, want once", len(got))
+	}
+}
+
+// TestStartsAfterACrash: what the dead server left behind does not confuse.
+func TestStartsAfterACrash(t *testing.T) {
+	creds := credentials(t)
+	dir := filepath.Join(creds.StateDir, Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := fmt.Sprintf(`{"url":"http://%s"}`, listener.Addr())
+	_ = listener.Close()
+	for name, text := range map[string]string{"server.json": dead, "api_key": "old"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := (Factory{}).Open(t.Context(), creds); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTornServerFile(t *testing.T) {
+	creds := credentials(t)
+	dir := filepath.Join(creds.StateDir, Name)
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "server.json"), []byte(`{"url":"ht`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Factory{}).Open(t.Context(), creds); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServerThatFails(t *testing.T) {
+	creds := credentials(t)
+	dir := filepath.Join(creds.StateDir, Name)
+	if err := errors.Join(os.MkdirAll(dir, 0o700),
+		os.WriteFile(filepath.Join(dir, "server.log"), []byte(strings.Repeat("old news\n", 1000)), 0o600),
+		os.WriteFile(filepath.Join(dir, "fail"), []byte("the disk is full of clouds"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Factory{}.Open(t.Context(), creds)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || !strings.Contains(err.Error(), "the disk is full of clouds") || strings.Contains(err.Error(), "old news") {
+		t.Errorf("Open = %v, want the exit and what the log says of it", err)
+	}
+}
+
+func TestServerThatNeverAnswers(t *testing.T) {
+	s := starter{dir: filepath.Join(t.TempDir(), Name), executable: mustExecutable(t), timeout: 300 * time.Millisecond}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock := flock.New(filepath.Join(s.dir, "server.lock"))
+	if ok, err := lock.TryLock(); !ok || err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close() //nolint:errcheck // a test's
+	_, err := s.ensure(t.Context())
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "server.log says nothing") {
+		t.Errorf("ensure = %v, want the end of patience and the log", err)
+	}
+}
+
+func mustExecutable(t *testing.T) string {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exe
+}
+
+func TestNoProgramToStart(t *testing.T) {
+	_, err := Factory{}.Open(t.Context(), cloud.Credentials{StateDir: t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "no program") {
+		t.Errorf("Open = %v", err)
+	}
+	_, err = Factory{}.Open(t.Context(), cloud.Credentials{StateDir: t.TempDir(), Executable: "/no/such/program"})
+	if err == nil || !strings.Contains(err.Error(), "/no/such/program") {
+		t.Errorf("Open = %v", err)
+	}
+}
+
+func TestPlainEnviron(t *testing.T) {
+	got := plainEnviron([]string{"PATH=/bin", "AWS_SECRET_ACCESS_KEY=x", "LC_ALL=C", "FLUFFYCLOUD_API_KEY=x", "Path=C:", "odd"})
+	if want := []string{"PATH=/bin", "LC_ALL=C", "Path=C:"}; !slices.Equal(got, want) {
+		t.Errorf("plainEnviron = %v, want %v", got, want)
+	}
+}
