@@ -6,7 +6,8 @@ package catalogs
 
 import "embed"
 
-// FS holds <cloud>/vms.csv and, where a cloud has them, <cloud>/images.csv.
+// FS holds <cloud>/vms.csv, where a cloud has them <cloud>/images.csv, and
+// dates.csv, which says when each catalog's prices were written down.
 //
-//go:embed */*.csv
+//go:embed */*.csv dates.csv
 var FS embed.FS

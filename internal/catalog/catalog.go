@@ -7,29 +7,45 @@ package catalog
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
-	"sort"
+	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/catalogs"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// Options say where catalogs lie.
+// Options say where catalogs lie and how hosted ones are kept fresh.
 type Options struct {
 	// Path is a folder that holds <cloud>/vms.csv and wins over every other place.
 	Path string
 	// StateDir is the provider's state folder; catalogs lie under "catalogs" in
 	// it. Empty means that nothing is kept and only Path and the defaults answer.
 	StateDir string
-	// Version pins the content: a prefix of Set.Version of at least 8 digits.
+	// Version pins the content: a prefix of Set.Version of at least 8 digits. A
+	// query against another content is an error.
 	Version string
+	// Offline forbids every use of the network.
+	Offline bool
+	// BaseURL is where hosted catalogs lie, as <BaseURL>/<schema>/<cloud>/vms.csv;
+	// empty is SkyPilot's public catalog.
+	BaseURL string
+	// TTL is how old a copy of a hosted catalog may get before it is refreshed; 0
+	// is DefaultTTL.
+	TTL time.Duration
+	// MaxBytes bounds a download; 0 is 64 MiB.
+	MaxBytes int64
+	// Client is used for downloads; nil is one with a timeout.
+	Client *http.Client
 	// Embedded holds the default catalogs; nil is those of the binary.
 	Embedded fs.FS
+	// Now is the clock; nil is the real one.
+	Now func() time.Time
 }
 
 // Kind says which place a catalog came from.
@@ -45,27 +61,32 @@ const (
 
 // Source says which catalog answered for a cloud.
 type Source struct {
-	Cloud string
-	Kind  Kind
+	Cloud string `json:"cloud"`
+	Kind  Kind   `json:"kind"`
 	// Path is the file; for an embedded catalog "embedded:<cloud>/vms.csv".
-	Path string
+	Path string `json:"path"`
 	// Date is when the prices were written down; zero where that is unknown.
-	Date time.Time
+	Date time.Time `json:"date,omitzero"`
 	// SHA256 is the content hash of the file in hexadecimal.
-	SHA256 string
+	SHA256 string `json:"sha256"`
 	// Offers is how many offers the catalog holds.
-	Offers int
+	Offers int `json:"offers"`
 	// Warnings are what the user should be told about this catalog.
-	Warnings []string
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Set is the catalogs of all clouds. Each is loaded when first asked for and
-// then kept. It is safe for concurrent use.
+// then kept: one Set is for one process. It is safe for concurrent use.
 type Set struct {
 	opts Options
 
-	mu     sync.Mutex
+	mu     sync.RWMutex
 	tables map[string]*table
+	// pinned is set once the content was found to be the pinned one.
+	pinned bool
+
+	listing sync.Mutex
+	clouds  []string
 }
 
 // Open prepares a set; it reads no catalog yet.
@@ -73,8 +94,15 @@ func Open(opts Options) (*Set, error) {
 	if opts.Embedded == nil {
 		opts.Embedded = catalogs.FS
 	}
-	if v := opts.Version; v != "" && (len(v) < 8 || strings.Trim(strings.ToLower(v), "0123456789abcdef") != "") {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	opts.Version = strings.ToLower(opts.Version)
+	if v := opts.Version; v != "" && (len(v) < 8 || strings.Trim(v, "0123456789abcdef") != "") {
 		return nil, fmt.Errorf("catalog version %q is not a content hash; give at least 8 of its hexadecimal digits", v)
+	}
+	if err := opts.checkURL(); err != nil {
+		return nil, err
 	}
 	return &Set{opts: opts, tables: make(map[string]*table)}, nil
 }
@@ -82,77 +110,136 @@ func Open(opts Options) (*Set, error) {
 // ErrNoCatalog says that no place holds a catalog for a cloud.
 var ErrNoCatalog = errors.New("no catalog")
 
-// Offers returns the offers of the clouds that satisfy any of the requirements
-// in themselves: place, type, accelerators, cpus, memory, market. Where none
-// does it returns every offer of the clouds, so that the optimizer can say what
-// each rule removed. No requirement asks for every offer; nil clouds are all.
-func (s *Set) Offers(ctx context.Context, reqs []cloud.Requirement, clouds []string) ([]cloud.Offer, []Source, error) {
-	tables, sources, err := s.load(ctx, clouds)
+// Version is the hash of the content of every catalog in the set, 64
+// hexadecimal digits. It changes when any of them does.
+func (s *Set) Version(ctx context.Context) (string, error) {
+	tables, err := s.loaded(ctx, nil, false)
 	if err != nil {
-		return nil, nil, err
+		return "", err
 	}
-	var all, some []cloud.Offer
+	var b strings.Builder
 	for _, t := range tables {
-		for _, o := range t.offers {
-			all = append(all, o)
-			for _, r := range reqs {
-				if matches(r, &o) {
-					some = append(some, o)
-					break
-				}
-			}
-		}
+		b.WriteString(t.source.Cloud + " " + t.source.SHA256 + "\n")
 	}
-	if len(some) == 0 {
-		return all, sources, nil
-	}
-	return some, sources, nil
+	return hexHash(sha256.Sum256([]byte(b.String()))), nil
 }
 
-// Cheapest is Offers cut to the limit cheapest for each requirement: what they
-// satisfy in themselves, and each machine's price times 1 node within
-// MaxHourlyUSD, if set. It returns nothing where nothing satisfies.
-func (s *Set) Cheapest(ctx context.Context, reqs []cloud.Requirement, clouds []string, limit int) ([]cloud.Offer, []Source, error) {
-	tables, sources, err := s.load(ctx, clouds)
+// Sources says which catalog answers for each of the clouds; nil is all.
+func (s *Set) Sources(ctx context.Context, clouds []string) ([]Source, error) {
+	tables, err := s.loaded(ctx, clouds, true)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	var out []cloud.Offer
-	for _, t := range tables {
-		for _, o := range t.offers {
-			for _, r := range reqs {
-				if matches(r, &o) && (r.MaxHourlyUSD == 0 || o.HourlyUSD <= r.MaxHourlyUSD) {
-					out = append(out, o)
-					break
-				}
-			}
+	return sourcesOf(tables), nil
+}
+
+func sourcesOf(tables []*table) []Source {
+	out := make([]Source, len(tables))
+	for i, t := range tables {
+		out[i] = t.source
+	}
+	return out
+}
+
+// loaded returns the tables of the clouds, loading those that are not yet.
+func (s *Set) loaded(ctx context.Context, clouds []string, pin bool) ([]*table, error) {
+	if clouds == nil {
+		var err error
+		if clouds, err = s.Clouds(); err != nil {
+			return nil, err
 		}
 	}
-	sort.SliceStable(out, func(i, j int) bool { return out[i].HourlyUSD < out[j].HourlyUSD })
-	return out[:min(limit, len(out))], sources, nil
+	if pin && s.opts.Version != "" {
+		if err := s.checkPin(ctx); err != nil {
+			return nil, err
+		}
+	}
+	tables := make([]*table, len(clouds))
+	if s.present(clouds, tables) {
+		return tables, nil
+	}
+	if err := s.loadMissing(ctx, clouds); err != nil {
+		return nil, err
+	}
+	s.present(clouds, tables)
+	return tables, nil
+}
+
+// present fills in the tables that are loaded and reports whether all are.
+func (s *Set) present(clouds []string, into []*table) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := true
+	for i, name := range clouds {
+		into[i] = s.tables[name]
+		all = all && into[i] != nil
+	}
+	return all
+}
+
+// loadMissing loads tables side by side and keeps those that came out well.
+func (s *Set) loadMissing(ctx context.Context, clouds []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("loading catalogs: %w", err)
+	}
+	var missing []string
+	for _, name := range clouds {
+		if s.tables[name] == nil && !slices.Contains(missing, name) {
+			missing = append(missing, name)
+		}
+	}
+	loaded, errs := make([]*table, len(missing)), make([]error, len(missing))
+	var wg sync.WaitGroup
+	for i, name := range missing {
+		wg.Go(func() { loaded[i], errs[i] = s.loadTable(name) })
+	}
+	wg.Wait()
+	for i, t := range loaded {
+		if errs[i] == nil {
+			s.tables[missing[i]] = t
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkPin compares the content with the pinned version, once.
+func (s *Set) checkPin(ctx context.Context) error {
+	s.mu.RLock()
+	done := s.pinned
+	s.mu.RUnlock()
+	if done {
+		return nil
+	}
+	version, err := s.Version(ctx)
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(version, s.opts.Version) {
+		return fmt.Errorf("the catalogs hold version %s, while %s is pinned; prices may have changed since: compare them, then pin the new version or restore the old files", version[:16], s.opts.Version)
+	}
+	s.mu.Lock()
+	s.pinned = true
+	s.mu.Unlock()
+	return nil
 }
 
 // Image resolves an image for a place: a tag of the cloud's images.csv becomes
 // the image's id, anything else is the cloud's own id and comes back as it is.
-func (s *Set) Image(ctx context.Context, cloudName, tag, region, arch string) (string, error) {
-	images, err := s.images(ctx, cloudName)
+func (s *Set) Image(ctx context.Context, cloudName, image, region, arch string) (string, error) {
+	tables, err := s.loaded(ctx, []string{cloudName}, true)
 	if err != nil {
 		return "", err
 	}
-	id, err := findImage(images, tag, region, arch)
-	if err != nil && !isTag(tag) && !strings.HasPrefix(err.Error(), "image "+tag+" is not available") {
-		return tag, nil
+	images, err := tables[0].loadImages()
+	if err != nil {
+		return "", err
 	}
-	return id, err
-}
-
-// ImageProblem says why an offer cannot run an image; empty is that it can. It
-// is made for optimizer.Request.Image.
-func (s *Set) ImageProblem(o cloud.Offer, image string) string {
-	if _, err := s.Image(context.Background(), o.Cloud, image, o.Region, o.InstanceType.Arch); err != nil {
-		return err.Error()
+	if !isTag(image) && !hasTag(images, image) {
+		return image, nil
 	}
-	return ""
+	return findImage(images, image, region, arch)
 }
 
 func isTag(image string) bool { return strings.HasPrefix(strings.ToLower(image), "skypilot:") }

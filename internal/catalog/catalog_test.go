@@ -13,7 +13,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-const header = "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone\n"
+const v5Header = "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone\n"
 
 func TestEmbeddedFluffyCloud(t *testing.T) {
 	set, err := Open(Options{})
@@ -46,7 +46,7 @@ func TestEmbeddedFluffyCloud(t *testing.T) {
 
 func TestPathWins(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "fluffycloud", "vms.csv"), header+"mine,,,4,16,,0.5,,here,\n")
+	write(t, filepath.Join(dir, "fluffycloud", "vms.csv"), v5Header+"mine,,,4,16,,0.5,,here,\n")
 	set, err := Open(Options{Path: dir})
 	if err != nil {
 		t.Fatal(err)
@@ -65,27 +65,27 @@ func TestBadFilesAreRejectedWhole(t *testing.T) {
 	}{
 		"html":              {"<!DOCTYPE html><html>", "", "HTML", 1},
 		"empty":             {"", "", "empty", 0},
-		"header only":       {header, "", "no rows", 0},
-		"truncated row":     {header + good + "m.y,,,4,16\n", "", "5 fields", 3},
-		"truncated value":   {header + good + "m.y,,,4,16,,0.5,0.2,r1,z", "", "newline", 3},
-		"missing header":    {strings.Replace(header, "Price,Sp", "Prise,Sp", 1) + good, "Price", "lacks", 1},
-		"duplicate header":  {strings.Replace(header, "SpotPrice", "Price", 1) + good, "Price", "twice", 1},
-		"NaN":               {header + "m.x,,,4,16,,NaN,0.2,r1,z1\n", "Price", "finite", 2},
-		"negative":          {header + "m.x,,,4,16,,-1,0.2,r1,z1\n", "Price", "negative", 2},
-		"infinite":          {header + "m.x,,,4,16,,1,inf,r1,z1\n", "SpotPrice", "finite", 2},
-		"decimal comma":     {header + "m.x,,,4,16,,\"1,5\",,r1,z1\n", "Price", "decimal point", 2},
-		"contradiction":     {header + good + "m.x,,,4,16,,0.6,0.2,r1,z1\n", "Price", "row 2", 3},
-		"NUL":               {header + "m.x\x00,,,4,16,,1,,r1,z1\n", "", "NUL", 2},
-		"unquoted GpuInfo":  {header + "m.x,A100,1,4,16,{'Name': 'A100', 'Count': 1, 'M': 1},1,,r1,z1\n", "", "not quoted", 2},
-		"invalid UTF-8":     {header + "m.\xff,,,4,16,,1,,r1,z1\n", "", "UTF-8", 2},
-		"no region":         {header + "m.x,,,4,16,,1,,,z1\n", "Region", "blank", 2},
-		"no count":          {header + "m.x,A100,,4,16,,1,,r1,z1\n", "AcceleratorCount", "A100", 2},
-		"no type":           {header + ",A100,1,4,16,,1,,r1,z1\n", "InstanceType", "blank", 2},
-		"quote in a field":  {header + "m\"x,,,4,16,,1,,r1,z1\n", "", "quote", 2},
-		"open quote":        {header + "\"m.x,,,4,16,,1,,r1,z1\n", "", "quoted", 2},
-		"beyond reason":     {header + "m.x,,,4,16,,1e9,,r1,z1\n", "Price", "beyond", 2},
-		"after many lines":  {header + "\n\r\n" + good + "m.y,,,x,16,,1,,r1,z1\n", "vCPUs", "finite", 5},
-		"unknown processor": {strings.TrimSpace(header) + ",Arch\n" + "m.x,,,4,16,,1,,r1,z1,mips\n", "Arch", "mips", 2},
+		"header only":       {v5Header, "", "no rows", 0},
+		"truncated row":     {v5Header + good + "m.y,,,4,16\n", "", "5 fields", 3},
+		"truncated value":   {v5Header + good + "m.y,,,4,16,,0.5,0.2,r1,z", "", "newline", 3},
+		"missing header":    {strings.Replace(v5Header, "Price,Sp", "Prise,Sp", 1) + good, "Price", "lacks", 1},
+		"duplicate header":  {strings.Replace(v5Header, "SpotPrice", "Price", 1) + good, "Price", "twice", 1},
+		"NaN":               {v5Header + "m.x,,,4,16,,NaN,0.2,r1,z1\n", "Price", "finite", 2},
+		"negative":          {v5Header + "m.x,,,4,16,,-1,0.2,r1,z1\n", "Price", "negative", 2},
+		"infinite":          {v5Header + "m.x,,,4,16,,1,inf,r1,z1\n", "SpotPrice", "finite", 2},
+		"decimal comma":     {v5Header + "m.x,,,4,16,,\"1,5\",,r1,z1\n", "Price", "decimal point", 2},
+		"contradiction":     {v5Header + good + "m.x,,,4,16,,0.6,0.2,r1,z1\n", "Price", "row 2", 3},
+		"NUL":               {v5Header + "m.x\x00,,,4,16,,1,,r1,z1\n", "", "NUL", 2},
+		"unquoted GpuInfo":  {v5Header + "m.x,A100,1,4,16,{'Name': 'A100', 'Count': 1, 'M': 1},1,,r1,z1\n", "", "not quoted", 2},
+		"invalid UTF-8":     {v5Header + "m.\xff,,,4,16,,1,,r1,z1\n", "", "UTF-8", 2},
+		"no region":         {v5Header + "m.x,,,4,16,,1,,,z1\n", "Region", "blank", 2},
+		"no count":          {v5Header + "m.x,A100,,4,16,,1,,r1,z1\n", "AcceleratorCount", "A100", 2},
+		"no type":           {v5Header + ",A100,1,4,16,,1,,r1,z1\n", "InstanceType", "blank", 2},
+		"quote in a field":  {v5Header + "m\"x,,,4,16,,1,,r1,z1\n", "", "quote", 2},
+		"open quote":        {v5Header + "\"m.x,,,4,16,,1,,r1,z1\n", "", "quoted", 2},
+		"beyond reason":     {v5Header + "m.x,,,4,16,,1e9,,r1,z1\n", "Price", "beyond", 2},
+		"after many lines":  {v5Header + "\n\r\n" + good + "m.y,,,x,16,,1,,r1,z1\n", "vCPUs", "finite", 5},
+		"unknown processor": {strings.TrimSpace(v5Header) + ",Arch\n" + "m.x,,,4,16,,1,,r1,z1,mips\n", "Arch", "mips", 2},
 	}
 	for name, c := range cases {
 		rows, err := parseVMs("x/vms.csv", "aws", []byte(c.text))
@@ -104,11 +104,7 @@ func TestReaderTraps(t *testing.T) {
 	text := "\xef\xbb\xbfRegion,Price,GPUInfo,vCPUs,MemoryGiB,InstanceType,AcceleratorCount,AcceleratorName,Extra\r\n" +
 		"r1,1.25,\"{'Gpus': [{'Name': 'L4', 'MemoryInfo': {'SizeInMiB': 24}}]}\",8,32,a.b,0.5,L4,x\r\n" +
 		"r1,,,8,32,blank,,,\r\n"
-	rows, err := parseVMs("x", "runpod", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := offersOf("runpod", rows)
+	got := offersIn(t, "runpod", text)
 	if len(got) != 1 {
 		t.Fatalf("a blank price must offer nothing: %+v", got)
 	}
@@ -119,7 +115,7 @@ func TestReaderTraps(t *testing.T) {
 }
 
 func TestGCPPricesAreJoined(t *testing.T) {
-	text := header +
+	text := v5Header +
 		"a2-highgpu-1g,,,12,85,,0.75,0.25,r1,r1-a\n" +
 		"a2-highgpu-1g,,,12,85,,0.75,0.25,r1,r1-b\n" + // no A100 there
 		"n1-standard-8,,,8,30,,0.5,,r1,r1-a\n" +
@@ -128,12 +124,8 @@ func TestGCPPricesAreJoined(t *testing.T) {
 		",A100,1,,,A100,3,1,r1,r1-a\n" +
 		",T4,1,,,T4,0.25,0.125,r1,r1-a\n" +
 		",tpu-v2-8,1,,,tpu-v2-8,4.5,1.5,r1,r1-a\n"
-	rows, err := parseVMs("x", "gcp", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
 	got := map[string]float64{}
-	for _, o := range offersOf("gcp", rows) {
+	for _, o := range offersIn(t, "gcp", text) {
 		got[o.InstanceType.Name+" "+o.InstanceType.Accelerator.String()+" "+o.Zone+" "+string(o.Market)] = o.HourlyUSD
 	}
 	want := map[string]float64{
@@ -151,6 +143,20 @@ func TestGCPPricesAreJoined(t *testing.T) {
 	if len(got) != len(want) {
 		t.Errorf("%d offers, want %d: %v", len(got), len(want), got)
 	}
+}
+
+// offersIn returns every offer of a file's text, by way of a snapshot.
+func offersIn(t *testing.T, cloudName, text string) []cloud.Offer {
+	t.Helper()
+	rows, err := parseVMs("x", cloudName, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := openSnapshot(cloudName, build(rows, [32]byte{}, stamp{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snap.all(nil)
 }
 
 func write(t *testing.T, path, text string) {

@@ -57,61 +57,63 @@ var attachable = []limit{
 // part of the TPU's own price.
 const tpuHost = "TPU-VM"
 
-type place struct{ region, zone string }
-
 // joinHosts turns rows of hosts and rows of accelerators into rows of whole
 // machines. A host that only comes with devices is left out where its devices
 // have no price: its own price alone would mislead.
-func joinHosts(rows []row) []row {
-	devices := make(map[place][]row)
-	for _, w := range rows {
-		if w.typ.Name == "" {
-			at := place{w.region, w.zone}
-			devices[at] = append(devices[at], w)
+func joinHosts(in *rows) *rows {
+	devices := make(map[uint32][]line)
+	for _, w := range in.lines {
+		if in.types[w.typ].Name == "" {
+			devices[w.place] = append(devices[w.place], w)
 		}
 	}
-	out := make([]row, 0, len(rows)+len(rows)/4)
-	for _, w := range rows {
-		if w.typ.Name == "" {
-			if isTPU(w.typ.Accelerator.Name) {
-				w.typ.Name = tpuHost
-				out = append(out, w)
-			}
-			continue
+	j := joiner{in: in, out: &rows{places: in.places}, ids: make(map[cloud.InstanceType]uint32)}
+	for _, w := range in.lines {
+		t := in.types[w.typ]
+		switch {
+		case t.Name == "" && isTPU(t.Accelerator.Name):
+			t.Name = tpuHost
+			j.add(t, w)
+		case t.Name == "", t.Name == tpuHost && t.Accelerator.IsZero():
+		default:
+			j.host(t, w, devices[w.place])
 		}
-		if w.typ.Name == tpuHost && w.typ.Accelerator.IsZero() {
-			continue
-		}
-		out = appendJoined(out, w, devices[place{w.region, w.zone}])
 	}
-	return out
+	return j.out
 }
 
-// appendJoined adds the host by itself, where it is sold so, and with every
-// device of its place that it takes.
-func appendJoined(out []row, host row, devices []row) []row {
-	b := bundleOf(host.typ.Name)
-	if b == nil || !host.typ.Accelerator.IsZero() {
-		out = append(out, host)
+// joiner collects whole machines.
+type joiner struct {
+	in, out *rows
+	ids     map[cloud.InstanceType]uint32
+}
+
+func (j *joiner) add(t cloud.InstanceType, w line) {
+	w.typ = intern(j.ids, &j.out.types, t)
+	j.out.lines = append(j.out.lines, w)
+}
+
+// host adds a host by itself, where it is sold so, and with every device of
+// its place that it takes.
+func (j *joiner) host(t cloud.InstanceType, w line, devices []line) {
+	b := bundleOf(t.Name)
+	if b == nil || !t.Accelerator.IsZero() {
+		j.add(t, w)
 	}
-	if !host.typ.Accelerator.IsZero() {
-		return out
+	if !t.Accelerator.IsZero() {
+		return
 	}
 	for _, d := range devices {
-		if takes(b, host.typ, d.typ.Accelerator) {
-			out = append(out, joined(host, d))
+		device := j.in.types[d.typ]
+		if !takes(b, t, device.Accelerator) {
+			continue
 		}
+		whole, at := t, w
+		whole.Accelerator, whole.AcceleratorMemoryGiB = device.Accelerator, device.AcceleratorMemoryGiB
+		at.price += d.price // NaN, not offered, wins
+		at.spot += d.spot
+		j.add(whole, at)
 	}
-	return out
-}
-
-func joined(host, device row) row {
-	w := host
-	w.typ.Accelerator = device.typ.Accelerator
-	w.typ.AcceleratorMemoryGiB = device.typ.AcceleratorMemoryGiB
-	w.price += device.price // NaN, not offered, wins
-	w.spot += device.spot
-	return w
 }
 
 func bundleOf(typeName string) *bundle {

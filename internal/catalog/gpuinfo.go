@@ -10,19 +10,10 @@ import (
 // deviceMemory returns the memory of one device in GiB, 0 where GpuInfo does
 // not tell. GpuInfo is a Python dict literal on some clouds and a bare name on
 // others; only its first SizeInMiB is of use, so the literal is not parsed.
-func (r *reader) deviceMemory(info []byte) float64 {
+func deviceMemory(info []byte) float64 {
 	if len(info) == 0 || info[0] != '{' {
 		return 0
 	}
-	if m, ok := r.memory[string(info)]; ok {
-		return m
-	}
-	m := sizeInGiB(info)
-	r.memory[string(info)] = m
-	return m
-}
-
-func sizeInGiB(info []byte) float64 {
 	_, rest, ok := bytes.Cut(info, []byte("SizeInMiB"))
 	if !ok {
 		return 0

@@ -164,6 +164,10 @@ func findImage(images []image, tag, region, arch string) (string, error) {
 	return "", fmt.Errorf("image tag %s is not known%s", tag, knownTags(images))
 }
 
+func hasTag(images []image, tag string) bool {
+	return slices.ContainsFunc(images, func(im image) bool { return strings.EqualFold(im.Tag, tag) })
+}
+
 func knownTags(images []image) string {
 	var tags []string
 	for _, im := range images {

@@ -5,7 +5,6 @@ package catalog
 import (
 	"bytes"
 	"fmt"
-	"unicode/utf8"
 )
 
 // FileError says what is wrong with a catalog file, and where.
@@ -94,8 +93,6 @@ func (s *scanner) field() (last, ok bool) {
 			return true, true
 		case c == '"':
 			return s.fail("a quote stands inside an unquoted field; quote the whole field and double its quotes")
-		case c == 0:
-			return s.fail("a NUL byte; the file is not text")
 		}
 	}
 	return s.fail("the file ends without a newline, so its last row may be cut off; end it with a newline if it is whole")
@@ -105,8 +102,6 @@ func (s *scanner) quoted() (last, ok bool) {
 	mark := len(s.buf)
 	for i := s.pos + 1; i < len(s.text); i++ {
 		switch c := s.text[i]; {
-		case c == 0:
-			return s.fail("a NUL byte; the file is not text")
 		case c == '\n':
 			s.next++
 			s.buf = append(s.buf, c)
@@ -144,14 +139,4 @@ func (s *scanner) afterQuote(i int) (last, ok bool) {
 func (s *scanner) fail(problem string) (last, ok bool) {
 	s.err, s.pos = problem, len(s.text)
 	return false, false
-}
-
-// validText reports whether every field of the record is UTF-8.
-func (s *scanner) validText() bool {
-	for _, f := range s.fields {
-		if !utf8.Valid(f) {
-			return false
-		}
-	}
-	return true
 }

@@ -3,182 +3,144 @@
 package catalog
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-
-	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"sync"
+	"sync/atomic"
+	"time"
 )
 
-// table is the catalog of one cloud.
+// table is the catalog of one cloud, loaded.
 type table struct {
+	set    *Set
+	origin origin
 	source Source
-	offers []cloud.Offer
-	images []image
+	snap   atomic.Pointer[snapshot]
+	// repair is held while a damaged snapshot is replaced.
+	repair sync.Mutex
+
+	imagesOnce sync.Once
+	images     []image
+	imagesErr  error
 }
 
-func (s *Set) load(_ context.Context, clouds []string) ([]*table, []Source, error) {
-	if clouds == nil {
-		var err error
-		if clouds, err = s.Clouds(); err != nil {
-			return nil, nil, err
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var tables []*table
-	var sources []Source
-	for _, name := range clouds {
-		t, err := s.table(name)
-		if err != nil {
-			return nil, nil, err
-		}
-		tables, sources = append(tables, t), append(sources, t.source)
-	}
-	return tables, sources, nil
-}
-
-func (s *Set) table(name string) (*table, error) {
-	if t, ok := s.tables[name]; ok {
-		return t, nil
-	}
-	text, src, err := s.read(name, "vms.csv")
+// loadTable opens the first place that holds a catalog of the cloud. A bad file
+// of the user's is an error; a bad copy gives way to the next place.
+func (s *Set) loadTable(name string) (*table, error) {
+	origins, err := s.origins(name)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := parseVMs(src.Path, name, text)
-	if err != nil {
-		return nil, err
-	}
-	t := &table{source: src, offers: offersOf(name, rows)}
-	t.source.Offers = len(t.offers)
-	imageText, imageSrc, err := s.read(name, "images.csv")
-	switch {
-	case errors.Is(err, ErrNoCatalog):
-	case err != nil:
-		return nil, err
-	default:
-		if t.images, err = parseImages(imageSrc.Path, string(imageText)); err != nil {
-			return nil, err
-		}
-	}
-	s.tables[name] = t
-	return t, nil
-}
-
-func (s *Set) images(ctx context.Context, name string) ([]image, error) {
-	tables, _, err := s.load(ctx, []string{name})
-	if err != nil {
-		return nil, err
-	}
-	return tables[0].images, nil
-}
-
-// Clouds returns the clouds that any place holds a catalog for, sorted.
-func (s *Set) Clouds() ([]string, error) {
-	var names []string
-	add := func(matches []string) {
-		for _, m := range matches {
-			if n := filepath.Base(filepath.Dir(m)); !slices.Contains(names, n) {
-				names = append(names, n)
-			}
-		}
-	}
-	embedded, err := fs.Glob(s.opts.Embedded, "*/vms.csv")
-	if err != nil {
-		return nil, fmt.Errorf("listing the embedded catalogs: %w", err)
-	}
-	add(embedded)
-	for _, dir := range s.folders() {
-		entries, err := filepath.Glob(filepath.Join(dir, "*", "vms.csv"))
-		if err != nil {
-			return nil, fmt.Errorf("listing the catalogs in %s: %w", dir, err)
-		}
-		add(entries)
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-var schemas = []string{"v8", "v7", "v6", "v5"}
-
-func (s *Set) folders() []string {
-	var dirs []string
-	if s.opts.Path != "" {
-		dirs = append(dirs, s.opts.Path)
-	}
-	if s.opts.StateDir != "" {
-		for _, v := range schemas {
-			dirs = append(dirs, filepath.Join(s.opts.StateDir, "catalogs", v))
-		}
-	}
-	return dirs
-}
-
-func (s *Set) read(name, file string) ([]byte, Source, error) {
-	for i, dir := range s.folders() {
-		path := filepath.Join(dir, name, file)
-		text, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
+	var warnings []string
+	for _, o := range origins {
+		snap, err := s.open(o)
+		if err != nil && o.kind == KindRefreshed {
+			warnings = append(warnings, fmt.Sprintf("the copy of the hosted catalog is not usable: %v", err))
 			continue
 		}
 		if err != nil {
-			return nil, Source{}, fmt.Errorf("reading the catalog of %s: %w", name, err)
+			return nil, err
 		}
-		src := Source{Cloud: name, Kind: KindUser, Path: path, SHA256: hash(text)}
-		if i == 0 && s.opts.Path != "" {
-			src.Kind = KindPath
-		}
-		if st, err := os.Stat(path); err == nil {
-			src.Date = st.ModTime()
-		}
-		return text, src, nil
+		t := &table{set: s, origin: o, source: s.sourceOf(o, snap)}
+		t.source.Warnings = append(warnings, t.source.Warnings...)
+		t.snap.Store(snap)
+		return t, nil
 	}
-	text, err := fs.ReadFile(s.opts.Embedded, name+"/"+file)
+	return nil, fmt.Errorf("%w for cloud %q: %s", ErrNoCatalog, name, warnings)
+}
+
+func (s *Set) sourceOf(o origin, snap *snapshot) Source {
+	src := Source{Cloud: o.cloud, Kind: o.kind, Path: o.path, SHA256: hexHash(snap.head.content), Offers: snap.offers()}
+	switch o.kind {
+	case KindEmbedded:
+		src.Date = s.embeddedDate(o.cloud)
+	case KindRefreshed:
+		s.describeCopy(&src)
+	default:
+		src.Date = time.Unix(0, snap.head.stamp.mtime).UTC()
+		if src.Date.After(s.opts.Now().Add(clockSlack)) {
+			src.Warnings = append(src.Warnings, fmt.Sprintf("%s is dated in the future (%s); its age is unknown", o.path, src.Date.Format(time.RFC3339)))
+			src.Date = time.Time{}
+		}
+	}
+	return src
+}
+
+// clockSlack is how far in the future a time may lie before it is disbelieved.
+const clockSlack = 24 * time.Hour
+
+// use runs a query on the table's snapshot. Where that turns out to be damaged
+// it is made anew from the text and the query runs again.
+func (t *table) use(run func(s *snapshot)) error {
+	snap := t.snap.Load()
+	run(snap)
+	if !snap.bad.Load() {
+		return nil
+	}
+	t.repair.Lock()
+	defer t.repair.Unlock()
+	if t.snap.Load() == snap {
+		fresh, err := t.set.remake(t.origin)
+		if err != nil {
+			return err
+		}
+		t.snap.Store(fresh)
+	}
+	snap = t.snap.Load()
+	run(snap)
+	if snap.bad.Load() {
+		return fmt.Errorf("the catalog of %s: %w", t.origin.cloud, errTorn)
+	}
+	return nil
+}
+
+// loadImages reads the images.csv beside the catalog; none is no images. A
+// catalog of the user's without one takes the embedded images.
+func (t *table) loadImages() ([]image, error) {
+	t.imagesOnce.Do(func() {
+		path, text, err := t.imagesText()
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			t.imagesErr = fmt.Errorf("reading the images of %s: %w", t.origin.cloud, err)
+		default:
+			t.images, t.imagesErr = parseImages(path, string(text))
+		}
+	})
+	return t.images, t.imagesErr
+}
+
+func (t *table) imagesText() (path string, text []byte, err error) {
+	if t.origin.kind != KindEmbedded {
+		path = filepath.Join(filepath.Dir(t.origin.path), "images.csv")
+		if exists(path) {
+			text, err = readCapped(path, maxImagesBytes)
+			return path, text, err
+		}
+	}
+	text, err = fs.ReadFile(t.set.opts.Embedded, t.origin.cloud+"/images.csv")
+	return "embedded:" + t.origin.cloud + "/images.csv", text, err
+}
+
+const maxImagesBytes = 64 << 20
+
+// embeddedDate is when the prices of an embedded catalog were written down.
+func (s *Set) embeddedDate(name string) time.Time {
+	text, err := fs.ReadFile(s.opts.Embedded, "dates.csv")
 	if err != nil {
-		return nil, Source{}, fmt.Errorf("%w holds %s for cloud %q", ErrNoCatalog, file, name)
+		return time.Time{}
 	}
-	return text, Source{Cloud: name, Kind: KindEmbedded, Path: "embedded:" + name + "/" + file, SHA256: hash(text)}, nil
-}
-
-func hash(text []byte) string {
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
-}
-
-func offersOf(name string, rows []row) []cloud.Offer {
-	out := make([]cloud.Offer, 0, 2*len(rows))
-	for _, w := range rows {
-		o := cloud.Offer{Cloud: name, Region: w.region, Zone: w.zone, InstanceType: w.typ, Market: cloud.OnDemand, HourlyUSD: w.price}
-		if !math.IsNaN(w.price) {
-			out = append(out, o)
-		}
-		if o.Market, o.HourlyUSD = cloud.Spot, w.spot; !math.IsNaN(w.spot) {
-			out = append(out, o)
+	for l := range strings.Lines(string(text)) {
+		if cloudName, date, ok := strings.Cut(strings.TrimSpace(l), ","); ok && cloudName == name {
+			when, err := time.Parse(time.DateOnly, date)
+			if err != nil {
+				return time.Time{}
+			}
+			return when
 		}
 	}
-	return out
-}
-
-// matches reports whether the offer satisfies the requirement in itself.
-func matches(r cloud.Requirement, o *cloud.Offer) bool {
-	markets := r.Markets
-	if len(markets) == 0 {
-		markets = []cloud.Market{cloud.OnDemand}
-	}
-	same := func(want, got string) bool { return want == "" || strings.EqualFold(want, got) }
-	t := &o.InstanceType
-	return same(r.Cloud, o.Cloud) && same(r.Region, o.Region) && same(r.Zone, o.Zone) &&
-		same(r.InstanceType, t.Name) && slices.Contains(markets, o.Market) &&
-		(len(r.Accelerators) == 0 || slices.ContainsFunc(r.Accelerators, func(a cloud.Accelerator) bool {
-			return strings.EqualFold(a.Name, t.Accelerator.Name) && math.Abs(a.Count-t.Accelerator.Count) < 0.01
-		})) && r.CPUs.Holds(t.VCPUs, t.VCPUs) && r.Memory.Holds(t.MemoryGiB, t.VCPUs)
+	return time.Time{}
 }

@@ -7,32 +7,33 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// row is one line of a vms.csv with its values checked. Prices are NaN where
-// the line leaves them out, which means that the machine is not sold that way.
-type row struct {
-	typ          cloud.InstanceType
-	region, zone string
-	price, spot  float64
-	line         int
+// rows is a vms.csv with its values checked: what machines there are, where,
+// and for each line of the file one of both with its prices. Prices are NaN
+// where the line leaves them out, which means not offered, never free.
+type rows struct {
+	types  []cloud.InstanceType
+	places []place
+	lines  []line
 }
 
-// Bounds that no machine sold comes near; a value beyond them is a slip.
-const (
-	maxPrice     = 1e6
-	maxVCPUs     = 1e5
-	maxMemoryGiB = 1e6
-	maxDevices   = 1e5
-)
+type place struct{ region, zone string }
+
+type line struct {
+	typ, place  uint32
+	price, spot float64
+	// row is the line's number in the file.
+	row int32
+}
 
 // The columns of vms.csv, by header. Files of the schemas v5 to v8 hold them in
-// any order, and others beside them.
+// any order, and others beside them. Those up to colArch describe the machine.
 const (
 	colType = iota
 	colAccelerator
@@ -40,17 +41,17 @@ const (
 	colVCPUs
 	colMemory
 	colGPUInfo
-	colPrice
-	colSpot
+	colArch
 	colRegion
 	colZone
-	colArch
+	colPrice
+	colSpot
 	numColumns
 )
 
 var columnNames = [numColumns]string{
-	"InstanceType", "AcceleratorName", "AcceleratorCount", "vCPUs", "MemoryGiB", "GpuInfo",
-	"Price", "SpotPrice", "Region", "AvailabilityZone", "Arch",
+	"InstanceType", "AcceleratorName", "AcceleratorCount", "vCPUs", "MemoryGiB", "GpuInfo", "Arch",
+	"Region", "AvailabilityZone", "Price", "SpotPrice",
 }
 
 var requiredColumns = []int{colType, colVCPUs, colMemory, colPrice, colRegion}
@@ -61,61 +62,84 @@ type reader struct {
 	cloud string
 	scan  *scanner
 	// at holds the position of each column in a record, -1 for none.
-	at     [numColumns]int
-	width  int
-	intern map[string]string
-	// memory holds the device memory that each GpuInfo text seen tells.
-	memory map[string]float64
+	at    [numColumns]int
+	width int
+	out   rows
+
+	typeIDs  map[cloud.InstanceType]uint32
+	placeIDs map[place]uint32
+	texts    map[string]string
+	// raw remembers which machine and which place the text of their fields was;
+	// key is the text being looked up, last the one looked up before.
+	raw       [2]map[string]uint32
+	key, last [2][]byte
+	lastID    [2]uint32
 }
 
 // parseVMs reads a whole vms.csv. The first thing wrong rejects the file; the
 // error is a *FileError.
-func parseVMs(path, cloudName string, text []byte) ([]row, error) {
+func parseVMs(path, cloudName string, text []byte) (*rows, error) {
 	if err := sniff(path, text); err != nil {
 		return nil, err
 	}
 	r := &reader{
 		path: path, cloud: cloudName, scan: newScanner(text),
-		intern: make(map[string]string, 1024), memory: make(map[string]float64, 64),
+		typeIDs: make(map[cloud.InstanceType]uint32), placeIDs: make(map[place]uint32), texts: make(map[string]string),
+		raw: [2]map[string]uint32{make(map[string]uint32), make(map[string]uint32)},
 	}
 	if err := r.header(); err != nil {
 		return nil, err
 	}
-	rows := make([]row, 0, bytes.Count(text, []byte("\n")))
+	r.out.lines = make([]line, 0, bytes.Count(text, []byte("\n")))
 	for r.scan.scan() {
-		rec, err := r.record()
-		if err != nil {
+		if err := r.record(); err != nil {
 			return nil, err
 		}
-		rows = append(rows, rec)
 	}
 	if r.scan.err != "" {
 		return nil, r.fail(r.scan.row, "", "%s", r.scan.err)
 	}
-	if len(rows) == 0 {
+	if len(r.out.lines) == 0 {
 		return nil, r.fail(0, "", "it holds a header and no rows")
 	}
-	return r.finish(rows)
+	if err := r.unique(); err != nil {
+		return nil, err
+	}
+	if splitPrices(cloudName) {
+		return joinHosts(&r.out), nil
+	}
+	return &r.out, nil
 }
 
-// sniff recognizes what is no CSV at all.
+// sniff recognizes what is no catalog at all.
 func sniff(path string, text []byte) error {
 	head := bytes.TrimSpace(text[:min(len(text), 512)])
+	bad := func(row int, problem string) error { return &FileError{Path: path, Row: row, Problem: problem} }
 	switch {
 	case len(head) == 0:
-		return &FileError{Path: path, Problem: "it is empty"}
+		return bad(0, "it is empty")
 	case head[0] == '<':
-		return &FileError{Path: path, Row: 1, Problem: "it is an HTML or XML page, not a catalog; a login or error page was probably saved in its place"}
+		return bad(1, "it is an HTML or XML page, not a catalog; a login or error page was probably saved in its place")
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		return &FileError{Path: path, Row: 1, Problem: "it is gzip-compressed; decompress it"}
+		return bad(1, "it is gzip-compressed; decompress it")
 	case head[0] == '{' || head[0] == '[':
-		return &FileError{Path: path, Row: 1, Problem: "it is JSON, not a catalog"}
+		return bad(1, "it is JSON, not a catalog")
+	}
+	if i := bytes.IndexByte(text, 0); i >= 0 {
+		return bad(1+bytes.Count(text[:i], []byte("\n")), "a NUL byte; the file is not text")
+	}
+	if !utf8.Valid(text) {
+		for i, l := range bytes.Split(text, []byte("\n")) {
+			if !utf8.Valid(l) {
+				return bad(i+1, "it is not valid UTF-8")
+			}
+		}
 	}
 	return nil
 }
 
-func (r *reader) fail(line int, column, format string, args ...any) error {
-	return &FileError{Path: r.path, Row: line, Column: column, Problem: fmt.Sprintf(format, args...)}
+func (r *reader) fail(row int, column, format string, args ...any) error {
+	return &FileError{Path: r.path, Row: row, Column: column, Problem: fmt.Sprintf(format, args...)}
 }
 
 func (r *reader) header() error {
@@ -153,124 +177,154 @@ func (r *reader) header() error {
 	return nil
 }
 
-// record checks the record just scanned.
-func (r *reader) record() (row, error) {
-	line, fields := r.scan.row, r.scan.fields
-	if len(fields) != r.width {
-		return row{}, r.fail(line, "", "it has %d fields where the header has %d; the row is cut off, or a field with commas (GpuInfo?) is not quoted", len(fields), r.width)
+// field returns a field of the record just scanned; nil where there is none.
+func (r *reader) field(col int) []byte {
+	if r.at[col] < 0 {
+		return nil
 	}
-	if !r.scan.validText() {
-		return row{}, r.fail(line, "", "it is not valid UTF-8")
-	}
-	out := row{line: line}
-	for col, at := range r.at {
-		if at < 0 {
-			continue
-		}
-		if problem := r.set(&out, col, bytes.TrimSpace(fields[at])); problem != "" {
-			return row{}, r.fail(line, columnNames[col], "%s", problem)
-		}
-	}
-	return out, r.check(&out)
+	return trim(r.scan.fields[r.at[col]])
 }
 
-// set puts one field into the row and returns what is wrong with it.
-func (r *reader) set(out *row, col int, f []byte) (problem string) {
-	switch col {
-	case colType:
-		out.typ.Name, problem = r.text(f)
-	case colAccelerator:
-		out.typ.Accelerator.Name, problem = r.text(f)
-	case colCount:
-		out.typ.Accelerator.Count, problem = number(f, maxDevices)
-	case colVCPUs:
-		out.typ.VCPUs, problem = number(f, maxVCPUs)
-	case colMemory:
-		out.typ.MemoryGiB, problem = number(f, maxMemoryGiB)
-	case colGPUInfo:
-		out.typ.AcceleratorMemoryGiB = r.deviceMemory(f)
-	case colPrice:
-		out.price, problem = price(f)
-	case colSpot:
-		out.spot, problem = price(f)
-	case colRegion:
-		out.region, problem = r.text(f)
-	case colZone:
-		out.zone, problem = r.text(f)
-	case colArch:
-		out.typ.Arch, problem = arch(f)
+// trim cuts spaces off, quickly where there are none.
+func trim(f []byte) []byte {
+	if len(f) > 0 && (f[0] <= ' ' || f[len(f)-1] <= ' ') {
+		return bytes.TrimSpace(f)
 	}
-	return problem
+	return f
 }
 
-// check looks at the fields of a row together.
-func (r *reader) check(out *row) error {
-	if r.at[colSpot] < 0 {
-		out.spot = math.NaN()
+// record checks the record just scanned and adds it.
+func (r *reader) record() error {
+	row := r.scan.row
+	if n := len(r.scan.fields); n != r.width {
+		return r.fail(row, "", "it has %d fields where the header has %d; the row is cut off, or a field with commas (GpuInfo?) is not quoted", n, r.width)
 	}
-	acc := &out.typ.Accelerator
+	w := line{row: int32(row), spot: math.NaN()}
+	var err error
+	if w.typ, err = r.remember(0, colType, colRegion, r.machine); err != nil {
+		return err
+	}
+	if w.place, err = r.remember(1, colRegion, colPrice, r.place); err != nil {
+		return err
+	}
+	var problem string
+	if w.price, problem = price(r.field(colPrice)); problem != "" {
+		return r.fail(row, "Price", "%s", problem)
+	}
+	if r.at[colSpot] >= 0 {
+		if w.spot, problem = price(r.field(colSpot)); problem != "" {
+			return r.fail(row, "SpotPrice", "%s", problem)
+		}
+	}
+	r.out.lines = append(r.out.lines, w)
+	return nil
+}
+
+// remember returns the id of what the columns from first to before last say,
+// reading them only if their text was not seen before. Most rows repeat the
+// machine of the row above.
+func (r *reader) remember(which, first, last int, read func() (uint32, error)) (uint32, error) {
+	key := r.key[which][:0]
+	for col := first; col < last; col++ {
+		if at := r.at[col]; at >= 0 {
+			key = append(key, r.scan.fields[at]...)
+		}
+		key = append(key, 0)
+	}
+	r.key[which] = key
+	if bytes.Equal(key, r.last[which]) {
+		return r.lastID[which], nil
+	}
+	id, ok := r.raw[which][string(key)]
+	if !ok {
+		var err error
+		if id, err = read(); err != nil {
+			return 0, err
+		}
+		r.raw[which][string(key)] = id
+	}
+	r.last[which] = append(r.last[which][:0], key...)
+	r.lastID[which] = id
+	return id, nil
+}
+
+// machine reads the columns that describe a machine.
+func (r *reader) machine() (uint32, error) {
+	var t cloud.InstanceType
+	for col := colType; col <= colArch; col++ {
+		f, problem := r.field(col), ""
+		switch col {
+		case colType:
+			t.Name, problem = r.text(f)
+		case colAccelerator:
+			t.Accelerator.Name, problem = r.text(f)
+		case colCount:
+			t.Accelerator.Count, problem = number(f, maxDevices)
+		case colVCPUs:
+			t.VCPUs, problem = number(f, maxVCPUs)
+		case colMemory:
+			t.MemoryGiB, problem = number(f, maxMemoryGiB)
+		case colGPUInfo:
+			t.AcceleratorMemoryGiB = deviceMemory(f)
+		case colArch:
+			t.Arch, problem = arch(f)
+		}
+		if problem != "" {
+			return 0, r.fail(r.scan.row, columnNames[col], "%s", problem)
+		}
+	}
+	if err := r.checkMachine(&t); err != nil {
+		return 0, err
+	}
+	return intern(r.typeIDs, &r.out.types, t), nil
+}
+
+func (r *reader) checkMachine(t *cloud.InstanceType) error {
+	row, acc := r.scan.row, t.Accelerator
 	switch {
-	case out.region == "":
-		return r.fail(out.line, "Region", "it is blank")
 	case acc.Name != "" && acc.Count == 0:
-		return r.fail(out.line, "AcceleratorCount", "it is blank or zero, while AcceleratorName is %q", acc.Name)
+		return r.fail(row, "AcceleratorCount", "it is blank or zero, while AcceleratorName is %q", acc.Name)
 	case acc.Name == "" && acc.Count != 0:
-		return r.fail(out.line, "AcceleratorName", "it is blank, while AcceleratorCount is %v", acc.Count)
-	case out.typ.Name == "" && !splitPrices(r.cloud):
-		return r.fail(out.line, "InstanceType", "it is blank")
-	case out.typ.Name == "" && acc.Name == "":
-		return r.fail(out.line, "InstanceType", "both it and AcceleratorName are blank")
+		return r.fail(row, "AcceleratorName", "it is blank, while AcceleratorCount is %v", acc.Count)
+	case t.Name == "" && !splitPrices(r.cloud):
+		return r.fail(row, "InstanceType", "it is blank")
+	case t.Name == "" && acc.Name == "":
+		return r.fail(row, "InstanceType", "both it and AcceleratorName are blank")
 	}
 	if acc.Name == "" {
-		out.typ.AcceleratorMemoryGiB = 0
+		t.AcceleratorMemoryGiB = 0
 	}
 	return nil
 }
 
-// finish joins split prices and looks for rows that contradict each other.
-func (r *reader) finish(rows []row) ([]row, error) {
-	rows, err := r.unique(rows)
-	if err != nil {
-		return nil, err
+func (r *reader) place() (uint32, error) {
+	region, problem := r.text(r.field(colRegion))
+	if problem == "" && region == "" {
+		problem = "it is blank"
 	}
-	if splitPrices(r.cloud) {
-		rows = joinHosts(rows)
+	if problem != "" {
+		return 0, r.fail(r.scan.row, "Region", "%s", problem)
 	}
-	return rows, nil
+	zone, problem := r.text(r.field(colZone))
+	if problem != "" {
+		return 0, r.fail(r.scan.row, "AvailabilityZone", "%s", problem)
+	}
+	return intern(r.placeIDs, &r.out.places, place{region, zone}), nil
 }
 
-type rowKey struct {
-	name, accelerator string
-	count             float64
-	region, zone      string
-}
-
-// unique drops repeated rows; two rows that give one machine in one place
-// different prices reject the file, since one of them is wrong.
-func (r *reader) unique(rows []row) ([]row, error) {
-	seen := make(map[rowKey]int, len(rows))
-	out := rows[:0]
-	for _, w := range rows {
-		k := rowKey{w.typ.Name, w.typ.Accelerator.Name, w.typ.Accelerator.Count, w.region, w.zone}
-		at, dup := seen[k]
-		switch {
-		case !dup:
-			seen[k] = len(out)
-			out = append(out, w)
-		case !samePrice(out[at].price, w.price):
-			return nil, r.fail(w.line, "Price", "it is %v, while row %d gives the same machine in the same place %v", w.price, out[at].line, out[at].price)
-		case !samePrice(out[at].spot, w.spot):
-			return nil, r.fail(w.line, "SpotPrice", "it is %v, while row %d gives the same machine in the same place %v", w.spot, out[at].line, out[at].spot)
-		}
+func intern[T comparable](ids map[T]uint32, all *[]T, v T) uint32 {
+	id, ok := ids[v]
+	if !ok {
+		id = uint32(len(*all))
+		ids[v] = id
+		*all = append(*all, v)
 	}
-	return out, nil
+	return id
 }
-
-func samePrice(a, b float64) bool { return a == b || (math.IsNaN(a) && math.IsNaN(b)) }
 
 // text returns a field as a string that rows share.
 func (r *reader) text(f []byte) (string, string) {
-	if s, ok := r.intern[string(f)]; ok {
+	if s, ok := r.texts[string(f)]; ok {
 		return s, ""
 	}
 	s := string(f)
@@ -280,57 +334,47 @@ func (r *reader) text(f []byte) (string, string) {
 	if strings.ContainsFunc(s, unicode.IsControl) {
 		return "", fmt.Sprintf("%q holds a control character", s)
 	}
-	r.intern[s] = s
+	r.texts[s] = s
 	return s, ""
 }
 
-// number reads an amount; blank is 0.
-func number(f []byte, limit float64) (float64, string) {
-	if len(f) == 0 {
-		return 0, ""
+// unique drops repeated rows; two rows that give one machine in one place
+// different prices reject the file, since one of them is wrong.
+func (r *reader) unique() error {
+	type machine struct {
+		name string
+		acc  cloud.Accelerator
 	}
-	n, err := strconv.ParseFloat(string(f), 64)
-	switch {
-	case err != nil && bytes.IndexByte(f, ',') >= 0:
-		return 0, fmt.Sprintf("%q is not a number; write a decimal point, not a comma", f)
-	case math.IsNaN(n), math.IsInf(n, 0), err != nil:
-		return 0, fmt.Sprintf("%q is not a finite number", clip(string(f), 40))
-	case n < 0:
-		return 0, fmt.Sprintf("%s is negative", f)
-	case n > limit:
-		return 0, fmt.Sprintf("%s is beyond anything sold (%v)", f, limit)
+	machines := make(map[machine]uint64, len(r.out.types))
+	ids := make([]uint64, len(r.out.types))
+	for i, t := range r.out.types {
+		m := machine{t.Name, t.Accelerator}
+		if _, ok := machines[m]; !ok {
+			machines[m] = uint64(len(machines))
+		}
+		ids[i] = machines[m]
 	}
-	return n, ""
+	seen := newPairSet(len(r.out.lines))
+	kept := r.out.lines[:0]
+	for i := range r.out.lines {
+		w := r.out.lines[i]
+		at, dup := seen.put(ids[w.typ]<<32|uint64(w.place), uint32(len(kept)))
+		if !dup {
+			kept = append(kept, w)
+			continue
+		}
+		first := kept[at]
+		switch {
+		case !samePrice(first.price, w.price):
+			return r.fail(int(w.row), "Price", "it is %v, while row %d gives the same machine in the same place %v", w.price, first.row, first.price)
+		case !samePrice(first.spot, w.spot):
+			return r.fail(int(w.row), "SpotPrice", "it is %v, while row %d gives the same machine in the same place %v", w.spot, first.row, first.spot)
+		case first.typ != w.typ:
+			return r.fail(int(w.row), "InstanceType", "row %d describes %s differently", first.row, r.out.types[w.typ].Name)
+		}
+	}
+	r.out.lines = kept
+	return nil
 }
 
-// price reads US dollars an hour; blank is NaN, which is not offered, never free.
-func price(f []byte) (float64, string) {
-	if len(f) == 0 {
-		return math.NaN(), ""
-	}
-	return number(f, maxPrice)
-}
-
-// arch reads the words that catalogs and clouds use for an architecture.
-func arch(f []byte) (string, string) {
-	switch strings.ToLower(string(f)) {
-	case "":
-		return "", ""
-	case "x86_64", "amd64", "x64":
-		return "x86_64", ""
-	case "arm64", "aarch64", "arm64_mac":
-		return "arm64", ""
-	case "i386", "x86":
-		return "i386", ""
-	case "x86_64_mac":
-		return "x86_64", ""
-	}
-	return "", fmt.Sprintf("%q is not known; it is x86_64, arm64 or i386", clip(string(f), 40))
-}
-
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "..."
-}
+func samePrice(a, b float64) bool { return a == b || (math.IsNaN(a) && math.IsNaN(b)) }

@@ -7,6 +7,7 @@
 package cloud
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/netip"
@@ -72,6 +73,21 @@ func (o Offer) Place() string {
 		return o.Cloud + "/" + o.Region
 	}
 	return o.Cloud + "/" + o.Region + "/" + o.Zone
+}
+
+// CompareOffers orders offers by price, cloud, region, zone and type; market and
+// accelerator settle what is left.
+func CompareOffers(a, b *Offer) int {
+	return cmp.Or(
+		cmp.Compare(a.HourlyUSD, b.HourlyUSD),
+		strings.Compare(a.Cloud, b.Cloud),
+		strings.Compare(a.Region, b.Region),
+		strings.Compare(a.Zone, b.Zone),
+		strings.Compare(a.InstanceType.Name, b.InstanceType.Name),
+		strings.Compare(string(a.Market), string(b.Market)),
+		strings.Compare(a.InstanceType.Accelerator.Name, b.InstanceType.Accelerator.Name),
+		cmp.Compare(a.InstanceType.Accelerator.Count, b.InstanceType.Accelerator.Count),
+	)
 }
 
 // Placement is an offer and how many machines of it make the cluster.

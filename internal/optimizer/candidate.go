@@ -64,22 +64,7 @@ func (r Request) compare(a, b *candidate) int {
 		cmp.Compare(a.market, b.market),
 		cmp.Compare(a.accelerator, b.accelerator),
 		first, second,
-		CompareOffers(a.offer, b.offer),
+		cloud.CompareOffers(a.offer, b.offer),
 		cmp.Compare(a.Alternative, b.Alternative),
-	)
-}
-
-// CompareOffers orders offers by price, cloud, region, zone and type; market and
-// accelerator settle what is left.
-func CompareOffers(a, b *cloud.Offer) int {
-	return cmp.Or(
-		cmp.Compare(a.HourlyUSD, b.HourlyUSD),
-		strings.Compare(a.Cloud, b.Cloud),
-		strings.Compare(a.Region, b.Region),
-		strings.Compare(a.Zone, b.Zone),
-		strings.Compare(a.InstanceType.Name, b.InstanceType.Name),
-		strings.Compare(string(a.Market), string(b.Market)),
-		strings.Compare(a.InstanceType.Accelerator.Name, b.InstanceType.Accelerator.Name),
-		cmp.Compare(a.InstanceType.Accelerator.Count, b.InstanceType.Accelerator.Count),
 	)
 }

@@ -281,7 +281,7 @@ func placeOf(rule string) func(o *cloud.Offer) string {
 // someOf lists the values of the cheapest offers, a few of them.
 func someOf(left []*cloud.Offer, of func(o *cloud.Offer) string) string {
 	sorted := slices.Clone(left)
-	slices.SortFunc(sorted, CompareOffers)
+	slices.SortFunc(sorted, cloud.CompareOffers)
 	var names []string
 	for _, o := range sorted {
 		if n := of(o); !slices.Contains(names, n) {

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"unsafe"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// A snapshot file is a header of headerSize bytes, sections of fixed-size
+// records in the machine's own byte order, each on a multiple of 8, and a table
+// of checksums, one for each block of what follows the header. It is mapped
+// into memory and never decoded: a query reads the records it needs, and the
+// checksum of a block is verified when the block is first touched. So neither
+// the time to open one nor the memory it takes grows with the catalog.
+//
+// Offers are numbered in the order in which they rank (price, region, zone,
+// type), by market; every list of offer numbers is ascending, so that its first
+// entries are the cheapest.
+
+const (
+	headerSize = 1024
+	blockShift = 14 // blocks of 16 KiB
+	blockSize  = 1 << blockShift
+	// formatVersion is raised whenever the layout or the meaning of rows changes;
+	// snapshots of another version are rebuilt.
+	formatVersion = 1
+)
+
+var magic = [8]byte{'S', 'K', 'Y', 'C', 'A', 'T', 0x1a, '\n'}
+
+// The sections. Those from secMarket on repeat for each market.
+const (
+	secStrings  = iota // bytes
+	secTypes           // typeRec, by vCPUs, memory, name: the index by size
+	secNames           // uint32 types by folded name
+	secPairs           // pairRec, by folded accelerator name and count
+	secPlaces          // placeRec
+	secMarket          // first of the market sections
+	numSections = secMarket + 2*perMarket
+)
+
+// The sections of one market.
+const (
+	secType      = iota // uint32: the type of each offer
+	secPlace            // uint32: the place of each offer
+	secPrice            // float64: the price of each offer
+	secByPair           // uint32: offers by accelerator pair
+	secByType           // uint32: offers by type
+	secTypeStart        // uint32: where each type begins in secByType, and the end
+	perMarket
+)
+
+// markets are the markets by their number in a snapshot.
+var markets = [2]cloud.Market{cloud.OnDemand, cloud.Spot}
+
+// str is a text in secStrings.
+type str struct{ off, len uint32 }
+
+type typeRec struct {
+	name, fold, acc, arch              str
+	vcpus, memory, accCount, accMemory float64
+}
+
+// pairRec is an accelerator in one count, and its offers in each market.
+type pairRec struct {
+	fold     str
+	count    float64
+	start, n [2]uint32
+}
+
+type placeRec struct{ region, zone str }
+
+// header is what a snapshot says about itself.
+type header struct {
+	fileSize uint64
+	// content is the SHA-256 of the CSV it was made from.
+	content [32]byte
+	// stamp identifies the file that held the CSV, so that an unchanged file need
+	// not be hashed again.
+	stamp    stamp
+	sections [numSections]extent
+	checks   extent
+	checkSum uint32 // of the table of checksums
+}
+
+type extent struct{ off, len uint64 }
+
+// stamp is what a file system tells of a file without reading it.
+type stamp struct {
+	size, mtime, ctime int64
+	inode              uint64
+	// taken is when the content was read, in Unix nanoseconds.
+	taken int64
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// nativeMark tells byte orders apart.
+const nativeMark uint32 = 0x01020304
+
+func (h *header) encode() []byte {
+	b := make([]byte, 0, headerSize)
+	put := func(vs ...uint64) {
+		for _, v := range vs {
+			b = binary.NativeEndian.AppendUint64(b, v)
+		}
+	}
+	b = append(b, magic[:]...)
+	b = binary.NativeEndian.AppendUint32(b, nativeMark)
+	b = binary.NativeEndian.AppendUint32(b, formatVersion)
+	put(h.fileSize)
+	b = append(b, h.content[:]...)
+	put(uint64(h.stamp.size), uint64(h.stamp.mtime), uint64(h.stamp.ctime), h.stamp.inode, uint64(h.stamp.taken))
+	for _, s := range h.sections {
+		put(s.off, s.len)
+	}
+	put(h.checks.off, h.checks.len, uint64(h.checkSum))
+	b = b[:headerSize-4]
+	return binary.NativeEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+var (
+	errForeign = errors.New("it is not a snapshot of this version")
+	errTorn    = errors.New("it is damaged")
+)
+
+// decodeHeader reads a header and checks that the file it heads can be whole.
+func decodeHeader(data []byte) (*header, error) {
+	if len(data) < headerSize || [8]byte(data[:8]) != magic ||
+		binary.NativeEndian.Uint32(data[8:]) != nativeMark || binary.NativeEndian.Uint32(data[12:]) != formatVersion {
+		return nil, errForeign
+	}
+	if crc32.Checksum(data[:headerSize-4], castagnoli) != binary.NativeEndian.Uint32(data[headerSize-4:]) {
+		return nil, errTorn
+	}
+	at := 16
+	next := func() uint64 {
+		v := binary.NativeEndian.Uint64(data[at:])
+		at += 8
+		return v
+	}
+	h := &header{fileSize: next()}
+	at += copy(h.content[:], data[at:])
+	h.stamp = stamp{size: int64(next()), mtime: int64(next()), ctime: int64(next()), inode: next(), taken: int64(next())}
+	for i := range h.sections {
+		h.sections[i] = extent{next(), next()}
+	}
+	h.checks, h.checkSum = extent{next(), next()}, uint32(next())
+	if h.fileSize != uint64(len(data)) {
+		return nil, errTorn
+	}
+	for _, s := range append(h.sections[:], h.checks) {
+		if s.off%8 != 0 || s.off < headerSize || s.off > h.fileSize || s.len > h.fileSize-s.off {
+			return nil, errTorn
+		}
+	}
+	return h, nil
+}
+
+// bytesOf returns the memory of a slice of plain records.
+func bytesOf[T any](s []T) []byte {
+	if len(s) == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(&s[0])), len(s)*int(unsafe.Sizeof(s[0])))
+}
+
+// recordsOf views memory as records. The section offsets are multiples of 8 of
+// memory that is aligned to at least that.
+func recordsOf[T any](b []byte) []T {
+	var zero T
+	n := len(b) / int(unsafe.Sizeof(zero))
+	if n == 0 {
+		return nil
+	}
+	return unsafe.Slice((*T)(unsafe.Pointer(&b[0])), n)
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math"
+	"slices"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Offers returns the offers of the clouds that satisfy any of the requirements
+// in themselves: place, type, accelerators, cpus, memory, market. Where none
+// does it returns every offer of the clouds, so that the optimizer can say what
+// each rule removed. No requirement asks for every offer; nil clouds are all.
+func (s *Set) Offers(ctx context.Context, reqs []cloud.Requirement, clouds []string) ([]cloud.Offer, []Source, error) {
+	tables, err := s.loaded(ctx, clouds, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	var out []cloud.Offer
+	for _, t := range tables {
+		var found []cloud.Offer
+		if err := t.use(func(snap *snapshot) { found = snap.matching(reqs) }); err != nil {
+			return nil, nil, err
+		}
+		out = append(out, found...)
+	}
+	if len(out) > 0 {
+		return out, sourcesOf(tables), nil
+	}
+	for _, t := range tables {
+		var found []cloud.Offer
+		if err := t.use(func(snap *snapshot) { found = snap.all(nil) }); err != nil {
+			return nil, nil, err
+		}
+		out = append(out, found...)
+	}
+	return out, sourcesOf(tables), nil
+}
+
+// all appends every offer.
+func (s *snapshot) all(out []cloud.Offer) []cloud.Offer {
+	out = slices.Grow(out, s.offers())
+	for m := range markets {
+		for id := range uint32(len(s.market[m].typ.all)) {
+			out = append(out, s.offer(m, id))
+		}
+	}
+	return out
+}
+
+// matching returns the offers that satisfy any of the requirements, whatever
+// they cost; each once.
+func (s *snapshot) matching(reqs []cloud.Requirement) []cloud.Offer {
+	var out []cloud.Offer
+	var ids, found []uint32
+	for m := range markets {
+		ids = ids[:0]
+		for i := range reqs {
+			var q query
+			q.set(&reqs[i])
+			q.max = math.Inf(1)
+			if !q.market[m] {
+				continue
+			}
+			found = s.find(&q, m, math.MaxInt, found)
+			ids = append(ids, found...)
+		}
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+		out = slices.Grow(out, len(ids))
+		for _, id := range ids {
+			out = append(out, s.offer(m, id))
+		}
+	}
+	return out
+}
+
+// Cheapest returns, best first, the limit cheapest offers for each requirement
+// (their union): what satisfies it in itself, at no more than MaxHourlyUSD for
+// one machine where that is set. It is the fast way to an answer whose order is
+// price alone; it returns nothing where nothing satisfies.
+func (s *Set) Cheapest(ctx context.Context, reqs []cloud.Requirement, clouds []string, limit int) ([]cloud.Offer, []Source, error) {
+	tables, err := s.loaded(ctx, clouds, true)
+	if err != nil || limit <= 0 {
+		return nil, nil, err
+	}
+	var out []cloud.Offer
+	for i := range reqs {
+		found, err := cheapest(tables, &reqs[i], limit)
+		if err != nil {
+			return nil, nil, err
+		}
+		out = append(out, found...)
+	}
+	if len(reqs) > 1 {
+		slices.SortFunc(out, func(a, b cloud.Offer) int { return cloud.CompareOffers(&a, &b) })
+		out = slices.Compact(out)
+	}
+	return out, sourcesOf(tables), nil
+}
+
+// Best returns the cheapest offer that satisfies a requirement in itself, and
+// whether there is one. It is Cheapest with a limit of one, less what that
+// allocates.
+func (s *Set) Best(ctx context.Context, req *cloud.Requirement, clouds []string) (cloud.Offer, bool, error) {
+	tables, err := s.loaded(ctx, clouds, true)
+	if err != nil {
+		return cloud.Offer{}, false, err
+	}
+	found, err := cheapest(tables, req, 1)
+	if err != nil || len(found) == 0 {
+		return cloud.Offer{}, false, err
+	}
+	return found[0], true, nil
+}
+
+// hit is an offer not yet written out.
+type hit struct {
+	snap   *snapshot
+	price  float64
+	id     uint32
+	market uint8
+}
+
+func (h *hit) offer() cloud.Offer { return h.snap.offer(int(h.market), h.id) }
+
+func (h *hit) compare(o *hit) int {
+	if c := cmp.Compare(h.price, o.price); c != 0 {
+		return c
+	}
+	if h.snap == o.snap && h.market == o.market {
+		return cmp.Compare(h.id, o.id)
+	}
+	a, b := h.offer(), o.offer()
+	return cloud.CompareOffers(&a, &b)
+}
+
+// cheapest asks again when what it found turned out to be damaged while it was
+// written out; the damage is known by then and repaired first.
+func cheapest(tables []*table, r *cloud.Requirement, limit int) ([]cloud.Offer, error) {
+	out, err := tryCheapest(tables, r, limit)
+	if errors.Is(err, errTorn) {
+		return tryCheapest(tables, r, limit)
+	}
+	return out, err
+}
+
+func tryCheapest(tables []*table, r *cloud.Requirement, limit int) ([]cloud.Offer, error) {
+	var q query
+	q.set(r)
+	var space [16]hit
+	var spare [8]uint32
+	hits := space[:0]
+	for _, t := range tables {
+		before := len(hits)
+		err := t.use(func(snap *snapshot) {
+			hits = hits[:before]
+			for m := range markets {
+				if !q.market[m] {
+					continue
+				}
+				for _, id := range snap.find(&q, m, limit, spare[:0]) {
+					hits = append(hits, hit{snap, *snap.market[m].price.at(id), id, uint8(m)})
+				}
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(hits) > 1 {
+		slices.SortFunc(hits, func(a, b hit) int { return a.compare(&b) })
+	}
+	hits = hits[:min(len(hits), limit)]
+	out := make([]cloud.Offer, len(hits))
+	for i := range hits {
+		out[i] = hits[i].offer()
+		if hits[i].snap.bad.Load() {
+			return nil, errTorn
+		}
+	}
+	return out, nil
+}
+
+// ImageProblem says why an offer cannot run an image; empty is that it can. It
+// is made for optimizer.Request.Image.
+func (s *Set) ImageProblem(o cloud.Offer, image string) string {
+	if _, err := s.Image(context.Background(), o.Cloud, image, o.Region, o.InstanceType.Arch); err != nil {
+		return err.Error()
+	}
+	return ""
+}

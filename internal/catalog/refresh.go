@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// DefaultTTL is how old a copy of a hosted catalog gets before it is refreshed;
+// the public ones are written anew every seven hours.
+const DefaultTTL = 7 * time.Hour
+
+// hostedSchema is the format that is downloaded.
+const hostedSchema = "v8"
+
+// hostedAt are SkyPilot's public catalog and its mirror.
+var hostedAt = [...]string{
+	"https://raw.githubusercontent.com/skypilot-org/skypilot-catalog/master/catalogs",
+	"https://skypilot-catalog.s3.us-east-1.amazonaws.com/catalogs",
+}
+
+// Hosted returns the clouds that the public catalog covers, sorted.
+func Hosted() []string {
+	return []string{"aws", "azure", "cudo", "do", "fluidstack", "gcp", "hyperbolic", "ibm", "lambda", "nebius",
+		"oci", "paperspace", "runpod", "scp", "seeweb", "vast", "vsphere"}
+}
+
+func (o *Options) checkURL() error {
+	if o.BaseURL == "" {
+		return nil
+	}
+	u, err := url.Parse(o.BaseURL)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
+		return fmt.Errorf("catalog base URL %q is not one; write https://host/folder, which holds %s/<cloud>/vms.csv", o.BaseURL, hostedSchema)
+	}
+	return nil
+}
+
+// Outcome says what a refresh did.
+type Outcome string
+
+// The outcomes of a refresh.
+const (
+	OutcomeFresh     Outcome = "fresh"     // young enough; nothing was asked
+	OutcomeUnchanged Outcome = "unchanged" // the host has nothing newer
+	OutcomeUpdated   Outcome = "updated"
+	OutcomeUsers     Outcome = "yours" // the file was edited by hand and stays
+)
+
+// Refreshed is the result of refreshing one cloud's catalog.
+type Refreshed struct {
+	Cloud   string  `json:"cloud"`
+	Outcome Outcome `json:"outcome"`
+	Path    string  `json:"path"`
+	Rows    int     `json:"rows"`
+	URL     string  `json:"url,omitempty"`
+}
+
+// RefreshOptions steer one refresh.
+type RefreshOptions struct {
+	// Force asks the host however young the copy is.
+	Force bool
+	// Progress is told how many bytes arrived of how many; total is -1 where the
+	// host does not say.
+	Progress func(done, total int64)
+}
+
+// Refresh brings the copy of one cloud's hosted catalog up to date. The copy is
+// replaced whole, and only by a file that reads without error; after any error
+// the last good one is still there. Files edited by hand are never touched.
+// Processes wait for one another. Tables already loaded stay as they are.
+func (s *Set) Refresh(ctx context.Context, cloudName string, opts RefreshOptions) (Refreshed, error) {
+	r := refresh{set: s, cloud: cloudName, opts: opts, dir: s.catalogDir(hostedSchema)}
+	r.path = filepath.Join(r.dir, cloudName, "vms.csv")
+	switch {
+	case s.opts.StateDir == "":
+		return Refreshed{}, errors.New("refreshing needs a state folder to keep the copy in")
+	case s.opts.Offline:
+		return Refreshed{}, errors.New("refreshing is switched off: offline is set")
+	case cloudName == "" || cloudName != filepath.Base(cloudName) || strings.HasPrefix(cloudName, "."):
+		return Refreshed{}, fmt.Errorf("%q is not a cloud's name", cloudName)
+	}
+	for _, dir := range []string{filepath.Dir(r.path), filepath.Join(r.dir, ".meta")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return Refreshed{}, fmt.Errorf("refreshing the catalog of %s: %w", cloudName, err)
+		}
+	}
+	lock := flock.New(filepath.Join(r.dir, ".meta", cloudName+".lock"), flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil {
+		return Refreshed{}, fmt.Errorf("waiting for another refresh of the catalog of %s: %w", cloudName, err)
+	}
+	defer lock.Unlock() //nolint:errcheck // closing the file lets go of the lock
+	out, err := r.run(ctx)
+	if err != nil {
+		return Refreshed{}, fmt.Errorf("refreshing the catalog of %s: %w", cloudName, err)
+	}
+	return out, nil
+}
+
+// refresh is one refresh under way.
+type refresh struct {
+	set       *Set
+	cloud     string
+	opts      RefreshOptions
+	dir, path string
+	meta      meta
+}
+
+func (r *refresh) run(ctx context.Context) (Refreshed, error) {
+	now := r.set.opts.Now()
+	out := Refreshed{Cloud: r.cloud, Path: r.path}
+	have := exists(r.path)
+	var known bool
+	r.meta, known = readMeta(r.dir, r.cloud)
+	if have {
+		if !known || !r.set.contentIs(origin{r.cloud, KindUser, r.path, r.snap()}, r.meta.SHA256, r.meta.Replaces) {
+			out.Outcome = OutcomeUsers
+			return out, nil
+		}
+		if age := now.Sub(r.meta.CheckedAt); !r.opts.Force && age >= 0 && age < r.set.ttl() {
+			out.Outcome, out.Rows, out.URL = OutcomeFresh, r.meta.Rows, r.meta.URL
+			return out, nil
+		}
+	} else {
+		r.meta = meta{}
+	}
+	got, err := r.download(ctx)
+	if err == nil && !got.unchanged {
+		err = r.accept(&got, now)
+	}
+	if err != nil {
+		r.meta.FailedAt, r.meta.Problem = now, err.Error()
+		return out, errors.Join(err, r.writeMeta())
+	}
+	r.meta.CheckedAt, r.meta.FailedAt, r.meta.Problem = now, time.Time{}, ""
+	out.Outcome = OutcomeUpdated
+	if got.unchanged {
+		out.Outcome = OutcomeUnchanged
+	}
+	out.Rows, out.URL = r.meta.Rows, r.meta.URL
+	return out, r.writeMeta()
+}
+
+func (r *refresh) snap() string { return filepath.Join(filepath.Dir(r.path), ".vms.csv.snap") }
+
+// accept checks a downloaded file and puts it in the place of the copy.
+func (r *refresh) accept(got *download, now time.Time) error {
+	if when, err := time.Parse(time.RFC1123, got.lastModified); err == nil && when.After(now.Add(clockSlack)) {
+		return fmt.Errorf("%s is dated in the future (%s)", got.url, got.lastModified)
+	}
+	rows, err := parseVMs(got.url, r.cloud, got.text)
+	if err != nil {
+		return err
+	}
+	n := bytes.Count(got.text, []byte("\n")) - 1
+	if r.meta.Rows > 0 && n < r.meta.Rows/2 {
+		return fmt.Errorf("%s has %d rows where the last good copy has %d; it is probably not whole (delete %s to take it all the same)", got.url, n, r.meta.Rows, r.path)
+	}
+	content := sha256.Sum256(got.text)
+	// The record goes first: a file that does not match it would count as the
+	// user's and never be refreshed again.
+	old := r.meta
+	r.meta = meta{URL: got.url, SHA256: hexHash(content), Replaces: old.SHA256, ETag: got.etag, LastModified: got.lastModified, FetchedAt: now, Rows: n}
+	if err := r.writeMeta(); err != nil {
+		return err
+	}
+	if err := writeAtomic(r.path, got.text, true); err != nil {
+		r.meta = old
+		return fmt.Errorf("writing %s: %w", r.path, err)
+	}
+	if at, err := stampOf(r.path); err == nil {
+		at.taken = now.UnixNano()
+		r.set.store(origin{snap: r.snap()}, build(rows, content, at))
+	}
+	return nil
+}
+
+func (r *refresh) writeMeta() error {
+	text, err := json.MarshalIndent(r.meta, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding the record of the copy: %w", err)
+	}
+	if err := writeAtomic(metaPath(r.dir, r.cloud), append(text, '\n'), true); err != nil {
+		return fmt.Errorf("writing the record of the copy: %w", err)
+	}
+	return nil
+}
+
+func (s *Set) ttl() time.Duration {
+	if s.opts.TTL > 0 {
+		return s.opts.TTL
+	}
+	return DefaultTTL
+}
+
+// Stale returns the clouds whose copy of a hosted catalog is due for a refresh.
+// Clouds that were never downloaded, and files edited by hand, are not.
+func (s *Set) Stale(clouds []string) []string {
+	if s.opts.Offline || s.opts.StateDir == "" {
+		return nil
+	}
+	var out []string
+	for _, name := range clouds {
+		m, ok := readMeta(s.catalogDir(hostedSchema), name)
+		if !ok || !exists(filepath.Join(s.catalogDir(hostedSchema), name, "vms.csv")) {
+			continue
+		}
+		tried := m.CheckedAt
+		if m.FailedAt.After(tried) {
+			tried = m.FailedAt
+		}
+		if age := s.opts.Now().Sub(tried); age < 0 || age >= s.ttl() {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// RefreshStale refreshes, in the background, what Stale names among the clouds.
+// The copies at hand answer meanwhile; the new ones serve the next process. The
+// channel closes when all is done; nobody need wait for it. Errors are kept
+// with the copy and show as a warning of its Source.
+func (s *Set) RefreshStale(ctx context.Context, clouds []string) <-chan struct{} {
+	done := make(chan struct{})
+	stale := s.Stale(clouds)
+	if len(stale) == 0 {
+		close(done)
+		return done
+	}
+	go func() {
+		defer close(done)
+		for _, name := range stale {
+			if _, err := s.Refresh(ctx, name, RefreshOptions{}); err != nil && ctx.Err() != nil {
+				return
+			}
+		}
+	}()
+	return done
+}
+
+// describeCopy tells how old a copy of a hosted catalog is, and why.
+func (s *Set) describeCopy(src *Source) {
+	schema := filepath.Base(filepath.Dir(filepath.Dir(src.Path)))
+	m, _ := readMeta(s.catalogDir(schema), src.Cloud)
+	now := s.opts.Now()
+	if src.Date = m.FetchedAt.UTC(); m.FetchedAt.After(now.Add(clockSlack)) {
+		src.Date = time.Time{}
+		src.Warnings = append(src.Warnings, fmt.Sprintf("the copy of the catalog of %s is dated in the future (%s); its age is unknown", src.Cloud, m.FetchedAt.Format(time.RFC3339)))
+		return
+	}
+	if m.FailedAt.After(m.CheckedAt) {
+		src.Warnings = append(src.Warnings, fmt.Sprintf("the prices of %s were last confirmed %s ago; refreshing them failed: %s", src.Cloud, age(now.Sub(m.CheckedAt)), m.Problem))
+	}
+}
+
+// age words a duration roughly.
+func age(d time.Duration) string {
+	switch {
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d minutes", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// bases are the folders to download from, in order.
+func (s *Set) bases() []string {
+	if s.opts.BaseURL != "" {
+		return []string{strings.TrimSuffix(s.opts.BaseURL, "/")}
+	}
+	return slices.Clone(hostedAt[:])
+}

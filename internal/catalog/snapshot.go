@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"hash/crc32"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// snapshot is a catalog laid out for queries; see layout.go. It is safe for
+// concurrent use. Texts it hands out point into its memory, which is never
+// unmapped.
+type snapshot struct {
+	cloud string
+	data  []byte
+	head  *header
+	sums  []uint32
+	// seen has a bit for each block that was verified.
+	seen []atomic.Uint32
+	// bad is set once something did not verify; what was read then is void.
+	bad atomic.Bool
+
+	strings section[byte]
+	types   section[typeRec]
+	names   section[uint32]
+	pairs   section[pairRec]
+	places  section[placeRec]
+	market  [2]marketSections
+}
+
+type marketSections struct {
+	typ, place, byPair, byType, typeStart section[uint32]
+	price                                 section[float64]
+}
+
+// section is a run of records that are verified before they are handed out.
+type section[T any] struct {
+	s   *snapshot
+	off uint64 // after the header
+	all []T
+}
+
+// openSnapshot looks at the header only. The data must be aligned to 8 bytes
+// and stay as it is.
+func openSnapshot(cloudName string, data []byte) (*snapshot, error) {
+	h, err := decodeHeader(data)
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshot{cloud: cloudName, data: data, head: h}
+	s.sums = recordsOf[uint32](data[h.checks.off:][:h.checks.len])
+	if crc32.Checksum(bytesOf(s.sums), castagnoli) != h.checkSum {
+		return nil, errTorn
+	}
+	body := h.checks.off - headerSize
+	if uint64(len(s.sums)) != (body+blockSize-1)>>blockShift {
+		return nil, errTorn
+	}
+	s.seen = make([]atomic.Uint32, (len(s.sums)+31)/32)
+	s.strings = sectionOf[byte](s, secStrings)
+	s.types = sectionOf[typeRec](s, secTypes)
+	s.names = sectionOf[uint32](s, secNames)
+	s.pairs = sectionOf[pairRec](s, secPairs)
+	s.places = sectionOf[placeRec](s, secPlaces)
+	for m := range s.market {
+		base := secMarket + m*perMarket
+		s.market[m] = marketSections{
+			typ: sectionOf[uint32](s, base+secType), place: sectionOf[uint32](s, base+secPlace),
+			price:  sectionOf[float64](s, base+secPrice),
+			byPair: sectionOf[uint32](s, base+secByPair), byType: sectionOf[uint32](s, base+secByType),
+			typeStart: sectionOf[uint32](s, base+secTypeStart),
+		}
+		ms := &s.market[m]
+		if n := len(ms.typ.all); n != len(ms.place.all) || n != len(ms.price.all) || len(ms.typeStart.all) != len(s.types.all)+1 {
+			return nil, errTorn
+		}
+	}
+	return s, nil
+}
+
+func sectionOf[T any](s *snapshot, id int) section[T] {
+	e := s.head.sections[id]
+	return section[T]{s: s, off: e.off - headerSize, all: recordsOf[T](s.data[e.off:][:e.len])}
+}
+
+// offers is how many there are in both markets.
+func (s *snapshot) offers() int { return len(s.market[0].typ.all) + len(s.market[1].typ.all) }
+
+// verify checks the blocks of n bytes from off, those not checked before.
+func (s *snapshot) verify(off, n uint64) {
+	for b := off >> blockShift; b <= (off+n-1)>>blockShift; b++ {
+		if s.seen[b>>5].Load()&(1<<(b&31)) != 0 {
+			continue
+		}
+		s.verifyBlock(b)
+	}
+}
+
+func (s *snapshot) verifyBlock(b uint64) {
+	from := headerSize + b<<blockShift
+	to := min(from+blockSize, s.head.checks.off)
+	if crc32.Checksum(s.data[from:to], castagnoli) != s.sums[b] {
+		s.bad.Store(true)
+	}
+	s.seen[b>>5].Or(1 << (b & 31))
+}
+
+// at returns record i, or the zero record and marks the snapshot bad.
+func (v *section[T]) at(i uint32) *T {
+	if int(i) >= len(v.all) {
+		v.s.bad.Store(true)
+		return new(T)
+	}
+	p := &v.all[i]
+	v.s.verify(v.off+uint64(i)*uint64(unsafe.Sizeof(*p)), uint64(unsafe.Sizeof(*p)))
+	return p
+}
+
+// slice returns n records from i on.
+func (v *section[T]) slice(i, n uint32) []T {
+	if n == 0 {
+		return nil
+	}
+	if uint64(i)+uint64(n) > uint64(len(v.all)) {
+		v.s.bad.Store(true)
+		return nil
+	}
+	size := uint64(unsafe.Sizeof(v.all[0]))
+	v.s.verify(v.off+uint64(i)*size, uint64(n)*size)
+	return v.all[i:][:n]
+}
+
+// text returns a string that lives in the snapshot's memory.
+func (s *snapshot) text(at str) string {
+	b := s.strings.slice(at.off, at.len)
+	if len(b) == 0 {
+		return ""
+	}
+	return unsafe.String(&b[0], len(b))
+}
+
+// offer returns an offer by its market and number.
+func (s *snapshot) offer(m int, id uint32) cloud.Offer {
+	var o cloud.Offer
+	s.fill(&o, m, id)
+	return o
+}
+
+func (s *snapshot) fill(o *cloud.Offer, m int, id uint32) {
+	ms := &s.market[m]
+	t := s.types.at(*ms.typ.at(id))
+	p := s.places.at(*ms.place.at(id))
+	o.Cloud, o.Region, o.Zone = s.cloud, s.text(p.region), s.text(p.zone)
+	o.Market, o.HourlyUSD = markets[m], *ms.price.at(id)
+	o.InstanceType = cloud.InstanceType{
+		Name: s.text(t.name), VCPUs: t.vcpus, MemoryGiB: t.memory,
+		Accelerator:          cloud.Accelerator{Name: s.text(t.acc), Count: t.accCount},
+		AcceleratorMemoryGiB: t.accMemory, Arch: s.text(t.arch),
+	}
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// origin is where the text of a catalog lies.
+type origin struct {
+	cloud string
+	kind  Kind
+	// path names the file to people; it is one of the file system unless kind is
+	// KindEmbedded.
+	path string
+	// snap is where the snapshot is kept; empty keeps none.
+	snap string
+}
+
+// maxCatalogBytes bounds a catalog file; the largest in use has 4 MB.
+const maxCatalogBytes = 1 << 30
+
+// settled is how much older than its reading a file's time must be for the time
+// to vouch for the content: file systems count in steps of up to two seconds.
+const settled = 2 * time.Second
+
+// open returns the catalog as a snapshot: the stored one where it is of this
+// very content, else one made anew and stored.
+func (s *Set) open(o origin) (*snapshot, error) {
+	now := s.opts.Now()
+	at, text, err := s.stat(o)
+	if err != nil {
+		return nil, err
+	}
+	stored := s.stored(o)
+	if stored != nil && text == nil && at.same(stored.head.stamp) {
+		return stored, nil
+	}
+	if text == nil {
+		if text, err = readCapped(o.path, maxCatalogBytes); err != nil {
+			return nil, fmt.Errorf("reading the catalog of %s: %w", o.cloud, err)
+		}
+	}
+	at.taken = now.UnixNano()
+	content := sha256.Sum256(text)
+	if stored != nil && stored.head.content == content {
+		if o.kind != KindEmbedded {
+			s.restamp(o, stored, at)
+		}
+		return stored, nil
+	}
+	return s.rebuild(o, text, content, at)
+}
+
+func (s *Set) rebuild(o origin, text []byte, content [32]byte, at stamp) (*snapshot, error) {
+	rows, err := parseVMs(o.path, o.cloud, text)
+	if err != nil {
+		return nil, err
+	}
+	data := build(rows, content, at)
+	s.store(o, data)
+	return openSnapshot(o.cloud, data)
+}
+
+// remake returns a snapshot from the text alone, for when a stored one turned
+// out to be damaged.
+func (s *Set) remake(o origin) (*snapshot, error) {
+	at, text, err := s.stat(o)
+	if err == nil && text == nil {
+		text, err = readCapped(o.path, maxCatalogBytes)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalog of %s: %w", o.cloud, err)
+	}
+	at.taken = s.opts.Now().UnixNano()
+	return s.rebuild(o, text, sha256.Sum256(text), at)
+}
+
+// stat describes the text of a catalog; an embedded one is at hand at once.
+func (s *Set) stat(o origin) (stamp, []byte, error) {
+	if o.kind == KindEmbedded {
+		text, err := fs.ReadFile(s.opts.Embedded, o.cloud+"/vms.csv")
+		return stamp{size: int64(len(text))}, text, err
+	}
+	at, err := stampOf(o.path)
+	return at, nil, err
+}
+
+// same reports whether a file that looked like old when its content was taken,
+// and looks like a now, still has that content.
+func (a stamp) same(old stamp) bool {
+	return a.size == old.size && a.mtime == old.mtime && a.ctime == old.ctime && a.inode == old.inode &&
+		max(old.mtime, old.ctime)+settled.Nanoseconds() < old.taken
+}
+
+// stored opens the snapshot kept for an origin; nil if there is none to trust.
+func (s *Set) stored(o origin) *snapshot {
+	if o.snap == "" {
+		return nil
+	}
+	data, err := mapFile(o.snap)
+	if err != nil {
+		return nil
+	}
+	snap, err := openSnapshot(o.cloud, data)
+	if err != nil {
+		return nil
+	}
+	return snap
+}
+
+// store keeps a snapshot for the next process. That it cannot is no error: the
+// next process parses again. It is not synced: a torn one is found out.
+func (s *Set) store(o origin, data []byte) {
+	if o.snap == "" {
+		return
+	}
+	if err := os.MkdirAll(filepath.Dir(o.snap), 0o700); err == nil {
+		_ = writeAtomic(o.snap, data, false)
+	}
+}
+
+// restamp records that a file looks different and holds the same.
+func (s *Set) restamp(o origin, old *snapshot, at stamp) {
+	data := append([]byte(nil), old.data...)
+	h := *old.head
+	h.stamp = at
+	copy(data, h.encode())
+	s.store(o, data)
+}
+
+// writeAtomic replaces a file, so that readers see the old or the new one whole.
+func writeAtomic(path string, data []byte, sync bool) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// readCapped reads a file of at most limit bytes.
+func readCapped(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, &FileError{Path: path, Problem: "it is not a regular file"}
+	}
+	if st.Size() > limit {
+		return nil, &FileError{Path: path, Problem: fmt.Sprintf("it has %d bytes, more than the %d a catalog may have", st.Size(), limit)}
+	}
+	text := make([]byte, st.Size())
+	if _, err := io.ReadFull(f, text); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return text, nil
+}
+
+func hexHash(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
