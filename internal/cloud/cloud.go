@@ -216,7 +216,7 @@ type ClusterRef struct {
 	// Instances narrows every call but Run and the port calls to these ids; nil
 	// means all that match, an empty slice means none. A caller that knows the
 	// ids should give them: a driver then never mistakes a lagging list for death.
-	Instances []string `json:"instances,omitempty"`
+	Instances []string `json:"instances,omitzero"`
 }
 
 // ClusterSpec is what the broker asks of Bootstrap and, through it, of Run.

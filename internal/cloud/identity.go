@@ -37,9 +37,9 @@ func (id Identity) Name(limit int) string {
 	suffix := fmt.Sprintf("-%s-%d", id.Token()[:8], id.Rank)
 	stem := "sky-" + Slug(id.Cluster)
 	if limit > 0 && len(stem)+len(suffix) > limit {
-		stem = strings.TrimRight(stem[:max(limit-len(suffix), 1)], "-")
+		stem = stem[:max(limit-len(suffix), 1)]
 	}
-	return stem + suffix
+	return strings.TrimRight(stem, "-") + suffix
 }
 
 // Tags are the ownership tags of the machine, without TagCommitted.
