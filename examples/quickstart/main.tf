@@ -63,10 +63,3 @@ locals {
     twins  = 1224
   }
 }
-
-check "answer" {
-  assert {
-    condition     = local.total == local.known
-    error_message = "The nodes counted ${jsonencode(local.total)}; known is ${jsonencode(local.known)}."
-  }
-}

@@ -20,14 +20,16 @@ type answer struct {
 // it anew.
 var known = answer{Primes: 9592, Sum: 454396537, Twins: 1224}
 
-// checkAnswer prints what the job brought back and compares it with what is
-// known.
+// checkAnswer shows the outputs and compares what the job brought back with
+// what is known.
 func (q *quickstart) checkAnswer(ctx context.Context) error {
+	if err := q.terraform(ctx, "output"); err != nil {
+		return err
+	}
 	out, err := q.terraformOutput(ctx)
 	if err != nil {
 		return err
 	}
-	q.say("%s", out)
 	got, err := parseAnswer(out)
 	if err != nil {
 		return err
@@ -39,20 +41,16 @@ func (q *quickstart) checkAnswer(ctx context.Context) error {
 	return nil
 }
 
-// parseAnswer reads the example's outputs from "output -json".
+// parseAnswer reads the example's output total from "output -json".
 func parseAnswer(out []byte) (answer, error) {
 	var outputs struct {
-		Total   struct{ Value *answer }
-		Correct struct{ Value bool }
+		Total struct{ Value *answer }
 	}
 	if err := json.Unmarshal(out, &outputs); err != nil {
 		return answer{}, fmt.Errorf("reading the outputs: %w", err)
 	}
 	if outputs.Total.Value == nil {
 		return answer{}, errors.New("the example has no output total")
-	}
-	if *outputs.Total.Value == known && !outputs.Correct.Value {
-		return answer{}, errors.New("the output correct is false although the total is right")
 	}
 	return *outputs.Total.Value, nil
 }

@@ -30,9 +30,10 @@ type quickstart struct {
 	cli     cli
 	scratch scratch
 	keep    bool
-	// built and applied say how far the run came, for the clean-up.
-	built, applied bool
-	took           []timing
+	// built and launched say what there is to clean up: launched holds from
+	// the apply until the cloud was seen empty.
+	built, launched bool
+	took            []timing
 }
 
 type timing struct {
@@ -80,12 +81,12 @@ func (q *quickstart) steps(ctx context.Context) error {
 		{"init", terraform("init", "-input=false")},
 		{"plan", terraform("plan", "-input=false", "-out=quickstart.tfplan")},
 		{"apply", func() error {
-			q.applied = true
+			q.launched = true
 			return q.terraform(ctx, "apply", "-input=false", "quickstart.tfplan")
 		}},
 		{"output", func() error { return q.checkAnswer(ctx) }},
 		{"plan again, which must be empty", func() error { return q.planIsEmpty(ctx) }},
-		{"destroy", func() error { return q.destroy(ctx) }},
+		{"destroy", terraform("destroy", "-input=false", "-auto-approve")},
 		{"look at the cloud", func() error { return q.cloudIsEmpty(ctx) }},
 	} {
 		if err := q.step(step.name, step.do); err != nil {
@@ -124,18 +125,11 @@ func (q *quickstart) planIsEmpty(ctx context.Context) error {
 	return err
 }
 
-func (q *quickstart) destroy(ctx context.Context) error {
-	if err := q.terraform(ctx, "destroy", "-input=false", "-auto-approve"); err != nil {
-		return err
-	}
-	q.applied = false
-	return nil
-}
-
 func (q *quickstart) cloudIsEmpty(ctx context.Context) error {
 	if err := q.fluffycloud(ctx, "status", "--expect-empty"); err != nil {
 		return fmt.Errorf("the cloud still lists something: %w", err)
 	}
+	q.launched = false
 	q.say("    the cloud lists no machine, disk, key or firewall rule")
 	return nil
 }
@@ -148,14 +142,14 @@ func (q *quickstart) cleanUp(ctx context.Context, why error) error {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
 	defer cancel()
-	if q.applied {
+	if q.launched {
 		q.say("\n%v: destroying what was launched", why)
-		err := q.step("destroy", func() error { return q.destroy(ctx) })
+		err := q.step("destroy", func() error { return q.terraform(ctx, "destroy", "-input=false", "-auto-approve") })
 		if err == nil {
 			err = q.step("look at the cloud", func() error { return q.cloudIsEmpty(ctx) })
 		}
 		if err != nil {
-			return fmt.Errorf("%w\nsomething may be left; state and logs are in %s, and this ends it:\n%s", err, q.scratch.dir, q.byHand())
+			return fmt.Errorf("%w\nsomething may be left; state and logs are in %s\nto see and to end it:\n%s", err, q.scratch.dir, q.byHand())
 		}
 		q.say("what was launched is destroyed")
 	}
@@ -175,10 +169,11 @@ func (q *quickstart) cleanUp(ctx context.Context, why error) error {
 	return nil
 }
 
-// byHand is the command that destroys what this run left.
+// byHand are the commands for what this run left.
 func (q *quickstart) byHand() string {
-	return fmt.Sprintf("  TF_CLI_CONFIG_FILE=%q SKY_STATE_DIR=%q %q -chdir=%q destroy",
-		q.scratch.cliConfig(), q.scratch.stateDir(), q.cli.path, q.scratch.config())
+	return fmt.Sprintf("  %q fluffycloud status --state-dir %q\n  TF_CLI_CONFIG_FILE=%q TF_DATA_DIR=%q SKY_STATE_DIR=%q %q -chdir=%q destroy",
+		q.scratch.provider(q.cli.host), q.scratch.cloudDir(),
+		q.scratch.cliConfig(), q.scratch.dataDir(), q.scratch.stateDir(), q.cli.path, q.scratch.config())
 }
 
 func (q *quickstart) summary() {

@@ -107,11 +107,10 @@ func TestParseAnswer(t *testing.T) {
 		want    answer
 		problem string
 	}{
-		"right":      {`{"total":{"value":{"primes":9592,"sum":454396537,"twins":1224}},"correct":{"value":true}}`, known, ""},
-		"wrong":      {`{"total":{"value":{"primes":4796,"sum":1,"twins":2}},"correct":{"value":false}}`, answer{4796, 1, 2}, ""},
-		"not judged": {`{"total":{"value":{"primes":9592,"sum":454396537,"twins":1224}}}`, answer{}, "correct is false"},
-		"none":       {`{}`, answer{}, "no output total"},
-		"no JSON":    {`Warning: no outputs`, answer{}, "reading the outputs"},
+		"right":   {`{"total":{"value":{"primes":9592,"sum":454396537,"twins":1224}}}`, known, ""},
+		"wrong":   {`{"total":{"value":{"primes":4796,"sum":1,"twins":2}}}`, answer{4796, 1, 2}, ""},
+		"none":    {`{}`, answer{}, "no output total"},
+		"no JSON": {`Warning: no outputs`, answer{}, "reading the outputs"},
 	} {
 		got, err := parseAnswer([]byte(tc.out))
 		if tc.problem != "" {
