@@ -174,9 +174,13 @@ func (c *client) createFirewall(ctx context.Context, f firewall) error {
 	return c.call(ctx, http.MethodPost, "/v1/firewalls", nil, in, nil)
 }
 
-func (c *client) setRules(ctx context.Context, id string, rules []rule) error {
+func (c *client) setRules(ctx context.Context, id string, rules []rule) (firewall, error) {
 	in := map[string]any{"rules": rules}
-	return c.call(ctx, http.MethodPut, "/v1/firewalls/"+url.PathEscape(id)+"/rules", nil, in, nil)
+	var out struct {
+		Firewall firewall `json:"firewall"`
+	}
+	err := c.call(ctx, http.MethodPut, "/v1/firewalls/"+url.PathEscape(id)+"/rules", nil, in, &out)
+	return out.Firewall, err
 }
 
 func (c *client) deleteFirewall(ctx context.Context, id string) error {

@@ -229,10 +229,7 @@ func (d *driver) refreshRules(ctx context.Context, have firewall, spec cloud.Clu
 	if reflect.DeepEqual(want, have.Rules) {
 		return nil
 	}
-	if err := d.c.setRules(ctx, have.ID, want); err != nil {
-		return fmt.Errorf("set the rules of firewall %s: %w", have.Name, err)
-	}
-	return nil
+	return d.setRules(ctx, have, want)
 }
 
 // rules opens SSH and the ports to the prefixes; without prefixes, to this

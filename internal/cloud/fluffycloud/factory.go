@@ -95,8 +95,12 @@ func openOwn(ctx context.Context, creds cloud.Credentials) (cloud.Session, error
 	if creds.StateDir == "" {
 		return cloud.Session{}, configError("neither an endpoint nor a state folder is given")
 	}
+	stateDir, err := filepath.Abs(creds.StateDir)
+	if err != nil {
+		return cloud.Session{}, fmt.Errorf("find the state folder: %w", err)
+	}
 	s := starter{
-		dir:        filepath.Join(creds.StateDir, Name),
+		stateDir:   stateDir,
 		executable: creds.Executable,
 		timeout:    startTimeout,
 	}

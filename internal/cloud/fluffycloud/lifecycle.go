@@ -105,7 +105,10 @@ func (d *driver) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 		if len(live) == 0 || len(missing) > 0 {
 			return false, fmt.Errorf("commit cluster %q: machines %v: %w", ref.Cluster, missing, cloud.ErrNotFound)
 		}
-		return true, each(ctx, live, d.commit)
+		armed := slices.DeleteFunc(live, func(m machine) bool {
+			return m.Tags[cloud.TagCommitted] == committed && m.ExpiresAt == nil
+		})
+		return len(armed) == 0, each(ctx, armed, d.commit) // the next look tells
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
@@ -21,21 +23,90 @@ func (d *driver) OpenPorts(ctx context.Context, ref cloud.ClusterRef, cfg cloud.
 		return fmt.Errorf("cluster %q has no firewall: %w", ref.Cluster, cloud.ErrNotFound)
 	}
 	for _, f := range own {
-		if err := d.c.setRules(ctx, f.ID, rules(cfg.Spec.AllowedCIDRs, ports)); err != nil {
-			return fmt.Errorf("set the rules of firewall %s: %w", f.Name, err)
+		if err := d.setRules(ctx, f, rules(cfg.Spec.AllowedCIDRs, ports)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// CleanupPorts implements cloud.Provisioner. A firewall is in use until the
-// last machine behind it is gone, so a refusal is repeated, unless the machine
-// is alive and well.
+// setRules makes the firewall's rules these, and sees that they are.
+func (d *driver) setRules(ctx context.Context, f firewall, want []rule) error {
+	policy := d.poll
+	policy.Attempts = d.missingLooks
+	err := retry.Do(ctx, policy, func(ctx context.Context) error {
+		now, err := d.c.setRules(ctx, f.ID, want)
+		if err != nil {
+			return retry.Stop(err)
+		}
+		if !reflect.DeepEqual(now.Rules, want) {
+			return fmt.Errorf("the cloud keeps the rules %v", now.Rules)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("set the rules of firewall %s: %w", f.Name, err)
+	}
+	return nil
+}
+
+// CleanupPorts implements cloud.Provisioner. It looks again after it deleted,
+// until it sees nothing twice.
 func (d *driver) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error {
 	if ref.Owner == "" {
 		return configError("the cluster reference names no owner")
 	}
-	return errors.Join(d.cleanupFirewalls(ctx, ref), d.cleanupSSHKeys(ctx, ref))
+	quiet, refused := 0, 0
+	return retry.Poll(ctx, d.poll, func(ctx context.Context) (bool, error) {
+		left, inUse, err := d.deleteGroups(ctx, ref)
+		switch {
+		case err != nil:
+			return false, retry.Stop(err)
+		case left == 0:
+			quiet++
+			return quiet >= d.quietLooks, nil
+		case inUse == nil:
+			return false, nil
+		}
+		// A firewall is in use until the last machine behind it is gone. That
+		// will come, unless the machine is alive and well; one look may lag.
+		if user := d.user(ctx, ref); user == "" {
+			refused = 0
+		} else if refused++; refused >= d.missingLooks {
+			return false, retry.Stop(fmt.Errorf("machine %s still runs: %w", user, inUse))
+		}
+		return false, inUse
+	})
+}
+
+// deleteGroups deletes the cluster's firewalls and keys and returns how many
+// there were to delete. Refusals because of use come apart from other errors.
+func (d *driver) deleteGroups(ctx context.Context, ref cloud.ClusterRef) (left int, inUse, err error) {
+	firewalls, err := d.ownFirewalls(ctx, ref)
+	if err != nil {
+		return 0, nil, err
+	}
+	keys, err := d.ownSSHKeys(ctx, ref)
+	if err != nil {
+		return 0, nil, err
+	}
+	var errs []error
+	note := func(name string, err error) {
+		switch {
+		case err == nil || errors.Is(err, cloud.ErrNotFound):
+		case hasCode(err, codeInUse):
+			inUse = fmt.Errorf("delete %s: %w", name, err)
+		default:
+			errs = append(errs, fmt.Errorf("delete %s: %w", name, err))
+		}
+	}
+	for _, f := range firewalls {
+		note("firewall "+f.Name, d.c.deleteFirewall(ctx, f.ID))
+	}
+	for _, k := range keys {
+		note("SSH key "+k.Name, d.c.deleteSSHKey(ctx, k.ID))
+	}
+	return len(firewalls) + len(keys), inUse, errors.Join(errs...)
 }
 
 func (d *driver) ownFirewalls(ctx context.Context, ref cloud.ClusterRef) ([]firewall, error) {
@@ -52,68 +123,25 @@ func (d *driver) ownFirewalls(ctx context.Context, ref cloud.ClusterRef) ([]fire
 	return own, nil
 }
 
-func (d *driver) cleanupFirewalls(ctx context.Context, ref cloud.ClusterRef) error {
-	own, err := d.ownFirewalls(ctx, ref)
+func (d *driver) ownSSHKeys(ctx context.Context, ref cloud.ClusterRef) ([]sshKey, error) {
+	all, err := d.c.sshKeys(ctx)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("list SSH keys: %w", err)
 	}
-	var errs []error
-	for _, f := range own {
-		if err := d.deleteFirewall(ctx, ref, f); err != nil {
-			errs = append(errs, fmt.Errorf("delete firewall %s: %w", f.Name, err))
-		}
-	}
-	return errors.Join(errs...)
+	return slices.DeleteFunc(all, func(k sshKey) bool { return !ownsGroup(ref, k.Tags) }), nil
 }
 
-func (d *driver) deleteFirewall(ctx context.Context, ref cloud.ClusterRef, f firewall) error {
-	refused := 0
-	return retry.Poll(ctx, d.poll, func(ctx context.Context) (bool, error) {
-		err := d.c.deleteFirewall(ctx, f.ID)
-		switch {
-		case err == nil || errors.Is(err, cloud.ErrNotFound):
-			return true, nil
-		case !hasCode(err, codeInUse):
-			return false, retry.Stop(err)
-		}
-		// A listing may lag behind a termination, so one look does not count.
-		if user := d.user(ctx, ref, f.ID); user == "" {
-			refused = 0
-		} else if refused++; refused >= d.missingLooks {
-			return false, retry.Stop(fmt.Errorf("machine %s still runs behind it: %w", user, err))
-		}
-		return false, err
-	})
-}
-
-// user returns a machine behind the firewall that nobody is removing.
-func (d *driver) user(ctx context.Context, ref cloud.ClusterRef, firewallID string) string {
+// user returns a machine of the cluster that nobody is removing.
+func (d *driver) user(ctx context.Context, ref cloud.ClusterRef) string {
 	ref.Instances = nil
 	found, err := d.look(ctx, ref)
 	if err != nil {
 		return ""
 	}
 	for _, m := range found.live() {
-		if m.FirewallID == firewallID && m.state() != cloud.StateTerminating {
+		if m.state() != cloud.StateTerminating {
 			return m.ID
 		}
 	}
 	return ""
-}
-
-func (d *driver) cleanupSSHKeys(ctx context.Context, ref cloud.ClusterRef) error {
-	keys, err := d.c.sshKeys(ctx)
-	if err != nil {
-		return fmt.Errorf("list SSH keys: %w", err)
-	}
-	var errs []error
-	for _, k := range keys {
-		if !ownsGroup(ref, k.Tags) {
-			continue
-		}
-		if err := d.c.deleteSSHKey(ctx, k.ID); err != nil && !errors.Is(err, cloud.ErrNotFound) {
-			errs = append(errs, fmt.Errorf("delete SSH key %s: %w", k.Name, err))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -22,11 +22,14 @@ import (
 // starter finds the provider's own server, or starts it. Several processes may
 // do so at once: a lock lets one start it and the others find it.
 type starter struct {
-	// dir is the server's state folder.
-	dir        string
+	// stateDir is the provider's state folder; the server keeps its own in it.
+	stateDir   string
 	executable string
 	timeout    time.Duration
 }
+
+// dir is the server's own folder.
+func (s starter) dir() string { return filepath.Join(s.stateDir, Name) }
 
 // ensure returns a client of a server that answered.
 func (s starter) ensure(ctx context.Context) (*client, error) {
@@ -37,12 +40,12 @@ func (s starter) ensure(ctx context.Context) (*client, error) {
 	if s.executable == "" {
 		return nil, fmt.Errorf("no server answers and there is no program to start one: %w", err)
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := os.MkdirAll(s.dir(), 0o700); err != nil {
 		return nil, fmt.Errorf("make the state folder: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	lock := flock.New(filepath.Join(s.dir, "start.lock"), flock.SetPermissions(0o600))
+	lock := flock.New(filepath.Join(s.dir(), "start.lock"), flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil {
 		return nil, fmt.Errorf("wait for another process that starts it: %w", err)
 	}
@@ -56,7 +59,7 @@ func (s starter) ensure(ctx context.Context) (*client, error) {
 // find returns a client of the server that the state folder speaks of, if it
 // answers with the key beside it.
 func (s starter) find(ctx context.Context) (*client, error) {
-	data, err := os.ReadFile(filepath.Join(s.dir, "server.json"))
+	data, err := os.ReadFile(filepath.Join(s.dir(), "server.json"))
 	if err != nil {
 		return nil, fmt.Errorf("read where it serves: %w", err)
 	}
@@ -66,7 +69,7 @@ func (s starter) find(ctx context.Context) (*client, error) {
 	if err := json.Unmarshal(data, &server); err != nil {
 		return nil, fmt.Errorf("read where it serves: server.json: %w", err)
 	}
-	key, err := os.ReadFile(filepath.Join(s.dir, "api_key"))
+	key, err := os.ReadFile(filepath.Join(s.dir(), "api_key"))
 	if err != nil {
 		return nil, fmt.Errorf("read its key: %w", err)
 	}
@@ -85,7 +88,7 @@ func (s starter) find(ctx context.Context) (*client, error) {
 
 // launch starts the server and waits until it answers.
 func (s starter) launch(ctx context.Context) (*client, error) {
-	logPath := filepath.Join(s.dir, "server.log")
+	logPath := filepath.Join(s.dir(), "server.log")
 	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open its log: %w", err)
@@ -126,8 +129,8 @@ func (s starter) launch(ctx context.Context) (*client, error) {
 // channel gets the exit of a server that ends while this process lives.
 func (s starter) spawn(logFile *os.File) (<-chan error, error) {
 	// The server outlives this process and every context in it.
-	cmd := exec.Command(s.executable, "fluffycloud", "serve", "--state-dir", s.dir) //nolint:noctx // see above
-	cmd.Dir = s.dir
+	cmd := exec.Command(s.executable, "fluffycloud", "serve", "--state-dir", s.stateDir) //nolint:noctx // see above
+	cmd.Dir = s.dir()
 	cmd.Env = plainEnviron(os.Environ())
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.SysProcAttr = detached()

@@ -21,19 +21,30 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+
+	server "github.com/skybroker/terraform-provider-sky/internal/fluffycloud"
 )
 
-// TestMain lets the test binary stand in for the provider's: as a server that
-// only knows its account, or as one that fails, as a file in its folder says.
+// TestMain lets the test binary stand in for the provider's: as the machines
+// of the real server, as that server, or, where a file in the state folder says
+// so, as a stub that only knows its account or fails.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 5 && os.Args[1] == "fluffycloud" && os.Args[2] == "serve" {
-		if err := serveStub(os.Args[4]); err != nil {
+	if len(os.Args) == 5 && os.Args[2] == "serve" && exists(filepath.Join(os.Args[4], "stub")) {
+		if err := serveStub(filepath.Join(os.Args[4], Name)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(3)
 		}
 		return
 	}
+	if handled, code := server.Main(os.Args); handled {
+		os.Exit(code)
+	}
 	os.Exit(m.Run())
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // serveStub serves until it is told to stop, a minute at most.
@@ -54,10 +65,10 @@ func serveStub(dir string) error {
 	if err == nil {
 		_, err = fmt.Fprintf(starts, "%s\n", environ)
 	}
-	server, _ := json.Marshal(map[string]any{"url": "http://" + listener.Addr().String(), "pid": os.Getpid()})
+	where, _ := json.Marshal(map[string]any{"url": "http://" + listener.Addr().String(), "pid": os.Getpid()})
 	if err := errors.Join(err, starts.Close(),
 		os.WriteFile(filepath.Join(dir, "api_key"), []byte(testKey+"\n"), 0o600),
-		os.WriteFile(filepath.Join(dir, "server.json"), server, 0o600)); err != nil {
+		os.WriteFile(filepath.Join(dir, "server.json"), where, 0o600)); err != nil {
 		return err
 	}
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
@@ -87,6 +98,9 @@ func credentials(t *testing.T) cloud.Credentials {
 		t.Fatal(err)
 	}
 	creds := cloud.Credentials{StateDir: t.TempDir(), Executable: exe}
+	if err := os.WriteFile(filepath.Join(creds.StateDir, "stub"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { stopStub(t, filepath.Join(creds.StateDir, Name)) })
 	return creds
 }
@@ -98,13 +112,13 @@ func stopStub(t *testing.T, dir string) {
 	if err != nil {
 		return
 	}
-	var server struct {
+	var where struct {
 		URL string `json:"url"`
 	}
-	if err := json.Unmarshal(data, &server); err != nil {
+	if err := json.Unmarshal(data, &where); err != nil {
 		return // not one of ours
 	}
-	if resp, err := http.Get(server.URL + "/stop"); err == nil { //nolint:noctx // the stub answers or is gone
+	if resp, err := http.Get(where.URL + "/stop"); err == nil { //nolint:noctx // the stub answers or is gone
 		_ = resp.Body.Close()
 	}
 	if _, err := flock.New(filepath.Join(dir, "server.lock")).TryLockContext(context.Background(), time.Millisecond); err != nil {
@@ -142,6 +156,35 @@ func TestStartsOnFirstUse(t *testing.T) {
 		if err != nil || info.Mode().Perm() != mode {
 			t.Errorf("%s has mode %v (%v), want %v", name, info.Mode().Perm(), err, mode)
 		}
+	}
+}
+
+// TestStartsTheRealServer and stops it again as its user would.
+func TestStartsTheRealServer(t *testing.T) {
+	creds := cloud.Credentials{StateDir: t.TempDir(), Executable: mustExecutable(t)}
+	stop := func() ([]byte, error) {
+		//nolint:gosec // the test's own binary
+		return exec.CommandContext(context.Background(), creds.Executable, "fluffycloud", "stop", "--force", "--state-dir", creds.StateDir).CombinedOutput()
+	}
+	t.Cleanup(func() {
+		if out, err := stop(); err != nil {
+			t.Errorf("stop the server: %v: %s", err, out)
+		}
+	})
+	first, err := Factory{}.Open(t.Context(), creds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Factory{}.Open(t.Context(), creds)
+	if err != nil || second.Account != first.Account || first.Account == "" {
+		t.Errorf("accounts %q and %q, %v", first.Account, second.Account, err)
+	}
+	if out, err := stop(); err != nil {
+		t.Fatalf("stop the server: %v: %s", err, out)
+	}
+	again, err := Factory{}.Open(t.Context(), creds)
+	if err != nil || again.Account != first.Account {
+		t.Errorf("after a restart the account is %q, was %q, %v", again.Account, first.Account, err)
 	}
 }
 
@@ -211,11 +254,11 @@ func TestServerThatFails(t *testing.T) {
 }
 
 func TestServerThatNeverAnswers(t *testing.T) {
-	s := starter{dir: filepath.Join(t.TempDir(), Name), executable: mustExecutable(t), timeout: 300 * time.Millisecond}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	s := starter{stateDir: t.TempDir(), executable: mustExecutable(t), timeout: 300 * time.Millisecond}
+	if err := errors.Join(os.MkdirAll(s.dir(), 0o700), os.WriteFile(filepath.Join(s.stateDir, "stub"), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	lock := flock.New(filepath.Join(s.dir, "server.lock"))
+	lock := flock.New(filepath.Join(s.dir(), "server.lock"))
 	if ok, err := lock.TryLock(); !ok || err != nil {
 		t.Fatal(err)
 	}
