@@ -87,7 +87,13 @@ func (q *quickstart) steps(ctx context.Context) error {
 		{"output", func() error { return q.checkAnswer(ctx) }},
 		{"plan again, which must be empty", func() error { return q.planIsEmpty(ctx) }},
 		{"destroy", terraform("destroy", "-input=false", "-auto-approve")},
-		{"look at the cloud", func() error { return q.cloudIsEmpty(ctx) }},
+		{"look at the cloud", func() error {
+			// A cloud that never was is empty, too.
+			if _, err := os.Stat(q.scratch.cloudDir()); err != nil {
+				return fmt.Errorf("the example did not use the cloud: %w", err)
+			}
+			return q.cloudIsEmpty(ctx)
+		}},
 	} {
 		if err := q.step(step.name, step.do); err != nil {
 			return err
@@ -172,7 +178,7 @@ func (q *quickstart) cleanUp(ctx context.Context, why error) error {
 // byHand are the commands for what this run left.
 func (q *quickstart) byHand() string {
 	return fmt.Sprintf("  %q fluffycloud status --state-dir %q\n  TF_CLI_CONFIG_FILE=%q TF_DATA_DIR=%q SKY_STATE_DIR=%q %q -chdir=%q destroy",
-		q.scratch.provider(q.cli.host), q.scratch.cloudDir(),
+		q.scratch.provider(q.cli.host), q.scratch.stateDir(),
 		q.scratch.cliConfig(), q.scratch.dataDir(), q.scratch.stateDir(), q.cli.path, q.scratch.config())
 }
 
@@ -212,7 +218,7 @@ func (q *quickstart) terraformOutput(ctx context.Context) ([]byte, error) {
 
 // fluffycloud runs a command of the embedded cloud on this run's own server.
 func (q *quickstart) fluffycloud(ctx context.Context, args ...string) error {
-	args = append([]string{"fluffycloud"}, append(args, "--state-dir", q.scratch.cloudDir())...)
+	args = append([]string{"fluffycloud"}, append(args, "--state-dir", q.scratch.stateDir())...)
 	return q.command(ctx, q.scratch.provider(q.cli.host), args...).Run()
 }
 
