@@ -177,9 +177,9 @@ func (q *quickstart) cleanUp(ctx context.Context, why error) error {
 
 // byHand are the commands for what this run left.
 func (q *quickstart) byHand() string {
-	return fmt.Sprintf("  %q fluffycloud status --state-dir %q\n  TF_CLI_CONFIG_FILE=%q TF_DATA_DIR=%q SKY_STATE_DIR=%q %q -chdir=%q destroy",
-		q.scratch.provider(q.cli.host), q.scratch.stateDir(),
-		q.scratch.cliConfig(), q.scratch.dataDir(), q.scratch.stateDir(), q.cli.path, q.scratch.config())
+	provider, stateDir := q.scratch.provider(q.cli.host), q.scratch.stateDir()
+	return fmt.Sprintf("  %q fluffycloud status --state-dir %q\n  %q fluffycloud stop --force --state-dir %q",
+		provider, stateDir, provider, stateDir)
 }
 
 func (q *quickstart) summary() {

@@ -42,7 +42,6 @@ func newScratch() (scratch, error) {
 func (s scratch) mirror() string    { return filepath.Join(s.dir, "mirror") }
 func (s scratch) config() string    { return filepath.Join(s.dir, "config") }
 func (s scratch) cliConfig() string { return filepath.Join(s.dir, "cli.tfrc") }
-func (s scratch) dataDir() string   { return filepath.Join(s.dir, "data") }
 func (s scratch) stateDir() string  { return filepath.Join(s.dir, "sky") }
 func (s scratch) cloudDir() string  { return filepath.Join(s.stateDir(), "fluffycloud") }
 
@@ -69,7 +68,7 @@ func (s scratch) environ(callers []string) []string {
 		"CHECKPOINT_DISABLE=1",
 		"TF_IN_AUTOMATION=1",
 		"TF_CLI_CONFIG_FILE="+s.cliConfig(),
-		"TF_DATA_DIR="+s.dataDir(),
+		"TF_DATA_DIR="+filepath.Join(s.dir, "data"),
 		"SKY_STATE_DIR="+s.stateDir(),
 	)
 }
