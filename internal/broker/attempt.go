@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -20,19 +21,37 @@ type attempt struct {
 	number    int
 	placement cloud.Placement
 	started   time.Time
+	// deadline is the dead-man timer of the machines.
+	deadline  time.Time
 	step      string
 	config    clusterconfig.Config
 	runConfig cloud.RunConfig
 	// created are the ids the cloud answered, whatever it lists.
 	created []string
+	// asked says that a create call was made.
+	asked bool
 	// definite says that the create call was refused before anything was made.
 	definite bool
-	cluster  Cluster
+	// lostAnswer is when a create call ended without saying what it made; zero
+	// where every machine asked for was named.
+	lostAnswer time.Time
+	cluster    Cluster
 }
 
 // graceAfterCancel is how long a create call that is under way may still run
 // after an interrupt, so that its answer, and thereby its machines, are known.
 const graceAfterCancel = 20 * time.Second
+
+// bounded runs the attempt to its end before the machines' own end.
+func (a *attempt) bounded(ctx context.Context) (Cluster, error) {
+	end := a.deadline.Add(-a.margin())
+	if d, ok := ctx.Deadline(); ok && d.Before(end.Add(time.Second)) {
+		return a.run(ctx)
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, end, fmt.Errorf("the attempt was not complete after %s", end.Sub(a.started).Round(time.Second)))
+	defer cancel()
+	return a.run(ctx)
+}
 
 // run goes through the steps of a launch at one placement.
 func (a *attempt) run(ctx context.Context) (Cluster, error) {
@@ -71,7 +90,6 @@ func (a *attempt) bootstrap(ctx context.Context, session cloud.Session) error {
 	if err != nil {
 		return err
 	}
-	a.definite = true // nothing billable is made before the create call
 	a.runConfig, err = session.Bootstrap(ctx, spec, a.placement)
 	return a.wrap(session, err)
 }
@@ -93,7 +111,7 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 	spec := cloud.ClusterSpec{
 		Ref: a.ref(a.placement), Attempt: a.number, Image: image, DiskGiB: req.DiskGiB,
 		Ports: a.spec.Ports, AllowedCIDRs: a.spec.AllowedCIDRs, Labels: a.spec.Labels,
-		AuthorizedKeys: a.keys.authorized, Deadline: a.deadline(ctx),
+		AuthorizedKeys: a.keys.authorized, Deadline: a.deadline,
 	}
 	for rank := range a.placement.Nodes {
 		cfg, err := tmpl.Render(clusterconfig.Vars{
@@ -130,20 +148,40 @@ func (a *attempt) create(ctx context.Context, session cloud.Session) error {
 	defer cancel()
 	graceful, stop := withGrace(bounded, graceAfterCancel)
 	defer stop()
-	a.definite = false
+	a.asked = true
 	record, err := session.Run(graceful, a.runConfig.Spec.Ref, a.runConfig)
-	a.created = append(append(append([]string{}, record.Created...), record.Resumed...), record.Adopted...)
+	a.created = slices.Concat(record.Created, record.Resumed, record.Adopted)
+	if err != nil {
+		a.definite = len(a.created) == 0 && refused(session, err)
+		if !a.definite {
+			a.lostAnswer = a.cfg.Now()
+		}
+	}
 	if len(a.created) > 0 {
 		if jerr := a.journal.append(entry{Event: eventCreated, Generation: a.gen, Attempt: a.number, Instances: a.created}); jerr != nil {
 			return errors.Join(jerr, err)
 		}
 	}
-	if err != nil {
-		fault := session.Classify(err)
-		refused := fault.Kind != cloud.KindTransient && fault.Kind != cloud.KindUnknown
-		a.definite = refused && len(a.created) == 0
-	}
 	return a.wrap(session, err)
+}
+
+// refused reports whether err says that nothing was made. The error of several
+// machines is one of each, and all of them must say so.
+func refused(session cloud.Session, err error) bool {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if many, ok := e.(interface{ Unwrap() []error }); ok { //nolint:errorlint // every one of them is looked at
+			return !slices.ContainsFunc(many.Unwrap(), func(one error) bool { return !refused(session, one) })
+		}
+	}
+	kind := session.Classify(err).Kind
+	return kind != cloud.KindTransient && kind != cloud.KindUnknown
+}
+
+// own is the ref of the attempt's machines, by id since all are known.
+func (a *attempt) own() cloud.ClusterRef {
+	ref := a.runConfig.Spec.Ref
+	ref.Instances = a.created
+	return ref
 }
 
 // withGrace returns a context that ends d after parent does.
@@ -160,13 +198,13 @@ func (a *attempt) wait(ctx context.Context, session cloud.Session) error {
 	bounded, cancel := context.WithTimeoutCause(ctx, a.cfg.Timeouts.Boot,
 		fmt.Errorf("the machines were not running after %s", a.cfg.Timeouts.Boot))
 	defer cancel()
-	if err := session.Wait(bounded, a.runConfig.Spec.Ref, cloud.StateRunning); err != nil {
+	if err := session.Wait(bounded, a.own(), cloud.StateRunning); err != nil {
 		if cause := context.Cause(bounded); cause != nil && ctx.Err() == nil {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
 		return a.wrap(session, err)
 	}
-	info, err := session.Describe(bounded, a.runConfig.Spec.Ref)
+	info, err := session.Describe(bounded, a.own())
 	if err != nil {
 		return a.wrap(session, err)
 	}
@@ -232,16 +270,25 @@ func (a *attempt) commit(ctx context.Context, session cloud.Session) error {
 	if err := a.writeKnownHosts(a.cluster); err != nil {
 		return err
 	}
+	if survivors, err := a.sweep(ctx, a); err != nil {
+		// The journal names their place, so that the removal of the cluster, the
+		// next launch and gc look there again.
+		a.log.WarnContext(ctx, "machines of failed attempts that came late are not removed", "instances", survivors, "error", err)
+	}
 	if err := a.journal.append(entry{Event: eventCommitting, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster}); err != nil {
 		return err
 	}
 	graceful, stop := withGrace(ctx, graceAfterCancel)
 	defer stop()
-	if err := session.Commit(graceful, a.runConfig.Spec.Ref); err != nil {
+	if err := session.Commit(graceful, a.own()); err != nil {
 		return a.wrap(session, err)
 	}
 	a.remember(a.gen)
-	return a.journal.append(entry{Event: eventCommitted, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster})
+	if err := a.journal.append(entry{Event: eventCommitted, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster}); err != nil {
+		// The entry before it holds the whole cluster, so no record is missing.
+		a.log.WarnContext(ctx, "the journal cannot be written", "error", err)
+	}
+	return nil
 }
 
 // wrap gives a driver's error its meaning, once.

@@ -61,6 +61,9 @@ type Timeouts struct {
 	Cleanup time.Duration
 	// Gone is the pause between two looks before absence is believed (2 s).
 	Gone time.Duration
+	// Settle is how long after a create call a machine may exist that no list
+	// shows yet (20 s).
+	Settle time.Duration
 	// Margin is added to the caller's deadline for the dead-man timer (15 min).
 	Margin time.Duration
 }
@@ -75,6 +78,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	def(&t.SSH, 10*time.Minute)
 	def(&t.Cleanup, 10*time.Minute)
 	def(&t.Gone, 2*time.Second)
+	def(&t.Settle, 20*time.Second)
 	def(&t.Margin, 15*time.Minute)
 	return t
 }
@@ -89,6 +93,9 @@ type Broker struct {
 	mu       sync.Mutex
 	sessions map[string]cloud.Session
 	dial     func(context.Context, remote.Target, []ssh.Signer) (node, error)
+	// onAppend is where tests fill the disk or kill the process: it sees every
+	// line before it is written.
+	onAppend func(line []byte) error
 	// seen are the generations refreshed by this process, by cluster name.
 	seen map[string]string
 	// mine are the generations committed by this process; see adoptable.

@@ -4,7 +4,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,21 +12,20 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
-// census is what the clouds hold under a cluster's name.
-type census struct {
-	// byGeneration holds the living machines, oldest generation first in order.
-	byGeneration map[string][]cloud.Instance
-	order        []string
-	clouds       map[string]string // generation -> cloud
+// found is what a cloud holds of one generation of a cluster.
+type found struct {
+	cloud, generation string
+	alive             []cloud.Instance
 }
 
-// takeCensus asks every cloud in the list for the cluster's machines, in all
-// regions and generations. A cloud that does not answer is an error: nobody
-// can say then what is alive.
-func (b *Broker) takeCensus(ctx context.Context, name string, clouds []string) (census, error) {
-	found := make([][]cloud.Instance, len(clouds))
+// takeCensus asks every cloud in the list for the machines under a cluster's
+// name, in all regions and generations. A cloud that does not answer is an
+// error: nobody can say then what is alive.
+func (b *Broker) takeCensus(ctx context.Context, name string, clouds []string) ([]found, error) {
+	answers := make([][]cloud.Instance, len(clouds))
 	group, groupCtx := errgroup.WithContext(ctx)
 	for i, cloudName := range clouds {
 		group.Go(func() error {
@@ -35,7 +33,7 @@ func (b *Broker) takeCensus(ctx context.Context, name string, clouds []string) (
 			if err != nil {
 				return err
 			}
-			found[i], err = session.Query(groupCtx, cloud.ClusterRef{Owner: b.owner, Cluster: name, Cloud: cloudName})
+			answers[i], err = session.Query(groupCtx, cloud.ClusterRef{Owner: b.owner, Cluster: name, Cloud: cloudName})
 			if err != nil {
 				return fmt.Errorf("list the machines of cluster %q on %s: %w", name, cloudName, err)
 			}
@@ -43,20 +41,21 @@ func (b *Broker) takeCensus(ctx context.Context, name string, clouds []string) (
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return census{}, err
+		return nil, err
 	}
-	c := census{byGeneration: map[string][]cloud.Instance{}, clouds: map[string]string{}}
-	for i, instances := range found {
+	var census []found
+	for i, instances := range answers {
 		for _, inst := range instances {
 			gen := inst.Identity.Generation
-			if _, seen := c.byGeneration[gen]; !seen {
-				c.order = append(c.order, gen)
+			at := slices.IndexFunc(census, func(f found) bool { return f.cloud == clouds[i] && f.generation == gen })
+			if at < 0 {
+				at = len(census)
+				census = append(census, found{cloud: clouds[i], generation: gen})
 			}
-			c.byGeneration[gen] = append(c.byGeneration[gen], inst)
-			c.clouds[gen] = clouds[i]
+			census[at].alive = append(census[at].alive, inst)
 		}
 	}
-	return c, nil
+	return census, nil
 }
 
 // reconcile settles what earlier launches left before a new one begins. It
@@ -66,14 +65,28 @@ func (l *launch) reconcile(ctx context.Context) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := l.takeCensus(ctx, l.spec.Name, clouds)
+	census, err := l.takeCensus(ctx, l.spec.Name, clouds)
 	if err != nil {
 		return nil, fmt.Errorf("nothing was launched, since it is unknown what is running already: %w", err)
 	}
-	for _, gen := range found.order {
-		adopted, err := l.reconcileGeneration(ctx, found.clouds[gen], gen, found.byGeneration[gen])
-		if err != nil || adopted != nil {
+	for _, g := range l.journal.generations() {
+		if g.Removed {
+			continue
+		}
+		var mine []found
+		census = slices.DeleteFunc(census, func(f found) bool {
+			if f.generation == g.ID {
+				mine = append(mine, f)
+			}
+			return f.generation == g.ID
+		})
+		if adopted, err := l.reconcileJournaled(ctx, g, mine); err != nil || adopted != nil {
 			return adopted, err
+		}
+	}
+	for _, f := range census {
+		if err := l.reconcileFound(ctx, f); err != nil {
+			return nil, err
 		}
 	}
 	return nil, nil
@@ -89,40 +102,230 @@ func (l *launch) censusClouds(ctx context.Context) ([]string, error) {
 		}
 	}
 	for _, g := range l.journal.generations() {
-		if g.Removed {
-			continue
-		}
-		for _, ref := range g.Refs {
-			if slices.Contains(clouds, ref.Cloud) {
+		for _, p := range g.places() {
+			if g.Removed {
 				continue
 			}
-			if _, err := l.session(ctx, ref.Cloud); err != nil {
-				return nil, fmt.Errorf("an earlier launch of cluster %q may have left machines on %s, which cannot be asked: %w", l.spec.Name, ref.Cloud, err)
+			if _, err := l.openPlace(ctx, l.spec.Name, p); err != nil {
+				return nil, fmt.Errorf("nothing was launched: %w", err)
 			}
-			clouds = append(clouds, ref.Cloud)
+			if !slices.Contains(clouds, p.Ref.Cloud) {
+				clouds = append(clouds, p.Ref.Cloud)
+			}
 		}
 	}
 	return clouds, nil
 }
 
-// reconcileGeneration decides over one generation that has living machines.
-func (l *launch) reconcileGeneration(ctx context.Context, cloudName, gen string, alive []cloud.Instance) (*Cluster, error) {
-	g := l.journal.find(gen)
-	committed := slices.ContainsFunc(alive, func(i cloud.Instance) bool { return i.Committed })
-	switch {
-	case g != nil && g.Complete && l.adoptable(g, alive):
-		return l.adopt(ctx, g)
-	case g != nil && g.Complete && g.Replacing && g.Home == l.cfg.Home:
-		return nil, nil // create_before_destroy: state holds it, and will remove it
-	case committed || (g != nil && g.Complete):
-		return nil, l.taken(cloudName, g, alive)
-	case g == nil && !overdue(alive, l.cfg.Now()):
-		// Launched elsewhere, and perhaps under way right now.
-		return nil, fmt.Errorf("another launch of cluster %q seems to be under way (%s, started %s, not from this machine); "+
-			"wait for it, or until its machines remove themselves at %s", l.spec.Name, ids(alive),
-			alive[0].CreatedAt.UTC().Format(time.RFC3339), latestDeadline(alive).UTC().Format(time.RFC3339))
+// places are where machines of the generation may be.
+func (g *generation) places() []place {
+	if len(g.Places) == 0 && g.Cluster != nil { // launched elsewhere, imported here
+		return []place{{Ref: g.Cluster.ref(), Account: g.Cluster.Account, Nodes: g.Cluster.Size, Created: len(g.Cluster.Nodes)}}
 	}
-	return nil, l.cleanUp(ctx, cloudName, gen, alive)
+	return g.Places
+}
+
+// ids are all the ids that the journal has of the generation on a cloud.
+func (g *generation) ids(cloudName string) []string {
+	var out []string
+	for _, p := range g.places() {
+		if p.Ref.Cloud == cloudName {
+			out = append(out, p.Instances...)
+		}
+	}
+	if g.Cluster != nil && g.Cluster.Cloud == cloudName {
+		for _, id := range g.Cluster.instanceIDs() {
+			if !slices.Contains(out, id) {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
+}
+
+// openPlace opens the cloud of a place, under the account that the machines
+// belong to: another account's credentials would make them look gone.
+func (b *Broker) openPlace(ctx context.Context, name string, p place) (cloud.Session, error) {
+	where := cloud.ShortPlace(p.Ref.Cloud, p.Ref.Region, p.Ref.Zone)
+	session, err := b.session(ctx, p.Ref.Cloud)
+	if err != nil {
+		return session, fmt.Errorf("an earlier launch of cluster %q may have left machines in %s, which cannot be asked: %w", name, where, err)
+	}
+	if p.Account != "" && session.Account != p.Account {
+		return session, fmt.Errorf("an earlier launch of cluster %q may have left machines in %s under account %s, and the present credentials are of account %s; "+
+			"use the credentials it was launched with", name, where, p.Account, session.Account)
+	}
+	return session, nil
+}
+
+// reconcileJournaled decides over a generation of the journal that was not
+// observed gone. What was never complete, and what was being removed, goes.
+func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed []found) (*Cluster, error) {
+	switch {
+	case !g.Complete && committedUnknown(g, listed):
+		return nil, l.taken(listed[0].cloud, g, listed[0].alive)
+	case !g.Complete, g.Removing && g.Home == l.cfg.Home:
+		return nil, l.finish(ctx, g)
+	}
+	alive, err := l.aliveOf(ctx, g, listed)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("nothing was launched, since it is unknown whether an earlier cluster %q is alive: %w", l.spec.Name, err)
+	case len(alive) == 0:
+		return nil, l.finish(ctx, g)
+	case l.adoptable(g, alive):
+		return l.adopt(ctx, g)
+	case g.Replacing && g.Home == l.cfg.Home:
+		return nil, nil // create_before_destroy: state holds it, and will remove it
+	}
+	for _, f := range listed {
+		return nil, l.taken(f.cloud, g, alive)
+	}
+	return nil, l.taken(g.Cluster.Cloud, g, alive)
+}
+
+// committedUnknown reports whether the cloud says of a generation that it is a
+// whole cluster and the journal, restored from elsewhere perhaps, does not.
+func committedUnknown(g *generation, listed []found) bool {
+	return g.committing == 0 && slices.ContainsFunc(listed, func(f found) bool {
+		return f.generation == g.ID && slices.ContainsFunc(f.alive, func(i cloud.Instance) bool { return i.Committed })
+	})
+}
+
+// aliveOf are the living machines of a complete generation. A list that shows
+// none is asked again, and by id.
+func (l *launch) aliveOf(ctx context.Context, g *generation, listed []found) ([]cloud.Instance, error) {
+	var alive []cloud.Instance
+	for _, f := range listed {
+		alive = append(alive, f.alive...)
+	}
+	if len(alive) > 0 || g.Cluster == nil {
+		return alive, nil
+	}
+	session, err := l.session(ctx, g.Cluster.Cloud)
+	if err != nil {
+		return nil, err
+	}
+	return l.lookTwice(ctx, session, *g.Cluster)
+}
+
+// finish removes what is left of a generation, everywhere it may be.
+func (l *launch) finish(ctx context.Context, g *generation) error {
+	l.log.WarnContext(ctx, "removing what an earlier launch left", "generation", g.ID, "instances", g.Instances)
+	ctx, cancel := detached(ctx, l.cfg.Timeouts.Cleanup)
+	defer cancel()
+	return l.removeGeneration(ctx, l.journal, l.spec.Name, g, "")
+}
+
+// removeGeneration removes a generation of the journal in all its places but
+// those of the cloud and region done, which is "cloud/region", and forgets it.
+func (b *Broker) removeGeneration(ctx context.Context, j *journal, name string, g *generation, done string) error {
+	if err := j.append(entry{Event: eventRemoving, Generation: g.ID, Instances: g.Instances}); err != nil {
+		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
+	}
+	for _, p := range g.places() {
+		if p.Removed || p.Ref.Cloud+"/"+p.Ref.Region == done {
+			continue
+		}
+		session, err := b.openPlace(ctx, name, p)
+		if err != nil {
+			return err
+		}
+		r := b.removal(session, p.Ref, p.Instances)
+		if p.Created < p.Nodes {
+			r.settled = p.Since.Add(b.cfg.Timeouts.Settle)
+		}
+		if survivors, err := r.do(ctx); err != nil {
+			return fmt.Errorf("an earlier launch of cluster %q left machines in %s that could not be removed (%s): %w",
+				name, cloud.ShortPlace(p.Ref.Cloud, p.Ref.Region, p.Ref.Zone), strings.Join(survivors, ", "), err)
+		}
+	}
+	return b.forget(ctx, j, name, g.ID)
+}
+
+// reconcileFound decides over machines that the journal does not know, or
+// knows to be gone.
+func (l *launch) reconcileFound(ctx context.Context, f found) error {
+	g := l.journal.find(f.generation)
+	switch {
+	case g != nil: // observed gone, and here again: a late arrival
+	case slices.ContainsFunc(f.alive, func(i cloud.Instance) bool { return i.Committed }):
+		return l.taken(f.cloud, nil, f.alive)
+	case !overdue(f.alive, l.cfg.Now()):
+		// Launched elsewhere, and perhaps under way right now.
+		return fmt.Errorf("another launch of cluster %q seems to be under way (%s, started %s, not from this machine); %s",
+			l.spec.Name, ids(f.alive), f.alive[0].CreatedAt.UTC().Format(time.RFC3339), whenFree(f.alive))
+	}
+	session, err := l.session(ctx, f.cloud)
+	if err != nil {
+		return err
+	}
+	l.log.WarnContext(ctx, "removing what an earlier, unfinished launch left", "generation", f.generation, "instances", ids(f.alive))
+	ctx, cancel := detached(ctx, l.cfg.Timeouts.Cleanup)
+	defer cancel()
+	ref := cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name, Generation: f.generation, Cloud: f.cloud}
+	if survivors, err := l.removal(session, ref, idsOf(f.alive)).do(ctx); err != nil {
+		return fmt.Errorf("an earlier launch of cluster %q left %s, and their removal failed, so nothing was launched: %w",
+			l.spec.Name, strings.Join(survivors, ", "), err)
+	}
+	return removeKeys(l.ClusterDir(l.spec.Name), f.generation)
+}
+
+// sweep looks for machines of this launch that came late, after their attempt
+// was observed gone, and for those of generations that were, and removes them.
+// Those of the present attempt stay; it is nil between two attempts. It returns
+// the ids of the survivors with an error.
+func (l *launch) sweep(ctx context.Context, present *attempt) ([]string, error) {
+	ctx, cancel := detached(ctx, l.cfg.Timeouts.Cleanup)
+	defer cancel()
+	var clouds []string
+	for _, g := range l.journal.generations() {
+		for _, p := range g.places() {
+			_, err := l.session(ctx, p.Ref.Cloud)
+			if err == nil && !slices.Contains(clouds, p.Ref.Cloud) {
+				clouds = append(clouds, p.Ref.Cloud)
+			}
+		}
+	}
+	var census []found
+	policy := removePolicy()
+	if present != nil {
+		policy.Attempts = 1
+	}
+	err := retry.Do(ctx, policy, func(ctx context.Context) (err error) {
+		census, err = l.takeCensus(ctx, l.spec.Name, clouds)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for machines that came late: %w", err)
+	}
+	for _, f := range census {
+		if survivors, err := l.sweepFound(ctx, f, present); err != nil {
+			return survivors, err
+		}
+	}
+	return nil, nil
+}
+
+func (l *launch) sweepFound(ctx context.Context, f found, present *attempt) ([]string, error) {
+	if g := l.journal.find(f.generation); g == nil || (f.generation != l.gen && !g.Removed) {
+		return nil, nil
+	}
+	late := slices.DeleteFunc(f.alive, func(i cloud.Instance) bool {
+		return present != nil && slices.Contains(present.created, i.ID)
+	})
+	if len(late) == 0 {
+		return nil, nil
+	}
+	l.log.WarnContext(ctx, "removing machines that came late", "generation", f.generation, "instances", ids(late))
+	session, err := l.session(ctx, f.cloud)
+	if err != nil {
+		return idsOf(late), err
+	}
+	ref := cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name, Generation: f.generation, Cloud: f.cloud, Instances: idsOf(late)}
+	r := l.removal(session, ref, idsOf(late))
+	r.keepRules = true
+	return r.do(ctx)
 }
 
 // adoptable reports whether a complete generation is the lost result of this
@@ -173,34 +376,6 @@ func (l *launch) taken(cloudName string, g *generation, alive []cloud.Instance) 
 	return e
 }
 
-// cleanUp removes what an earlier launch left uncommitted.
-func (l *launch) cleanUp(ctx context.Context, cloudName, gen string, alive []cloud.Instance) error {
-	l.log.WarnContext(ctx, "removing what an earlier, unfinished launch left", "generation", gen, "instances", ids(alive))
-	session, err := l.session(ctx, cloudName)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := detached(ctx, l.cfg.Timeouts.Cleanup)
-	defer cancel()
-	known := make([]string, 0, len(alive))
-	for _, inst := range alive {
-		known = append(known, inst.ID)
-	}
-	if err := l.journal.append(entry{Event: eventRemoving, Generation: gen, Instances: known}); err != nil {
-		return err
-	}
-	r := removal{
-		session: session, known: known, gone: l.cfg.Timeouts.Gone,
-		ref: cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name, Generation: gen, Cloud: cloudName},
-	}
-	if survivors, err := r.do(ctx); err != nil {
-		return fmt.Errorf("an earlier launch of cluster %q left %s, and their removal failed, so nothing was launched: %w",
-			l.spec.Name, strings.Join(survivors, ", "), err)
-	}
-	err = l.journal.append(entry{Event: eventRemoved, Generation: gen})
-	return errors.Join(err, removeKeys(l.ClusterDir(l.spec.Name), gen))
-}
-
 // remember marks a generation as committed by this process, so that a second
 // resource of the same name does not mistake it for a lost one.
 func (b *Broker) remember(gen string) {
@@ -219,20 +394,26 @@ func overdue(alive []cloud.Instance, now time.Time) bool {
 	return true
 }
 
-func latestDeadline(alive []cloud.Instance) time.Time {
+// whenFree says how long machines of another launch are in the way.
+func whenFree(alive []cloud.Instance) string {
 	var latest time.Time
 	for _, inst := range alive {
+		if inst.Deadline.IsZero() {
+			return "wait for it to end, or remove its machines with \"terraform-provider-sky gc\" if it was cut off"
+		}
 		if inst.Deadline.After(latest) {
 			latest = inst.Deadline
 		}
 	}
-	return latest
+	return "wait for it, or until its machines remove themselves at " + latest.UTC().Format(time.RFC3339)
 }
 
-func ids(instances []cloud.Instance) string {
+func idsOf(instances []cloud.Instance) []string {
 	out := make([]string, 0, len(instances))
 	for _, inst := range instances {
 		out = append(out, inst.ID)
 	}
-	return strings.Join(out, ", ")
+	return out
 }
+
+func ids(instances []cloud.Instance) string { return strings.Join(idsOf(instances), ", ") }

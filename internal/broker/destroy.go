@@ -33,28 +33,53 @@ func (b *Broker) Destroy(ctx context.Context, c Cluster) error {
 	})
 }
 
+// removeCluster removes a cluster that state holds. A journal that cannot be
+// written is no reason to leave its machines running: state has their record.
 func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, j *journal, c Cluster) error {
 	ref := c.ref()
 	known := c.instanceIDs()
-	if err := j.append(entry{Event: eventRemoving, Generation: c.Generation, Ref: &ref, Instances: known}); err != nil {
-		return err
+	g := j.find(c.Generation)
+	if g != nil {
+		for _, id := range g.ids(c.Cloud) {
+			if !slices.Contains(known, id) && g.in(id, c.Region) {
+				known = append(known, id)
+			}
+		}
+	}
+	if err := j.append(entry{Event: eventRemoving, Generation: c.Generation, Ref: &ref, Account: session.Account, Instances: known}); err != nil {
+		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
 	}
 	b.log.InfoContext(ctx, "removing the cluster", "cluster", c.Name, "generation", c.Generation, "instances", known)
-	r := removal{session: session, ref: ref, known: known, gone: b.cfg.Timeouts.Gone}
-	if survivors, err := r.do(ctx); err != nil {
+	if survivors, err := b.removal(session, ref, known).do(ctx); err != nil {
 		return fmt.Errorf("cluster %q is not removed; still alive: %v: %w", c.Name, survivors, err)
 	}
-	return b.forget(j, c.Name, c.Generation)
+	if g == nil {
+		return b.forget(ctx, j, c.Name, c.Generation)
+	}
+	// Attempts that failed before the one that became the cluster may have left
+	// machines that came late, in other places.
+	return b.removeGeneration(ctx, j, c.Name, g, c.Cloud+"/"+c.Region)
+}
+
+// in reports whether an id of the journal belongs to a region.
+func (g *generation) in(id, region string) bool {
+	for _, p := range g.places() {
+		if slices.Contains(p.Instances, id) {
+			return p.Ref.Region == region
+		}
+	}
+	return true
 }
 
 // forget records that a generation is gone and deletes its keys.
-func (b *Broker) forget(j *journal, name, gen string) error {
+func (b *Broker) forget(ctx context.Context, j *journal, name, gen string) error {
 	if err := j.append(entry{Event: eventRemoved, Generation: gen}); err != nil {
-		return err
+		// The absence will be observed once more, by the next launch or by gc.
+		b.log.ErrorContext(ctx, "the journal cannot be written", "error", err)
 	}
 	err := removeKeys(b.ClusterDir(name), gen)
 	for _, g := range slices.Backward(j.generations()) {
-		if g.Complete && !g.Removed && g.Cluster != nil {
+		if g.Complete && !g.Removed && g.ID != gen && g.Cluster != nil {
 			return errors.Join(err, b.writeKnownHosts(*g.Cluster))
 		}
 	}
@@ -64,25 +89,52 @@ func (b *Broker) forget(j *journal, name, gen string) error {
 	return err
 }
 
-// removeStrays removes what the journal knows of unfinished launches.
+// removeStrays removes what the journal knows of unfinished launches, and what
+// came late of those that were observed gone.
 func (b *Broker) removeStrays(ctx context.Context, j *journal, c Cluster) error {
+	clouds := []string{c.Cloud}
 	for _, g := range j.generations() {
-		if g.Removed || g.Complete || g.ID == c.Generation {
+		for _, p := range g.places() {
+			if _, err := b.openPlace(ctx, c.Name, p); err == nil && !slices.Contains(clouds, p.Ref.Cloud) {
+				clouds = append(clouds, p.Ref.Cloud)
+			}
+		}
+	}
+	census, err := b.takeCensus(ctx, c.Name, clouds)
+	if err != nil {
+		return fmt.Errorf("cluster %q is removed; looking for what earlier launches left: %w", c.Name, err)
+	}
+	for _, g := range j.generations() {
+		if g.Removed || g.ID == c.Generation || (g.Complete && !g.Removing) || committedUnknown(g, census) {
 			continue
 		}
-		for _, ref := range g.Refs {
-			session, err := b.session(ctx, ref.Cloud)
-			if err != nil {
-				return fmt.Errorf("an unfinished launch of cluster %q may have left machines in %s: %w", c.Name, cloud.ShortPlace(ref.Cloud, ref.Region, ref.Zone), err)
-			}
-			r := removal{session: session, ref: ref, gone: b.cfg.Timeouts.Gone}
-			if survivors, err := r.do(ctx); err != nil {
-				return fmt.Errorf("an unfinished launch of cluster %q left %v: %w", c.Name, survivors, err)
-			}
+		if err := b.removeGeneration(ctx, j, c.Name, g, ""); err != nil {
+			return err
 		}
-		if err := b.forget(j, c.Name, g.ID); err != nil {
+	}
+	for _, f := range census {
+		if err := b.removeLate(ctx, j, c, f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// removeLate removes machines that are no living cluster's: those of a
+// generation observed gone, and unfinished ones past their deadline.
+func (b *Broker) removeLate(ctx context.Context, j *journal, c Cluster, f found) error {
+	g := j.find(f.generation)
+	committed := slices.ContainsFunc(f.alive, func(i cloud.Instance) bool { return i.Committed })
+	if (g != nil && !g.Removed) || (g == nil && (committed || !overdue(f.alive, b.cfg.Now()))) {
+		return nil
+	}
+	session, err := b.session(ctx, f.cloud)
+	if err != nil {
+		return err
+	}
+	ref := cloud.ClusterRef{Owner: b.owner, Cluster: c.Name, Generation: f.generation, Cloud: f.cloud}
+	if survivors, err := b.removal(session, ref, idsOf(f.alive)).do(ctx); err != nil {
+		return fmt.Errorf("an earlier launch of cluster %q left %v: %w", c.Name, survivors, err)
+	}
+	return removeKeys(b.ClusterDir(c.Name), f.generation)
 }

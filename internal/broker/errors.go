@@ -4,6 +4,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,6 +23,8 @@ func (e *LaunchError) Error() string {
 	switch {
 	case len(e.Survivors) > 0:
 		fmt.Fprintf(&b, "\nSTILL ALIVE AND BILLED: %s. They are kept in state; \"terraform destroy\" tries again to remove them.\n", strings.Join(e.Survivors, ", "))
+	case slices.ContainsFunc(e.Attempts, func(a Attempt) bool { return !a.Removed }):
+		b.WriteString("\nWhether anything of the last attempt is left could not be learned. It is kept in state; \"terraform destroy\" looks again and removes it.\n")
 	case len(e.Attempts) > 0:
 		b.WriteString("\nNothing of these attempts is left.\n")
 	}

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -38,19 +39,21 @@ const (
 
 // entry is one line of a journal.
 type entry struct {
-	Version    int               `json:"v"`
-	Time       time.Time         `json:"time"`
-	Event      event             `json:"event"`
-	Generation string            `json:"generation"`
-	Attempt    int               `json:"attempt,omitempty"`
-	Owner      string            `json:"owner,omitempty"`
-	Home       string            `json:"home,omitempty"`
-	Digest     string            `json:"digest,omitempty"`
-	Ref        *cloud.ClusterRef `json:"ref,omitempty"`
-	Nodes      int               `json:"nodes,omitempty"`
-	Instances  []string          `json:"instances,omitempty"`
-	Deadline   *time.Time        `json:"deadline,omitempty"`
-	Cluster    *Cluster          `json:"cluster,omitempty"`
+	Version    int       `json:"v"`
+	Time       time.Time `json:"time"`
+	Event      event     `json:"event"`
+	Generation string    `json:"generation"`
+	Attempt    int       `json:"attempt,omitempty"`
+	Owner      string    `json:"owner,omitempty"`
+	Home       string    `json:"home,omitempty"`
+	Digest     string    `json:"digest,omitempty"`
+	// Account is whose cloud account the entry speaks of.
+	Account   string            `json:"account,omitempty"`
+	Ref       *cloud.ClusterRef `json:"ref,omitempty"`
+	Nodes     int               `json:"nodes,omitempty"`
+	Instances []string          `json:"instances,omitempty"`
+	Deadline  *time.Time        `json:"deadline,omitempty"`
+	Cluster   *Cluster          `json:"cluster,omitempty"`
 }
 
 // journal is the write-ahead record of one cluster name. Every append is on
@@ -60,6 +63,12 @@ type journal struct {
 	file    *os.File
 	entries []entry
 	now     func() time.Time
+	// whole is the length of the file up to its last whole line.
+	whole int64
+	// broken is set once a torn line could not be cut off: what is written
+	// behind it could not be read again.
+	broken   error
+	onAppend func(line []byte) error
 }
 
 // openJournal opens or makes the journal in dir. A torn last line, left by a
@@ -70,6 +79,9 @@ func openJournal(dir string, now func() time.Time) (*journal, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, "journal.jsonl")
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file; move it away", path)
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -102,9 +114,16 @@ func (j *journal) load() error {
 			return err
 		}
 	}
-	_, err = j.file.Seek(int64(whole), io.SeekStart)
+	j.whole = int64(whole)
+	_, err = j.file.Seek(j.whole, io.SeekStart)
 	return err
 }
+
+const damageAdvice = "move the file away and run \"terraform-provider-sky gc\" to see what the clouds hold"
+
+// generationPattern is what a generation may look like. It names a folder, and
+// a cloud's tags may hold anything.
+var generationPattern = regexp.MustCompile(`^[a-z0-9]{1,40}$`)
 
 func parseJournal(text []byte) ([]entry, error) {
 	var entries []entry
@@ -113,34 +132,89 @@ func parseJournal(text []byte) ([]entry, error) {
 	for n := 1; lines.Scan(); n++ {
 		var e entry
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return nil, fmt.Errorf("line %d is damaged (%w); move the file away and run \"terraform-provider-sky gc\" to see what the clouds hold", n, err)
+			return nil, fmt.Errorf("line %d is damaged (%w); %s", n, err, damageAdvice)
 		}
 		if e.Version > journalVersion {
 			return nil, fmt.Errorf("line %d has format %d and this build reads up to %d; use the newer provider that wrote it", n, e.Version, journalVersion)
+		}
+		if e.Version < 1 || !generationPattern.MatchString(e.Generation) {
+			return nil, fmt.Errorf("line %d is damaged (format %d, generation %q); %s", n, e.Version, e.Generation, damageAdvice)
 		}
 		entries = append(entries, e)
 	}
 	return entries, lines.Err()
 }
 
-// append writes the entry and returns once it is on the disk.
+// append writes the entry and returns once it is on the disk. An entry that
+// could not be written whole leaves no trace: its torn line is cut off again,
+// so that the journal stays readable once the disk has room.
 func (j *journal) append(e entry) error {
+	if j.broken != nil {
+		return fmt.Errorf("write the journal %s: an earlier entry was torn: %w", j.path, j.broken)
+	}
+	if !generationPattern.MatchString(e.Generation) {
+		return fmt.Errorf("%q is no generation that a journal can hold", e.Generation)
+	}
 	e.Version, e.Time = journalVersion, j.now().UTC()
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	if _, err := j.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("write the journal %s (nothing was started): %w", j.path, err)
+	line = append(line, '\n')
+	if j.onAppend != nil {
+		err = j.onAppend(line)
 	}
-	if err := j.file.Sync(); err != nil {
-		return fmt.Errorf("flush the journal %s (nothing was started): %w", j.path, err)
+	if err == nil {
+		_, err = j.file.Write(line)
 	}
+	if err == nil {
+		err = j.file.Sync()
+	}
+	if err != nil {
+		j.cutBack()
+		return fmt.Errorf("write %q into the journal %s%s: %w", e.Event, j.path, e.Event.consequence(), err)
+	}
+	j.whole += int64(len(line))
 	j.entries = append(j.entries, e)
 	return nil
 }
 
+// consequence says what an entry that cannot be written means.
+func (e event) consequence() string {
+	switch e {
+	case eventLaunch, eventAttempt, eventCommitting:
+		return " (nothing was started)"
+	case eventCreated, eventCommitted, eventRecorded, eventReplacing, eventRemoving, eventRemoved:
+	}
+	return ""
+}
+
+// cutBack drops a line that was not written whole.
+func (j *journal) cutBack() {
+	if err := j.file.Truncate(j.whole); err != nil {
+		j.broken = err
+		return
+	}
+	if _, err := j.file.Seek(j.whole, io.SeekStart); err != nil {
+		j.broken = err
+	}
+}
+
 func (j *journal) Close() error { return j.file.Close() }
+
+// place is somewhere an attempt of a generation may have made machines.
+type place struct {
+	Ref     cloud.ClusterRef
+	Account string
+	Attempt int
+	// Nodes is how many machines were asked for, Created how many the cloud named.
+	Nodes, Created int
+	Instances      []string
+	// Since is when the intent was written.
+	Since time.Time
+	// Removed says that the absence of the attempt's machines was observed.
+	Removed bool
+}
 
 // generation is what a journal says of one generation of its cluster.
 type generation struct {
@@ -148,17 +222,23 @@ type generation struct {
 	Home      string
 	Digest    string
 	Attempts  int
-	Refs      []cloud.ClusterRef // every place where machines may exist
+	Places    []place // everywhere machines may exist
 	Instances []string
 	// Complete says that the cluster was whole when its timers were about to be
 	// disarmed; the cloud may or may not have heard of it.
 	Complete bool
+	// committing is the attempt that Complete speaks of; 0 is none.
+	committing int
+	launched   bool // here, not imported
+	// Recorded says that Terraform was seen to hold the cluster in state.
 	Recorded bool
 	// Replacing says that the state which holds the cluster is about to hold
 	// another of its name beside it (create_before_destroy).
 	Replacing bool
-	Removed   bool
-	Cluster   *Cluster // as of the newest entry that holds one
+	// Removing says that the removal of the whole generation has begun.
+	Removing bool
+	Removed  bool
+	Cluster  *Cluster // as of the newest entry that holds one
 }
 
 // generations replays the entries, oldest generation first.
@@ -180,27 +260,48 @@ func (j *journal) generations() []*generation {
 func (g *generation) apply(e entry) {
 	switch e.Event {
 	case eventLaunch:
-		g.Home, g.Digest = e.Home, e.Digest
+		g.Home, g.Digest, g.launched = e.Home, e.Digest, true
 	case eventAttempt:
-		g.Attempts, g.Removed = e.Attempt, false
+		g.Attempts, g.Removed, g.Removing = e.Attempt, false, false
 		if e.Ref != nil {
-			g.Refs = append(g.Refs, *e.Ref)
+			g.Places = append(g.Places, place{Ref: *e.Ref, Account: e.Account, Attempt: e.Attempt, Nodes: e.Nodes, Since: e.Time})
 		}
 	case eventCreated:
 		g.Instances = append(g.Instances, e.Instances...)
+		if n := len(g.Places); n > 0 {
+			g.Places[n-1].Created += len(e.Instances)
+			g.Places[n-1].Instances = append(g.Places[n-1].Instances, e.Instances...)
+		}
 	case eventRemoving:
-		// An intent: until absence is observed, machines are to be expected.
+		// An intent: until absence is observed, machines are to be expected. One
+		// that names machines or an attempt does not speak of the whole generation.
+		g.Removing = g.Removing || (e.Attempt == 0 && (e.Ref == nil || e.Ref.Instances == nil))
+		if e.Attempt != 0 && e.Attempt == g.committing {
+			g.Complete = false // its commit failed
+		}
 	case eventCommitting, eventCommitted:
-		g.Complete = true
+		g.Complete, g.committing = true, e.Attempt
 	case eventRecorded:
-		g.Recorded = true
+		g.Recorded, g.Removing = true, false
+		g.Complete = g.Complete || !g.launched
 	case eventReplacing:
 		g.Replacing = true
 	case eventRemoved:
-		g.Removed = true
+		g.removed(e.Attempt)
 	}
 	if e.Cluster != nil {
 		g.Cluster = e.Cluster
+	}
+}
+
+// removed notes that an attempt, or with 0 everything, was observed gone.
+func (g *generation) removed(attempt int) {
+	g.Removed = true
+	for i := range g.Places {
+		if attempt == 0 || g.Places[i].Attempt == attempt {
+			g.Places[i].Removed = true
+		}
+		g.Removed = g.Removed && g.Places[i].Removed
 	}
 }
 

@@ -76,7 +76,7 @@ func TestJournalFullDisk(t *testing.T) {
 		t.Fatalf("this test needs /dev/full: %v", err)
 	}
 	j := &journal{path: "/dev/full", file: full, now: time.Now}
-	if err := j.append(entry{Event: eventAttempt}); err == nil || !strings.Contains(err.Error(), "nothing was started") {
+	if err := j.append(entry{Event: eventAttempt, Generation: "g1"}); err == nil || !strings.Contains(err.Error(), "nothing was started") {
 		t.Errorf("append = %v", err)
 	}
 	if len(j.entries) != 0 {

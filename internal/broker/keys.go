@@ -81,9 +81,10 @@ func ensureHostKey(path string) (clusterconfig.HostKey, error) {
 	return clusterconfig.HostKey{Private: string(private), Public: strings.TrimSpace(public)}, nil
 }
 
-// removeKeys deletes a generation's keys; its machines are gone.
+// removeKeys deletes a generation's keys; its machines are gone. What does not
+// read like a generation, as a cloud's tags may not, names no folder of ours.
 func removeKeys(clusterDir, generation string) error {
-	if generation == "" {
+	if !generationPattern.MatchString(generation) {
 		return nil
 	}
 	return os.RemoveAll(keyDir(clusterDir, generation))

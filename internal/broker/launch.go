@@ -58,7 +58,18 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (Cluster, error) {
 	if err != nil || adopted != nil {
 		return deref(adopted), err
 	}
-	return l.failover(ctx)
+	c, err := l.failover(ctx)
+	if err != nil && c.Generation == "" {
+		l.dropKeys(ctx)
+	}
+	return c, err
+}
+
+// dropKeys deletes the keys of a launch that left nothing behind.
+func (l *launch) dropKeys(ctx context.Context) {
+	if err := removeKeys(l.ClusterDir(l.spec.Name), l.gen); err != nil {
+		l.log.WarnContext(ctx, "the keys of a failed launch could not be deleted", "generation", l.gen, "error", err)
+	}
 }
 
 func deref(c *Cluster) Cluster {
@@ -73,7 +84,7 @@ func (b *Broker) newLaunch(spec Spec) (*launch, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	j, err := openJournal(b.ClusterDir(spec.Name), b.cfg.Now)
+	j, err := b.openJournal(spec.Name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the cluster's journal cannot be used, so nothing was launched: %w", err)
 	}
@@ -126,11 +137,11 @@ func (l *launch) failover(ctx context.Context) (Cluster, error) {
 		if err := ctx.Err(); err != nil {
 			return Cluster{}, l.fail(fmt.Errorf("interrupted before the next attempt: %w", context.Cause(ctx)))
 		}
-		if err := l.journalAttempt(ctx, n, placement); err != nil {
+		a := &attempt{launch: l, number: n, placement: placement, started: l.cfg.Now(), deadline: l.deadline(ctx)}
+		if err := a.journalIntent(ctx); err != nil {
 			return Cluster{}, l.fail(err)
 		}
-		a := &attempt{launch: l, number: n, placement: placement, started: l.cfg.Now()}
-		cluster, err := a.run(ctx)
+		cluster, err := a.bounded(ctx)
 		if err == nil {
 			return cluster, nil
 		}
@@ -141,18 +152,21 @@ func (l *launch) failover(ctx context.Context) (Cluster, error) {
 }
 
 // beginGeneration names the generation and makes its keys, on the disk before
-// any machine exists.
+// any machine exists. The journal comes first: a crash leaves no keys that
+// nobody knows of.
 func (l *launch) beginGeneration() error {
 	l.gen = randomHex(6)
-	keys, err := makeKeys(l.ClusterDir(l.spec.Name), l.gen, l.spec)
-	if err != nil {
-		return fmt.Errorf("ssh keys: %w", err)
-	}
-	l.keys = keys
-	return l.journal.append(entry{
+	err := l.journal.append(entry{
 		Event: eventLaunch, Generation: l.gen, Owner: l.owner, Home: l.cfg.Home, Digest: l.digest,
 		Nodes: l.spec.Request.Nodes,
 	})
+	if err != nil {
+		return err
+	}
+	if l.keys, err = makeKeys(l.ClusterDir(l.spec.Name), l.gen, l.spec); err != nil {
+		return fmt.Errorf("ssh keys: %w", err)
+	}
+	return nil
 }
 
 // next ranks what is not blocked and returns the best.
@@ -172,20 +186,37 @@ func (l *launch) ref(p cloud.Placement) cloud.ClusterRef {
 	}
 }
 
-func (l *launch) journalAttempt(ctx context.Context, n int, p cloud.Placement) error {
-	ref, deadline := l.ref(p), l.deadline(ctx)
-	return l.journal.append(entry{
-		Event: eventAttempt, Generation: l.gen, Attempt: n, Ref: &ref, Nodes: p.Nodes, Deadline: &deadline,
+// journalIntent writes the intent of an attempt.
+func (a *attempt) journalIntent(ctx context.Context) error {
+	session, err := a.session(ctx, a.placement.Offer.Cloud)
+	if err != nil {
+		return err
+	}
+	ref := a.ref(a.placement)
+	return a.journal.append(entry{
+		Event: eventAttempt, Generation: a.gen, Attempt: a.number, Ref: &ref, Account: session.Account,
+		Nodes: a.placement.Nodes, Deadline: &a.deadline,
 	})
 }
 
-// deadline is when an uncommitted machine of this launch removes itself.
+// deadline is when an uncommitted machine of this launch removes itself: later
+// than everything the launch may still do, its clean-up included.
 func (l *launch) deadline(ctx context.Context) time.Time {
 	if d, ok := ctx.Deadline(); ok {
-		return d.Add(l.cfg.Timeouts.Margin).UTC().Truncate(time.Second)
+		return d.Add(l.margin()).UTC().Truncate(time.Second)
 	}
 	t := l.cfg.Timeouts
-	return l.cfg.Now().Add(t.Boot + t.SSH + time.Hour + t.Margin).UTC().Truncate(time.Second)
+	return l.cfg.Now().Add(2*t.Boot + t.SSH + setupAllowance + l.margin()).UTC().Truncate(time.Second)
+}
+
+// setupAllowance is how long setup may take where the caller sets no deadline.
+const setupAllowance = time.Hour
+
+// margin is what the dead-man timer leaves between the end of an attempt and
+// the end of its machines: time to finish a call that is under way and to
+// clean up.
+func (l *launch) margin() time.Duration {
+	return max(l.cfg.Timeouts.Margin, graceAfterCancel+l.cfg.Timeouts.Settle+l.cfg.Timeouts.Cleanup)
 }
 
 // settle deals with a failed attempt. It reports whether the launch is over.
@@ -198,6 +229,9 @@ func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, C
 	row := Attempt{Placement: a.placement, Fault: fault, Step: a.step, Err: failure}
 	l.log.ErrorContext(ctx, "attempt failed", "placement", a.placement.String(), "step", a.step, "fault", fault.String(), "error", failure)
 	survivors, cleanupErr := a.remove(ctx)
+	if cleanupErr == nil {
+		survivors, cleanupErr = l.sweep(ctx, nil)
+	}
 	row.Removed = cleanupErr == nil
 	row.Took = l.cfg.Now().Sub(a.started)
 	l.attempts = append(l.attempts, row)

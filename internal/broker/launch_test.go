@@ -80,7 +80,7 @@ func TestWriteAhead(t *testing.T) {
 			}
 			gen := cfg.Spec.Nodes[0].Identity.Generation
 			g := j.find(gen)
-			if g == nil || g.Attempts != 1 || len(g.Refs) != 1 || g.Refs[0].Zone != "r1a" {
+			if g == nil || g.Attempts != 1 || len(g.Places) != 1 || g.Places[0].Ref.Zone != "r1a" {
 				t.Errorf("journal at the create call holds %+v", g)
 			}
 			if _, err := remote.LoadSigner(filepath.Join(x.ClusterDir("train"), gen, "id_ed25519"), nil); err != nil {

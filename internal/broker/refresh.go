@@ -238,9 +238,18 @@ func (b *Broker) writeRecord(ctx context.Context, c Cluster) error {
 	return b.record(c)
 }
 
+// openJournal opens the journal of a cluster.
+func (b *Broker) openJournal(name string) (*journal, error) {
+	j, err := openJournal(b.ClusterDir(name), b.cfg.Now)
+	if err == nil {
+		j.onAppend = b.onAppend
+	}
+	return j, err
+}
+
 // withJournal opens the cluster's journal for f. The caller holds the lock.
 func (b *Broker) withJournal(name string, f func(*journal) error) error {
-	j, err := openJournal(b.ClusterDir(name), b.cfg.Now)
+	j, err := b.openJournal(name)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -26,16 +27,48 @@ func (a *attempt) remove(ctx context.Context) (survivors []string, err error) {
 	session, err := a.session(ctx, a.placement.Offer.Cloud)
 	if err != nil {
 		// Never opened, so nothing was made there by this attempt.
-		return nil, a.journal.append(entry{Event: eventRemoved, Generation: a.gen, Attempt: a.number})
+		a.note(ctx, entry{Event: eventRemoved, Generation: a.gen, Attempt: a.number})
+		return nil, nil //nolint:nilerr // see above
 	}
-	removal := removal{session: session, ref: a.ref(a.placement), known: a.created, certain: a.definite, gone: a.cfg.Timeouts.Gone}
-	if err := a.journal.append(entry{Event: eventRemoving, Generation: a.gen, Attempt: a.number, Instances: a.created}); err != nil {
-		a.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
+	if !a.asked {
+		a.removeRules(ctx, session)
+		return nil, nil
 	}
-	if survivors, err = removal.do(ctx); err != nil {
+	r := a.removal(session, a.ref(a.placement), a.created)
+	r.certain = a.definite
+	if !a.lostAnswer.IsZero() {
+		r.settled = a.lostAnswer.Add(a.cfg.Timeouts.Settle)
+	}
+	a.note(ctx, entry{Event: eventRemoving, Generation: a.gen, Attempt: a.number, Instances: a.created})
+	if survivors, err = r.do(ctx); err != nil {
 		return survivors, err
 	}
-	return nil, a.journal.append(entry{Event: eventRemoved, Generation: a.gen, Attempt: a.number})
+	a.note(ctx, entry{Event: eventRemoved, Generation: a.gen, Attempt: a.number})
+	return nil, nil
+}
+
+// note writes an entry that nothing may wait for: machines are removed with a
+// full disk too, and an intent without an end is looked after later.
+func (l *launch) note(ctx context.Context, e entry) {
+	if err := l.journal.append(e); err != nil {
+		l.log.ErrorContext(ctx, "the journal cannot be written", "event", e.Event, "error", err)
+	}
+}
+
+// removeRules removes what an attempt made that never asked for a machine.
+// Nothing of it costs money, so a failure does not end the launch; the place
+// stays open in the journal, for whoever comes next.
+func (a *attempt) removeRules(ctx context.Context, session cloud.Session) {
+	if err := session.CleanupPorts(ctx, a.ref(a.placement)); err != nil {
+		a.log.WarnContext(ctx, "firewall rules and keys are left behind", "placement", a.placement.String(), "error", err)
+		return
+	}
+	a.note(ctx, entry{Event: eventRemoved, Generation: a.gen, Attempt: a.number})
+}
+
+// removal is the removal of the machines of ref and of those ids.
+func (b *Broker) removal(session cloud.Session, ref cloud.ClusterRef, known []string) removal {
+	return removal{session: session, ref: ref, known: known, gone: b.cfg.Timeouts.Gone, now: b.cfg.Now}
 }
 
 // removal removes the machines of a ref.
@@ -47,10 +80,13 @@ type removal struct {
 	known []string
 	// certain says that nothing can arrive late, so that one look is enough.
 	certain bool
+	// settled is when a machine that nobody has named would be listed at last.
+	settled time.Time
 	// keepRules leaves firewall rules and keys: the cluster goes on living.
 	keepRules bool
 	// gone is the pause between two looks.
 	gone time.Duration
+	now  func() time.Time
 }
 
 // removePolicy paces the attempts at a removal; the context bounds them.
@@ -98,39 +134,60 @@ func (r removal) once(ctx context.Context) error {
 }
 
 // absent believes in absence after one look where nothing can arrive late,
-// else after two with a pause.
+// else after two with a pause, which lasts until everything has settled.
 func (r removal) absent(ctx context.Context) error {
 	for look := range 2 {
 		if look == 1 {
 			if r.certain {
 				return nil
 			}
-			if err := pause(ctx, r.gone); err != nil {
+			if err := pause(ctx, max(r.gone, r.settled.Sub(r.now()))); err != nil {
 				return err
 			}
 		}
-		left, err := r.session.Query(ctx, r.ref)
+		left, err := r.look(ctx)
 		if err != nil {
 			return fmt.Errorf("look for survivors: %w", err)
 		}
 		if len(left) > 0 {
-			return fmt.Errorf("%d machines are still listed, %s first", len(left), left[0].ID)
+			return fmt.Errorf("%d machines are still listed, %s first", len(left), left[0])
 		}
 	}
 	return nil
 }
 
-// survivors lists what is alive, as well as that can be known.
-func (r removal) survivors(ctx context.Context) []string {
+// look lists the ids that are alive, by tags and by id.
+func (r removal) look(ctx context.Context) ([]string, error) {
 	left, err := r.session.Query(ctx, r.ref)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.known) > 0 {
+		byID := r.ref
+		byID.Instances = r.known
+		named, err := r.session.Query(ctx, byID)
+		if err != nil {
+			return nil, err
+		}
+		left = append(left, named...)
+	}
+	found := make([]string, 0, len(left))
+	for _, inst := range left {
+		if !slices.Contains(found, inst.ID) {
+			found = append(found, inst.ID)
+		}
+	}
+	return found, nil
+}
+
+// survivors lists what is alive, as well as that can be known: what cannot be
+// asked for is taken to live.
+func (r removal) survivors(ctx context.Context) []string {
+	left, err := r.look(ctx)
 	if err != nil {
 		return r.known
 	}
-	ids := make([]string, 0, len(left))
-	for _, inst := range left {
-		ids = append(ids, inst.ID)
-	}
-	return ids
+	return left
 }
 
 func pause(ctx context.Context, d time.Duration) error {

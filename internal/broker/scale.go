@@ -69,7 +69,8 @@ func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c Clust
 	if err != nil {
 		return err
 	}
-	r := removal{session: session, ref: ref, known: doomed, gone: b.cfg.Timeouts.Gone, keepRules: true}
+	r := b.removal(session, ref, doomed)
+	r.keepRules = true
 	if survivors, err := r.do(ctx); err != nil {
 		return fmt.Errorf("still alive: %v: %w", survivors, err)
 	}
@@ -83,6 +84,22 @@ func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c C
 		return err
 	}
 	return b.removeNodes(ctx, session, c, c.uncommitted(alive))
+}
+
+// dropAttempt removes what a failed growth made, also what its commit reached
+// already: the cluster's record does not hold it.
+func (b *Broker) dropAttempt(ctx context.Context, session cloud.Session, c Cluster, attempt int) error {
+	alive, err := session.Query(ctx, c.ref())
+	if err != nil {
+		return err
+	}
+	doomed := c.uncommitted(alive)
+	for _, inst := range alive {
+		if inst.Committed && inst.Identity.Attempt == attempt && !slices.Contains(c.instanceIDs(), inst.ID) {
+			doomed = append(doomed, inst.ID)
+		}
+	}
+	return b.removeNodes(ctx, session, c, doomed)
 }
 
 // uncommitted are the ids of machines that are not, or not yet, the cluster's.
@@ -111,7 +128,7 @@ func (b *Broker) grow(ctx context.Context, session cloud.Session, c Cluster, spe
 	if perr := pause(cleanup, b.cfg.Timeouts.Gone); perr != nil {
 		return c, errors.Join(err, perr)
 	}
-	if cerr := b.dropUncommitted(cleanup, session, c); cerr != nil {
+	if cerr := b.dropAttempt(cleanup, session, c, cs.Attempt); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("and the nodes that were added could not be removed: %w", cerr))
 	}
 	return c, fmt.Errorf("add nodes to cluster %q (%s); it stays at %d nodes: %w", c.Name, session.Classify(rootCause(err)), c.Size, err)
@@ -152,7 +169,7 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 	}
 	ref := c.ref()
 	return cs, keys.hosts, b.withJournal(c.Name, func(j *journal) error {
-		return j.append(entry{Event: eventAttempt, Generation: c.Generation, Attempt: cs.Attempt, Ref: &ref, Nodes: nodes, Deadline: &cs.Deadline})
+		return j.append(entry{Event: eventAttempt, Generation: c.Generation, Attempt: cs.Attempt, Ref: &ref, Account: c.Account, Nodes: nodes, Deadline: &cs.Deadline})
 	})
 }
 
@@ -207,7 +224,9 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 	if err != nil {
 		return c, err
 	}
-	return fresh, session.Commit(ctx, cs.Ref)
+	commit, stopCommit := withGrace(ctx, graceAfterCancel)
+	defer stopCommit()
+	return fresh, session.Commit(commit, cs.Ref)
 }
 
 // grown is the cluster with the machines of all ranks, and the new ones alone.
