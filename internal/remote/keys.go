@@ -114,7 +114,7 @@ func existingKey(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return authorized(signer.PublicKey()), nil
+	return AuthorizedKey(signer.PublicKey()), nil
 }
 
 func syncDir(dir string) error {
@@ -128,7 +128,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func authorized(key ssh.PublicKey) string {
+// AuthorizedKey is a public key in authorized_keys form, without a comment.
+func AuthorizedKey(key ssh.PublicKey) string {
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 }
 
@@ -147,5 +148,5 @@ func NewHostKey() (privatePEM []byte, authorizedKey string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("encoding an ed25519 key: %w", err)
 	}
-	return pem.EncodeToMemory(block), authorized(key), nil
+	return pem.EncodeToMemory(block), AuthorizedKey(key), nil
 }

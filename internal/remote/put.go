@@ -123,7 +123,7 @@ type upload struct {
 	entries map[string]entry
 }
 
-func recordPath(dest string) string { return `"$HOME"/.sky/trees/` + hashOf(dest)[:32] }
+func recordPath(dest string) string { return `"$HOME"/` + RecordPath(dest) }
 
 func (c *Client) lastUpload(ctx context.Context, dest string) (*upload, error) {
 	out, err := c.Output(ctx, fmt.Sprintf("if [ -e %s ] && [ -f %[2]s ]; then head -n 1 %[2]s; fi", homePath(dest), recordPath(dest)))

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
+)
+
+// Merged stands for all ranks in Logs: every line with its rank before it where
+// the job has several nodes.
+const Merged = -1
+
+// Logs writes what a rank (or Merged) printed since offset, in bytes, up to
+// now, and returns where to go on. No byte is lost or repeated by calls that
+// each start at the last one's next, after an error too. While the job runs, a
+// character whose bytes have not all arrived waits for the next call. A log that
+// got shorter is announced in w and read from its start.
+func (r *Runner) Logs(ctx context.Context, id ID, rank int, offset int64, w io.Writer) (next int64, err error) {
+	for {
+		chunk, err := r.chunk(ctx, id, rank, offset)
+		if err != nil {
+			return offset, fmt.Errorf("reading the log of job %s: %w", id, err)
+		}
+		if chunk.size < offset {
+			if _, err := fmt.Fprintf(w, "\n[sky: the log was cut from %d to %d bytes; reading it from its start]\n", offset, chunk.size); err != nil {
+				return offset, &writeError{err}
+			}
+			offset = 0
+			continue
+		}
+		n, err := io.WriteString(w, chunk.text)
+		offset += int64(n)
+		if err != nil {
+			return offset, &writeError{err}
+		}
+		if chunk.text == "" || offset >= chunk.size {
+			return offset, nil
+		}
+	}
+}
+
+// writeError is a failure of the caller's writer, which asking again cannot cure.
+type writeError struct{ err error }
+
+func (e *writeError) Error() string { return "writing the job's log: " + e.err.Error() }
+func (e *writeError) Unwrap() error { return e.err }
+
+type chunk struct {
+	size int64
+	text string
+}
+
+func (r *Runner) chunk(ctx context.Context, id ID, rank int, offset int64) (chunk, error) {
+	which := "all"
+	if rank >= 0 {
+		which = strconv.Itoa(rank)
+	}
+	out, err := r.ask(ctx, 0, id, fmt.Sprintf("log %s %d", which, offset))
+	if err != nil {
+		return chunk{}, err
+	}
+	header, text, ok := strings.Cut(out, "\n")
+	size, over, ok2 := strings.Cut(header, " ")
+	n, err := strconv.ParseInt(size, 10, 64)
+	if !ok || !ok2 || err != nil {
+		return chunk{}, fmt.Errorf("unexpected answer %q", remote.Clean(header))
+	}
+	if over != "1" || offset+int64(len(text)) < n {
+		text = text[:whole(text)]
+	}
+	return chunk{size: n, text: text}, nil
+}
+
+// whole is the length of text without a last character that may be incomplete.
+func whole(text string) int {
+	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {
+		at := len(text) - back
+		if utf8.RuneStart(text[at]) {
+			if !utf8.FullRuneInString(text[at:]) {
+				return at
+			}
+			break
+		}
+	}
+	return len(text)
+}
+
+// Wait follows a job until it is over, copying the merged log to log (which may
+// be nil), whatever happens to the connection, until ctx ends. An UNKNOWN or
+// LOST_REBOOT status is returned without an error: there is nothing to wait for.
+func (r *Runner) Wait(ctx context.Context, id ID, log io.Writer) (Status, error) {
+	if log == nil {
+		log = io.Discard
+	}
+	var last Status
+	var offset int64
+	err := retry.Poll(ctx, r.options.Poll, func(ctx context.Context) (bool, error) {
+		status, err := r.Status(ctx, id) // before the log: after the end the log is whole
+		if err != nil {
+			return false, permanent(err)
+		}
+		last = status
+		offset, err = r.Logs(ctx, id, Merged, offset, log)
+		if err != nil {
+			return false, permanent(err)
+		}
+		return status.Phase.Over(), nil
+	})
+	if err != nil {
+		return last, fmt.Errorf("waiting for job %s: %w", id, err)
+	}
+	return last, nil
+}
+
+// permanent marks what no other connection will cure.
+func permanent(err error) error {
+	var key *remote.HostKeyError
+	var auth *remote.AuthError
+	var exit *remote.ExitError
+	var write *writeError
+	if errors.Is(err, ErrNotFound) || errors.As(err, &key) || errors.As(err, &auth) || errors.As(err, &exit) || errors.As(err, &write) {
+		return retry.Stop(err)
+	}
+	return err
+}

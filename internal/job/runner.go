@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
+)
+
+// maxUploads bounds how many nodes are talked to at the same time.
+const maxUploads = 16
+
+// Options say how a Runner connects and waits.
+type Options struct {
+	// Signers replace Cluster.KeyPath.
+	Signers []ssh.Signer
+	Remote  remote.Options // Signers are filled in
+	// Poll is how Wait asks; the zero value starts at 200 ms and slows down to 2 s.
+	Poll retry.Policy
+}
+
+// Runner submits jobs to one cluster and asks about them. It keeps one
+// connection a node and dials again when one is lost. Its methods may be called
+// at the same time.
+type Runner struct {
+	cluster Cluster
+	options Options
+	nodes   []*node
+}
+
+type node struct {
+	Node
+	mu     sync.Mutex
+	client *remote.Client
+}
+
+// New checks the cluster and reads its key; it does not connect yet.
+func New(c Cluster, o Options) (*Runner, error) {
+	if len(c.Nodes) == 0 {
+		return nil, errors.New("the cluster has no nodes")
+	}
+	nodes := slices.Clone(c.Nodes)
+	slices.SortFunc(nodes, func(a, b Node) int { return a.Rank - b.Rank })
+	for i, n := range nodes {
+		if n.Rank != i {
+			return nil, fmt.Errorf("the cluster's ranks are not 0 to %d, each once", len(nodes)-1)
+		}
+	}
+	if len(o.Signers) == 0 {
+		signer, err := remote.LoadSigner(c.KeyPath, nil)
+		if err != nil {
+			return nil, err
+		}
+		o.Signers = []ssh.Signer{signer}
+	}
+	o.Remote.Signers = o.Signers
+	if o.Poll == (retry.Policy{}) {
+		o.Poll = retry.Policy{Initial: 200 * time.Millisecond, Max: 2 * time.Second, Factor: 1.3, Jitter: 0.1}
+	}
+	switch c.ProcessManager {
+	case "":
+		c.ProcessManager = "setsid"
+	case "setsid", "auto":
+	default:
+		return nil, fmt.Errorf("process manager %q: there are \"setsid\" and \"auto\"", c.ProcessManager)
+	}
+	r := &Runner{cluster: c, options: o}
+	for _, n := range nodes {
+		r.nodes = append(r.nodes, &node{Node: n})
+	}
+	return r, nil
+}
+
+// Close ends the connections. Jobs go on.
+func (r *Runner) Close() error {
+	for _, n := range r.nodes {
+		n.mu.Lock()
+		if n.client != nil {
+			_ = n.client.Close()
+			n.client = nil
+		}
+		n.mu.Unlock()
+	}
+	return nil
+}
+
+// client returns the connection to a node, a new one where the last is lost.
+func (r *Runner) client(ctx context.Context, rank int) (*remote.Client, error) {
+	n := r.nodes[rank]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.client != nil {
+		select {
+		case <-n.client.Done():
+			n.client = nil
+		default:
+			return n.client, nil
+		}
+	}
+	c, err := remote.Dial(ctx, n.target(), r.options.Remote)
+	if err != nil {
+		return nil, fmt.Errorf("rank %d: %w", rank, err)
+	}
+	n.client = c
+	return c, nil
+}
+
+func (r *Runner) output(ctx context.Context, rank int, script string) (string, error) {
+	c, err := r.client(ctx, rank)
+	if err != nil {
+		return "", err
+	}
+	return c.Output(ctx, script)
+}
+
+// insist repeats what is safe to repeat while connections fail. An answer of
+// the node, a wrong key and refused keys are final.
+func (r *Runner) insist(ctx context.Context, attempts int, f func(context.Context) error) error {
+	policy := r.options.Poll
+	policy.Attempts = attempts
+	return retry.Do(ctx, policy, func(ctx context.Context) error {
+		err := f(ctx)
+		var exit *remote.ExitError
+		var key *remote.HostKeyError
+		var auth *remote.AuthError
+		if errors.As(err, &exit) || errors.As(err, &key) || errors.As(err, &auth) ||
+			errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) {
+			return retry.Stop(err)
+		}
+		return err
+	})
+}
+
+// each does f on ranks 0 to n-1, some at the same time.
+func each(ctx context.Context, n int, f func(ctx context.Context, rank int) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxUploads)
+	for rank := range n {
+		g.Go(func() error { return f(ctx, rank) })
+	}
+	return g.Wait() //nolint:wrapcheck // f's error says which rank
+}
+
+// Status asks the head. A failed connection is an error, never a status.
+func (r *Runner) Status(ctx context.Context, id ID) (Status, error) {
+	out, err := r.ask(ctx, 0, id, "status")
+	if err != nil {
+		return Status{}, fmt.Errorf("asking for job %s: %w", id, err)
+	}
+	return parseStatus(out)
+}
+
+func parseStatus(text string) (Status, error) {
+	s := Status{FailedRank: -1, ExitCodes: map[int]int{}}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch name {
+		case "phase":
+			s.Phase = Phase(value)
+		case "submitted":
+			s.SubmittedAt = value
+		case "started":
+			s.StartedAt = value
+		case "ended":
+			s.EndedAt = value
+		case "reason":
+			s.Reason = value
+		case "code":
+			if n, err := strconv.Atoi(value); err == nil {
+				s.ExitCode = &n
+			}
+		case "rank":
+			if n, err := strconv.Atoi(value); err == nil {
+				s.FailedRank = n
+			}
+		case "restarts":
+			s.Restarts, _ = strconv.Atoi(value)
+		case "codes":
+			for pair := range strings.FieldsSeq(value) {
+				rank, code, _ := strings.Cut(pair, ":")
+				k, err := strconv.Atoi(rank)
+				v, err2 := strconv.Atoi(code)
+				if errors.Join(err, err2) == nil {
+					s.ExitCodes[k] = v
+				}
+			}
+		}
+	}
+	known := []Phase{Init, Pending, SettingUp, Running, FailedDriver, Succeeded, Failed, FailedSetup, Cancelled, Unknown, LostReboot}
+	if !slices.Contains(known, s.Phase) {
+		return Status{}, fmt.Errorf("the runner reports no phase we know: %q", remote.Clean(text))
+	}
+	return s, nil
+}
+
+// Cancel ends a job on all its nodes, and returns once nothing of it runs any
+// more. A job that has ended keeps its end; cancelling twice is fine.
+func (r *Runner) Cancel(ctx context.Context, id ID) error {
+	err := r.insist(ctx, 0, func(ctx context.Context) error {
+		_, err := r.ask(ctx, 0, id, "cancel")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("cancelling job %s: %w", id, err)
+	}
+	err = each(ctx, len(r.nodes), func(ctx context.Context, rank int) error {
+		return r.insist(ctx, 10, func(ctx context.Context) error {
+			_, err := r.ask(ctx, rank, id, fmt.Sprintf("reap %d", rank))
+			if rank > 0 && errors.Is(err, ErrNotFound) { // not one of the job's nodes
+				return nil
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("ending what is left of job %s: %w", id, err)
+	}
+	err = r.insist(ctx, 10, func(ctx context.Context) error {
+		_, err := r.ask(ctx, 0, id, "close")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("recording the end of job %s: %w", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,38 @@
+# step.sh DIR FILE RANK ID MANAGER
+#
+# Becomes the user's script. The user's variables are set by now and may have
+# any name, so this sets no other than SKY_JOB_ID and SKY_JOB_MARK.
+umask 022
+SKY_JOB_ID=$4 SKY_JOB_MARK=$4.$3.
+export SKY_JOB_ID SKY_JOB_MARK
+printf 'boot=%s\npid=%s\n' "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.boottime 2>/dev/null || echo unknown)" "$$" >"$1/pid.$3"
+if [ "$5" = auto ] && [ -d /run/systemd/system ]; then
+	# Move into a control group of its own, through the system's manager: units
+	# of a user can end when the user logs out.
+	set -- "$@" busctl call --quiet org.freedesktop.systemd1 /org/freedesktop/systemd1 \
+		org.freedesktop.systemd1.Manager StartTransientUnit 'ssa(sv)a(sa(sv))' \
+		"sky-$4-$3.scope" replace 1 PIDs au 1 "$$" 0
+	if [ "$(id -u)" = 0 ]; then
+		(shift 5 && "$@") >/dev/null 2>&1 && : >"$1/scope.$3"
+	else
+		(shift 5 && sudo -n "$@") >/dev/null 2>&1 && : >"$1/scope.$3"
+	fi
+fi
+if [ -d "$HOME/sky_workdir" ]; then
+	cd -- "$HOME/sky_workdir" || exit 1
+else
+	cd -- "$HOME" || exit 1
+fi
+case $(head -n 1 "$1/$2") in
+'#!'*) # not run by itself, since its folder may forbid execution
+	set -- "$1/$2" $(head -n 1 "$1/$2" | sed 's/^#!//')
+	case $# in
+	1) exec sh "$1" ;;
+	2) exec "$2" "$1" ;;
+	3) exec "$2" "$3" "$1" ;;
+	*) exec "$2" "$3" "$4" "$1" ;;
+	esac
+	;;
+esac
+if command -v bash >/dev/null 2>&1; then exec bash "$1/$2"; fi
+exec sh "$1/$2"

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package job
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+)
+
+//go:embed runner.sh
+var runnerScript []byte
+
+//go:embed step.sh
+var stepScript []byte
+
+//go:embed claim.sh
+var claimScript string
+
+//go:embed key.sh
+var keyScript string
+
+const workdir = "~/sky_workdir"
+
+// submission is one job on its way to the nodes.
+type submission struct {
+	id   ID
+	spec Spec
+	text []byte // canonical
+	tree *remote.Tree
+}
+
+// Submit starts a job, at most once however often it is called: the same Spec on
+// the same cluster is the same job, running or ended. It returns once the job's
+// runner leads on the head; the connection may go from then on. An error does
+// not mean that the job was not started: submit the same Spec again to know.
+func (r *Runner) Submit(ctx context.Context, spec Spec) (ID, error) {
+	if err := spec.check(len(r.nodes)); err != nil {
+		return "", err
+	}
+	s := &submission{spec: spec.withDefaults(len(r.nodes))}
+	digest := ""
+	if spec.Workdir != "" {
+		var err error
+		if s.tree, err = remote.OpenTree(spec.Workdir); err != nil {
+			return "", fmt.Errorf("workdir: %w", err)
+		}
+		digest = s.tree.Digest()
+	}
+	var err error
+	if s.text, err = s.spec.canonical(digest); err != nil {
+		return "", err
+	}
+	s.id = idOf(r.cluster.Generation, s.text)
+	// Every step reads back what an earlier try did, so a lost answer is no harm.
+	if err := r.insist(ctx, 20, func(ctx context.Context) error { return r.submit(ctx, s) }); err != nil {
+		return "", fmt.Errorf("submitting job %s: %w", s.id, redacted(err, spec.Secrets))
+	}
+	return s.id, nil
+}
+
+// redacted keeps secrets out of what scripts said.
+func redacted(err error, secrets map[string]string) error {
+	if text := remote.Redact(err.Error(), slices.Collect(maps.Values(secrets))...); text != err.Error() {
+		return errors.New(text)
+	}
+	return err
+}
+
+// claim is what a node says to a claim.
+type claim struct {
+	started bool
+	ahead   int // jobs before this one
+}
+
+func (r *Runner) submit(ctx context.Context, s *submission) error {
+	c, err := r.client(ctx, 0)
+	if err != nil {
+		return err
+	}
+	head, err := r.claim(ctx, c, s, 0)
+	if err != nil {
+		return err
+	}
+	if head.started {
+		return nil
+	}
+	// Others wait for a claimed job as long as its ticket is fresh.
+	stop := refresh(ctx, c, s.id)
+	defer stop()
+	clusterKey := ""
+	if s.spec.NumNodes > 1 {
+		if clusterKey, err = r.clusterKey(ctx, c); err != nil {
+			return err
+		}
+	}
+	err = each(ctx, s.spec.NumNodes, func(ctx context.Context, rank int) error {
+		return r.prepare(ctx, s, rank, clusterKey, head.ahead)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = r.ask(ctx, 0, s.id, "start")
+	return err
+}
+
+// refresh touches the job's ticket until it is stopped.
+func refresh(ctx context.Context, c *remote.Client, id ID) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		ticker := time.NewTicker(20 * time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				_, _ = c.Output(ctx, fmt.Sprintf(`touch -c ".sky/queue/$(cat %s/ticket)"`, id.dir())) // the next one may succeed
+			}
+		}
+	}()
+	return cancel
+}
+
+// prepare brings everything but the head's job folder to one node.
+func (r *Runner) prepare(ctx context.Context, s *submission, rank int, clusterKey string, ahead int) error {
+	c, err := r.client(ctx, rank)
+	if err != nil {
+		return err
+	}
+	if rank > 0 {
+		if _, err := r.claim(ctx, c, s, rank); err != nil {
+			return err
+		}
+		if err := authorize(ctx, c, clusterKey); err != nil {
+			return err
+		}
+	}
+	if s.tree == nil {
+		return nil
+	}
+	dest := workdir
+	if ahead > 0 { // a job before this one may be using the folder
+		dest = s.id.dir() + "/workdir"
+	}
+	return s.tree.Put(ctx, c, dest)
+}
+
+// claim stages the job's folder and takes its name, atomically: of several
+// claims one wins, and the others learn that it did.
+func (r *Runner) claim(ctx context.Context, c *remote.Client, s *submission, rank int) (claim, error) {
+	var archive bytes.Buffer
+	if err := pack(&archive, r.files(s, rank)); err != nil {
+		return claim{}, err
+	}
+	script := fmt.Sprintf("id=%s digest=%s nonce=%s queued=%t\n%s", s.id, digestOf(s.text), rand.Text(), rank == 0, claimScript)
+	var out, said bytes.Buffer
+	code, err := c.Run(ctx, remote.Command{Script: script, Stdin: &archive, Stdout: &out, Stderr: &said})
+	switch {
+	case err != nil:
+		return claim{}, fmt.Errorf("claiming the job on rank %d: %w", rank, err)
+	case code == 3:
+		return claim{}, fmt.Errorf("rank %d: %w", rank, ErrConflict)
+	case code != 0:
+		return claim{}, fmt.Errorf("claiming the job on rank %d: %w", rank, &remote.ExitError{Code: code, Stderr: remote.Clean(said.String())})
+	}
+	var got claim
+	fields := strings.Fields(out.String())
+	if len(fields) < 2 {
+		return claim{}, fmt.Errorf("claiming the job on rank %d: unexpected answer %q", rank, remote.Clean(out.String()))
+	}
+	got.started = fields[0] == "started"
+	got.ahead, err = strconv.Atoi(fields[1])
+	if err != nil {
+		return claim{}, fmt.Errorf("claiming the job on rank %d: unexpected answer %q", rank, remote.Clean(out.String()))
+	}
+	return got, nil
+}
+
+func digestOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+type file struct {
+	name    string
+	content []byte
+}
+
+// files is the job's folder on a node. Only the head gets the environment.
+func (r *Runner) files(s *submission, rank int) []file {
+	all := []file{
+		{"runner.sh", runnerScript},
+		{"step.sh", stepScript},
+		{"conf", r.conf(s)},
+		{"digest", []byte(digestOf(s.text))},
+		{"run.sh", []byte(s.spec.Run + "\n")},
+	}
+	if s.spec.Setup != "" {
+		all = append(all, file{"setup.sh", []byte(s.spec.Setup + "\n")})
+	}
+	if rank == 0 {
+		all = append(all, file{"env", r.env(s.spec)}, file{"spec", s.text},
+			file{"nodes", r.hosts(s.spec.NumNodes)}, file{"known_hosts", r.knownHosts(s.spec.NumNodes)})
+	}
+	return append(all, file{"complete", nil})
+}
+
+func pack(w io.Writer, files []file) error {
+	tw := tar.NewWriter(w)
+	for _, f := range files {
+		err := tw.WriteHeader(&tar.Header{Name: f.name, Typeflag: tar.TypeReg, Mode: 0o600, Size: int64(len(f.content)), ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR})
+		if err == nil {
+			_, err = tw.Write(f.content)
+		}
+		if err != nil {
+			return fmt.Errorf("packing the job: %w", err)
+		}
+	}
+	if err := tw.Close(); err != nil {
+		return fmt.Errorf("packing the job: %w", err)
+	}
+	return nil
+}
+
+// conf is read by the runner as shell assignments.
+func (r *Runner) conf(s *submission) []byte {
+	codes := make([]string, len(s.spec.RecoverOnExitCodes))
+	for i, c := range s.spec.RecoverOnExitCodes {
+		codes[i] = strconv.Itoa(c)
+	}
+	seconds := func(d time.Duration) int64 { return int64(math.Ceil(d.Seconds())) }
+	var b strings.Builder
+	for _, kv := range [][2]string{
+		{"id", string(s.id)},
+		{"name", remote.Quote(label(r.cluster.Name) + "_" + string(s.id))},
+		{"nodes", strconv.Itoa(s.spec.NumNodes)},
+		{"slots", strconv.Itoa(s.spec.Parallel)},
+		{"grace", strconv.FormatInt(seconds(s.spec.Grace), 10)},
+		{"log_blocks", strconv.FormatInt((s.spec.LogLimit+511)/512, 10)},
+		{"max_seconds", strconv.FormatInt(seconds(s.spec.MaxDuration), 10)},
+		{"recover", remote.Quote(strings.Join(codes, " "))},
+		{"max_restarts", strconv.Itoa(s.spec.MaxRestarts)},
+		{"process_manager", r.cluster.ProcessManager},
+		{"workdir_record", remote.RecordPath(workdir)},
+	} {
+		b.WriteString(kv[0] + "=" + kv[1] + "\n")
+	}
+	return []byte(b.String())
+}
+
+// label leaves of a name what is safe everywhere.
+func label(name string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' {
+			return c
+		}
+		return '-'
+	}, name)
+}
+
+// env renders what jobs see of SkyPilot, then the user's variables and secrets.
+func (r *Runner) env(s Spec) []byte {
+	ips := make([]string, s.NumNodes)
+	for i := range ips {
+		ips[i], _ = r.nodes[i].internal()
+	}
+	info, _ := json.Marshal(struct { //nolint:errchkjson // four strings
+		Name   string `json:"cluster_name"`
+		Cloud  string `json:"cloud"`
+		Region string `json:"region"`
+		Zone   string `json:"zone"`
+	}{r.cluster.Name, r.cluster.Cloud, r.cluster.Region, r.cluster.Zone})
+	vars := map[string]string{}
+	maps.Copy(vars, s.Envs)
+	maps.Copy(vars, s.Secrets)
+	maps.Copy(vars, map[string]string{
+		"SKYPILOT_NODE_IPS":          strings.Join(ips, "\n"),
+		"SKYPILOT_NUM_NODES":         strconv.Itoa(s.NumNodes),
+		"SKYPILOT_NUM_GPUS_PER_NODE": strconv.Itoa(int(math.Ceil(r.cluster.AcceleratorsPerNode))),
+		"SKYPILOT_CLUSTER_INFO":      string(info),
+	})
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		fmt.Fprintf(&b, "%s=%s; export %s\n", name, remote.Quote(vars[name]), name)
+	}
+	return []byte(b.String())
+}
+
+// hosts lists how the head reaches the ranks: rank, address, port, user.
+func (r *Runner) hosts(n int) []byte {
+	var b strings.Builder
+	for _, node := range r.nodes[:n] {
+		ip, port := node.internal()
+		fmt.Fprintf(&b, "%d %s %d %s\n", node.Rank, ip, port, node.User)
+	}
+	return []byte(b.String())
+}
+
+func (r *Runner) knownHosts(n int) []byte {
+	var b strings.Builder
+	for _, node := range r.nodes[:n] {
+		ip, port := node.internal()
+		if port == 22 {
+			fmt.Fprintf(&b, "%s %s\n", ip, node.HostKey)
+		} else {
+			fmt.Fprintf(&b, "[%s]:%d %s\n", ip, port, node.HostKey)
+		}
+	}
+	return []byte(b.String())
+}
+
+// clusterKey returns the public half of the key with which the head reaches the
+// other nodes, made on first use. It is never the user's.
+func (r *Runner) clusterKey(ctx context.Context, c *remote.Client) (string, error) {
+	private, public, err := remote.NewHostKey() // used where the head cannot make one
+	if err != nil {
+		return "", err
+	}
+	var out, said bytes.Buffer
+	script := "public=" + remote.Quote(public) + "\n" + keyScript
+	code, err := c.Run(ctx, remote.Command{Script: script, Stdin: bytes.NewReader(private), Stdout: &out, Stderr: &said})
+	if err == nil && code != 0 {
+		err = &remote.ExitError{Code: code, Stderr: remote.Clean(said.String())}
+	}
+	if err != nil {
+		return "", fmt.Errorf("making the cluster's own key: %w", err)
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey(out.Bytes())
+	if err != nil {
+		return "", errors.New("making the cluster's own key: the head shows no public key")
+	}
+	return remote.AuthorizedKey(key), nil
+}
+
+// authorize lets the head in.
+func authorize(ctx context.Context, c *remote.Client, key string) error {
+	script := fmt.Sprintf(`umask 077; mkdir -p .ssh && touch .ssh/authorized_keys || exit 1
+grep -qxF %[1]s .ssh/authorized_keys || printf '%%s\n' '' %[1]s >>.ssh/authorized_keys`, remote.Quote(key))
+	if _, err := c.Output(ctx, script); err != nil {
+		return fmt.Errorf("letting the head reach the node: %w", err)
+	}
+	return nil
+}
