@@ -154,19 +154,34 @@ type Case struct {
 	run     func(context.Context, *world) error
 }
 
-// Run runs every case as a subtest.
+// Run runs every case as a subtest, one after the other on one account.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	for _, c := range Cases() {
+		t.Run(c.Name, func(t *testing.T) { c.test(t, h) })
+	}
+}
+
+// RunEach is Run for clouds that come for free: every case gets an account of
+// its own, made within its subtest, and the cases run in parallel.
+func RunEach(t *testing.T, newHarness func(*testing.T) Harness) {
+	t.Helper()
+	for _, c := range Cases() {
 		t.Run(c.Name, func(t *testing.T) {
-			if !c.Applies(h.Factory().Capabilities()) {
-				t.Log("does not apply: the cloud's Capabilities exclude it")
-				return
-			}
-			if err := c.Run(t.Context(), h); err != nil {
-				t.Error(err)
-			}
+			t.Parallel()
+			c.test(t, newHarness(t))
 		})
+	}
+}
+
+func (c Case) test(t *testing.T, h Harness) {
+	t.Helper()
+	if !c.Applies(h.Factory().Capabilities()) {
+		t.Log("does not apply: the cloud's Capabilities exclude it")
+		return
+	}
+	if err := c.Run(t.Context(), h); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -40,10 +40,10 @@ var _ cloud.Provisioner = (*driver)(nil)
 func newDriver(c *client) *driver {
 	return &driver{
 		c:            c,
-		poll:         retry.Policy{Initial: 100 * time.Millisecond, Max: time.Second, Factor: 1.5},
+		poll:         retry.Policy{Initial: 50 * time.Millisecond, Max: time.Second, Factor: 1.5},
 		quietLooks:   2,
-		missingLooks: 5,
-		settle:       15 * time.Second,
+		missingLooks: 6,
+		settle:       time.Minute,
 	}
 }
 
