@@ -172,7 +172,7 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed [
 	case err != nil:
 		return nil, fmt.Errorf("nothing was launched, since it is unknown whether an earlier cluster %q is alive: %w", l.spec.Name, err)
 	case len(alive) == 0:
-		return nil, l.finish(ctx, g)
+		return nil, l.forgetGone(ctx, l.journal, l.spec.Name, g)
 	case l.adoptable(g, alive):
 		return l.adopt(ctx, g)
 	case g.Replacing && g.Home == l.cfg.Home:
@@ -238,6 +238,23 @@ func (b *Broker) removeGeneration(ctx context.Context, j *journal, name string, 
 		if survivors, err := r.do(ctx); err != nil {
 			return fmt.Errorf("an earlier launch of cluster %q left machines in %s that could not be removed (%s): %w",
 				name, cloud.ShortPlace(p.Ref.Cloud, p.Ref.Region, p.Ref.Zone), strings.Join(survivors, ", "), err)
+		}
+	}
+	return b.forget(ctx, j, name, g.ID)
+}
+
+// forgetGone forgets a complete generation whose machines were looked for twice
+// in vain, with its rules and keys. It removes no machine: nobody asked for the
+// removal of this cluster, and should one be there after all, its rules are in
+// use and the record stays.
+func (b *Broker) forgetGone(ctx context.Context, j *journal, name string, g *generation) error {
+	for _, p := range g.places() {
+		session, err := b.openPlace(ctx, name, p)
+		if err != nil {
+			return err
+		}
+		if err := session.CleanupPorts(ctx, p.Ref); err != nil {
+			return fmt.Errorf("clean up after cluster %q, whose machines are gone: %w", name, err)
 		}
 	}
 	return b.forget(ctx, j, name, g.ID)

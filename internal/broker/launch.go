@@ -158,7 +158,7 @@ func (l *launch) beginGeneration() error {
 	l.gen = randomHex(6)
 	err := l.journal.append(entry{
 		Event: eventLaunch, Generation: l.gen, Owner: l.owner, Home: l.cfg.Home, Digest: l.digest,
-		Nodes: l.spec.Request.Nodes,
+		Ref: &cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name}, Nodes: l.spec.Request.Nodes,
 	})
 	if err != nil {
 		return err

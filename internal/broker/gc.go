@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// GCOptions say what GC may do. The zero value reports and changes nothing.
+type GCOptions struct {
+	// Delete removes what the report calls deletable, after a second look.
+	Delete bool
+	// DeleteIDs are complete machines to remove all the same. Each must be in
+	// none of States, of which there must be one at least.
+	DeleteIDs []string
+	// States are what Terraform holds; see ReadState.
+	States []State
+}
+
+// FindingKind says what a finding is about.
+type FindingKind string
+
+// What GC finds.
+const (
+	FindingMachine FindingKind = "machine"
+	FindingJournal FindingKind = "journal" // a record without machines
+	FindingKeys    FindingKind = "keys"    // a folder of keys without machines
+)
+
+// Finding is one row of a report.
+type Finding struct {
+	Kind       FindingKind `json:"kind"`
+	Cloud      string      `json:"cloud,omitempty"`
+	Region     string      `json:"region,omitempty"`
+	Zone       string      `json:"zone,omitempty"`
+	Cluster    string      `json:"cluster,omitempty"`
+	Generation string      `json:"generation,omitempty"`
+	ID         string      `json:"id,omitempty"`
+	Type       string      `json:"instance_type,omitempty"`
+	State      cloud.State `json:"state,omitempty"`
+	Committed  bool        `json:"committed"`
+	CreatedAt  *time.Time  `json:"created_at,omitempty"`
+	// Deadline is when the machine removes itself.
+	Deadline *time.Time `json:"deadline,omitempty"`
+	// Path is the folder or file, for what is not a machine.
+	Path string `json:"path,omitempty"`
+	// Verdict is one word or two, Why a sentence.
+	Verdict   string `json:"verdict"`
+	Why       string `json:"why"`
+	Deletable bool   `json:"deletable"`
+	Deleted   bool   `json:"deleted"`
+	Error     string `json:"error,omitempty"`
+
+	dir string // of the cluster
+}
+
+// key identifies a finding from look to look.
+func (f Finding) key() string {
+	return string(f.Kind) + "\x00" + f.Cloud + "\x00" + f.ID + "\x00" + f.dir + "\x00" + f.Generation
+}
+
+// CloudReport says how a cloud was looked at.
+type CloudReport struct {
+	Name     string `json:"name"`
+	Account  string `json:"account,omitempty"`
+	Machines int    `json:"machines"`
+	// Error says why the cloud was not looked at.
+	Error string `json:"error,omitempty"`
+	// Needed says that the journal has records in a cloud that was not looked at.
+	Needed bool `json:"needed,omitempty"`
+}
+
+// Report is what GC found and did.
+type Report struct {
+	Owner    string        `json:"owner"`
+	Clouds   []CloudReport `json:"clouds"`
+	Findings []Finding     `json:"findings"`
+}
+
+// Incomplete names the clouds that hold or may hold machines of ours and could
+// not be asked.
+func (r Report) Incomplete() []string {
+	var out []string
+	for _, c := range r.Clouds {
+		if c.Error != "" && c.Needed {
+			out = append(out, c.Name)
+		}
+	}
+	return out
+}
+
+// GC compares what the clouds, the journals of the state folder and the given
+// states hold, over all clouds that are enabled. It only ever sees machines
+// with the broker's owner id. With opts.Delete it removes what no launch, no
+// cluster and no state can still want: machines never committed whose launch is
+// over, records and keys without machines. A committed machine goes only by
+// opts.DeleteIDs. The error is for what could not be tried at all; a removal
+// that failed stands in its finding.
+func (b *Broker) GC(ctx context.Context, opts GCOptions) (Report, error) {
+	if len(opts.DeleteIDs) > 0 && len(opts.States) == 0 {
+		return Report{}, errors.New("a complete machine is removed only when it is in none of your Terraform states; give every state that this owner id is used with")
+	}
+	first, err := b.gcLook(ctx, opts)
+	if err != nil || (!opts.Delete && len(opts.DeleteIDs) == 0) {
+		return first.report, err
+	}
+	if err := first.checkIDs(opts.DeleteIDs); err != nil {
+		return first.report, err
+	}
+	if err := pause(ctx, max(b.cfg.Timeouts.Gone, b.cfg.Timeouts.Settle)); err != nil {
+		return first.report, err
+	}
+	second, err := b.gcLook(ctx, opts)
+	if err != nil {
+		return first.report, err
+	}
+	b.gcDelete(ctx, opts, first, &second)
+	return second.report, nil
+}
+
+// gcView is one look at everything.
+type gcView struct {
+	report   Report
+	sessions map[string]cloud.Session
+	journals []clusterJournal
+	// blind are the clouds that could not be asked.
+	blind []string
+	// living are the generations that have a machine somewhere.
+	living map[string]bool
+}
+
+// clusterJournal is the journal of one folder.
+type clusterJournal struct {
+	dir, name string
+	journal   *journal
+	err       error
+	busy      bool
+}
+
+func (b *Broker) gcLook(ctx context.Context, opts GCOptions) (gcView, error) {
+	v := gcView{report: Report{Owner: b.owner}, sessions: map[string]cloud.Session{}, living: map[string]bool{}}
+	if err := b.gcJournals(&v); err != nil {
+		return v, err
+	}
+	for _, name := range b.cfg.Registry.Names() {
+		row := CloudReport{Name: name, Needed: v.mentions(name)}
+		instances, session, err := b.gcCloud(ctx, name)
+		if err != nil {
+			row.Error = err.Error()
+			row.Needed = row.Needed || session.Provisioner != nil
+			v.blind = append(v.blind, name)
+		} else {
+			v.sessions[name] = session
+			row.Account, row.Machines = session.Account, len(instances)
+		}
+		v.report.Clouds = append(v.report.Clouds, row)
+		for _, inst := range instances {
+			v.living[inst.Identity.Generation] = true
+			v.report.Findings = append(v.report.Findings, b.judgeMachine(name, session.Account, inst, v.journalOf(inst.Identity.Cluster, b), opts))
+		}
+	}
+	for _, cj := range v.journals {
+		v.report.Findings = append(v.report.Findings, b.judgeRecords(v, cj)...)
+	}
+	slices.SortStableFunc(v.report.Findings, func(x, y Finding) int {
+		return cmp.Or(cmp.Compare(x.Cluster, y.Cluster), cmp.Compare(x.Generation, y.Generation), cmp.Compare(x.Cloud, y.Cloud), cmp.Compare(x.ID, y.ID))
+	})
+	return v, ctx.Err()
+}
+
+// gcCloud lists all machines of the owner. A session with an error is a cloud
+// that is enabled and did not answer.
+func (b *Broker) gcCloud(ctx context.Context, name string) ([]cloud.Instance, cloud.Session, error) {
+	session, err := b.session(ctx, name)
+	if err != nil {
+		return nil, cloud.Session{}, err
+	}
+	instances, err := session.Query(ctx, cloud.ClusterRef{Owner: b.owner, Cloud: name})
+	if err != nil {
+		err = fmt.Errorf("list the machines of owner %s on %s: %w", b.owner, name, err)
+	}
+	return instances, session, err
+}
+
+// gcJournals reads the journals of all clusters.
+func (b *Broker) gcJournals(v *gcView) error {
+	root := filepath.Join(b.cfg.StateDir, "clusters")
+	dirs, err := os.ReadDir(root)
+	if err != nil && !isMissing(err) {
+		return fmt.Errorf("read the journals: %w", err)
+	}
+	for _, d := range dirs {
+		if !d.IsDir() {
+			continue
+		}
+		cj := clusterJournal{dir: filepath.Join(root, d.Name())}
+		cj.busy = locked(cj.dir)
+		cj.journal, cj.err = readJournal(cj.dir)
+		if cj.err == nil {
+			cj.name = cj.journal.cluster()
+		}
+		v.journals = append(v.journals, cj)
+	}
+	return nil
+}
+
+// cluster is the name of the cluster that a journal is about; empty where it
+// never says.
+func (j *journal) cluster() string {
+	for _, e := range j.entries {
+		if e.Ref != nil && e.Ref.Cluster != "" {
+			return e.Ref.Cluster
+		}
+		if e.Cluster != nil {
+			return e.Cluster.Name
+		}
+	}
+	return ""
+}
+
+// journalOf finds the journal of a cluster, by its folder: a damaged one does
+// not say its name.
+func (v gcView) journalOf(cluster string, b *Broker) clusterJournal {
+	for _, cj := range v.journals {
+		if cj.dir == b.ClusterDir(cluster) {
+			return cj
+		}
+	}
+	return clusterJournal{dir: b.ClusterDir(cluster), name: cluster, journal: &journal{}}
+}
+
+// mentions reports whether a journal has machines in a cloud that were not
+// observed gone.
+func (v gcView) mentions(cloudName string) bool {
+	return slices.ContainsFunc(v.journals, func(cj clusterJournal) bool {
+		return cj.err != nil || slices.ContainsFunc(cj.journal.generations(), func(g *generation) bool {
+			return !g.Removed && slices.ContainsFunc(g.places(), func(p place) bool { return p.Ref.Cloud == cloudName })
+		})
+	})
+}
+
+// checkIDs refuses ids that are not there or not for DeleteIDs.
+func (v gcView) checkIDs(ids []string) error {
+	for _, id := range ids {
+		i := slices.IndexFunc(v.report.Findings, func(f Finding) bool { return f.Kind == FindingMachine && f.ID == id })
+		switch {
+		case i < 0:
+			return fmt.Errorf("no machine %s of owner %s was found on the clouds that are enabled; nothing was removed", id, v.report.Owner)
+		case !v.report.Findings[i].Deletable:
+			f := v.report.Findings[i]
+			return fmt.Errorf("machine %s is not to be removed here (%s: %s); nothing was removed", id, f.Verdict, f.Why)
+		}
+	}
+	return nil
+}

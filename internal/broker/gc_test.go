@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// gcWorld is a bench with a bit of everything that gc may meet: a cluster in
+// state, one in none, machines of launches cut off here and elsewhere, records
+// and keys without machines, and a neighbour.
+func gcWorld(t *testing.T) (x *bench, held, lost Cluster) {
+	t.Helper()
+	x = newBench(t, stateDir(t), newFakeCloud())
+	held, lost = x.mustLaunch(t, twoNodes("held")), x.mustLaunch(t, twoNodes("lost"))
+	add := func(owner, cluster, gen string, deadline time.Time) {
+		x.cloud.mu.Lock()
+		defer x.cloud.mu.Unlock()
+		x.cloud.add(cloud.Identity{Owner: owner, Cluster: cluster, Generation: gen, Attempt: 1}, "r1", "r1a", deadline)
+	}
+	soon, past := time.Now().Add(time.Hour), time.Now().Add(-time.Minute)
+	ref := cloud.ClusterRef{Owner: x.owner, Cluster: "cut", Generation: "abcdef", Cloud: "nimbus", Region: "r1", Zone: "r1a"}
+	journal := func(name string, entries ...entry) {
+		err := os.MkdirAll(filepath.Join(x.ClusterDir(name), entries[0].Generation), 0o700)
+		if err == nil {
+			err = x.withJournal(name, func(j *journal) error {
+				for _, e := range entries {
+					if err := j.append(e); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	journal("cut", entry{Event: eventAttempt, Generation: "abcdef", Attempt: 1, Ref: &ref, Account: "acct-1", Nodes: 1})
+	add(x.owner, "cut", "abcdef", soon)
+	gone := ref
+	gone.Cluster, gone.Generation = "gone", "aaaa"
+	journal("gone", entry{Event: eventAttempt, Generation: "aaaa", Attempt: 1, Ref: &gone, Account: "acct-1", Nodes: 1})
+	other := ref
+	other.Cluster, other.Generation = "other", "bbbb"
+	journal("other", entry{Event: eventAttempt, Generation: "bbbb", Attempt: 1, Ref: &other, Account: "acct-9", Nodes: 1})
+	keys := ref
+	keys.Cluster, keys.Generation = "keys", "cccc"
+	journal("keys", entry{Event: eventAttempt, Generation: "cccc", Attempt: 1, Ref: &keys}, entry{Event: eventRemoved, Generation: "cccc"})
+	add(x.owner, "elsewhere", "dddd", soon)
+	add(x.owner, "elsewhere", "eeee", past)
+	add(x.owner, "nodeadman", "ffff", time.Time{})
+	add("somebody-else", "held", "abcdef", past)
+	return x, held, lost
+}
+
+// gcStateOf is a state that holds the clusters.
+func gcStateOf(t *testing.T, clusters ...Cluster) State {
+	t.Helper()
+	type attrs = map[string]any
+	var instances []any
+	for i, c := range clusters {
+		var nodes []any
+		for _, n := range c.Nodes {
+			nodes = append(nodes, attrs{"instance_id": n.InstanceID, "rank": n.Rank})
+		}
+		instances = append(instances, attrs{"index_key": i, "attributes": attrs{"cloud": c.Cloud, "generation": c.Generation, "nodes": nodes}})
+	}
+	text, err := json.Marshal(attrs{"version": 4, "resources": []any{
+		attrs{"mode": "data", "type": "sky_cluster", "name": "x"},
+		attrs{"module": "module.ml", "mode": "managed", "type": "sky_cluster", "name": "train", "instances": instances},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := ReadState("a.json", bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+// verdicts are the report's rows in short, sorted.
+func verdicts(r Report) []string {
+	var out []string
+	for _, f := range r.Findings {
+		row := fmt.Sprintf("%s %s: %s", f.Cluster, f.Kind, f.Verdict)
+		if f.Deletable {
+			row += ", deletable"
+		}
+		if f.Deleted {
+			row += ", deleted"
+		}
+		out = append(out, row)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func TestGCReports(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x, held, _ := gcWorld(t)
+		before := x.cloud.live(x.owner)
+		report, err := x.GC(t.Context(), GCOptions{States: []State{gcStateOf(t, held)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"cut machine: unfinished, deletable",
+			"elsewhere machine: overdue, deletable",
+			"elsewhere machine: young",
+			"gone journal: no machines, deletable",
+			"held machine: held",
+			"keys keys: no machines, deletable",
+			"lost machine: in no state",
+			"nodeadman machine: young",
+			"other journal: unknown",
+		}
+		if got := verdicts(report); !slices.Equal(got, want) {
+			t.Errorf("report:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		if after := x.cloud.live(x.owner); !slices.Equal(before, after) || x.cloud.called("cleanup") != 0 {
+			t.Errorf("a report changed something: %v, then %v", before, after)
+		}
+		var table bytes.Buffer
+		if err := report.Print(&table, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"module.ml.sky_cluster.train[0] in a.json has it", "terraform import <address> nimbus/r1/lost", "nimbus/r1/r1a", "acct-9", "4 deletable, 0 deleted"} {
+			if !strings.Contains(table.String(), want) {
+				t.Errorf("the table lacks %q:\n%s", want, table.String())
+			}
+		}
+		if strings.Contains(table.String(), "somebody-else") {
+			t.Error("a foreign machine is shown")
+		}
+	})
+}
+
+func TestGCDeletes(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x, held, lost := gcWorld(t)
+		report, err := x.GC(t.Context(), GCOptions{Delete: true})
+		if err != nil || report.failure() != nil {
+			t.Fatal(err, report.failure())
+		}
+		want := []string{
+			"cut machine: unfinished, deletable, deleted",
+			"elsewhere machine: overdue, deletable, deleted",
+			"elsewhere machine: young",
+			"gone journal: no machines, deletable, deleted",
+			"held machine: complete",
+			"keys keys: no machines, deletable, deleted",
+			"lost machine: complete",
+			"nodeadman machine: young",
+			"other journal: unknown",
+		}
+		if got := verdicts(report); !slices.Equal(got, want) {
+			t.Errorf("report:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		x.wantLive(t, 6) // two clusters of two, the young one, and the one without a timer
+		if len(x.cloud.live("somebody-else")) != 1 {
+			t.Error("a foreign machine was removed")
+		}
+		for name, gen := range map[string]string{"cut": "abcdef", "gone": "aaaa", "keys": "cccc"} {
+			if _, err := os.Stat(keyDir(x.ClusterDir(name), gen)); !isMissing(err) {
+				t.Errorf("the keys of %s are still there: %v", name, err)
+			}
+		}
+		if !keyReadable(held.KeyPath) || !keyReadable(lost.KeyPath) {
+			t.Error("the keys of a living cluster were deleted")
+		}
+		if _, err := os.Stat(keyDir(x.ClusterDir("other"), "bbbb")); err != nil {
+			t.Errorf("keys of machines under another account were deleted: %v", err)
+		}
+		again, err := x.GC(t.Context(), GCOptions{Delete: true})
+		if err != nil || slices.ContainsFunc(again.Findings, func(f Finding) bool { return f.Deletable }) {
+			t.Errorf("a second run still finds: %v, %v", verdicts(again), err)
+		}
+	})
+}
+
+func TestGCDeleteID(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x, held, lost := gcWorld(t)
+		opts := GCOptions{DeleteIDs: lost.instanceIDs()}
+		if _, err := x.GC(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "give every state") {
+			t.Errorf("without states: %v", err)
+		}
+		opts.States = []State{gcStateOf(t, held, lost)}
+		if _, err := x.GC(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "not to be removed here (held") {
+			t.Errorf("a held machine: %v", err)
+		}
+		opts.States = []State{gcStateOf(t, held)}
+		if _, err := x.GC(t.Context(), GCOptions{States: opts.States, DeleteIDs: []string{"i-404"}}); err == nil || !strings.Contains(err.Error(), "no machine i-404") {
+			t.Errorf("an id that is not there: %v", err)
+		}
+		before := len(x.cloud.live(x.owner))
+		report, err := x.GC(t.Context(), opts)
+		if err != nil || report.failure() != nil {
+			t.Fatal(err, report.failure())
+		}
+		x.wantLive(t, before-2)
+		if !slices.Contains(verdicts(report), "lost machine: in no state, deletable, deleted") || slices.Contains(verdicts(report), "cut machine: unfinished, deletable, deleted") {
+			t.Errorf("report: %v", verdicts(report))
+		}
+		if keyReadable(lost.KeyPath) {
+			t.Error("the keys of the removed cluster are still there")
+		}
+	})
+}
+
+// What changed between the two looks stays.
+func TestGCSecondLook(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x, _, _ := gcWorld(t)
+		before := len(x.cloud.live(x.owner))
+		x.cloud.faults = []*fakeFault{{op: "query", skip: 1, times: 1, hook: func() {
+			x.cloud.mu.Lock()
+			defer x.cloud.mu.Unlock()
+			for _, m := range x.cloud.machines {
+				m.Committed = true
+			}
+		}}}
+		if _, err := x.GC(t.Context(), GCOptions{Delete: true}); err != nil {
+			t.Fatal(err)
+		}
+		x.wantLive(t, before)
+	})
+}
+
+func TestGCWhileLaunching(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir, fc := stateDir(t), newFakeCloud()
+		x, gc := newBench(t, dir, fc), newBench(t, dir, fc)
+		var report Report
+		fc.faults = []*fakeFault{{op: "wait", times: 1, hook: func() {
+			var err error
+			if report, err = gc.GC(t.Context(), GCOptions{Delete: true}); err != nil {
+				t.Error(err)
+			}
+		}}}
+		x.mustLaunch(t, twoNodes("train"))
+		x.wantLive(t, 2)
+		if got := verdicts(report); !slices.Equal(got, []string{"train machine: in progress"}) {
+			t.Errorf("report = %v", got)
+		}
+	})
+}
+
+func TestGCBlind(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x, _, _ := gcWorld(t)
+		x.cloud.faults = []*fakeFault{{op: "query", err: errDenied}}
+		report, err := x.GC(t.Context(), GCOptions{Delete: true})
+		if err != nil || report.failure() == nil || !slices.Equal(report.Incomplete(), []string{"nimbus"}) {
+			t.Errorf("GC = %+v, %v", report, err)
+		}
+		for _, f := range report.Findings {
+			if f.Deleted && f.Generation != "cccc" {
+				t.Errorf("deleted blindly: %+v", f)
+			}
+		}
+	})
+}
+
+func TestReadState(t *testing.T) {
+	for _, bad := range []string{"", "{}", "<html>", `{"version":3}`, `{"version":4,"resources":[{"mode":"managed","type":"sky_cluster","name":"a","instances":[{"attributes":{}}]}]}`} {
+		if s, err := ReadState("x", strings.NewReader(bad)); err == nil {
+			t.Errorf("ReadState(%q) = %+v", bad, s)
+		}
+	}
+	if s, err := ReadState("x", strings.NewReader(`{"version":4,"resources":null}`)); err != nil || len(s.Clusters) != 0 {
+		t.Errorf("an empty state = %+v, %v", s, err)
+	}
+}
+
+func FuzzReadState(f *testing.F) {
+	f.Add(`{"version":4,"resources":[{"mode":"managed","type":"sky_cluster","name":"a","instances":[{"index_key":"k","attributes":{"cloud":"c","nodes":[{"instance_id":"i"}]}}]}]}`)
+	f.Fuzz(func(_ *testing.T, text string) { _, _ = ReadState("x", strings.NewReader(text)) })
+}
+
+func TestGCCommand(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x, held, _ := gcWorld(t)
+		state := filepath.Join(t.TempDir(), "a.json")
+		text := fmt.Sprintf(`{"version":4,"resources":[{"mode":"managed","type":"sky_cluster","name":"t","instances":[{"attributes":{"cloud":"nimbus","generation":%q,"nodes":[]}}]}]}`, held.Generation)
+		if err := os.WriteFile(state, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run := func(args ...string) (string, error) {
+			var out bytes.Buffer
+			cmd := GCCommand(func(dir, owner string) (*Broker, error) {
+				if dir != "/some/dir" || owner != "me" {
+					t.Errorf("opened %q for %q", dir, owner)
+				}
+				return x.Broker, nil
+			})
+			cmd.SetArgs(append([]string{"--state-dir", "/some/dir", "--owner", "me"}, args...))
+			cmd.SetOut(&out)
+			err := cmd.ExecuteContext(t.Context())
+			return out.String(), err
+		}
+		out, err := run("--state", state, "--json")
+		var report Report
+		if err != nil || json.Unmarshal([]byte(out), &report) != nil || !slices.Contains(verdicts(report), "held machine: held") {
+			t.Errorf("gc --json: %v\n%s", err, out)
+		}
+		if out, err = run("--delete"); err != nil || !strings.Contains(out, "deleted") {
+			t.Errorf("gc --delete: %v\n%s", err, out)
+		}
+		if _, err = run("--state", filepath.Join(t.TempDir(), "missing")); err == nil {
+			t.Error("a missing state file is no error")
+		}
+		x.wantLive(t, 6)
+	})
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/gofrs/flock"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// locked reports whether somebody works on the cluster of a folder right now.
+func locked(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, "lock.holder")); err != nil {
+		return false
+	}
+	lock := flock.New(filepath.Join(dir, "lock"), flock.SetFlag(0))
+	ok, err := lock.TryRLock()
+	if err != nil {
+		return false // no lock file: nobody ever did
+	}
+	if ok {
+		_ = lock.Unlock()
+	}
+	return !ok
+}
+
+// gcDelete removes what both looks call deletable, a generation at a time.
+func (b *Broker) gcDelete(ctx context.Context, opts GCOptions, first gcView, second *gcView) {
+	agreed := map[string]bool{}
+	for _, f := range first.report.Findings {
+		agreed[f.key()] = f.Deletable
+	}
+	groups := map[string][]int{}
+	var order []string
+	for i, f := range second.report.Findings {
+		named := slices.Contains(opts.DeleteIDs, f.ID)
+		if !f.Deletable || !agreed[f.key()] || (!opts.Delete && !named) {
+			continue
+		}
+		key := f.dir + "\x00" + f.Generation
+		if groups[key] == nil {
+			order = append(order, key)
+		}
+		groups[key] = append(groups[key], i)
+	}
+	for _, key := range order {
+		var doomed []*Finding
+		for _, i := range groups[key] {
+			doomed = append(doomed, &second.report.Findings[i])
+		}
+		err := b.gcGeneration(ctx, *second, doomed)
+		for _, f := range doomed {
+			if f.Deleted = err == nil; err != nil {
+				f.Error = err.Error()
+			}
+		}
+	}
+}
+
+// gcGeneration removes findings of one generation of one cluster.
+func (b *Broker) gcGeneration(ctx context.Context, v gcView, doomed []*Finding) error {
+	name, gen := doomed[0].Cluster, doomed[0].Generation
+	if name == "" || b.ClusterDir(name) != doomed[0].dir {
+		return fmt.Errorf("the folder %s does not say which cluster it belongs to", doomed[0].dir)
+	}
+	release, err := b.lockCluster(ctx, name, "collecting garbage")
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.Cleanup, fmt.Errorf("the removal took longer than %s", b.cfg.Timeouts.Cleanup))
+	defer cancel()
+	return b.withJournal(name, func(j *journal) error {
+		for cloudName, session := range v.sessions {
+			if err := b.gcMachines(ctx, v, j, session, cloudName, doomed); err != nil {
+				return err
+			}
+		}
+		if v.keepsSome(gen, doomed) {
+			return nil
+		}
+		g := j.find(gen)
+		switch {
+		case g == nil || g.Removed:
+			return removeKeys(b.ClusterDir(name), gen)
+		case g.Complete:
+			return b.gcComplete(ctx, j, name, g)
+		}
+		return b.removeGeneration(ctx, j, name, g, "")
+	})
+}
+
+// gcComplete forgets a complete generation once its machines are gone for sure.
+func (b *Broker) gcComplete(ctx context.Context, j *journal, name string, g *generation) error {
+	if g.Cluster != nil {
+		session, err := b.openFor(ctx, *g.Cluster)
+		if err != nil {
+			return err
+		}
+		alive, err := b.lookTwice(ctx, session, *g.Cluster)
+		if err != nil {
+			return err
+		}
+		if len(alive) > 0 {
+			return fmt.Errorf("cluster %q has machines after all: %s", name, ids(alive))
+		}
+	}
+	return b.forgetGone(ctx, j, name, g)
+}
+
+// gcMachines removes the doomed machines of one cloud.
+func (b *Broker) gcMachines(ctx context.Context, v gcView, j *journal, session cloud.Session, cloudName string, doomed []*Finding) error {
+	var known []string
+	for _, f := range doomed {
+		if f.Kind == FindingMachine && f.Cloud == cloudName {
+			known = append(known, f.ID)
+		}
+	}
+	if len(known) == 0 {
+		return nil
+	}
+	gen := doomed[0].Generation
+	ref := cloud.ClusterRef{Owner: b.owner, Cluster: doomed[0].Cluster, Generation: gen, Cloud: cloudName, Instances: known}
+	if j.find(gen) != nil {
+		if err := j.append(entry{Event: eventRemoving, Generation: gen, Ref: &ref, Account: session.Account, Instances: known}); err != nil {
+			return err
+		}
+	}
+	r := b.removal(session, ref, known)
+	r.keepRules = v.keepsSome(gen, doomed)
+	if survivors, err := r.do(ctx); err != nil {
+		return fmt.Errorf("still alive: %v: %w", survivors, err)
+	}
+	return nil
+}
+
+// keepsSome reports whether a generation has machines that stay.
+func (v gcView) keepsSome(gen string, doomed []*Finding) bool {
+	return slices.ContainsFunc(v.report.Findings, func(f Finding) bool {
+		return f.Kind == FindingMachine && f.Generation == gen &&
+			!slices.ContainsFunc(doomed, func(d *Finding) bool { return d.Kind == FindingMachine && d.ID == f.ID && d.Cloud == f.Cloud })
+	})
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// orphanAge is when a machine that was never committed, of a launch that this
+// state folder knows nothing of, on a cloud without dead-man timers, is taken
+// to be forgotten.
+const orphanAge = 24 * time.Hour
+
+// judgeMachine says what is to become of a machine.
+func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj clusterJournal, opts GCOptions) Finding {
+	f := Finding{
+		Kind: FindingMachine, Cloud: cloudName, Region: inst.Region, Zone: inst.Zone, Cluster: inst.Identity.Cluster,
+		Generation: inst.Identity.Generation, ID: inst.ID, Type: inst.Type, State: inst.State, Committed: inst.Committed, dir: cj.dir,
+	}
+	if !inst.CreatedAt.IsZero() {
+		f.CreatedAt = &inst.CreatedAt
+	}
+	if !inst.Deadline.IsZero() {
+		f.Deadline = &inst.Deadline
+	}
+	say := func(verdict string, deletable bool, why string, args ...any) Finding {
+		f.Verdict, f.Deletable, f.Why = verdict, deletable, fmt.Sprintf(why, args...)
+		return f
+	}
+	named := slices.Contains(opts.DeleteIDs, inst.ID)
+	for _, state := range opts.States {
+		for _, h := range state.Clusters {
+			if h.holds(cloudName, inst) {
+				return say("held", false, "%s in %s has it", h.Address, state.Source)
+			}
+		}
+	}
+	switch {
+	case inst.State == cloud.StateTerminating:
+		return say("going", false, "it is being removed already")
+	case cj.busy:
+		return say("in progress", false, "%s", readHolder(filepath.Join(cj.dir, "lock.holder")))
+	case cj.err != nil:
+		return say("unknown", false, "its journal cannot be read: %v", cj.err)
+	}
+	g := cj.journal.find(inst.Identity.Generation)
+	inCluster := g != nil && g.Complete && g.Cluster != nil && slices.Contains(g.Cluster.instanceIDs(), inst.ID)
+	switch {
+	case (inst.Committed || inCluster) && len(opts.States) > 0:
+		return say("in no state", named, "a complete cluster that none of the given states holds%s; import it with \"terraform import <address> %s\", or remove it with --delete-id %s",
+			g.origin(), cloudName+"/"+inst.Region+"/"+inst.Identity.Cluster, inst.ID)
+	case inst.Committed || inCluster:
+		return say("complete", false, "a complete cluster%s; give your states with --state to learn whether one holds it", g.origin())
+	case g != nil && g.account(cloudName) != "" && g.account(cloudName) != account:
+		return say("unknown", false, "the journal has it under account %s", g.account(cloudName))
+	case g != nil && g.Removed:
+		return say("late", true, "it came after its launch was cleaned up")
+	case g != nil:
+		return say("unfinished", true, "its launch was cut off")
+	case !inst.Deadline.IsZero() && !b.cfg.Now().Before(inst.Deadline):
+		return say("overdue", true, "never committed, and past its own end at %s", inst.Deadline.UTC().Format(time.RFC3339))
+	case !inst.Deadline.IsZero():
+		return say("young", false, "perhaps a launch from elsewhere; it removes itself at %s unless that succeeds", inst.Deadline.UTC().Format(time.RFC3339))
+	case !inst.CreatedAt.IsZero() && b.cfg.Now().Sub(inst.CreatedAt) > orphanAge:
+		return say("orphan", true, "never committed in %s, and %s has no dead-man timers", orphanAge, cloudName)
+	}
+	return say("young", false, "perhaps a launch from elsewhere; taken to be forgotten %s after its creation", orphanAge)
+}
+
+// origin says where a generation was launched from, for a sentence.
+func (g *generation) origin() string {
+	if g == nil || g.Home == "" {
+		return ""
+	}
+	return ", launched from " + g.Home
+}
+
+// account is whose account the generation's machines on a cloud belong to;
+// empty where the journal does not say.
+func (g *generation) account(cloudName string) string {
+	for _, p := range g.places() {
+		if p.Ref.Cloud == cloudName {
+			return p.Account
+		}
+	}
+	return ""
+}
+
+// judgeRecords says what is to become of a cluster's records and keys for which
+// there is no machine.
+func (b *Broker) judgeRecords(v gcView, cj clusterJournal) []Finding {
+	if cj.err != nil {
+		return []Finding{{Kind: FindingJournal, Path: filepath.Join(cj.dir, "journal.jsonl"), Verdict: "damaged", Why: cj.err.Error(), dir: cj.dir}}
+	}
+	var out []Finding
+	for _, g := range cj.journal.generations() {
+		if g.Removed || v.living[g.ID] {
+			continue
+		}
+		f := Finding{
+			Kind: FindingJournal, Cluster: cj.name, Generation: g.ID, Path: filepath.Join(cj.dir, "journal.jsonl"),
+			Verdict: "no machines", Why: "the record of a launch whose machines are not there", Deletable: true, dir: cj.dir,
+		}
+		if why := v.cannotSee(g); why != "" {
+			f.Verdict, f.Why, f.Deletable = "unknown", why, false
+		} else if cj.busy {
+			f.Verdict, f.Why, f.Deletable = "in progress", readHolder(filepath.Join(cj.dir, "lock.holder")), false
+		}
+		out = append(out, f)
+	}
+	return append(out, b.judgeKeys(v, cj)...)
+}
+
+// cannotSee says why the absence of a generation's machines is not known.
+func (v gcView) cannotSee(g *generation) string {
+	for _, p := range g.places() {
+		session, ok := v.sessions[p.Ref.Cloud]
+		switch {
+		case !ok:
+			return fmt.Sprintf("it may have machines in %s, which cannot be asked", cloud.ShortPlace(p.Ref.Cloud, p.Ref.Region, p.Ref.Zone))
+		case p.Account != "" && p.Account != session.Account:
+			return fmt.Sprintf("it may have machines under account %s of %s", p.Account, p.Ref.Cloud)
+		}
+	}
+	return ""
+}
+
+// judgeKeys finds folders of keys that belong to no living generation.
+func (b *Broker) judgeKeys(v gcView, cj clusterJournal) []Finding {
+	entries, err := os.ReadDir(cj.dir)
+	if err != nil {
+		return nil
+	}
+	var out []Finding
+	for _, e := range entries {
+		g := cj.journal.find(e.Name())
+		if !e.IsDir() || !generationPattern.MatchString(e.Name()) || v.living[e.Name()] || (g != nil && !g.Removed) {
+			continue
+		}
+		f := Finding{
+			Kind: FindingKeys, Cluster: cj.name, Generation: e.Name(), Path: filepath.Join(cj.dir, e.Name()),
+			Verdict: "no machines", Why: "the keys of machines that are gone", Deletable: !cj.busy, dir: cj.dir,
+		}
+		if g == nil {
+			// Its record may have been moved away while its machines live, in a
+			// cloud that is not enabled now.
+			f.Why, f.Deletable = "keys without a record, and no machine of theirs on the clouds that could be asked", !cj.busy && len(v.blind) == 0
+		}
+		out = append(out, f)
+	}
+	return out
+}
