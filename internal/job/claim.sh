@@ -38,7 +38,7 @@ if [ "$queued" = true ]; then
 	done
 	echo "$n" >"$stage/ticket"
 fi
-sync 2>/dev/null
+sync "$stage"/* "$stage" 2>/dev/null || sync
 # A rename is the claim. Where the name was taken meanwhile, mv puts the folder
 # inside the other one or fails; both mean that another claim won.
 mv -- "$stage" "$job" 2>/dev/null

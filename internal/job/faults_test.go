@@ -61,7 +61,7 @@ func TestSubmissionMayBreakAnywhere(t *testing.T) {
 		if i%2 == 1 {
 			f.nodes[0].Set(remotetest.Behaviour{DropAfterSent: int64(1500 + i*100)})
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 		_, err := f.newRunner(t).Submit(ctx, spec)
 		cancel()
 		f.nodes[0].Set(remotetest.Behaviour{})

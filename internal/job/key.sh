@@ -10,7 +10,7 @@ if [ ! -s "$keys/key.pub" ]; then
 		rm -f -- "$stage"/*
 		cat >"$stage/key" && printf '%s\n' "$public" >"$stage/key.pub" || exit 1
 	fi
-	sync 2>/dev/null
+	sync "$stage"/* 2>/dev/null || sync
 	mv -- "$stage" "$keys" 2>/dev/null # into the folder, or not at all, where another call was first
 	rm -rf -- "$keys/${stage##*/}"
 fi

@@ -62,10 +62,18 @@ marked() {
 	done
 }
 
-# group N prints the process group of rank N, if it is still the one recorded.
+# group N prints the process group of rank N, if it is still the one recorded
+# and holds more than the dead that nobody has buried yet.
 group() {
 	g=$(field "$dir/pid.$1" pid)
-	[ -n "$g" ] && [ "$(field "$dir/pid.$1" boot)" = "$(boot)" ] && kill -0 "-$g" 2>/dev/null && echo "$g"
+	[ -n "$g" ] && [ "$(field "$dir/pid.$1" boot)" = "$(boot)" ] && kill -0 "-$g" 2>/dev/null || return
+	if [ -d /proc/self ]; then
+		# state, parent and group follow the name, which ends at the last ")"
+		cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^.*) //' | while read -r state _ pg _; do
+			if [ "$pg" = "$g" ] && [ "$state" != Z ]; then echo alive; fi
+		done | grep -q alive || return
+	fi
+	echo "$g"
 }
 
 privileged() {
