@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Bounds of what users may write.
+const (
+	maxClusterName = 63
+	maxNodes       = 1024
+	maxDiskGiB     = 64 * 1024
+	maxScript      = 1 << 20 // bytes
+	maxLabel       = 63
+	maxTimeout     = 30 * 24 * time.Hour
+)
+
+var (
+	namePattern  = regexp.MustCompile(`^[A-Za-z]([-_.A-Za-z0-9]*[A-Za-z0-9])?$`)
+	ownerPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{2,39}$`)
+	envPattern   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	labelPattern = regexp.MustCompile(`^[A-Za-z0-9]([-_./A-Za-z0-9]*[A-Za-z0-9])?$`)
+)
+
+func checkName(name string) error {
+	const right = "start with a letter, go on with letters, digits, dashes, underscores and dots, and end with a letter or digit, such as \"train-1\""
+	switch {
+	case name == "":
+		return errors.New("the name is empty; " + right)
+	case len(name) > maxClusterName:
+		return fmt.Errorf("the name has %d characters; write at most %d", len(name), maxClusterName)
+	case !namePattern.MatchString(name):
+		return fmt.Errorf("the name %q cannot be used; %s", name, right)
+	}
+	return nil
+}
+
+func checkOwner(owner string) error {
+	if !ownerPattern.MatchString(owner) {
+		return fmt.Errorf("%q cannot be an owner; write 3 to 40 lower-case letters, digits and dashes, such as \"team-vision\"", owner)
+	}
+	return nil
+}
+
+func checkCloudName(registry *cloud.Registry, name string) error {
+	if _, ok := registry.Get(name); !ok {
+		return fmt.Errorf("there is no cloud %q in this provider; write one of %s", name, strings.Join(registry.Names(), ", "))
+	}
+	return nil
+}
+
+func checkEnvName(name string) error {
+	if !envPattern.MatchString(name) {
+		return fmt.Errorf("%q cannot name an environment variable; write letters, digits and underscores, not starting with a digit, such as \"MODEL_SIZE\"", name)
+	}
+	if strings.HasPrefix(name, "SKYPILOT_") {
+		return fmt.Errorf("%q is set by the provider; choose a name that does not start with SKYPILOT_", name)
+	}
+	return nil
+}
+
+func checkText(text string) error {
+	if i := strings.IndexByte(text, 0); i >= 0 {
+		return fmt.Errorf("the text holds a NUL byte at position %d, which no shell can carry; remove it", i)
+	}
+	return nil
+}
+
+func checkScript(text string) error {
+	switch {
+	case strings.TrimSpace(text) == "":
+		return errors.New("the script is empty; leave the attribute out, or write shell commands")
+	case len(text) > maxScript:
+		return fmt.Errorf("the script has %d bytes, more than %d; put it into a file of workdir and call that", len(text), maxScript)
+	}
+	return checkText(text)
+}
+
+func checkBlank(text string) error {
+	if strings.TrimSpace(text) == "" {
+		return errors.New("the value is empty; leave the attribute out for its default")
+	}
+	return checkText(text)
+}
+
+func notBlank() stringsValidator { return checked(checkBlank) }
+
+func checkLabelKey(key string) error {
+	switch {
+	case len(key) > maxLabel:
+		return fmt.Errorf("the label key has %d characters; write at most %d", len(key), maxLabel)
+	case strings.HasPrefix(strings.ToLower(key), cloud.TagPrefix):
+		return fmt.Errorf("the label %q is reserved: %q marks the provider's own tags; choose another key", key, cloud.TagPrefix)
+	case !labelPattern.MatchString(key):
+		return fmt.Errorf("the label key %q cannot be used; write letters, digits, dashes, underscores, dots and slashes, such as \"team\"", key)
+	}
+	return nil
+}
+
+func checkLabelValue(value string) error {
+	switch {
+	case len(value) > maxLabel:
+		return fmt.Errorf("the label value has %d characters; write at most %d", len(value), maxLabel)
+	case strings.ContainsFunc(value, unicode.IsControl) || !utf8.ValidString(value):
+		return fmt.Errorf("the label value %q holds a control character; remove it", value)
+	}
+	return nil
+}
+
+func checkCIDR(text string) error {
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			return fmt.Errorf("%q is an address without a length; write %q for it alone", text, netip.PrefixFrom(addr, addr.BitLen()))
+		}
+		return fmt.Errorf("%q is no CIDR prefix; write one such as \"203.0.113.7/32\"", text)
+	}
+	if prefix != prefix.Masked() {
+		return fmt.Errorf("%q has bits set beyond its length; write %q for the network, or \"%s/%d\" for the address alone",
+			text, prefix.Masked(), prefix.Addr(), prefix.Addr().BitLen())
+	}
+	return nil
+}
+
+func checkAccelerators(text string) error {
+	_, err := cloud.ParseAccelerators(text)
+	return err
+}
+
+func checkCPUs(text string) error {
+	_, err := cloud.ParseCPUs(text)
+	return err
+}
+
+func checkMemory(text string) error {
+	_, err := cloud.ParseMemory(text)
+	return err
+}
+
+func checkInfra(text string) error {
+	_, err := cloud.ParseInfra(text)
+	return err
+}
+
+func checkPort(text string) error {
+	ports, err := cloud.ParsePorts(text)
+	if err == nil && ports[0].First <= 22 && ports[0].Last >= 22 {
+		return fmt.Errorf("port 22 is SSH's own and open already; leave it out")
+	}
+	return err
+}
+
+func checkPlaceName(text string) error {
+	if strings.ContainsRune(text, '/') {
+		return fmt.Errorf("%q holds a slash; write the name alone, or the whole place in infra, such as \"aws/us-east-1\"", text)
+	}
+	return checkBlank(text)
+}
+
+func checkOneOf(allowed ...string) stringCheck {
+	return func(text string) error {
+		for _, a := range allowed {
+			if text == a {
+				return nil
+			}
+		}
+		return fmt.Errorf("%q is not known; write %s", text, strings.Join(allowed, " or "))
+	}
+}
+
+func checkDuration(text string) error {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%q is no duration; write one such as \"30m\" or \"2h45m\"", text)
+	case d <= 0:
+		return fmt.Errorf("%q is not above zero; write a duration such as \"30m\"", text)
+	case d > maxTimeout:
+		return fmt.Errorf("%q is longer than %s; write a shorter one", text, maxTimeout)
+	}
+	return nil
+}
+
+// checkFolder is for settings that must name a folder of this computer.
+func checkFolder(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return fmt.Errorf("the folder %q cannot be used: %w", name, plainPathError(err))
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%q is a file; name a folder", name)
+	}
+	return nil
+}
+
+// laterHint is for files that another resource of the same apply will make.
+const laterHint = "; if another resource makes it, derive this path from an attribute that is known only after that, such as its id"
+
+// checkWorkdir refuses what could not be uploaded: nothing there, no folder,
+// something unreadable.
+func checkWorkdir(name string) error {
+	if err := checkFolder(name); err != nil {
+		return fmt.Errorf("%w%s", err, laterHint)
+	}
+	return checkSource(name)
+}
+
+// checkSource reads a file or folder through, as an upload would.
+func checkSource(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return fmt.Errorf("%q cannot be uploaded: %w%s", name, plainPathError(err), laterHint)
+	}
+	if !info.IsDir() {
+		f, err := os.Open(name)
+		if err != nil {
+			return fmt.Errorf("%q cannot be uploaded: %w", name, plainPathError(err))
+		}
+		defer func() { _ = f.Close() }()
+		if _, err := f.Read(make([]byte, 1)); err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("%q cannot be uploaded: %w", name, plainPathError(err))
+		}
+		return nil
+	}
+	if _, err := os.ReadDir(name); err != nil {
+		return fmt.Errorf("%q cannot be uploaded: %w", name, plainPathError(err))
+	}
+	if _, err := broker.Digest(name); err != nil {
+		return fmt.Errorf("%q cannot be uploaded: %w", name, err)
+	}
+	return nil
+}
+
+// plainPathError is a path error without the path, which the caller names.
+func plainPathError(err error) error {
+	if pe := (*os.PathError)(nil); errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// checkRemotePath is for where files go on the machines.
+func checkRemotePath(name string) error {
+	const right = "write an absolute path or one under \"~/\", such as \"~/data\""
+	switch {
+	case strings.TrimSpace(name) == "":
+		return errors.New("the path on the machines is empty; " + right)
+	case checkText(name) != nil || strings.ContainsRune(name, '\n'):
+		return fmt.Errorf("the path %q on the machines holds a control character; %s", name, right)
+	case !strings.HasPrefix(name, "/") && !strings.HasPrefix(name, "~/"):
+		return fmt.Errorf("the path %q on the machines is relative; %s", name, right)
+	case path.Clean(name) == "/" || path.Clean(name) == "~":
+		return fmt.Errorf("the path %q would replace a whole file system or home folder; %s", name, right)
+	}
+	return nil
+}
+
+// expandHome replaces a leading "~/" by the home folder.
+func expandHome(name string) string {
+	if rest, ok := strings.CutPrefix(name, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	return name
+}
+
+func checkClusterID(id string) error {
+	parts := strings.SplitN(id, "/", 3)
+	for _, p := range parts {
+		if strings.TrimSpace(p) == "" {
+			parts = nil
+		}
+	}
+	if len(parts) != 3 {
+		return fmt.Errorf("%q is no cluster id; write sky_cluster.<name>.id, which reads \"cloud/region/name\"", id)
+	}
+	return nil
+}

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+)
+
+// wish is the attribute resources with its lists read.
+type wish struct {
+	resourcesModel
+	anyOf, ordered []machineModel
+}
+
+// readResources reads the attribute resources. It reports false where a value
+// that matters is not known yet.
+func readResources(ctx context.Context, object types.Object) (wish, bool, diag.Diagnostics) {
+	var w wish
+	var diags diag.Diagnostics
+	if object.IsNull() || object.IsUnknown() {
+		return w, false, diags
+	}
+	if diags.Append(object.As(ctx, &w.resourcesModel, objectOptions)...); diags.HasError() {
+		return w, false, diags
+	}
+	known := true
+	for _, list := range []struct {
+		from types.List
+		to   *[]machineModel
+	}{{w.AnyOf, &w.anyOf}, {w.Ordered, &w.ordered}} {
+		if list.from.IsUnknown() || anyUnknown(list.from.Elements()) {
+			known = false
+			continue
+		}
+		if !list.from.IsNull() {
+			diags.Append(list.from.ElementsAs(ctx, list.to, false)...)
+		}
+	}
+	return w, known && fullyKnown(object), diags
+}
+
+func anyUnknown(values []attr.Value) bool {
+	for _, v := range values {
+		if v.IsUnknown() {
+			return true
+		}
+	}
+	return false
+}
+
+// fullyKnown reports whether a value holds nothing unknown, however deep.
+func fullyKnown(v attr.Value) bool {
+	if v.IsUnknown() {
+		return false
+	}
+	switch v := v.(type) {
+	case types.Object:
+		for _, member := range v.Attributes() {
+			if !fullyKnown(member) {
+				return false
+			}
+		}
+	case types.List:
+		for _, e := range v.Elements() {
+			if !fullyKnown(e) {
+				return false
+			}
+		}
+	case types.Map:
+		for _, e := range v.Elements() {
+			if !fullyKnown(e) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// request converts the wish for a cluster of so many nodes.
+func (w wish) request(nodes int) (optimizer.Request, error) {
+	base, err := w.requirement()
+	if err != nil {
+		return optimizer.Request{}, err
+	}
+	ports, err := w.ports()
+	if err != nil {
+		return optimizer.Request{}, err
+	}
+	base.Ports, base.Labels = ports, stringMap(w.Labels)
+	req := optimizer.Request{Nodes: nodes, Ordered: len(w.ordered) > 0}
+	for i, m := range w.alternatives() {
+		over, err := m.requirement()
+		if err != nil {
+			return optimizer.Request{}, fmt.Errorf("alternative %d: %w", i+1, err)
+		}
+		req.Alternatives = append(req.Alternatives, optimizer.WithDefaults(overlay(base, over, m)))
+	}
+	if len(req.Alternatives) == 0 {
+		req.Alternatives = []cloud.Requirement{optimizer.WithDefaults(base)}
+	}
+	return req, nil
+}
+
+func (w wish) alternatives() []machineModel {
+	if len(w.ordered) > 0 {
+		return w.ordered
+	}
+	return w.anyOf
+}
+
+func (w wish) ports() ([]cloud.PortRange, error) {
+	return cloud.ParsePorts(stringList(w.Ports)...)
+}
+
+// requirement converts the fields of one machine; unset ones ask for nothing.
+func (m machineModel) requirement() (cloud.Requirement, error) {
+	r := cloud.Requirement{
+		Cloud: strings.ToLower(m.Cloud.ValueString()), Region: m.Region.ValueString(), Zone: m.Zone.ValueString(),
+		InstanceType: m.InstanceType.ValueString(), Image: m.ImageID.ValueString(),
+		DiskGiB: int(m.DiskSize.ValueInt64()), MaxHourlyUSD: m.MaxHourlyCost.ValueFloat64(),
+	}
+	if m.UseSpot.ValueBool() {
+		r.Markets = []cloud.Market{cloud.Spot}
+	}
+	var err error
+	if s := m.Infra.ValueString(); s != "" {
+		var in cloud.Infra
+		if in, err = cloud.ParseInfra(s); err != nil {
+			return r, err
+		}
+		r.Cloud, r.Region, r.Zone = in.Cloud, in.Region, in.Zone
+	}
+	if s := m.Accelerators.ValueString(); s != "" {
+		if r.Accelerators, err = cloud.ParseAccelerators(s); err != nil {
+			return r, err
+		}
+	}
+	if s := m.CPUs.ValueString(); s != "" {
+		if r.CPUs, err = cloud.ParseCPUs(s); err != nil {
+			return r, err
+		}
+	}
+	if s := m.Memory.ValueString(); s != "" {
+		if r.Memory, err = cloud.ParseMemory(s); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// overlay returns base with what an alternative sets. A cloud of its own
+// drops base's region and zone, a region of its own base's zone.
+func overlay(base, over cloud.Requirement, m machineModel) cloud.Requirement {
+	out := base
+	switch {
+	case over.Cloud != "":
+		out.Cloud, out.Region, out.Zone = over.Cloud, over.Region, over.Zone
+	case over.Region != "":
+		out.Region, out.Zone = over.Region, over.Zone
+	case over.Zone != "":
+		out.Zone = over.Zone
+	}
+	if over.InstanceType != "" {
+		out.InstanceType = over.InstanceType
+	}
+	if len(over.Accelerators) > 0 {
+		out.Accelerators = over.Accelerators
+	}
+	if !over.CPUs.IsZero() {
+		out.CPUs = over.CPUs
+	}
+	if !over.Memory.IsZero() {
+		out.Memory = over.Memory
+	}
+	if !m.UseSpot.IsNull() {
+		out.Markets = over.Markets
+	}
+	if over.MaxHourlyUSD > 0 {
+		out.MaxHourlyUSD = over.MaxHourlyUSD
+	}
+	if over.DiskGiB > 0 {
+		out.DiskGiB = over.DiskGiB
+	}
+	if over.Image != "" {
+		out.Image = over.Image
+	}
+	return out
+}
+
+// spec converts the model to what the broker launches, less the offers.
+func (m clusterModel) spec(ctx context.Context, keyPath string) (broker.Spec, diag.Diagnostics) {
+	w, known, diags := readResources(ctx, m.Resources)
+	if diags.HasError() {
+		return broker.Spec{}, diags
+	}
+	if !known {
+		diags.AddAttributeError(path.Root("resources"), "Unknown value", "A value in resources is still unknown while the cluster is about to be launched.")
+		return broker.Spec{}, diags
+	}
+	req, err := w.request(int(m.NumNodes.ValueInt64()))
+	if err != nil {
+		diags.AddAttributeError(path.Root("resources"), "Invalid value", sentence(err.Error()))
+		return broker.Spec{}, diags
+	}
+	spec := broker.Spec{
+		Name: m.Name.ValueString(), Request: req, Labels: stringMap(w.Labels), Ports: req.Alternatives[0].Ports,
+		Setup: m.Setup.ValueString(), Envs: stringMap(m.Envs), Workdir: expandHome(m.Workdir.ValueString()),
+		KeyPath: expandHome(keyPath), OnSetupFailure: broker.SetupFailure(m.OnSetupFailure.ValueString()),
+	}
+	for to, from := range stringMap(m.FileMounts) {
+		if spec.FileMounts == nil {
+			spec.FileMounts = map[string]string{}
+		}
+		spec.FileMounts[to] = expandHome(from)
+	}
+	for i, text := range stringList(m.AllowedCIDRs) {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			diags.AddAttributeError(path.Root("allowed_cidrs").AtListIndex(i), "Invalid value", sentence(checkCIDR(text).Error()))
+			continue
+		}
+		spec.AllowedCIDRs = append(spec.AllowedCIDRs, prefix)
+	}
+	return spec, diags
+}
+
+func stringMap(m types.Map) map[string]string {
+	if m.IsNull() || m.IsUnknown() {
+		return nil
+	}
+	out := map[string]string{}
+	for k, v := range m.Elements() {
+		if s, ok := v.(types.String); ok {
+			out[k] = s.ValueString()
+		}
+	}
+	return out
+}
+
+func stringList(l types.List) []string {
+	var out []string
+	for _, v := range l.Elements() {
+		if s, ok := v.(types.String); ok {
+			out = append(out, s.ValueString())
+		}
+	}
+	return out
+}
+
+// record converts the state to the broker's record of the cluster.
+func (m clusterModel) record(ctx context.Context) (broker.Cluster, diag.Diagnostics) {
+	c := broker.Cluster{
+		ID: m.ID.ValueString(), Name: m.Name.ValueString(), Owner: m.Owner.ValueString(), Generation: m.Generation.ValueString(),
+		Account: m.Account.ValueString(), Cloud: m.Cloud.ValueString(), Region: m.Region.ValueString(), Zone: m.Zone.ValueString(),
+		InstanceType: m.InstanceType.ValueString(), Accelerators: m.Accelerators.ValueString(), Market: cloud.Market(m.Market.ValueString()),
+		HourlyUSD: m.HourlyCost.ValueFloat64(), Status: broker.Status(m.Status.ValueString()), StatusReason: m.StatusReason.ValueString(),
+		SSHUser: m.SSHUser.ValueString(), KeyPath: m.SSHKeyPath.ValueString(), ProcessManager: m.ProcessManager.ValueString(),
+		Size: int(m.NumNodes.ValueInt64()), LaunchedAt: m.LaunchedAt.ValueString(),
+	}
+	var nodes []nodeModel
+	var diags diag.Diagnostics
+	if !m.Nodes.IsNull() && !m.Nodes.IsUnknown() {
+		diags = m.Nodes.ElementsAs(ctx, &nodes, false)
+	}
+	for _, n := range nodes {
+		c.Nodes = append(c.Nodes, broker.Node{
+			Rank: int(n.Rank.ValueInt64()), InstanceID: n.InstanceID.ValueString(), InternalIP: n.InternalIP.ValueString(),
+			ExternalIP: n.ExternalIP.ValueString(), SSHPort: int(n.SSHPort.ValueInt64()), HostKey: n.HostKey.ValueString(),
+			State: cloud.State(n.Status.ValueString()), Reason: n.Reason.ValueString(),
+		})
+	}
+	return c, diags
+}
+
+// setRecord writes the broker's record into the computed attributes. Nothing
+// of them stays unknown.
+func (m *clusterModel) setRecord(c broker.Cluster, knownHosts string) {
+	m.ID, m.Cloud, m.Region, m.Zone = types.StringValue(c.ID), types.StringValue(c.Cloud), types.StringValue(c.Region), types.StringValue(c.Zone)
+	m.InstanceType, m.Accelerators = types.StringValue(c.InstanceType), types.StringValue(c.Accelerators)
+	m.Market, m.HourlyCost = types.StringValue(string(c.Market)), types.Float64Value(c.HourlyUSD)
+	m.Status, m.StatusReason = types.StringValue(string(c.Status)), types.StringValue(c.StatusReason)
+	m.SSHUser, m.SSHKeyPath = types.StringValue(c.SSHUser), types.StringValue(c.KeyPath)
+	m.Generation, m.Account, m.Owner = types.StringValue(c.Generation), types.StringValue(c.Account), types.StringValue(c.Owner)
+	m.LaunchedAt, m.ProcessManager = types.StringValue(c.LaunchedAt), types.StringValue(c.ProcessManager)
+	m.SSHCommand, m.HeadIP = types.StringValue(sshCommand(c, knownHosts)), types.StringValue("")
+	if len(c.Nodes) > 0 {
+		m.HeadIP = types.StringValue(c.Nodes[0].ExternalIP)
+	}
+	m.Nodes = nodeList(c.Nodes)
+}
+
+func nodeList(nodes []broker.Node) types.List {
+	values := make([]attr.Value, 0, len(nodes))
+	for _, n := range nodes {
+		values = append(values, types.ObjectValueMust(nodeType().AttrTypes, map[string]attr.Value{
+			"rank": types.Int64Value(int64(n.Rank)), "instance_id": types.StringValue(n.InstanceID),
+			"internal_ip": types.StringValue(n.InternalIP), "external_ip": types.StringValue(n.ExternalIP),
+			"ssh_port": types.Int64Value(int64(n.SSHPort)), "host_key": types.StringValue(n.HostKey),
+			"status": types.StringValue(string(n.State)), "reason": types.StringValue(n.Reason),
+		}))
+	}
+	return types.ListValueMust(nodeType(), values)
+}
+
+// fillUnknown replaces what the plan left open by what is true now; what the
+// plan promised stays.
+func (m *clusterModel) fillUnknown(c broker.Cluster, knownHosts string) {
+	now := *m
+	now.setRecord(c, knownHosts)
+	for _, f := range []struct{ to, from *types.String }{
+		{&m.ID, &now.ID}, {&m.Cloud, &now.Cloud}, {&m.Region, &now.Region}, {&m.Zone, &now.Zone},
+		{&m.InstanceType, &now.InstanceType}, {&m.Accelerators, &now.Accelerators}, {&m.Market, &now.Market},
+		{&m.Status, &now.Status}, {&m.StatusReason, &now.StatusReason}, {&m.SSHUser, &now.SSHUser},
+		{&m.SSHKeyPath, &now.SSHKeyPath}, {&m.SSHCommand, &now.SSHCommand}, {&m.HeadIP, &now.HeadIP},
+		{&m.Generation, &now.Generation}, {&m.Account, &now.Account}, {&m.Owner, &now.Owner},
+		{&m.LaunchedAt, &now.LaunchedAt}, {&m.ProcessManager, &now.ProcessManager},
+	} {
+		if f.to.IsUnknown() {
+			*f.to = *f.from
+		}
+	}
+	if m.HourlyCost.IsUnknown() {
+		m.HourlyCost = now.HourlyCost
+	}
+	if m.Nodes.IsUnknown() {
+		m.Nodes = now.Nodes
+	}
+}
+
+// sshCommand opens a shell on the head and checks its pinned host key.
+func sshCommand(c broker.Cluster, knownHosts string) string {
+	if len(c.Nodes) == 0 || c.Nodes[0].ExternalIP == "" || c.SSHUser == "" {
+		return ""
+	}
+	head := c.Nodes[0]
+	parts := []string{"ssh"}
+	if c.KeyPath != "" {
+		parts = append(parts, "-i", quote(c.KeyPath), "-o", "IdentitiesOnly=yes")
+	}
+	parts = append(parts, "-p", fmt.Sprint(head.SSHPort))
+	if knownHosts != "" {
+		parts = append(parts, "-o", quote("UserKnownHostsFile="+sshOption(knownHosts)), "-o", "StrictHostKeyChecking=yes")
+	}
+	return strings.Join(append(parts, quote(c.SSHUser+"@"+head.ExternalIP)), " ")
+}
+
+// sshOption quotes a path for ssh's own option parser, which splits at blanks.
+func sshOption(path string) string {
+	if strings.ContainsAny(path, " \t") {
+		return `"` + path + `"`
+	}
+	return path
+}
+
+// quote makes text one word of a POSIX shell.
+func quote(text string) string {
+	safe := func(r rune) bool {
+		return (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9') || strings.ContainsRune("-_./=@:+,~", r)
+	}
+	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !safe(r) }) && !strings.HasPrefix(text, "~") {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+)
+
+// ValidateConfig checks what concerns several attributes at once.
+func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var m clusterModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if m.Resources.IsUnknown() {
+		return
+	}
+	root := path.Root("resources")
+	w, _, diags := readResources(ctx, m.Resources)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(w.conflicts(root)...)
+	for i, text := range stringList(m.AllowedCIDRs) {
+		if strings.HasSuffix(text, "/0") {
+			resp.Diagnostics.AddAttributeWarning(path.Root("allowed_cidrs").AtListIndex(i), "Open to the world",
+				fmt.Sprintf("%q lets every address reach SSH and the ports. Write your own prefix, or leave allowed_cidrs out for this computer's address alone.", text))
+		}
+	}
+}
+
+// conflicts are combinations that contradict each other.
+func (w wish) conflicts(root path.Path) diag.Diagnostics {
+	var diags diag.Diagnostics
+	conflict(&diags, root, w.machineModel)
+	if isSet(w.AnyOf) && isSet(w.Ordered) {
+		diags.AddAttributeError(root.AtName("ordered"), "Conflicting attributes", "Write either any_of (the cheapest wins) or ordered (the first wins), not both.")
+	}
+	for _, l := range []struct {
+		name  string
+		value types.List
+		items []machineModel
+	}{{"any_of", w.AnyOf, w.anyOf}, {"ordered", w.Ordered, w.ordered}} {
+		if isSet(l.value) && len(l.value.Elements()) == 0 && !l.value.IsUnknown() {
+			diags.AddAttributeError(root.AtName(l.name), "Invalid value", fmt.Sprintf("%s is empty; write at least one alternative, or leave it out.", l.name))
+		}
+		for i, m := range l.items {
+			conflict(&diags, root.AtName(l.name).AtListIndex(i), m)
+		}
+	}
+	return diags
+}
+
+func isSet(l types.List) bool { return !l.IsNull() }
+
+// conflict refuses infra beside cloud, region and zone.
+func conflict(diags *diag.Diagnostics, at path.Path, m machineModel) {
+	if m.Infra.IsNull() {
+		return
+	}
+	for _, other := range []struct {
+		name  string
+		value types.String
+	}{{"cloud", m.Cloud}, {"region", m.Region}, {"zone", m.Zone}} {
+		if !other.value.IsNull() {
+			diags.AddAttributeError(at.AtName(other.name), "Conflicting attributes",
+				fmt.Sprintf("infra says where already; write either infra or %s. All in one is infra = \"cloud/region/zone\", with * for any.", other.name))
+		}
+	}
+}
+
+// ModifyPlan decides from the catalogs alone, without a call to any cloud:
+// whether the request can be met, what is considered, and what forces a
+// replacement.
+func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.data == nil || req.Plan.Raw.IsNull() {
+		return
+	}
+	var m clusterModel
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if req.State.Raw.IsNull() {
+		r.planCreate(ctx, m, resp)
+		return
+	}
+	var old clusterModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &old)...); resp.Diagnostics.HasError() {
+		return
+	}
+	r.planUpdate(ctx, old, m, !req.Plan.Raw.Equal(req.State.Raw), resp)
+}
+
+// planCreate ranks the offers, and shows the table.
+func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *resource.ModifyPlanResponse) {
+	if b := r.data.openedBroker(); b != nil && !m.Name.IsUnknown() {
+		if err := b.NoteReplacement(ctx, m.Name.ValueString()); err != nil {
+			resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", m.Name.ValueString()), err))
+		}
+	}
+	plan, known := r.rank(ctx, m, &resp.Diagnostics)
+	if !known || resp.Diagnostics.HasError() || !r.data.showPlanTable {
+		return
+	}
+	resp.Diagnostics.AddAttributeWarning(path.Root("resources"), fmt.Sprintf("Cluster %q: what was considered", m.Name.ValueString()),
+		plan.Table()+"\nThis is no fault. Place and price are settled at apply, since the next best is tried where the first is not to be had. show_plan_table = false in the provider block switches this off.")
+}
+
+// rank answers the plan's request. It reports false where values that matter
+// are unknown and the answer must wait for apply.
+func (r *clusterResource) rank(ctx context.Context, m clusterModel, diags *diag.Diagnostics) (optimizer.Plan, bool) {
+	w, known, d := readResources(ctx, m.Resources)
+	if diags.Append(d...); d.HasError() || !known || m.NumNodes.IsUnknown() || r.data.catalogUnknown {
+		return optimizer.Plan{}, false
+	}
+	req, err := w.request(int(m.NumNodes.ValueInt64()))
+	var plan optimizer.Plan
+	if err == nil {
+		plan, err = r.data.rank(ctx, req)
+	}
+	if err != nil {
+		diags.Append(diag.WithPath(path.Root("resources"), errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", m.Name.ValueString()), err)))
+	}
+	return plan, true
+}
+
+// planUpdate settles digests, replacement and what stays unknown.
+func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, changed bool, resp *resource.ModifyPlanResponse) {
+	before := m
+	r.planDigests(&m, old, changed, resp)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if fresh := !m.WorkdirDigest.Equal(old.WorkdirDigest) || !m.FileMountsDigest.Equal(old.FileMountsDigest); fresh && !changed {
+		m.Status, m.StatusReason = types.StringUnknown(), types.StringUnknown()
+		changed = true
+	}
+	if !changed {
+		return
+	}
+	r.planReplacement(ctx, old, m, resp)
+	if before.WorkdirDigest.Equal(m.WorkdirDigest) && before.FileMountsDigest.Equal(m.FileMountsDigest) && before.Status.Equal(m.Status) {
+		return
+	}
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, &m)...)
+}
+
+// planDigests compares what lies on this computer with what was uploaded. A
+// digest that will change stays unknown, since files may change until apply.
+func (r *clusterResource) planDigests(m *clusterModel, old clusterModel, changed bool, resp *resource.ModifyPlanResponse) {
+	workdir, err := pathDigest(m.Workdir)
+	if err != nil {
+		resp.Diagnostics.AddAttributeError(path.Root("workdir"), "Invalid value", sentence(err.Error()))
+	}
+	mounts, err := mountsDigest(m.FileMounts)
+	if err != nil {
+		resp.Diagnostics.AddAttributeError(path.Root("file_mounts"), "Invalid value", sentence(err.Error()))
+	}
+	m.WorkdirDigest = plannedDigest(workdir, old.WorkdirDigest, changed)
+	m.FileMountsDigest = plannedDigest(mounts, old.FileMountsDigest, changed)
+}
+
+func plannedDigest(now, old types.String, changed bool) types.String {
+	switch {
+	case now.IsNull():
+		return types.StringNull()
+	case changed || !now.Equal(old):
+		return types.StringUnknown()
+	default:
+		return old
+	}
+}
+
+// planReplacement replaces the cluster where its machines do not satisfy the
+// changed request, and says which attribute forced it.
+func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterModel, resp *resource.ModifyPlanResponse) {
+	changed := changedMembers(old.Resources, m.Resources)
+	portsChanged := !empty(member(m.Resources, "ports")) && !member(old.Resources, "ports").Equal(member(m.Resources, "ports"))
+	if (len(changed) == 0 && !portsChanged) || r.data.catalogUnknown || m.NumNodes.IsUnknown() {
+		return
+	}
+	c, diags := old.record(ctx)
+	w, known, d := readResources(ctx, m.Resources)
+	if diags.Append(d...); diags.HasError() || !known {
+		resp.Diagnostics.Append(diags...)
+		return
+	}
+	now, err := w.request(int(m.NumNodes.ValueInt64()))
+	if err != nil {
+		resp.Diagnostics.AddAttributeError(path.Root("resources"), "Invalid value", sentence(err.Error()))
+		return
+	}
+	verdict, err := r.verdict(ctx, c, old, now, changed)
+	if err != nil {
+		resp.Diagnostics.Append(diag.WithPath(path.Root("resources"), errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", c.Name), err)))
+		return
+	}
+	if len(verdict.Replace) == 0 && portsChanged && !r.portsLater(c.Cloud) {
+		verdict.Replace, verdict.Why = []string{"ports"}, fmt.Sprintf("The cloud %s opens ports only at launch.", c.Cloud)
+	}
+	r.replace(ctx, c, now, verdict, resp)
+}
+
+func (r *clusterResource) replace(ctx context.Context, c broker.Cluster, now optimizer.Request, v verdict, resp *resource.ModifyPlanResponse) {
+	if len(v.Replace) == 0 {
+		return
+	}
+	for _, name := range v.Replace {
+		resp.RequiresReplace.Append(path.Root("resources").AtName(name))
+	}
+	resp.Diagnostics.AddAttributeWarning(path.Root("resources"), fmt.Sprintf("Cluster %q will be replaced", c.Name),
+		fmt.Sprintf("%s Forced by: %s.", v.Why, strings.Join(v.Replace, ", ")))
+	if _, err := r.data.rank(ctx, now); err != nil {
+		resp.Diagnostics.Append(diag.WithPath(path.Root("resources"), errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", c.Name), err)))
+	}
+}
+
+func (r *clusterResource) verdict(ctx context.Context, c broker.Cluster, old clusterModel, now optimizer.Request, changed []string) (verdict, error) {
+	if len(changed) == 0 {
+		return verdict{}, nil
+	}
+	present, ok, err := r.data.presentOffer(ctx, c)
+	if err != nil {
+		return verdict{}, err
+	}
+	if !ok {
+		return verdict{Replace: changed, Why: fmt.Sprintf("The catalog no longer knows %s in %s, so that it cannot be told whether the machines satisfy the change.",
+			c.InstanceType, cloud.ShortPlace(c.Cloud, c.Region, c.Zone))}, nil
+	}
+	var was *optimizer.Request
+	if w, known, _ := readResources(ctx, old.Resources); known {
+		if req, err := w.request(c.Size); err == nil {
+			was = &req
+		}
+	}
+	return judge(present, c.Size, was, now, changed), nil
+}
+
+func (r *clusterResource) portsLater(cloudName string) bool {
+	f, ok := r.data.registry.Get(cloudName)
+	return ok && f.Capabilities().PortsLater
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+)
+
+// offersFor asks the catalogs what they have for a request, and makes the
+// request able to judge images.
+func (d *providerData) offersFor(ctx context.Context, req *optimizer.Request) ([]cloud.Offer, error) {
+	set, err := d.catalogs()
+	if err != nil {
+		return nil, err
+	}
+	offers, _, err := set.Offers(ctx, req.Alternatives, d.clouds())
+	if err != nil {
+		return nil, err
+	}
+	req.Image = set.ImageProblem
+	return offers, nil
+}
+
+// rank answers a request from the catalogs alone.
+func (d *providerData) rank(ctx context.Context, req optimizer.Request) (optimizer.Plan, error) {
+	offers, err := d.offersFor(ctx, &req)
+	if err != nil {
+		return optimizer.Plan{}, err
+	}
+	return optimizer.Rank(req, offers, d.capabilities(), nil)
+}
+
+// presentOffer is what a running cluster's machines are, by the catalog, at
+// the price they were launched for. It reports false where the catalog no
+// longer knows the machine.
+func (d *providerData) presentOffer(ctx context.Context, c broker.Cluster) (cloud.Offer, bool, error) {
+	set, err := d.catalogs()
+	if err != nil {
+		return cloud.Offer{}, false, err
+	}
+	one := cloud.Requirement{Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, InstanceType: c.InstanceType, Markets: []cloud.Market{c.Market}}
+	offers, _, err := set.Offers(ctx, []cloud.Requirement{one}, []string{c.Cloud})
+	if err != nil {
+		return cloud.Offer{}, false, err
+	}
+	for _, o := range offers {
+		if o.Cloud == c.Cloud && o.Region == c.Region && o.Zone == c.Zone && o.InstanceType.Name == c.InstanceType && o.Market == c.Market {
+			o.HourlyUSD = c.HourlyUSD / float64(max(c.Size, 1))
+			return o, true, nil
+		}
+	}
+	return cloud.Offer{}, false, nil
+}
+
+// verdict says whether a running cluster may stay as it is under a changed
+// request.
+type verdict struct {
+	// Replace holds the members of resources that force a replacement.
+	Replace []string
+	// Why is for the user.
+	Why string
+}
+
+// judge compares a changed request with the machines that are there. changed
+// names the members of resources whose value changed. old is nil where the
+// former request is not known, as after an import.
+func judge(present cloud.Offer, nodes int, old *optimizer.Request, now optimizer.Request, changed []string) verdict {
+	index := alternativeWithin(now, present, nodes)
+	if index < 0 {
+		forced := mismatches(now, present, nodes, changed)
+		return verdict{Replace: forced, Why: fmt.Sprintf("The present machines, %s, do not satisfy the changed %s.",
+			cloud.Placement{Offer: present, Nodes: nodes}, strings.Join(forced, ", "))}
+	}
+	if old == nil {
+		return verdict{}
+	}
+	was := alternativeWithin(*old, present, nodes)
+	if was < 0 {
+		return verdict{}
+	}
+	a, b := old.Alternatives[was], now.Alternatives[index]
+	switch {
+	case a.DiskGiB != b.DiskGiB:
+		return verdict{Replace: blame(changed, "disk_size"), Why: "The disk of a running machine cannot change its size."}
+	case a.Image != b.Image:
+		return verdict{Replace: blame(changed, "image_id"), Why: "The image of a running machine cannot change."}
+	}
+	return verdict{}
+}
+
+// alternativeWithin is the first alternative that the offer satisfies, its
+// price included, or -1.
+func alternativeWithin(req optimizer.Request, o cloud.Offer, nodes int) int {
+	for i, alt := range req.Alternatives {
+		one := optimizer.Request{Alternatives: []cloud.Requirement{alt}}
+		cost := o.HourlyUSD * float64(nodes)
+		if optimizer.Satisfies(one, o) && (alt.MaxHourlyUSD == 0 || cost <= alt.MaxHourlyUSD+1e-9) {
+			return i
+		}
+	}
+	return -1
+}
+
+// mismatches names the changed members that the offer does not satisfy; all
+// changed ones where alternatives hide which it is.
+func mismatches(req optimizer.Request, o cloud.Offer, nodes int, changed []string) []string {
+	if len(req.Alternatives) != 1 {
+		return changed
+	}
+	r := req.Alternatives[0]
+	single := map[string]cloud.Requirement{
+		"infra": {Cloud: r.Cloud, Region: r.Region, Zone: r.Zone}, "cloud": {Cloud: r.Cloud}, "region": {Region: r.Region},
+		"zone": {Zone: r.Zone}, "instance_type": {InstanceType: r.InstanceType}, "accelerators": {Accelerators: r.Accelerators},
+		"cpus": {CPUs: r.CPUs}, "memory": {Memory: r.Memory}, "use_spot": {Markets: r.Markets},
+		"max_hourly_cost": {MaxHourlyUSD: r.MaxHourlyUSD},
+	}
+	var out []string
+	for _, name := range changed {
+		one, ok := single[name]
+		if !ok {
+			continue
+		}
+		if name != "use_spot" {
+			one.Markets = []cloud.Market{o.Market}
+		}
+		if alternativeWithin(optimizer.Request{Alternatives: []cloud.Requirement{one}}, o, nodes) < 0 {
+			out = append(out, name)
+		}
+	}
+	if len(out) == 0 {
+		return changed
+	}
+	return out
+}
+
+func blame(changed []string, name string) []string {
+	if slices.Contains(changed, name) {
+		return []string{name}
+	}
+	return changed
+}
+
+// changedMembers names the members of resources that differ, sorted; ports
+// and labels, which change in place, are left out.
+func changedMembers(old, now types.Object) []string {
+	before, after := old.Attributes(), now.Attributes()
+	var out []string
+	for _, name := range sortedKeys(after) {
+		if name == "ports" || name == "labels" {
+			continue
+		}
+		if was, ok := before[name]; !ok || !was.Equal(after[name]) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// member is a member of resources, null where the object is.
+func member(object types.Object, name string) attr.Value {
+	if v, ok := object.Attributes()[name]; ok {
+		return v
+	}
+	return types.StringNull()
+}
+
+// changes says what an update in place must do.
+func changes(old, now clusterModel) broker.Changes {
+	same := func(name string) bool {
+		before, after := member(old.Resources, name), member(now.Resources, name)
+		return before.Equal(after) || (empty(before) && empty(after))
+	}
+	return broker.Changes{
+		Network: !same("ports") || !same("labels") || !old.AllowedCIDRs.Equal(now.AllowedCIDRs),
+		Files: !old.Workdir.Equal(now.Workdir) || !old.FileMounts.Equal(now.FileMounts) ||
+			!old.WorkdirDigest.Equal(now.WorkdirDigest) || !old.FileMountsDigest.Equal(now.FileMountsDigest),
+		Setup: !now.Setup.IsNull() && (!old.Setup.Equal(now.Setup) || !old.Envs.Equal(now.Envs)),
+	}
+}
+
+func empty(v attr.Value) bool {
+	switch v := v.(type) {
+	case types.List:
+		return len(v.Elements()) == 0 && !v.IsUnknown()
+	case types.Map:
+		return len(v.Elements()) == 0 && !v.IsUnknown()
+	default:
+		return v.IsNull()
+	}
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+)
+
+var (
+	_ resource.ResourceWithConfigure      = (*clusterResource)(nil)
+	_ resource.ResourceWithValidateConfig = (*clusterResource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*clusterResource)(nil)
+	_ resource.ResourceWithImportState    = (*clusterResource)(nil)
+)
+
+// The bounds of operations without a timeouts attribute.
+const (
+	defaultCreate = 60 * time.Minute
+	defaultRead   = 5 * time.Minute
+	defaultUpdate = 60 * time.Minute
+	defaultDelete = 20 * time.Minute
+)
+
+type clusterResource struct{ data *providerData }
+
+func newClusterResource() resource.Resource { return &clusterResource{} }
+
+func (r *clusterResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = "sky_cluster"
+}
+
+func (r *clusterResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = clusterSchema()
+}
+
+func (r *clusterResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.data = providerDataOf(req.ProviderData, &resp.Diagnostics)
+}
+
+// providerDataOf checks what Terraform hands back; nil before Configure.
+func providerDataOf(v any, diags *diag.Diagnostics) *providerData {
+	if v == nil {
+		return nil
+	}
+	data, ok := v.(*providerData)
+	if !ok {
+		diags.AddError("Unexpected provider data", fmt.Sprintf("The provider handed out a %T. This is a bug of the provider.", v))
+	}
+	return data
+}
+
+// Create launches the cluster. Whatever is alive when it returns is in state.
+func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var m clusterModel
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	timeout, diags := m.Timeouts.Create(ctx, defaultCreate)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	ctx, end := r.data.begin(ctx, timeout)
+	defer end()
+	spec, diags := m.spec(ctx, r.data.keyPath)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	doing := fmt.Sprintf("Launch of cluster %q", spec.Name)
+	b, err := r.data.broker()
+	if err == nil {
+		spec.Offers, err = r.data.offersFor(ctx, &spec.Request)
+	}
+	if err == nil {
+		err = m.setDigests()
+	}
+	if err != nil {
+		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
+		return
+	}
+	cluster, err := b.Launch(ctx, spec)
+	if err != nil {
+		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
+	}
+	if err != nil && !alive(cluster) {
+		return
+	}
+	m.setRecord(cluster, b.KnownHostsPath(spec.Name))
+	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
+}
+
+// alive reports whether a failed launch returned machines that state must hold.
+func alive(c broker.Cluster) bool { return c.Generation != "" || len(c.Nodes) > 0 }
+
+// setDigests fills in the digests that the plan left open.
+func (m *clusterModel) setDigests() error {
+	var err error
+	if m.WorkdirDigest.IsUnknown() {
+		if m.WorkdirDigest, err = pathDigest(m.Workdir); err != nil {
+			return err
+		}
+	}
+	if m.FileMountsDigest.IsUnknown() {
+		m.FileMountsDigest, err = mountsDigest(m.FileMounts)
+	}
+	return err
+}
+
+// Read brings the state up to date. Only positive proof that every machine is
+// gone drops it; after any other trouble it stays as it is.
+func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var m clusterModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	timeout, diags := m.Timeouts.Read(ctx, defaultRead)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	ctx, end := r.data.begin(ctx, timeout)
+	defer end()
+	c, diags := m.record(ctx)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	doing := fmt.Sprintf("Refresh of cluster %q", c.Name)
+	b, err := r.data.broker()
+	if err != nil {
+		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
+		return
+	}
+	fresh, err := b.Refresh(ctx, c)
+	switch {
+	case errors.Is(err, broker.ErrGone):
+		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %q is gone", c.Name), fmt.Sprintf(
+			"Every machine of %s (%s) has disappeared: it was removed outside Terraform, taken back by the cloud, or removed itself. "+
+				"It was looked for twice under account %s. The plan will create it anew. Reported: %v.", c.ID, instanceIDs(c), c.Account, err))
+		resp.State.RemoveResource(ctx)
+	case err != nil:
+		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
+	default:
+		m.setRecord(fresh, b.KnownHostsPath(c.Name))
+		m.NumNodes = types.Int64Value(int64(fresh.Size))
+		resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	}
+}
+
+func instanceIDs(c broker.Cluster) string {
+	text := ""
+	for i, n := range c.Nodes {
+		if i > 0 {
+			text += ", "
+		}
+		text += n.InstanceID
+	}
+	return text
+}
+
+// Update changes in place what machines allow; the plan has seen to the rest.
+func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var old, m clusterModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &old)...)
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	timeout, diags := m.Timeouts.Update(ctx, defaultUpdate)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	ctx, end := r.data.begin(ctx, timeout)
+	defer end()
+	c, diags := old.record(ctx)
+	resp.Diagnostics.Append(diags...)
+	spec, diags := m.spec(ctx, r.data.keyPath)
+	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
+		return
+	}
+	fresh, err := r.update(ctx, &m, old, c, spec)
+	if err != nil {
+		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Change of cluster %q", c.Name), err))
+		old.Status, old.StatusReason = types.StringValue(string(fresh.Status)), types.StringValue(fresh.StatusReason)
+		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &old)...)
+		return
+	}
+	m.fillUnknown(fresh, r.knownHosts(c.Name))
+	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
+}
+
+func (r *clusterResource) update(ctx context.Context, m *clusterModel, old clusterModel, c broker.Cluster, spec broker.Spec) (broker.Cluster, error) {
+	b, err := r.data.broker()
+	if err != nil {
+		return c, err
+	}
+	if err := m.setDigests(); err != nil {
+		return c, err
+	}
+	what := changes(old, *m)
+	if what == (broker.Changes{}) {
+		return c, nil
+	}
+	return b.Update(ctx, c, spec, what)
+}
+
+func (r *clusterResource) knownHosts(name string) string {
+	b, err := r.data.broker()
+	if err != nil {
+		return ""
+	}
+	return b.KnownHostsPath(name)
+}
+
+// Delete removes the machines and returns after their absence was observed.
+func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var m clusterModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	timeout, diags := m.Timeouts.Delete(ctx, defaultDelete)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	ctx, end := r.data.begin(ctx, timeout)
+	defer end()
+	c, diags := m.record(ctx)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	b, err := r.data.broker()
+	if err == nil {
+		err = b.Destroy(ctx, c)
+	}
+	if err != nil {
+		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Removal of cluster %q", c.Name), err))
+	}
+}
+
+// ImportState takes "cloud/region/name".
+func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	ctx, end := r.data.begin(ctx, defaultRead)
+	defer end()
+	b, err := r.data.broker()
+	var c broker.Cluster
+	if err == nil {
+		c, err = b.Find(ctx, req.ID)
+	}
+	if err != nil {
+		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Import of %q", req.ID), err))
+		return
+	}
+	m := emptyCluster(ctx, resp.State)
+	m.setRecord(c, b.KnownHostsPath(c.Name))
+	m.Name, m.NumNodes = types.StringValue(c.Name), types.Int64Value(int64(c.Size))
+	m.OnSetupFailure = types.StringValue(string(broker.SetupFailureDestroy))
+	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+}
+
+// emptyCluster is a model whose collections are null with the right types.
+func emptyCluster(ctx context.Context, state tfsdk.State) clusterModel {
+	var m clusterModel
+	_ = state.GetAttribute(ctx, path.Root("timeouts"), &m.Timeouts)
+	m.Resources = types.ObjectNull(resourcesTypes())
+	m.Envs, m.FileMounts = types.MapNull(types.StringType), types.MapNull(types.StringType)
+	m.AllowedCIDRs, m.Nodes = types.ListNull(types.StringType), types.ListNull(nodeType())
+	return m
+}

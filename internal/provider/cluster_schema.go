@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/float64planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/listplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+)
+
+func clusterSchema() schema.Schema {
+	attributes := clusterInputs()
+	for name, a := range clusterOutputs() {
+		attributes[name] = a
+	}
+	return schema.Schema{
+		MarkdownDescription: "A cluster of equal machines on the cheapest offer that fits, over all enabled clouds. " +
+			"Where an offer cannot be had, what was begun is removed and the next one is tried. " +
+			"The plan shows the machines considered; place and price are known after apply, since failover may change them.",
+		Attributes: attributes,
+	}
+}
+
+func clusterInputs() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"name": schema.StringAttribute{
+			Required:            true,
+			MarkdownDescription: "The cluster's name, unique for its owner: a letter, then up to 62 letters, digits, dashes, underscores and dots. A change replaces the cluster.",
+			Validators:          []validator.String{checked(checkName)},
+			PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
+		},
+		"num_nodes": schema.Int64Attribute{
+			Optional: true, Computed: true, Default: int64default.StaticInt64(1),
+			MarkdownDescription: "How many machines, 1 to 1024. Default 1. A change replaces the cluster.",
+			Validators:          []validator.Int64{between(1, maxNodes, "a number of machines")},
+			PlanModifiers:       []planmodifier.Int64{int64planmodifier.RequiresReplace()},
+		},
+		"resources": resourcesAttribute(),
+		"setup": schema.StringAttribute{
+			Optional: true,
+			MarkdownDescription: "Shell commands run on every node, in parallel, after the files are there and before any job. " +
+				"Run again, in place, when this text or `envs` changes; so write it so that it can be repeated.",
+			Validators: []validator.String{checked(checkScript)},
+		},
+		"envs": schema.MapAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: "Environment variables of `setup`. They are stored in state in plain text: put no secrets here.",
+			Validators:          []validator.Map{mapKeys(checkEnvName), mapValues(checkText)},
+		},
+		"workdir": schema.StringAttribute{
+			Optional: true,
+			MarkdownDescription: "Local folder copied to `~/sky_workdir` on every node, where setup and jobs start. " +
+				"`.skyignore`, else `.gitignore`, leaves files out. Changed content is uploaded again in place.",
+			Validators: []validator.String{checked(checkWorkdir)},
+		},
+		"file_mounts": schema.MapAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: "Further files and folders to copy to every node: path on the nodes (absolute or under `~/`) to local path. Changed content is uploaded again in place.",
+			Validators:          []validator.Map{mapKeys(checkRemotePath), mapValues(checkSource)},
+		},
+		"allowed_cidrs": schema.ListAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: "Who may reach SSH and `ports`, as CIDR prefixes. Default the address this computer is seen under, alone. Changed in place.",
+			Validators:          []validator.List{elements(checkCIDR), noDuplicates()},
+		},
+		"on_setup_failure": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString(string(broker.SetupFailureDestroy)),
+			MarkdownDescription: "What becomes of the machines when `setup` fails during creation: `destroy` (default), or `keep` to look at them over SSH. " +
+				"The apply fails either way; kept machines are in state, marked as tainted.",
+			Validators: []validator.String{checked(checkOneOf(string(broker.SetupFailureDestroy), string(broker.SetupFailureKeep)))},
+		},
+		"timeouts": timeoutsAttribute(map[string]string{
+			"create": "Bounds the whole launch, failover included. Default `60m`.",
+			"read":   "Bounds a refresh. Default `5m`.",
+			"update": "Bounds a change in place. Default `60m`.",
+			"delete": "Bounds the removal. Default `20m`.",
+		}),
+	}
+}
+
+// timeoutsAttribute is the timeouts module's attribute with stricter checks
+// and a description for each bound.
+func timeoutsAttribute(bounds map[string]string) schema.Attribute {
+	members := map[string]schema.Attribute{}
+	for name, text := range bounds {
+		members[name] = schema.StringAttribute{
+			Optional:            true,
+			MarkdownDescription: text + " A duration such as `30m` or `2h45m`.",
+			Validators:          []validator.String{checked(checkDuration)},
+		}
+	}
+	return schema.SingleNestedAttribute{
+		Optional: true, Attributes: members,
+		CustomType:          timeouts.Type{ObjectType: types.ObjectType{AttrTypes: stringTypes(bounds)}},
+		MarkdownDescription: "How long operations may take.",
+	}
+}
+
+func resourcesAttribute() schema.Attribute {
+	attributes := machineAttributes()
+	attributes["ports"] = schema.ListAttribute{
+		Optional: true, ElementType: types.StringType,
+		MarkdownDescription: "TCP ports and ranges to open to `allowed_cidrs` on every node, such as `\"8080\"` or `\"8000-8010\"`; SSH is open already. Changed in place where the cloud can.",
+		Validators:          []validator.List{elements(checkPort), noDuplicates()},
+	}
+	attributes["labels"] = schema.MapAttribute{
+		Optional: true, ElementType: types.StringType,
+		MarkdownDescription: "Labels (tags) on every machine and disk that can carry them. Keys must not begin with `sky-`. Changed in place.",
+		Validators:          []validator.Map{mapKeys(checkLabelKey), mapValues(checkLabelValue)},
+	}
+	for name, text := range map[string]string{
+		"any_of":  "Alternatives; the cheapest that can be had wins. Each takes the fields above it as defaults and overrides them with its own.",
+		"ordered": "Alternatives in order of preference; an earlier one wins over a cheaper later one. Not together with `any_of`.",
+	} {
+		attributes[name] = schema.ListNestedAttribute{
+			Optional: true, MarkdownDescription: text,
+			NestedObject: schema.NestedAttributeObject{Attributes: machineAttributes()},
+		}
+	}
+	return schema.SingleNestedAttribute{
+		Required: true, Attributes: attributes,
+		MarkdownDescription: "What every node must be. An empty object asks for 8 vCPUs or more with 4 GiB each. " +
+			"A change replaces the cluster only where its present machines no longer satisfy it.",
+	}
+}
+
+func machineAttributes() map[string]schema.Attribute {
+	text := func(description string, check stringCheck) schema.Attribute {
+		return schema.StringAttribute{Optional: true, MarkdownDescription: description, Validators: []validator.String{checked(check)}}
+	}
+	return map[string]schema.Attribute{
+		"infra":         text("Where: `cloud`, `cloud/region` or `cloud/region/zone`, `*` for any. Not together with `cloud`, `region` or `zone`.", checkInfra),
+		"cloud":         text("The cloud. Default the cheapest enabled one.", checkPlaceName),
+		"region":        text("The region. Default the cheapest.", checkPlaceName),
+		"zone":          text("The zone. Default any of the region.", checkPlaceName),
+		"instance_type": text("The exact instance type, by the cloud's own name.", checkBlank),
+		"accelerators":  text("Accelerators of a node, `NAME` or `NAME:COUNT`, such as `\"A100:8\"`; upper and lower case are the same.", checkAccelerators),
+		"cpus":          text("vCPUs of a node: `\"8\"` exactly or `\"8+\"` at least.", checkCPUs),
+		"memory":        text("Memory of a node in GiB: `\"32\"` exactly, `\"32+\"` at least, or `\"4x\"` at least four for each vCPU.", checkMemory),
+		"use_spot":      schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to buy spot machines, cheaper ones that the cloud may take back. Default `false`."},
+		"disk_size": schema.Int64Attribute{
+			Optional: true, MarkdownDescription: "Size of a node's boot disk in GiB. Default the cloud's.",
+			Validators: []validator.Int64{between(1, maxDiskGiB, "GiB")},
+		},
+		"image_id": text("The machine image: a tag of the catalog, such as `skypilot:gpu-ubuntu-2204`, or the cloud's own id. Default the cloud's for the machine.", checkBlank),
+		"max_hourly_cost": schema.Float64Attribute{
+			Optional: true, MarkdownDescription: "The most the whole cluster may cost, in US dollars an hour. It bounds every attempt of the failover.",
+			Validators: []validator.Float64{aboveZero{}},
+		},
+	}
+}
+
+func clusterOutputs() map[string]schema.Attribute {
+	keep := []planmodifier.String{stringplanmodifier.UseStateForUnknown()}
+	fixed := func(description string) schema.Attribute {
+		return schema.StringAttribute{Computed: true, MarkdownDescription: description, PlanModifiers: keep}
+	}
+	fresh := func(description string) schema.Attribute {
+		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
+	}
+	return map[string]schema.Attribute{
+		"id":            fixed("`cloud/region/name`; what `sky_job.cluster_id` and `terraform import` take."),
+		"cloud":         fixed("The cloud the cluster runs on."),
+		"region":        fixed("The region it runs in."),
+		"zone":          fixed("The zone it runs in; empty on clouds without zones."),
+		"instance_type": fixed("The instance type of every node."),
+		"accelerators":  fixed("The accelerators of every node, such as `A100:8`; empty without any."),
+		"market":        fixed("`on_demand` or `spot`."),
+		"hourly_cost": schema.Float64Attribute{
+			Computed: true, MarkdownDescription: "Price of the whole cluster at launch, in US dollars an hour. It stays what it was, whatever the market does.",
+			PlanModifiers: []planmodifier.Float64{float64planmodifier.UseStateForUnknown()},
+		},
+		"status":             fresh("`UP`, `INIT` (not ready; see `status_reason`), `STOPPED` or `DEGRADED` (some nodes are lost)."),
+		"status_reason":      fresh("Why the status is what it is; empty when all is well."),
+		"ssh_user":           fixed("The user to log in as."),
+		"ssh_key_path":       fixed("File with the private key; its content is not in state."),
+		"ssh_command":        fixed("Command that opens a shell on the head node, with its pinned host key checked."),
+		"head_ip":            fixed("External address of the head node."),
+		"nodes":              nodesAttribute(),
+		"generation":         fixed("Tells this cluster from earlier ones of its name."),
+		"account":            fixed("The cloud account that pays."),
+		"owner":              fixed("The owner in the machines' tags."),
+		"launched_at":        fixed("When it was launched, RFC 3339, UTC."),
+		"process_manager":    fixed("How jobs are detached on the nodes: `auto` (systemd where it runs) or `setsid`."),
+		"workdir_digest":     fresh("Digest of what was uploaded from `workdir`: names, modes and contents."),
+		"file_mounts_digest": fresh("Digest of what was uploaded from `file_mounts`."),
+	}
+}
+
+func nodesAttribute() schema.Attribute {
+	text := func(description string) schema.Attribute {
+		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
+	}
+	return schema.ListNestedAttribute{
+		Computed: true, MarkdownDescription: "The machines, by rank; rank 0 is the head.",
+		PlanModifiers: []planmodifier.List{listplanmodifier.UseStateForUnknown()},
+		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+			"rank":        schema.Int64Attribute{Computed: true, MarkdownDescription: "The node's number in the cluster, from 0; it is stable."},
+			"instance_id": text("The cloud's id of the machine."),
+			"internal_ip": text("Address the nodes reach it under."),
+			"external_ip": text("Address you reach it under."),
+			"ssh_port":    schema.Int64Attribute{Computed: true, MarkdownDescription: "TCP port of its SSH server."},
+			"host_key":    text("Its pinned SSH host key, in the authorized_keys form."),
+			"status":      text("What the machine does: `pending`, `running`, `stopping`, `stopped`, `terminated` or `unknown`."),
+			"reason":      text("Why, where the cloud says so."),
+		}},
+	}
+}

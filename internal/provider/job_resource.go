@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/job"
+)
+
+var (
+	_ resource.ResourceWithConfigure  = (*jobResource)(nil)
+	_ resource.ResourceWithModifyPlan = (*jobResource)(nil)
+)
+
+const (
+	defaultJob    = 24 * time.Hour
+	defaultCancel = 10 * time.Minute
+	// lastLook bounds asking after a job once the caller's time is over.
+	lastLook = 10 * time.Second
+)
+
+type jobResource struct{ data *providerData }
+
+func newJobResource() resource.Resource { return &jobResource{} }
+
+func (r *jobResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = "sky_job"
+}
+
+func (r *jobResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = jobSchema()
+}
+
+func (r *jobResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.data = providerDataOf(req.ProviderData, &resp.Diagnostics)
+}
+
+// ModifyPlan replaces the job where the content of its workdir changed.
+func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.data == nil || req.Plan.Raw.IsNull() || req.State.Raw.IsNull() {
+		return
+	}
+	var old, m jobModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &old)...)
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	digest, err := pathDigest(m.Workdir)
+	if err != nil {
+		resp.Diagnostics.AddAttributeError(path.Root("workdir"), "Invalid value", sentence(err.Error()))
+		return
+	}
+	if digest.Equal(old.WorkdirDigest) {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), old.WorkdirDigest)...)
+		return
+	}
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringUnknown())...)
+	resp.RequiresReplace.Append(path.Root("workdir_digest"))
+}
+
+// Create submits the job and, if asked to, waits for its end.
+func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var m jobModel
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	timeout, diags := m.Timeouts.Create(ctx, defaultJob)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	ctx, end := r.data.begin(ctx, timeout)
+	defer end()
+	h, err := r.open(ctx, m.ClusterID.ValueString(), "")
+	if err == nil {
+		defer h.close()
+		err = h.submit(ctx, &m)
+	}
+	if err != nil {
+		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Submission of job %q", m.Name.ValueString()), err))
+		return
+	}
+	resp.Diagnostics.Append(h.follow(ctx, &m)...)
+	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
+}
+
+// Read asks after a job whose end is not known yet.
+func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var m jobModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if job.Phase(m.Status.ValueString()).Final() {
+		return
+	}
+	timeout, diags := m.Timeouts.Read(ctx, defaultRead)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	ctx, end := r.data.begin(ctx, timeout)
+	defer end()
+	if err := r.look(ctx, &m); err != nil {
+		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %q cannot be asked after", m.Name.ValueString()),
+			sentence(fmt.Sprintf("its last known status is %s, and it stays so in state: %v", m.Status.ValueString(), err)))
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+}
+
+// look brings a job's status and log up to date.
+func (r *jobResource) look(ctx context.Context, m *jobModel) error {
+	h, err := r.open(ctx, m.ClusterID.ValueString(), m.ClusterGeneration.ValueString())
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	status, err := h.runner.Status(ctx, job.ID(m.ID.ValueString()))
+	if err != nil {
+		return err
+	}
+	if err := h.fetchLog(ctx, m); err != nil {
+		return err
+	}
+	m.setStatus(status)
+	return nil
+}
+
+// Update has nothing to change but whether to wait.
+func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var m, old jobModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &old)...)
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	timeout, diags := m.Timeouts.Update(ctx, defaultJob)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	ctx, end := r.data.begin(ctx, timeout)
+	defer end()
+	m.keepOutcome(old)
+	if !job.Phase(old.Status.ValueString()).Final() {
+		h, err := r.open(ctx, m.ClusterID.ValueString(), m.ClusterGeneration.ValueString())
+		if err != nil {
+			resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Look at job %q", m.Name.ValueString()), err))
+			return
+		}
+		defer h.close()
+		resp.Diagnostics.Append(h.follow(ctx, &m)...)
+	}
+	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
+}
+
+// Delete cancels a job that may still run. Where the cluster is gone, so is
+// the job.
+func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var m jobModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	timeout, diags := m.Timeouts.Delete(ctx, defaultCancel)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	ctx, end := r.data.begin(ctx, timeout)
+	defer end()
+	if err := r.remove(ctx, m); err != nil {
+		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Cancelling of job %q", m.Name.ValueString()), err))
+	}
+}
+
+func (r *jobResource) remove(ctx context.Context, m jobModel) error {
+	if !job.Phase(m.Status.ValueString()).Final() {
+		if err := r.cancel(ctx, m); err != nil {
+			return err
+		}
+	}
+	dir, err := r.data.stateFolder()
+	if err != nil {
+		return err
+	}
+	return noteRemoved(dir, m)
+}
+
+func (r *jobResource) cancel(ctx context.Context, m jobModel) error {
+	h, err := r.open(ctx, m.ClusterID.ValueString(), m.ClusterGeneration.ValueString())
+	if errors.Is(err, cloud.ErrNotFound) || errors.Is(err, errOtherCluster) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	err = h.runner.Cancel(ctx, job.ID(m.ID.ValueString()))
+	if err == nil || errors.Is(err, job.ErrNotFound) {
+		return nil
+	}
+	if fresh, rerr := h.broker.Refresh(ctx, h.cluster); errors.Is(rerr, broker.ErrGone) || (rerr == nil && fresh.Status == broker.StatusStopped) {
+		return nil
+	}
+	return err
+}
+
+// errOtherCluster says that the cluster was replaced since.
+var errOtherCluster = errors.New("the cluster it ran on was replaced by another one of the same name")
+
+// open finds the cluster and makes a runner for it. An empty generation is any.
+func (r *jobResource) open(ctx context.Context, clusterID, generation string) (*jobHandle, error) {
+	b, err := r.data.broker()
+	if err != nil {
+		return nil, err
+	}
+	c, err := b.Find(ctx, clusterID)
+	if err != nil {
+		return nil, fmt.Errorf("find cluster %s: %w", clusterID, err)
+	}
+	if generation != "" && c.Generation != generation {
+		return nil, errOtherCluster
+	}
+	runner, err := r.data.openJobs(c)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := r.data.stateFolder()
+	if err != nil {
+		return nil, errors.Join(err, runner.Close())
+	}
+	return &jobHandle{broker: b, cluster: c, runner: runner, stateDir: dir}, nil
+}
+
+// diagnose is the diagnostic for a job that ended badly; nil for a good end.
+func diagnose(m jobModel, s job.Status) diag.Diagnostic {
+	if s.Phase == job.Succeeded {
+		return nil
+	}
+	summary := fmt.Sprintf("Job %q ended %s", m.Name.ValueString(), s.Phase)
+	if s.ExitCode != nil {
+		summary += fmt.Sprintf(" with exit code %d", *s.ExitCode)
+	}
+	if s.FailedRank >= 0 && s.Phase == job.Failed {
+		summary += fmt.Sprintf(" on rank %d", s.FailedRank)
+	}
+	text := ""
+	if s.Reason != "" {
+		text = sentence(s.Reason) + "\n\n"
+	}
+	text += fmt.Sprintf("Job %s on cluster %s is kept in state as tainted; the next apply runs it anew.\nThe whole log is in %s. Its end:\n\n%s",
+		m.ID.ValueString(), m.ClusterID.ValueString(), m.LogPath.ValueString(), m.LogTail.ValueString())
+	return diag.NewErrorDiagnostic(summary, text)
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+)
+
+var _ datasource.DataSourceWithConfigure = (*offerDataSource)(nil)
+
+type offerDataSource struct{ data *providerData }
+
+func newOfferDataSource() datasource.DataSource { return &offerDataSource{} }
+
+func (d *offerDataSource) Metadata(_ context.Context, _ datasource.MetadataRequest, resp *datasource.MetadataResponse) {
+	resp.TypeName = "sky_catalog_offer"
+}
+
+func (d *offerDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
+	resp.Schema = offerSchema()
+}
+
+func (d *offerDataSource) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
+	d.data = providerDataOf(req.ProviderData, &resp.Diagnostics)
+}
+
+// Read answers from the catalogs alone.
+func (d *offerDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
+	var m offerDataModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	offers, sources, err := d.find(ctx, m)
+	if err != nil {
+		resp.Diagnostics.Append(errorDiag(ctx, "Search for an offer", err))
+		return
+	}
+	for _, s := range sources {
+		for _, w := range s.Warnings {
+			resp.Diagnostics.AddWarning(fmt.Sprintf("Catalog of %s", s.Cloud), sentence(w))
+		}
+	}
+	m.set(offers, sources)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+}
+
+func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.Offer, []catalog.Source, error) {
+	if d.data.catalogUnknown {
+		return nil, nil, errors.New("the provider's catalog settings are not known yet; apply what they come from first, with -target")
+	}
+	r, err := m.requirement()
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := d.data.catalogs()
+	if err != nil {
+		return nil, nil, err
+	}
+	clouds := stringList(m.Clouds)
+	if len(clouds) == 0 {
+		clouds = d.data.clouds()
+	}
+	limit := defaultOffers
+	if !m.Limit.IsNull() {
+		limit = int(m.Limit.ValueInt64())
+	}
+	reqs := []cloud.Requirement{r}
+	offers, sources, err := set.Cheapest(ctx, reqs, clouds, limit)
+	if err != nil || len(offers) > 0 {
+		return offers, sources, err
+	}
+	return d.explain(ctx, set, reqs, clouds, limit)
+}
+
+// explain ranks everything, for the error that says why nothing fits.
+func (d *offerDataSource) explain(ctx context.Context, set *catalog.Set, reqs []cloud.Requirement, clouds []string, limit int) ([]cloud.Offer, []catalog.Source, error) {
+	offers, sources, err := set.Offers(ctx, reqs, clouds)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, err := optimizer.Rank(optimizer.Request{Alternatives: reqs, Nodes: 1}, offers, nil, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	var out []cloud.Offer
+	for _, p := range plan.Placements[:min(limit, len(plan.Placements))] {
+		out = append(out, p.Offer)
+	}
+	return out, sources, nil
+}
+
+func (m offerDataModel) requirement() (cloud.Requirement, error) {
+	return machineModel{
+		Region: m.Region, Zone: m.Zone, InstanceType: m.InstanceType, Accelerators: m.Accelerators,
+		CPUs: m.CPUs, Memory: m.Memory, UseSpot: m.UseSpot, MaxHourlyCost: m.MaxHourlyCost,
+	}.requirement()
+}
+
+// set writes what was found; offers holds at least one.
+func (m *offerDataModel) set(offers []cloud.Offer, sources []catalog.Source) {
+	best := offers[0]
+	m.Cloud, m.Region, m.Zone = types.StringValue(best.Cloud), types.StringValue(best.Region), types.StringValue(best.Zone)
+	m.InstanceType, m.Market = types.StringValue(best.InstanceType.Name), types.StringValue(string(best.Market))
+	m.HourlyCost, m.VCPUs = types.Float64Value(best.HourlyUSD), types.Float64Value(best.InstanceType.VCPUs)
+	m.MemoryGiB = types.Float64Value(best.InstanceType.MemoryGiB)
+	m.AcceleratorName = types.StringValue(best.InstanceType.Accelerator.Name)
+	m.AcceleratorCount = types.Float64Value(best.InstanceType.Accelerator.Count)
+	m.Offers, m.Catalogs = offerList(offers), catalogList(sources)
+}
+
+func offerList(offers []cloud.Offer) types.List {
+	values := make([]attr.Value, 0, len(offers))
+	for _, o := range offers {
+		t := o.InstanceType
+		values = append(values, types.ObjectValueMust(offerType().AttrTypes, map[string]attr.Value{
+			"cloud": types.StringValue(o.Cloud), "region": types.StringValue(o.Region), "zone": types.StringValue(o.Zone),
+			"instance_type": types.StringValue(t.Name), "market": types.StringValue(string(o.Market)),
+			"hourly_cost": types.Float64Value(o.HourlyUSD), "vcpus": types.Float64Value(t.VCPUs), "memory_gib": types.Float64Value(t.MemoryGiB),
+			"accelerator_name": types.StringValue(t.Accelerator.Name), "accelerator_count": types.Float64Value(t.Accelerator.Count),
+			"accelerator_memory_gib": types.Float64Value(t.AcceleratorMemoryGiB), "arch": types.StringValue(t.Arch),
+		}))
+	}
+	return types.ListValueMust(offerType(), values)
+}
+
+func catalogList(sources []catalog.Source) types.List {
+	values := make([]attr.Value, 0, len(sources))
+	for _, s := range sources {
+		date := ""
+		if !s.Date.IsZero() {
+			date = s.Date.UTC().Format(time.RFC3339)
+		}
+		values = append(values, types.ObjectValueMust(catalogType().AttrTypes, map[string]attr.Value{
+			"cloud": types.StringValue(s.Cloud), "kind": types.StringValue(string(s.Kind)), "path": types.StringValue(s.Path),
+			"date": types.StringValue(date), "sha256": types.StringValue(s.SHA256), "offers": types.Int64Value(int64(s.Offers)),
+		}))
+	}
+	return types.ListValueMust(catalogType(), values)
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// parentPoll is how often the parent process is looked at.
+const parentPoll = time.Second
+
+// errParentGone is why operations end when Terraform was killed.
+var errParentGone = errors.New("the Terraform process that asked for this is gone")
+
+// watchParent cancels the returned context once getppid answers another
+// process than at the start: the parent has died, and nobody will keep what is
+// launched from then on. It then waits for running operations, which clean up
+// on their own deadlines, and calls gone. It ends with ctx.
+func watchParent(ctx context.Context, getppid func() int, poll time.Duration, ops *operations, gone func()) context.Context {
+	root, cancel := context.WithCancelCause(ctx)
+	parent := getppid()
+	go func() {
+		ticker := time.NewTicker(poll)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				cancel(context.Cause(ctx))
+				return
+			case <-ticker.C:
+			}
+			if getppid() == parent {
+				continue
+			}
+			cancel(errParentGone)
+			ops.wait()
+			gone()
+			return
+		}
+	}()
+	return root
+}
+
+// operations counts what is running, so that a dying process waits for it.
+type operations struct{ running sync.WaitGroup }
+
+func newOperations() *operations { return &operations{} }
+
+func (o *operations) wait() { o.running.Wait() }
+
+// begin binds an operation to the process's life: the context ends when
+// Terraform cancels, when its timeout passes, and when Terraform is gone.
+func (d *providerData) begin(ctx context.Context, timeout time.Duration) (context.Context, func()) {
+	d.ops.running.Add(1)
+	ctx, stop := context.WithCancelCause(ctx)
+	unbind := context.AfterFunc(d.root, func() { stop(context.Cause(d.root)) })
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, timeoutError{timeout})
+	return ctx, func() {
+		cancel()
+		unbind()
+		stop(nil)
+		d.ops.running.Done()
+	}
+}
+
+// timeoutError says which bound was hit and how to raise it.
+type timeoutError struct{ after time.Duration }
+
+func (e timeoutError) Error() string {
+	return "the time allowed has passed (" + e.after.String() + "); the timeouts attribute can raise it"
+}

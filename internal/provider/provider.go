@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package provider is what Terraform sees: schemas, models, plan decisions and
+// diagnostics. It converts between Terraform's values and the other rooms' and
+// leaves every decision about machines to them.
+package provider
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+var (
+	_ provider.Provider                   = (*skyProvider)(nil)
+	_ provider.ProviderWithValidateConfig = (*skyProvider)(nil)
+)
+
+// New returns the provider's constructor. Its clouds are those of the registry.
+func New(version string, registry *cloud.Registry) func() provider.Provider {
+	return newWith(version, registry, context.Background(), newOperations())
+}
+
+// newWith is New with the context whose end stops every operation.
+func newWith(version string, registry *cloud.Registry, root context.Context, ops *operations) func() provider.Provider {
+	return func() provider.Provider {
+		return &skyProvider{version: version, registry: registry, root: root, ops: ops}
+	}
+}
+
+type skyProvider struct {
+	version  string
+	registry *cloud.Registry
+	root     context.Context
+	ops      *operations
+}
+
+// providerModel is the provider block.
+type providerModel struct {
+	StateDir          types.String `tfsdk:"state_dir"`
+	Owner             types.String `tfsdk:"owner"`
+	SSHPrivateKeyPath types.String `tfsdk:"ssh_private_key_path"`
+	TemplatesDir      types.String `tfsdk:"templates_dir"`
+	Catalog           types.Object `tfsdk:"catalog"`
+	Clouds            types.Object `tfsdk:"clouds"`
+	EnabledClouds     types.List   `tfsdk:"enabled_clouds"`
+	ShowPlanTable     types.Bool   `tfsdk:"show_plan_table"`
+}
+
+// catalogModel is the provider block's catalog object.
+type catalogModel struct {
+	Path    types.String `tfsdk:"path"`
+	Version types.String `tfsdk:"version"`
+	Offline types.Bool   `tfsdk:"offline"`
+	BaseURL types.String `tfsdk:"base_url"`
+}
+
+func (p *skyProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
+	resp.TypeName = "sky"
+	resp.Version = p.version
+}
+
+func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "Launches clusters on the cheapest machines of every enabled cloud that fit, with failover, and runs jobs on them over SSH. " +
+			"Every setting has a default; the built-in cloud `fluffycloud` needs no account.",
+		Attributes: map[string]schema.Attribute{
+			"state_dir": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "Folder for what outlives a run: the journal of machines, generated SSH keys, catalogs and logs. Made with mode 0700. " +
+					"Default `~/.terraform-provider-sky`, or the environment variable `SKY_STATE_DIR`.",
+				Validators: []validator.String{notBlank()},
+			},
+			"owner": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "Marks every machine as ours, in its tags: 3 to 40 lower-case letters, digits and dashes. Set it to the same value where several people manage one state. " +
+					"Default a random id kept in `state_dir`, or the environment variable `SKY_OWNER`.",
+				Validators: []validator.String{checked(checkOwner)},
+			},
+			"ssh_private_key_path": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "Your own SSH private key, in the OpenSSH or PEM format and without a passphrase, which every machine will accept. " +
+					"Default a key made for each cluster under `state_dir`. The key's content never enters state.",
+				Validators: []validator.String{notBlank(), checked(checkPrivateKey)},
+			},
+			"templates_dir": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Folder whose `<cloud>.yaml.tmpl` files replace the built-in cluster templates.",
+				Validators:          []validator.String{checked(checkFolder)},
+			},
+			"catalog": catalogAttribute(),
+			"clouds":  cloudsAttribute(p.registry),
+			"enabled_clouds": schema.ListAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "The only clouds that may be used. Default all of them; one whose credentials are missing is passed over with its reason.",
+				Validators:          []validator.List{elements(p.checkCloud), noDuplicates()},
+			},
+			"show_plan_table": schema.BoolAttribute{
+				Optional:            true,
+				MarkdownDescription: "Whether the plan of a new cluster shows the table of machines considered, as a warning. Default `true`.",
+			},
+		},
+	}
+}
+
+func catalogAttribute() schema.Attribute {
+	return schema.SingleNestedAttribute{
+		Optional:            true,
+		MarkdownDescription: "Where prices come from. Default the catalogs built into the provider, and newer copies under `state_dir`.",
+		Attributes: map[string]schema.Attribute{
+			"path": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Folder that holds `<cloud>/vms.csv` in SkyPilot's format; it wins over every other place.",
+				Validators:          []validator.String{checked(checkFolder)},
+			},
+			"version": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Pins the catalogs' content: at least 8 hexadecimal digits of its hash. Another content is an error at plan.",
+			},
+			"offline": schema.BoolAttribute{
+				Optional:            true,
+				MarkdownDescription: "Whether refreshing catalogs over the network is forbidden. Default `false`. A plan never waits for the network either way.",
+			},
+			"base_url": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Where hosted catalogs lie, as `<base_url>/<schema>/<cloud>/vms.csv`. Default SkyPilot's public catalog.",
+			},
+		},
+	}
+}
+
+// cloudsAttribute is generated from the drivers' own options, so that a new
+// cloud needs no change here.
+func cloudsAttribute(registry *cloud.Registry) schema.Attribute {
+	clouds := map[string]schema.Attribute{}
+	for _, name := range registry.Names() {
+		factory, _ := registry.Get(name)
+		options := map[string]schema.Attribute{}
+		for _, o := range factory.Options() {
+			options[o.Name] = schema.StringAttribute{
+				Optional: true, Sensitive: o.Sensitive,
+				MarkdownDescription: o.Description + envNote(o.Env),
+			}
+		}
+		clouds[name] = schema.SingleNestedAttribute{
+			Optional: true, Attributes: options,
+			MarkdownDescription: "Settings of the cloud `" + name + "`.",
+		}
+	}
+	return schema.SingleNestedAttribute{
+		Optional: true, Attributes: clouds,
+		MarkdownDescription: "Settings of each cloud. Without them a cloud's own environment variables and files are read.",
+	}
+}
+
+func envNote(names []string) string {
+	note := ""
+	for i, n := range names {
+		if i == 0 {
+			note = " Default the environment variable `" + n + "`"
+			continue
+		}
+		note += ", else `" + n + "`"
+	}
+	if note == "" {
+		return ""
+	}
+	return note + "."
+}
+
+func (p *skyProvider) checkCloud(name string) error { return checkCloudName(p.registry, name) }
+
+// ValidateConfig refuses a private key whose public half beside it is another's.
+func (p *skyProvider) ValidateConfig(ctx context.Context, req provider.ValidateConfigRequest, resp *provider.ValidateConfigResponse) {
+	var key types.String
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("ssh_private_key_path"), &key)...)
+	if key.IsNull() || key.IsUnknown() {
+		return
+	}
+	if err := checkKeyPair(key.ValueString()); err != nil {
+		resp.Diagnostics.AddAttributeError(path.Root("ssh_private_key_path"), "Keys do not match", err.Error())
+	}
+}
+
+// Configure makes no call to any cloud and touches no file: what is needed is
+// built when it is needed first.
+func (p *skyProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+	var m providerModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	s, diags := p.settings(ctx, m)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	if !req.Config.Raw.IsFullyKnown() {
+		s.unknown = "the provider block holds values that are not known yet; apply what they come from first, with -target"
+	}
+	data := newProviderData(s)
+	resp.ResourceData, resp.DataSourceData = data, data
+}
+
+func (p *skyProvider) settings(ctx context.Context, m providerModel) (settings, diag.Diagnostics) {
+	s := settings{
+		version: p.version, registry: p.registry, root: p.root, ops: p.ops,
+		stateDir: m.StateDir.ValueString(), owner: m.Owner.ValueString(),
+		keyPath: m.SSHPrivateKeyPath.ValueString(), templatesDir: m.TemplatesDir.ValueString(),
+		showPlanTable: m.ShowPlanTable.IsNull() || m.ShowPlanTable.ValueBool(),
+		getenv:        osGetenv,
+	}
+	var diags diag.Diagnostics
+	var clouds []types.String
+	if !m.EnabledClouds.IsNull() && !m.EnabledClouds.IsUnknown() {
+		diags.Append(m.EnabledClouds.ElementsAs(ctx, &clouds, false)...)
+	}
+	for _, c := range clouds {
+		s.enabled = append(s.enabled, c.ValueString())
+	}
+	var c catalogModel
+	if !m.Catalog.IsNull() && !m.Catalog.IsUnknown() {
+		diags.Append(m.Catalog.As(ctx, &c, objectOptions)...)
+	}
+	s.catalogPath, s.catalogVersion = c.Path.ValueString(), c.Version.ValueString()
+	s.catalogOffline, s.catalogURL = c.Offline.ValueBool(), c.BaseURL.ValueString()
+	s.catalogUnknown = m.Catalog.IsUnknown() || c.Path.IsUnknown() || c.Version.IsUnknown() || m.EnabledClouds.IsUnknown()
+	s.options = cloudOptions(m.Clouds)
+	return s, diags
+}
+
+// cloudOptions reads the generated object: cloud -> option -> value.
+func cloudOptions(clouds types.Object) map[string]map[string]string {
+	out := map[string]map[string]string{}
+	for name, v := range clouds.Attributes() {
+		object, ok := v.(types.Object)
+		if !ok {
+			continue
+		}
+		out[name] = map[string]string{}
+		for option, v := range object.Attributes() {
+			if s, ok := v.(types.String); ok && s.ValueString() != "" {
+				out[name][option] = s.ValueString()
+			}
+		}
+	}
+	return out
+}
+
+func (p *skyProvider) Resources(context.Context) []func() resource.Resource {
+	return []func() resource.Resource{newClusterResource, newJobResource}
+}
+
+func (p *skyProvider) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{newOfferDataSource}
+}

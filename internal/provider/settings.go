@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// osGetenv is the environment, where settings take it from.
+func osGetenv(name string) string { return os.Getenv(name) }
+
+// settings are the provider block in plain values.
+type settings struct {
+	version  string
+	registry *cloud.Registry
+	root     context.Context
+	ops      *operations
+
+	stateDir, owner, keyPath, templatesDir  string
+	catalogPath, catalogVersion, catalogURL string
+	catalogOffline, catalogUnknown          bool
+	enabled                                 []string
+	options                                 map[string]map[string]string
+	showPlanTable                           bool
+	// unknown says why no cloud can be used yet; empty is that they can.
+	unknown string
+	getenv  func(string) string
+}
+
+// folder is the state folder: as configured, else from the environment, else
+// in the home folder.
+func (s settings) folder() (string, error) {
+	dir := s.stateDir
+	if dir == "" {
+		dir = s.getenv("SKY_STATE_DIR")
+	}
+	if dir == "" {
+		base, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("there is no home folder to keep state in; set state_dir: %w", err)
+		}
+		dir = filepath.Join(base, ".terraform-provider-sky")
+	}
+	if rest, ok := strings.CutPrefix(dir, "~/"); ok {
+		base, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("state_dir %q: %w", dir, err)
+		}
+		dir = filepath.Join(base, rest)
+	}
+	return filepath.Abs(dir)
+}
+
+// clouds are the clouds that may be used.
+func (s settings) clouds() []string {
+	if len(s.enabled) > 0 {
+		return s.enabled
+	}
+	return s.registry.Names()
+}
+
+// credentials are a cloud's options, from the configuration, else from the
+// environment variables that the driver names.
+func (s settings) credentials(cloudName, stateDir, executable string) cloud.Credentials {
+	values := map[string]string{}
+	if factory, ok := s.registry.Get(cloudName); ok {
+		for _, o := range factory.Options() {
+			value := s.options[cloudName][o.Name]
+			for _, env := range o.Env {
+				if value == "" {
+					value = s.getenv(env)
+				}
+			}
+			if value != "" {
+				values[o.Name] = value
+			}
+		}
+	}
+	return cloud.Credentials{Values: values, StateDir: stateDir, Executable: executable}
+}
+
+// workspaceHome says whose Terraform state this process works for.
+func (s settings) workspaceHome() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "an unknown folder"
+	}
+	workspace := s.getenv("TF_WORKSPACE")
+	if workspace == "" {
+		data := s.getenv("TF_DATA_DIR")
+		if data == "" {
+			data = ".terraform"
+		}
+		if text, err := os.ReadFile(filepath.Join(data, "environment")); err == nil {
+			workspace = strings.TrimSpace(string(text))
+		}
+	}
+	if workspace == "" {
+		workspace = "default"
+	}
+	return dir + " (" + workspace + ")"
+}
+
+// clusterBroker is the broker as resources use it.
+type clusterBroker interface {
+	Launch(ctx context.Context, spec broker.Spec) (broker.Cluster, error)
+	Refresh(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
+	Update(ctx context.Context, c broker.Cluster, spec broker.Spec, what broker.Changes) (broker.Cluster, error)
+	Destroy(ctx context.Context, c broker.Cluster) error
+	Find(ctx context.Context, id string) (broker.Cluster, error)
+	NoteReplacement(ctx context.Context, name string) error
+	KnownHostsPath(name string) string
+	LogPath(name string) string
+}
+
+// providerData is what Configure hands to resources and data sources. The
+// broker and the catalogs are opened when first needed.
+type providerData struct {
+	settings
+
+	mu      sync.Mutex
+	set     *catalog.Set
+	brokers clusterBroker
+	dir     string
+	// openJobs makes a runner; tests put a fake here.
+	openJobs func(c broker.Cluster) (jobRunner, error)
+}
+
+func newProviderData(s settings) *providerData {
+	d := &providerData{settings: s}
+	d.openJobs = d.newRunner
+	return d
+}
+
+// catalogs returns the catalogs; it reads none yet.
+func (d *providerData) catalogs() (*catalog.Set, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.catalogsLocked()
+}
+
+func (d *providerData) catalogsLocked() (*catalog.Set, error) {
+	if d.set != nil {
+		return d.set, nil
+	}
+	dir, err := d.folder()
+	if err != nil {
+		return nil, err
+	}
+	set, err := catalog.Open(catalog.Options{
+		Path: d.catalogPath, StateDir: dir, Version: d.catalogVersion, Offline: d.catalogOffline, BaseURL: d.catalogURL,
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.set = set
+	return set, nil
+}
+
+// stateFolder is the state folder, whether it exists or not.
+func (d *providerData) stateFolder() (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.dir == "" {
+		dir, err := d.folder()
+		if err != nil {
+			return "", err
+		}
+		d.dir = dir
+	}
+	return d.dir, nil
+}
+
+// broker returns the process's broker, making it and the state folder first
+// where need be.
+func (d *providerData) broker() (clusterBroker, error) {
+	dir, err := d.stateFolder()
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.brokers != nil {
+		return d.brokers, nil
+	}
+	if d.unknown != "" {
+		return nil, errors.New(d.unknown)
+	}
+	b, err := d.openBroker(dir)
+	if err != nil {
+		return nil, err
+	}
+	d.brokers = b
+	return b, nil
+}
+
+// openedBroker is the broker if one was made already, else nil.
+func (d *providerData) openedBroker() clusterBroker {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.brokers
+}
+
+func (d *providerData) openBroker(dir string) (clusterBroker, error) {
+	set, err := d.catalogsLocked()
+	if err != nil {
+		return nil, err
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the provider's own binary: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state folder: %w", err)
+	}
+	owner := d.owner
+	if owner == "" {
+		owner = d.getenv("SKY_OWNER")
+	}
+	signers, err := loadSigners(d.keyPath)
+	if err != nil {
+		return nil, fmt.Errorf("ssh_private_key_path: %w", err)
+	}
+	return broker.New(broker.Config{
+		StateDir: dir, Owner: owner, Home: d.workspaceHome(), Registry: d.registry,
+		Credentials: func(name string) cloud.Credentials { return d.credentials(name, dir, executable) },
+		TemplateDir: d.templatesDir, Images: set.Image, Signers: signers, Log: newTflogLogger(),
+	})
+}
+
+// capabilities of the clouds that may be used, for the optimizer.
+func (d *providerData) capabilities() map[string]cloud.Capabilities {
+	out := map[string]cloud.Capabilities{}
+	for _, name := range d.clouds() {
+		if f, ok := d.registry.Get(name); ok {
+			out[name] = f.Capabilities()
+		}
+	}
+	return out
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+)
+
+// stringCheck says what is wrong with a value and what would be right.
+type stringCheck func(string) error
+
+// stringsValidator applies a check to a string, or to every element, key or
+// value of a collection. Null and unknown values pass.
+type stringsValidator struct {
+	check stringCheck
+	keys  bool
+}
+
+// checked validates a string attribute.
+func checked(check stringCheck) stringsValidator { return stringsValidator{check: check} }
+
+// elements validates every element of a list of strings.
+func elements(check stringCheck) stringsValidator { return stringsValidator{check: check} }
+
+// mapKeys validates every key of a map of strings, mapValues every value.
+func mapKeys(check stringCheck) stringsValidator   { return stringsValidator{check: check, keys: true} }
+func mapValues(check stringCheck) stringsValidator { return stringsValidator{check: check} }
+
+func (v stringsValidator) Description(context.Context) string { return "the value must be well-formed" }
+
+func (v stringsValidator) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (v stringsValidator) report(diags *diag.Diagnostics, at path.Path, value string) {
+	if err := v.check(value); err != nil {
+		diags.AddAttributeError(at, "Invalid value", sentence(err.Error()))
+	}
+}
+
+// ValidateString implements validator.String.
+func (v stringsValidator) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	if !req.ConfigValue.IsNull() && !req.ConfigValue.IsUnknown() {
+		v.report(&resp.Diagnostics, req.Path, req.ConfigValue.ValueString())
+	}
+}
+
+// ValidateList implements validator.List.
+func (v stringsValidator) ValidateList(_ context.Context, req validator.ListRequest, resp *validator.ListResponse) {
+	for i, e := range req.ConfigValue.Elements() {
+		at := req.Path.AtListIndex(i)
+		switch s, ok := e.(types.String); {
+		case !ok || s.IsUnknown():
+		case s.IsNull():
+			resp.Diagnostics.AddAttributeError(at, "Invalid value", "An element is null; leave it out.")
+		default:
+			v.report(&resp.Diagnostics, at, s.ValueString())
+		}
+	}
+}
+
+// ValidateMap implements validator.Map.
+func (v stringsValidator) ValidateMap(_ context.Context, req validator.MapRequest, resp *validator.MapResponse) {
+	members := req.ConfigValue.Elements()
+	for _, key := range sortedKeys(members) {
+		at := req.Path.AtMapKey(key)
+		if v.keys {
+			v.report(&resp.Diagnostics, at, key)
+			continue
+		}
+		switch s, ok := members[key].(types.String); {
+		case !ok || s.IsUnknown():
+		case s.IsNull():
+			resp.Diagnostics.AddAttributeError(at, "Invalid value", "The value is null; leave the key out.")
+		default:
+			v.report(&resp.Diagnostics, at, s.ValueString())
+		}
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// uniqueValidator refuses a list that holds a value twice.
+type uniqueValidator struct{}
+
+func noDuplicates() validator.List { return uniqueValidator{} }
+
+func (uniqueValidator) Description(context.Context) string { return "no value may be listed twice" }
+
+func (v uniqueValidator) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (uniqueValidator) ValidateList(_ context.Context, req validator.ListRequest, resp *validator.ListResponse) {
+	seen := map[string]bool{}
+	for i, e := range req.ConfigValue.Elements() {
+		s, ok := e.(types.String)
+		if !ok || s.IsNull() || s.IsUnknown() {
+			continue
+		}
+		if seen[s.ValueString()] {
+			resp.Diagnostics.AddAttributeError(req.Path.AtListIndex(i), "Invalid value",
+				fmt.Sprintf("%q is listed twice; list it once.", s.ValueString()))
+		}
+		seen[s.ValueString()] = true
+	}
+}
+
+// wholeNumber bounds an integer.
+type wholeNumber struct {
+	least, most int64
+	what        string
+}
+
+func between(least, most int64, what string) validator.Int64 { return wholeNumber{least, most, what} }
+
+func (v wholeNumber) Description(context.Context) string {
+	return fmt.Sprintf("%s from %d to %d", v.what, v.least, v.most)
+}
+
+func (v wholeNumber) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (v wholeNumber) ValidateInt64(ctx context.Context, req validator.Int64Request, resp *validator.Int64Response) {
+	n := req.ConfigValue
+	if n.IsNull() || n.IsUnknown() || (n.ValueInt64() >= v.least && n.ValueInt64() <= v.most) {
+		return
+	}
+	resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", fmt.Sprintf("%d is out of range; write %s.", n.ValueInt64(), v.Description(ctx)))
+}
+
+// aboveZero bounds a price.
+type aboveZero struct{}
+
+func (aboveZero) Description(context.Context) string {
+	return "US dollars an hour, above zero, such as 2.5"
+}
+
+func (v aboveZero) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (v aboveZero) ValidateFloat64(ctx context.Context, req validator.Float64Request, resp *validator.Float64Response) {
+	f := req.ConfigValue
+	if f.IsNull() || f.IsUnknown() || f.ValueFloat64() > 0 {
+		return
+	}
+	resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", fmt.Sprintf("%v is not a price; write %s.", f.ValueFloat64(), v.Description(ctx)))
+}
+
+// sentence makes an error's text one: capital letter first, full stop last.
+func sentence(text string) string {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return text
+	}
+	if c := text[0]; c >= 'a' && c <= 'z' && !strings.HasPrefix(text, "http") {
+		text = strings.ToUpper(text[:1]) + text[1:]
+	}
+	if !strings.ContainsRune(".!?:|\n", rune(text[len(text)-1])) {
+		text += "."
+	}
+	return text
+}
