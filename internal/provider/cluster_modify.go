@@ -109,12 +109,18 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *
 			resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", m.Name.ValueString()), err))
 		}
 	}
+	if m.Workdir.IsNull() {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
+	}
+	if m.FileMounts.IsNull() {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("file_mounts_digest"), types.StringNull())...)
+	}
 	plan, known := r.rank(ctx, m, &resp.Diagnostics)
 	if !known || resp.Diagnostics.HasError() || !r.data.showPlanTable {
 		return
 	}
 	resp.Diagnostics.AddAttributeWarning(path.Root("resources"), fmt.Sprintf("Cluster %q: what was considered", m.Name.ValueString()),
-		plan.Table()+"\nThis is no fault. Place and price are settled at apply, since the next best is tried where the first is not to be had. show_plan_table = false in the provider block switches this off.")
+		indent(plan.Table())+"\n\nThis is no fault. Place and price are settled at apply, since the next best is tried where the first is not to be had. show_plan_table = false in the provider block switches this off.")
 }
 
 // rank answers the plan's request. It reports false where values that matter

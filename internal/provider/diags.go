@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
@@ -18,7 +19,7 @@ import (
 // errorDiag turns an error of any room into what the user reads. doing names
 // what was tried, such as `Launch of cluster "train"`.
 func errorDiag(ctx context.Context, doing string, err error) diag.Diagnostic {
-	return diag.NewErrorDiagnostic(doing+" "+outcome(ctx, err), sentence(detail(ctx, err)))
+	return diag.NewErrorDiagnostic(doing+" "+outcome(ctx, err), keepLines(sentence(detail(ctx, err))))
 }
 
 // outcome is the second half of the summary.
@@ -66,4 +67,21 @@ func detail(ctx context.Context, err error) string {
 		text += "\n\n" + sentence(cause.Error())
 	}
 	return text
+}
+
+// keepLines puts a space before lines that are columns. Terraform rewraps all
+// lines but those.
+func keepLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if strings.Contains(strings.TrimSpace(line), "  ") {
+			lines[i] = " " + line
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// indent puts a space before every line, so that Terraform rewraps none.
+func indent(text string) string {
+	return " " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n ")
 }

@@ -48,12 +48,20 @@ func (r *jobResource) Configure(_ context.Context, req resource.ConfigureRequest
 
 // ModifyPlan replaces the job where the content of its workdir changed.
 func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if r.data == nil || req.Plan.Raw.IsNull() || req.State.Raw.IsNull() {
+	if r.data == nil || req.Plan.Raw.IsNull() {
 		return
 	}
 	var old, m jobModel
-	resp.Diagnostics.Append(req.State.Get(ctx, &old)...)
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if req.State.Raw.IsNull() {
+		if m.Workdir.IsNull() {
+			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
+		}
+		return
+	}
+	if resp.Diagnostics.Append(req.State.Get(ctx, &old)...); resp.Diagnostics.HasError() {
 		return
 	}
 	digest, err := pathDigest(m.Workdir)
@@ -255,6 +263,6 @@ func diagnose(m jobModel, s job.Status) diag.Diagnostic {
 		text = sentence(s.Reason) + "\n\n"
 	}
 	text += fmt.Sprintf("Job %s on cluster %s is kept in state as tainted; the next apply runs it anew.\nThe whole log is in %s. Its end:\n\n%s",
-		m.ID.ValueString(), m.ClusterID.ValueString(), m.LogPath.ValueString(), m.LogTail.ValueString())
+		m.ID.ValueString(), m.ClusterID.ValueString(), m.LogPath.ValueString(), indent(m.LogTail.ValueString()))
 	return diag.NewErrorDiagnostic(summary, text)
 }
