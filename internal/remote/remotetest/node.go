@@ -41,6 +41,10 @@ type Behaviour struct {
 	ForcedCommand string // run in place of every command
 	NoExitStatus  bool   // closes sessions without a status
 	Env           []string
+	// Path holds the node's programs, sh among them, where they are others than
+	// the host's: a busybox, say. The environment variable SKY_TEST_SYSTEM_PATH
+	// stands in for it, so that a whole suite can run on another system.
+	Path string
 	// RefuseKeys says how many authentications are refused before one counts.
 	RefuseKeys int
 	// DropAfter closes a connection once that many bytes arrived on it; 0 never.
@@ -157,7 +161,11 @@ func (n *Node) Set(b Behaviour) {
 func (n *Node) now() Behaviour {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.behaviour
+	b := n.behaviour
+	if b.Path == "" {
+		b.Path = os.Getenv("SKY_TEST_SYSTEM_PATH")
+	}
+	return b
 }
 
 // Dials is how many TCP connections came in, Sessions how many sessions.

@@ -152,11 +152,15 @@ func (p *process) hangUp() {
 func (n *Node) start(ch ssh.Channel, command string, b Behaviour) *process {
 	_, _ = io.WriteString(ch, b.Noise)
 	_, _ = io.WriteString(ch.Stderr(), b.Noise)
-	cmd := exec.Command("/bin/sh", "-c", command) //nolint:gosec // that is what the server is for
+	shell, path := "/bin/sh", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	if b.Path != "" {
+		shell, path = filepath.Join(b.Path, "sh"), b.Path
+	}
+	cmd := exec.Command(shell, "-c", command) //nolint:gosec // that is what the server is for
 	cmd.Dir = n.Home
 	cmd.Env = append([]string{
-		"HOME=" + n.Home, "PATH=" + n.bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"USER=" + User, "LOGNAME=" + User, "SHELL=/bin/sh", marker + n.id,
+		"HOME=" + n.Home, "PATH=" + n.bin + ":" + path,
+		"USER=" + User, "LOGNAME=" + User, "SHELL=" + shell, marker + n.id,
 	}, b.Env...)
 	detach(cmd)
 	stdin, err := cmd.StdinPipe()

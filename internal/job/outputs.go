@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package job
+
+import (
+	"context"
+	"fmt"
+)
+
+// Outputs fetches what matches shell patterns on a rank's node into a local
+// folder and returns the paths below it. Patterns are relative to the job's
+// working folder. A pattern that matches nothing is an error.
+func (r *Runner) Outputs(ctx context.Context, rank int, patterns []string, dest string) ([]string, error) {
+	if rank < 0 || rank >= len(r.nodes) {
+		return nil, fmt.Errorf("outputs: the cluster has no rank %d", rank)
+	}
+	var files []string
+	err := r.insist(ctx, 20, func(ctx context.Context) error {
+		c, err := r.client(ctx, rank)
+		if err != nil {
+			return err
+		}
+		files, err = c.Get(ctx, workdir, patterns, dest)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("outputs of rank %d: %w", rank, err)
+	}
+	return files, nil
+}

@@ -1,0 +1,24 @@
+# Sends what matches the patterns, given one a line on standard input, as an
+# archive; names are below $base, or below / where they are outside it.
+set -f
+fail() { echo "$1" >&2; exit 1; }
+[ -d "$base" ] || base=$HOME
+cd -- "$base" || exit 1
+set --
+old=$IFS
+while IFS= read -r pattern; do
+	case $pattern in '~/'*) pattern=$HOME/${pattern#??} ;; /*) ;; *) pattern=./$pattern ;; esac
+	IFS= found=
+	set +f
+	for f in $pattern; do
+		{ [ -e "$f" ] || [ -h "$f" ]; } || continue
+		found=1
+		case $f in "$PWD"/*) f=./${f#"$PWD"/} ;; esac
+		set -- "$@" "$f"
+	done
+	set -f
+	IFS=$old
+	[ -n "$found" ] || fail "nothing matches ${pattern#./}"
+done
+[ $# -gt 0 ] || exit 0
+tar -cf - -- "$@"

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package remote_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/remote/remotetest"
+)
+
+func TestGet(t *testing.T) {
+	n := remotetest.NewNode(t, remotetest.Behaviour{})
+	c := dial(t, n)
+	write(t, filepath.Join(n.Home, "sky_workdir"), map[string]string{
+		"out/a.csv": "a", "out/b.csv": "b", "out/skip.txt": "-", "my file *": "odd", "-rf": "dash", "tree/deep/x": "x", "tree/link": "-> deep/x",
+		"$(touch pwned)": "8", "evil": "-> /etc/passwd",
+	})
+	write(t, n.Home, map[string]string{"at home": "h"})
+	dest := filepath.Join(t.TempDir(), "results")
+	got, err := c.Get(t.Context(), "~/sky_workdir", []string{"out/*.csv", "my file [*]", "-*", "tree", "$(touch pwned)", "~/sky_workdir/out/skip.txt"}, dest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"out/a.csv": "a", "out/b.csv": "b", "out/skip.txt": "-", "my file *": "odd", "-rf": "dash", "tree/deep/x": "x", "tree/link": "-> deep/x", "$(touch pwned)": "8"}
+	same(t, read(t, dest), want)
+	if len(got) != len(want) || !slices.Contains(got, "out/a.csv") {
+		t.Errorf("Get = %q", got)
+	}
+	for pattern, says := range map[string]string{"none/*": "nothing matches none/*", "evil": "outside the folder", "": "not a pattern"} {
+		if _, err := c.Get(t.Context(), "~/sky_workdir", []string{pattern}, dest); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("Get(%q) = %v, want %q", pattern, err, says)
+		}
+	}
+	if got, err := c.Get(t.Context(), "~/sky_workdir", []string{"~/at home"}, dest); err != nil || len(got) != 1 || !strings.HasSuffix(got[0], "at home") {
+		t.Errorf("Get from home = %q, %v", got, err)
+	}
+}
+
+// TestGetTrustsNobody has the node send what no tar would.
+func TestGetTrustsNobody(t *testing.T) {
+	n := remotetest.NewNode(t, remotetest.Behaviour{})
+	c := dial(t, n)
+	base := t.TempDir()
+	dest := filepath.Join(base, "in", "dest")
+	write(t, n.Home, map[string]string{"x": "1", "../bin/tar": "#!/bin/sh\nPATH=/usr/bin:/bin exec tar -P --transform 's,^.*$,../../escaped,' \"$@\"\n"})
+	if _, err := c.Output(t.Context(), "chmod +x ../bin/tar"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Get(t.Context(), "~", []string{"x"}, dest); err == nil || !strings.Contains(err.Error(), "outside") {
+		t.Errorf("Get = %v, want a refusal", err)
+	}
+	if got := read(t, base); fmt.Sprint(got) != "map[]" {
+		t.Errorf("written: %q", got)
+	}
+}
