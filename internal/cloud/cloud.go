@@ -232,6 +232,9 @@ type ClusterSpec struct {
 	// AllowedCIDRs may reach SSH and Ports.
 	AllowedCIDRs []netip.Prefix
 	Labels       map[string]string
+	// MaxHourlyUSD bounds the price of one machine, in US dollars an hour, on
+	// clouds whose spot prices move after the offer was made; 0 is no bound.
+	MaxHourlyUSD float64
 	SSHUser      string
 	// AuthorizedKeys are public keys in authorized_keys form.
 	AuthorizedKeys []string
