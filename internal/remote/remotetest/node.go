@@ -122,8 +122,10 @@ func (n *Node) listen(addr string) {
 		n.t.Fatal(err)
 	}
 	n.listener = l
-	at := l.Addr().(*net.TCPAddr) //nolint:forcetypeassert // a TCP listener
-	n.Host, n.Port = at.IP.String(), at.Port
+	if n.Port == 0 { // Up answers where the node was before, and clients read the address meanwhile
+		at := l.Addr().(*net.TCPAddr) //nolint:forcetypeassert // a TCP listener
+		n.Host, n.Port = at.IP.String(), at.Port
+	}
 	go n.serve(l)
 }
 
