@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package aws
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Names of what Bootstrap finds or makes.
+const (
+	resourceImage     = "image"
+	resourceDevice    = "root_device"
+	resourceImageGiB  = "image_gib"
+	resourceGroup     = "security_group_id"
+	resourceSubnets   = "subnets" // id@zone, in the order to try them
+	resourcePlacement = "placement_group"
+	resourceEFACards  = "efa_cards"
+)
+
+// Bootstrap implements cloud.Provisioner: it finds image and network, and
+// finds or makes the cluster's security group and, where asked for, its
+// placement group.
+func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud.Placement) (cloud.RunConfig, error) {
+	if err := checkSpec(spec, at); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	s, err := d.defaults.with(spec.NodeConfig)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	region := at.Offer.Region
+	if err := d.c.checkRegion(ctx, region); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	t, err := d.typeInfo(ctx, region, at.Offer.InstanceType.Name)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if err := checkType(t, s, at); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	img, err := d.image(ctx, region, spec.Image, t)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	net, err := d.network(ctx, region, s)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	places, err := d.places(ctx, net, at)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	resources := map[string]string{
+		resourceImage: img.id, resourceDevice: img.rootDevice, resourceImageGiB: strconv.Itoa(int(img.minGiB)),
+		resourceSubnets: strings.Join(places, ","),
+	}
+	if s.efa {
+		resources[resourceEFACards] = strconv.Itoa(efaCards(t, s))
+	}
+	if resources[resourceGroup], err = d.ensureGroup(ctx, spec, at, s, net); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if resources[resourcePlacement], err = d.ensurePlacementGroup(ctx, spec.Ref, at, s); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	return cloud.RunConfig{Spec: spec, Placement: at, Resources: resources}, nil
+}
+
+func checkType(t typeInfo, s settings, at cloud.Placement) error {
+	switch {
+	case s.efa && t.efaCards == 0:
+		return configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("node_config asks for EFA, which instance type %s does not have", t.name)}
+	case at.Offer.Market == cloud.Spot && t.noSpot:
+		return configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("instance type %s is not sold as spot in %s", t.name, at.Offer.Region)}
+	}
+	return nil
+}
+
+// efaCards is how many interfaces have EFA. With a public address a machine can
+// have one interface only.
+func efaCards(t typeInfo, s settings) int {
+	if s.internalIPs {
+		return max(t.efaCards, 1)
+	}
+	return 1
+}
+
+// places are the subnets to launch in, "id@zone": those of the offer's zone, or
+// of all zones that have the type, in the order to try them.
+func (d *driver) places(ctx context.Context, net network, at cloud.Placement) ([]string, error) {
+	region, typ := at.Offer.Region, at.Offer.InstanceType.Name
+	zone, err := d.zoneName(ctx, region, at.Offer.Zone)
+	if err != nil {
+		return nil, err
+	}
+	zones := []string{zone}
+	if zone == "" {
+		if zones, err = d.zonesWith(ctx, region, typ); err != nil {
+			return nil, err
+		}
+	}
+	var places []string
+	last := ""
+	for _, s := range net.subnets {
+		if slices.Contains(zones, s.zone) && s.zone != last {
+			places = append(places, s.id+"@"+s.zone)
+			last = s.zone
+		}
+	}
+	if len(places) == 0 {
+		scope := cloud.ScopeRegion
+		if zone != "" {
+			scope = cloud.ScopeZone
+		}
+		return nil, configError{scope: scope, text: fmt.Sprintf("VPC %s has no suitable subnet in %s, where %s is to run", net.vpcID, strings.Join(zones, ", "), typ)}
+	}
+	return places, nil
+}
+
+// groupTags mark what belongs to a cluster as a whole.
+func groupTags(ref cloud.ClusterRef, name string) map[string]string {
+	return map[string]string{
+		cloud.TagOwner: ref.Owner, cloud.TagCluster: ref.Cluster, cloud.TagGeneration: ref.Generation, tagName: name,
+	}
+}
+
+// ownsGroup reports whether tags mark something of the ref's cluster as a whole.
+func ownsGroup(ref cloud.ClusterRef, tags map[string]string) bool {
+	return tags[cloud.TagCluster] != "" && tags[cloud.TagGeneration] != "" &&
+		ref.Owner != "" && tags[cloud.TagOwner] == ref.Owner &&
+		(ref.Cluster == "" || tags[cloud.TagCluster] == ref.Cluster) &&
+		(ref.Generation == "" || tags[cloud.TagGeneration] == ref.Generation)
+}
+
+// groupName is unique to owner, cluster and generation.
+func groupName(ref cloud.ClusterRef) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{ref.Owner, ref.Cluster, ref.Generation}, "\x00")))
+	const suffix, limit = 16, 120
+	stem := "sky-" + cloud.Slug(ref.Cluster)
+	if room := limit - suffix - 1; len(stem) > room {
+		stem = stem[:room]
+	}
+	return strings.TrimRight(stem, "-") + "-" + hex.EncodeToString(sum[:])[:suffix]
+}
+
+func deref(s *string) string { return aws.ToString(s) }

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+const (
+	// callTimeout bounds one try of one call.
+	callTimeout = 60 * time.Second
+	// openTimeout bounds the search for credentials, which may ask the network.
+	openTimeout = 60 * time.Second
+)
+
+// clients are the SDK's clients of one account, made when first asked for and
+// shared by all clusters. The SDK's concrete types are held on purpose: behind
+// an interface the linker would keep every call of EC2 in the binary.
+type clients struct {
+	cfg aws.Config
+	// only are the regions to work in; empty means all that are enabled.
+	only []string
+
+	mu      sync.Mutex
+	ec2     map[string]*ec2.Client
+	ssm     map[string]*ssm.Client
+	enabled []string
+}
+
+func newClients(ctx context.Context, values map[string]string) (*clients, error) {
+	key, secret := values[optionAccessKey], values[optionSecretKey]
+	if (key == "") != (secret == "") {
+		return nil, configError{text: "access_key_id and secret_access_key are needed together"}
+	}
+	opts := []func(*config.LoadOptions) error{
+		// The SDK's own client type: it can still take a CA bundle from the environment.
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(callTimeout)),
+		config.WithRetryer(func() aws.Retryer { return newRetryer(callAttempts) }),
+		config.WithAppID("terraform-provider-sky"),
+	}
+	if p := values[optionProfile]; p != "" {
+		opts = append(opts, config.WithSharedConfigProfile(p))
+	}
+	if r := values[optionRegion]; r != "" {
+		opts = append(opts, config.WithRegion(r))
+	}
+	if key != "" {
+		opts = append(opts, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(key, secret, values[optionSessionToken])))
+	}
+	if e := values[optionEndpoint]; e != "" {
+		if err := checkEndpoint(e); err != nil {
+			return nil, err
+		}
+		opts = append(opts, config.WithBaseEndpoint(e))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, opts...)
+	if err != nil {
+		return nil, &authError{advice: "the AWS configuration cannot be used; check the profile and the shared files in ~/.aws", err: err}
+	}
+	if cfg.Region == "" {
+		cfg.Region = defaultRegion
+	}
+	if role := values[optionRole]; role != "" {
+		assumeRole(&cfg, role, values[optionExternalID])
+	}
+	return &clients{
+		cfg: cfg, only: splitList(values[optionRegions]),
+		ec2: map[string]*ec2.Client{}, ssm: map[string]*ssm.Client{},
+	}, nil
+}
+
+func assumeRole(cfg *aws.Config, role, externalID string) {
+	provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(*cfg), role, func(o *stscreds.AssumeRoleOptions) {
+		o.RoleSessionName = "terraform-provider-sky"
+		if externalID != "" {
+			o.ExternalID = aws.String(externalID)
+		}
+	})
+	cfg.Credentials = aws.NewCredentialsCache(provider)
+}
+
+// account asks whose the credentials are. It tells missing ones from refused ones.
+func (c *clients) account(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if _, err := c.cfg.Credentials.Retrieve(ctx); err != nil {
+		if cerr := context.Cause(ctx); errors.Is(cerr, context.Canceled) {
+			return "", fmt.Errorf("find AWS credentials: %w", cerr)
+		}
+		return "", &authError{
+			advice: "no AWS credentials: run \"aws configure\" or \"aws sso login\", set AWS_PROFILE or AWS_ACCESS_KEY_ID and " +
+				"AWS_SECRET_ACCESS_KEY, or name a profile or keys in the provider block",
+			err: err,
+		}
+	}
+	out, err := sts.NewFromConfig(c.cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		if classify(err).Kind == cloud.KindAuth {
+			err = &authError{advice: "AWS refuses the credentials; renew them or name others in the provider block", err: err}
+		}
+		return "", fmt.Errorf("ask AWS for the account: %w", err)
+	}
+	if aws.ToString(out.Account) == "" {
+		return "", errors.New("ask AWS for the account: the answer names none")
+	}
+	return *out.Account, nil
+}
+
+// in returns the EC2 client of a region, with the region's rate limits.
+func (c *clients) in(region string) *ec2.Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	client, ok := c.ec2[region]
+	if !ok {
+		limits := newLimits()
+		client = ec2.NewFromConfig(c.cfg, func(o *ec2.Options) {
+			o.Region = region
+			o.APIOptions = append(o.APIOptions, limits.install)
+		})
+		c.ec2[region] = client
+	}
+	return client
+}
+
+// parameters returns the SSM client of a region.
+func (c *clients) parameters(region string) *ssm.Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	client, ok := c.ssm[region]
+	if !ok {
+		client = ssm.NewFromConfig(c.cfg, func(o *ssm.Options) { o.Region = region })
+		c.ssm[region] = client
+	}
+	return client
+}
+
+// regions are the regions to work in, sorted. What is enabled for the account
+// is asked once.
+func (c *clients) regions(ctx context.Context) ([]string, error) {
+	c.mu.Lock()
+	known := c.enabled
+	c.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	out, err := c.in(c.cfg.Region).DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
+	if err != nil {
+		return nil, fmt.Errorf("list regions: %w", err)
+	}
+	var names []string
+	for _, r := range out.Regions {
+		if name := aws.ToString(r.RegionName); name != "" && (len(c.only) == 0 || slices.Contains(c.only, name)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		return nil, configError{text: fmt.Sprintf("no region to work in: regions = %q, none of which is enabled for the account", strings.Join(c.only, ","))}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.enabled = names
+	return names, nil
+}
+
+// checkRegion refuses a region that is not enabled, before its name becomes
+// part of an endpoint's.
+func (c *clients) checkRegion(ctx context.Context, region string) error {
+	all, err := c.regions(ctx)
+	if err != nil || slices.Contains(all, region) {
+		return err
+	}
+	return configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("region %q is not enabled for this account, or is not among the provider's regions; there are %s",
+		region, strings.Join(all, ", "))}
+}
+
+// splitList reads a comma-separated list.
+func splitList(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+}

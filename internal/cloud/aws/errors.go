@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Codes that the driver itself acts upon.
+const (
+	codeDependency        = "DependencyViolation"
+	codeGroupDuplicate    = "InvalidGroup.Duplicate"
+	codeRuleDuplicate     = "InvalidPermission.Duplicate"
+	codeRuleNotFound      = "InvalidPermission.NotFound"
+	codePlacementExists   = "InvalidPlacementGroup.Duplicate"
+	codePlacementInUse    = "InvalidPlacementGroup.InUse"
+	codePlacementUnknown  = "InvalidPlacementGroup.Unknown"
+	codeWrongState        = "IncorrectInstanceState"
+	codeWrongStateShort   = "IncorrectState"
+	codeMalformedInstance = "InvalidInstanceID.Malformed"
+)
+
+// configError is a request that cannot work as configured. Without a scope it
+// concerns the whole cloud.
+type configError struct {
+	scope cloud.Scope
+	text  string
+}
+
+func (e configError) Error() string { return e.text }
+
+// authError says what is wrong with the credentials and what would help.
+type authError struct {
+	advice string
+	err    error
+}
+
+func (e *authError) Error() string { return e.advice + " (" + e.err.Error() + ")" }
+func (e *authError) Unwrap() error { return e.err }
+
+// MachineError says that a machine is in a state from which it cannot get to
+// the one waited for.
+type MachineError struct {
+	ID    string
+	Rank  int
+	State cloud.State
+	// Reason is AWS's code and message, where there are any.
+	Reason string
+	Want   cloud.State
+}
+
+// Error implements error.
+func (e *MachineError) Error() string {
+	text := fmt.Sprintf("machine %s (rank %d) is %s and will not become %s", e.ID, e.Rank, e.State, e.Want)
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	return text
+}
+
+// faultRow gives the meaning of an error code. A row with a text applies only
+// where the lower-case message holds it, and comes before the one without.
+type faultRow struct {
+	code  string
+	text  string
+	fault cloud.Fault
+	// wait says that repeating the call helps only after something else has
+	// happened, which the driver waits for.
+	wait bool
+}
+
+// rowFor returns the first row that matches.
+func rowFor(code, message string) (faultRow, bool) {
+	message = strings.ToLower(message)
+	for _, row := range faultTable() {
+		if row.code == code && strings.Contains(message, row.text) {
+			return row, true
+		}
+	}
+	return faultRow{}, false
+}
+
+// reasonRow gives the meaning of the reason for a machine's end.
+type reasonRow struct {
+	code  string // part of AWS's state reason
+	fault cloud.Fault
+}
+
+func reasonFault(reason string) (cloud.Fault, bool) {
+	for _, row := range reasonTable() {
+		if strings.Contains(reason, row.code) {
+			return row.fault, true
+		}
+	}
+	return cloud.Fault{}, false
+}
+
+// Classify implements cloud.Provisioner.
+func (*driver) Classify(err error) cloud.Fault { return classify(err) }
+
+func classify(err error) cloud.Fault {
+	var (
+		auth    *authError
+		config  configError
+		machine *MachineError
+		api     smithy.APIError
+	)
+	switch {
+	case errors.As(err, &auth):
+		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
+	case errors.As(err, &config):
+		if config.scope == "" {
+			config.scope = cloud.ScopeCloud
+		}
+		return cloud.Fault{Kind: cloud.KindConfig, Scope: config.scope}
+	case errors.As(err, &machine):
+		if fault, ok := reasonFault(machine.Reason); ok {
+			return fault
+		}
+	case errors.As(err, &api):
+		return classifyAPI(api, err)
+	case isUnsigned(err):
+		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
+	case isUnreachable(err):
+		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeRegion}
+	case isTransport(err):
+		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
+	}
+	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
+}
+
+// classifyAPI reads the table, and for codes it does not know the HTTP status.
+func classifyAPI(api smithy.APIError, err error) cloud.Fault {
+	if row, ok := rowFor(api.ErrorCode(), api.ErrorMessage()); ok {
+		return row.fault
+	}
+	switch status := statusOf(err); {
+	case strings.HasSuffix(api.ErrorCode(), ".NotFound"), strings.HasSuffix(api.ErrorCode(), ".Malformed"):
+		return cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeRegion}
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
+	case status >= http.StatusInternalServerError || status == http.StatusTooManyRequests:
+		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
+	}
+	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
+}
+
+func statusOf(err error) int {
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) {
+		return response.HTTPStatusCode()
+	}
+	return 0
+}
+
+func hasCode(err error, codes ...string) bool {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	for _, c := range codes {
+		if api.ErrorCode() == c {
+			return true
+		}
+	}
+	return false
+}
+
+// isNotFound reports whether AWS says that the thing is not there.
+func isNotFound(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) &&
+		(strings.HasSuffix(api.ErrorCode(), ".NotFound") || api.ErrorCode() == codePlacementUnknown || api.ErrorCode() == codeMalformedInstance)
+}
+
+// isUnsigned reports that a call never left for lack of credentials, such as
+// an expired login. The SDK has no type for it.
+func isUnsigned(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	var op *smithy.OperationError
+	return errors.As(err, &op) && strings.Contains(op.Err.Error(), "get identity: get credentials")
+}
+
+// isUnreachable reports that no connection could be made.
+func isUnreachable(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// isTransport reports that a request may or may not have had its effect.
+func isTransport(err error) bool {
+	var (
+		u *url.Error
+		n net.Error
+	)
+	return errors.As(err, &u) || errors.As(err, &n) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// isTransient reports whether a later call may fare better.
+func isTransient(err error) bool { return classify(err).Kind == cloud.KindTransient }
+
+// isRefused reports that a launch definitely made nothing.
+func isRefused(err error) bool {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	kind := classify(err).Kind
+	return kind != cloud.KindTransient && kind != cloud.KindUnknown
+}

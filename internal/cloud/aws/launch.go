@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package aws
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// launchInput is the call that makes one machine. Equal arguments give equal
+// calls, or AWS refuses the token.
+func (d *driver) launchInput(n cloud.NodeSpec, cfg cloud.RunConfig, place string) (*ec2.RunInstancesInput, error) {
+	offer := cfg.Placement.Offer
+	s, err := d.defaults.with(cfg.Spec.NodeConfig)
+	if err != nil {
+		return nil, err
+	}
+	data, err := userData(n.UserData, cfg.Spec.Deadline)
+	if err != nil {
+		return nil, err
+	}
+	subnetID, zone, _ := strings.Cut(place, "@")
+	disk, err := disk(cfg, s)
+	if err != nil {
+		return nil, err
+	}
+	in := &ec2.RunInstancesInput{
+		ClientToken:                       aws.String(token(n.Identity, offer.Zone, zone)),
+		ImageId:                           aws.String(cfg.Resources[resourceImage]),
+		InstanceType:                      types.InstanceType(offer.InstanceType.Name),
+		MinCount:                          aws.Int32(1),
+		MaxCount:                          aws.Int32(1),
+		InstanceInitiatedShutdownBehavior: shutdownBehavior(cfg.Spec, offer.Market),
+		MetadataOptions:                   metadataOptions(),
+		BlockDeviceMappings:               []types.BlockDeviceMapping{disk},
+		NetworkInterfaces:                 interfaces(cfg, s, subnetID),
+		Placement:                         &types.Placement{AvailabilityZone: aws.String(zone)},
+		TagSpecifications:                 tagSpecifications(n.Identity, cfg.Spec, offer.Market, s),
+	}
+	if len(data) > 0 {
+		in.UserData = aws.String(base64.StdEncoding.EncodeToString(data))
+	}
+	if g := cfg.Resources[resourcePlacement]; g != "" {
+		in.Placement.GroupName = aws.String(g)
+	}
+	if offer.Market == cloud.Spot {
+		in.InstanceMarketOptions = spotOptions(cfg.Spec)
+	}
+	if s.profile != "" {
+		in.IamInstanceProfile = instanceProfile(s.profile)
+	}
+	return in, nil
+}
+
+// token is the identity's own where the offer fixes the zone. Where the driver
+// chooses among zones, each is a request of its own.
+func token(id cloud.Identity, offered, zone string) string {
+	if offered != "" {
+		return id.Token()
+	}
+	sum := sha256.Sum256([]byte(id.Token() + "\x00" + zone))
+	return hex.EncodeToString(sum[:])
+}
+
+// shutdownBehavior makes a machine under a dead-man timer end for good when it
+// shuts itself down; Commit turns that into a mere stop, except for spot
+// machines, which AWS does not let stop.
+func shutdownBehavior(spec cloud.ClusterSpec, market cloud.Market) types.ShutdownBehavior {
+	if spec.Deadline.IsZero() && market != cloud.Spot {
+		return types.ShutdownBehaviorStop
+	}
+	return types.ShutdownBehaviorTerminate
+}
+
+// metadataOptions demand sessions of IMDSv2, one hop away at most, and show
+// the machine its tags, by which the dead-man timer knows that it is off.
+func metadataOptions() *types.InstanceMetadataOptionsRequest {
+	return &types.InstanceMetadataOptionsRequest{
+		HttpEndpoint:            types.InstanceMetadataEndpointStateEnabled,
+		HttpTokens:              types.HttpTokensStateRequired,
+		HttpPutResponseHopLimit: aws.Int32(1),
+		InstanceMetadataTags:    types.InstanceMetadataTagsStateEnabled,
+	}
+}
+
+// disk is the boot disk, encrypted with the account's key for EBS, and deleted
+// with its machine.
+func disk(cfg cloud.RunConfig, s settings) (types.BlockDeviceMapping, error) {
+	imageGiB, err := strconv.Atoi(cfg.Resources[resourceImageGiB])
+	if err != nil {
+		return types.BlockDeviceMapping{}, configError{text: "the run configuration is not Bootstrap's: it lacks the image's size"}
+	}
+	size := cfg.Spec.DiskGiB
+	switch {
+	case size == 0:
+		size = max(defaultDiskGiB, imageGiB)
+	case size < imageGiB:
+		return types.BlockDeviceMapping{}, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("disk_size is %d GiB, and image %s needs %d", size, cfg.Resources[resourceImage], imageGiB)}
+	case size > 65536:
+		return types.BlockDeviceMapping{}, configError{text: fmt.Sprintf("disk_size is %d GiB; a disk on AWS has 65536 at most", size)}
+	}
+	tier := diskTiers()[s.diskTier]
+	ebs := &types.EbsBlockDevice{
+		DeleteOnTermination: aws.Bool(true), Encrypted: aws.Bool(true),
+		VolumeSize: aws.Int32(int32(size)), VolumeType: types.VolumeType(tier.volume), //nolint:gosec // bounded above
+	}
+	if tier.iops > 0 {
+		// gp3 gives 500 IOPS for each GiB at most, io2 rather more.
+		ebs.Iops = aws.Int32(min(tier.iops, int32(size)*500)) //nolint:gosec // bounded above
+	}
+	if tier.throughput > 0 {
+		ebs.Throughput = aws.Int32(tier.throughput)
+	}
+	return types.BlockDeviceMapping{DeviceName: aws.String(cfg.Resources[resourceDevice]), Ebs: ebs}, nil
+}
+
+func interfaces(cfg cloud.RunConfig, s settings, subnetID string) []types.InstanceNetworkInterfaceSpecification {
+	groups := append([]string{cfg.Resources[resourceGroup]}, s.groupIDs...)
+	nic := types.InstanceNetworkInterfaceSpecification{
+		DeviceIndex: aws.Int32(0), SubnetId: aws.String(subnetID), Groups: groups, DeleteOnTermination: aws.Bool(true),
+	}
+	cards, _ := strconv.Atoi(cfg.Resources[resourceEFACards]) // absent without EFA
+	if cards > 0 {
+		nic.InterfaceType = aws.String("efa")
+	}
+	if cards <= 1 { // AWS takes this with one interface only
+		nic.AssociatePublicIpAddress = aws.Bool(!s.internalIPs)
+	}
+	all := []types.InstanceNetworkInterfaceSpecification{nic}
+	for card := 1; card < cards; card++ {
+		all = append(all, types.InstanceNetworkInterfaceSpecification{
+			DeviceIndex: aws.Int32(1), NetworkCardIndex: aws.Int32(int32(card)), InterfaceType: aws.String("efa"), //nolint:gosec // a few dozen at most
+			SubnetId: aws.String(subnetID), Groups: groups, DeleteOnTermination: aws.Bool(true),
+		})
+	}
+	return all
+}
+
+func spotOptions(spec cloud.ClusterSpec) *types.InstanceMarketOptionsRequest {
+	options := &types.SpotMarketOptions{
+		SpotInstanceType:             types.SpotInstanceTypeOneTime,
+		InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorTerminate,
+	}
+	if spec.MaxHourlyUSD > 0 {
+		options.MaxPrice = aws.String(strconv.FormatFloat(spec.MaxHourlyUSD, 'f', 6, 64))
+	}
+	return &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: options}
+}
+
+func instanceProfile(name string) *types.IamInstanceProfileSpecification {
+	if strings.HasPrefix(name, "arn:") {
+		return &types.IamInstanceProfileSpecification{Arn: aws.String(name)}
+	}
+	return &types.IamInstanceProfileSpecification{Name: aws.String(name)}
+}
+
+// tagSpecifications mark everything that the call makes, in the call: nothing
+// is ever there without its owner's mark. Ownership beats the user's labels.
+func tagSpecifications(id cloud.Identity, spec cloud.ClusterSpec, market cloud.Market, s settings) []types.TagSpecification {
+	tags := map[string]string{tagName: id.Name(maxNameLength)}
+	maps.Copy(tags, spec.Labels)
+	maps.Copy(tags, id.Tags())
+	machine := maps.Clone(tags)
+	if !spec.Deadline.IsZero() {
+		machine[tagDeadline] = strconv.FormatInt(spec.Deadline.Unix(), 10)
+	}
+	if spec.SSHUser != "" {
+		machine[tagSSHUser] = spec.SSHUser
+	}
+	if s.internalIPs {
+		machine[tagNetwork] = networkPrivate
+	}
+	out := []types.TagSpecification{
+		{ResourceType: types.ResourceTypeInstance, Tags: ec2Tags(machine)},
+		{ResourceType: types.ResourceTypeVolume, Tags: ec2Tags(tags)},
+		{ResourceType: types.ResourceTypeNetworkInterface, Tags: ec2Tags(tags)},
+	}
+	if market == cloud.Spot {
+		out = append(out, types.TagSpecification{ResourceType: types.ResourceTypeSpotInstancesRequest, Tags: ec2Tags(tags)})
+	}
+	return out
+}

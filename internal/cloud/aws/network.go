@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package aws
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// network is where machines of a cluster may be put.
+type network struct {
+	vpcID   string
+	subnets []subnet
+}
+
+type subnet struct{ id, zone string }
+
+// network finds the VPC and those of its subnets that suit, in order of zone
+// and id. It makes nothing.
+func (d *driver) network(ctx context.Context, region string, s settings) (network, error) {
+	candidates, err := d.subnets(ctx, region, s)
+	if err != nil {
+		return network{}, err
+	}
+	vpcID := aws.ToString(candidates[0].VpcId)
+	public, err := d.publicSubnets(ctx, region, vpcID)
+	if err != nil {
+		return network{}, err
+	}
+	net := network{vpcID: vpcID}
+	for _, c := range candidates {
+		id := aws.ToString(c.SubnetId)
+		if aws.ToString(c.VpcId) != vpcID {
+			return network{}, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("the subnets in %s belong to two VPCs, %s and %s", region, vpcID, aws.ToString(c.VpcId))}
+		}
+		if public(id) != s.internalIPs {
+			net.subnets = append(net.subnets, subnet{id: id, zone: aws.ToString(c.AvailabilityZone)})
+		}
+	}
+	if len(net.subnets) == 0 {
+		kind, advice := "public", "set use_internal_ips to launch in private ones"
+		if s.internalIPs {
+			kind, advice = "private", "unset use_internal_ips to launch in public ones"
+		}
+		return network{}, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("VPC %s in %s has no suitable %s subnet (%d others): %s", vpcID, region, kind, len(candidates), advice)}
+	}
+	slices.SortFunc(net.subnets, func(a, b subnet) int { return cmp.Or(strings.Compare(a.zone, b.zone), strings.Compare(a.id, b.id)) })
+	return net, nil
+}
+
+// subnets are those named by id, else those of the VPC; never none.
+func (d *driver) subnets(ctx context.Context, region string, s settings) ([]types.Subnet, error) {
+	filters := []types.Filter{filter("state", "available")}
+	if len(s.subnetIDs) > 0 {
+		filters = append(filters, filter("subnet-id", s.subnetIDs...))
+	} else {
+		vpcID, err := d.vpc(ctx, region, s)
+		if err != nil {
+			return nil, err
+		}
+		filters = append(filters, filter("vpc-id", vpcID))
+	}
+	for k, v := range s.subnetTags {
+		filters = append(filters, filter("tag:"+k, v))
+	}
+	client := d.c.in(region)
+	all, err := pages("subnets in "+region, func(token *string) ([]types.Subnet, *string, error) {
+		out, err := client.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: filters, NextToken: token})
+		if err != nil {
+			return nil, nil, err
+		}
+		return out.Subnets, out.NextToken, nil
+	})
+	if err == nil && len(all) == 0 {
+		err = configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("region %s has no subnet that matches: %s", region, describeFilters(filters))}
+	}
+	return all, err
+}
+
+func describeFilters(filters []types.Filter) string {
+	var parts []string
+	for _, f := range filters {
+		parts = append(parts, aws.ToString(f.Name)+" = "+strings.Join(f.Values, " or "))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// vpc finds the one VPC that matches: by id, by tags, or the default one.
+func (d *driver) vpc(ctx context.Context, region string, s settings) (string, error) {
+	var filters []types.Filter
+	switch {
+	case s.vpcID != "":
+		filters = append(filters, filter("vpc-id", s.vpcID))
+	case len(s.vpcTags) > 0:
+		for k, v := range s.vpcTags {
+			filters = append(filters, filter("tag:"+k, v))
+		}
+	default:
+		filters = append(filters, filter("is-default", "true"))
+	}
+	client := d.c.in(region)
+	all, err := pages("VPCs in "+region, func(token *string) ([]types.Vpc, *string, error) {
+		out, err := client.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: filters, NextToken: token})
+		if err != nil {
+			return nil, nil, err
+		}
+		return out.Vpcs, out.NextToken, nil
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case len(all) == 1:
+		return aws.ToString(all[0].VpcId), nil
+	case len(all) > 1:
+		return "", configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("region %s has %d VPCs that match %s: name one with vpc_id", region, len(all), describeFilters(filters))}
+	case s.vpcID == "" && len(s.vpcTags) == 0:
+		return "", configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("region %s has no default VPC: make one with \"aws ec2 create-default-vpc --region %s\", or set vpc_id or subnet_ids", region, region)}
+	}
+	return "", configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("region %s has no VPC that matches: %s", region, describeFilters(filters))}
+}
+
+// publicSubnets tells which subnets of a VPC have a route to the internet: by
+// their own route table, else by the VPC's main one.
+func (d *driver) publicSubnets(ctx context.Context, region, vpcID string) (func(id string) bool, error) {
+	client := d.c.in(region)
+	tables, err := pages("route tables of "+vpcID, func(token *string) ([]types.RouteTable, *string, error) {
+		out, err := client.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: []types.Filter{filter("vpc-id", vpcID)}, NextToken: token})
+		if err != nil {
+			return nil, nil, err
+		}
+		return out.RouteTables, out.NextToken, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	own, main := map[string]bool{}, false
+	for _, t := range tables {
+		open := slices.ContainsFunc(t.Routes, func(r types.Route) bool { return strings.HasPrefix(aws.ToString(r.GatewayId), "igw-") })
+		for _, a := range t.Associations {
+			if a.SubnetId != nil {
+				own[*a.SubnetId] = open
+			} else if aws.ToBool(a.Main) {
+				main = open
+			}
+		}
+	}
+	return func(id string) bool {
+		if open, ok := own[id]; ok {
+			return open
+		}
+		return main
+	}, nil
+}
+
+// cidrs are who may reach SSH and the ports: the prefixes asked for, else this
+// machine's own public address, or for private machines their VPC.
+func (d *driver) cidrs(ctx context.Context, region string, s settings, net network, asked []netip.Prefix) ([]netip.Prefix, error) {
+	if len(asked) > 0 {
+		return asked, nil
+	}
+	if !s.internalIPs {
+		addr, err := d.callerAddress(ctx)
+		if err != nil {
+			return nil, configError{text: fmt.Sprintf("cannot tell the address from which SSH is to be allowed, so say it with allowed_cidrs: %v", err)}
+		}
+		return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}, nil
+	}
+	out, err := d.c.in(region).DescribeVpcs(ctx, &ec2.DescribeVpcsInput{VpcIds: []string{net.vpcID}})
+	if err != nil || len(out.Vpcs) == 0 {
+		return nil, fmt.Errorf("look up VPC %s: %w", net.vpcID, cmp.Or(err, error(configError{text: "it is not there"})))
+	}
+	prefix, err := netip.ParsePrefix(aws.ToString(out.Vpcs[0].CidrBlock))
+	if err != nil {
+		return nil, fmt.Errorf("address range of VPC %s: %w", net.vpcID, err)
+	}
+	return []netip.Prefix{prefix}, nil
+}
+
+// callerAddress asks AWS from where this machine is seen.
+func (d *driver) callerAddress(ctx context.Context) (netip.Addr, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.callerSource, http.NoBody)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("ask %s: %w", d.callerSource, err)
+	}
+	resp, err := d.http.Do(req)
+	if err != nil {
+		return netip.Addr{}, err //nolint:wrapcheck // *url.Error names method and URL already
+	}
+	defer resp.Body.Close() //nolint:errcheck // the body was read; nothing depends on this
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 256))
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("ask %s: %w", d.callerSource, err)
+	}
+	addr, err := netip.ParseAddr(strings.TrimSpace(string(text)))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return netip.Addr{}, errors.New(d.callerSource + " answers with no address")
+	}
+	return addr.Unmap(), nil
+}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Run implements cloud.Provisioner.
+func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunConfig) (cloud.RunRecord, error) {
+	var record cloud.RunRecord
+	if err := checkSpec(cfg.Spec, cfg.Placement); err != nil {
+		return record, err
+	}
+	ref.Instances = nil
+	found, err := d.look(ctx, ref)
+	if err != nil {
+		return record, err
+	}
+	plan, err := planRun(ref, cfg.Spec.Nodes, found)
+	if err != nil {
+		return record, err
+	}
+	for _, m := range plan.adopt {
+		if err := d.adopt(ctx, m, cfg, &record); err != nil {
+			return record, err
+		}
+	}
+	if err := d.create(ctx, plan, cfg, &record); err != nil {
+		return record, err
+	}
+	return record, d.checkCreated(ctx, ref, cfg.Spec.Nodes, record)
+}
+
+// runPlan says what becomes of every rank.
+type runPlan struct {
+	adopt  []machine
+	create []cloud.NodeSpec
+}
+
+// planRun sorts what is there from what is to be. Machines nobody asked for
+// stop it; so does one in a state that is neither alive nor gone.
+func planRun(ref cloud.ClusterRef, nodes []cloud.NodeSpec, found census) (runPlan, error) {
+	var plan runPlan
+	var extra []string
+	have := map[cloud.Identity]machine{}
+	wanted := map[cloud.Identity]bool{}
+	for _, n := range nodes {
+		wanted[n.Identity] = true
+	}
+	for _, m := range found.staying() {
+		_, twice := have[m.identity]
+		switch {
+		case !wanted[m.identity] || twice:
+			extra = append(extra, m.id)
+		case m.state == cloud.StateUnknown:
+			return plan, m.stuck(cloud.StateRunning)
+		default:
+			have[m.identity] = m
+		}
+	}
+	if len(extra) > 0 {
+		return plan, &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
+	}
+	for _, n := range nodes {
+		if m, ok := have[n.Identity]; ok {
+			plan.adopt = append(plan.adopt, m)
+		} else {
+			plan.create = append(plan.create, n)
+		}
+	}
+	return plan, nil
+}
+
+// adopt takes a machine that is there: it resumes it where it is stopped and
+// brings its labels up to date.
+func (d *driver) adopt(ctx context.Context, m machine, cfg cloud.RunConfig, record *cloud.RunRecord) error {
+	if err := d.checkPlace(ctx, m, cfg.Placement); err != nil {
+		return err
+	}
+	if err := d.setLabels(ctx, m, cfg.Spec.Labels); err != nil {
+		return fmt.Errorf("label machine %s: %w", m.id, err)
+	}
+	if m.state == cloud.StatePending || m.state == cloud.StateRunning {
+		record.Adopted = append(record.Adopted, m.id)
+		return nil
+	}
+	if err := d.resume(ctx, m); err != nil {
+		return fmt.Errorf("start machine %s (rank %d): %w", m.id, m.identity.Rank, err)
+	}
+	record.Resumed = append(record.Resumed, m.id)
+	return nil
+}
+
+// setLabels brings the user's tags of a machine and its disks up to date.
+func (d *driver) setLabels(ctx context.Context, m machine, labels map[string]string) error {
+	want := map[string]string{tagName: m.identity.Name(maxNameLength)}
+	maps.Copy(want, labels)
+	set, remove := map[string]string{}, map[string]string{}
+	for k, v := range want {
+		if have, ok := m.tags[k]; !ok || have != v {
+			set[k] = v
+		}
+	}
+	for k, v := range m.labels() {
+		if _, ok := want[k]; !ok {
+			remove[k] = v
+		}
+	}
+	client, on := d.c.in(m.region), append([]string{m.id}, m.volumes...)
+	if len(set) > 0 {
+		if _, err := client.CreateTags(ctx, &ec2.CreateTagsInput{Resources: on, Tags: ec2Tags(set)}); err != nil {
+			return err //nolint:wrapcheck // the SDK names operation and code; adopt says the rest
+		}
+	}
+	if len(remove) > 0 {
+		if _, err := client.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: on, Tags: ec2Tags(remove)}); err != nil {
+			return err //nolint:wrapcheck // as above
+		}
+	}
+	return nil
+}
+
+// resume starts a stopped machine, once it is stopped, and sees it leave that state.
+func (d *driver) resume(ctx context.Context, m machine) error {
+	return d.watch(ctx, m.ref(), func(ctx context.Context, c census) (bool, error) {
+		if len(c.machines) == 0 {
+			return false, nil
+		}
+		switch now := c.machines[0]; now.state {
+		case cloud.StatePending, cloud.StateRunning:
+			return true, nil
+		case cloud.StateStopped:
+			_, err := d.c.in(m.region).StartInstances(ctx, &ec2.StartInstancesInput{InstanceIds: []string{m.id}}, launching)
+			if err != nil && !hasCode(err, codeWrongState, codeWrongStateShort) {
+				return false, err
+			}
+			return false, nil
+		case cloud.StateTerminating, cloud.StateTerminated:
+			return false, now.stuck(cloud.StateRunning)
+		case cloud.StateStopping, cloud.StateUnknown:
+		}
+		return false, nil
+	})
+}
+
+// create launches the nodes. With several zones to choose from, the first node
+// finds the one that has room, and the others join it there.
+func (d *driver) create(ctx context.Context, plan runPlan, cfg cloud.RunConfig, record *cloud.RunRecord) error {
+	nodes, places := plan.create, splitList(cfg.Resources[resourceSubnets])
+	if len(nodes) == 0 {
+		return nil
+	}
+	if len(plan.adopt) > 0 {
+		zone := plan.adopt[0].zone
+		places = slices.DeleteFunc(places, func(p string) bool { return !strings.HasSuffix(p, "@"+zone) })
+	}
+	if len(places) == 0 {
+		return configError{scope: cloud.ScopeZone, text: "there is no subnet to launch in"}
+	}
+	if len(places) > 1 {
+		place, err := d.createFirst(ctx, nodes[0], cfg, places, record)
+		if err != nil {
+			return err
+		}
+		nodes, places = nodes[1:], []string{place}
+	}
+	return d.createAll(ctx, nodes, cfg, places[0], record)
+}
+
+// createFirst tries place after place until one has capacity for the node.
+func (d *driver) createFirst(ctx context.Context, n cloud.NodeSpec, cfg cloud.RunConfig, places []string, record *cloud.RunRecord) (string, error) {
+	var refusals []error
+	for _, place := range places {
+		id, err := d.createOne(ctx, n, cfg, place)
+		if id != "" {
+			record.Created = append(record.Created, id)
+		}
+		if err == nil {
+			return place, nil
+		}
+		refusals = append(refusals, err)
+		fault := classify(err)
+		if id != "" || fault.Kind != cloud.KindCapacity || fault.Scope != cloud.ScopeZone || !isRefused(err) {
+			break
+		}
+	}
+	return "", errors.Join(refusals...)
+}
+
+// createAll launches the nodes in rank order, a few at a time. After a failure
+// no further one begins, but those under way are seen through, so that the
+// record is whole.
+func (d *driver) createAll(ctx context.Context, nodes []cloud.NodeSpec, cfg cloud.RunConfig, place string, record *cloud.RunRecord) error {
+	ids := make([]string, len(nodes))
+	var failed failure
+	err := each(indexes(nodes), func(i int) error {
+		if failed.happened() {
+			return nil
+		}
+		var err error
+		if ids[i], err = d.createOne(ctx, nodes[i], cfg, place); err != nil {
+			failed.set()
+		}
+		return err
+	})
+	record.Created = append(record.Created, slices.DeleteFunc(ids, func(id string) bool { return id == "" })...)
+	return err
+}
+
+// failure remembers that something failed.
+type failure struct {
+	mu  sync.Mutex
+	was bool
+}
+
+func (f *failure) set() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.was = true
+}
+
+func (f *failure) happened() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.was
+}
+
+// createOne launches one machine. The id may come together with an error: the
+// machine is there, but not as asked for.
+func (d *driver) createOne(ctx context.Context, n cloud.NodeSpec, cfg cloud.RunConfig, place string) (string, error) {
+	rank, region := n.Identity.Rank, cfg.Placement.Offer.Region
+	if err := ctx.Err(); err != nil {
+		return "", fmt.Errorf("launch rank %d: %w", rank, context.Cause(ctx))
+	}
+	in, err := d.launchInput(n, cfg, place)
+	if err != nil {
+		return "", err
+	}
+	out, err := d.c.in(region).RunInstances(ctx, in, launching)
+	if err != nil {
+		if !isRefused(err) {
+			d.recent.doubt(n.Identity, region, aws.ToString(in.Placement.AvailabilityZone))
+		}
+		return "", fmt.Errorf("launch rank %d in %s: %w", rank, aws.ToString(in.Placement.AvailabilityZone), err)
+	}
+	if len(out.Instances) != 1 || deref(out.Instances[0].InstanceId) == "" {
+		d.recent.doubt(n.Identity, region, aws.ToString(in.Placement.AvailabilityZone))
+		return "", fmt.Errorf("launch rank %d: AWS answered with %d machines instead of one", rank, len(out.Instances))
+	}
+	m := newMachine(region, out.Instances[0])
+	answered, whole := m.identity, m.owned
+	m.identity, m.owned = n.Identity, true
+	if m.state == cloud.StateTerminating || m.state == cloud.StateTerminated {
+		return "", fmt.Errorf("launch rank %d: %w: %w", rank, m.stuck(cloud.StateRunning), cloud.ErrSpent)
+	}
+	d.recent.add(m)
+	if !whole || answered != n.Identity {
+		if err := d.ensureTags(ctx, m); err != nil {
+			return m.id, err
+		}
+	}
+	return m.id, d.checkPlace(ctx, m, cfg.Placement)
+}
+
+// ensureTags sees to it that the machine can be found again. One that cannot
+// is removed at once, since nobody else ever would.
+func (d *driver) ensureTags(ctx context.Context, m machine) error {
+	client := d.c.in(m.region)
+	_, err := client.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{m.id}, Tags: ec2Tags(m.identity.Tags())})
+	if err == nil {
+		return nil
+	}
+	_, end := client.TerminateInstances(context.WithoutCancel(ctx), &ec2.TerminateInstancesInput{InstanceIds: []string{m.id}})
+	return errors.Join(fmt.Errorf("machine %s does not keep its ownership tags and was removed: %w", m.id, err), end)
+}
+
+// checkPlace refuses a machine that is not what the placement says.
+func (d *driver) checkPlace(ctx context.Context, m machine, at cloud.Placement) error {
+	o := at.Offer
+	zone, err := d.zoneName(ctx, o.Region, o.Zone)
+	if err != nil {
+		return err
+	}
+	if m.region == o.Region && (zone == "" || m.zone == "" || m.zone == zone) && m.typ == o.InstanceType.Name && (o.Market == "" || m.market == o.Market) {
+		return nil
+	}
+	return configError{scope: cloud.ScopeZone, text: fmt.Sprintf("machine %s (rank %d) is a %s %s in %s, not %s",
+		m.id, m.identity.Rank, m.market, m.typ, m.zone, at)}
+}
+
+// checkCreated looks once more after launches. A machine that is dead already
+// was so before: AWS answers a repeated token with the machine it once made. A
+// machine nobody knows of was made by somebody else with this identity.
+func (d *driver) checkCreated(ctx context.Context, ref cloud.ClusterRef, nodes []cloud.NodeSpec, record cloud.RunRecord) error {
+	if len(record.Created) == 0 {
+		return nil
+	}
+	found, err := d.look(ctx, ref)
+	if err != nil {
+		return fmt.Errorf("look again after launching: %w", err)
+	}
+	var extra []string
+	wanted := slices.Concat(record.Created, record.Resumed, record.Adopted)
+	for _, m := range found.machines {
+		dead := m.state == cloud.StateTerminated || m.state == cloud.StateTerminating
+		switch {
+		case dead && slices.Contains(record.Created, m.id):
+			return fmt.Errorf("launch rank %d: %w: %w", m.identity.Rank, m.stuck(cloud.StateRunning), cloud.ErrSpent)
+		case !dead && !slices.Contains(wanted, m.id):
+			extra = append(extra, m.id)
+		}
+	}
+	if len(extra) > 0 {
+		return &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
+	}
+	return nil
+}

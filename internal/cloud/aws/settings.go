@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package aws
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// settings are AWS's own part of a cluster: defaults from the provider block,
+// overridden by the cluster template's node_config.
+type settings struct {
+	vpcID         string
+	vpcTags       map[string]string
+	subnetIDs     []string
+	subnetTags    map[string]string
+	groupIDs      []string
+	internalIPs   bool
+	profile       string
+	diskTier      string
+	placement     bool
+	placementName string // a group of the user's own, never deleted
+	efa           bool
+}
+
+func settingsFromOptions(values map[string]string) (settings, error) {
+	s := settings{
+		vpcID:     values[optionVPC],
+		subnetIDs: splitList(values[optionSubnets]),
+		groupIDs:  splitList(values[optionGroups]),
+		profile:   values[optionInstanceRole],
+	}
+	if v := values[optionInternal]; v != "" {
+		var err error
+		if s.internalIPs, err = strconv.ParseBool(v); err != nil {
+			return s, configError{text: fmt.Sprintf("use_internal_ips is %q: it must be \"true\" or \"false\"", v)}
+		}
+	}
+	return s, s.check()
+}
+
+// with returns s overridden by a cluster's node_config.
+func (s settings) with(node map[string]any) (settings, error) {
+	for _, key := range slices.Sorted(maps.Keys(node)) {
+		if err := s.set(key, node[key]); err != nil {
+			return s, err
+		}
+	}
+	return s, s.check()
+}
+
+func (s *settings) set(key string, v any) error {
+	ok := false
+	switch key {
+	case optionVPC:
+		s.vpcID, ok = v.(string)
+	case optionVPCTags:
+		s.vpcTags, ok = textMap(v)
+	case optionSubnets:
+		s.subnetIDs, ok = textList(v)
+	case optionSubnetTags:
+		s.subnetTags, ok = textMap(v)
+	case optionGroups:
+		s.groupIDs, ok = textList(v)
+	case optionInternal:
+		s.internalIPs, ok = v.(bool)
+	case optionInstanceRole:
+		s.profile, ok = v.(string)
+	case optionDiskTier:
+		s.diskTier, ok = v.(string)
+	case optionEFA:
+		s.efa, ok = v.(bool)
+	case optionPlacement:
+		if s.placementName, ok = v.(string); ok {
+			s.placement = s.placementName != ""
+		} else {
+			s.placement, ok = v.(bool)
+		}
+	default:
+		return configError{text: fmt.Sprintf("node_config: there is no %q on AWS; there are %s", key, strings.Join(nodeConfigKeys(), ", "))}
+	}
+	if !ok {
+		return configError{text: fmt.Sprintf("node_config: %s cannot be %v", key, v)}
+	}
+	return nil
+}
+
+func nodeConfigKeys() []string {
+	return []string{
+		optionDiskTier, optionEFA, optionInstanceRole, optionPlacement, optionGroups, optionSubnets,
+		optionSubnetTags, optionInternal, optionVPC, optionVPCTags,
+	}
+}
+
+func textList(v any) ([]string, bool) {
+	if text, ok := v.(string); ok {
+		return splitList(text), true
+	}
+	list, ok := v.([]any)
+	out := make([]string, 0, len(list))
+	for _, e := range list {
+		text, isText := e.(string)
+		ok = ok && isText
+		out = append(out, text)
+	}
+	return out, ok
+}
+
+func textMap(v any) (map[string]string, bool) {
+	m, ok := v.(map[string]any)
+	out := make(map[string]string, len(m))
+	for k, e := range m {
+		out[k] = fmt.Sprint(e)
+	}
+	return out, ok
+}
+
+var awsID = regexp.MustCompile(`^[a-z]+-[0-9a-f]+$`)
+
+func (s settings) check() error {
+	ids := append(slices.Clone(s.subnetIDs), s.groupIDs...)
+	if s.vpcID != "" {
+		ids = append(ids, s.vpcID)
+	}
+	for _, id := range ids {
+		if !awsID.MatchString(id) {
+			return configError{text: fmt.Sprintf("%q is not an AWS id such as vpc-0123456789abcdef0", id)}
+		}
+	}
+	if _, ok := diskTiers()[s.diskTier]; s.diskTier != "" && !ok {
+		return configError{text: fmt.Sprintf("disk_tier %q is unknown; there are %s", s.diskTier, strings.Join(diskTierNames(), ", "))}
+	}
+	return nil
+}
+
+// diskTier is what a tier means on EBS. Zero fields take AWS's own.
+type diskTier struct {
+	volume           string
+	iops, throughput int32
+}
+
+// diskTiers are SkyPilot's words with roughly SkyPilot's rates. The default is
+// gp3 as it comes, 3,000 IOPS and 125 MiB/s.
+func diskTiers() map[string]diskTier {
+	return map[string]diskTier{
+		"":       {volume: "gp3"},
+		"low":    {volume: "gp3"},
+		"medium": {volume: "gp3", iops: 4000, throughput: 250},
+		"high":   {volume: "gp3", iops: 7000, throughput: 500},
+		"ultra":  {volume: "io2", iops: 20000},
+		"best":   {volume: "io2", iops: 20000},
+	}
+}
+
+func diskTierNames() []string {
+	names := slices.Collect(maps.Keys(diskTiers()))
+	names = slices.DeleteFunc(names, func(n string) bool { return n == "" })
+	sort.Strings(names)
+	return names
+}
+
+// checkSpec refuses what cannot work before anything is asked of AWS.
+func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
+	ref := spec.Ref
+	switch {
+	case ref.Owner == "" || ref.Cluster == "" || ref.Generation == "":
+		return configError{text: "the cluster reference lacks owner, name or generation"}
+	case len(ref.Owner) > maxTagValue || len(ref.Cluster) > maxTagValue:
+		return configError{text: fmt.Sprintf("the cluster's name has more than %d characters", maxTagValue)}
+	case at.Offer.Cloud != Name:
+		return configError{text: fmt.Sprintf("the placement %s is not on %s", at, Name)}
+	case at.Offer.Region == "":
+		return configError{text: "the placement names no region"}
+	case len(spec.Nodes) == 0:
+		return configError{text: "the cluster has no nodes"}
+	}
+	if err := checkLabels(spec.Labels); err != nil {
+		return err
+	}
+	seen := map[int]bool{}
+	for _, n := range spec.Nodes {
+		id := n.Identity
+		if id.Owner != ref.Owner || id.Cluster != ref.Cluster || id.Generation != ref.Generation {
+			return configError{text: fmt.Sprintf("node %d belongs to another cluster", id.Rank)}
+		}
+		if id.Rank < 0 || seen[id.Rank] {
+			return configError{text: fmt.Sprintf("rank %d comes twice or is negative", id.Rank)}
+		}
+		seen[id.Rank] = true
+		if _, err := userData(n.UserData, spec.Deadline); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// labelKey is what AWS allows where the machine can read its tags, as the
+// dead-man timer does: no spaces and no slashes.
+var labelKey = regexp.MustCompile(`^[a-zA-Z0-9+=.,_:@-]+$`)
+
+func checkLabels(labels map[string]string) error {
+	if len(labels) > maxLabels {
+		return configError{text: fmt.Sprintf("there are %d labels; AWS has room for %d", len(labels), maxLabels)}
+	}
+	for k, v := range labels {
+		switch {
+		case strings.HasPrefix(k, cloud.TagPrefix):
+			return configError{text: fmt.Sprintf("label %q: labels that begin with %q are reserved", k, cloud.TagPrefix)}
+		case strings.HasPrefix(strings.ToLower(k), "aws:"):
+			return configError{text: fmt.Sprintf("label %q: labels that begin with \"aws:\" belong to AWS", k)}
+		case !labelKey.MatchString(k) || strings.Trim(k, ".") == "" || k == "_index" || len(k) > maxTagKey:
+			return configError{text: fmt.Sprintf("label %q: on AWS a key has up to %d letters, digits and the characters + - = . , _ : @", k, maxTagKey)}
+		case len(v) > maxTagValue:
+			return configError{text: fmt.Sprintf("label %q: on AWS a value has at most %d characters", k, maxTagValue)}
+		}
+	}
+	return nil
+}
