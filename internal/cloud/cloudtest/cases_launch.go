@@ -106,7 +106,7 @@ func runConcurrently(ctx context.Context, w *world) error {
 		})
 	}
 	wg.Wait()
-	return errors.Join(append(errs, w.machinesAre(ctx, 1))...)
+	return errors.Join(errors.Join(errs...), w.machinesAre(ctx, 1))
 }
 
 func runOne(ctx context.Context, w *world) error {

@@ -376,7 +376,7 @@ func (d *memoryDriver) checkForeign(ref cloud.ClusterRef) error {
 	return nil
 }
 
-func (d *memoryDriver) OpenPorts(_ context.Context, ref cloud.ClusterRef, cfg cloud.RunConfig, ports []cloud.PortRange) error {
+func (d *memoryDriver) OpenPorts(_ context.Context, _ cloud.ClusterRef, cfg cloud.RunConfig, ports []cloud.PortRange) error {
 	defer d.m.lock()()
 	for id, g := range d.m.firewalls {
 		if id != cfg.Resources["firewall"] && !d.m.breaks("ports open everywhere") {

@@ -105,7 +105,7 @@ func (c *client) try(ctx context.Context, method, path string, query url.Values,
 	if err != nil {
 		return 0, err //nolint:wrapcheck // *url.Error names method and URL already
 	}
-	defer resp.Body.Close() //nolint:errcheck // the body was read; nothing depends on this
+	defer resp.Body.Close()
 	call := method + " " + path
 	data, err := readBody(call, resp.Body)
 	if err != nil {

@@ -49,7 +49,7 @@ func (s starter) ensure(ctx context.Context) (*client, error) {
 	if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil {
 		return nil, fmt.Errorf("wait for another process that starts it: %w", err)
 	}
-	defer lock.Close() //nolint:errcheck // a lock that cannot be released ends with the process
+	defer lock.Close()
 	if c, err := s.find(ctx); err == nil {
 		return c, nil
 	}
@@ -93,7 +93,7 @@ func (s starter) launch(ctx context.Context) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open its log: %w", err)
 	}
-	defer logFile.Close() //nolint:errcheck // the server has a handle of its own
+	defer logFile.Close()
 	info, err := logFile.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("open its log: %w", err)
@@ -170,7 +170,7 @@ func tail(path string, size int64) string {
 	if err != nil {
 		return "its log cannot be read: " + err.Error()
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return "its log cannot be read: " + err.Error()

@@ -21,6 +21,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 
 	server "github.com/skybroker/terraform-provider-sky/internal/fluffycloud"
 )
@@ -53,8 +54,8 @@ func serveStub(dir string) error {
 		return errors.New(string(text))
 	}
 	lock := flock.New(filepath.Join(dir, "server.lock"))
-	if ok, err := lock.TryLock(); !ok || err != nil {
-		return err // another one serves
+	if ok, err := lock.TryLock(); !ok || err != nil { // another one serves
+		return errors.Join(err, os.WriteFile(filepath.Join(dir, "refused"), nil, 0o600))
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -118,7 +119,9 @@ func stopStub(t *testing.T, dir string) {
 	if err := json.Unmarshal(data, &where); err != nil {
 		return // not one of ours
 	}
-	if resp, err := http.Get(where.URL + "/stop"); err == nil { //nolint:noctx // the stub answers or is gone
+	c := http.Client{Timeout: 10 * time.Second}
+	defer c.CloseIdleConnections()
+	if resp, err := c.Get(where.URL + "/stop"); err == nil {
 		_ = resp.Body.Close()
 	}
 	if _, err := flock.New(filepath.Join(dir, "server.lock")).TryLockContext(context.Background(), time.Millisecond); err != nil {
@@ -262,8 +265,13 @@ func TestServerThatNeverAnswers(t *testing.T) {
 	if ok, err := lock.TryLock(); !ok || err != nil {
 		t.Fatal(err)
 	}
-	defer lock.Close() //nolint:errcheck // a test's
+	defer lock.Close()
 	_, err := s.ensure(t.Context())
+	// The server that was started may only now come to see that it is not wanted.
+	refused := func(context.Context) (bool, error) { return exists(filepath.Join(s.dir(), "refused")), nil }
+	if err := retry.Poll(t.Context(), retry.Policy{Initial: time.Millisecond}, refused); err != nil {
+		t.Fatal(err)
+	}
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "server.log says nothing") {
 		t.Errorf("ensure = %v, want the end of patience and the log", err)
 	}
