@@ -114,7 +114,7 @@ func alternativeWithin(req optimizer.Request, o cloud.Offer, nodes int) int {
 // mismatches names the changed members that the offer does not satisfy; all
 // changed ones where alternatives hide which it is.
 func mismatches(req optimizer.Request, o cloud.Offer, nodes int, changed []string) []string {
-	if len(req.Alternatives) != 1 {
+	if len(req.Alternatives) != 1 || slices.Contains(changed, "any_of") || slices.Contains(changed, "ordered") {
 		return changed
 	}
 	r := req.Alternatives[0]

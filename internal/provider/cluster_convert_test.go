@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+)
+
+// object builds a Terraform object of the types, null where not given.
+func object(of map[string]attr.Type, values map[string]attr.Value) types.Object {
+	all := map[string]attr.Value{}
+	for name, typ := range of {
+		switch typ := typ.(type) {
+		case types.ListType:
+			all[name] = types.ListNull(typ.ElemType)
+		case types.MapType:
+			all[name] = types.MapNull(typ.ElemType)
+		default:
+			switch {
+			case typ.Equal(types.StringType):
+				all[name] = types.StringNull()
+			case typ.Equal(types.BoolType):
+				all[name] = types.BoolNull()
+			case typ.Equal(types.Int64Type):
+				all[name] = types.Int64Null()
+			default:
+				all[name] = types.Float64Null()
+			}
+		}
+	}
+	for name, v := range values {
+		all[name] = v
+	}
+	return types.ObjectValueMust(of, all)
+}
+
+type values = map[string]attr.Value
+
+func resourcesOf(v values) types.Object { return object(resourcesTypes(), v) }
+
+func machines(items ...values) types.List {
+	var elems []attr.Value
+	for _, v := range items {
+		elems = append(elems, object(machineTypes(), v))
+	}
+	return types.ListValueMust(types.ObjectType{AttrTypes: machineTypes()}, elems)
+}
+
+func text(s string) attr.Value { return types.StringValue(s) }
+
+func texts(s ...string) types.List {
+	var elems []attr.Value
+	for _, v := range s {
+		elems = append(elems, types.StringValue(v))
+	}
+	return types.ListValueMust(types.StringType, elems)
+}
+
+func requestOf(t *testing.T, v values, nodes int) optimizer.Request {
+	t.Helper()
+	w, known, diags := readResources(context.Background(), resourcesOf(v))
+	if diags.HasError() || !known {
+		t.Fatalf("readResources: known %v, %v", known, diags)
+	}
+	req, err := w.request(nodes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+func TestRequest(t *testing.T) {
+	t4 := []cloud.Accelerator{{Name: "T4", Count: 1}}
+	tests := []struct {
+		name string
+		in   values
+		want optimizer.Request
+	}{
+		{"nothing asked for", nil, optimizer.Request{Nodes: 2, Alternatives: []cloud.Requirement{{
+			CPUs: cloud.Quantity{Value: 8, AtLeast: true}, Memory: cloud.Quantity{Value: 4, AtLeast: true, PerVCPU: true}, Ports: []cloud.PortRange{},
+		}}}},
+		{"everything", values{
+			"infra": text("aws/us-east-1/*"), "accelerators": text("T4:1"), "cpus": text("8+"), "memory": text("32"), "instance_type": text("g4dn"),
+			"use_spot": types.BoolValue(true), "disk_size": types.Int64Value(100), "image_id": text("ami-1"), "max_hourly_cost": types.Float64Value(2.5),
+			"ports": texts("80"), "labels": types.MapValueMust(types.StringType, values{"team": text("x")}),
+		}, optimizer.Request{Nodes: 2, Alternatives: []cloud.Requirement{{
+			Cloud: "aws", Region: "us-east-1", InstanceType: "g4dn", Accelerators: t4, CPUs: cloud.Quantity{Value: 8, AtLeast: true},
+			Memory: cloud.Quantity{Value: 32}, Markets: []cloud.Market{cloud.Spot}, MaxHourlyUSD: 2.5, DiskGiB: 100, Image: "ami-1",
+			Ports: []cloud.PortRange{{First: 80, Last: 80}}, Labels: map[string]string{"team": "x"},
+		}}}},
+		{"alternatives override", values{
+			"infra": text("aws/us-east-1/us-east-1a"), "use_spot": types.BoolValue(true), "accelerators": text("T4:1"),
+			"any_of": machines(values{}, values{"region": text("us-west-2")}, values{"cloud": text("GCP"), "use_spot": types.BoolValue(false)}),
+		}, optimizer.Request{Nodes: 2, Alternatives: []cloud.Requirement{
+			{Cloud: "aws", Region: "us-east-1", Zone: "us-east-1a", Accelerators: t4, Markets: []cloud.Market{cloud.Spot}, Ports: []cloud.PortRange{}},
+			{Cloud: "aws", Region: "us-west-2", Accelerators: t4, Markets: []cloud.Market{cloud.Spot}, Ports: []cloud.PortRange{}},
+			{Cloud: "gcp", Accelerators: t4, Ports: []cloud.PortRange{}},
+		}}},
+		{"ordered", values{"ordered": machines(values{"accelerators": text("T4")})},
+			optimizer.Request{Nodes: 2, Ordered: true, Alternatives: []cloud.Requirement{{Accelerators: t4, Ports: []cloud.PortRange{}}}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, requestOf(t, tt.in, 2)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestUnknownValuesDefer(t *testing.T) {
+	for name, v := range map[string]values{
+		"a member":         {"cpus": types.StringUnknown()},
+		"a list":           {"any_of": types.ListUnknown(types.ObjectType{AttrTypes: machineTypes()})},
+		"a nested member":  {"any_of": machines(values{"cpus": types.StringUnknown()})},
+		"an element":       {"ports": types.ListValueMust(types.StringType, []attr.Value{types.StringUnknown()})},
+		"a value of a map": {"labels": types.MapValueMust(types.StringType, values{"a": types.StringUnknown()})},
+	} {
+		if _, known, diags := readResources(context.Background(), resourcesOf(v)); known || diags.HasError() {
+			t.Errorf("%s: known %v, %v", name, known, diags)
+		}
+	}
+	if _, known, diags := readResources(context.Background(), types.ObjectUnknown(resourcesTypes())); known || diags.HasError() {
+		t.Errorf("the whole: known %v, %v", known, diags)
+	}
+}
+
+func exampleCluster() broker.Cluster {
+	return broker.Cluster{
+		ID: "fluffycloud/meadow-1/train", Name: "train", Owner: "sky-1", Generation: "gen", Account: "acct", Cloud: "fluffycloud",
+		Region: "meadow-1", Zone: "meadow-1a", InstanceType: "drizzle-t4-1", Accelerators: "T4:1", Market: cloud.OnDemand, HourlyUSD: 0.876,
+		Status: broker.StatusUp, SSHUser: "fluffy", KeyPath: "/s/key", ProcessManager: "setsid", Size: 2, LaunchedAt: "2026-11-23T00:00:00Z",
+		Nodes: []broker.Node{
+			{Rank: 0, InstanceID: "i-0", InternalIP: "10.0.0.1", ExternalIP: "127.0.0.2", SSHPort: 2222, HostKey: "ssh-ed25519 A", State: cloud.StateRunning},
+			{Rank: 1, InstanceID: "i-1", InternalIP: "10.0.0.2", ExternalIP: "127.0.0.3", SSHPort: 2222, HostKey: "ssh-ed25519 B", State: cloud.StateRunning, Reason: "r"},
+		},
+	}
+}
+
+func TestRecordSurvivesState(t *testing.T) {
+	want := exampleCluster()
+	m := clusterModel{Name: types.StringValue(want.Name), NumNodes: types.Int64Value(2)}
+	m.setRecord(want, "/s/known")
+	got, diags := m.record(context.Background())
+	if diags.HasError() {
+		t.Fatal(diags)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFillUnknownKeepsPromises(t *testing.T) {
+	m := clusterModel{Nodes: types.ListUnknown(nodeType()), HourlyCost: types.Float64Value(1), Status: types.StringUnknown(), ID: types.StringValue("promised")}
+	m.fillUnknown(exampleCluster(), "")
+	if m.ID.ValueString() != "promised" || m.HourlyCost.ValueFloat64() != 1 {
+		t.Errorf("what the plan promised changed: %v %v", m.ID, m.HourlyCost)
+	}
+	if m.Status.ValueString() != "UP" || len(m.Nodes.Elements()) != 2 {
+		t.Errorf("what was open is not filled in: %v %v", m.Status, m.Nodes)
+	}
+}
+
+func TestSSHCommand(t *testing.T) {
+	c := exampleCluster()
+	want := "ssh -i /s/key -o IdentitiesOnly=yes -p 2222 -o UserKnownHostsFile=/s/known -o StrictHostKeyChecking=yes fluffy@127.0.0.2"
+	if got := sshCommand(c, "/s/known"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	c.KeyPath = "/my keys/it's"
+	want = `ssh -i '/my keys/it'\''s' -o IdentitiesOnly=yes -p 2222 -o 'UserKnownHostsFile="/a b/known"' -o StrictHostKeyChecking=yes fluffy@127.0.0.2`
+	if got := sshCommand(c, "/a b/known"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	c.Nodes = nil
+	if got := sshCommand(c, ""); got != "" {
+		t.Errorf("without nodes: %q", got)
+	}
+}

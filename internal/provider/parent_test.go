@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestParentGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var parent atomic.Int64
+		parent.Store(42)
+		ops := newOperations()
+		gone := make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		root := watchParent(ctx, func() int { return int(parent.Load()) }, time.Second, ops, func() { close(gone) })
+		data := newProviderData(settings{root: root, ops: ops})
+		op, end := data.begin(t.Context(), time.Hour)
+		time.Sleep(10 * time.Second)
+		if op.Err() != nil {
+			t.Fatalf("cancelled with the parent alive: %v", context.Cause(op))
+		}
+		parent.Store(1)
+		<-op.Done()
+		if !errors.Is(context.Cause(op), errParentGone) {
+			t.Errorf("cause = %v", context.Cause(op))
+		}
+		synctest.Wait()
+		select {
+		case <-gone:
+			t.Fatal("the process ended under a running operation")
+		default:
+		}
+		end()
+		<-gone
+	})
+}
+
+func TestParentWatchEndsWithServing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		root := watchParent(ctx, func() int { return 42 }, time.Second, newOperations(), func() { t.Error("gone") })
+		cancel()
+		<-root.Done()
+	})
+}
+
+func TestOperationTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := newProviderData(settings{root: context.Background(), ops: newOperations()})
+		op, end := data.begin(t.Context(), time.Minute)
+		defer end()
+		<-op.Done()
+		var timeout timeoutError
+		if !errors.As(context.Cause(op), &timeout) || timeout.after != time.Minute {
+			t.Errorf("cause = %v", context.Cause(op))
+		}
+	})
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-log/tflogtest"
+)
+
+func TestTflogBridge(t *testing.T) {
+	var out bytes.Buffer
+	ctx := tflogtest.RootLogger(context.Background(), &out)
+	log := newTflogLogger().With("cluster", "train").WithGroup("attempt").With("n", 1)
+	log.WarnContext(ctx, "failed", "error", errors.New("no capacity"), slog.Group("at", "zone", "z"))
+	log.Info("without a Terraform context")
+	entries, err := tflogtest.MultilineJSONDecode(&out)
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("%v, %v", entries, err)
+	}
+	for key, want := range map[string]any{
+		"@level": "warn", "@message": "failed", "cluster": "train", "attempt.n": 1.0, "attempt.error": "no capacity", "attempt.at.zone": "z",
+	} {
+		if got := entries[0][key]; got != want {
+			t.Errorf("%s = %v, want %v", key, got, want)
+		}
+	}
+}
+
+func TestLastLines(t *testing.T) {
+	many := strings.Repeat("line\n", 150)
+	tests := []struct {
+		name, in string
+		torn     bool
+		want     string
+	}{
+		{"empty", "", false, ""},
+		{"short", "a\nb\n", false, "a\nb\n"},
+		{"no newline at the end", "a\nb", false, "a\nb"},
+		{"many lines", many, false, strings.Repeat("line\n", tailLines)},
+		{"torn first line", "alf\nwhole\n", true, "whole\n"},
+		{"one endless line", "xxxx", true, "xxxx"},
+		{"bad bytes", "a\xff\x00b", false, "a\uFFFDb"},
+	}
+	for _, tt := range tests {
+		if got := lastLines(tt.in, tt.torn); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
