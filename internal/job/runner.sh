@@ -158,14 +158,17 @@ finish() {
 	rm -f -- "$queue/$(cat "$dir/ticket")" "$dir/env" "$dir/events" "$dir"/go.*
 }
 
-# timer SECONDS EVENT sends an event later, unless it is killed before.
+# timer SECONDS EVENT sends an event later, unless it is ended before. The
+# signal may come between any two commands here.
 timer() {
-	trap 'kill "$s" 2>/dev/null; exit' TERM
+	sleeper='' over=''
+	trap 'over=1; [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null' TERM
 	exec 3>&-
 	sleep "$1" &
-	s=$!
-	wait "$s"
-	echo "$2" 1<>"$dir/events"
+	sleeper=$!
+	[ -z "$over" ] || kill "$sleeper" 2>/dev/null
+	wait "$sleeper"
+	[ -n "$over" ] || echo "$2" 1<>"$dir/events"
 }
 
 # transport N connects standard input and outputs to the runner of rank N.

@@ -26,12 +26,12 @@ fi
 case $(head -n 1 "$1/$2") in
 '#!'*) # not run by itself, since its folder may forbid execution
 	set -- "$1/$2" $(head -n 1 "$1/$2" | sed 's/^#!//')
-	case $# in
-	1) exec sh "$1" ;;
-	2) exec "$2" "$1" ;;
-	3) exec "$2" "$3" "$1" ;;
-	*) exec "$2" "$3" "$4" "$1" ;;
-	esac
+	if [ $# -gt 1 ]; then
+		set -- "$@" "$1"
+		shift
+		exec "$@"
+	fi
+	exec sh "$1"
 	;;
 esac
 if command -v bash >/dev/null 2>&1; then exec bash "$1/$2"; fi
