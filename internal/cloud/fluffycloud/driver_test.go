@@ -129,6 +129,34 @@ func TestMachineNotAsAsked(t *testing.T) {
 	}
 }
 
+func TestPrice(t *testing.T) {
+	tests := map[string]struct {
+		market            cloud.Market
+		bound, offer, got float64
+		bid               float64
+		ok                bool
+	}{
+		"as offered":           {cloud.OnDemand, 0, 1, 1, 0, true},
+		"dearer than offered":  {cloud.OnDemand, 0, 1, 1.1, 0, false},
+		"dearer but in bounds": {cloud.OnDemand, 2, 1, 1.1, 0, true},
+		"out of bounds":        {cloud.OnDemand, 1, 0.5, 1.1, 0, false},
+		"spot moves":           {cloud.Spot, 0, 1, 1.5, 0, true},
+		"spot in bounds":       {cloud.Spot, 2, 1, 1.5, 2, true},
+		"spot out of bounds":   {cloud.Spot, 1.2, 1, 1.5, 1.2, false},
+	}
+	for name, test := range tests {
+		var cfg cloud.RunConfig
+		cfg.Spec.MaxHourlyUSD = test.bound
+		cfg.Placement.Offer = cloud.Offer{Market: test.market, HourlyUSD: test.offer}
+		if err := checkPrice(machine{instance: instance{HourlyUSD: test.got}}, cfg); (err == nil) != test.ok {
+			t.Errorf("%s: checkPrice = %v, want success: %t", name, err, test.ok)
+		}
+		if got := request(cloud.NodeSpec{}, cfg).MaxPriceUSD; got != test.bid {
+			t.Errorf("%s: the bid is %v, want %v", name, got, test.bid)
+		}
+	}
+}
+
 // TestDuplicate: a cloud that ignores the token makes a machine nobody knows of.
 func TestDuplicate(t *testing.T) {
 	f := newFake(t)

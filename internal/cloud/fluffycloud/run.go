@@ -17,14 +17,14 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// priceError says that a machine costs more than its offer said.
+// priceError says that a machine costs more than it may.
 type priceError struct {
-	id        string
-	got, want float64
+	id         string
+	got, limit float64
 }
 
 func (e *priceError) Error() string {
-	return fmt.Sprintf("machine %s costs $%.4f an hour, the offer said $%.4f", e.id, e.got, e.want)
+	return fmt.Sprintf("machine %s costs $%.4f an hour, which is more than $%.4f", e.id, e.got, e.limit)
 }
 
 // Run implements cloud.Provisioner.
@@ -237,7 +237,7 @@ func (d *driver) createOne(ctx context.Context, n cloud.NodeSpec, cfg cloud.RunC
 	if err := d.ensureTags(ctx, m); err != nil {
 		return m.ID, err
 	}
-	return m.ID, errors.Join(checkPlace(m, cfg.Placement), checkPrice(m, cfg.Placement))
+	return m.ID, errors.Join(checkPlace(m, cfg.Placement), checkPrice(m, cfg))
 }
 
 func request(n cloud.NodeSpec, cfg cloud.RunConfig) launchRequest {
@@ -260,7 +260,7 @@ func request(n cloud.NodeSpec, cfg cloud.RunConfig) launchRequest {
 		Tags:         tags,
 	}
 	if offer.Market == cloud.Spot {
-		req.MaxPriceUSD = offer.HourlyUSD
+		req.MaxPriceUSD = cfg.Spec.MaxHourlyUSD
 	}
 	if keys := cfg.Resources[resourceSSHKeys]; keys != "" {
 		req.SSHKeyIDs = strings.Split(keys, ",")
@@ -302,10 +302,16 @@ func checkPlace(m machine, at cloud.Placement) error {
 		m.ID, m.identity.Rank, m.Market, m.InstanceType, m.Region, m.Zone, at))
 }
 
-func checkPrice(m machine, at cloud.Placement) error {
+// checkPrice refuses a machine above the spec's bound, or, where there is no
+// bound, one that costs more than a fixed price was said to be.
+func checkPrice(m machine, cfg cloud.RunConfig) error {
 	const slack = 1.0001
-	if want := at.Offer.HourlyUSD; want > 0 && m.HourlyUSD > want*slack {
-		return &priceError{id: m.ID, got: m.HourlyUSD, want: want}
+	limit := cfg.Spec.MaxHourlyUSD
+	if offer := cfg.Placement.Offer; limit <= 0 && offer.Market != cloud.Spot {
+		limit = offer.HourlyUSD
+	}
+	if limit > 0 && m.HourlyUSD > limit*slack {
+		return &priceError{id: m.ID, got: m.HourlyUSD, limit: limit}
 	}
 	return nil
 }
