@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// task is a SkyPilot task in the arguments of sky_cluster and sky_job.
+type task struct {
+	name, workdir, setup, run *string
+	numNodes                  *int64
+	resources                 *taskResources
+	envs, fileMounts          map[string]string
+}
+
+// taskResources is a SkyPilot resources section.
+type taskResources struct {
+	taskMachine
+	ports          []string
+	labels         map[string]string
+	anyOf, ordered []taskMachine
+}
+
+// taskMachine holds the fields of one machine by their names in HCL.
+type taskMachine map[string]attr.Value
+
+func taskTypes() map[string]attr.Type {
+	texts := types.MapType{ElemType: types.StringType}
+	return map[string]attr.Type{
+		"name": types.StringType, "num_nodes": types.Int64Type, "resources": types.ObjectType{AttrTypes: resourcesTypes()},
+		"setup": types.StringType, "run": types.StringType, "envs": texts, "workdir": types.StringType, "file_mounts": texts,
+	}
+}
+
+// parseTask reads a SkyPilot task. Every field it has is carried or refused.
+func parseTask(text string) (task, error) {
+	fields, err := yamlObject(text, "the task")
+	if err != nil {
+		return task{}, err
+	}
+	var t task
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if err := t.set(name, fields[name]); err != nil {
+			return task{}, err
+		}
+	}
+	return t, nil
+}
+
+func parseResources(text string) (taskResources, error) {
+	fields, err := yamlObject(text, "resources")
+	if err != nil {
+		return taskResources{}, err
+	}
+	return readTaskResources(fields)
+}
+
+// maxTask bounds a task's text in bytes; SkyPilot's largest test has 200,000 lines.
+const maxTask = 16 << 20
+
+func yamlObject(text, what string) (map[string]any, error) {
+	if len(text) > maxTask {
+		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", what, len(text), maxTask)
+	}
+	var fields map[string]any
+	if err := yaml.Unmarshal([]byte(text), &fields); err != nil {
+		first, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
+		return nil, fmt.Errorf("%s is not a YAML object: %s", what, first)
+	}
+	return fields, nil
+}
+
+// set carries one field of a task.
+func (t *task) set(name string, v any) (err error) {
+	if v == nil {
+		return nil // "setup:" without a value says nothing
+	}
+	switch name {
+	case "name":
+		t.name, err = scalar(name, v)
+	case "workdir":
+		if _, git := v.(map[string]any); git {
+			return errors.New("workdir: a git repository cannot be carried; check it out and give its folder")
+		}
+		t.workdir, err = scalar(name, v)
+	case "setup":
+		t.setup, err = scalar(name, v)
+	case "run":
+		t.run, err = scalar(name, v)
+	case "num_nodes":
+		t.numNodes, err = whole(name, v)
+	case "envs":
+		t.envs, err = textMap(name, v)
+	case "file_mounts":
+		t.fileMounts, err = localMounts(v)
+	case "resources":
+		fields, ok := v.(map[string]any)
+		if !ok {
+			return errors.New("resources: must be an object")
+		}
+		var r taskResources
+		r, err = readTaskResources(fields)
+		t.resources = &r
+	default:
+		return fmt.Errorf("%s: this field of a SkyPilot task cannot be carried; remove it from the YAML%s", name, insteadOf(name))
+	}
+	return err
+}
+
+// insteadOf says where the provider has what a SkyPilot field does.
+func insteadOf(name string) string {
+	switch name {
+	case "secrets":
+		return " and give secrets where the job is declared"
+	case "service", "pool":
+		return "; serving is not part of this provider"
+	case "volumes", "storage":
+		return "; mount them in setup"
+	}
+	return ""
+}
+
+func readTaskResources(fields map[string]any) (taskResources, error) {
+	r := taskResources{taskMachine: taskMachine{}}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		v := fields[name]
+		var err error
+		switch {
+		case v == nil:
+		case name == "ports":
+			r.ports, err = textsOf(name, v)
+		case name == "labels":
+			r.labels, err = textMap(name, v)
+		case name == "any_of":
+			r.anyOf, err = taskMachines(name, v)
+		case name == "ordered":
+			r.ordered, err = taskMachines(name, v)
+		case name == "accelerators" || name == "gpus":
+			err = r.setAccelerators(v)
+		default:
+			err = r.taskMachine.set(name, v)
+		}
+		if err != nil {
+			return r, fmt.Errorf("resources: %w", err)
+		}
+	}
+	if len(r.anyOf) > 0 && len(r.ordered) > 0 {
+		return r, errors.New("resources: any_of and ordered exclude each other, and several accelerators are one of them")
+	}
+	return r, nil
+}
+
+// setAccelerators carries a string or an object of one; a list becomes
+// ordered, an object or set of several any_of, as SkyPilot reads them.
+func (r *taskResources) setAccelerators(v any) error {
+	list, isOrdered, err := acceleratorTexts(v)
+	if err != nil {
+		return err
+	}
+	if len(list) == 1 {
+		r.taskMachine["accelerators"] = types.StringValue(list[0])
+		return nil
+	}
+	if len(r.anyOf)+len(r.ordered) > 0 {
+		return errors.New("accelerators: several of them beside any_of or ordered cannot be carried; write them into the alternatives")
+	}
+	var alternatives []taskMachine
+	for _, a := range list {
+		alternatives = append(alternatives, taskMachine{"accelerators": types.StringValue(a)})
+	}
+	if isOrdered {
+		r.ordered = alternatives
+	} else {
+		r.anyOf = alternatives
+	}
+	return nil
+}
+
+func acceleratorTexts(v any) (list []string, ordered bool, err error) {
+	switch v := v.(type) {
+	case map[string]any: // {A100: 8} or the set {A100:8, V100:8}
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			text := name
+			if v[name] != nil {
+				count, err := scalar("accelerators."+name, v[name])
+				if err != nil {
+					return nil, false, err
+				}
+				text += ":" + *count
+			}
+			list = append(list, text)
+		}
+	case []any:
+		ordered = true
+		if list, err = textsOf("accelerators", v); err != nil {
+			return nil, false, err
+		}
+	default:
+		text, err := scalar("accelerators", v)
+		if err != nil {
+			return nil, false, err
+		}
+		list = []string{*text}
+	}
+	if len(list) == 0 {
+		return nil, false, errors.New("accelerators: names none")
+	}
+	if _, err := cloud.ParseAccelerators(list...); err != nil {
+		return nil, false, fmt.Errorf("accelerators: %w", err)
+	}
+	return list, ordered, nil
+}
+
+// set carries one field of a machine.
+func (m taskMachine) set(name string, v any) error {
+	switch name {
+	case "infra", "cloud", "region", "zone", "instance_type", "cpus", "memory", "image_id":
+		if _, perRegion := v.(map[string]any); perRegion {
+			return fmt.Errorf("%s: one value for each region cannot be carried; use any_of with a region each", name)
+		}
+		text, err := scalar(name, v)
+		if err != nil {
+			return err
+		}
+		m[name] = types.StringValue(*text)
+	case "use_spot":
+		b, ok := v.(bool)
+		if !ok {
+			return errors.New("use_spot: must be true or false")
+		}
+		m[name] = types.BoolValue(b)
+	case "disk_size":
+		n, err := whole(name, v)
+		if err != nil {
+			return err
+		}
+		m[name] = types.Int64Value(*n)
+	case "max_hourly_cost":
+		text, err := scalar(name, v)
+		if err != nil {
+			return err
+		}
+		f, err := strconv.ParseFloat(*text, 64)
+		if err != nil {
+			return fmt.Errorf("%s: %q is not a number", name, *text)
+		}
+		m[name] = types.Float64Value(f)
+	default:
+		return fmt.Errorf("%s: this field cannot be carried; remove it from the YAML", name)
+	}
+	return nil
+}
+
+func taskMachines(name string, v any) ([]taskMachine, error) {
+	list, ok := v.([]any)
+	if !ok {
+		return nil, fmt.Errorf("%s: must be a list of objects", name)
+	}
+	var out []taskMachine
+	for i, e := range list {
+		fields, ok := e.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("%s[%d]: must be an object", name, i)
+		}
+		r, err := readTaskResources(fields)
+		if err != nil {
+			return nil, fmt.Errorf("%s[%d]: %w", name, i, err)
+		}
+		if len(r.anyOf)+len(r.ordered)+len(r.ports)+len(r.labels) > 0 {
+			return nil, fmt.Errorf("%s[%d]: ports, labels and further alternatives belong to resources itself", name, i)
+		}
+		out = append(out, r.taskMachine)
+	}
+	return out, nil
+}
+
+// scalar is the text of a string, number or boolean.
+func scalar(name string, v any) (*string, error) {
+	switch v.(type) {
+	case string, int64, uint64, int, float64, bool:
+		text := fmt.Sprint(v)
+		return &text, nil
+	}
+	return nil, fmt.Errorf("%s: must be a single value", name)
+}
+
+func whole(name string, v any) (*int64, error) {
+	text, err := scalar(name, v)
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.ParseInt(*text, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %q is not a whole number", name, *text)
+	}
+	return &n, nil
+}
+
+func textsOf(name string, v any) ([]string, error) {
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	var out []string
+	for i, e := range list {
+		text, err := scalar(fmt.Sprintf("%s[%d]", name, i), e)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *text)
+	}
+	return out, nil
+}
+
+func textMap(name string, v any) (map[string]string, error) {
+	fields, ok := v.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("%s: must be an object", name)
+	}
+	out := map[string]string{}
+	for k, e := range fields {
+		if e == nil {
+			return nil, fmt.Errorf("%s.%s: has no value; SkyPilot asks for it on the command line, here it must be written", name, k)
+		}
+		text, err := scalar(name+"."+k, e)
+		if err != nil {
+			return nil, err
+		}
+		out[k] = *text
+	}
+	return out, nil
+}
+
+// localMounts carries mounts of local files; buckets are refused.
+func localMounts(v any) (map[string]string, error) {
+	fields, ok := v.(map[string]any)
+	if !ok {
+		return nil, errors.New("file_mounts: must be an object")
+	}
+	out := map[string]string{}
+	for to, from := range fields {
+		text, ok := from.(string)
+		if !ok || strings.Contains(text, "://") {
+			return nil, fmt.Errorf("file_mounts[%q]: only local files and folders can be carried; fetch buckets in setup", to)
+		}
+		out[to] = text
+	}
+	return out, nil
+}
+
+func (t task) value() types.Object {
+	resources := types.ObjectNull(resourcesTypes())
+	if t.resources != nil {
+		resources = t.resources.value()
+	}
+	return types.ObjectValueMust(taskTypes(), map[string]attr.Value{
+		"name": types.StringPointerValue(t.name), "num_nodes": types.Int64PointerValue(t.numNodes), "resources": resources,
+		"setup": types.StringPointerValue(t.setup), "run": types.StringPointerValue(t.run), "envs": textMapValue(t.envs),
+		"workdir": types.StringPointerValue(t.workdir), "file_mounts": textMapValue(t.fileMounts),
+	})
+}
+
+func textMapValue(m map[string]string) types.Map {
+	if m == nil {
+		return types.MapNull(types.StringType)
+	}
+	values := map[string]attr.Value{}
+	for k, v := range m {
+		values[k] = types.StringValue(v)
+	}
+	return types.MapValueMust(types.StringType, values)
+}
+
+// members fills the fields that are not set with null.
+func (m taskMachine) members() map[string]attr.Value {
+	out := map[string]attr.Value{}
+	for name, t := range machineTypes() {
+		switch v, ok := m[name]; {
+		case ok:
+			out[name] = v
+		case t == types.BoolType:
+			out[name] = types.BoolNull()
+		case t == types.Int64Type:
+			out[name] = types.Int64Null()
+		case t == types.Float64Type:
+			out[name] = types.Float64Null()
+		default:
+			out[name] = types.StringNull()
+		}
+	}
+	return out
+}
+
+func (r taskResources) value() types.Object {
+	members := r.members()
+	members["ports"] = types.ListNull(types.StringType)
+	if r.ports != nil {
+		var ports []attr.Value
+		for _, p := range r.ports {
+			ports = append(ports, types.StringValue(p))
+		}
+		members["ports"] = types.ListValueMust(types.StringType, ports)
+	}
+	members["labels"] = textMapValue(r.labels)
+	members["any_of"], members["ordered"] = machineList(r.anyOf), machineList(r.ordered)
+	return types.ObjectValueMust(resourcesTypes(), members)
+}
+
+func machineList(list []taskMachine) types.List {
+	element := types.ObjectType{AttrTypes: machineTypes()}
+	if list == nil {
+		return types.ListNull(element)
+	}
+	var values []attr.Value
+	for _, m := range list {
+		values = append(values, types.ObjectValueMust(machineTypes(), m.members()))
+	}
+	return types.ListValueMust(element, values)
+}

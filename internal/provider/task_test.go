@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+)
+
+const wholeTask = `
+name: train
+num_nodes: 2
+workdir: ./src
+envs:
+  EPOCHS: 3
+  LR: 0.1
+  RESUME: "yes"
+file_mounts:
+  ~/data: ./data
+resources:
+  infra: aws/us-east-1
+  accelerators: {A100: 8}
+  cpus: 8+
+  memory: 32
+  use_spot: true
+  disk_size: 256
+  max_hourly_cost: 30
+  ports: [8080, 9000-9010]
+  labels: {team: vision}
+setup: |
+  pip install -r requirements.txt
+run: python train.py
+`
+
+func TestWholeTask(t *testing.T) {
+	parsed, err := parseTask(wholeTask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object := parsed.value().Attributes()
+	resources, ok := object["resources"].(types.Object)
+	if !ok {
+		t.Fatalf("resources = %v", object["resources"])
+	}
+	want := map[string]attr.Value{
+		"name": types.StringValue("train"), "num_nodes": types.Int64Value(2), "workdir": types.StringValue("./src"),
+		"setup": types.StringValue("pip install -r requirements.txt\n"), "run": types.StringValue("python train.py"),
+		"envs":        textMapValue(map[string]string{"EPOCHS": "3", "LR": "0.1", "RESUME": "yes"}),
+		"file_mounts": textMapValue(map[string]string{"~/data": "./data"}),
+	}
+	for name, w := range want {
+		if !object[name].Equal(w) {
+			t.Errorf("%s = %v, want %v", name, object[name], w)
+		}
+	}
+	for name, w := range map[string]attr.Value{
+		"infra": types.StringValue("aws/us-east-1"), "accelerators": types.StringValue("A100:8"), "cpus": types.StringValue("8+"),
+		"memory": types.StringValue("32"), "use_spot": types.BoolValue(true), "disk_size": types.Int64Value(256),
+		"max_hourly_cost": types.Float64Value(30), "zone": types.StringNull(), "image_id": types.StringNull(),
+		"ports":  types.ListValueMust(types.StringType, []attr.Value{types.StringValue("8080"), types.StringValue("9000-9010")}),
+		"labels": textMapValue(map[string]string{"team": "vision"}),
+	} {
+		if got := resources.Attributes()[name]; !got.Equal(w) {
+			t.Errorf("resources.%s = %v, want %v", name, got, w)
+		}
+	}
+}
+
+func TestTaskAlternatives(t *testing.T) {
+	tests := []struct {
+		name, text, anyOf, ordered string
+	}{
+		{"one", "resources: {accelerators: 'L4:1'}", "", ""},
+		{"list is ordered", "resources: {accelerators: ['H100:8', 'A100:8']}", "", "H100:8 A100:8"},
+		{"set is any of", "resources: {accelerators: {'V100:8', 'A100:8'}}", "A100:8 V100:8", ""},
+		{"object is any of", "resources: {accelerators: {H100: 8, A100: 4}}", "A100:4 H100:8", ""},
+		{"any_of", "resources: {any_of: [{accelerators: 'A100:8', cloud: aws}, {accelerators: 'H100:8'}]}", "A100:8 H100:8", ""},
+		{"ordered", "resources: {ordered: [{accelerators: 'A100:8'}, {accelerators: 'H100:8', use_spot: true}]}", "", "A100:8 H100:8"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			parsed, err := parseTask(tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, side := range []struct {
+				got  []taskMachine
+				want string
+			}{{parsed.resources.anyOf, tt.anyOf}, {parsed.resources.ordered, tt.ordered}} {
+				var names []string
+				for _, m := range side.got {
+					text, ok := m["accelerators"].(types.String)
+					if !ok {
+						t.Fatalf("alternative %v has no accelerators", m)
+					}
+					names = append(names, text.ValueString())
+				}
+				if strings.Join(names, " ") != side.want {
+					t.Errorf("alternatives %q, want %q", names, side.want)
+				}
+			}
+			parsed.value() // must fit the type it promises
+		})
+	}
+}
+
+// What cannot be carried is refused by name.
+func TestTaskRefuses(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"no YAML", "a: [", "not a YAML object"},
+		{"a list", "- a", "not a YAML object"},
+		{"secrets", "secrets: {A: b}", "secrets: this field"},
+		{"service", "service: {}", "service: this field"},
+		{"volumes", "volumes: {/a: b}", "volumes: this field"},
+		{"git workdir", "workdir: {url: 'https://x', ref: main}", "workdir: a git repository"},
+		{"bucket", "file_mounts: {/data: 's3://bucket'}", `file_mounts["/data"]`},
+		{"storage object", "file_mounts: {/data: {name: b, mode: MOUNT}}", `file_mounts["/data"]`},
+		{"nodes", "num_nodes: many", `num_nodes: "many" is not a whole number`},
+		{"env without value", "envs: {TOKEN: }", "envs.TOKEN: has no value"},
+		{"disk tier", "resources: {disk_tier: best}", "resources: disk_tier: this field"},
+		{"image per region", "resources: {image_id: {us-east-1: ami-1}}", "image_id: one value for each region"},
+		{"bad accelerators", "resources: {accelerators: 'A100:0'}", "resources: accelerators:"},
+		{"spot", "resources: {use_spot: maybe}", "use_spot: must be true or false"},
+		{"both", "resources: {any_of: [{cloud: aws}], ordered: [{cloud: gcp}]}", "exclude each other"},
+		{"list beside any_of", "resources: {accelerators: ['A:1', 'B:1'], any_of: [{cloud: aws}]}", "exclude each other"},
+		{"nested", "resources: {any_of: [{any_of: [{cloud: aws}]}]}", "any_of[0]: ports, labels and further alternatives"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parseTask(tt.text)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("parseTask = %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzTask(f *testing.F) {
+	f.Add(wholeTask)
+	f.Add("resources: {any_of: [{accelerators: {A: 1}}]}")
+	f.Fuzz(func(_ *testing.T, text string) {
+		if parsed, err := parseTask(text); err == nil {
+			parsed.value()
+		}
+	})
+}
+
+// call runs a function of one string argument.
+func call(t *testing.T, f function.Function, arg string) (attr.Value, *function.FuncError) {
+	t.Helper()
+	var def function.DefinitionResponse
+	f.Definition(context.Background(), function.DefinitionRequest{}, &def)
+	result, ferr := def.Definition.Return.NewResultData(context.Background())
+	if ferr != nil {
+		t.Fatal(ferr)
+	}
+	resp := function.RunResponse{Result: result}
+	f.Run(context.Background(), function.RunRequest{Arguments: function.NewArgumentsData([]attr.Value{types.StringValue(arg)})}, &resp)
+	return resp.Result.Value(), resp.Error
+}
+
+func TestFunctions(t *testing.T) {
+	got, ferr := call(t, parseAcceleratorsFunction{}, "A100:8")
+	want := types.ObjectValueMust(acceleratorType().AttrTypes, map[string]attr.Value{"name": types.StringValue("A100"), "count": types.Float64Value(8)})
+	if ferr != nil || !got.Equal(want) {
+		t.Errorf("parse_accelerators = %v, %v", got, ferr)
+	}
+	if _, ferr := call(t, parseAcceleratorsFunction{}, "A100:-1"); ferr == nil || ferr.FunctionArgument == nil {
+		t.Errorf("parse_accelerators of nonsense = %v, want an error at its argument", ferr)
+	}
+	for _, f := range []function.Function{parseResourcesFunction{}, taskFunction{}} {
+		if v, ferr := call(t, f, "{}"); ferr != nil || v.IsUnknown() {
+			t.Errorf("%T of {} = %v, %v", f, v, ferr)
+		}
+		if _, ferr := call(t, f, "nope: 1"); ferr == nil || !strings.Contains(ferr.Text, "nope: this field") {
+			t.Errorf("%T of an unknown field = %v", f, ferr)
+		}
+	}
+}
