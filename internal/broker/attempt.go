@@ -169,7 +169,7 @@ func (a *attempt) create(ctx context.Context, session cloud.Session) error {
 // machines is one of each, and all of them must say so.
 func refused(session cloud.Session, err error) bool {
 	for e := err; e != nil; e = errors.Unwrap(e) {
-		if many, ok := e.(interface{ Unwrap() []error }); ok { //nolint:errorlint // every one of them is looked at
+		if many, ok := e.(interface{ Unwrap() []error }); ok {
 			return !slices.ContainsFunc(many.Unwrap(), func(one error) bool { return !refused(session, one) })
 		}
 	}

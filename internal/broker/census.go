@@ -89,7 +89,7 @@ func (l *launch) reconcile(ctx context.Context) (*Cluster, error) {
 			return nil, err
 		}
 	}
-	return nil, nil
+	return nil, l.pruneKeys(l.journal, l.spec.Name)
 }
 
 // censusClouds are the candidates that are open, and every cloud where the
@@ -310,7 +310,9 @@ func (l *launch) sweep(ctx context.Context, present *attempt) ([]string, error) 
 		policy.Attempts = 1
 	}
 	err := retry.Do(ctx, policy, func(ctx context.Context) (err error) {
-		census, err = l.takeCensus(ctx, l.spec.Name, clouds)
+		if census, err = l.takeCensus(ctx, l.spec.Name, clouds); err != nil && l.denied(ctx, clouds, err) {
+			return retry.Stop(err)
+		}
 		return err
 	})
 	if err != nil {
@@ -322,6 +324,14 @@ func (l *launch) sweep(ctx context.Context, present *attempt) ([]string, error) 
 		}
 	}
 	return nil, nil
+}
+
+// denied reports whether err is one of credentials, which waiting cannot cure.
+func (b *Broker) denied(ctx context.Context, clouds []string, err error) bool {
+	return slices.ContainsFunc(clouds, func(name string) bool {
+		session, serr := b.session(ctx, name)
+		return serr == nil && session.Classify(err).Kind == cloud.KindAuth
+	})
 }
 
 func (l *launch) sweepFound(ctx context.Context, f found, present *attempt) ([]string, error) {

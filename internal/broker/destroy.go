@@ -117,7 +117,7 @@ func (b *Broker) removeStrays(ctx context.Context, j *journal, c Cluster) error 
 			return err
 		}
 	}
-	return nil
+	return b.pruneKeys(j, c.Name)
 }
 
 // removeLate removes machines that are no living cluster's: those of a

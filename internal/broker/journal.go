@@ -172,12 +172,19 @@ func (j *journal) append(e entry) error {
 	}
 	if err != nil {
 		j.cutBack()
-		return fmt.Errorf("write %q into the journal %s%s: %w", e.Event, j.path, e.Event.consequence(), err)
+		return &journalError{fmt.Errorf("write %q into the journal %s%s: %w", e.Event, j.path, e.Event.consequence(), err)}
 	}
 	j.whole += int64(len(line))
 	j.entries = append(j.entries, e)
 	return nil
 }
+
+// journalError says that the journal cannot be written: no further attempt may
+// begin, wherever it would be.
+type journalError struct{ err error }
+
+func (e *journalError) Error() string { return e.err.Error() }
+func (e *journalError) Unwrap() error { return e.err }
 
 // consequence says what an entry that cannot be written means.
 func (e event) consequence() string {

@@ -89,3 +89,14 @@ func removeKeys(clusterDir, generation string) error {
 	}
 	return os.RemoveAll(keyDir(clusterDir, generation))
 }
+
+// pruneKeys deletes what a crash left of the keys of generations that are gone.
+func (b *Broker) pruneKeys(j *journal, name string) error {
+	var errs []error
+	for _, g := range j.generations() {
+		if g.Removed {
+			errs = append(errs, removeKeys(b.ClusterDir(name), g.ID))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -29,6 +29,8 @@ type launch struct {
 	caps     map[string]cloud.Capabilities
 	blocked  []optimizer.Block
 	attempts []Attempt
+	// asked says that an attempt made a create call.
+	asked bool
 }
 
 // Launch brings the cluster up on the best placement that works. Placements
@@ -229,7 +231,8 @@ func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, C
 	row := Attempt{Placement: a.placement, Fault: fault, Step: a.step, Err: failure}
 	l.log.ErrorContext(ctx, "attempt failed", "placement", a.placement.String(), "step", a.step, "fault", fault.String(), "error", failure)
 	survivors, cleanupErr := a.remove(ctx)
-	if cleanupErr == nil {
+	l.asked = l.asked || a.asked
+	if cleanupErr == nil && l.asked {
 		survivors, cleanupErr = l.sweep(ctx, nil)
 	}
 	row.Removed = cleanupErr == nil
@@ -245,6 +248,8 @@ func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, C
 		return true, Cluster{}, l.fail(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
 	case setup != nil:
 		return true, Cluster{}, failure
+	case errors.As(failure, new(*journalError)):
+		return true, Cluster{}, l.fail(failure)
 	}
 	l.block(fault, a.placement, failure)
 	return false, Cluster{}, nil

@@ -28,7 +28,7 @@ func (a *attempt) remove(ctx context.Context) (survivors []string, err error) {
 	if err != nil {
 		// Never opened, so nothing was made there by this attempt.
 		a.note(ctx, entry{Event: eventRemoved, Generation: a.gen, Attempt: a.number})
-		return nil, nil //nolint:nilerr // see above
+		return nil, nil
 	}
 	if !a.asked {
 		a.removeRules(ctx, session)
@@ -91,7 +91,7 @@ type removal struct {
 
 // removePolicy paces the attempts at a removal; the context bounds them.
 func removePolicy() retry.Policy {
-	return retry.Policy{Initial: 500 * time.Millisecond, Max: 15 * time.Second, Jitter: 0.2}
+	return retry.Policy{Initial: 500 * time.Millisecond, Max: 15 * time.Second}
 }
 
 func (r removal) do(ctx context.Context) (survivors []string, err error) {

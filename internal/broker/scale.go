@@ -201,13 +201,16 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 	defer cancel()
 	graceful, stop := withGrace(bounded, graceAfterCancel)
 	defer stop()
-	if _, err := session.Run(graceful, cs.Ref, cfg); err != nil {
+	record, err := session.Run(graceful, cs.Ref, cfg)
+	if jerr := b.journalCreated(c, cs.Attempt, record.Created); err != nil || jerr != nil {
+		return c, errors.Join(err, jerr)
+	}
+	all := cs.Ref // by id: a list may not show the new machines yet
+	all.Instances = slices.Concat(record.Adopted, record.Resumed, record.Created)
+	if err := session.Wait(bounded, all, cloud.StateRunning); err != nil {
 		return c, err
 	}
-	if err := session.Wait(bounded, cs.Ref, cloud.StateRunning); err != nil {
-		return c, err
-	}
-	info, err := session.Describe(bounded, cs.Ref)
+	info, err := session.Describe(bounded, all)
 	if err != nil {
 		return c, err
 	}
@@ -226,7 +229,17 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 	}
 	commit, stopCommit := withGrace(ctx, graceAfterCancel)
 	defer stopCommit()
-	return fresh, session.Commit(commit, cs.Ref)
+	return fresh, session.Commit(commit, all)
+}
+
+// journalCreated notes the ids of machines that a growth made.
+func (b *Broker) journalCreated(c Cluster, attempt int, created []string) error {
+	if len(created) == 0 {
+		return nil
+	}
+	return b.withJournal(c.Name, func(j *journal) error {
+		return j.append(entry{Event: eventCreated, Generation: c.Generation, Attempt: attempt, Instances: created})
+	})
 }
 
 // grown is the cluster with the machines of all ranks, and the new ones alone.

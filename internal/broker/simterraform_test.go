@@ -1,0 +1,529 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+)
+
+const (
+	canary    = "canary-4711-secret"
+	simName   = "sim"
+	simOwner  = "sky-me"
+	simZone   = "r1a" // the cheapest, tried first
+	setupTime = 20 * time.Second
+)
+
+// simTerraform behaves as Terraform's core does to a provider: it keeps the
+// state of one resource, saves what Create returns and nothing before, taints
+// what came with an error, and forgets the result of a process that died.
+type simTerraform struct {
+	t       *testing.T
+	cloud   *simCloud
+	dir     string
+	spec    Spec
+	state   *Cluster
+	tainted bool
+	resume  chan struct{}
+	began   time.Time
+	// process is the present run; cancel interrupts it as Ctrl-C does.
+	process *simProcess
+	cancel  context.CancelFunc
+	// arm prepares the process of the next run.
+	arm       func(*simProcess)
+	setupExit int
+	// torn makes a death at a journal entry leave half of its line.
+	torn bool
+	// full is the disk: entries whose event begins so are refused. nil is room.
+	full   *event
+	errors []error
+	// running are the goroutines of all processes, the dead ones' too.
+	running sync.WaitGroup
+}
+
+// newSimTerraform returns a world with neighbours. It must run in a bubble.
+func newSimTerraform(t *testing.T, seed uint64) *simTerraform {
+	t.Helper()
+	x := &simTerraform{t: t, cloud: newSimCloud(seed), dir: memoryDir(t), resume: make(chan struct{}), began: time.Now()}
+	x.spec = twoNodes(simName)
+	x.spec.Envs = map[string]string{"API_TOKEN": canary}
+	x.spec.Setup = "install things"
+	far := x.spec.Offers[2]
+	far.Region, far.Zone, far.HourlyUSD = "r2", "r2a", 4
+	x.spec.Offers = append(x.spec.Offers, far)
+	for _, n := range neighbours() {
+		x.cloud.add(n, cloud.Placement{Offer: x.spec.Offers[1]}, time.Time{}, nil)
+	}
+	x.cloud.watch = x.beforeCreate
+	x.cloud.launched = 0
+	return x
+}
+
+// memoryDir is a private folder in memory where there is one: the matrix
+// flushes to the disk thousands of times.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	root, err := os.MkdirTemp("/dev/shm", "sky-faults-")
+	if err != nil {
+		return stateDir(t)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(root) })
+	dir := filepath.Join(root, "state")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// neighbours are machines that nothing here may touch: somebody else's of the
+// same name and generation, and our own of names that read alike.
+func neighbours() []cloud.Identity {
+	return []cloud.Identity{
+		{Owner: "somebody-else", Cluster: simName, Generation: "abcdef", Attempt: 1},
+		{Owner: simOwner, Cluster: "Sim", Generation: "abc1", Attempt: 1},
+		{Owner: simOwner, Cluster: "sim-", Generation: "abc2", Attempt: 1},
+		{},
+	}
+}
+
+func (x *simTerraform) home() string { return "/home/me/project (default)" }
+
+// broker is the provider of one run.
+func (x *simTerraform) broker(p *simProcess) *Broker {
+	driver := simDriver{simCloud: x.cloud, process: p, owner: simOwner}
+	registry, err := cloud.NewRegistry(driver)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	templates := filepath.Join(x.dir, "..", "templates")
+	err = os.MkdirAll(templates, 0o700)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(templates, "nimbus.yaml.tmpl"), []byte("ssh_user: ubuntu\nuser_data: {{ .HostKey.Private | quote }}\n"), 0o600)
+	}
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	b, err := New(Config{
+		StateDir: x.dir, Owner: simOwner, Home: x.home(), Registry: registry, TemplateDir: templates,
+		Credentials: func(string) cloud.Credentials { return cloud.Credentials{} },
+	})
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	b.onAppend = func(line []byte) error { return x.beforeAppend(p, line) }
+	b.dial = func(ctx context.Context, target remote.Target, _ []ssh.Signer) (node, error) {
+		return x.dial(ctx, driver, target)
+	}
+	return b
+}
+
+// beforeAppend is where the disk fills and the process dies in the midst of a
+// line.
+func (x *simTerraform) beforeAppend(p *simProcess, line []byte) error {
+	if x.torn {
+		old := p.onKill
+		p.onKill = func() {
+			if old != nil {
+				old()
+			}
+			f, err := os.OpenFile(filepath.Join(x.clusterDir(), "journal.jsonl"), os.O_APPEND|os.O_WRONLY, 0o600)
+			if err == nil {
+				_, err = f.Write(line[:len(line)/2])
+				err = errors.Join(err, f.Close())
+			}
+			if err != nil {
+				x.t.Error(err)
+			}
+		}
+		defer func() { p.onKill = old }()
+	}
+	if err := p.point("journal"); err != nil {
+		return err
+	}
+	// An event by its beginning: "c" is created, committing and committed.
+	if x.full != nil && strings.Contains(string(line), `"event":"`+string(*x.full)) {
+		return errors.New("no space left on device")
+	}
+	return nil
+}
+
+func (x *simTerraform) clusterDir() string {
+	return filepath.Join(x.dir, "clusters", clusterDirName(simName))
+}
+
+// simNode is a machine over SSH. It answers as long as the machine lives.
+type simNode struct {
+	x    *simTerraform
+	c    *simClient
+	host string
+}
+
+func (x *simTerraform) dial(ctx context.Context, d simDriver, target remote.Target) (node, error) {
+	n := simNode{x: x, c: d.at("ssh"), host: target.Host}
+	for {
+		err := n.c.call(ctx, "dial", n.zone(), func(*simFault) error { return n.up() })
+		if err == nil {
+			return n, nil
+		}
+		if !errors.Is(err, errSimTimeout) {
+			return nil, err
+		}
+		if perr := pause(ctx, 2*time.Second); perr != nil {
+			return nil, errors.Join(perr, err)
+		}
+	}
+}
+
+// machine is what listens at the host; the caller holds no lock.
+func (n simNode) zone() string {
+	n.c.mu.Lock()
+	defer n.c.mu.Unlock()
+	for _, m := range n.c.machines {
+		if m.ExternalIP == n.host {
+			return m.Zone
+		}
+	}
+	return ""
+}
+
+// up fails where nobody answers; the caller holds the lock.
+func (n simNode) up() error {
+	for _, m := range n.c.machines {
+		if m.ExternalIP == n.host && m.alive(time.Now()) && m.gone.IsZero() && m.stoppedAt.IsZero() && !time.Now().Before(m.running) {
+			return nil
+		}
+	}
+	return errSimTimeout
+}
+
+func (n simNode) Run(ctx context.Context, cmd remote.Command) (int, error) {
+	n.c = &simClient{simCloud: n.c.simCloud, process: n.c.process, owner: n.c.owner, phase: "setup"}
+	if cmd.Env["API_TOKEN"] != canary {
+		n.x.t.Error("the setup script does not see the user's variables")
+	}
+	err := n.c.call(ctx, "run", n.zone(), func(*simFault) error { return n.up() })
+	if err == nil {
+		err = pause(ctx, setupTime)
+	}
+	if err == nil {
+		err = n.c.call(ctx, "exit", n.zone(), func(*simFault) error { return n.up() })
+	}
+	return n.x.setupExit, err
+}
+
+func (n simNode) PutTree(context.Context, string, string) error { return nil }
+func (n simNode) Close() error                                  { return nil }
+
+// beforeCreate checks what must be on the disk before a machine is made. It
+// runs under the cloud's lock.
+func (x *simTerraform) beforeCreate(id cloud.Identity) {
+	if _, err := remote.LoadSigner(filepath.Join(keyDir(x.clusterDir(), id.Generation), "id_ed25519"), nil); err != nil {
+		x.t.Errorf("invariant 4: a create call before its key is on the disk: %v", err)
+	}
+	j, err := readJournal(x.clusterDir())
+	if err != nil {
+		x.t.Errorf("invariant 1: %v", err)
+		return
+	}
+	g := j.find(id.Generation)
+	if g == nil || !slices.ContainsFunc(g.Places, func(p place) bool { return p.Attempt == id.Attempt && !p.Removed }) {
+		x.t.Errorf("invariant 1: a create call of %+v that the journal does not announce", id)
+	}
+}
+
+// run is one run of the provider. save, if the process lives, becomes what
+// Terraform saves. It reports whether the process was killed.
+func (x *simTerraform) run(action func(context.Context, *Broker) (save func(), err error)) (killed bool, err error) {
+	p := newSimProcess(x.resume)
+	p.onKill = func() { // the kernel frees what the dead held
+		locks, _ := filepath.Glob(filepath.Join(x.dir, "clusters", "*", "lock"))
+		for _, l := range locks {
+			if err := os.Remove(l); err != nil {
+				x.t.Error(err)
+			}
+		}
+	}
+	x.process = p
+	if x.arm != nil {
+		x.arm(p)
+		x.arm = nil
+	}
+	b := x.broker(p)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	x.cancel = cancel
+	type result struct {
+		save func()
+		err  error
+	}
+	done := make(chan result, 1)
+	x.running.Go(func() {
+		save, err := action(ctx, b)
+		done <- result{save, err}
+	})
+	select {
+	case r := <-done:
+		if r.save != nil {
+			r.save()
+		}
+		if r.err != nil {
+			x.errors = append(x.errors, r.err)
+		}
+		return false, r.err
+	case <-p.died:
+		return true, nil
+	}
+}
+
+// apply makes the world as configured.
+func (x *simTerraform) apply() (killed bool, err error) {
+	state, tainted := x.state, x.tainted
+	return x.run(func(ctx context.Context, b *Broker) (func(), error) {
+		save := func() { x.state, x.tainted = state, tainted }
+		if state != nil {
+			fresh, err := b.Refresh(ctx, *state)
+			switch {
+			case errors.Is(err, ErrGone):
+				state, tainted = nil, false
+			case err != nil:
+				return nil, err
+			default:
+				state = &fresh
+			}
+		}
+		if state != nil && tainted {
+			if err := b.NoteReplacement(ctx, simName); err != nil {
+				return save, err
+			}
+			if err := b.Destroy(ctx, *state); err != nil {
+				return save, err
+			}
+			state, tainted = nil, false
+		}
+		if state != nil {
+			return save, nil
+		}
+		c, err := b.Launch(ctx, x.spec)
+		if c.Generation != "" {
+			state, tainted = &c, err != nil
+		}
+		return save, err
+	})
+}
+
+func (x *simTerraform) destroy() (killed bool, err error) {
+	if x.state == nil {
+		return false, nil
+	}
+	c := *x.state
+	return x.run(func(ctx context.Context, b *Broker) (func(), error) {
+		if err := b.Destroy(ctx, c); err != nil {
+			return nil, err
+		}
+		return func() { x.state, x.tainted = nil, false }, nil
+	})
+}
+
+func (x *simTerraform) read() (killed bool, err error) {
+	c := *x.state
+	return x.run(func(ctx context.Context, b *Broker) (func(), error) {
+		fresh, err := b.Refresh(ctx, c)
+		if errors.Is(err, ErrGone) {
+			return func() { x.state = nil }, nil
+		}
+		if err != nil {
+			if !reflect.DeepEqual(fresh, c) {
+				x.t.Errorf("a read that failed changed the cluster: %+v", fresh)
+			}
+			return nil, err
+		}
+		return func() { x.state = &fresh }, nil
+	})
+}
+
+func (x *simTerraform) stop() (killed bool, err error) {
+	c := *x.state
+	return x.run(func(ctx context.Context, b *Broker) (func(), error) {
+		fresh, err := b.Stop(ctx, c)
+		return func() { x.state = &fresh }, err
+	})
+}
+
+// resize brings the cluster to that many nodes.
+func (x *simTerraform) resize(nodes int) (killed bool, err error) {
+	c := *x.state
+	return x.run(func(ctx context.Context, b *Broker) (func(), error) {
+		fresh, err := b.Resize(ctx, c, x.spec, nodes)
+		return func() { x.state = &fresh }, err
+	})
+}
+
+// mine are the living machines of the cluster.
+func (x *simTerraform) mine() []cloud.Instance {
+	return slices.DeleteFunc(x.cloud.of(simOwner), func(i cloud.Instance) bool {
+		return i.Identity.Cluster != simName || i.State == cloud.StateTerminating
+	})
+}
+
+// check asserts what holds at any time.
+func (x *simTerraform) check(when string) {
+	x.t.Helper()
+	j, err := readJournal(x.clusterDir())
+	if err != nil {
+		x.t.Errorf("%s: the journal: %v", when, err)
+		return
+	}
+	committed := map[string]bool{}
+	for _, in := range x.mine() {
+		if in.Committed {
+			committed[in.Identity.Generation] = true
+		}
+		inState := x.state != nil && (slices.Contains(x.state.instanceIDs(), in.ID) || x.state.Generation == in.Identity.Generation)
+		g := j.find(in.Identity.Generation)
+		inJournal := g != nil && slices.ContainsFunc(g.places(), func(p place) bool {
+			return p.Ref.Region == in.Region && (p.Ref.Zone == "" || p.Ref.Zone == in.Zone)
+		})
+		if !inState && !inJournal {
+			x.t.Errorf("%s: invariant 1: machine %s (%+v) is in no state and in no journal", when, in.ID, in.Identity)
+		}
+		if !inState && !in.Committed && in.Deadline.IsZero() {
+			x.t.Errorf("%s: machine %s is not committed and has no dead-man timer", when, in.ID)
+		}
+	}
+	if len(committed) > 1 {
+		x.t.Errorf("%s: invariant 2: %d complete generations are alive", when, len(committed))
+	}
+	x.checkNeighbours(when)
+}
+
+func (x *simTerraform) checkNeighbours(when string) {
+	x.t.Helper()
+	for _, n := range neighbours() {
+		if !slices.ContainsFunc(x.cloud.of(n.Owner), func(i cloud.Instance) bool { return i.Identity == n }) {
+			x.t.Errorf("%s: invariant 8: the neighbour %+v is gone", when, n)
+		}
+	}
+}
+
+// recover is what a user does next: apply until it works, and in the end
+// destroy. It asserts that every machine is accounted for, and then that
+// nothing is left.
+func (x *simTerraform) recover() {
+	x.t.Helper()
+	x.setupExit, x.full, x.torn = 0, nil, false
+	x.cloud.mu.Lock()
+	x.cloud.faults, x.cloud.expired = nil, false
+	x.cloud.mu.Unlock()
+	var err error
+	for range 3 {
+		if _, err = x.apply(); err == nil {
+			break
+		}
+	}
+	if err != nil || x.state == nil {
+		x.t.Fatalf("the recovery apply: %v", err)
+	}
+	x.check("after the recovery apply")
+	var want []string
+	for _, n := range x.state.Nodes {
+		if n.State != cloud.StateTerminated {
+			want = append(want, n.InstanceID)
+		}
+	}
+	var extra []string
+	for _, in := range x.mine() {
+		if i := slices.Index(want, in.ID); i >= 0 {
+			want = slices.Delete(want, i, i+1)
+		} else if in.Committed || in.Identity.Generation != x.state.Generation {
+			extra = append(extra, in.ID)
+		}
+	}
+	if len(want)+len(extra) > 0 {
+		x.t.Errorf("after the recovery apply: state has %v that do not live, and %v live that state does not have", want, extra)
+	}
+	if _, err := x.destroy(); err != nil {
+		x.t.Fatalf("the recovery destroy: %v", err)
+	}
+	if took := time.Since(x.began); took > 5*time.Hour {
+		x.t.Errorf("invariant 7: took %s of virtual time", took)
+	}
+	if err := pause(x.t.Context(), 4*time.Second); err != nil {
+		x.t.Fatal(err)
+	}
+	x.checkNothingLeft()
+}
+
+func (x *simTerraform) checkNothingLeft() {
+	x.t.Helper()
+	if left := x.mine(); len(left) > 0 {
+		x.t.Errorf("invariant 6: %d machines are left, %+v first", len(left), left[0])
+	}
+	if left := x.cloud.groupsOf(simOwner); len(left) > 0 {
+		x.t.Errorf("invariant 6: firewalls or keys are left: %+v", left)
+	}
+	x.cloud.mu.Lock()
+	if len(x.cloud.duplicates) > 0 {
+		x.t.Errorf("duplicate launches: %v", x.cloud.duplicates)
+	}
+	x.cloud.mu.Unlock()
+	x.checkNeighbours("in the end")
+	entries, err := os.ReadDir(x.clusterDir())
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() || e.Name() == "known_hosts" {
+			x.t.Errorf("invariant 6: %s is left in the cluster's folder", e.Name())
+		}
+	}
+	x.checkCanaries()
+}
+
+// checkCanaries looks for secrets in every file and every error.
+func (x *simTerraform) checkCanaries() {
+	x.t.Helper()
+	secrets := []string{canary, "PRIVATE KEY"}
+	for _, err := range x.errors {
+		for _, s := range secrets {
+			if strings.Contains(err.Error(), s) {
+				x.t.Errorf("invariant 5: an error holds a secret: %v", err)
+			}
+		}
+	}
+	err := filepath.WalkDir(x.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, s := range secrets {
+			if strings.Contains(string(text), s) {
+				x.t.Errorf("invariant 5: %s holds a secret", path)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		x.t.Error(err)
+	}
+}
+
+// end lets the goroutines of dead processes go.
+func (x *simTerraform) end() {
+	close(x.resume)
+	x.running.Wait()
+}
