@@ -45,10 +45,9 @@ func (b *Broker) openFor(ctx context.Context, c Cluster) (cloud.Session, error) 
 	return session, nil
 }
 
-// Refresh returns the cluster as its cloud sees it now. ErrGone means that all
-// its machines are positively gone; after any other error nothing is known and
-// the state must stay as it is.
-func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
+// Observe returns the cluster as its cloud sees it now. ErrGone means that all
+// its machines are positively gone; after any other error nothing is known.
+func (b *Broker) Observe(ctx context.Context, c Cluster) (Cluster, error) {
 	session, err := b.openFor(ctx, c)
 	if err != nil {
 		return c, err
@@ -58,6 +57,16 @@ func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
 		return c, err
 	}
 	fresh, err := b.look(ctx, session, latest)
+	if err != nil {
+		return c, err
+	}
+	return fresh, nil
+}
+
+// Refresh is Observe for a cluster that Terraform's state holds, which it
+// records. After any error but ErrGone the state must stay as it is.
+func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
+	fresh, err := b.Observe(ctx, c)
 	if err != nil {
 		return c, err
 	}

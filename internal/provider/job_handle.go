@@ -206,11 +206,12 @@ func tailOf(path string) string {
 	if err != nil {
 		return ""
 	}
-	return lastLines(string(text), from > 0)
+	return lastLines(string(text), from > 0, tailLines)
 }
 
-// lastLines cuts to whole lines; torn says that the first one lacks its start.
-func lastLines(text string, torn bool) string {
+// lastLines cuts to the last whole lines; torn says that the first one lacks
+// its start.
+func lastLines(text string, torn bool, n int) string {
 	if torn {
 		if _, rest, ok := strings.Cut(text, "\n"); ok && rest != "" {
 			text = rest
@@ -218,8 +219,8 @@ func lastLines(text string, torn bool) string {
 	}
 	end := strings.TrimSuffix(text, "\n")
 	lines := strings.Split(end, "\n")
-	if len(lines) > tailLines {
-		text = strings.Join(lines[len(lines)-tailLines:], "\n") + text[len(end):]
+	if len(lines) > n {
+		text = strings.Join(lines[len(lines)-n:], "\n") + text[len(end):]
 	}
 	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\uFFFD")
 }

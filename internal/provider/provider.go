@@ -259,5 +259,7 @@ func (p *skyProvider) Resources(context.Context) []func() resource.Resource {
 }
 
 func (p *skyProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{newOfferDataSource}
+	return []func() datasource.DataSource{
+		newOfferDataSource, newCloudsDataSource, newAcceleratorsDataSource, newClusterDataSource, newJobLogsDataSource,
+	}
 }

@@ -118,6 +118,9 @@ type clusterBroker interface {
 	Update(ctx context.Context, c broker.Cluster, spec broker.Spec, what broker.Changes) (broker.Cluster, error)
 	Destroy(ctx context.Context, c broker.Cluster) error
 	Find(ctx context.Context, id string) (broker.Cluster, error)
+	Observe(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
+	FindByName(ctx context.Context, name string, clouds []string) (broker.Cluster, error)
+	Check(ctx context.Context) []broker.CloudStatus
 	NoteReplacement(ctx context.Context, name string) error
 	KnownHostsPath(name string) string
 	LogPath(name string) string

@@ -48,7 +48,7 @@ func TestLastLines(t *testing.T) {
 		{"bad bytes", "a\xff\x00b", false, "a\uFFFDb"},
 	}
 	for _, tt := range tests {
-		if got := lastLines(tt.in, tt.torn); got != tt.want {
+		if got := lastLines(tt.in, tt.torn, tailLines); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}

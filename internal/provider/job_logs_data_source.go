@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/job"
+)
+
+var _ datasource.DataSourceWithConfigure = (*jobLogsDataSource)(nil)
+
+// jobLogsDataSource is sky_job_logs: the end of what a job printed so far.
+type jobLogsDataSource struct{ data *providerData }
+
+func newJobLogsDataSource() datasource.DataSource { return &jobLogsDataSource{} }
+
+type jobLogsModel struct {
+	ClusterID types.String `tfsdk:"cluster_id"`
+	JobID     types.String `tfsdk:"job_id"`
+	Rank      types.Int64  `tfsdk:"rank"`
+	TailLines types.Int64  `tfsdk:"tail_lines"`
+	Content   types.String `tfsdk:"content"`
+	Bytes     types.Int64  `tfsdk:"bytes"`
+}
+
+// Bounds of what goes into state.
+const (
+	defaultTailLines = 100
+	maxTailLines     = 10_000
+	maxTailBytes     = 1 << 20
+)
+
+func (d *jobLogsDataSource) Metadata(_ context.Context, _ datasource.MetadataRequest, resp *datasource.MetadataResponse) {
+	resp.TypeName = "sky_job_logs"
+}
+
+func (d *jobLogsDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "The end of what a job has printed so far, read from the cluster. The whole log of a job that was waited for is in the file `log_path` of `sky_job`.",
+		Attributes: map[string]schema.Attribute{
+			"cluster_id": schema.StringAttribute{Required: true, MarkdownDescription: "The cluster's id, `cloud/region/name`.", Validators: []validator.String{notBlank()}},
+			"job_id":     schema.StringAttribute{Required: true, MarkdownDescription: "The job's id.", Validators: []validator.String{notBlank()}},
+			"rank": schema.Int64Attribute{
+				Optional: true, MarkdownDescription: "Only this rank's lines. Default all ranks, each line with its rank before it where there are several.",
+				Validators: []validator.Int64{between(0, maxNodes-1, "a rank")},
+			},
+			"tail_lines": schema.Int64Attribute{
+				Optional: true, MarkdownDescription: "How many lines to return at most, 1 to 10000, and never more than 1 MiB. Default 100.",
+				Validators: []validator.Int64{between(1, maxTailLines, "a number of lines")},
+			},
+			"content": schema.StringAttribute{Computed: true, MarkdownDescription: "The lines."},
+			"bytes":   schema.Int64Attribute{Computed: true, MarkdownDescription: "The size of the whole log so far, in bytes."},
+		},
+	}
+}
+
+func (d *jobLogsDataSource) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
+	d.data = providerDataOf(req.ProviderData, &resp.Diagnostics)
+}
+
+func (d *jobLogsDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
+	var m jobLogsModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if err := d.read(ctx, &m); err != nil {
+		resp.Diagnostics.Append(errorDiag(ctx, "Reading the job's log", err))
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+}
+
+func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) error {
+	b, err := d.data.broker()
+	if err != nil {
+		return err
+	}
+	cluster, err := b.Find(ctx, m.ClusterID.ValueString())
+	if err != nil {
+		return err
+	}
+	runner, err := d.data.openJobs(cluster)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = runner.Close() }()
+	rank, lines := job.Merged, defaultTailLines
+	if !m.Rank.IsNull() {
+		rank = int(m.Rank.ValueInt64())
+	}
+	if !m.TailLines.IsNull() {
+		lines = int(m.TailLines.ValueInt64())
+	}
+	var end tailBuffer
+	size, err := runner.Logs(ctx, job.ID(m.JobID.ValueString()), rank, 0, &end)
+	if err != nil {
+		return err
+	}
+	m.Content, m.Bytes = types.StringValue(lastLines(string(end.kept), end.torn, lines)), types.Int64Value(size)
+	return nil
+}
+
+// tailBuffer keeps the last bytes written to it.
+type tailBuffer struct {
+	kept []byte
+	torn bool
+}
+
+func (t *tailBuffer) Write(p []byte) (int, error) {
+	t.kept = append(t.kept, p...)
+	if over := len(t.kept) - maxTailBytes; over > 0 {
+		t.kept, t.torn = append(t.kept[:0:0], t.kept[over:]...), true
+	}
+	return len(p), nil
+}
