@@ -34,11 +34,14 @@ const (
 // newline, so that any login shell passes it on unchanged. It answers with the
 // marker it is given, which tells our output from what profiles print, then
 // evaluates the script: all of standard input where k is "-", else k lines of
-// it, which leaves the rest to the script.
+// it, which leaves the rest to the script. The number of its process follows the
+// marker, since many servers deliver no signals.
 const bootstrap = `exec sh -c 'IFS= read -r m && IFS= read -r k || exit 127; ` +
 	`if [ "$k" = - ]; then s=$(cat); exec </dev/null; else s=; nl=$(printf "\nx"); nl=${nl%x}; ` +
 	`while [ "$k" -gt 0 ]; do IFS= read -r l || exit 127; s=$s$l$nl; k=$((k-1)); done; fi; ` +
-	`printf "%s\n" "$m"; printf "%s\n" "$m" >&2; unset m k l nl; eval "$s"'`
+	`printf "%s %s\n" "$m" "$$"; printf "%s %s\n" "$m" "$$" >&2; unset m k l nl; eval "$s"'`
+
+var pidPattern = regexp.MustCompile(`^([2-9]|[1-9][0-9]{1,9})$`)
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
@@ -240,7 +243,7 @@ func (s *session) run(ctx context.Context, script string, cmd Command) (int, err
 		go func() { errOut <- pump(stderr, s.ch.Stderr(), beat) }()
 		drained <- errors.Join(pump(stdout, s.ch, beat), <-errOut)
 	}()
-	code, err := s.await(ctx, beat, drained)
+	code, err := s.await(ctx, stdout, beat, drained)
 	stdout.shut()
 	stderr.shut()
 	if err != nil {
@@ -312,7 +315,7 @@ func pump(w io.Writer, r io.Reader, beat chan<- struct{}) error {
 }
 
 // await waits for exit code and output, or for the context.
-func (s *session) await(ctx context.Context, beat <-chan struct{}, drained <-chan error) (int, error) {
+func (s *session) await(ctx context.Context, stdout *framed, beat <-chan struct{}, drained <-chan error) (int, error) {
 	select {
 	case code, ok := <-s.exit:
 		if !ok {
@@ -322,9 +325,7 @@ func (s *session) await(ctx context.Context, beat <-chan struct{}, drained <-cha
 		return code, s.settle(beat, drained)
 	case <-ctx.Done():
 	}
-	go func() { // a stalled connection must not hold up the caller
-		_, _ = s.ch.SendRequest("signal", false, ssh.Marshal(struct{ Signal string }{"TERM"}))
-	}()
+	go s.terminate(stdout.process()) // a stalled connection must not hold up the caller
 	timer := time.NewTimer(cancelGrace)
 	defer timer.Stop()
 	select {
@@ -351,6 +352,18 @@ func (s *session) settle(beat <-chan struct{}, drained <-chan error) error {
 	}
 }
 
+// terminate asks for the end of the command: of the server, and, since OpenSSH
+// refuses that for root, of the machine.
+func (s *session) terminate(process string) {
+	_, _ = s.ch.SendRequest("signal", false, ssh.Marshal(struct{ Signal string }{"TERM"}))
+	if process == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 4*cancelGrace)
+	defer cancel()
+	_, _ = s.client.Output(ctx, fmt.Sprintf("kill -TERM -%[1]s 2>/dev/null || kill -TERM %[1]s", process)) // as far as it goes
+}
+
 func nonce() string {
 	var b [12]byte
 	_, _ = rand.Read(b[:]) // never fails, as crypto/rand promises
@@ -367,6 +380,14 @@ type framed struct {
 	before []byte
 	after  bool
 	closed bool
+	pid    string
+}
+
+// process is the number that followed the marker, empty until it came.
+func (f *framed) process() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pid
 }
 
 func (f *framed) begun() bool { return f.after }
@@ -387,15 +408,22 @@ func (f *framed) Write(p []byte) (int, error) {
 	}
 	if !f.after {
 		f.before = append(f.before, p...)
-		at := bytes.Index(f.before, []byte(f.marker+"\n"))
-		if at < 0 {
+		at := bytes.Index(f.before, []byte(f.marker+" "))
+		end := -1
+		if at >= 0 {
+			end = bytes.IndexByte(f.before[at:], '\n')
+		}
+		if end < 0 {
 			if over := len(f.before) - 8192; over > 0 {
 				f.before = append(f.before[:0], f.before[over:]...)
 			}
 			return n, nil
 		}
 		f.after = true
-		p = f.before[at+len(f.marker)+1:]
+		p = f.before[at+end+1:]
+		if pid := string(f.before[at+len(f.marker)+1 : at+end]); pidPattern.MatchString(pid) {
+			f.pid = pid
+		}
 		f.before = f.before[:at]
 	}
 	if f.w == nil || len(p) == 0 {
