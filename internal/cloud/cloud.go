@@ -318,6 +318,9 @@ type ClusterInfo struct {
 // Capabilities are what a cloud can do, known without an account. The
 // optimizer filters on them at plan, with the reason.
 type Capabilities struct {
+	// OptIn keeps the cloud out of every search that does not name it, since
+	// its machines are not what a user who names no cloud is after.
+	OptIn       bool
 	Stop        bool
 	StopSpot    bool
 	Spot        bool

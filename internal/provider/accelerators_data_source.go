@@ -115,7 +115,9 @@ func (d *acceleratorsDataSource) offers(ctx context.Context, m acceleratorsModel
 	}
 	clouds := stringList(m.Clouds)
 	if len(clouds) == 0 {
-		clouds = d.data.clouds()
+		if clouds, err = d.data.candidates(nil); err != nil {
+			return nil, err
+		}
 	}
 	offers, _, err := set.Offers(ctx, nil, clouds)
 	if err != nil {

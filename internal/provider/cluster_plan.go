@@ -23,12 +23,16 @@ func (d *providerData) offersFor(ctx context.Context, req *optimizer.Request) ([
 	if err != nil {
 		return nil, err
 	}
-	offers, _, err := set.Offers(ctx, req.Alternatives, d.clouds())
+	clouds, err := d.candidates(req.Alternatives)
+	if err != nil {
+		return nil, err
+	}
+	offers, _, err := set.Offers(ctx, req.Alternatives, clouds)
 	if err != nil {
 		return nil, err
 	}
 	req.Image = set.ImageProblem
-	return offers, nil
+	return d.forgetUnnamed(offers, req.Alternatives), nil
 }
 
 // rank answers a request from the catalogs alone.

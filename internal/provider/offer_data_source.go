@@ -69,7 +69,9 @@ func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.O
 	}
 	clouds := stringList(m.Clouds)
 	if len(clouds) == 0 {
-		clouds = d.data.clouds()
+		if clouds, err = d.data.candidates(nil); err != nil {
+			return nil, nil, err
+		}
 	}
 	limit := defaultOffers
 	if !m.Limit.IsNull() {

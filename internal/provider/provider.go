@@ -101,7 +101,8 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 			"clouds":  cloudsAttribute(p.registry),
 			"enabled_clouds": schema.ListAttribute{
 				Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "The only clouds that may be used. Default all of them; one whose credentials are missing is passed over with its reason.",
+				MarkdownDescription: "The only clouds that may be used. Default all of them but the built-in `fluffycloud`, whose machines are simulated and which must be named, here, in `clouds` or in `infra`. " +
+					"A cloud whose credentials are missing is passed over with its reason.",
 				Validators:          []validator.List{elements(p.checkCloud), noDuplicates()},
 			},
 			"show_plan_table": schema.BoolAttribute{
@@ -241,7 +242,7 @@ func cloudOptions(clouds types.Object) map[string]map[string]string {
 	out := map[string]map[string]string{}
 	for name, v := range clouds.Attributes() {
 		object, ok := v.(types.Object)
-		if !ok {
+		if !ok || object.IsNull() {
 			continue
 		}
 		out[name] = map[string]string{}

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
 // osGetenv is the environment, where settings take it from.
@@ -67,6 +69,39 @@ func (s settings) clouds() []string {
 		return s.enabled
 	}
 	return s.registry.Names()
+}
+
+// candidates are the clouds to search for the requirements: all that may be
+// used, less those that must be named and are not, neither in the provider
+// block nor in a requirement. None at all is an error that says what to name.
+func (s settings) candidates(reqs []cloud.Requirement) ([]string, error) {
+	left := slices.DeleteFunc(slices.Clone(s.clouds()), func(name string) bool {
+		return s.mustBeNamed(name) && !slices.ContainsFunc(reqs, func(r cloud.Requirement) bool { return r.Cloud == name })
+	})
+	if len(left) == 0 {
+		return nil, fmt.Errorf("no cloud is left to search; %s must be named, in infra, in clouds or in the provider block",
+			strings.Join(s.clouds(), " and "))
+	}
+	return left, nil
+}
+
+// mustBeNamed reports whether a cloud is used only where it is named.
+func (s settings) mustBeNamed(name string) bool {
+	f, ok := s.registry.Get(name)
+	_, inBlock := s.options[name]
+	return ok && f.Capabilities().OptIn && len(s.enabled) == 0 && !inBlock
+}
+
+// forgetUnnamed drops the offers of a cloud that must be named where they
+// serve only requirements that do not name it.
+func (s settings) forgetUnnamed(offers []cloud.Offer, reqs []cloud.Requirement) []cloud.Offer {
+	return slices.DeleteFunc(offers, func(o cloud.Offer) bool {
+		if !s.mustBeNamed(o.Cloud) {
+			return false
+		}
+		named := slices.DeleteFunc(slices.Clone(reqs), func(r cloud.Requirement) bool { return r.Cloud != o.Cloud })
+		return len(named) < len(reqs) && (len(named) == 0 || !optimizer.Satisfies(optimizer.Request{Alternatives: named}, o))
+	})
 }
 
 // credentials are a cloud's options, from the configuration, else from the

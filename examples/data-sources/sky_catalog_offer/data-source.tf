@@ -1,5 +1,6 @@
 # What would a T4 with four vCPUs or more cost, and where?
 data "sky_catalog_offer" "t4" {
+  clouds          = ["fluffycloud"]
   accelerators    = "T4:1"
   cpus            = "4+"
   max_hourly_cost = 2
@@ -11,6 +12,7 @@ output "cheapest" {
 
 # The five cheapest spot offers, best first.
 data "sky_catalog_offer" "spot" {
+  clouds       = ["fluffycloud"]
   accelerators = "T4:1"
   use_spot     = true
   limit        = 5

@@ -39,6 +39,7 @@ func (Factory) Name() string { return Name }
 // Capabilities implements cloud.Factory.
 func (Factory) Capabilities() cloud.Capabilities {
 	return cloud.Capabilities{
+		OptIn:         true, // its machines are simulated
 		Stop:          true,
 		Spot:          true,
 		MultiNode:     true,
