@@ -103,7 +103,7 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "The only clouds that may be used. Default all of them but the built-in `fluffycloud`, whose machines are simulated and which must be named, here, in `clouds` or in `infra`. " +
 					"A cloud whose credentials are missing is passed over with its reason.",
-				Validators:          []validator.List{elements(p.checkCloud), noDuplicates()},
+				Validators: []validator.List{elements(p.checkCloud), noDuplicates()},
 			},
 			"show_plan_table": schema.BoolAttribute{
 				Optional:            true,

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/all"
+	"github.com/skybroker/terraform-provider-sky/internal/fluffycloud"
+	"github.com/skybroker/terraform-provider-sky/internal/provider"
+)
+
+// TestMain lets the test binary be the processes that FluffyCloud's server and
+// its machines consist of, and the provider of the tests that send signals.
+func TestMain(m *testing.M) {
+	if handled, code := fluffycloud.Main(os.Args); handled {
+		os.Exit(code)
+	}
+	if len(os.Args) == 1 && os.Getenv("TF_PLUGIN_MAGIC_COOKIE") != "" {
+		os.Exit(serve())
+	}
+	os.Exit(m.Run())
+}
+
+func serve() int {
+	registry, err := all.Registry()
+	if err == nil {
+		err = provider.Serve(context.Background(), "test", registry, false)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// patience bounds every wait for something that must happen.
+const patience = 90 * time.Second
+
+// needCLI fails a test that was asked for and has nothing to run.
+func needCLI(t *testing.T) {
+	t.Helper()
+	if os.Getenv("TF_ACC") != "" {
+		cliPath(t)
+	}
+}
+
+func cliPath(t *testing.T) string {
+	t.Helper()
+	name := os.Getenv("TF_ACC_TERRAFORM_PATH")
+	if name == "" {
+		name = "terraform"
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("TF_ACC is set, and there is no Terraform or OpenTofu to run: %v. Put terraform on PATH, or name one in TF_ACC_TERRAFORM_PATH.", err)
+	}
+	return path
+}
+
+func factories() map[string]func() (tfprotov6.ProviderServer, error) {
+	return map[string]func() (tfprotov6.ProviderServer, error){
+		"sky": func() (tfprotov6.ProviderServer, error) {
+			registry, err := all.Registry()
+			if err != nil {
+				return nil, err
+			}
+			return providerserver.NewProtocol6WithError(provider.New("test", registry)())()
+		},
+	}
+}
+
+// lab is a FluffyCloud of a test's own.
+type lab struct {
+	t      *testing.T
+	dir    string // the provider's state folder
+	server *fluffycloud.Server
+	key    string
+}
+
+// newLab starts a cloud that must be empty at the end of the test.
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	needCLI(t)
+	l := &lab{t: t, dir: t.TempDir()}
+	if os.Getenv("TF_ACC") == "" {
+		return l // resource.Test says that it does not run
+	}
+	cloudDir := filepath.Join(l.dir, "fluffycloud")
+	server, err := fluffycloud.Start(t.Context(), fluffycloud.Options{
+		Dir: cloudDir, BootTime: 50 * time.Millisecond, StopTime: 10 * time.Millisecond, Version: "test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.server = server
+	key, err := os.ReadFile(filepath.Join(cloudDir, "api_key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.key = strings.TrimSpace(string(key))
+	t.Cleanup(func() {
+		l.wantEmpty()
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := server.Destroy(ctx); err != nil {
+			t.Errorf("end the cloud: %v", err)
+		}
+	})
+	return l
+}
+
+// config is a configuration with the provider block of this lab.
+func (l *lab) config(body string) string {
+	return fmt.Sprintf("provider \"sky\" {\n  state_dir = %q\n  show_plan_table = false\n}\n%s", l.dir, body)
+}
+
+// call asks the cloud's API, as nobody of the provider.
+func (l *lab) call(method, path string, in, out any) {
+	l.t.Helper()
+	body, err := json.Marshal(in)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if in == nil {
+		body = nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, l.server.URL()+path, bytes.NewReader(body))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+l.key)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode >= 300 {
+		l.t.Fatalf("%s %s: %s %s %v", method, path, resp.Status, text, err)
+	}
+	if out != nil {
+		if err := json.Unmarshal(text, out); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
+
+// fault adds a rule of the fault laboratory, given as JSON.
+func (l *lab) fault(rule string) func() {
+	return func() { l.call("POST", "/v1/faults", json.RawMessage(rule), nil) }
+}
+
+// noFaults removes all rules.
+func (l *lab) noFaults() { l.call("DELETE", "/v1/faults", nil, nil) }
+
+// sold says how many machines of a type a zone has.
+func (l *lab) sold(zone, instanceType string, available int) {
+	l.call("PUT", "/v1/capacity", map[string]any{
+		"region": zone[:len(zone)-1], "zone": zone, "instance_type": instanceType, "available": available,
+	}, nil)
+}
+
+// machine is what the tests look at of a machine.
+type machine struct {
+	ID    string            `json:"id"`
+	Zone  string            `json:"zone"`
+	State string            `json:"state"`
+	Tags  map[string]string `json:"tags"`
+}
+
+// alive lists the machines that are billed.
+func (l *lab) alive() []machine {
+	l.t.Helper()
+	var list struct {
+		Instances []machine `json:"instances"`
+	}
+	l.call("GET", "/v1/instances", nil, &list)
+	var out []machine
+	for _, m := range list.Instances {
+		if m.State != "terminated" {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// wantEmpty asserts that the cloud has no machine, disk, key or firewall left.
+func (l *lab) wantEmpty() {
+	l.t.Helper()
+	for _, thing := range []string{"disks", "ssh-keys", "firewalls"} {
+		var list map[string]json.RawMessage
+		l.call("GET", "/v1/"+thing, nil, &list)
+		var items []json.RawMessage
+		if err := json.Unmarshal(list[strings.ReplaceAll(thing, "-", "_")], &items); err != nil || len(items) > 0 {
+			l.t.Errorf("%s are left: %s %v", thing, items, err)
+		}
+	}
+	if left := l.alive(); len(left) > 0 {
+		l.t.Errorf("machines are left: %+v", left)
+	}
+}
+
+// kill ends every machine of the account behind the provider's back.
+func (l *lab) kill() {
+	for _, m := range l.alive() {
+		l.call("DELETE", "/v1/instances/"+m.ID, nil, nil)
+	}
+}
+
+func (l *lab) test(steps ...resource.TestStep) {
+	l.t.Helper()
+	resource.Test(l.t, resource.TestCase{ProtoV6ProviderFactories: factories(), Steps: steps})
+}
