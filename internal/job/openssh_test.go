@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build openssh && linux
+
+package job_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/skybroker/terraform-provider-sky/internal/job"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/remote/remotetest"
+)
+
+// real is a cluster of machines with OpenSSH's server, client and key generator.
+type real struct {
+	machines []*remotetest.Machine
+	runner   *job.Runner
+}
+
+func newReal(t *testing.T, n int, o remotetest.MachineOptions) *real {
+	t.Helper()
+	network := remotetest.NewNet(t)
+	f := &real{}
+	c := job.Cluster{Name: "real", Generation: "g1"}
+	for rank := range n {
+		m := network.NewMachine(o)
+		o.Key = m.Signer()
+		f.machines = append(f.machines, m)
+		c.Nodes = append(c.Nodes, job.Node{Rank: rank, Host: m.Host, Port: 22, User: "root", HostKey: m.HostKey})
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		client, err := remote.DialWait(ctx, m.Target(), remote.Options{Signers: []ssh.Signer{m.Signer()}})
+		cancel()
+		if err != nil {
+			t.Fatal(err, m.Log())
+		}
+		_ = client.Close()
+	}
+	var err error
+	if f.runner, err = job.New(c, job.Options{Signers: []ssh.Signer{o.Key}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.runner.Close() })
+	return f
+}
+
+func (f *real) idle(t *testing.T) {
+	t.Helper()
+	for rank, m := range f.machines {
+		deadline := time.Now().Add(30 * time.Second)
+		for len(m.Processes()) > 0 {
+			if time.Now().After(deadline) {
+				t.Fatalf("rank %d still runs %q", rank, m.Processes())
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+func (f *real) wait(t *testing.T, spec job.Spec) (job.Status, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	id, err := f.runner.Submit(ctx, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	status, err := f.runner.Wait(ctx, id, &log)
+	if err != nil {
+		t.Fatal(err, log.String())
+	}
+	return status, log.String()
+}
+
+func TestOpenSSHGang(t *testing.T) {
+	for name, o := range map[string]remotetest.MachineOptions{
+		"plain":   {},
+		"busybox": {Busybox: true},
+		"noisy":   {Profile: "echo noise; echo more >&2\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newReal(t, 3, o)
+			status, log := f.wait(t, job.Spec{Name: "ok", Workdir: t.TempDir(), Run: `hostname; echo "$SKYPILOT_NODE_RANK/$SKYPILOT_NUM_NODES"; pwd`, Secrets: map[string]string{"S": "x"}})
+			if status.Phase != job.Succeeded || !strings.Contains(log, "(rank 2) 2/3\n") || strings.Count(log, "/root/sky_workdir") != 3 {
+				t.Errorf("%+v, log %q", status, log)
+			}
+			f.idle(t)
+			status, _ = f.wait(t, job.Spec{Name: "fails", Grace: time.Second, Run: `trap '' TERM
+[ "$SKYPILOT_NODE_RANK" != 2 ] || { sleep 0.5; exit 9; }
+setsid sleep 1000 & sleep 1000; sleep 1000`})
+			if status.Phase != job.Failed || status.FailedRank != 2 || fmt.Sprint(status.ExitCodes) != "map[0:137 1:137 2:9]" {
+				t.Errorf("%+v", status)
+			}
+			f.idle(t)
+			id, err := f.runner.Submit(t.Context(), job.Spec{Name: "cancelled", Grace: time.Second, Run: `trap '' TERM; setsid sleep 1000 & sleep 1000; sleep 1000`})
+			if err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "it runs", func() bool {
+				s, err := f.runner.Status(t.Context(), id)
+				return err == nil && s.Phase == job.Running
+			})
+			if err := f.runner.Cancel(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			f.idle(t)
+		})
+	}
+}
+
+// TestOpenSSHPowerCut is a node that goes without a word.
+func TestOpenSSHPowerCut(t *testing.T) {
+	f := newReal(t, 3, remotetest.MachineOptions{})
+	id, err := f.runner.Submit(t.Context(), job.Spec{Name: "cut", Run: "sleep 1000", Grace: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := func() bool {
+		s, err := f.runner.Status(t.Context(), id)
+		return err == nil && s.Phase == job.Running
+	}
+	eventually(t, "it runs", running)
+	f.machines[1].Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	status, err := f.runner.Wait(ctx, id, nil)
+	if err != nil || status.Phase != job.Failed || status.FailedRank != 1 {
+		t.Errorf("%+v, %v", status, err)
+	}
+	for _, rank := range []int{0, 2} {
+		eventually(t, fmt.Sprintf("rank %d is idle", rank), func() bool { return len(f.machines[rank].Processes()) == 0 })
+	}
+}
+
+// TestOpenSSHUnpluggedWorker is a worker off the network: the head gives it up
+// after three missed keepalives.
+func TestOpenSSHUnpluggedWorker(t *testing.T) {
+	f := newReal(t, 2, remotetest.MachineOptions{Config: "ClientAliveInterval 5\nClientAliveCountMax 2"})
+	id, err := f.runner.Submit(t.Context(), job.Spec{Name: "unplugged", Run: "sleep 1000", Grace: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it runs", func() bool {
+		s, err := f.runner.Status(t.Context(), id)
+		return err == nil && s.Phase == job.Running
+	})
+	f.machines[1].Cut()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	status, err := f.runner.Wait(ctx, id, nil)
+	if err != nil || status.Phase != job.Failed || status.FailedRank != 1 || !strings.Contains(status.Reason, "lost") {
+		t.Errorf("%+v, %v", status, err)
+	}
+	f.machines[1].Join()
+	f.idle(t)
+}
