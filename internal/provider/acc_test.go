@@ -127,7 +127,7 @@ func newLab(t *testing.T) *lab {
 
 // config is a configuration with the provider block of this lab.
 func (l *lab) config(body string) string {
-	return fmt.Sprintf("provider \"sky\" {\n  state_dir = %q\n  show_plan_table = false\n}\n%s", l.dir, body)
+	return fmt.Sprintf("provider \"sky\" {\n  state_dir       = %q\n  enabled_clouds  = [\"fluffycloud\"]\n  show_plan_table = false\n}\n%s", l.dir, body)
 }
 
 // call asks the cloud's API, as nobody of the provider.
