@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build !unix
+
+package guest
+
+import (
+	"context"
+	"errors"
+)
+
+var errUnsupported = errors.New("FluffyCloud machines are not supported on this system; use Linux or macOS")
+
+// Run reports that machines cannot run here.
+func Run(context.Context, string) error { return errUnsupported }
+
+// Self reports that this is no machine.
+func Self(context.Context, string, func(string) string) error { return errUnsupported }
