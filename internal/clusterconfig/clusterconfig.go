@@ -6,7 +6,6 @@ package clusterconfig
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -129,7 +128,7 @@ func (t *Template) Render(vars Vars) (Config, error) {
 		return Config{}, fmt.Errorf("cluster template %s: %w", t.name, err)
 	}
 	var cfg Config
-	if err := yaml.UnmarshalContext(context.Background(), b.Bytes(), &cfg, yaml.Strict()); err != nil {
+	if err := yaml.UnmarshalWithOptions(b.Bytes(), &cfg, yaml.Strict()); err != nil {
 		return Config{}, fmt.Errorf("cluster template %s, as rendered: %s", t.name, withoutSource(err))
 	}
 	return cfg, cfg.validate(t.name)
