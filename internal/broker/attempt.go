@@ -284,11 +284,9 @@ func (a *attempt) commit(ctx context.Context, session cloud.Session) error {
 		return a.wrap(session, err)
 	}
 	a.remember(a.gen)
-	if err := a.journal.append(entry{Event: eventCommitted, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster}); err != nil {
-		// The entry before it holds the whole cluster, so no record is missing.
-		a.log.WarnContext(ctx, "the journal cannot be written", "error", err)
-	}
-	return nil
+	// Without this entry the launch is not a success, even on a full disk: the
+	// next one could not tell a cluster in state from one that was cut off.
+	return a.journal.append(entry{Event: eventCommitted, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster})
 }
 
 // wrap gives a driver's error its meaning, once.

@@ -175,6 +175,8 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed [
 		return nil, l.forgetGone(ctx, l.journal, l.spec.Name, g)
 	case l.adoptable(g, alive):
 		return l.adopt(ctx, g)
+	case !g.committed && !g.Recorded && g.launched && g.Home == l.cfg.Home:
+		return nil, l.finish(ctx, g) // its launch never came to an end, so no state has it
 	case g.Replacing && g.Home == l.cfg.Home:
 		return nil, nil // create_before_destroy: state holds it, and will remove it
 	}
@@ -231,7 +233,9 @@ func (b *Broker) removeGeneration(ctx context.Context, j *journal, name string, 
 		if err != nil {
 			return err
 		}
-		r := b.removal(session, p.Ref, p.Instances)
+		ref := p.Ref
+		ref.Zone = "" // a late arrival elsewhere in the region would hold the rules
+		r := b.removal(session, ref, p.Instances)
 		if p.Created < p.Nodes {
 			r.settled = p.Since.Add(b.cfg.Timeouts.Settle)
 		}

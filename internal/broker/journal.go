@@ -234,6 +234,9 @@ type generation struct {
 	// Complete says that the cluster was whole when its timers were about to be
 	// disarmed; the cloud may or may not have heard of it.
 	Complete bool
+	// committed says that the commit went through. Launch reports success after
+	// that only, so that without it no state can hold the cluster.
+	committed bool
 	// committing is the attempt that Complete speaks of; 0 is none.
 	committing int
 	launched   bool // here, not imported
@@ -288,6 +291,7 @@ func (g *generation) apply(e entry) {
 		}
 	case eventCommitting, eventCommitted:
 		g.Complete, g.committing = true, e.Attempt
+		g.committed = g.committed || e.Event == eventCommitted
 	case eventRecorded:
 		g.Recorded, g.Removing = true, false
 		g.Complete = g.Complete || !g.launched

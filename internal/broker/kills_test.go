@@ -89,8 +89,7 @@ func killAt(t *testing.T, sc scenario, mode killMode, seed uint64, k int) (trace
 			if fault.phase != "" {
 				x.cloud.faults = []*simFault{&fault}
 			}
-			x.torn = mode.torn
-			x.arm = func(p *simProcess) { p.killAt = k }
+			x.arm = func(p *simProcess) { p.killAt, p.torn = k, mode.torn }
 			dead, err := sc.act(x)
 			trace = x.process.trace
 			if !dead && err != nil {

@@ -144,7 +144,7 @@ func matrix() []cell {
 		{step: "setup", column: stale, name: "5xx at the commit", fault: simFault{phase: "commit", times: 3, err: errSimServer}, spread: 3, want: []string{up}},
 		{step: "setup", column: stale, name: "half a commit", fault: simFault{phase: "commit", op: "disarm", times: 8, err: errSimServer}, spread: 2, want: []string{next}},
 		{step: "setup", column: stale, name: "disk full at the commit", full: eventCommitting, want: []string{clean}},
-		{step: "setup", column: stale, name: "disk full after the commit", full: eventCommitted, want: []string{up}},
+		{step: "setup", column: stale, name: "disk full after the commit", full: eventCommitted, want: []string{clean}},
 		{step: "setup", column: expiry, fault: simFault{phase: "setup", times: 1}, spread: 4, want: []string{tainted}},
 
 		{step: "job submit", column: refusal, never: noJobs},

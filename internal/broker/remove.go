@@ -34,7 +34,9 @@ func (a *attempt) remove(ctx context.Context) (survivors []string, err error) {
 		a.removeRules(ctx, session)
 		return nil, nil
 	}
-	r := a.removal(session, a.ref(a.placement), a.created)
+	ref := a.ref(a.placement)
+	ref.Zone = "" // nothing of this generation may live between two attempts, and rules are shared by a region
+	r := a.removal(session, ref, a.created)
 	r.certain = a.definite
 	if !a.lostAnswer.IsZero() {
 		r.settled = a.lostAnswer.Add(a.cfg.Timeouts.Settle)

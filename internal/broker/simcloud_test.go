@@ -59,7 +59,8 @@ type simMachine struct {
 	cloud.Instance
 	exists, visible, running, gone time.Time
 	stoppedAt                      time.Time
-	twin                           bool // made by the cloud's own mistake
+	// twin and late are the cloud's own mistakes: made besides, or after a refusal.
+	twin, late bool
 }
 
 type simGroup struct {
@@ -289,8 +290,18 @@ func (s *simCloud) add(id cloud.Identity, at cloud.Placement, deadline time.Time
 		Type: at.Offer.InstanceType.Name, Market: at.Offer.Market, Deadline: deadline, CreatedAt: now,
 		InternalIP: fmt.Sprintf("10.0.0.%d", s.serial), ExternalIP: fmt.Sprintf("192.0.2.%d", s.serial), SSHPort: 22,
 	}, exists: now, visible: now.Add(s.hide), running: now.Add(s.boot)}
+	m.late = f != nil && f.late > 0
 	s.machines = append(s.machines, m)
 	return m
+}
+
+// mistake reports whether the cloud made a machine that nobody was told of. It
+// may come at any time, so that only its dead-man timer and gc are sure to end it.
+func (s *simCloud) mistake(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.find(id)
+	return m != nil && (m.late || m.twin)
 }
 
 func (c *simClient) list(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Instance, error) {
@@ -375,9 +386,11 @@ type simProcess struct {
 	// killOn kills at the point of that name, the first time after skip ones.
 	killOn string
 	skip   int
-	trace  []string
-	dead   bool
-	died   chan struct{}
+	// torn makes a death at a journal entry leave half of its line.
+	torn  bool
+	trace []string
+	dead  bool
+	died  chan struct{}
 	// resume lets the dead process's goroutines end, when the test is over.
 	resume chan struct{}
 	onKill func()

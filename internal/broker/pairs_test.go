@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build faults
+
+package broker
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+)
+
+// cleanupFaults strike while a failed launch, or a destroyed cluster, is being
+// removed.
+func cleanupFaults() []cell {
+	return []cell{
+		{name: "5xx for long", fault: simFault{phase: "terminate", times: 40, err: errSimServer}, spread: 3},
+		{name: "5xx for good", fault: simFault{phase: "terminate", err: errSimServer}, spread: 3},
+		{name: "429", fault: simFault{phase: "terminate", times: 9, err: errSimThrottle}, spread: 3},
+		{name: "silent", fault: simFault{phase: "terminate", op: "terminate", times: 5, silent: true}},
+		{name: "answers lost", fault: simFault{phase: "terminate", times: 5, err: errSimTimeout, applied: true}, spread: 3},
+		{name: "empty lists", fault: simFault{phase: "terminate", op: "list", times: 6, empty: true}, spread: 3},
+		{name: "nothing is to be found", fault: simFault{phase: "terminate", times: 9, empty: true}, spread: 3},
+		{name: "census 5xx", fault: simFault{phase: "query", skip: 1, times: 6, err: errSimServer}, spread: 4},
+		{name: "census empty", fault: simFault{phase: "query", skip: 1, times: 6, empty: true}, spread: 4},
+		{name: "firewall in use", fault: simFault{phase: "cleanup", times: 9, err: errSimInUse}, spread: 2},
+		{name: "auth expires", column: expiry, fault: simFault{phase: "terminate", times: 1}, spread: 4},
+		{name: "SIGINT", column: sigint, fault: simFault{phase: "terminate", times: 1}, spread: 4},
+		{name: "kill -9 at terminate", at: "terminate/terminate", spread: 2},
+		{name: "kill -9 at the looks", at: "query/list", spread: 6},
+		{name: "kill -9 at the rules", at: "cleanup/firewall.delete", spread: 1},
+		{name: "kill -9 at the journal", at: "journal", spread: 8},
+		{name: "disk full", full: "remov"},
+	}
+}
+
+// pairable are the cells that fail a launch without ending the process.
+func pairable() []cell {
+	return slices.DeleteFunc(matrix(), func(c cell) bool {
+		fails := slices.Contains(c.want, next) || slices.Contains(c.want, clean)
+		return c.never != "" || !fails || c.full != "" || slices.Contains([]string{"read", "stop", "terminate"}, c.step)
+	})
+}
+
+// pairRuns is how many seeds each pair runs with.
+const pairRuns = 2
+
+// TestFaultPairs runs a fault during the clean-up of another.
+func TestFaultPairs(t *testing.T) {
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "FAULT\tDURING ITS CLEAN-UP\tOUTCOMES\tRESULT")
+	cells := 0
+	for _, second := range cleanupFaults() {
+		outcomes, ok := map[string]int{}, true
+		for _, first := range pairable() {
+			for run := range uint64(pairRuns) {
+				seed := first.seed(run) ^ second.seed(run)<<20
+				outcome, good := runPair(t, first, second, seed)
+				outcomes[outcome]++
+				ok = ok && good
+				cells++
+			}
+		}
+		var parts []string
+		for _, o := range []string{up, next, clean, tainted, kept, killed, removed} {
+			if outcomes[o] > 0 {
+				parts = append(parts, fmt.Sprintf("%s %d", o, outcomes[o]))
+			}
+			delete(outcomes, o)
+		}
+		for o := range outcomes {
+			parts = append(parts, o)
+		}
+		result := "ok"
+		if !ok {
+			result = "FAILED"
+		}
+		_, _ = fmt.Fprintf(w, "each of %d\t%s\t%s\t%s\n", len(pairable()), second.name, strings.Join(parts, ", "), result)
+	}
+	_ = w.Flush()
+	report(t, "PAIRS OF FAULTS (a fault during the clean-up of another)", b.String()+fmt.Sprintf("pairs run %d\n", cells))
+}
+
+func runPair(t *testing.T, first, second cell, seed uint64) (outcome string, ok bool) {
+	t.Helper()
+	ok = t.Run(fmt.Sprintf("%s/%s/seed=%d", strings.ReplaceAll(first.String(), " / ", "/"), second.name, seed), func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			x := newSimTerraform(t, seed)
+			defer x.end()
+			x.armCell(second)
+			faults, arm, full := x.cloud.faults, x.arm, x.full
+			x.armCell(first)
+			x.cloud.faults = append(x.cloud.faults, faults...)
+			x.arm, x.full = arm, full
+			outcome = x.act(first)
+			if strings.HasPrefix(outcome, "error, with machines left") {
+				t.Errorf("outcome %q", outcome)
+			}
+			x.check("after the pair")
+			x.recover()
+		})
+	})
+	return outcome, ok
+}
+
+// TestKilledTwice kills a launch anywhere and its recovery anywhere.
+func TestKilledTwice(t *testing.T) {
+	const tries = 400
+	rng := rand.New(rand.NewPCG(1, 2))
+	dead := 0
+	for n := range tries {
+		sc := scenarios()[rng.IntN(5)]
+		k1, k2, seed := 1+rng.IntN(90), 1+rng.IntN(60), rng.Uint64()%1000
+		t.Run(fmt.Sprintf("%s/%d/seed=%d/k=%d,%d", sc.name, n, seed, k1, k2), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				x := newSimTerraform(t, seed)
+				defer x.end()
+				if sc.before != nil {
+					if err := sc.before(x); err != nil {
+						t.Fatal(err)
+					}
+				}
+				fault := sc.fault
+				if fault.phase != "" {
+					x.cloud.faults = []*simFault{&fault}
+				}
+				for i, k := range []int{k1, k2} {
+					x.arm = func(p *simProcess) { p.killAt, p.torn = k, n%2 == 0 }
+					if killed, _ := x.apply(); killed {
+						dead++
+					}
+					x.check(fmt.Sprintf("after death %d", i+1))
+				}
+				x.recover()
+			})
+		})
+	}
+	report(t, "KILLED, AND KILLED AGAIN DURING THE RECOVERY", fmt.Sprintf("sequences run %d, deaths %d", tries, dead))
+}
