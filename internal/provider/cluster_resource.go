@@ -145,6 +145,9 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %q is gone", c.Name), fmt.Sprintf(
 			"Every machine of %s (%s) has disappeared: it was removed outside Terraform, taken back by the cloud, or removed itself. "+
 				"It was looked for twice under account %s. The plan will create it anew. Reported: %v.", c.ID, instanceIDs(c), c.Account, err))
+		if err := b.RemoveLeftovers(ctx, c); err != nil {
+			resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %q left something behind", c.Name), sentence(err.Error()))
+		}
 		resp.State.RemoveResource(ctx)
 	case err != nil:
 		resp.Diagnostics.Append(errorDiag(ctx, doing, err))

@@ -28,6 +28,11 @@ const (
 	defaultCancel = 10 * time.Minute
 	// lastLook bounds asking after a job once the caller's time is over.
 	lastLook = 10 * time.Second
+	// cripple bounds cancelling on a cluster that has lost nodes.
+	cripple = time.Minute
+	// glance bounds asking after a job during a refresh, which should not wait
+	// long for machines that do not answer.
+	glance = 30 * time.Second
 )
 
 type jobResource struct{ data *providerData }
@@ -132,6 +137,8 @@ func (r *jobResource) look(ctx context.Context, m *jobModel) error {
 		return err
 	}
 	defer h.close()
+	ctx, stop := context.WithTimeout(ctx, glance)
+	defer stop()
 	status, err := h.runner.Status(ctx, job.ID(m.ID.ValueString()))
 	if err != nil {
 		return err
@@ -200,6 +207,8 @@ func (r *jobResource) remove(ctx context.Context, m jobModel) error {
 	return noteRemoved(dir, m)
 }
 
+// cancel asks the cloud first: a job cannot run where no machine does, and
+// asking dead machines would last until the timeout.
 func (r *jobResource) cancel(ctx context.Context, m jobModel) error {
 	h, err := r.open(ctx, m.ClusterID.ValueString(), m.ClusterGeneration.ValueString())
 	if errors.Is(err, cloud.ErrNotFound) || errors.Is(err, errOtherCluster) {
@@ -209,11 +218,17 @@ func (r *jobResource) cancel(ctx context.Context, m jobModel) error {
 		return err
 	}
 	defer h.close()
-	err = h.runner.Cancel(ctx, job.ID(m.ID.ValueString()))
-	if err == nil || errors.Is(err, job.ErrNotFound) {
+	fresh, rerr := h.broker.Refresh(ctx, h.cluster)
+	if errors.Is(rerr, broker.ErrGone) || (rerr == nil && fresh.Status == broker.StatusStopped) {
 		return nil
 	}
-	if fresh, rerr := h.broker.Refresh(ctx, h.cluster); errors.Is(rerr, broker.ErrGone) || (rerr == nil && fresh.Status == broker.StatusStopped) {
+	if rerr == nil && fresh.Status != broker.StatusUp {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, cripple, fmt.Errorf("the cluster is %s: %s", fresh.Status, fresh.StatusReason))
+		defer stop()
+	}
+	err = h.runner.Cancel(ctx, job.ID(m.ID.ValueString()))
+	if errors.Is(err, job.ErrNotFound) {
 		return nil
 	}
 	return err

@@ -152,6 +152,7 @@ type clusterBroker interface {
 	Refresh(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
 	Update(ctx context.Context, c broker.Cluster, spec broker.Spec, what broker.Changes) (broker.Cluster, error)
 	Destroy(ctx context.Context, c broker.Cluster) error
+	RemoveLeftovers(ctx context.Context, c broker.Cluster) error
 	Find(ctx context.Context, id string) (broker.Cluster, error)
 	Observe(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
 	FindByName(ctx context.Context, name string, clouds []string) (broker.Cluster, error)

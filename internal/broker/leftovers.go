@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"fmt"
+)
+
+// RemoveLeftovers removes the rules and keys of a cluster whose machines are
+// gone (ErrGone). It removes no machine, and no cloud removes rules that a
+// machine still uses, so a mistake about the machines does no harm.
+func (b *Broker) RemoveLeftovers(ctx context.Context, c Cluster) error {
+	release, err := b.lockCluster(ctx, c.Name, "removing leftovers")
+	if err != nil {
+		return err
+	}
+	defer release()
+	session, err := b.openFor(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := session.CleanupPorts(ctx, c.ref()); err != nil {
+		return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)
+	}
+	return nil
+}
