@@ -4,6 +4,7 @@ package remote
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"context"
 	_ "embed"
@@ -154,7 +155,11 @@ func (c *Client) stream(ctx context.Context, t *Tree, dest string, last *upload)
 	pr, pw := io.Pipe()
 	packed := make(chan error, 1)
 	go func() {
-		err := t.pack(pw, last)
+		bw := bufio.NewWriterSize(pw, 512<<10) // small writes would be small packets
+		err := t.pack(bw, last)
+		if err == nil {
+			err = bw.Flush()
+		}
 		pw.CloseWithError(err)
 		packed <- err
 	}()
