@@ -80,13 +80,14 @@ func (d *driver) Describe(ctx context.Context, ref cloud.ClusterRef) (cloud.Clus
 	return info, nil
 }
 
-// Query implements cloud.Provisioner.
+// Query implements cloud.Provisioner. What this process launched a moment ago
+// counts before any listing shows it.
 func (d *driver) Query(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Instance, error) {
 	found, err := d.look(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	live := found.live()
+	live := append(found.live(), found.late...)
 	out := make([]cloud.Instance, 0, len(live))
 	for _, m := range live {
 		out = append(out, m.portable(ref.Zone))
@@ -189,10 +190,8 @@ func (d *driver) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
 			owned[m.identity] = true
 		}
 		regions := byRegion(c.staying())
-		for _, m := range d.recent.matching(ref) {
-			if slices.Contains(c.late, m.id) { // it may be there; the next look tells
-				regions[m.region] = append(regions[m.region], m.id)
-			}
+		for _, m := range c.late { // it may be there; the next look tells
+			regions[m.region] = append(regions[m.region], m.id)
 		}
 		for region, ids := range regions {
 			if err := d.terminate(ctx, region, ids); err != nil {

@@ -104,11 +104,12 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, regions []str
 	}
 	for _, id := range want {
 		m, ok := shown[id]
+		late, isLate := d.recent.late(id, d.settle)
 		// AWS drops the tags of a terminated machine before the machine itself.
 		gone := ok && m.state == cloud.StateTerminated && !m.owned
 		switch {
-		case !ok && d.recent.late(id, d.settle):
-			found.late = append(found.late, id)
+		case !ok && isLate:
+			found.late = append(found.late, late)
 		case !ok || gone:
 			found.missing = append(found.missing, id)
 		case !selects(ref, m):

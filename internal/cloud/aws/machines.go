@@ -52,8 +52,14 @@ func newMachine(region string, in types.Instance) machine {
 			m.volumes = append(m.volumes, *b.Ebs.VolumeId)
 		}
 	}
-	for _, g := range in.SecurityGroups {
-		m.groups = append(m.groups, aws.ToString(g.GroupId))
+	behind := in.SecurityGroups
+	for _, n := range in.NetworkInterfaces {
+		behind = append(behind, n.Groups...)
+	}
+	for _, g := range behind {
+		if id := aws.ToString(g.GroupId); !slices.Contains(m.groups, id) {
+			m.groups = append(m.groups, id)
+		}
 	}
 	m.identity, m.owned = cloud.IdentityFromTags(m.tags)
 	return m
@@ -176,9 +182,10 @@ func (m machine) stuck(want cloud.State) error {
 type census struct {
 	// machines are sorted by rank, attempt and id, in every state.
 	machines []machine
-	// missing are ids that should be there and are not shown; late are those of
-	// them that were launched a moment ago and never seen yet.
-	missing, late []string
+	// missing are ids that should be there and are not shown.
+	missing []string
+	// late are machines that were launched a moment ago and are not shown yet.
+	late []machine
 	// doubtful says that a launch whose outcome is unknown may still turn up.
 	doubtful bool
 }
@@ -199,8 +206,11 @@ func (c census) String() string {
 	for _, m := range c.live() {
 		parts = append(parts, fmt.Sprintf("%s (rank %d, %s)", m.id, m.identity.Rank, m.state))
 	}
-	for _, id := range slices.Concat(c.missing, c.late) {
+	for _, id := range c.missing {
 		parts = append(parts, id+" (not shown)")
+	}
+	for _, m := range c.late {
+		parts = append(parts, m.id+" (not shown yet)")
 	}
 	if len(parts) == 0 {
 		return "no machines"

@@ -77,7 +77,7 @@ func (w *waiter) failed(ref cloud.ClusterRef, c census) error {
 // named, or seen alive by this wait, or nothing else is left, or it was never
 // recorded and died beside siblings of its attempt.
 func (w *waiter) counts(ref cloud.ClusterRef, dead machine, c census) bool {
-	live := c.staying()
+	live := append(c.staying(), c.late...)
 	if ref.Instances != nil || w.alive[dead.id] || len(live) == 0 {
 		return true
 	}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build aws
+
+package aws
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startMoto starts a moto server of its own and returns its URL. It fails
+// where there is none: this lane was asked for.
+func startMoto(t *testing.T, extra ...string) string {
+	t.Helper()
+	binary, err := motoServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, binary, "-H", "127.0.0.1", "-p", "0")
+	own := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
+	cmd.Env = append(own, append(extra,
+		"MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION=true", "MOTO_ENABLE_AMI_VALIDATION=true",
+		"MOTO_AMIS_PATH="+writeImages(t), "PYTHONUNBUFFERED=1")...)
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start %s: %v", binary, err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait() // it was killed
+	})
+	url := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if _, address, ok := strings.Cut(lines.Text(), "Running on "); ok {
+				url <- strings.TrimSpace(address)
+			}
+		}
+	}()
+	select {
+	case address := <-url:
+		return address
+	case <-time.After(time.Minute):
+		t.Fatal("moto does not say where it listens")
+		return ""
+	}
+}
+
+func motoServer() (string, error) {
+	if path := os.Getenv("SKY_MOTO_SERVER"); path != "" {
+		return path, nil
+	}
+	own, err := filepath.Abs("../../../.tools/moto/bin/moto_server")
+	if err == nil {
+		if _, err := os.Stat(own); err == nil {
+			return own, nil
+		}
+	}
+	path, err := exec.LookPath("moto_server")
+	if err != nil {
+		return "", fmt.Errorf("there is no moto server: run \"make test-aws\", or sh .ci/peers/test-aws first: %w", err)
+	}
+	return path, nil
+}
+
+// The images of the emulated account.
+const (
+	motoCPUImage  = "ami-0aaaaaaaaaaaaaaa1"
+	motoArmImage  = "ami-0aaaaaaaaaaaaaaa2"
+	motoOldImage  = "ami-0aaaaaaaaaaaaaaa3"
+	motoGPUImage  = "ami-0aaaaaaaaaaaaaaa4"
+	motoAccount   = "123456789012"
+	motoRegion    = "us-east-1"
+	motoZone      = "us-east-1b"
+	motoAccessKey = "AKIATESTTESTTESTTEST"
+)
+
+func writeImages(t *testing.T) string {
+	t.Helper()
+	image := func(id, owner, name, arch string) map[string]any {
+		return map[string]any{
+			"ami_id": id, "owner_id": owner, "name": name, "architecture": arch, "state": "available", "public": true,
+			"root_device_type": "ebs", "root_device_name": "/dev/sda1", "virtualization_type": "hvm", "hypervisor": "xen",
+			"image_type": "machine", "description": name, "image_location": owner + "/" + name, "sriov": "simple",
+		}
+	}
+	text, err := json.Marshal([]map[string]any{
+		image(motoOldImage, ownerCanonical, "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-20250101", "x86_64"),
+		image(motoCPUImage, ownerCanonical, "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20260901", "x86_64"),
+		image(motoArmImage, ownerCanonical, "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-arm64-server-20260901", "arm64"),
+		image(motoGPUImage, "amazon", "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) 20260901", "x86_64"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "amis.json")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// motoState asks moto for everything it holds.
+func motoState(ctx context.Context, url string) (map[string]any, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/moto-api/data.json", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Timeout: 30 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // the body is read below
+	var state map[string]any
+	return state, json.NewDecoder(resp.Body).Decode(&state)
+}
