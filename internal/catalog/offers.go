@@ -5,7 +5,6 @@ package catalog
 import (
 	"cmp"
 	"context"
-	"errors"
 	"math"
 	"slices"
 
@@ -140,37 +139,42 @@ func (h *hit) compare(o *hit) int {
 	return cloud.CompareOffers(&a, &b)
 }
 
-// cheapest asks again when what it found turned out to be damaged while it was
-// written out; the damage is known by then and repaired first.
+// cheapest asks again when something turned out to be damaged on the way, once
+// that is repaired.
 func cheapest(tables []*table, r *cloud.Requirement, limit int) ([]cloud.Offer, error) {
-	out, err := tryCheapest(tables, r, limit)
-	if errors.Is(err, errTorn) {
-		return tryCheapest(tables, r, limit)
+	out, ok := tryCheapest(tables, r, limit)
+	if ok {
+		return out, nil
 	}
-	return out, err
+	for _, t := range tables {
+		if err := t.use(func(*snapshot) {}); err != nil {
+			return nil, err
+		}
+	}
+	if out, ok = tryCheapest(tables, r, limit); !ok {
+		return nil, errTorn
+	}
+	return out, nil
 }
 
-func tryCheapest(tables []*table, r *cloud.Requirement, limit int) ([]cloud.Offer, error) {
+func tryCheapest(tables []*table, r *cloud.Requirement, limit int) ([]cloud.Offer, bool) {
 	var q query
 	q.set(r)
 	var space [16]hit
 	var spare [8]uint32
 	hits := space[:0]
 	for _, t := range tables {
-		before := len(hits)
-		err := t.use(func(snap *snapshot) {
-			hits = hits[:before]
-			for m := range markets {
-				if !q.market[m] {
-					continue
-				}
-				for _, id := range snap.find(&q, m, limit, spare[:0]) {
-					hits = append(hits, hit{snap, *snap.market[m].price.at(id), id, uint8(m)})
-				}
+		snap := t.snap.Load()
+		for m := range markets {
+			if !q.market[m] {
+				continue
 			}
-		})
-		if err != nil {
-			return nil, err
+			for _, id := range snap.find(&q, m, limit, spare[:0]) {
+				hits = append(hits, hit{snap, *snap.market[m].price.at(id), id, uint8(m)})
+			}
+		}
+		if snap.bad.Load() {
+			return nil, false
 		}
 	}
 	if len(hits) > 1 {
@@ -178,13 +182,13 @@ func tryCheapest(tables []*table, r *cloud.Requirement, limit int) ([]cloud.Offe
 	}
 	hits = hits[:min(len(hits), limit)]
 	out := make([]cloud.Offer, len(hits))
-	for i := range hits {
-		out[i] = hits[i].offer()
-		if hits[i].snap.bad.Load() {
-			return nil, errTorn
+	for i, h := range hits {
+		h.snap.fill(&out[i], int(h.market), h.id)
+		if h.snap.bad.Load() {
+			return nil, false
 		}
 	}
-	return out, nil
+	return out, true
 }
 
 // ImageProblem says why an offer cannot run an image; empty is that it can. It

@@ -14,11 +14,35 @@ import (
 type query struct {
 	cloud, region, zone, name string
 	accs                      []cloud.Accelerator // names folded
-	cpus, memory              cloud.Quantity
+	cpus, memory              span
+	sized                     bool    // cpus or memory are asked for
+	ratio                     float64 // GiB for each vCPU; 0 is none asked for
 	market                    [2]bool
 	max                       float64 // price of one machine; +Inf is none
 	// inline holds accs where there are few.
 	inline [2]cloud.Accelerator
+}
+
+// span is an open interval of amounts.
+type span struct{ above, below float64 }
+
+func (w *span) holds(v float64) bool { return v > w.above && v < w.below }
+
+// anything is the span of what is not asked for.
+func anything() span { return span{math.Inf(-1), math.Inf(1)} }
+
+// slack is what amounts may be off by, as in Quantity.Holds.
+const slack = 1e-9
+
+// spanOf returns the amounts that satisfy q, as Quantity.Holds has it.
+func spanOf(q cloud.Quantity) span {
+	switch {
+	case q.IsZero():
+		return anything()
+	case q.AtLeast || q.PerVCPU:
+		return span{q.Value - slack, math.Inf(1)}
+	}
+	return span{q.Value - slack, q.Value + slack}
 }
 
 func (q *query) set(r *cloud.Requirement) {
@@ -30,7 +54,11 @@ func (q *query) set(r *cloud.Requirement) {
 	for _, a := range r.Accelerators {
 		q.accs = append(q.accs, cloud.Accelerator{Name: fold(a.Name), Count: a.Count})
 	}
-	q.cpus, q.memory, q.max = r.CPUs, r.Memory, math.Inf(1)
+	q.cpus, q.memory, q.ratio, q.max = spanOf(r.CPUs), spanOf(r.Memory), 0, math.Inf(1)
+	if r.Memory.PerVCPU {
+		q.memory, q.ratio = anything(), r.Memory.Value
+	}
+	q.sized = !r.CPUs.IsZero() || !r.Memory.IsZero()
 	if r.MaxHourlyUSD > 0 {
 		q.max = r.MaxHourlyUSD
 	}
@@ -49,7 +77,7 @@ func (s *snapshot) find(q *query, m int, limit int, into []uint32) []uint32 {
 		c.byAccelerator()
 	case q.name != "":
 		c.byName()
-	case !q.cpus.IsZero() || !q.memory.IsZero():
+	case q.sized:
 		c.bySize()
 	default:
 		c.inOrder()
@@ -94,6 +122,12 @@ func (c *collector) add(id uint32) bool {
 	return true
 }
 
+// full reports whether an offer, and any after it, is known not to matter.
+func (c *collector) full(id uint32) bool {
+	n := len(c.ids)
+	return n > 0 && n == c.limit && n <= keepSorted && id >= c.ids[n-1]
+}
+
 func (c *collector) done() []uint32 {
 	if c.limit > keepSorted {
 		slices.Sort(c.ids)
@@ -108,7 +142,7 @@ func (c *collector) done() []uint32 {
 func (c *collector) list(ids []uint32, checked bool) {
 	ms := &c.s.market[c.m]
 	for _, id := range ids {
-		if n := len(c.ids); n > 0 && n == c.limit && id >= c.ids[n-1] && c.limit <= keepSorted {
+		if c.full(id) {
 			return
 		}
 		if *ms.price.at(id) > c.q.max {
@@ -135,41 +169,38 @@ func (c *collector) here(place uint32) bool {
 
 // fits reports whether a machine satisfies the query, its accelerator aside.
 func (c *collector) fits(t *typeRec) bool {
-	return c.q.cpus.Holds(t.vcpus, t.vcpus) && c.q.memory.Holds(t.memory, t.vcpus) &&
+	return c.q.cpus.holds(t.vcpus) && c.q.memory.holds(t.memory) &&
+		(c.q.ratio == 0 || t.memory+slack >= c.q.ratio*t.vcpus) &&
 		(c.q.name == "" || c.s.text(t.fold) == c.q.name)
 }
 
 func (c *collector) byAccelerator() {
-	s := c.s
-	any := c.q.cpus.IsZero() && c.q.memory.IsZero() && c.q.name == ""
+	devices := c.s.pairsByName()
+	checked := !c.q.sized && c.q.name == ""
 	for i := range c.q.accs {
 		want := &c.q.accs[i]
-		n := uint32(len(s.pairs.all))
-		for at := s.firstPair(want.Name); at < n; at++ {
-			p := s.pairs.at(at)
-			if s.text(p.fold) != want.Name {
-				break
-			}
+		for _, p := range devices[want.Name] {
 			if math.Abs(p.count-want.Count) < 0.01 {
-				c.list(s.market[c.m].byPair.slice(p.start[c.m], p.n[c.m]), any)
+				c.list(c.s.market[c.m].byPair.slice(p.start[c.m], p.n[c.m]), checked)
 			}
 		}
 	}
 }
 
-// firstPair returns the position of the first pair of that name, or where it
-// would be.
-func (s *snapshot) firstPair(name string) uint32 {
-	lo, hi := uint32(0), uint32(len(s.pairs.all))
-	for lo < hi {
-		mid := (lo + hi) / 2
-		if s.text(s.pairs.at(mid).fold) < name {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+// pairsByName returns the accelerator index as a map. There are some dozens of
+// accelerators, however many offers.
+func (s *snapshot) pairsByName() map[string][]pairRec {
+	if m := s.devices.Load(); m != nil {
+		return *m
 	}
-	return lo
+	m := make(map[string][]pairRec, len(s.pairs.all))
+	for i := range uint32(len(s.pairs.all)) {
+		p := s.pairs.at(i)
+		name := s.text(p.fold)
+		m[name] = append(m[name], *p)
+	}
+	s.devices.Store(&m)
+	return m
 }
 
 func (c *collector) byName() {
@@ -210,29 +241,27 @@ func (c *collector) ofType(id uint32) []uint32 {
 // bySize walks the types, which lie in order of vCPUs, from the first that has
 // enough to the last that has not too many.
 func (c *collector) bySize() {
-	s := c.s
+	s, ms := c.s, &c.s.market[c.m]
 	n := uint32(len(s.types.all))
-	lo, hi := uint32(0), n
-	for q := c.q.cpus; !q.IsZero() && lo < hi; {
-		mid := (lo + hi) / 2
-		if s.types.at(mid).vcpus < q.Value-1e-6 {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+	types, starts := s.types.slice(0, n), ms.typeStart.slice(0, n+1)
+	if len(starts) == 0 {
+		return
 	}
-	if c.q.cpus.IsZero() {
-		lo = 0
-	}
-	exact := !c.q.cpus.IsZero() && !c.q.cpus.AtLeast && !c.q.cpus.PerVCPU
-	for ; lo < n; lo++ {
-		t := s.types.at(lo)
-		if exact && t.vcpus > c.q.cpus.Value+1e-6 {
-			return
+	lo, _ := slices.BinarySearchFunc(types, c.q.cpus.above, func(t typeRec, above float64) int {
+		if t.vcpus > above {
+			return 1
 		}
-		if c.fits(t) {
-			c.list(c.ofType(lo), true)
+		return -1
+	})
+	for i := lo; i < len(types) && types[i].vcpus < c.q.cpus.below; i++ {
+		start, end := starts[i], starts[i+1]
+		if start >= end || !c.fits(&types[i]) {
+			continue
 		}
+		if c.full(*ms.byType.at(start)) {
+			continue
+		}
+		c.list(ms.byType.slice(start, end-start), true)
 	}
 }
 

@@ -20,6 +20,8 @@ type snapshot struct {
 	sums  []uint32
 	// seen has a bit for each block that was verified.
 	seen []atomic.Uint32
+	// devices lists the pairs of each folded accelerator name, once asked for.
+	devices atomic.Pointer[map[string][]pairRec]
 	// bad is set once something did not verify; what was read then is void.
 	bad atomic.Bool
 
@@ -89,13 +91,20 @@ func sectionOf[T any](s *snapshot, id int) section[T] {
 // offers is how many there are in both markets.
 func (s *snapshot) offers() int { return len(s.market[0].typ.all) + len(s.market[1].typ.all) }
 
-// verify checks the blocks of n bytes from off, those not checked before.
+// verify checks the blocks of n bytes from off, those not checked before. It is
+// small so that the compiler inlines it: nearly always the answer is yes.
 func (s *snapshot) verify(off, n uint64) {
+	b := off >> blockShift
+	if b != (off+n-1)>>blockShift || s.seen[b>>5].Load()>>(b&31)&1 == 0 {
+		s.verifyBlocks(off, n)
+	}
+}
+
+func (s *snapshot) verifyBlocks(off, n uint64) {
 	for b := off >> blockShift; b <= (off+n-1)>>blockShift; b++ {
-		if s.seen[b>>5].Load()&(1<<(b&31)) != 0 {
-			continue
+		if s.seen[b>>5].Load()&(1<<(b&31)) == 0 {
+			s.verifyBlock(b)
 		}
-		s.verifyBlock(b)
 	}
 }
 

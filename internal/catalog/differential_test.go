@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/gocarina/gocsv"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// The reference: gocsv into structs, every offer written out, a linear scan for
+// each query, and a sort. Slow and obvious, and it shares no code with the index.
+
+type refRow struct {
+	InstanceType     string `csv:"InstanceType"`
+	AcceleratorName  string `csv:"AcceleratorName"`
+	AcceleratorCount string `csv:"AcceleratorCount"`
+	VCPUs            string `csv:"vCPUs"`
+	MemoryGiB        string `csv:"MemoryGiB"`
+	Price            string `csv:"Price"`
+	SpotPrice        string `csv:"SpotPrice"`
+	Region           string `csv:"Region"`
+	Zone             string `csv:"AvailabilityZone"`
+}
+
+func refNumber(t testing.TB, s string) float64 {
+	t.Helper()
+	if s == "" {
+		return math.NaN()
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func refOffers(t testing.TB, cloudName, text string) []cloud.Offer {
+	t.Helper()
+	var rows []refRow
+	if err := gocsv.UnmarshalString(text, &rows); err != nil {
+		t.Fatal(err)
+	}
+	zero := func(s string) float64 {
+		if v := refNumber(t, s); !math.IsNaN(v) {
+			return v
+		}
+		return 0
+	}
+	var out []cloud.Offer
+	emit := func(r refRow, name, acc, count string, od, spot float64) {
+		o := cloud.Offer{Cloud: cloudName, Region: r.Region, Zone: r.Zone}
+		o.InstanceType = cloud.InstanceType{Name: name, VCPUs: zero(r.VCPUs), MemoryGiB: zero(r.MemoryGiB)}
+		if acc != "" {
+			o.InstanceType.Accelerator = cloud.Accelerator{Name: acc, Count: zero(count)}
+		}
+		if !math.IsNaN(od) {
+			o.Market, o.HourlyUSD = cloud.OnDemand, od
+			out = append(out, o)
+		}
+		if !math.IsNaN(spot) {
+			o.Market, o.HourlyUSD = cloud.Spot, spot
+			out = append(out, o)
+		}
+	}
+	for _, r := range rows {
+		od, spot := refNumber(t, r.Price), refNumber(t, r.SpotPrice)
+		switch {
+		case cloudName != "gcp":
+			emit(r, r.InstanceType, r.AcceleratorName, r.AcceleratorCount, od, spot)
+		case r.InstanceType == "":
+			if strings.HasPrefix(r.AcceleratorName, "tpu-") {
+				emit(r, "TPU-VM", r.AcceleratorName, r.AcceleratorCount, od, spot)
+			}
+		default:
+			if !strings.HasPrefix(r.InstanceType, "a2-") && !strings.HasPrefix(r.InstanceType, "g2-") {
+				emit(r, r.InstanceType, "", "", od, spot)
+			}
+			for _, d := range rows {
+				if d.InstanceType == "" && d.Region == r.Region && d.Zone == r.Zone && refTakes(r, d, zero) {
+					emit(r, r.InstanceType, d.AcceleratorName, d.AcceleratorCount, od+refNumber(t, d.Price), spot+refNumber(t, d.SpotPrice))
+				}
+			}
+		}
+	}
+	return out
+}
+
+// refTakes says whether a host takes a device, from a table written another way
+// than the reader's.
+func refTakes(host, device refRow, num func(string) float64) bool {
+	pair := device.AcceleratorName + ":" + strconv.Itoa(int(num(device.AcceleratorCount)))
+	fixed := map[string]string{
+		"a2-highgpu-1g": "A100:1", "a2-highgpu-2g": "A100:2", "a2-highgpu-4g": "A100:4", "a2-highgpu-8g": "A100:8",
+		"a2-megagpu-16g": "A100:16", "a2-ultragpu-1g": "A100-80GB:1", "a2-ultragpu-2g": "A100-80GB:2",
+		"a2-ultragpu-4g": "A100-80GB:4", "a2-ultragpu-8g": "A100-80GB:8", "g2-standard-8": "L4:1",
+	}
+	if want, ok := fixed[host.InstanceType]; ok {
+		return want == pair
+	}
+	most := map[string][2]float64{
+		"K80:1": {8, 52}, "K80:2": {16, 104}, "K80:4": {32, 208}, "K80:8": {64, 416},
+		"P100:1": {16, 104}, "P100:2": {32, 208}, "P100:4": {96, 624},
+		"P4:1": {24, 156}, "P4:2": {48, 312}, "P4:4": {96, 624},
+		"T4:1": {48, 312}, "T4:2": {48, 312}, "T4:4": {96, 624},
+		"V100:1": {12, 78}, "V100:2": {24, 156}, "V100:4": {48, 312}, "V100:8": {96, 624},
+	}
+	m, ok := most[pair]
+	return ok && strings.HasPrefix(host.InstanceType, "n1-") && num(host.VCPUs) <= m[0] && num(host.MemoryGiB) <= m[1]
+}
+
+func refQuery(offers []cloud.Offer, r cloud.Requirement, limit int) []cloud.Offer {
+	var out []cloud.Offer
+	for _, o := range offers {
+		t := o.InstanceType
+		market := o.Market == cloud.OnDemand && len(r.Markets) == 0 || slices.Contains(r.Markets, o.Market)
+		acc := len(r.Accelerators) == 0
+		for _, a := range r.Accelerators {
+			acc = acc || (strings.EqualFold(a.Name, t.Accelerator.Name) && math.Abs(a.Count-t.Accelerator.Count) < 0.01)
+		}
+		if market && acc &&
+			(r.Cloud == "" || strings.EqualFold(r.Cloud, o.Cloud)) && (r.Region == "" || strings.EqualFold(r.Region, o.Region)) &&
+			(r.Zone == "" || strings.EqualFold(r.Zone, o.Zone)) && (r.InstanceType == "" || strings.EqualFold(r.InstanceType, t.Name)) &&
+			r.CPUs.Holds(t.VCPUs, t.VCPUs) && r.Memory.Holds(t.MemoryGiB, t.VCPUs) &&
+			(r.MaxHourlyUSD == 0 || o.HourlyUSD <= r.MaxHourlyUSD) {
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, func(a, b cloud.Offer) int { return cloud.CompareOffers(&a, &b) })
+	return out[:min(len(out), limit)]
+}
+
+// generated makes catalogs with the shapes of the real ones: many zones, ties,
+// blanks, fractions, names in two cases, hosts and devices apart.
+func generated(rng *rand.Rand) map[string]string {
+	accs := []string{"A100,8", "A100,1", "a10g,0.5", "T4,1.0", "V100-32GB,8", "H100,8", "Virtex UltraScale (VU9P),2"}
+	price := func() string {
+		if rng.Intn(12) == 0 {
+			return ""
+		}
+		return strconv.FormatFloat(math.Round(rng.Float64()*40)/8, 'f', -1, 64)
+	}
+	out := make(map[string]string)
+	for _, name := range []string{"aws", "azure"} {
+		var b strings.Builder
+		b.WriteString(v5Header)
+		for i := range 16 {
+			acc := ","
+			if rng.Intn(3) == 0 {
+				acc = accs[rng.Intn(len(accs))]
+			}
+			vcpus := []float64{1, 2, 4, 8, 16, 96}[rng.Intn(6)]
+			for region := range 2 {
+				for zone := range 2 {
+					fmt.Fprintf(&b, "m%d.x,%s,%v,%v,,%s,%s,r%d,r%d-%c\n", i, acc, vcpus, vcpus*[]float64{1, 2, 4, 7.5}[rng.Intn(1)+i%4],
+						price(), price(), region, region, 'a'+zone)
+				}
+			}
+		}
+		out[name] = b.String()
+	}
+	var b strings.Builder
+	b.WriteString(v5Header)
+	for _, host := range []string{"a2-highgpu-1g,12,85", "a2-highgpu-8g,96,680", "n1-standard-8,8,30", "n1-highmem-96,96,624", "e2-small,2,2"} {
+		f := strings.Split(host, ",")
+		for zone := range 2 {
+			fmt.Fprintf(&b, "%s,,,%s,%s,,%s,%s,us,us-%c\n", f[0], f[1], f[2], price(), price(), 'a'+zone)
+		}
+	}
+	for _, device := range []string{"A100,1", "A100,8", "T4,1", "T4,4", "V100,8", "tpu-v2-8,1"} {
+		for zone := range 2 {
+			fmt.Fprintf(&b, ",%s,,,x,%s,%s,us,us-%c\n", device, price(), price(), 'a'+zone)
+		}
+	}
+	out["gcp"] = b.String()
+	return out
+}
+
+// randomRequirement asks for things that exist, nearly exist and do not.
+func randomRequirement(rng *rand.Rand, offers []cloud.Offer) cloud.Requirement {
+	var r cloud.Requirement
+	some := func() cloud.Offer { return offers[rng.Intn(len(offers))] }
+	chance := func(n int) bool { return rng.Intn(n) == 0 }
+	quantity := func(v float64) cloud.Quantity {
+		return []cloud.Quantity{{Value: v}, {Value: v, AtLeast: true}, {Value: v + 1, AtLeast: true}, {Value: v / 2}}[rng.Intn(4)]
+	}
+	if chance(2) {
+		for range 1 + rng.Intn(2) {
+			if a := some().InstanceType.Accelerator; !a.IsZero() {
+				if chance(2) {
+					a.Name = strings.ToLower(a.Name)
+				}
+				r.Accelerators = append(r.Accelerators, a)
+			}
+		}
+	}
+	if chance(3) {
+		r.CPUs = quantity(some().InstanceType.VCPUs)
+	}
+	if chance(3) {
+		if r.Memory = quantity(some().InstanceType.MemoryGiB); chance(3) {
+			r.Memory = cloud.Quantity{Value: float64(1 + rng.Intn(8)), AtLeast: true, PerVCPU: true}
+		}
+	}
+	if chance(4) {
+		r.Cloud = some().Cloud
+	}
+	if chance(4) {
+		r.Region = some().Region
+	}
+	if chance(6) {
+		r.Zone = strings.ToUpper(some().Zone)
+	}
+	if chance(6) {
+		r.InstanceType = strings.ToUpper(some().InstanceType.Name)
+	}
+	if chance(5) {
+		r.MaxHourlyUSD = some().HourlyUSD
+	}
+	r.Markets = [][]cloud.Market{nil, {cloud.Spot}, {cloud.OnDemand, cloud.Spot}}[rng.Intn(3)]
+	return r
+}
+
+// compareWithReference asks both n random queries.
+func compareWithReference(t *testing.T, texts map[string]string, rng *rand.Rand, n int) {
+	t.Helper()
+	dir := t.TempDir()
+	var reference []cloud.Offer
+	var clouds []string
+	for name, text := range texts {
+		write(t, filepath.Join(dir, name, "vms.csv"), text)
+		reference = append(reference, refOffers(t, name, text)...)
+		clouds = append(clouds, name)
+	}
+	set, err := Open(Options{Path: dir, StateDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	for range n {
+		r := randomRequirement(rng, reference)
+		limit := []int{1, 5, 100, math.MaxInt}[rng.Intn(4)]
+		want := refQuery(reference, r, limit)
+		got, _, err := set.Cheapest(ctx, []cloud.Requirement{r}, clouds, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			got[i].InstanceType.AcceleratorMemoryGiB, got[i].InstanceType.Arch = 0, ""
+		}
+		if !slices.Equal(want, got) {
+			t.Fatalf("query %+v, limit %d (-reference +index):\n%s", r, limit, cmp.Diff(want, got))
+		}
+	}
+}
+
+func TestIndexAgreesWithReference(t *testing.T) {
+	const catalogs, queries = 20, 5000
+	for seed := range int64(catalogs) {
+		t.Run(strconv.FormatInt(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewSource(seed))
+			compareWithReference(t, generated(rng), rng, queries)
+		})
+	}
+}
+
+// This runs the same comparison over the real files of
+// SKY_CATALOGS, SKY_QUERIES of them, where that is set.
+func TestIndexAgreesWithReferenceOnRealFiles(t *testing.T) {
+	dir := os.Getenv("SKY_CATALOGS")
+	if dir == "" {
+		t.Log("SKY_CATALOGS names no folder; the generated catalogs are all there is to compare")
+		return
+	}
+	texts := make(map[string]string)
+	for _, name := range []string{"aws", "azure", "gcp"} {
+		text, err := os.ReadFile(filepath.Join(dir, name, "vms.csv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[name] = string(text)
+	}
+	n, err := strconv.Atoi(os.Getenv("SKY_QUERIES"))
+	if err != nil {
+		n = 500
+	}
+	compareWithReference(t, texts, rand.New(rand.NewSource(2)), n)
+}

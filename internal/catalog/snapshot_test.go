@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"context"
+	"math/rand"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// later is a clock far enough ahead that files written now have settled.
+func later() time.Time { return time.Now().Add(time.Hour) }
+
+func TestStoredSnapshotAnswersUntilTheFileChanges(t *testing.T) {
+	dir, state := t.TempDir(), t.TempDir()
+	csv := filepath.Join(dir, "aws", "vms.csv")
+	write(t, csv, v5Header+"m.x,,,4,16,,0.5,,r1,z1\n")
+	best := func() cloud.Offer {
+		t.Helper()
+		set, err := Open(Options{Path: dir, StateDir: state, Now: later})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, ok, err := set.Best(context.Background(), &cloud.Requirement{}, []string{"aws"})
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		return o
+	}
+	best()
+	snaps, err := filepath.Glob(filepath.Join(state, "catalogs", ".snapshots", "*.snap"))
+	if err != nil || len(snaps) != 1 {
+		t.Fatalf("snapshots %v, %v", snaps, err)
+	}
+	first := inode(t, snaps[0])
+	if best(); inode(t, snaps[0]) != first {
+		t.Error("an unchanged catalog was parsed again")
+	}
+	write(t, csv, v5Header+"m.x,,,4,16,,0.7,,r1,z1\n")
+	if o := best(); o.HourlyUSD != 0.7 {
+		t.Errorf("after an edit of the same length it costs %v", o.HourlyUSD)
+	}
+
+	// Whatever happens to the snapshot, the answer is the file's.
+	rng := rand.New(rand.NewSource(1))
+	whole, err := os.ReadFile(snaps[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 300 {
+		damaged := append([]byte(nil), whole...)
+		switch rng.Intn(3) {
+		case 0:
+			damaged = damaged[:rng.Intn(len(damaged))]
+		case 1:
+			damaged[rng.Intn(len(damaged))] ^= byte(1 + rng.Intn(255))
+		default:
+			rng.Read(damaged[rng.Intn(len(damaged)):])
+		}
+		if err := writeAtomic(snaps[0], damaged, false); err != nil {
+			t.Fatal(err)
+		}
+		if o := best(); o.HourlyUSD != 0.7 || o.InstanceType.Name != "m.x" || o.Zone != "z1" {
+			t.Fatalf("a damaged snapshot answered %+v", o)
+		}
+	}
+}
+
+func inode(t *testing.T, path string) uint64 {
+	t.Helper()
+	at, err := stampOf(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.inode
+}
+
+func TestFreshlyWrittenFilesAreNotTrustedByTheirTimes(t *testing.T) {
+	now := time.Now().UnixNano()
+	a := stamp{size: 1, mtime: now, ctime: now, taken: now + time.Millisecond.Nanoseconds()}
+	if a.same(a) {
+		t.Error("a file written within the file system's tick of the reading counts as unchanged")
+	}
+	a.taken = now + time.Hour.Nanoseconds()
+	if !a.same(a) {
+		t.Error("a settled file counts as changed")
+	}
+}
+
+func TestVersionPin(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "aws", "vms.csv"), v5Header+"m.x,,,4,16,,0.5,,r1,z1\n")
+	ctx := context.Background()
+	open := func(version string) error {
+		set, err := Open(Options{Path: dir, Version: version})
+		if err != nil {
+			return err
+		}
+		_, _, err = set.Best(ctx, &cloud.Requirement{}, []string{"aws"})
+		return err
+	}
+	set, err := Open(Options{Path: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, err := set.Version(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := open(version[:12]); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{"0123456789", "xyz", "12"} {
+		if open(bad) == nil {
+			t.Errorf("version %q was accepted", bad)
+		}
+	}
+	write(t, filepath.Join(dir, "aws", "vms.csv"), v5Header+"m.x,,,4,16,,0.6,,r1,z1\n")
+	if open(version) == nil {
+		t.Error("another content was accepted")
+	}
+}
+
+func FuzzCatalog(f *testing.F) {
+	for _, text := range []string{
+		v5Header + "m.x,A100,8,4,16,\"{'Gpus': [{'MemoryInfo': {'SizeInMiB': 40960}}]}\",0.5,0.1,r1,z1\n",
+		v5Header + ",T4,1,,,T4,0.25,,r1,z1\nn1-standard-4,,,4,15,,0.2,,r1,z1\n",
+		"\xef\xbb\xbf" + v5Header, "<html>", v5Header + "a,,,1,1,,\"1\"\"\",,r,z\r\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, name := range []string{"aws", "gcp"} {
+			rows, err := parseVMs("x", name, []byte(text))
+			if err != nil {
+				continue
+			}
+			snap, err := openSnapshot(name, build(rows, [32]byte{}, stamp{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range snap.all(nil) {
+				if !(o.HourlyUSD >= 0) || o.HourlyUSD > 2*maxPrice || o.Region == "" || o.InstanceType.Name == "" {
+					t.Errorf("offer %+v", o)
+				}
+			}
+		}
+		if images, err := parseImages("x", text); err == nil {
+			_, _ = findImage(images, "t", "r", "arm64")
+		}
+	})
+}
