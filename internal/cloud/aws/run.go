@@ -24,7 +24,7 @@ func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunCon
 		return record, err
 	}
 	ref.Instances = nil
-	found, err := d.look(ctx, ref)
+	found, err := d.settled(ctx, ref)
 	if err != nil {
 		return record, err
 	}
@@ -41,6 +41,17 @@ func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunCon
 		return record, err
 	}
 	return record, d.checkCreated(ctx, ref, cfg.Spec.Nodes, record)
+}
+
+// settled looks until what this process launched before is shown, or it is too
+// long ago to be on its way.
+func (d *driver) settled(ctx context.Context, ref cloud.ClusterRef) (census, error) {
+	var found census
+	err := d.watch(ctx, ref, func(_ context.Context, c census) (bool, error) {
+		found = c
+		return len(c.late) == 0, nil
+	})
+	return found, err
 }
 
 // runPlan says what becomes of every rank.
