@@ -198,8 +198,15 @@ func committedUnknown(g *generation, listed []found) bool {
 // none is asked again, and by id.
 func (l *launch) aliveOf(ctx context.Context, g *generation, listed []found) ([]cloud.Instance, error) {
 	var alive []cloud.Instance
+	var going []string
 	for _, f := range listed {
-		alive = append(alive, f.alive...)
+		for _, inst := range f.alive {
+			if inst.State == cloud.StateTerminating {
+				going = append(going, inst.ID)
+			} else {
+				alive = append(alive, inst)
+			}
+		}
 	}
 	if len(alive) > 0 || g.Cluster == nil {
 		return alive, nil
@@ -207,6 +214,15 @@ func (l *launch) aliveOf(ctx context.Context, g *generation, listed []found) ([]
 	session, err := l.session(ctx, g.Cluster.Cloud)
 	if err != nil {
 		return nil, err
+	}
+	if len(going) > 0 { // on their way out, and their rules in use until then
+		ref := g.Cluster.ref()
+		ref.Instances = going
+		bounded, cancel := context.WithTimeout(ctx, l.cfg.Timeouts.Cleanup)
+		defer cancel()
+		if err := session.Wait(bounded, ref, cloud.StateTerminated); err != nil {
+			return nil, err
+		}
 	}
 	return l.lookTwice(ctx, session, *g.Cluster)
 }

@@ -206,6 +206,7 @@ func TestAdoption(t *testing.T) {
 		spec   func(*Spec)
 		home   string
 		adopts bool
+		live   int // 0 is both
 	}{
 		{name: "crash before state", adopts: true},
 		{name: "another folder", home: "/home/me/other (default)"},
@@ -214,6 +215,9 @@ func TestAdoption(t *testing.T) {
 			if _, err := x.Refresh(t.Context(), c); err != nil {
 				t.Error(err)
 			}
+		}},
+		{name: "a machine is lost", live: 1, before: func(_ *testing.T, x *bench, _ Cluster) {
+			x.cloud.machines = x.cloud.machines[:1]
 		}},
 		{name: "key lost", before: func(t *testing.T, _ *bench, c Cluster) {
 			if err := os.Remove(c.KeyPath); err != nil {
@@ -246,7 +250,10 @@ func TestAdoption(t *testing.T) {
 				} else if ie := (*ImportError)(nil); !errors.As(err, &ie) || ie.ID != c.ID {
 					t.Errorf("Launch = %v, want an error with the import command", err)
 				}
-				next.wantLive(t, 2)
+				if tt.live == 0 {
+					tt.live = 2
+				}
+				next.wantLive(t, tt.live)
 			})
 		})
 	}

@@ -65,6 +65,13 @@ type cell struct {
 	at string
 	// lateFrom and lateTo are the bounds of fault.late, by the seed.
 	lateFrom, lateTo time.Duration
+	// wait is how long the user is away before the recovery.
+	wait time.Duration
+	// exact says that no machine may live besides the state's after the step,
+	// late ones included.
+	exact bool
+	// most bounds the machines launched by the step; 0 is no bound.
+	most int
 	// keep is on_setup_failure = "keep"; exit the setup script's exit code.
 	keep bool
 	exit int
@@ -97,11 +104,13 @@ func matrix() []cell {
 
 		{step: "run", column: refusal, name: "capacity", fault: simFault{phase: "run", op: "create", zone: a, err: errSimCapacity}, spread: 2, want: []string{next}},
 		{step: "run", column: refusal, name: "capacity, and it comes late", fault: simFault{phase: "run", op: "create", zone: a, times: 1, err: errSimCapacity}, spread: 2, lateFrom: time.Second, lateTo: 90 * time.Second, want: []string{next}},
-		{step: "run", column: refusal, name: "capacity, and it comes after all is done", fault: simFault{phase: "run", op: "create", zone: a, times: 1, err: errSimCapacity}, spread: 2, lateFrom: 20 * time.Minute, lateTo: 40 * time.Minute, want: []string{next}},
+		{step: "run", column: timeout, name: "late, while it is removed or the next one boots", fault: simFault{phase: "run", op: "create", zone: a, skip: 1, times: 4, err: errSimTimeout}, lateFrom: 8 * time.Second, lateTo: 25 * time.Second, exact: true, want: []string{next}},
+		{step: "run", column: refusal, name: "not in this region, and it comes after the launch", fault: simFault{phase: "run", op: "create", zone: a, times: 1, err: errSimConfig}, spread: 2, lateFrom: 10 * time.Minute, lateTo: 20 * time.Minute, wait: 30 * time.Minute, want: []string{next}},
+		{step: "run", column: refusal, name: "capacity, and it comes after the launch", fault: simFault{phase: "run", op: "create", zone: a, times: 1, err: errSimCapacity}, spread: 2, lateFrom: 10 * time.Minute, lateTo: 20 * time.Minute, wait: 30 * time.Minute, want: []string{next}},
 		{step: "run", column: refusal, name: "not a placement left", fault: simFault{phase: "run", op: "create", err: errSimCapacity}, want: []string{clean}},
 		{step: "run", column: refusal, name: "disk full at the intent", full: eventAttempt, want: []string{clean}},
-		{step: "run", column: refusal, name: "disk full at the ids", full: eventCreated, want: []string{clean}},
-		{step: "run", column: refusal, name: "disk full from the ids on", full: "c", want: []string{clean}},
+		{step: "run", column: refusal, name: "disk full at the ids", full: eventCreated, most: 2, want: []string{clean}},
+		{step: "run", column: refusal, name: "disk full from the ids on", full: "c", most: 2, want: []string{clean}},
 		{step: "run", column: timeout, name: "one answer", fault: simFault{phase: "run", op: "create", times: 1, err: errSimTimeout, applied: true}, spread: 2, want: []string{up}},
 		{step: "run", column: timeout, name: "every answer", fault: simFault{phase: "run", op: "create", zone: a, err: errSimTimeout, applied: true}, spread: 2, want: []string{next}},
 		{step: "run", column: timeout, name: "late", fault: simFault{phase: "run", op: "create", zone: a, times: 4, err: errSimTimeout}, lateFrom: time.Second, lateTo: 2 * time.Minute, want: []string{next}},
@@ -143,8 +152,8 @@ func matrix() []cell {
 		{step: "setup", column: stale, name: "empty lists at the commit", fault: simFault{phase: "commit", op: "list", empty: true}, want: []string{up}},
 		{step: "setup", column: stale, name: "5xx at the commit", fault: simFault{phase: "commit", times: 3, err: errSimServer}, spread: 3, want: []string{up}},
 		{step: "setup", column: stale, name: "half a commit", fault: simFault{phase: "commit", op: "disarm", times: 8, err: errSimServer}, spread: 2, want: []string{next}},
-		{step: "setup", column: stale, name: "disk full at the commit", full: eventCommitting, want: []string{clean}},
-		{step: "setup", column: stale, name: "disk full after the commit", full: eventCommitted, want: []string{clean}},
+		{step: "setup", column: stale, name: "disk full at the commit", full: eventCommitting, most: 2, want: []string{clean}},
+		{step: "setup", column: stale, name: "disk full after the commit", full: eventCommitted, most: 2, want: []string{clean}},
 		{step: "setup", column: expiry, fault: simFault{phase: "setup", times: 1}, spread: 4, want: []string{tainted}},
 
 		{step: "job submit", column: refusal, never: noJobs},
@@ -315,6 +324,17 @@ func runCell(t *testing.T, c cell, seed uint64) cellResult {
 			x.check("after the fault")
 			if !slices.Contains(c.want, r.outcome) {
 				t.Errorf("outcome %q, want %v (errors: %v)", r.outcome, c.want, x.errors)
+			}
+			if c.most > 0 && x.cloud.launched > c.most {
+				t.Errorf("%d machines were launched, want %d at most", x.cloud.launched, c.most)
+			}
+			if c.wait > 0 {
+				if err := pause(t.Context(), c.wait); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if alive := x.mine(); c.exact && (x.state == nil || len(alive) != len(x.state.Nodes)) {
+				t.Errorf("%d machines live: %+v", len(alive), alive)
 			}
 			x.recover()
 			r.launched = x.cloud.launched

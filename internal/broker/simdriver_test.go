@@ -171,6 +171,15 @@ func (d simDriver) poll(ctx context.Context, c *simClient, ref cloud.ClusterRef,
 }
 
 func (d simDriver) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.State) error {
+	if want == cloud.StateTerminated {
+		quiet := 0
+		return d.poll(ctx, d.at("wait"), ref, func(now []cloud.Instance) (bool, error) {
+			if quiet++; len(now) > 0 {
+				quiet = 0
+			}
+			return quiet >= 2, nil
+		})
+	}
 	missing := 0
 	return d.poll(ctx, d.at("wait"), ref, func(now []cloud.Instance) (bool, error) {
 		if len(now) < len(ref.Instances) || len(now) == 0 {

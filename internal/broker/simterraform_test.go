@@ -458,8 +458,14 @@ func (x *simTerraform) recover() {
 	if len(want)+len(extra) > 0 {
 		x.t.Errorf("after the recovery apply: state has %v that do not live, and %v live that state does not have", want, extra)
 	}
+	listed := x.listed()
 	if _, err := x.destroy(); err != nil {
 		x.t.Fatalf("the recovery destroy: %v", err)
+	}
+	for _, in := range x.mine() {
+		if slices.Contains(listed, in.ID) {
+			x.t.Errorf("invariant 6: the destroy left %s, which was there to be seen", in.ID)
+		}
 	}
 	if took := time.Since(x.began); took > 5*time.Hour {
 		x.t.Errorf("invariant 7: took %s of virtual time", took)
@@ -468,6 +474,19 @@ func (x *simTerraform) recover() {
 		x.t.Fatal(err)
 	}
 	x.checkNothingLeft()
+}
+
+// listed are the living machines of the cluster that a list shows.
+func (x *simTerraform) listed() []string {
+	x.cloud.mu.Lock()
+	defer x.cloud.mu.Unlock()
+	var ids []string
+	for _, m := range x.cloud.machines {
+		if m.Identity.Owner == simOwner && m.Identity.Cluster == simName && m.alive(time.Now()) && !time.Now().Before(m.visible) {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
 }
 
 func (x *simTerraform) checkNothingLeft() {
