@@ -92,9 +92,14 @@ func (f *fleet) diagnose(id job.ID) string {
 func (f *fleet) idle(t testing.TB) {
 	t.Helper()
 	for rank, n := range f.nodes {
-		for deadline := time.Now().Add(30 * time.Second); len(n.Processes()) > 0; time.Sleep(20 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("rank %d still runs %q", rank, n.Processes())
+		deadline := time.Now().Add(30 * time.Second)
+		for now := range time.Tick(20 * time.Millisecond) {
+			left := n.Processes()
+			if len(left) == 0 {
+				break
+			}
+			if now.After(deadline) {
+				t.Fatalf("rank %d still runs %q", rank, left)
 			}
 		}
 	}
@@ -102,12 +107,15 @@ func (f *fleet) idle(t testing.TB) {
 
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	deadline := time.Now().Add(30 * time.Second)
+	for now := range time.Tick(20 * time.Millisecond) {
 		if f() {
 			return
 		}
+		if now.After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
 	}
-	t.Fatalf("never: %s", what)
 }
 
 func code(s job.Status) string {
@@ -118,6 +126,7 @@ func code(s job.Status) string {
 }
 
 func TestJobOnOneNode(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	tests := []struct {
 		name  string
@@ -157,6 +166,7 @@ func TestJobOnOneNode(t *testing.T) {
 }
 
 func TestGang(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 3)
 	status, log := f.run(t, job.Spec{Name: "env", Run: `echo "$SKYPILOT_NODE_RANK of $SKYPILOT_NUM_NODES, $SKYPILOT_NUM_GPUS_PER_NODE, $(echo "$SKYPILOT_NODE_IPS" | sed -n "$((SKYPILOT_NODE_RANK + 1))p"), $SKYPILOT_CLUSTER_INFO, ${SKYPILOT_TASK_ID%%-*}"`})
 	if status.Phase != job.Succeeded || len(status.ExitCodes) != 3 {
@@ -172,6 +182,7 @@ func TestGang(t *testing.T) {
 }
 
 func TestGangDiesTogether(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 3)
 	spec := job.Spec{Name: "die", Grace: time.Second, Run: `
 trap '' TERM
@@ -188,6 +199,7 @@ if [ "$SKYPILOT_NODE_RANK" = 1 ]; then sleep 0.5; exit 42; fi
 }
 
 func TestAllRanksStartOrNone(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 3)
 	t.Run("setup fails on one", func(t *testing.T) {
 		status, log := f.run(t, job.Spec{Name: "none", Setup: `[ "$SKYPILOT_NODE_RANK" != 2 ]`, Run: "echo started"})
@@ -229,6 +241,7 @@ func TestAllRanksStartOrNone(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 2)
 	id, err := f.runner.Submit(t.Context(), job.Spec{Name: "long", Grace: time.Second, Run: `trap '' TERM; setsid sleep 1000 & sleep 1000; sleep 1000`})
 	if err != nil {
@@ -264,6 +277,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestSubmitIsIdempotent(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 2)
 	spec := job.Spec{Name: "once", Run: `echo x >>~/starts; sleep 0.5`}
 	ids := make([]job.ID, 6)

@@ -18,16 +18,16 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/remote/remotetest"
 )
 
-// real is a cluster of machines with OpenSSH's server, client and key generator.
-type real struct {
+// openSSH is a cluster of machines with OpenSSH's server, client and key generator.
+type openSSH struct {
 	machines []*remotetest.Machine
 	runner   *job.Runner
 }
 
-func newReal(t *testing.T, n int, o remotetest.MachineOptions) *real {
+func newReal(t *testing.T, n int, o remotetest.MachineOptions) *openSSH {
 	t.Helper()
 	network := remotetest.NewNet(t)
-	f := &real{}
+	f := &openSSH{}
 	c := job.Cluster{Name: "real", Generation: "g1"}
 	for rank := range n {
 		m := network.NewMachine(o)
@@ -50,20 +50,23 @@ func newReal(t *testing.T, n int, o remotetest.MachineOptions) *real {
 	return f
 }
 
-func (f *real) idle(t *testing.T) {
+func (f *openSSH) idle(t *testing.T) {
 	t.Helper()
 	for rank, m := range f.machines {
 		deadline := time.Now().Add(30 * time.Second)
-		for len(m.Processes()) > 0 {
-			if time.Now().After(deadline) {
-				t.Fatalf("rank %d still runs %q", rank, m.Processes())
+		for now := range time.Tick(20 * time.Millisecond) {
+			left := m.Processes()
+			if len(left) == 0 {
+				break
 			}
-			time.Sleep(20 * time.Millisecond)
+			if now.After(deadline) {
+				t.Fatalf("rank %d still runs %q", rank, left)
+			}
 		}
 	}
 }
 
-func (f *real) wait(t *testing.T, spec job.Spec) (job.Status, string) {
+func (f *openSSH) wait(t *testing.T, spec job.Spec) (job.Status, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -39,7 +39,7 @@ func (c *Client) Get(ctx context.Context, base string, patterns []string, dest s
 	if err != nil {
 		return nil, fmt.Errorf("opening the folder for outputs: %w", err)
 	}
-	defer root.Close() //nolint:errcheck // only names were looked up in it
+	defer root.Close()
 	pr, pw := io.Pipe()
 	type result struct {
 		files []string

@@ -3,6 +3,7 @@
 package remote
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -51,8 +52,8 @@ func ParseSigner(name string, data, passphrase []byte) (ssh.Signer, error) {
 
 // AgentSigner returns the one key of the SSH agent at socket that has the
 // fingerprint "SHA256:...". Close the closer when the signer is no longer needed.
-func AgentSigner(socket, fingerprint string) (ssh.Signer, io.Closer, error) {
-	conn, err := net.Dial("unix", socket)
+func AgentSigner(ctx context.Context, socket, fingerprint string) (ssh.Signer, io.Closer, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting to the SSH agent: %w", err)
 	}

@@ -106,7 +106,7 @@ func BenchmarkUpload(b *testing.B) {
 				if err != nil {
 					return err
 				}
-				defer c.Close() //nolint:errcheck // a benchmark
+				defer c.Close()
 				return c.PutTree(b.Context(), src, dest)
 			},
 			"tar-ssh": func(dest string) error {

@@ -162,11 +162,11 @@ func TestOpenSSHKeys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		signer, closer, err := remote.AgentSigner(socket, ssh.FingerprintSHA256(key))
+		signer, closer, err := remote.AgentSigner(t.Context(), socket, ssh.FingerprintSHA256(key))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer closer.Close() //nolint:errcheck // the test is over
+		defer closer.Close()
 		reach(t, n.NewMachine(remotetest.MachineOptions{Key: signer}))
 	})
 }
@@ -185,7 +185,7 @@ func TestOpenSSHBastion(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, inner.Log())
 	}
-	defer c.Close() //nolint:errcheck // the test is over
+	defer c.Close()
 	if out, err := c.Output(t.Context(), `echo "${SSH_CONNECTION%% *}"`); err != nil || strings.TrimSpace(out) != bastion.Host {
 		t.Errorf("came from %q, %v, want the bastion %s", out, err, bastion.Host)
 	}
@@ -235,7 +235,7 @@ func putTree(ctx context.Context, c *remote.Client) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // scratch
+	defer os.RemoveAll(dir)
 	if err := os.WriteFile(filepath.Join(dir, "big"), make([]byte, 5<<20), 0o600); err != nil {
 		return err
 	}

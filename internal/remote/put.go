@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -141,12 +142,10 @@ func (c *Client) lastManifest(ctx context.Context, dest string) (map[string]entr
 	out := &capped{max: 256 << 20}
 	code, err := c.Run(ctx, Command{Script: "tail -n +2 " + recordPath(dest), Stdout: out})
 	if err != nil || code != 0 || out.over {
-		return nil, fmt.Errorf("reading the record of the last upload: exit code %d: %w", code, err)
+		return nil, fmt.Errorf("reading the record of the last upload (exit code %d): %w", code, cmp.Or(err, errTorn))
 	}
-	entries, err := parseManifest(out.buf.String())
-	if err != nil {
-		return nil, nil // it only saves work: upload everything
-	}
+	// A torn record only costs work: without entries everything is sent.
+	entries, _ := parseManifest(out.buf.String())
 	return entries, nil
 }
 

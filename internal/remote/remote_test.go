@@ -136,12 +136,15 @@ func (w *signalWriter) Write(p []byte) (int, error) {
 // eventually polls for what another process does; the bound only ends a broken test.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	deadline := time.Now().Add(30 * time.Second)
+	for now := range time.Tick(10 * time.Millisecond) {
 		if f() {
 			return
 		}
+		if now.After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
 	}
-	t.Fatalf("never: %s", what)
 }
 
 func TestBastion(t *testing.T) {
@@ -154,7 +157,7 @@ func TestBastion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close() //nolint:errcheck // the test is over
+	defer c.Close()
 	if out, err := c.Output(t.Context(), "echo inside"); err != nil || out != "inside\n" {
 		t.Errorf("Output = %q, %v", out, err)
 	}
@@ -193,10 +196,8 @@ func TestDialWait(t *testing.T) {
 	t.Run("comes up late, keys later", func(t *testing.T) {
 		n := remotetest.NewNode(t, remotetest.Behaviour{RefuseKeys: 3})
 		n.Down()
-		go func() {
-			time.Sleep(50 * time.Millisecond)
-			n.Up()
-		}()
+		late := time.AfterFunc(50*time.Millisecond, n.Up)
+		defer late.Stop()
 		c, err := remote.DialWait(t.Context(), n.Target(), options(n))
 		if err != nil {
 			t.Fatal(err)
@@ -264,7 +265,7 @@ func TestMisbehavingServers(t *testing.T) {
 			c, err := remote.Dial(t.Context(), n.Target(), o)
 			out := ""
 			if err == nil {
-				defer c.Close() //nolint:errcheck // the test is over
+				defer c.Close()
 				script := "echo payload"
 				if tt.b.DropAfterSent > 0 {
 					script = "yes"

@@ -319,13 +319,13 @@ func (s *session) await(ctx context.Context, stdout *framed, beat <-chan struct{
 	select {
 	case code, ok := <-s.exit:
 		if !ok {
-			s.settle(beat, drained)
+			_ = s.settle(beat, drained) // the missing status is the news
 			return -1, s.client.lost(errors.New("the command ended without an exit status"))
 		}
 		return code, s.settle(beat, drained)
 	case <-ctx.Done():
 	}
-	go s.terminate(stdout.process()) // a stalled connection must not hold up the caller
+	go s.terminate(context.WithoutCancel(ctx), stdout.process()) // a stalled connection must not hold up the caller
 	timer := time.NewTimer(cancelGrace)
 	defer timer.Stop()
 	select {
@@ -354,12 +354,12 @@ func (s *session) settle(beat <-chan struct{}, drained <-chan error) error {
 
 // terminate asks for the end of the command: of the server, and, since OpenSSH
 // refuses that for root, of the machine.
-func (s *session) terminate(process string) {
+func (s *session) terminate(ctx context.Context, process string) {
 	_, _ = s.ch.SendRequest("signal", false, ssh.Marshal(struct{ Signal string }{"TERM"}))
 	if process == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 4*cancelGrace)
+	ctx, cancel := context.WithTimeout(ctx, 4*cancelGrace)
 	defer cancel()
 	_, _ = s.client.Output(ctx, fmt.Sprintf("kill -TERM -%[1]s 2>/dev/null || kill -TERM %[1]s", process)) // as far as it goes
 }

@@ -78,6 +78,8 @@ func (e entry) line() string {
 	return fmt.Sprintf("%c %04o %s %s\n", e.kind, e.mode, hash, strconv.Quote(e.path))
 }
 
+var errTorn = errors.New("a torn or endless record of the last upload")
+
 func parseManifest(text string) (map[string]entry, error) {
 	all := map[string]entry{}
 	scanner := bufio.NewScanner(strings.NewReader(text))
@@ -85,12 +87,12 @@ func parseManifest(text string) (map[string]entry, error) {
 	for scanner.Scan() {
 		parts := strings.SplitN(scanner.Text(), " ", 4)
 		if len(parts) != 4 || len(parts[0]) != 1 {
-			return nil, errors.New("a torn record of the last upload")
+			return nil, errTorn
 		}
 		mode, err := strconv.ParseUint(parts[1], 8, 12)
 		name, err2 := strconv.Unquote(parts[3])
 		if errors.Join(err, err2) != nil || !filepath.IsLocal(filepath.FromSlash(name)) {
-			return nil, errors.New("a torn record of the last upload")
+			return nil, errTorn
 		}
 		all[name] = entry{kind: parts[0][0], path: name, mode: fs.FileMode(mode), hash: strings.TrimPrefix(parts[2], "-")}
 	}
@@ -193,7 +195,7 @@ func (t *Tree) copyFile(w io.Writer, e entry, buf []byte) error {
 	if err != nil {
 		return fmt.Errorf("reading: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	n, err := io.CopyBuffer(onlyWriter{w}, io.LimitReader(f, e.info.Size()), buf)
 	if err != nil {
 		return err

@@ -170,8 +170,10 @@ func (n *Node) now() Behaviour {
 	return b
 }
 
-// Dials is how many TCP connections came in, Sessions how many sessions.
-func (n *Node) Dials() int    { return int(n.dials.Load()) }
+// Dials is how many TCP connections came in.
+func (n *Node) Dials() int { return int(n.dials.Load()) }
+
+// Sessions is how many sessions were opened.
 func (n *Node) Sessions() int { return int(n.sessions.Load()) }
 
 // Drop cuts every connection, as a network does. Processes live on.

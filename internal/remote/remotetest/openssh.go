@@ -159,7 +159,7 @@ exec /usr/sbin/sshd -D -e -f "$dir/sshd_config"`, m.Dir, m.Home, m.name, shell, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close() //nolint:errcheck // sshd has it
+	defer log.Close()
 	m.sshd.Stdout, m.sshd.Stderr = log, log
 	m.sshd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := m.sshd.Start(); err != nil {
@@ -209,8 +209,9 @@ func (m *Machine) Log() string {
 	return string(data)
 }
 
-// Cut takes the machine off the network; Join puts it back.
-func (m *Machine) Cut()  { m.net.ip("link", "set", m.name, "down") }
+// Cut takes the machine off the network.
+func (m *Machine) Cut() { m.net.ip("link", "set", m.name, "down") }
+// Join undoes Cut.
 func (m *Machine) Join() { m.net.ip("link", "set", m.name, "up") }
 
 // Target is where the machine answers, its key pinned.

@@ -65,14 +65,14 @@ func (n *Node) processes() map[int]string {
 
 // KillAll ends every process of the node, as a power cut does.
 func (n *Node) KillAll() {
-	for range 50 {
+	deadline := time.Now().Add(time.Second)
+	for now := range time.Tick(10 * time.Millisecond) {
 		all := n.processes()
-		if len(all) == 0 {
+		if len(all) == 0 || now.After(deadline) {
 			return
 		}
 		for pid := range all {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -55,7 +55,7 @@ func (n *Node) speak(conn net.Conn, b Behaviour) {
 	if err != nil {
 		return
 	}
-	defer sc.Close() //nolint:errcheck // the test is over or the client gone
+	defer sc.Close()
 	go ssh.DiscardRequests(requests)
 	for nc := range channels {
 		switch nc.ChannelType() {
@@ -104,7 +104,7 @@ func forward(nc ssh.NewChannel) {
 
 // session runs one command, as a server without a terminal does.
 func (n *Node) session(ch ssh.Channel, reqs <-chan *ssh.Request, b Behaviour) {
-	defer ch.Close() //nolint:errcheck // closing twice is fine
+	defer ch.Close()
 	var running *process
 	for req := range reqs {
 		switch req.Type {
