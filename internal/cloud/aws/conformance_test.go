@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
 
-//go:build aws
-
 package aws
 
 import (
@@ -24,62 +22,40 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
-// harness is an account at moto, behind the proxy.
+const (
+	testRegion    = "us-east-1"
+	testZone      = "us-east-1b"
+	testAccessKey = "AKIATESTTESTTESTTEST"
+)
+
+// harness is an account at an emulator, behind the proxy.
 type harness struct {
 	t     *testing.T
 	proxy *ec2proxy.Proxy
 	url   string
-	moto  string
 	zone  string
-	// direct calls moto behind the driver's and the proxy's back.
+	image string // for machines of others
+	// direct calls the emulator behind the driver's and the proxy's back.
 	direct *ec2.Client
 }
 
-func newHarness(t *testing.T, proxy *ec2proxy.Proxy) *harness {
+func newHarness(t *testing.T, proxy *ec2proxy.Proxy, upstream string) *harness {
 	t.Helper()
 	isolate(t)
-	h := &harness{t: t, proxy: proxy, zone: motoZone, moto: startMoto(t)}
-	proxy.Upstream, proxy.Client = h.moto, &http.Client{Timeout: time.Minute}
-	proxy.AccessKeys = []string{motoAccessKey}
+	h := &harness{t: t, proxy: proxy, zone: testZone, image: fakeCPUImage}
+	proxy.Upstream, proxy.Client = upstream, &http.Client{Timeout: time.Minute}
+	proxy.AccessKeys = []string{testAccessKey}
 	address, stop := proxy.Start()
 	t.Cleanup(stop)
 	h.url = address
 	direct, err := newClients(t.Context(), map[string]string{
-		optionAccessKey: motoAccessKey, optionSecretKey: "secret", optionRegion: motoRegion, optionEndpoint: h.moto,
+		optionAccessKey: testAccessKey, optionSecretKey: "secret", optionRegion: testRegion, optionEndpoint: upstream,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.direct = direct.in(motoRegion)
-	if err := connectDefaultVPC(t.Context(), h.direct); err != nil {
-		t.Fatal(err)
-	}
+	h.direct = direct.in(testRegion)
 	return h
-}
-
-// connectDefaultVPC gives moto's default VPC what AWS's has from birth: a way
-// to the internet.
-func connectDefaultVPC(ctx context.Context, client *ec2.Client) error {
-	vpcs, err := client.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: []types.Filter{filter("is-default", "true")}})
-	if err != nil {
-		return err
-	}
-	gateway, err := client.CreateInternetGateway(ctx, &ec2.CreateInternetGatewayInput{})
-	if err != nil {
-		return err
-	}
-	id, vpc := gateway.InternetGateway.InternetGatewayId, vpcs.Vpcs[0].VpcId
-	if _, err := client.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{InternetGatewayId: id, VpcId: vpc}); err != nil {
-		return err
-	}
-	tables, err := client.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: []types.Filter{filter("vpc-id", *vpc)}})
-	if err != nil {
-		return err
-	}
-	_, err = client.CreateRoute(ctx, &ec2.CreateRouteInput{
-		RouteTableId: tables.RouteTables[0].RouteTableId, GatewayId: id, DestinationCidrBlock: aws.String("0.0.0.0/0"),
-	})
-	return err
 }
 
 func (h *harness) Factory() cloud.Factory { return Factory{tune: hurry} }
@@ -92,7 +68,7 @@ func hurry(d *driver) {
 
 func (h *harness) Credentials() cloud.Credentials {
 	return cloud.Credentials{Values: map[string]string{
-		optionAccessKey: motoAccessKey, optionSecretKey: "secret", optionRegion: motoRegion,
+		optionAccessKey: testAccessKey, optionSecretKey: "secret", optionRegion: testRegion,
 		optionRegions: "us-east-1,eu-west-1", optionEndpoint: h.url,
 	}}
 }
@@ -105,7 +81,7 @@ func (h *harness) BadCredentials() cloud.Credentials {
 
 func (h *harness) Placement(nodes int, market cloud.Market) cloud.Placement {
 	return cloud.Placement{Nodes: nodes, Offer: cloud.Offer{
-		Cloud: Name, Region: motoRegion, Zone: h.zone, Market: market, HourlyUSD: 0.096,
+		Cloud: Name, Region: testRegion, Zone: h.zone, Market: market, HourlyUSD: 0.096,
 		InstanceType: cloud.InstanceType{Name: "m5.large", VCPUs: 2, MemoryGiB: 8},
 	}}
 }
@@ -122,8 +98,8 @@ func (h *harness) Errors() []cloudtest.ErrorRow { return errorRows() }
 
 func (h *harness) LaunchForeign(ctx context.Context, at cloud.Placement, kind cloudtest.Foreign, like cloud.Identity) (string, error) {
 	out, err := h.direct.RunInstances(ctx, &ec2.RunInstancesInput{
-		ImageId: aws.String(motoCPUImage), InstanceType: types.InstanceType(at.Offer.InstanceType.Name), MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
-		Placement:         &types.Placement{AvailabilityZone: aws.String(motoZone)},
+		ImageId: aws.String(h.image), InstanceType: types.InstanceType(at.Offer.InstanceType.Name), MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		Placement:         &types.Placement{AvailabilityZone: aws.String(testZone)},
 		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: ec2Tags(kind.Tags(like))}},
 	})
 	if err != nil {
@@ -137,7 +113,7 @@ func (h *harness) show(ctx context.Context, id string) (machine, error) {
 	if err != nil {
 		return machine{}, err
 	}
-	return newMachine(motoRegion, out.Reservations[0].Instances[0]), nil
+	return newMachine(testRegion, out.Reservations[0].Instances[0]), nil
 }
 
 func (h *harness) Running(ctx context.Context, id string) (bool, error) {
@@ -269,38 +245,11 @@ func (h *harness) passOn(ctx context.Context, id string, until time.Time) error 
 	return err
 }
 
+// TestConformance runs the suite against a fake EC2 that speaks HTTP; the lane
+// test-aws runs it against moto.
 func TestConformance(t *testing.T) {
-	cloudtest.Run(t, newHarness(t, &ec2proxy.Proxy{}))
-}
-
-// TestConformanceSlow runs it where listings lag, machines take their time to
-// die, and the catalog names zones by id.
-func TestConformanceSlow(t *testing.T) {
-	h := newHarness(t, &ec2proxy.Proxy{HideFor: 400 * time.Millisecond, LingerFor: 400 * time.Millisecond})
-	h.zone = zoneIDOf(t, h, motoZone)
-	cloudtest.Run(t, h)
-}
-
-// TestConformanceRegional runs it with offers that leave the zone to the driver.
-func TestConformanceRegional(t *testing.T) {
-	h := newHarness(t, &ec2proxy.Proxy{})
-	h.zone = ""
-	cloudtest.Run(t, h)
-}
-
-func zoneIDOf(t *testing.T, h *harness, name string) string {
-	t.Helper()
-	out, err := h.direct.DescribeAvailabilityZones(t.Context(), &ec2.DescribeAvailabilityZonesInput{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, z := range out.AvailabilityZones {
-		if deref(z.ZoneName) == name {
-			return deref(z.ZoneId)
-		}
-	}
-	t.Fatalf("no zone %s", name)
-	return ""
+	_, address := newFakeEC2(t)
+	cloudtest.Run(t, newHarness(t, &ec2proxy.Proxy{}, address))
 }
 
 // Patience is how long a case may take; one takes a second or two.

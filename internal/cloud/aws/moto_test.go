@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/aws/ec2proxy"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
 )
 
 // startMoto starts a moto server of its own and returns its URL. It fails
@@ -81,14 +87,10 @@ func motoServer() (string, error) {
 
 // The images of the emulated account.
 const (
-	motoCPUImage  = "ami-0aaaaaaaaaaaaaaa1"
-	motoArmImage  = "ami-0aaaaaaaaaaaaaaa2"
-	motoOldImage  = "ami-0aaaaaaaaaaaaaaa3"
-	motoGPUImage  = "ami-0aaaaaaaaaaaaaaa4"
-	motoAccount   = "123456789012"
-	motoRegion    = "us-east-1"
-	motoZone      = "us-east-1b"
-	motoAccessKey = "AKIATESTTESTTESTTEST"
+	motoCPUImage = "ami-0aaaaaaaaaaaaaaa1"
+	motoArmImage = "ami-0aaaaaaaaaaaaaaa2"
+	motoOldImage = "ami-0aaaaaaaaaaaaaaa3"
+	motoGPUImage = "ami-0aaaaaaaaaaaaaaa4"
 )
 
 func writeImages(t *testing.T) string {
@@ -116,18 +118,72 @@ func writeImages(t *testing.T) string {
 	return path
 }
 
-// motoState asks moto for everything it holds.
-func motoState(ctx context.Context, url string) (map[string]any, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/moto-api/data.json", http.NoBody)
-	if err != nil {
-		return nil, err
+// newMotoHarness is the suite's harness on a moto server of its own.
+func newMotoHarness(t *testing.T, proxy *ec2proxy.Proxy) *harness {
+	t.Helper()
+	h := newHarness(t, proxy, startMoto(t))
+	h.image = motoCPUImage
+	if err := connectDefaultVPC(t.Context(), h.direct); err != nil {
+		t.Fatal(err)
 	}
-	client := &http.Client{Timeout: 30 * time.Second}
-	resp, err := client.Do(req)
+	return h
+}
+
+// connectDefaultVPC gives moto's default VPC what AWS's has from birth: a way
+// to the internet.
+func connectDefaultVPC(ctx context.Context, client *ec2.Client) error {
+	vpcs, err := client.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: []types.Filter{filter("is-default", "true")}})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // the body is read below
-	var state map[string]any
-	return state, json.NewDecoder(resp.Body).Decode(&state)
+	gateway, err := client.CreateInternetGateway(ctx, &ec2.CreateInternetGatewayInput{})
+	if err != nil {
+		return err
+	}
+	id, vpc := gateway.InternetGateway.InternetGatewayId, vpcs.Vpcs[0].VpcId
+	if _, err := client.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{InternetGatewayId: id, VpcId: vpc}); err != nil {
+		return err
+	}
+	tables, err := client.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: []types.Filter{filter("vpc-id", *vpc)}})
+	if err != nil {
+		return err
+	}
+	_, err = client.CreateRoute(ctx, &ec2.CreateRouteInput{
+		RouteTableId: tables.RouteTables[0].RouteTableId, GatewayId: id, DestinationCidrBlock: aws.String("0.0.0.0/0"),
+	})
+	return err
+}
+
+func TestMotoConformance(t *testing.T) {
+	cloudtest.Run(t, newMotoHarness(t, &ec2proxy.Proxy{}))
+}
+
+// TestMotoConformanceSlow runs the suite where listings lag, machines take their
+// time to die, and the catalog names zones by id.
+func TestMotoConformanceSlow(t *testing.T) {
+	h := newMotoHarness(t, &ec2proxy.Proxy{HideFor: 400 * time.Millisecond, LingerFor: 400 * time.Millisecond})
+	h.zone = zoneIDOf(t, h, testZone)
+	cloudtest.Run(t, h)
+}
+
+// TestMotoConformanceRegional runs it with offers that leave the zone to the driver.
+func TestMotoConformanceRegional(t *testing.T) {
+	h := newMotoHarness(t, &ec2proxy.Proxy{})
+	h.zone = ""
+	cloudtest.Run(t, h)
+}
+
+func zoneIDOf(t *testing.T, h *harness, name string) string {
+	t.Helper()
+	out, err := h.direct.DescribeAvailabilityZones(t.Context(), &ec2.DescribeAvailabilityZonesInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, z := range out.AvailabilityZones {
+		if deref(z.ZoneName) == name {
+			return deref(z.ZoneId)
+		}
+	}
+	t.Fatalf("no zone %s", name)
+	return ""
 }
