@@ -186,7 +186,7 @@ transport() {
 # feed N sends rank N its environment, then the leader's orders.
 feed() {
 	text="$env
-SKYPILOT_NODE_RANK=$1; export SKYPILOT_NODE_RANK"
+SKYPILOT_NODE_RANK=$1 SKYPILOT_SETUP_NODE_RANK=$1; export SKYPILOT_NODE_RANK SKYPILOT_SETUP_NODE_RANK"
 	echo $(($(printf '%s\n' "$text" | wc -l)))
 	printf '%s\n' "$text"
 	read -r order

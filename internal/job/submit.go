@@ -292,11 +292,14 @@ func (r *Runner) env(s Spec) []byte {
 	vars := map[string]string{}
 	maps.Copy(vars, s.Envs)
 	maps.Copy(vars, s.Secrets)
+	gpus := strconv.Itoa(int(math.Ceil(r.cluster.AcceleratorsPerNode)))
 	maps.Copy(vars, map[string]string{
-		"SKYPILOT_NODE_IPS":          strings.Join(ips, "\n"),
-		"SKYPILOT_NUM_NODES":         strconv.Itoa(s.NumNodes),
-		"SKYPILOT_NUM_GPUS_PER_NODE": strconv.Itoa(int(math.Ceil(r.cluster.AcceleratorsPerNode))),
-		"SKYPILOT_CLUSTER_INFO":      string(info),
+		"SKYPILOT_NODE_IPS":                strings.Join(ips, "\n"),
+		"SKYPILOT_NUM_NODES":               strconv.Itoa(s.NumNodes),
+		"SKYPILOT_NUM_GPUS_PER_NODE":       gpus,
+		"SKYPILOT_CLUSTER_INFO":            string(info),
+		"SKYPILOT_SETUP_NODE_IPS":          strings.Join(ips, "\n"),
+		"SKYPILOT_SETUP_NUM_GPUS_PER_NODE": gpus,
 	})
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(vars)) {

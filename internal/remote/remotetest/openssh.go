@@ -211,6 +211,7 @@ func (m *Machine) Log() string {
 
 // Cut takes the machine off the network.
 func (m *Machine) Cut() { m.net.ip("link", "set", m.name, "down") }
+
 // Join undoes Cut.
 func (m *Machine) Join() { m.net.ip("link", "set", m.name, "up") }
 
