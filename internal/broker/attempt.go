@@ -146,7 +146,7 @@ func (a *attempt) identity(rank int) cloud.Identity {
 func (a *attempt) create(ctx context.Context, session cloud.Session) error {
 	bounded, cancel := context.WithTimeout(ctx, a.cfg.Timeouts.Boot)
 	defer cancel()
-	graceful, stop := withGrace(bounded, graceAfterCancel)
+	graceful, stop := withGrace(bounded)
 	defer stop()
 	a.asked = true
 	record, err := session.Run(graceful, a.runConfig.Spec.Ref, a.runConfig)
@@ -184,11 +184,11 @@ func (a *attempt) own() cloud.ClusterRef {
 	return ref
 }
 
-// withGrace returns a context that ends d after parent does.
-func withGrace(parent context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+// withGrace returns a context that ends graceAfterCancel after parent does.
+func withGrace(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
 	stop := context.AfterFunc(parent, func() {
-		timer := time.AfterFunc(d, func() { cancel(context.Cause(parent)) })
+		timer := time.AfterFunc(graceAfterCancel, func() { cancel(context.Cause(parent)) })
 		context.AfterFunc(ctx, func() { timer.Stop() })
 	})
 	return ctx, func() { stop(); cancel(context.Canceled) }
@@ -278,7 +278,7 @@ func (a *attempt) commit(ctx context.Context, session cloud.Session) error {
 	if err := a.journal.append(entry{Event: eventCommitting, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster}); err != nil {
 		return err
 	}
-	graceful, stop := withGrace(ctx, graceAfterCancel)
+	graceful, stop := withGrace(ctx)
 	defer stop()
 	if err := session.Commit(graceful, a.own()); err != nil {
 		return a.wrap(session, err)

@@ -18,7 +18,7 @@ import (
 )
 
 // edit replaces text that is once in a file.
-type edit struct{ file, old, new string }
+type edit struct{ file, before, after string }
 
 // mutant is a broker with one of its defences taken out. Where two defences
 // stand in for each other, both are.
@@ -28,7 +28,7 @@ type mutant struct {
 }
 
 func mutants() []mutant {
-	one := func(name, file, old, new string) mutant { return mutant{name, []edit{{file, old, new}}} }
+	one := func(name, file, before, after string) mutant { return mutant{name, []edit{{file, before, after}}} }
 	return []mutant{
 		one("no journal entry before the create call", "launch.go", "if err := a.journalIntent(ctx); err != nil {", "if err := error(nil); err != nil {"),
 		one("no journal entry before the commit", "attempt.go", "if err := a.journal.append(entry{Event: eventCommitting", "if err := a.journal.append(entry{Event: eventCreated"),
@@ -88,12 +88,12 @@ func (m mutant) run(t *testing.T) (cells int, first string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := strings.Count(string(text), e.old); n != 1 {
-			t.Errorf("%s: %q is %d times in %s, want once", m.name, e.old, n, e.file)
+		if n := strings.Count(string(text), e.before); n != 1 {
+			t.Errorf("%s: %q is %d times in %s, want once", m.name, e.before, n, e.file)
 			return 0, ""
 		}
 		replace[path] = filepath.Join(dir, e.file)
-		if err := os.WriteFile(replace[path], []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o600); err != nil {
+		if err := os.WriteFile(replace[path], []byte(strings.Replace(string(text), e.before, e.after, 1)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

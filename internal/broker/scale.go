@@ -199,7 +199,7 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 	}
 	bounded, cancel := context.WithTimeout(ctx, b.cfg.Timeouts.Boot)
 	defer cancel()
-	graceful, stop := withGrace(bounded, graceAfterCancel)
+	graceful, stop := withGrace(bounded)
 	defer stop()
 	record, err := session.Run(graceful, cs.Ref, cfg)
 	if jerr := b.journalCreated(c, cs.Attempt, record.Created); err != nil || jerr != nil {
@@ -227,7 +227,7 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 	if err != nil {
 		return c, err
 	}
-	commit, stopCommit := withGrace(ctx, graceAfterCancel)
+	commit, stopCommit := withGrace(ctx)
 	defer stopCommit()
 	return fresh, session.Commit(commit, all)
 }

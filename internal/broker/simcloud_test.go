@@ -96,13 +96,6 @@ func newSimCloud(seed uint64) *simCloud {
 	}
 }
 
-// between draws a duration.
-func (s *simCloud) between(low, high time.Duration) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return low + time.Duration(s.rng.Int64N(int64(high-low)))
-}
-
 // alive reports whether the machine exists and is billed.
 func (m *simMachine) alive(now time.Time) bool {
 	dead := !m.gone.IsZero() && !now.Before(m.gone)

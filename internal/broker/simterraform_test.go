@@ -76,7 +76,7 @@ func newSimTerraform(t *testing.T, seed uint64) *simTerraform {
 // flushes to the disk thousands of times.
 func memoryDir(t *testing.T) string {
 	t.Helper()
-	root, err := os.MkdirTemp("/dev/shm", "sky-faults-")
+	root, err := os.MkdirTemp("/dev/shm", "sky-faults-") //nolint:usetesting // in memory, not where TMPDIR is
 	if err != nil {
 		return stateDir(t)
 	}
