@@ -202,19 +202,32 @@ func (l *lab) alive() []machine {
 	return out
 }
 
-// wantEmpty asserts that the cloud has no machine, disk, key or firewall left.
-func (l *lab) wantEmpty() {
+// left lists the machines, disks, keys and firewalls that the cloud has.
+func (l *lab) left() []string {
 	l.t.Helper()
+	var out []string
 	for _, thing := range []string{"disks", "ssh-keys", "firewalls"} {
 		var list map[string]json.RawMessage
 		l.call("GET", "/v1/"+thing, nil, &list)
 		var items []json.RawMessage
-		if err := json.Unmarshal(list[strings.ReplaceAll(thing, "-", "_")], &items); err != nil || len(items) > 0 {
-			l.t.Errorf("%s are left: %s %v", thing, items, err)
+		if err := json.Unmarshal(list[strings.ReplaceAll(thing, "-", "_")], &items); err != nil {
+			l.t.Fatal(err)
+		}
+		for _, item := range items {
+			out = append(out, thing+": "+string(item))
 		}
 	}
-	if left := l.alive(); len(left) > 0 {
-		l.t.Errorf("machines are left: %+v", left)
+	for _, m := range l.alive() {
+		out = append(out, fmt.Sprintf("machines: %+v", m))
+	}
+	return out
+}
+
+// wantEmpty asserts that nothing is left.
+func (l *lab) wantEmpty() {
+	l.t.Helper()
+	for _, thing := range l.left() {
+		l.t.Errorf("left in the cloud: %s", thing)
 	}
 }
 

@@ -2,7 +2,12 @@
 
 package provider
 
+import "context"
+
 // canWatchParent is false: an orphan keeps its parent's number on Windows.
 const canWatchParent = false
 
 func getppid() int { return 0 }
+
+// outlive changes nothing on Windows.
+func outlive(ctx context.Context) context.Context { return ctx }

@@ -40,8 +40,18 @@ func (v stringsValidator) MarkdownDescription(ctx context.Context) string { retu
 
 func (v stringsValidator) report(diags *diag.Diagnostics, at path.Path, value string) {
 	if err := v.check(value); err != nil {
-		diags.AddAttributeError(at, "Invalid value", sentence(err.Error()))
+		invalid(diags, at, err.Error())
 	}
+}
+
+// invalid reports a bad value at its path. Terraform shows the line of a
+// member of an attribute only as the resource's first, so the text names it.
+func invalid(diags *diag.Diagnostics, at path.Path, text string) {
+	text = sentence(text)
+	if len(at.Steps()) > 1 {
+		text = at.String() + ": " + text
+	}
+	diags.AddAttributeError(at, "Invalid value", text)
 }
 
 // ValidateString implements validator.String.
@@ -58,7 +68,7 @@ func (v stringsValidator) ValidateList(_ context.Context, req validator.ListRequ
 		switch s, ok := e.(types.String); {
 		case !ok || s.IsUnknown():
 		case s.IsNull():
-			resp.Diagnostics.AddAttributeError(at, "Invalid value", "An element is null; leave it out.")
+			invalid(&resp.Diagnostics, at, "An element is null; leave it out.")
 		default:
 			v.report(&resp.Diagnostics, at, s.ValueString())
 		}
@@ -77,7 +87,7 @@ func (v stringsValidator) ValidateMap(_ context.Context, req validator.MapReques
 		switch s, ok := members[key].(types.String); {
 		case !ok || s.IsUnknown():
 		case s.IsNull():
-			resp.Diagnostics.AddAttributeError(at, "Invalid value", "The value is null; leave the key out.")
+			invalid(&resp.Diagnostics, at, "The value is null; leave the key out.")
 		default:
 			v.report(&resp.Diagnostics, at, s.ValueString())
 		}
@@ -110,7 +120,7 @@ func (uniqueValidator) ValidateList(_ context.Context, req validator.ListRequest
 			continue
 		}
 		if seen[s.ValueString()] {
-			resp.Diagnostics.AddAttributeError(req.Path.AtListIndex(i), "Invalid value",
+			invalid(&resp.Diagnostics, req.Path.AtListIndex(i),
 				fmt.Sprintf("%q is listed twice; list it once.", s.ValueString()))
 		}
 		seen[s.ValueString()] = true
@@ -136,7 +146,7 @@ func (v wholeNumber) ValidateInt64(ctx context.Context, req validator.Int64Reque
 	if n.IsNull() || n.IsUnknown() || (n.ValueInt64() >= v.least && n.ValueInt64() <= v.most) {
 		return
 	}
-	resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", fmt.Sprintf("%d is out of range; write %s.", n.ValueInt64(), v.Description(ctx)))
+	invalid(&resp.Diagnostics, req.Path, fmt.Sprintf("%d is out of range; write %s.", n.ValueInt64(), v.Description(ctx)))
 }
 
 // aboveZero bounds a price.
@@ -153,7 +163,7 @@ func (v aboveZero) ValidateFloat64(ctx context.Context, req validator.Float64Req
 	if f.IsNull() || f.IsUnknown() || f.ValueFloat64() > 0 {
 		return
 	}
-	resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", fmt.Sprintf("%v is not a price; write %s.", f.ValueFloat64(), v.Description(ctx)))
+	invalid(&resp.Diagnostics, req.Path, fmt.Sprintf("%v is not a price; write %s.", f.ValueFloat64(), v.Description(ctx)))
 }
 
 // sentence makes an error's text one: capital letter first, full stop last.

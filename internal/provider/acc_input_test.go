@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+)
+
+// planOnly is a lab without a cloud: what is tried in it must not need one.
+func planOnly(t *testing.T) *lab {
+	t.Helper()
+	needCLI(t)
+	return &lab{t: t, dir: t.TempDir()}
+}
+
+// clusterWith is a good cluster, less what is overridden: attribute -> value.
+func clusterWith(over map[string]string) string {
+	attributes := map[string]string{"name": `"bad"`, "resources": `{ instance_type = "puff-2" }`}
+	for name, v := range over {
+		attributes[name] = v
+	}
+	var b strings.Builder
+	b.WriteString("resource \"sky_cluster\" \"c\" {\n")
+	for name, v := range attributes {
+		if v != "" {
+			fmt.Fprintf(&b, "  %s = %s\n", name, v)
+		}
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// rewrapped matches text wherever Terraform broke its lines.
+func rewrapped(parts ...string) *regexp.Regexp {
+	for i, p := range parts {
+		words := strings.Fields(p)
+		for j := range words {
+			words[j] = regexp.QuoteMeta(words[j])
+		}
+		parts[i] = strings.Join(words, `\s+`)
+	}
+	return regexp.MustCompile(`(?s)` + strings.Join(parts, ".*"))
+}
+
+// TestAccBadInput refuses at plan, at the attribute, and says what would be
+// right. No cloud is running: none is asked.
+func TestAccBadInput(t *testing.T) {
+	dir := t.TempDir()
+	loop := filepath.Join(dir, "loop", "l")
+	if err := os.MkdirAll(filepath.Dir(loop), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(loop, loop); err != nil {
+		t.Fatal(err)
+	}
+	in := func(resources string) map[string]string { return map[string]string{"resources": "{ " + resources + " }"} }
+	tests := []struct {
+		name string
+		over map[string]string
+		want []string
+	}{
+		{"1 empty name", map[string]string{"name": `""`}, []string{"name = ", "The name is empty"}},
+		{"2 name with a slash", map[string]string{"name": `"a/b"`}, []string{"name = ", "cannot be used"}},
+		{"2 name with a newline", map[string]string{"name": `"a\nb"`}, []string{"name = ", "cannot be used"}},
+		{"2 name of 300 characters", map[string]string{"name": `"` + strings.Repeat("x", 300) + `"`}, []string{"300 characters; write at most 63"}},
+		{"4 no nodes", map[string]string{"num_nodes": "0"}, []string{"num_nodes = 0", "0 is out of range; write a number of machines from 1 to 1024"}},
+		{"4 a billion nodes", map[string]string{"num_nodes": "1000000000"}, []string{"num_nodes", "out of range"}},
+		{"5 unknown accelerator", in(`accelerators = "A10O:1"`), []string{"resources = ", "A10", "A100"}},
+		{"6 no accelerators", in(`accelerators = "H100:0"`), []string{"resources.accelerators", "H100:0", "above zero"}},
+		{"6 negative accelerators", in(`accelerators = "H100:-1"`), []string{"accelerators", "H100:-1"}},
+		{"6 NaN accelerators", in(`accelerators = "H100:NaN"`), []string{"accelerators", "NaN"}},
+		{"7 zone outside the region", in(`instance_type = "puff-2", region = "meadow-1", zone = "hilltop-1a"`), []string{"hilltop-1a", "hilltop-1"}},
+		{"8 bound below the cheapest", in(`instance_type = "puff-2", max_hourly_cost = 0.01`), []string{"max_hourly_cost", "0.084"}},
+		{"9 nothing fits", in(`accelerators = "H100:1", memory = "4096+"`), []string{"not possible: nothing fits", "memory"}},
+		{"10 port 0", in(`instance_type = "puff-2", ports = ["0"]`), []string{"resources.ports[0]", "outside 1 to 65535"}},
+		{"10 port 70000", in(`instance_type = "puff-2", ports = ["70000"]`), []string{"outside 1 to 65535"}},
+		{"10 reversed ports", in(`instance_type = "puff-2", ports = ["9000-8000"]`), []string{`write "8000-9000"`}},
+		{"11 bad CIDR", map[string]string{"allowed_cidrs": `["300.0.0.0/8"]`}, []string{"allowed_cidrs", "no CIDR prefix"}},
+		{"11 CIDR with host bits", map[string]string{"allowed_cidrs": `["10.1.2.3/8"]`}, []string{`write "10.0.0.0/8"`}},
+		{"12 env name", map[string]string{"envs": `{ "A-B" = "1" }`}, []string{"envs", `"A-B" cannot name an environment variable`}},
+		{"12 env name that expands", map[string]string{"envs": `{ "$(x)" = "1" }`}, []string{"cannot name an environment variable"}},
+		{"13 NUL in an env", map[string]string{"envs": `{ A = base64decode("YQBi") }`}, []string{"NUL|base64decode"}},
+		{"14 huge setup", map[string]string{"setup": `join("", [for i in range(1000) : format("%1100d", i)])`}, []string{"setup", "put it into a file of workdir"}},
+		{"15 no such workdir", map[string]string{"workdir": `"/nonexistent"`}, []string{"workdir", "no such file or directory"}},
+		{"15 symlink loop", map[string]string{"workdir": fmt.Sprintf("%q", loop)}, []string{"workdir", "too many"}},
+		{"15 no such file", map[string]string{"file_mounts": `{ "~/x" = "/nonexistent" }`}, []string{"file_mounts", "cannot be uploaded"}},
+		{"15 relative target", map[string]string{"file_mounts": `{ "x" = "/etc/hosts" }`}, []string{"is relative", `"~/data"`}},
+		{"16 negative timeout", map[string]string{"timeouts": `{ create = "-1m" }`}, []string{"timeouts.create", "above zero"}},
+		{"16 endless timeout", map[string]string{"timeouts": `{ create = "999999h" }`}, []string{"longer than"}},
+		{"17 infra and region", in(`infra = "fluffycloud", region = "meadow-1"`), []string{"Conflicting attributes", "either infra or region"}},
+		{"17 any_of and ordered", in(`any_of = [{}], ordered = [{}]`), []string{"either any_of", "or ordered"}},
+		{"17 no alternatives", in(`any_of = []`), []string{"any_of is empty"}},
+		{"17 no resources", map[string]string{"resources": ""}, []string{`"resources" is required`}},
+		{"in an alternative", in(`any_of = [{ cpus = "2" }, { cpus = "many" }]`), []string{"resources.any_of[1].cpus", "many"}},
+		{"unknown cloud", in(`infra = "nimbostratus/x"`), []string{"nimbostratus"}},
+		{"unknown policy", map[string]string{"on_setup_failure": `"shrug"`}, []string{"write destroy or keep"}},
+		{"reserved label", in(`instance_type = "puff-2", labels = { sky-owner = "me" }`), []string{"is reserved"}},
+		{"not a price", in(`instance_type = "puff-2", max_hourly_cost = -1`), []string{"-1 is not a price"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.name == "13 NUL in an env" {
+				tt.want = nil // Terraform itself refuses it
+			}
+			l := planOnly(t)
+			l.test(resource.TestStep{Config: l.config(clusterWith(tt.over)), PlanOnly: true, ExpectError: rewrapped(tt.want...)})
+		})
+	}
+}
+
+func TestAccBadJob(t *testing.T) {
+	tests := []struct {
+		name, body string
+		want       []string
+	}{
+		{"cluster id", `cluster_id = "train"` + "\nrun = \"true\"", []string{"cluster_id", `reads "cloud/region/name"`}},
+		{"empty run", "cluster_id = \"a/b/c\"\nrun = \" \"", []string{"run", "script is empty"}},
+		{"env name", "cluster_id = \"a/b/c\"\nrun = \"true\"\nenvs = { \"1A\" = \"\" }", []string{"cannot name an environment variable"}},
+		{"own variable", "cluster_id = \"a/b/c\"\nrun = \"true\"\nenvs = { SKYPILOT_NODE_RANK = \"\" }", []string{"is set by the provider"}},
+		{"no nodes", "cluster_id = \"a/b/c\"\nrun = \"true\"\nnum_nodes = -3", []string{"-3 is out of range"}},
+		{"workdir", "cluster_id = \"a/b/c\"\nrun = \"true\"\nworkdir = \"/nonexistent\"", []string{"workdir", "no such file"}},
+		{"timeout", "cluster_id = \"a/b/c\"\nrun = \"true\"\ntimeouts = { create = \"soon\" }", []string{"no duration"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := planOnly(t)
+			l.test(resource.TestStep{
+				Config: l.config("resource \"sky_job\" \"j\" {\n" + tt.body + "\n}"), PlanOnly: true, ExpectError: rewrapped(tt.want...),
+			})
+		})
+	}
+}
+
+// TestAccUnknownValuesDefer plans with values that another resource will give.
+func TestAccUnknownValuesDefer(t *testing.T) {
+	l := planOnly(t)
+	l.test(resource.TestStep{
+		Config: l.config(`
+resource "terraform_data" "later" {}
+locals { later = terraform_data.later.id }
+resource "sky_cluster" "c" {
+  name      = local.later
+  num_nodes = length(local.later)
+  resources = { infra = local.later, accelerators = local.later, cpus = local.later, ports = [local.later], labels = { a = local.later }, any_of = [{ memory = local.later }] }
+  setup     = local.later
+  workdir   = local.later
+  envs      = { A = local.later }
+  file_mounts   = { "~/x" = local.later }
+  allowed_cidrs = [local.later]
+}
+resource "sky_cluster" "whole" {
+  name      = "whole"
+  resources = jsondecode(local.later)
+  envs      = jsondecode(local.later)
+  file_mounts = jsondecode(local.later)
+}
+resource "sky_job" "j" {
+  cluster_id = sky_cluster.c.id
+  run        = local.later
+  workdir    = local.later
+}
+`),
+		PlanOnly: true, ExpectNonEmptyPlan: true,
+	})
+}
+
+func TestAccBadProvider(t *testing.T) {
+	dir := t.TempDir()
+	key := filepath.Join(dir, "key")
+	writeFile(t, key, "not a key")
+	for name, tt := range map[string]struct {
+		block string
+		want  []string
+	}{
+		"owner":      {`owner = "Me"`, []string{"owner", "3 to 40 lower-case"}},
+		"cloud":      {`enabled_clouds = ["nimbus"]`, []string{"enabled_clouds", `no cloud "nimbus"`, "fluffycloud"}},
+		"twice":      {`enabled_clouds = ["fluffycloud", "fluffycloud"]`, []string{"listed twice"}},
+		"key":        {fmt.Sprintf("ssh_private_key_path = %q", key), []string{"ssh_private_key_path", "holds no private key"}},
+		"no catalog": {`catalog = { path = "/nonexistent" }`, []string{"path", "no such file"}},
+		"version":    {`catalog = { version = "xyz" }`, []string{"not a content hash"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := planOnly(t)
+			l.test(resource.TestStep{
+				Config:   "provider \"sky\" {\n" + tt.block + "\n}\n" + clusterWith(map[string]string{"resources": `{ infra = "fluffycloud" }`}),
+				PlanOnly: true, ExpectError: rewrapped(tt.want...),
+			})
+		})
+	}
+}
+
+func TestAccCatalogOffer(t *testing.T) {
+	l := planOnly(t)
+	offer := func(name string, want knownvalue.Check) statecheck.StateCheck {
+		return statecheck.ExpectKnownValue("data.sky_catalog_offer.o", tfjsonpath.New(name), want)
+	}
+	l.test(
+		resource.TestStep{
+			Config: l.config(`data "sky_catalog_offer" "o" {
+  accelerators = "t4:1"
+  cpus         = "4+"
+  limit        = 3
+}`),
+			ConfigStateChecks: []statecheck.StateCheck{
+				offer("cloud", knownvalue.StringExact("fluffycloud")), offer("region", knownvalue.StringExact("meadow-1")),
+				offer("instance_type", knownvalue.StringExact("drizzle-t4-1")), offer("hourly_cost", knownvalue.Float64Exact(0.438)),
+				offer("accelerator_name", knownvalue.StringExact("T4")), offer("offers", knownvalue.ListSizeExact(3)),
+				offer("catalogs", knownvalue.ListPartial(map[int]knownvalue.Check{0: knownvalue.ObjectPartial(map[string]knownvalue.Check{
+					"cloud": knownvalue.StringExact("fluffycloud"), "kind": knownvalue.StringExact("embedded"),
+					"sha256": knownvalue.StringRegexp(regexp.MustCompile(`^[0-9a-f]{64}$`)),
+				})})),
+			},
+		},
+		resource.TestStep{
+			Config: l.config(`data "sky_catalog_offer" "o" {
+  accelerators = "T4:1"
+  memory       = "999+"
+}`),
+			ExpectError: rewrapped("not possible: nothing fits", "memory"),
+		},
+	)
+}
