@@ -163,13 +163,13 @@ func (m faultMatch) covers(s subject) bool {
 // strike finds the effect that is due for a call and counts it.
 func (s *Server) strike(op string, on subject) (effect, error) {
 	// Most of the time there is no fault, and nothing to write down.
-	var any bool
+	var exists bool
 	err := s.store.view(func(t *tx) error {
 		k, _ := t.Bucket([]byte(bucketFaults)).Cursor().First()
-		any = k != nil
+		exists = k != nil
 		return nil
 	})
-	if err != nil || !any {
+	if err != nil || !exists {
 		return effect{}, err
 	}
 	var due effect
@@ -240,7 +240,7 @@ func (s *Server) suffer(ctx context.Context, c *call, op string, on subject) err
 	return nil
 }
 
-func (s *Server) listFaults(_ context.Context, c *call) (reply, error) {
+func (s *Server) listFaults(_ context.Context, _ *call) (reply, error) {
 	faults := []fault{}
 	err := s.store.view(func(t *tx) (err error) {
 		faults, err = all[fault](t, bucketFaults, nil)

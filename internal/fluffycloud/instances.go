@@ -118,6 +118,7 @@ func (s *Server) transition(t *tx, i *instance, to State, reason string) error {
 		if err := remove(t, bucketDisks, i.DiskID); err != nil {
 			return err
 		}
+	default: // on the way there is nothing to meter or to give back
 	}
 	s.log.Info("state", "instance", i.ID, "name", i.Name, "from", from, "to", to, "reason", reason)
 	return put(t, bucketInstances, i.ID, *i)

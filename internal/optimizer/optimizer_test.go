@@ -4,7 +4,7 @@ package optimizer
 
 import (
 	"errors"
-	"math/rand"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -64,9 +64,9 @@ func rank(t *testing.T, req Request, offers []cloud.Offer, caps map[string]cloud
 	return plan
 }
 
-func want(t *testing.T, plan Plan, ids_ ...string) {
+func want(t *testing.T, plan Plan, wanted ...string) {
 	t.Helper()
-	if diff := cmp.Diff(ids_, ids(plan)); diff != "" {
+	if diff := cmp.Diff(wanted, ids(plan)); diff != "" {
 		t.Errorf("placements (-want +got):\n%s", diff)
 	}
 }

@@ -27,11 +27,11 @@ var (
 
 // New returns the provider's constructor. Its clouds are those of the registry.
 func New(version string, registry *cloud.Registry) func() provider.Provider {
-	return newWith(version, registry, context.Background(), newOperations())
+	return newWith(context.Background(), version, registry, newOperations())
 }
 
 // newWith is New with the context whose end stops every operation.
-func newWith(version string, registry *cloud.Registry, root context.Context, ops *operations) func() provider.Provider {
+func newWith(root context.Context, version string, registry *cloud.Registry, ops *operations) func() provider.Provider {
 	return func() provider.Provider {
 		return &skyProvider{version: version, registry: registry, root: root, ops: ops}
 	}

@@ -21,7 +21,9 @@ func Serve(ctx context.Context, version string, registry *cloud.Registry, debug 
 	ops := newOperations()
 	root := ctx
 	if canWatchParent && !debug {
-		root = outlive(watchParent(ctx, getppid, parentPoll, ops, func() { os.Exit(1) }))
+		root = outlive(watchParent(ctx, getppid, parentPoll, ops, func() {
+			os.Exit(1) //nolint:forbidigo // Terraform is gone, and nobody is left to return to
+		}))
 	}
 	return providerserver.Serve(ctx, newWith(version, registry, root, ops), providerserver.ServeOpts{
 		Address: Address, Debug: debug, ProtocolVersion: 6,

@@ -148,7 +148,7 @@ func listen(cfg Config) (net.Listener, error) {
 func (m *machine) die(self procs.ID) {
 	m.log.Error("host failure")
 	_ = m.endTree(context.Background(), self, 0)
-	os.Exit(1)
+	os.Exit(1) //nolint:forbidigo // a host that fails does not return
 }
 
 // endTree ends everything the machine started: politely for the grace period,
