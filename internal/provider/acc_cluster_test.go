@@ -149,9 +149,7 @@ resource "sky_cluster" "c" {
 }`),
 		ExpectError: regexp.MustCompile(`(?s)Attempts, in order.*meadow-1a.*0\.08.*capacity.*meadow-1b.*meadow-1c.*Nothing of these attempts is left`),
 	})
-	if l.server != nil {
-		l.wantEmpty()
-	}
+	l.wantEmpty()
 }
 
 func TestAccSetupFailure(t *testing.T) {
@@ -169,9 +167,7 @@ resource "sky_cluster" "c" {
 		l.test(resource.TestStep{
 			Config: failing(l, "destroy"), ExpectError: regexp.MustCompile(`(?s)failed in setup.*exit code 7 on rank 0.*about to fail`),
 		})
-		if l.server != nil {
-			l.wantEmpty()
-		}
+		l.wantEmpty()
 	})
 	t.Run("keep", func(t *testing.T) {
 		l := newLab(t)

@@ -19,7 +19,7 @@ import (
 // planOnly is a lab without a cloud: what is tried in it must not need one.
 func planOnly(t *testing.T) *lab {
 	t.Helper()
-	needCLI(t)
+	cliPath(t)
 	return &lab{t: t, dir: t.TempDir()}
 }
 
@@ -63,7 +63,9 @@ func TestAccBadInput(t *testing.T) {
 	if err := os.Symlink(loop, loop); err != nil {
 		t.Fatal(err)
 	}
-	in := func(resources string) map[string]string { return map[string]string{"resources": "{ " + resources + " }"} }
+	in := func(resources string) map[string]string {
+		return map[string]string{"resources": "{ " + resources + " }"}
+	}
 	tests := []struct {
 		name string
 		over map[string]string

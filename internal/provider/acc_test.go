@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,6 +35,14 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 1 && os.Getenv("TF_PLUGIN_MAGIC_COOKIE") != "" {
 		os.Exit(serve())
 	}
+	flag.Parse()
+	if os.Getenv("TF_ACC") == "" {
+		fmt.Println("TF_ACC is not set: the acceptance tests (TestAcc...) are left out; make test runs them.")
+		if err := flag.Set("test.skip", "^TestAcc"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	os.Exit(m.Run())
 }
 
@@ -52,14 +61,7 @@ func serve() int {
 // patience bounds every wait for something that must happen.
 const patience = 90 * time.Second
 
-// needCLI fails a test that was asked for and has nothing to run.
-func needCLI(t *testing.T) {
-	t.Helper()
-	if os.Getenv("TF_ACC") != "" {
-		cliPath(t)
-	}
-}
-
+// cliPath is the CLI to run; a test that was asked for and has none fails.
 func cliPath(t *testing.T) string {
 	t.Helper()
 	name := os.Getenv("TF_ACC_TERRAFORM_PATH")
@@ -96,11 +98,8 @@ type lab struct {
 // newLab starts a cloud that must be empty at the end of the test.
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	needCLI(t)
+	cliPath(t)
 	l := &lab{t: t, dir: t.TempDir()}
-	if os.Getenv("TF_ACC") == "" {
-		return l // resource.Test says that it does not run
-	}
 	cloudDir := filepath.Join(l.dir, "fluffycloud")
 	server, err := fluffycloud.Start(t.Context(), fluffycloud.Options{
 		Dir: cloudDir, BootTime: 50 * time.Millisecond, StopTime: 10 * time.Millisecond, Version: "test",
@@ -147,7 +146,7 @@ func (l *lab) call(method, path string, in, out any) {
 		l.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+l.key)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: patience}).Do(req)
 	if err != nil {
 		l.t.Fatal(err)
 	}

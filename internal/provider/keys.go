@@ -36,10 +36,6 @@ func readPrivateKey(path string) (ssh.Signer, error) {
 
 // checkKeyPair compares a private key with the public one beside it, if any.
 func checkKeyPair(path string) error {
-	signer, err := readPrivateKey(path)
-	if err != nil {
-		return nil //nolint:nilerr // the attribute's own validator says so
-	}
 	public := expandHome(path) + ".pub"
 	text, err := os.ReadFile(public)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -47,6 +43,10 @@ func checkKeyPair(path string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("the public key %q cannot be read: %w", public, plainPathError(err))
+	}
+	signer, err := readPrivateKey(path)
+	if err != nil {
+		return err
 	}
 	key, _, _, _, err := ssh.ParseAuthorizedKey(text)
 	if err != nil {

@@ -4,7 +4,6 @@ package provider
 
 import (
 	"context"
-	"os"
 
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 
@@ -16,16 +15,25 @@ const Address = "registry.terraform.io/skybroker/sky"
 
 // Serve answers Terraform until it hangs up. With debug it prints how to attach
 // Terraform to this process instead of being started by it. When Terraform is
-// killed, Serve stops launching, cleans up what is half done and exits.
+// killed, Serve stops launching, cleans up what is half done and returns an
+// error; the caller ends the process then.
 func Serve(ctx context.Context, version string, registry *cloud.Registry, debug bool) error {
 	ops := newOperations()
 	root := ctx
+	orphaned := make(chan struct{})
 	if canWatchParent && !debug {
-		root = outlive(watchParent(ctx, getppid, parentPoll, ops, func() {
-			os.Exit(1) //nolint:forbidigo // Terraform is gone, and nobody is left to return to
-		}))
+		root = outlive(watchParent(ctx, getppid, parentPoll, ops, func() { close(orphaned) }))
 	}
-	return providerserver.Serve(ctx, newWith(version, registry, root, ops), providerserver.ServeOpts{
-		Address: Address, Debug: debug, ProtocolVersion: 6,
-	})
+	served := make(chan error, 1)
+	go func() {
+		served <- providerserver.Serve(ctx, newWith(root, version, registry, ops), providerserver.ServeOpts{
+			Address: Address, Debug: debug, ProtocolVersion: 6,
+		})
+	}()
+	select {
+	case err := <-served:
+		return err
+	case <-orphaned:
+		return errParentGone
+	}
 }
