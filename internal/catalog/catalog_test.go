@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -166,5 +167,34 @@ func write(t *testing.T, path, text string) {
 	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestEveryEmbeddedCatalogReads(t *testing.T) {
+	set, err := Open(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clouds, err := set.Clouds()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"aws", "fluffycloud", "gcp", "ibm", "lambda", "oci", "runpod"} {
+		if !slices.Contains(clouds, name) {
+			t.Errorf("there is no catalog of %s", name)
+		}
+	}
+	sources, err := set.Sources(context.Background(), clouds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range sources {
+		if s.Offers == 0 || (s.Date.IsZero() && s.Cloud != "ibm") {
+			t.Errorf("source %+v", s)
+		}
+	}
+	best, ok, err := set.Best(context.Background(), &cloud.Requirement{Accelerators: []cloud.Accelerator{{Name: "T4", Count: 1}}, Cloud: "gcp"}, clouds)
+	if err != nil || !ok || best.InstanceType.Name != "n1-highcpu-2" && best.InstanceType.Name != "n1-standard-1" {
+		t.Errorf("the cheapest T4 on gcp is %+v, %v, %v", best, ok, err)
 	}
 }

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// lambdaTypes are Lambda's on-demand machines; a type has one price everywhere,
+// and the price says nothing about where it is free.
+const lambdaTypes = `
+@all
+gpu_1x_rtx6000 14 46 RTX6000:1:24 0.69
+gpu_1x_a10 30 226 A10:1:24 1.29
+gpu_1x_a6000 14 100 A6000:1:48 1.09
+gpu_2x_a6000 28 200 A6000:2:48 2.18
+gpu_4x_a6000 56 400 A6000:4:48 4.36
+gpu_1x_a100_sxm4 30 220 A100:1:40 1.99
+gpu_8x_a100 124 1800 A100:8:40 15.92
+gpu_8x_a100_80gb_sxm4 240 1800 A100-80GB:8:80 22.32
+gpu_8x_v100 88 448 V100:8:16 6.32
+gpu_1x_h100_pcie 26 225 H100:1:80 3.29
+gpu_1x_h100_sxm5 26 225 H100:1:80 4.29
+gpu_2x_h100_sxm5 52 450 H100:2:80 8.38
+gpu_4x_h100_sxm5 104 900 H100:4:80 16.36
+gpu_8x_h100_sxm5 208 1800 H100:8:80 31.92
+gpu_1x_b200_sxm6 26 360 B200:1:180 6.99
+gpu_2x_b200_sxm6 52 720 B200:2:180 13.78
+gpu_4x_b200_sxm6 104 1440 B200:4:180 27.16
+gpu_8x_b200_sxm6 208 2900 B200:8:180 53.52
+arm64!gpu_1x_gh200 64 432 GH200:1:96 2.29
+`
+
+func lambdaBook() book {
+	regions := strings.Fields(`us-east-1 us-east-3 us-west-1 us-west-2 us-west-3 us-south-1 us-south-2 us-south-3
+		us-midwest-1 europe-central-1 asia-northeast-1 asia-northeast-2 asia-south-1 me-west-1 australia-east-1`)
+	return book{cloud: "lambda", date: "2026-09-20", facts: machines(lambdaTypes, map[string][]string{"all": regions})}
+}
+
+// runpodTypes are the devices of RunPod's secure cloud: name in catalogs, GiB,
+// vCPUs and memory that come with one, price of one, the most in a pod.
+const runpodTypes = `
+B300          288 32 251 7.89 8
+B200          180 28 283 6.79 8
+H200-SXM      141 24 276 4.59 8
+H100-SXM       80 20 125 3.99 8
+H100-NVL       94 16  94 3.19 8
+H100           80 16 188 2.89 8
+A100-80GB      80  8 117 1.79 8
+A100-80GB-SXM  80 16 125 1.79 8
+A40            48  9  50 0.44 8
+L40S           48 16  94 0.86 8
+L40            48  8  94 0.99 8
+RTX6000-Ada    48 10 167 0.77 8
+RTXA6000       48  9  50 0.49 8
+RTX4090        24  6  41 0.69 8
+RTX3090        24 16 125 0.46 8
+RTXA5000       24  9  25 0.27 8
+L4             24 12  50 0.43 8
+RTXA4000       16  5  20 0.25 8
+`
+
+func runpodBook() book {
+	b := book{cloud: "runpod", date: "2025-07-01"}
+	for l := range strings.Lines(runpodTypes) {
+		w := strings.Fields(l)
+		if len(w) == 0 {
+			continue
+		}
+		for n := 1.0; n <= num(w[5]); n *= 2 {
+			f := fact{name: fmt.Sprintf("%vx_%s_SECURE", n, w[0]), vcpus: num(w[2]) * n, memory: num(w[3]) * n,
+				device: w[0], count: n, deviceGiB: num(w[1]), usd: num(w[4]) * n, arch: "x86_64"}
+			b.facts = append(b.facts, everywhere(f, []string{"US", "CA", "CZ", "IS", "NL", "NO", "RO", "SE"})...)
+		}
+	}
+	return b
+}
+
+// ociTypes are Oracle's shapes with devices; Oracle's prices are the same in
+// every commercial region. vCPUs are two for each OCPU.
+const ociTypes = `
+@all
+VM.GPU2.1 24 72 P100:1:16 1.275
+BM.GPU2.2 56 192 P100:2:16 2.55
+VM.GPU3.1 12 90 V100:1:16 2.95
+VM.GPU3.2 24 180 V100:2:16 5.90
+VM.GPU3.4 48 360 V100:4:16 11.80
+BM.GPU3.8 104 768 V100:8:16 23.60
+VM.GPU.A10.1 30 240 A10:1:24 2.00
+VM.GPU.A10.2 60 480 A10:2:24 4.00
+BM.GPU.A10.4 128 1024 A10:4:24 8.00
+BM.GPU.L40S.4 224 1024 L40S:4:48 14.00
+BM.GPU4.8 128 2048 A100:8:40 24.40
+BM.GPU.A100-v2.8 256 2048 A100-80GB:8:80 32.00
+BM.GPU.H100.8 224 2048 H100:8:80 80.00
+BM.GPU.H200.8 224 3072 H200:8:141 80.00
+BM.GPU.MI300X.8 224 2048 MI300X:8:192 48.00
+`
+
+// ociFlexible are the flexible shapes: vCPUs for each OCPU, prices of an OCPU
+// and of a GiB, GiB for each vCPU, OCPUs. Preemptible machines of these shapes
+// cost half, by the price list.
+const ociFlexible = `
+VM.Standard.E4.Flex x86_64 2 0.025 0.0015 2,4,8 1,2,4,8,16,32,64
+VM.Standard.E5.Flex x86_64 2 0.03  0.002  2,4,8 1,2,4,8,16,32
+VM.Standard3.Flex   x86_64 2 0.04  0.0015 2,4,8 1,2,4,8,16
+VM.Standard.A1.Flex arm64  1 0.01  0.0015 2,4,6 1,2,4,8,16,32,64
+`
+
+func ociBook() book {
+	regions := []string{"us-ashburn-1", "us-phoenix-1", "us-sanjose-1", "eu-frankfurt-1", "uk-london-1", "ap-tokyo-1", "ap-sydney-1"}
+	b := book{cloud: "oci", date: "2025-07-01", facts: machines(ociTypes, map[string][]string{"all": regions})}
+	for l := range strings.Lines(ociFlexible) {
+		w := strings.Fields(l)
+		if len(w) == 0 {
+			continue
+		}
+		for _, ratio := range strings.Split(w[5], ",") {
+			for _, n := range strings.Split(w[6], ",") {
+				ocpus := num(n)
+				f := fact{vcpus: ocpus * num(w[2]), arch: w[1]}
+				f.memory = f.vcpus * num(ratio)
+				f.name = fmt.Sprintf("%s$_%s_%v", w[0], n, f.memory)
+				f.usd = ocpus*num(w[3]) + f.memory*num(w[4])
+				f.spot = f.usd / 2
+				b.facts = append(b.facts, everywhere(f, regions)...)
+			}
+		}
+	}
+	return b
+}
+
+// ibmTypes are IBM's VPC profiles with devices. Only the one-V100 profile has a
+// figure that was seen; the others are named without one, so none is offered.
+const ibmTypes = `
+@us
+gx2-8x64x1v100 8 64 V100:1:16 2.497
+@ca-tor
+gx2-8x64x1v100 8 64 V100:1:16 2.572
+@eu-gb
+gx2-8x64x1v100 8 64 V100:1:16 2.672
+@eu-de
+gx2-8x64x1v100 8 64 V100:1:16 2.746
+@jp
+gx2-8x64x1v100 8 64 V100:1:16 2.821
+@au-syd
+gx2-8x64x1v100 8 64 V100:1:16 2.996
+@unpriced
+gx2-16x128x1v100 16 128 V100:1:16 0
+gx2-16x128x2v100 16 128 V100:2:16 0
+gx2-32x256x2v100 32 256 V100:2:16 0
+gx3-16x80x1l4 16 80 L4:1:24 0
+gx3-32x160x2l4 32 160 L4:2:24 0
+gx3-64x320x4l4 64 320 L4:4:24 0
+gx3-24x120x1l40s 24 120 L40S:1:48 0
+gx3-48x240x2l40s 48 240 L40S:2:48 0
+gx3d-160x1792x8h100 160 1792 H100:8:80 0
+gx3d-160x1792x8h200 160 1792 H200:8:141 0
+`
+
+// ibmBook has no date: the figures were seen without one.
+func ibmBook() book {
+	zones := func(regions ...string) []string {
+		var out []string
+		for _, r := range regions {
+			for _, n := range []string{"1", "2", "3"} {
+				out = append(out, r+"/"+r+"-"+n)
+			}
+		}
+		return out
+	}
+	return book{cloud: "ibm", facts: machines(ibmTypes, map[string][]string{
+		"us": zones("us-south", "us-east"), "ca-tor": zones("ca-tor"), "eu-gb": zones("eu-gb"), "eu-de": zones("eu-de"),
+		"jp": zones("jp-tok", "jp-osa"), "au-syd": zones("au-syd"), "unpriced": zones("us-south", "us-east"),
+	})}
+}
