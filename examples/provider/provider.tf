@@ -6,6 +6,6 @@ terraform {
   }
 }
 
-# Every setting has a default: FluffyCloud needs no account, and other clouds
-# read the environment variables and files that their own tools read.
+# Every setting has a default: clouds read the environment variables and files
+# that their own tools read. FluffyCloud, which is built in, needs no account.
 provider "sky" {}

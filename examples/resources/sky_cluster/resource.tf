@@ -1,10 +1,12 @@
 # The cheapest two machines with a T4 each. Where the first place has none left,
 # the next one is tried, as long as the whole costs no more than the bound.
+# Without infra, all clouds are searched but FluffyCloud, which has to be named.
 resource "sky_cluster" "train" {
   name      = "train"
   num_nodes = 2
 
   resources = {
+    infra           = "fluffycloud"
     accelerators    = "T4:1"
     cpus            = "4+"
     max_hourly_cost = 5
@@ -26,6 +28,7 @@ resource "sky_cluster" "batch" {
   name = "batch"
 
   resources = {
+    infra    = "fluffycloud"
     use_spot = true
     any_of = [
       { accelerators = "T4:1" },

@@ -3,6 +3,7 @@ resource "sky_cluster" "train" {
   num_nodes = 2
 
   resources = {
+    infra        = "fluffycloud"
     accelerators = "T4:1"
   }
 }

@@ -1,0 +1,20 @@
+locals {
+  task = provider::sky::task(file("${path.module}/task.yaml"))
+}
+
+resource "sky_cluster" "task" {
+  name      = "task"
+  num_nodes = local.task.num_nodes
+  resources = local.task.resources
+  setup     = local.task.setup
+  envs      = local.task.envs
+  workdir   = local.task.workdir
+}
+
+resource "sky_job" "task" {
+  cluster_id = sky_cluster.task.id
+  name       = "task"
+  num_nodes  = local.task.num_nodes
+  run        = local.task.run
+  envs       = local.task.envs
+}
