@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package aws
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// TestFaults states the meaning of codes apart from the table, so that a slip
+// in the table shows.
+func TestFaults(t *testing.T) {
+	fault := func(k cloud.Kind, s cloud.Scope) cloud.Fault { return cloud.Fault{Kind: k, Scope: s} }
+	for code, want := range map[string]cloud.Fault{
+		"InsufficientInstanceCapacity": fault(cloud.KindCapacity, cloud.ScopeZone),
+		"SpotMaxPriceTooLow":           fault(cloud.KindCapacity, cloud.ScopeZone),
+		"UnfulfillableCapacity":        fault(cloud.KindCapacity, cloud.ScopeZone),
+		"Unsupported":                  fault(cloud.KindCapacity, cloud.ScopeZone),
+		"VcpuLimitExceeded":            fault(cloud.KindQuota, cloud.ScopeRegion),
+		"MaxSpotInstanceCountExceeded": fault(cloud.KindQuota, cloud.ScopeRegion),
+		"InstanceLimitExceeded":        fault(cloud.KindQuota, cloud.ScopeRegion),
+		"UnauthorizedOperation":        fault(cloud.KindAuth, cloud.ScopeCloud),
+		"AuthFailure":                  fault(cloud.KindAuth, cloud.ScopeCloud),
+		"ExpiredToken":                 fault(cloud.KindAuth, cloud.ScopeCloud),
+		"InvalidAMIID.NotFound":        fault(cloud.KindConfig, cloud.ScopeRegion),
+		"InvalidParameterValue":        fault(cloud.KindConfig, cloud.ScopeCloud),
+		"OptInRequired":                fault(cloud.KindConfig, cloud.ScopeRegion),
+		"RequestLimitExceeded":         fault(cloud.KindTransient, cloud.ScopeZone),
+		"InternalError":                fault(cloud.KindTransient, cloud.ScopeZone),
+		"DependencyViolation":          fault(cloud.KindTransient, cloud.ScopeRegion),
+		"InvalidThing.NotFound":        fault(cloud.KindConfig, cloud.ScopeRegion),
+		"IdempotentParameterMismatch":  fault(cloud.KindUnknown, cloud.ScopeZone),
+		"NeverHeardOf":                 fault(cloud.KindUnknown, cloud.ScopeZone),
+	} {
+		if got := classify(fmt.Errorf("launch: %w", apiError(code, "text"))); got != want {
+			t.Errorf("%s is %s, want %s", code, got, want)
+		}
+	}
+}
+
+// TestTableIsSound: a code that came twice would hide its second meaning, and a
+// row with a text must come before the one without.
+func TestTableIsSound(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range faultTable() {
+		if seen[r.code] {
+			t.Errorf("%s comes again after a row that takes all of it", r.code)
+		}
+		seen[r.code] = r.text == ""
+	}
+}
+
+// TestRetryable: refusals are never repeated, whatever their HTTP status.
+func TestRetryable(t *testing.T) {
+	for _, r := range faultTable() {
+		want := aws.FalseTernary
+		if r.fault.Kind == cloud.KindTransient && !r.wait {
+			want = aws.TrueTernary
+		}
+		if got := retryable(apiError(r.code, r.text)); got != want {
+			t.Errorf("%s: %v, want %v", r.code, got, want)
+		}
+	}
+	if got := retryable(errors.New("connection reset")); got != aws.UnknownTernary {
+		t.Errorf("no API error: %v", got)
+	}
+}
+
+func TestRefusalsLeaveNothingBehind(t *testing.T) {
+	for code, want := range map[string]bool{
+		"InsufficientInstanceCapacity": true, "VcpuLimitExceeded": true, "InvalidParameterValue": true, "UnauthorizedOperation": true,
+		"RequestLimitExceeded": false, "InternalError": false, "IdempotentParameterMismatch": false, "NeverHeardOf": false,
+	} {
+		if got := isRefused(apiError(code, "")); got != want {
+			t.Errorf("%s: refused %t, want %t", code, got, want)
+		}
+	}
+	if isRefused(errors.New("timeout")) {
+		t.Error("a lost connection counts as a refusal")
+	}
+}

@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/aws/ec2proxy"
+)
+
+func launches(w *world) int { return len(w.proxy.Requests("RunInstances")) }
+
+// TestCapacityIsAskedOnce: AWS reports it as HTTP 500, which the SDK alone
+// would repeat.
+func TestCapacityIsAskedOnce(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	w.proxy.Inject(ec2proxy.Fault{Action: "RunInstances", Status: 500, Code: "InsufficientInstanceCapacity", Message: "none"})
+	spec, at := request(1, "m5.large", cloud.OnDemand)
+	_, err := w.launch(t.Context(), spec, at)
+	if w.Classify(err) != (cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}) || launches(w) != 1 {
+		t.Errorf("%d launches, error %v", launches(w), err)
+	}
+}
+
+func TestThrottledLaunchIsRepeatedWithOneToken(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	w.proxy.Inject(ec2proxy.Fault{Action: "RunInstances", Times: 3, Status: 503, Code: "RequestLimitExceeded", Message: "slow down"})
+	spec, at := request(1, "m5.large", cloud.OnDemand)
+	if _, err := w.launch(t.Context(), spec, at); err != nil {
+		t.Fatal(err)
+	}
+	var tokens []string
+	for _, r := range w.proxy.Requests("RunInstances") {
+		tokens = append(tokens, r.Get("ClientToken"))
+	}
+	if len(tokens) != 4 || len(slices.Compact(tokens)) != 1 || len(w.fake.instances) != 1 {
+		t.Errorf("tokens %v, %d machines", tokens, len(w.fake.instances))
+	}
+}
+
+// TestRegionalOfferTriesZones: the first zones refuse, the last has room, and
+// all nodes end up there.
+func TestRegionalOfferTriesZones(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	w.proxy.Inject(ec2proxy.Fault{
+		Action: "RunInstances", Match: map[string]string{"Placement.AvailabilityZone": "us-east-1b"},
+		Status: 500, Code: "InsufficientInstanceCapacity", Message: "none",
+	})
+	spec, at := request(3, "m5.large", cloud.OnDemand)
+	spec.Ref.Zone, at.Offer.Zone = "", ""
+	if _, err := w.launch(t.Context(), spec, at); err != nil {
+		t.Fatal(err)
+	}
+	var zones []string
+	for _, r := range w.proxy.Requests("RunInstances") {
+		zones = append(zones, r.Get("Placement.AvailabilityZone"))
+	}
+	if want := []string{"us-east-1b", "us-east-1c", "us-east-1c", "us-east-1c"}; !slices.Equal(zones, want) {
+		t.Errorf("zones tried are %v, want %v", zones, want)
+	}
+	// A quota concerns the whole region: no other zone is tried.
+	w.proxy.Inject(ec2proxy.Fault{Action: "RunInstances", Status: 400, Code: "VcpuLimitExceeded", Message: "limit"})
+	spec.Ref.Generation = "h"
+	for i := range spec.Nodes {
+		spec.Nodes[i].Identity.Generation = "h"
+	}
+	before := launches(w)
+	if _, err := w.launch(t.Context(), spec, at); w.Classify(err).Kind != cloud.KindCapacity && w.Classify(err).Kind != cloud.KindQuota {
+		t.Errorf("the error is %v", err)
+	}
+	if n := launches(w) - before; n > 2 {
+		t.Errorf("%d launches against a quota", n)
+	}
+}
+
+func TestZoneIDs(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	for want, given := range map[string]string{"us-east-1b": "use1-az6", "us-east-1c": "use1-az1", "us-east-1a": "us-east-1a", "": ""} {
+		if got, err := w.d.zoneName(t.Context(), testRegion, given); err != nil || got != want {
+			t.Errorf("zone %q is %q, want %q: %v", given, got, want, err)
+		}
+	}
+	_, err := w.d.zoneName(t.Context(), testRegion, "use1-az9")
+	if err == nil || !strings.Contains(err.Error(), "us-east-1b (use1-az6)") || classify(err).Scope != cloud.ScopeZone {
+		t.Errorf("an unknown zone: %v", err)
+	}
+	if n := len(w.proxy.Requests("DescribeAvailabilityZones")); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	spec, at := request(1, "m5.large", cloud.OnDemand)
+	spec.Ref.Zone, at.Offer.Zone = "use1-az6", "use1-az6"
+	if _, err := w.launch(t.Context(), spec, at); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.Query(t.Context(), spec.Ref)
+	if err != nil || len(got) != 1 || got[0].Zone != "use1-az6" {
+		t.Errorf("Query by zone id shows %+v, %v", got, err)
+	}
+	if z := w.proxy.Requests("RunInstances")[0].Get("Placement.AvailabilityZone"); z != "us-east-1b" {
+		t.Errorf("launched in %q", z)
+	}
+}
+
+func TestPages(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	spec, at := request(7, "m5.large", cloud.OnDemand)
+	if _, err := w.launch(t.Context(), spec, at); err != nil {
+		t.Fatal(err)
+	}
+	w.fake.mu.Lock()
+	w.fake.pageSize = 2
+	w.fake.mu.Unlock()
+	got, err := w.Query(t.Context(), spec.Ref)
+	if err != nil || len(got) != 7 {
+		t.Errorf("Query shows %d machines of 7, %v", len(got), err)
+	}
+}
+
+func TestPagesAreBounded(t *testing.T) {
+	endless := 0
+	_, err := pages("things", func(*string) ([]int, *string, error) {
+		endless++
+		next := fmt.Sprint(endless)
+		return nil, &next, nil
+	})
+	if err == nil || endless != maxPages {
+		t.Errorf("%d pages, %v", endless, err)
+	}
+	same := "again"
+	_, err = pages("things", func(*string) ([]int, *string, error) { return nil, &same, nil })
+	if err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("a repeated token: %v", err)
+	}
+}
+
+func TestDoubtfulLaunchIsWaitedFor(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	w.d.settle = time.Hour
+	spec, at := request(1, "m5.large", cloud.OnDemand)
+	cfg, err := w.Bootstrap(t.Context(), spec, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.proxy.Inject(ec2proxy.Fault{Action: "RunInstances", Status: 500, Code: "InternalError", Message: "oops", Times: launchAttempts})
+	short, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := w.Run(short, spec.Ref, cfg); err == nil {
+		t.Fatal("Run succeeded")
+	}
+	brief, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if err := w.Terminate(brief, spec.Ref); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Terminate believes in an absence that may be a delay: %v", err)
+	}
+	w.d.settle = 0
+	if err := w.Terminate(t.Context(), spec.Ref); err != nil {
+		t.Errorf("Terminate: %v", err)
+	}
+}
+
+func TestSpentIdentity(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	spec, at := request(1, "m5.large", cloud.OnDemand)
+	cfg, err := w.launch(t.Context(), spec, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Terminate(t.Context(), spec.Ref); err != nil {
+		t.Fatal(err)
+	}
+	record, err := w.Run(t.Context(), spec.Ref, cfg)
+	if !errors.Is(err, cloud.ErrSpent) {
+		t.Errorf("Run of a spent identity = %+v, %v", record, err)
+	}
+	cfg.Spec.DiskGiB++ // another payload under the same token
+	if _, err = w.Run(t.Context(), spec.Ref, cfg); !hasCode(err, "IdempotentParameterMismatch") {
+		t.Errorf("another payload: %v", err)
+	}
+}
+
+func TestUnknownStateIsNeitherAliveNorGone(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	spec, at := request(1, "m5.large", cloud.OnDemand)
+	cfg, err := w.launch(t.Context(), spec, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.fake.mu.Lock()
+	w.fake.instances[0].state = "meditating"
+	w.fake.mu.Unlock()
+	got, err := w.Query(t.Context(), spec.Ref)
+	if err != nil || len(got) != 1 || got[0].State != cloud.StateUnknown {
+		t.Errorf("Query = %+v, %v", got, err)
+	}
+	if _, err := w.Run(t.Context(), spec.Ref, cfg); err == nil || launches(w) != 1 {
+		t.Errorf("Run beside it: %v, %d launches", err, launches(w))
+	}
+}
+
+// TestNoPermissionIsNoDeath: a refusal to list is an error, never an empty list.
+func TestNoPermissionIsNoDeath(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	w.proxy.Inject(ec2proxy.Fault{Action: "DescribeInstances", Status: 403, Code: "UnauthorizedOperation", Message: "no"})
+	ref := cloud.ClusterRef{Owner: "o", Cluster: "c", Cloud: Name, Region: testRegion}
+	if _, err := w.Query(t.Context(), ref); w.Classify(err).Kind != cloud.KindAuth {
+		t.Errorf("Query: %v", err)
+	}
+	if err := w.Terminate(t.Context(), ref); w.Classify(err).Kind != cloud.KindAuth {
+		t.Errorf("Terminate: %v", err)
+	}
+	if err := w.Wait(t.Context(), ref, cloud.StateTerminated); w.Classify(err).Kind != cloud.KindAuth {
+		t.Errorf("Wait: %v", err)
+	}
+}
+
+func TestMissingCredentials(t *testing.T) {
+	isolate(t)
+	_, err := Factory{}.Open(t.Context(), cloud.Credentials{Values: map[string]string{optionEndpoint: "http://127.0.0.1:1"}})
+	if classify(err).Kind != cloud.KindAuth || !strings.Contains(err.Error(), "aws configure") {
+		t.Errorf("Open without credentials: %v", err)
+	}
+	for name, values := range map[string]map[string]string{
+		"half a key": {optionAccessKey: "AKIA"}, "http abroad": {optionAccessKey: "a", optionSecretKey: "b", optionEndpoint: "http://example.com"},
+		"no such region": {optionAccessKey: "a", optionSecretKey: "b", optionInternal: "maybe"}, "bad id": {optionVPC: "my vpc"},
+	} {
+		if _, err := (Factory{}).Open(t.Context(), cloud.Credentials{Values: values}); classify(err).Kind != cloud.KindConfig {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCallerAddress(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	answer := "203.0.113.9\n"
+	s := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(out, answer) }))
+	defer s.Close()
+	w.d.callerSource = s.URL
+	spec, at := request(1, "m5.large", cloud.OnDemand)
+	spec.AllowedCIDRs = nil
+	if _, err := w.Bootstrap(t.Context(), spec, at); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.proxy.Requests("AuthorizeSecurityGroupIngress")[0].Get("IpPermissions.1.IpRanges.1.CidrIp"); got != "203.0.113.9/32" {
+		t.Errorf("SSH is open to %q", got)
+	}
+	answer = "<html>captive portal</html>"
+	spec.Ref.Generation = "h"
+	for i := range spec.Nodes {
+		spec.Nodes[i].Identity.Generation = "h"
+	}
+	if _, err := w.Bootstrap(t.Context(), spec, at); err == nil || !strings.Contains(err.Error(), "allowed_cidrs") {
+		t.Errorf("no address: %v", err)
+	}
+}
+
+// TestLimits: a burst passes, then calls wait their turn, and a context ends the wait.
+func TestLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bucket{every: 500 * time.Millisecond, burst: 5}
+		start := time.Now()
+		for range 9 {
+			if err := b.wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("9 calls took %s, want 2 s", took)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := b.wait(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("a cancelled wait: %v", err)
+		}
+	})
+}
+
+func TestLaunchRequest(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, map[string]string{optionInternal: "true"})
+	spec, at := request(1, "p4d.24xlarge", cloud.Spot)
+	spec.NodeConfig, spec.MaxHourlyUSD = map[string]any{"efa": true, "security_group_ids": []any{"sg-0123456789abcdef0"}}, 12.5
+	if _, err := w.launch(t.Context(), spec, at); err != nil {
+		t.Fatal(err)
+	}
+	checkRequests(t, w.proxy)
+	got := w.proxy.Requests("RunInstances")[0]
+	for name, want := range map[string]string{
+		"ClientToken": spec.Nodes[0].Identity.Token(), "MetadataOptions.HttpTokens": "required", "MetadataOptions.HttpPutResponseHopLimit": "1",
+		"InstanceInitiatedShutdownBehavior": "terminate", "BlockDeviceMapping.1.Ebs.Encrypted": "true", "BlockDeviceMapping.1.Ebs.VolumeSize": "50",
+		"BlockDeviceMapping.1.Ebs.VolumeType": "gp3", "BlockDeviceMapping.1.DeviceName": "/dev/sda1", "BlockDeviceMapping.1.Ebs.DeleteOnTermination": "true",
+		"InstanceMarketOptions.SpotOptions.MaxPrice": "12.500000", "InstanceMarketOptions.SpotOptions.SpotInstanceType": "one-time",
+		"NetworkInterface.1.SubnetId": "subnet-000000000000000d", "NetworkInterface.1.InterfaceType": "efa", "NetworkInterface.4.NetworkCardIndex": "3",
+		"NetworkInterface.1.SecurityGroupId.2": "sg-0123456789abcdef0", "NetworkInterface.1.AssociatePublicIpAddress": "", "IamInstanceProfile.Name": "",
+		"ImageId": "ami-0000000000000004",
+	} {
+		if got.Get(name) != want {
+			t.Errorf("%s = %q, want %q", name, got.Get(name), want)
+		}
+	}
+	kinds := map[string]bool{}
+	for i := 1; got.Has(fmt.Sprintf("TagSpecification.%d.ResourceType", i)); i++ {
+		tags := tagsIn(got, fmt.Sprintf("TagSpecification.%d.Tag", i))
+		if id, ok := cloud.IdentityFromTags(tags); !ok || id != spec.Nodes[0].Identity || tags["team"] != "weather" {
+			t.Errorf("tags %d are %v", i, tags)
+		}
+		kinds[got.Get(fmt.Sprintf("TagSpecification.%d.ResourceType", i))] = true
+	}
+	for _, kind := range []string{"instance", "volume", "network-interface", "spot-instances-request"} {
+		if !kinds[kind] {
+			t.Errorf("%s is not tagged in the call", kind)
+		}
+	}
+	info, err := w.Describe(t.Context(), spec.Ref)
+	if err != nil || info.Instances[0].ExternalIP != info.Instances[0].InternalIP || info.SSHUser != "ubuntu" {
+		t.Errorf("a private machine is described as %+v, %v", info, err)
+	}
+}
+
+func TestImages(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	w.fake.parameters["/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"] = "ami-0000000000000001"
+	w.fake.parameters["/mine"] = fakeCPUImage
+	for _, tt := range []struct{ name, typ, image, want, wrong string }{
+		{"parameter", "m5.large", "", "ami-0000000000000001", ""},
+		{"newest by name", "m7g.large", "", "ami-0000000000000003", ""},
+		{"nvidia", "p4d.24xlarge", "", "ami-0000000000000004", ""},
+		{"neuron", "trn1.2xlarge", "", "ami-0000000000000005", ""},
+		{"by id", "m5.large", fakeCPUImage, fakeCPUImage, ""},
+		{"own parameter", "m5.large", "ssm:/mine", fakeCPUImage, ""},
+		{"wrong architecture", "m7g.large", fakeCPUImage, "", "is for x86_64"},
+		{"absent", "m5.large", "ami-00000000deadbeef", "", "InvalidAMIID.NotFound"},
+		{"a name", "m5.large", "ubuntu", "", "an image on AWS is an id"},
+		{"none for the type", "g5g.xlarge", "", "", "set image_id"},
+		{"no such type", "z9.large", "", "", "InvalidInstanceType"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			spec, at := request(1, tt.typ, cloud.OnDemand)
+			spec.Image = tt.image
+			cfg, err := w.Bootstrap(t.Context(), spec, at)
+			if tt.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wrong) || w.Classify(err).Kind != cloud.KindConfig {
+					t.Errorf("error %v (%s), want one with %q", err, w.Classify(err), tt.wrong)
+				}
+				return
+			}
+			if err != nil || cfg.Resources[resourceImage] != tt.want {
+				t.Errorf("image %q, want %q: %v", cfg.Resources[resourceImage], tt.want, err)
+			}
+		})
+	}
+}
+
+func TestNetworks(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	for _, tt := range []struct {
+		name        string
+		node        map[string]any
+		want, wrong string
+	}{
+		{"default", nil, "subnet-000000000000000b@us-east-1b", ""},
+		{"private", map[string]any{"use_internal_ips": true}, "subnet-000000000000000d@us-east-1b", ""},
+		{"by tag", map[string]any{"subnet_tags": map[string]any{"zone": "us-east-1b"}}, "subnet-000000000000000b@us-east-1b", ""},
+		{"by vpc tag", map[string]any{"vpc_tags": map[string]any{"vpc": fakeVPC}}, "subnet-000000000000000b@us-east-1b", ""},
+		{"subnet of another zone", map[string]any{"subnet_ids": []any{"subnet-000000000000000a"}}, "", "us-east-1b"},
+		{"subnets of two VPCs", map[string]any{"subnet_ids": []any{"subnet-000000000000000b", "subnet-000000000000000e"}}, "", "two VPCs"},
+		{"absent subnet", map[string]any{"subnet_ids": "subnet-00000000deadbeef"}, "", "no subnet that matches"},
+		{"absent VPC", map[string]any{"vpc_id": "vpc-00000000deadbeef"}, "", "no VPC that matches"},
+		{"private only", map[string]any{"vpc_id": fakeVPC2}, "", "no suitable public subnet"},
+		{"typo", map[string]any{"vpcid": "x"}, "", "there are disk_tier, efa"},
+		{"wrong type", map[string]any{"efa": "yes"}, "", "efa cannot be yes"},
+		{"EFA on a type without", map[string]any{"efa": true}, "", "does not have"},
+		{"tier", map[string]any{"disk_tier": "warp"}, "", "there are best, high"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			spec, at := request(1, "m5.large", cloud.OnDemand)
+			spec.NodeConfig = tt.node
+			cfg, err := w.Bootstrap(t.Context(), spec, at)
+			if tt.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wrong) || w.Classify(err).Kind != cloud.KindConfig {
+					t.Errorf("error %v (%s), want one with %q", err, w.Classify(err), tt.wrong)
+				}
+				return
+			}
+			if err != nil || cfg.Resources[resourceSubnets] != tt.want {
+				t.Errorf("subnets %q, want %q: %v", cfg.Resources[resourceSubnets], tt.want, err)
+			}
+		})
+	}
+	w.fake.mu.Lock()
+	w.fake.answers["DescribeVpcs"] = func(url.Values) (int, string) { return http.StatusOK, "<vpcSet/>" }
+	w.fake.mu.Unlock()
+	spec, at := request(1, "m5.large", cloud.OnDemand)
+	if _, err := w.Bootstrap(t.Context(), spec, at); err == nil || !strings.Contains(err.Error(), "create-default-vpc") || classify(err).Scope != cloud.ScopeRegion {
+		t.Errorf("no default VPC: %v", err)
+	}
+}
+
+func TestLabelKeys(t *testing.T) {
+	for key, ok := range map[string]bool{"team": true, "a.b:c@d_e-f=g+h,i": true, "a b": false, "a/b": false, "sky-x": false, "aws:x": false, "..": false, "_index": false, "": false, strings.Repeat("k", 129): false} {
+		if err := checkLabels(map[string]string{key: "v"}); (err == nil) != ok {
+			t.Errorf("label %q: %v", key, err)
+		}
+	}
+}
+
+// TestGroupInUse: a machine that somebody keeps alive behind the group ends the
+// wait; machines on their way out do not.
+func TestGroupInUse(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{LingerFor: 300 * time.Millisecond}, nil)
+	spec, at := request(1, "m5.large", cloud.OnDemand)
+	if _, err := w.launch(t.Context(), spec, at); err != nil {
+		t.Fatal(err)
+	}
+	err := w.CleanupPorts(t.Context(), spec.Ref)
+	if err == nil || !strings.Contains(err.Error(), w.fake.instances[0].id) {
+		t.Errorf("CleanupPorts beside a live machine: %v", err)
+	}
+	if err := w.Terminate(t.Context(), spec.Ref); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.CleanupPorts(t.Context(), spec.Ref); err != nil {
+		t.Errorf("CleanupPorts after Terminate: %v", err)
+	}
+}
