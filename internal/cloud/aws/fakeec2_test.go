@@ -113,9 +113,14 @@ func (f *fakeEC2) action(name string) func(url.Values) (int, string) {
 			`<item><zoneName>us-east-1a</zoneName><zoneId>use1-az4</zoneId></item>` +
 			`<item><zoneName>us-east-1b</zoneName><zoneId>use1-az6</zoneId></item>` +
 			`<item><zoneName>us-east-1c</zoneName><zoneId>use1-az1</zoneId></item></availabilityZoneInfo>`),
-		"DescribeVpcs":                  f.describeVpcs,
-		"DescribeSubnets":               f.describeSubnets,
-		"DescribeRouteTables":           fixed(fakeRouteTables),
+		"DescribeVpcs":    f.describeVpcs,
+		"DescribeSubnets": f.describeSubnets,
+		"DescribeRouteTables": func(v url.Values) (int, string) {
+			if v.Get("Filter.1.Value.1") != fakeVPC {
+				return http.StatusOK, "<routeTableSet/>"
+			}
+			return http.StatusOK, fakeRouteTables
+		},
 		"DescribeInstanceTypes":         f.describeTypes,
 		"DescribeInstanceTypeOfferings": f.describeOfferings,
 		"DescribeImages":                f.describeImages,
