@@ -405,3 +405,14 @@ func TestOutputs(t *testing.T) {
 		t.Errorf("Outputs of nothing = %v", err)
 	}
 }
+
+// TestEscapedProcessHoldsNothingUp is a process no mark and no group leads to,
+// which keeps the job's output open.
+func TestEscapedProcessHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 2)
+	status, log := f.run(t, job.Spec{Name: "escape", Run: `echo before; env -i PATH="$PATH" SKY_TEST_NODE="$SKY_TEST_NODE" setsid sleep 300 & sleep 0.2; exit 4`, Grace: time.Second})
+	if status.Phase != job.Failed || code(status) != "4" || strings.Count(log, "before") != 2 {
+		t.Errorf("%+v, code %s, log %q", status, code(status), log)
+	}
+}

@@ -24,11 +24,11 @@ type openSSH struct {
 	runner   *job.Runner
 }
 
-func newReal(t *testing.T, n int, o remotetest.MachineOptions) *openSSH {
+func newOpenSSH(t *testing.T, n int, o remotetest.MachineOptions, manager string) *openSSH {
 	t.Helper()
 	network := remotetest.NewNet(t)
 	f := &openSSH{}
-	c := job.Cluster{Name: "real", Generation: "g1"}
+	c := job.Cluster{Name: "real", Generation: "g1", ProcessManager: manager}
 	for rank := range n {
 		m := network.NewMachine(o)
 		o.Key = m.Signer()
@@ -39,6 +39,12 @@ func newReal(t *testing.T, n int, o remotetest.MachineOptions) *openSSH {
 		cancel()
 		if err != nil {
 			t.Fatal(err, m.Log())
+		}
+		if o.Systemd {
+			eventually(t, "systemd is on the bus", func() bool {
+				_, err := client.Output(t.Context(), "busctl status org.freedesktop.systemd1")
+				return err == nil
+			})
 		}
 		_ = client.Close()
 	}
@@ -89,7 +95,7 @@ func TestOpenSSHGang(t *testing.T) {
 		"noisy":   {Profile: "echo noise; echo more >&2\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newReal(t, 3, o)
+			f := newOpenSSH(t, 3, o, "setsid")
 			status, log := f.wait(t, job.Spec{Name: "ok", Workdir: t.TempDir(), Run: `hostname; echo "$SKYPILOT_NODE_RANK/$SKYPILOT_NUM_NODES"; pwd`, Secrets: map[string]string{"S": "x"}})
 			if status.Phase != job.Succeeded || !strings.Contains(log, "(rank 2) 2/3\n") || strings.Count(log, "/root/sky_workdir") != 3 {
 				t.Errorf("%+v, log %q", status, log)
@@ -118,9 +124,40 @@ setsid sleep 1000 & sleep 1000; sleep 1000`})
 	}
 }
 
+// TestOpenSSHSystemd has a real systemd hold the ranks: even a process that hides its
+// environment and its session from us ends with its rank.
+func TestOpenSSHSystemd(t *testing.T) {
+	f := newOpenSSH(t, 2, remotetest.MachineOptions{Systemd: true}, "auto")
+	hide := `(env -i setsid sleep 4711 &)
+`
+	status, log := f.wait(t, job.Spec{Name: "ok", Run: hide + `cat /proc/self/cgroup; sleep 0.2`})
+	if status.Phase != job.Succeeded || strings.Count(log, ".scope") != 2 {
+		t.Errorf("%+v, log %q", status, log)
+	}
+	f.idle(t)
+	status, _ = f.wait(t, job.Spec{Name: "fails", Grace: time.Second, Run: hide + `[ "$SKYPILOT_NODE_RANK" = 0 ] || { sleep 0.5; exit 9; }
+sleep 1000`})
+	if status.Phase != job.Failed || fmt.Sprint(status.ExitCodes) != "map[0:137 1:9]" {
+		t.Errorf("%+v", status)
+	}
+	f.idle(t)
+	id, err := f.runner.Submit(t.Context(), job.Spec{Name: "cancelled", Grace: time.Second, Run: hide + "trap '' TERM; sleep 1000; sleep 1000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it runs", func() bool {
+		s, err := f.runner.Status(t.Context(), id)
+		return err == nil && s.Phase == job.Running
+	})
+	if err := f.runner.Cancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	f.idle(t)
+}
+
 // TestOpenSSHPowerCut is a node that goes without a word.
 func TestOpenSSHPowerCut(t *testing.T) {
-	f := newReal(t, 3, remotetest.MachineOptions{})
+	f := newOpenSSH(t, 3, remotetest.MachineOptions{}, "setsid")
 	id, err := f.runner.Submit(t.Context(), job.Spec{Name: "cut", Run: "sleep 1000", Grace: time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +182,7 @@ func TestOpenSSHPowerCut(t *testing.T) {
 // TestOpenSSHUnpluggedWorker is a worker off the network: the head gives it up
 // after three missed keepalives.
 func TestOpenSSHUnpluggedWorker(t *testing.T) {
-	f := newReal(t, 2, remotetest.MachineOptions{Config: "ClientAliveInterval 5\nClientAliveCountMax 2"})
+	f := newOpenSSH(t, 2, remotetest.MachineOptions{Config: "ClientAliveInterval 5\nClientAliveCountMax 2"}, "setsid")
 	id, err := f.runner.Submit(t.Context(), job.Spec{Name: "unplugged", Run: "sleep 1000", Grace: time.Second})
 	if err != nil {
 		t.Fatal(err)

@@ -80,10 +80,18 @@ privileged() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
+# scoped N succeeds while systemd holds something of rank N.
+scoped() {
+	[ -e "$dir/scope.$1" ] && systemctl is-active --quiet "sky-$id-$1.scope" 2>/dev/null
+}
+
 # signal SIG N sends a signal to everything of rank N; fails when nothing is left.
 signal() {
-	[ ! -e "$dir/scope.$2" ] || privileged systemctl kill -s "$1" "sky-$id-$2.scope" 2>/dev/null
 	left=1
+	if scoped "$2"; then
+		privileged systemctl kill -s "$1" "sky-$id-$2.scope" 2>/dev/null
+		left=0
+	fi
 	g=$(group "$2") && kill "-$1" "-$g" 2>/dev/null && left=0
 	for p in $(marked "$2"); do
 		left=0
@@ -98,7 +106,7 @@ reap() {
 	t=0
 	while [ "$t" -lt $((grace * 5)) ]; do
 		nap
-		{ [ -n "$(group "$1")" ] || [ -n "$(marked "$1")" ]; } || return 0
+		{ scoped "$1" || [ -n "$(group "$1")" ] || [ -n "$(marked "$1")" ]; } || return 0
 		t=$((t + 1))
 	done
 	t=0
@@ -198,19 +206,24 @@ SKYPILOT_NODE_RANK=$1 SKYPILOT_SETUP_NODE_RANK=$1; export SKYPILOT_NODE_RANK SKY
 
 # listen N turns what rank N reports into events.
 listen() {
-	end=lost
+	end=
 	while IFS= read -r line; do
 		case $line in
 		sky-ready) echo "ready $1" >&3 ;;
-		sky-exit\ *) end=${line#sky-exit } ;;
+		sky-exit\ *)
+			end=${line#sky-exit }
+			echo end 1<>"$dir/go.$1"
+			echo "exit $1 $end" >&3
+			;;
 		*)
 			printf '%s\n' "$line" >>"$dir/rank-$1.log"
 			[ "$nodes" = 1 ] || printf '(rank %s) %s\n' "$1" "$line" >>"$merged"
 			;;
 		esac
 	done
+	[ -z "$end" ] || return
 	echo end 1<>"$dir/go.$1"
-	echo "exit $1 $end" >&3
+	echo "exit $1 lost" >&3
 }
 
 # collect N keeps the output of rank N: as it is, and merged line by line.
@@ -232,6 +245,8 @@ collect() {
 
 supervise() {
 	{ feed "$1" <>"$dir/go.$1" | transport "$1" 2>&1 1>&4 3>&- 4>&- | listen "$1" 4>&-; } 4>&1 | collect "$1"
+	rm -f -- "$dir/transport.$1"
+	echo "done $1 $gangs" >&3
 }
 
 # order WORD tells every rank that has not ended.
@@ -261,27 +276,37 @@ abandon() {
 	reap 0
 }
 
+# hang_up ends the connections of ranks that have ended.
+hang_up() {
+	open=0
+	for f in "$dir"/transport.*; do
+		[ ! -e "$f" ] || kill -9 "$(field "$f" pid)" 2>/dev/null
+	done
+}
+
 # gang runs all ranks once. Sets stopping, failed and code.
 gang() {
-	codes='' stopping='' failed='' code=0 ready=0 left=$nodes what='' r=0 jobs=''
+	codes='' stopping='' failed='' code=0 ready=0 left=$nodes open=$nodes what='' r=0
+	gangs=$((gangs + 1))
 	while [ "$r" -lt "$nodes" ]; do
 		rm -f -- "$dir/go.$r"
 		mkfifo "$dir/go.$r" || return 1
 		supervise "$r" &
-		jobs="$jobs $!"
 		r=$((r + 1))
 	done
-	while [ "$left" -gt 0 ]; do
+	# Until all ranks have ended and their logs are whole.
+	while [ "$left" -gt 0 ] || [ "$open" -gt 0 ]; do
 		read -r what r c <&3
 		case $what in
 		ready) rank_ready ;;
 		exit) rank_ended ;;
+		done) [ "$c" != "$gangs" ] || open=$((open - 1)) ;;
+		drained) [ "$left" -gt 0 ] || hang_up ;;
 		cancel) stop cancel ;;
 		timeout) timed_out=1 && stop timeout ;;
 		abandon) [ -z "$stopping" ] || abandon ;;
 		esac
 	done
-	for p in $jobs; do wait "$p"; done # their logs are whole now
 	for p in $timers; do kill "$p" 2>/dev/null; done
 	timers=''
 }
@@ -301,6 +326,10 @@ rank_ready() {
 # rank_ended notes how rank $r ended; $c is a code, "setup CODE" or "lost".
 rank_ended() {
 	left=$((left - 1))
+	if [ "$left" = 0 ]; then # a process that escaped may hold a log open forever
+		timer 10 drained &
+		timers="$timers $!"
+	fi
 	how=run
 	case $c in
 	setup\ *) how=setup c=${c#setup } ;;
@@ -327,7 +356,7 @@ again() {
 }
 
 lead() {
-	restarts=0 codes='' timers='' timed_out=0
+	restarts=0 codes='' timers='' timed_out=0 gangs=0
 	printf 'boot=%s\npid=%s\nborn=%s\nat=%s\n' "$(boot)" "$$" "$(born $$)" "$(now)" >"$dir/started.$$"
 	sync "$dir/started.$$" 2>/dev/null
 	ln "$dir/started.$$" "$dir/started" 2>/dev/null || exit 0 # another one leads, or it was cancelled

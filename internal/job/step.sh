@@ -13,10 +13,17 @@ if [ "$5" = auto ] && [ -d /run/systemd/system ]; then
 		org.freedesktop.systemd1.Manager StartTransientUnit 'ssa(sv)a(sa(sv))' \
 		"sky-$4-$3.scope" replace 1 PIDs au 1 "$$" 0
 	if [ "$(id -u)" = 0 ]; then
-		(shift 5 && "$@") >/dev/null 2>&1 && : >"$1/scope.$3"
+		(shift 5 && "$@") >/dev/null 2>&1
 	else
-		(shift 5 && sudo -n "$@") >/dev/null 2>&1 && : >"$1/scope.$3"
-	fi
+		(shift 5 && sudo -n "$@") >/dev/null 2>&1
+	fi && : >"$1/scope.$3"
+	# The manager answers before it has moved us; what starts earlier is not held.
+	set -- "$1" "$2" "$3" "$4" 40
+	while [ -e "$1/scope.$3" ] && ! grep -qF "sky-$4-$3.scope" /proc/self/cgroup; do
+		sleep 0.05 2>/dev/null || sleep 1
+		set -- "$1" "$2" "$3" "$4" $(($5 - 1))
+		if [ "$5" -le 0 ]; then rm -f -- "$1/scope.$3"; fi
+	done
 fi
 if [ -d "$HOME/sky_workdir" ]; then
 	cd -- "$HOME/sky_workdir" || exit 1

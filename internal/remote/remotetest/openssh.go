@@ -37,7 +37,7 @@ func NewNet(t testing.TB) *Net {
 	if os.Getuid() != 0 {
 		t.Fatal("this lane needs root for network namespaces")
 	}
-	for _, program := range []string{"ip", "unshare", "nsenter", "/usr/sbin/sshd", "busybox"} {
+	for _, program := range []string{"ip", "unshare", "nsenter", "/usr/sbin/sshd", "busybox", "/lib/systemd/systemd", "dbus-daemon"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Fatalf("this lane needs %s: run .ci/peers/test-openssh", program)
 		}
@@ -78,6 +78,7 @@ type MachineOptions struct {
 	Mount   string // run before sshd starts, with $home and $dir set
 	Profile string // the root shell's .bashrc
 	Busybox bool   // sh and all programs are busybox; there is no bash
+	Systemd bool   // the machine's first process is a real systemd, with a bus
 	// Key lets its holder in; nil is a key of the machine's own.
 	Key ssh.Signer
 }
@@ -147,14 +148,19 @@ mount --bind "$dir/ash" "$(readlink -f /bin/sh)"`
 		m.options.Config, "Port 22", "HostKey " + m.Dir + "/host_key", "AuthorizedKeysFile /root/.ssh/authorized_keys",
 		"PermitRootLogin prohibit-password", "StrictModes no", "UsePAM no", "PidFile none", "PrintMotd no", "MaxStartups 200", path, "",
 	}, "\n"))
+	last := `exec /usr/sbin/sshd -D -e -f "$dir/sshd_config"`
+	if m.options.Systemd {
+		m.writeUnits()
+		last = systemdBoot
+	}
 	script := fmt.Sprintf(`set -e; dir=%s home=%s
 mount --make-rprivate /; mkdir -p /run/sshd; hostname %s
 mount --bind "$home" /root
 cd /root
 %s
 %s
-exec /usr/sbin/sshd -D -e -f "$dir/sshd_config"`, m.Dir, m.Home, m.name, shell, m.options.Mount)
-	m.sshd = exec.Command("ip", "netns", "exec", m.name, "unshare", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script) //nolint:gosec // a machine
+%s`, m.Dir, m.Home, m.name, shell, m.options.Mount, last)
+	m.sshd = exec.Command("ip", "netns", "exec", m.name, "unshare", "--uts", "--mount", "--cgroup", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script) //nolint:gosec // a machine
 	log, err := os.OpenFile(filepath.Join(m.Dir, "sshd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -164,6 +170,31 @@ exec /usr/sbin/sshd -D -e -f "$dir/sshd_config"`, m.Dir, m.Home, m.name, shell, 
 	m.sshd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := m.sshd.Start(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// systemdBoot gives systemd what it expects of a container, and only our units:
+// the host's would clean up folders that are not the machine's.
+const systemdBoot = `mount -t tmpfs tmpfs /run; mkdir -p /run/sshd /run/dbus /run/lock
+umount -R /sys/fs/cgroup 2>/dev/null || :
+mount -t cgroup2 none /sys/fs/cgroup
+export container=test SYSTEMD_UNIT_PATH="$dir/units"
+exec /lib/systemd/systemd --system --log-target=console --show-status=0`
+
+func (m *Machine) writeUnits() {
+	m.net.t.Helper()
+	if err := os.MkdirAll(filepath.Join(m.Dir, "units"), 0o700); err != nil {
+		m.net.t.Fatal(err)
+	}
+	const bare = "[Unit]\nDefaultDependencies=no\n"
+	for name, text := range map[string]string{
+		"default.target": bare + "Wants=dbus.socket dbus.service ssh.service\n",
+		"basic.target":   bare, "sysinit.target": bare, "shutdown.target": bare,
+		"dbus.socket":  bare + "[Socket]\nListenStream=/run/dbus/system_bus_socket\n",
+		"dbus.service": bare + "Requires=dbus.socket\nAfter=dbus.socket\n[Service]\nType=notify\nExecStart=/usr/bin/dbus-daemon --system --address=systemd: --nofork --nopidfile --systemd-activation --syslog-only\n",
+		"ssh.service":  bare + "[Service]\nKillMode=process\nExecStart=/usr/sbin/sshd -D -e -f " + m.Dir + "/sshd_config\n",
+	} {
+		m.write("units/"+name, text)
 	}
 }
 
@@ -196,7 +227,7 @@ func (m *Machine) Processes() []string {
 	for _, pid := range m.pids() {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		text := strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))
-		if err == nil && text != "" && !strings.Contains(text, "sshd") && !strings.HasPrefix(text, "unshare ") {
+		if err == nil && text != "" && !strings.Contains(text, "sshd") && !strings.HasPrefix(text, "unshare ") && !strings.Contains(text, "systemd") {
 			all = append(all, text)
 		}
 	}
