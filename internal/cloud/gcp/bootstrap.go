@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package gcp
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/api/compute/v1"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// callerAddressSource tells from where this machine is seen. Google has no
+// such service that is documented; with allowed_cidrs it is not asked.
+const callerAddressSource = "https://checkip.amazonaws.com"
+
+// Names of what Bootstrap finds or makes.
+const (
+	resourceImage    = "image"
+	resourceImageGiB = "image_gib"
+	resourceUEFI     = "image_uefi"
+	resourceNetwork  = "network"
+	resourceSubnet   = "subnetwork"
+	resourceTag      = "network_tag"
+)
+
+// Bootstrap implements cloud.Provisioner: it finds the image and the network,
+// and finds or makes the cluster's firewall rules.
+func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud.Placement) (cloud.RunConfig, error) {
+	if err := checkSpec(spec, at); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	s, err := d.defaults.with(spec.NodeConfig)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	shape, err := shapeOf(at.Offer.InstanceType)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	img, err := d.image(ctx, spec.Image, at.Offer.InstanceType, shape)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if spec.DiskGiB != 0 && int64(spec.DiskGiB) < img.diskGiB {
+		return cloud.RunConfig{}, configError{text: fmt.Sprintf("disk_size is %d GiB, and image %s needs %d", spec.DiskGiB, lastPart(img.link), img.diskGiB)}
+	}
+	net, err := d.network(ctx, at.Offer.Region, s)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	cfg := cloud.RunConfig{
+		Spec:      spec,
+		Placement: at,
+		Resources: map[string]string{
+			resourceImage:    img.link,
+			resourceImageGiB: strconv.FormatInt(img.diskGiB, 10),
+			resourceUEFI:     strconv.FormatBool(img.uefi),
+			resourceNetwork:  net.network,
+			resourceSubnet:   net.subnetwork,
+			resourceTag:      groupName(spec.Ref),
+		},
+	}
+	return cfg, d.ensureFirewall(ctx, cfg, s)
+}
+
+// groupName is the network tag of a cluster's machines, and the beginning of
+// its firewall rules' names.
+func groupName(ref cloud.ClusterRef) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{ref.Owner, ref.Cluster, ref.Generation}, "\x00")))
+	const suffix, ending = 16, 4
+	stem := "sky-" + cloud.Slug(ref.Cluster)
+	if room := maxNameLength - suffix - 1 - ending; len(stem) > room {
+		stem = stem[:room]
+	}
+	return strings.TrimRight(stem, "-") + "-" + hex.EncodeToString(sum[:])[:suffix]
+}
+
+// network is where machines of a cluster are put, as partial URLs.
+type network struct{ network, subnetwork string }
+
+// network finds the network, and the subnetwork in the region where the
+// network does not have exactly one of its own there. It makes nothing.
+func (d *driver) network(ctx context.Context, region string, s settings) (network, error) {
+	if s.subnetwork != "" {
+		return d.subnetwork(ctx, region, s)
+	}
+	project, name := d.owner(s.network, "default")
+	net, err := call(ctx, d.c, "look up network "+name, func(ctx context.Context) (*compute.Network, error) {
+		return d.c.svc.Networks.Get(project, name).Context(ctx).Do()
+	})
+	switch {
+	case isNotFound(err) && s.network == "":
+		return network{}, configError{text: fmt.Sprintf("project %s has no default network: set network, or subnetwork", d.c.project)}
+	case isNotFound(err):
+		return network{}, configError{text: fmt.Sprintf("there is no network %q in project %s", name, project)}
+	case err != nil:
+		return network{}, err
+	}
+	link := "projects/" + project + "/global/networks/" + name
+	if net.AutoCreateSubnetworks {
+		return network{network: link}, nil
+	}
+	var here []string
+	for _, sub := range net.Subnetworks {
+		if strings.Contains(sub, "/regions/"+region+"/") {
+			here = append(here, sub[strings.Index(sub, "projects/"):])
+		}
+	}
+	slices.Sort(here)
+	switch len(here) {
+	case 0:
+		return network{}, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("network %s has no subnetwork in %s", name, region)}
+	case 1:
+		return network{network: link, subnetwork: here[0]}, nil
+	}
+	return network{}, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("network %s has %d subnetworks in %s: set subnetwork", name, len(here), region)}
+}
+
+func (d *driver) subnetwork(ctx context.Context, region string, s settings) (network, error) {
+	project, name := d.owner(s.subnetwork, "")
+	if parts := strings.Split(s.subnetwork, "/"); len(parts) == 6 && parts[3] != region {
+		return network{}, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("subnetwork %s is not in %s", s.subnetwork, region)}
+	}
+	sub, err := call(ctx, d.c, "look up subnetwork "+name+" in "+region, func(ctx context.Context) (*compute.Subnetwork, error) {
+		return d.c.svc.Subnetworks.Get(project, region, name).Context(ctx).Do()
+	})
+	if isNotFound(err) {
+		return network{}, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("there is no subnetwork %q in %s of project %s", name, region, project)}
+	}
+	if err != nil {
+		return network{}, err
+	}
+	if s.network != "" && lastPart(sub.Network) != lastPart(s.network) {
+		return network{}, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("subnetwork %s belongs to network %s, not %s", name, lastPart(sub.Network), s.network)}
+	}
+	link := sub.Network
+	if i := strings.Index(link, "projects/"); i >= 0 {
+		link = link[i:]
+	}
+	return network{network: link, subnetwork: "projects/" + project + "/regions/" + region + "/subnetworks/" + name}, nil
+}
+
+// owner divides a name or a partial URL into project and name.
+func (d *driver) owner(link, fallback string) (project, name string) {
+	project, name = d.c.project, lastPart(link)
+	if parts := strings.Split(link, "/"); len(parts) > 1 && parts[0] == "projects" {
+		project = parts[1]
+	}
+	if name == "" {
+		name = fallback
+	}
+	return project, name
+}
+
+// cidrs are the prefixes that may reach the machines: those asked for, else the
+// caller's address; from within the network, all of its private addresses.
+func (d *driver) cidrs(ctx context.Context, s settings, asked []netip.Prefix) ([]netip.Prefix, error) {
+	if len(asked) > 0 {
+		return asked, nil
+	}
+	if s.internalIPs {
+		return []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16")}, nil
+	}
+	addr, err := d.callerAddress(ctx)
+	if err != nil {
+		return nil, configError{text: fmt.Sprintf("cannot tell the address from which SSH is to be allowed, so say it with allowed_cidrs: %v", err)}
+	}
+	return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}, nil
+}
+
+func (d *driver) callerAddress(ctx context.Context) (netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.callerSource, http.NoBody)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("ask %s: %w", d.callerSource, err)
+	}
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
+	if err != nil {
+		return netip.Addr{}, err //nolint:wrapcheck // *url.Error names method and URL already
+	}
+	defer resp.Body.Close() //nolint:errcheck // the body was read; nothing depends on this
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 256))
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("ask %s: %w", d.callerSource, err)
+	}
+	addr, err := netip.ParseAddr(strings.TrimSpace(string(text)))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return netip.Addr{}, errors.New(d.callerSource + " answers with no address")
+	}
+	return addr.Unmap(), nil
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package gcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"cloud.google.com/go/auth"
+	"google.golang.org/api/compute/v1"
+	"google.golang.org/api/googleapi"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+const kindAuth = cloud.KindAuth
+
+// Codes that the driver itself acts upon.
+const (
+	codeExists   = "alreadyExists"
+	codeExistsOp = "RESOURCE_ALREADY_EXISTS"
+	codeGoneOp   = "RESOURCE_NOT_FOUND"
+)
+
+// configError is a request that cannot work as configured. Without a scope it
+// concerns the whole cloud.
+type configError struct {
+	scope cloud.Scope
+	text  string
+}
+
+func (e configError) Error() string { return e.text }
+
+// authError says what is wrong with the credentials and what would help.
+type authError struct {
+	advice string
+	err    error
+}
+
+func (e *authError) Error() string { return e.advice + " (" + e.err.Error() + ")" }
+func (e *authError) Unwrap() error { return e.err }
+
+// MachineError says that a machine is in a state from which it cannot get to
+// the one waited for.
+type MachineError struct {
+	ID     string
+	Rank   int
+	State  cloud.State
+	Reason string
+	Want   cloud.State
+}
+
+// Error implements error.
+func (e *MachineError) Error() string {
+	text := fmt.Sprintf("machine %s (rank %d) is %s and will not become %s", e.ID, e.Rank, e.State, e.Want)
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	return text
+}
+
+// OperationError is how an operation ended that was accepted and then failed:
+// where Compute Engine says that it has no capacity, or no quota left.
+type OperationError struct {
+	// Name and Type are the operation's; Target is the name of what it was done to.
+	Name, Type, Target string
+	Status             int
+	Causes             []Cause
+}
+
+// Cause is one reason for the failure of an operation.
+type Cause struct {
+	Code    string
+	Message string
+	// Hint is what Compute Engine says to people, where that is more.
+	Hint string
+}
+
+// Error implements error.
+func (e *OperationError) Error() string {
+	parts := make([]string, 0, len(e.Causes))
+	for _, c := range e.Causes {
+		text := c.Code
+		if c.Message != "" {
+			text += ": " + c.Message
+		}
+		if c.Hint != "" && c.Hint != c.Message {
+			text += " (" + c.Hint + ")"
+		}
+		parts = append(parts, text)
+	}
+	return fmt.Sprintf("%s of %s failed: %s [operation %s]", e.Type, e.Target, strings.Join(parts, "; "), e.Name)
+}
+
+// operationFailure is the error of an operation that is done, nil for success.
+func operationFailure(op *compute.Operation) error {
+	if op.Error == nil && op.HttpErrorStatusCode == 0 {
+		return nil
+	}
+	e := &OperationError{Name: op.Name, Type: op.OperationType, Target: lastPart(op.TargetLink), Status: int(op.HttpErrorStatusCode)}
+	if op.Error != nil {
+		for _, cause := range op.Error.Errors {
+			c := Cause{Code: cause.Code, Message: cause.Message}
+			for _, d := range cause.ErrorDetails {
+				if d.LocalizedMessage != nil {
+					c.Hint = d.LocalizedMessage.Message
+				}
+			}
+			e.Causes = append(e.Causes, c)
+		}
+	}
+	if len(e.Causes) == 0 {
+		e.Causes = []Cause{{Code: http.StatusText(e.Status), Message: op.HttpErrorMessage}}
+	}
+	return e
+}
+
+// causesOf are the codes and messages of an answer or an operation, the most
+// telling first.
+func causesOf(err error) []Cause {
+	var (
+		op  *OperationError
+		api *googleapi.Error
+	)
+	switch {
+	case errors.As(err, &op):
+		return op.Causes
+	case errors.As(err, &api):
+		var out []Cause
+		for _, item := range api.Errors {
+			out = append(out, Cause{Code: item.Reason, Message: item.Message})
+		}
+		for _, d := range api.Details {
+			if m, ok := d.(map[string]any); ok {
+				if reason, ok := m["reason"].(string); ok {
+					out = append(out, Cause{Code: reason, Message: api.Message})
+				}
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+func statusOf(err error) int {
+	var (
+		op  *OperationError
+		api *googleapi.Error
+	)
+	switch {
+	case errors.As(err, &op):
+		return op.Status
+	case errors.As(err, &api):
+		return api.Code
+	}
+	return 0
+}
+
+func hasCode(err error, codes ...string) bool {
+	return slices.ContainsFunc(causesOf(err), func(c Cause) bool { return slices.Contains(codes, c.Code) })
+}
+
+// isNotFound reports that Compute Engine itself says that a thing is not there.
+// A bare 404 may be a proxy's, and proves nothing.
+func isNotFound(err error) bool {
+	return (statusOf(err) == http.StatusNotFound && hasCode(err, "notFound")) || hasCode(err, codeGoneOp)
+}
+
+// Classify implements cloud.Provisioner.
+func (*driver) Classify(err error) cloud.Fault { return classify(err) }
+
+func classify(err error) cloud.Fault {
+	var (
+		badAuth *authError
+		config  configError
+		machine *MachineError
+		token   *auth.Error
+	)
+	switch {
+	case errors.As(err, &badAuth):
+		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
+	case errors.As(err, &config):
+		if config.scope == "" {
+			config.scope = cloud.ScopeCloud
+		}
+		return cloud.Fault{Kind: cloud.KindConfig, Scope: config.scope}
+	case errors.As(err, &machine):
+		return reasonFault(machine.Reason)
+	case len(causesOf(err)) > 0 || statusOf(err) != 0:
+		return classifyAnswer(err)
+	case errors.As(err, &token) && !token.Temporary():
+		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
+	case isUnreachable(err):
+		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeCloud}
+	case isTransport(err) || token != nil:
+		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
+	}
+	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
+}
+
+// classifyAnswer reads the table, and for codes it does not know the status.
+func classifyAnswer(err error) cloud.Fault {
+	causes := causesOf(err)
+	for _, row := range faultTable() {
+		if slices.ContainsFunc(causes, row.matches) {
+			return row.fault
+		}
+	}
+	for _, row := range statusTable() {
+		if statusOf(err) == row.status {
+			return row.fault
+		}
+	}
+	if statusOf(err) >= http.StatusInternalServerError {
+		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
+	}
+	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
+}
+
+func reasonFault(reason string) cloud.Fault {
+	for _, row := range reasonTable() {
+		if strings.Contains(strings.ToLower(reason), row.text) {
+			return row.fault
+		}
+	}
+	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
+}
+
+// isUnreachable reports that no connection could be made.
+func isUnreachable(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// isTransport reports that a request may or may not have had its effect.
+func isTransport(err error) bool {
+	var (
+		u *url.Error
+		n net.Error
+	)
+	return errors.As(err, &u) || errors.As(err, &n) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// isTransient reports whether a later call may fare better.
+func isTransient(err error) bool { return classify(err).Kind == cloud.KindTransient }
+
+// isPassing reports whether the very same call may fare better in a moment.
+func isPassing(err error) bool {
+	var op *OperationError
+	if errors.As(err, &op) || isUnreachable(err) || !isTransient(err) {
+		return false
+	}
+	status := statusOf(err)
+	return status == 0 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout ||
+		status >= http.StatusInternalServerError || status == http.StatusForbidden // a rate limit
+}
+
+// isRefused reports that a launch definitely made nothing.
+func isRefused(err error) bool {
+	var op *OperationError
+	status := statusOf(err)
+	return errors.As(err, &op) || (status >= 400 && status < 500 && status != http.StatusRequestTimeout)
+}
+
+// asStopped finds the error of a machine that is stopped, or on the way.
+func asStopped(err error, target **MachineError) bool {
+	return errors.As(err, target) && ((*target).State == cloud.StateStopped || (*target).State == cloud.StateStopping)
+}

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package gcpfake is a Compute Engine of its own for tests: it speaks the API
+// over HTTP, keeps machines, disks, firewall rules and operations, and holds
+// every request against Google's discovery document. A request that the
+// document does not allow fails the test that made it.
+package gcpfake
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/api/compute/v1"
+)
+
+// What every fake has.
+const (
+	Project = "acme-weather"
+	Token   = "token-canary"
+	// Deleter is a service account that may delete machines; other accounts may not.
+	Deleter = "deleter@acme-weather.iam.gserviceaccount.com"
+)
+
+// Options say how the cloud behaves. The zero value is prompt and honest.
+type Options struct {
+	// OperationTime is how long an operation takes; 0 is 2 ms.
+	OperationTime time.Duration
+	// VisibleAfter is how long listings do not show a new machine.
+	VisibleAfter time.Duration
+	// Reply is told of what the document does not allow; by default it is an
+	// error of the test.
+	OnViolation func(error)
+}
+
+// Cloud is one account.
+type Cloud struct {
+	URL string
+
+	opts    Options
+	doc     *document
+	server  *httptest.Server
+	onError func(error)
+
+	mu         sync.Mutex
+	offset     time.Duration
+	serial     uint64
+	instances  []*instance
+	disks      []*compute.Disk
+	firewalls  []*compute.Firewall
+	operations []*operation
+	requests   map[string]*operation
+	faults     []*Fault
+	quotas     map[string]int64
+	calls      map[string]int
+	owners     map[string]string // the hosts' view: a disk's machine, by disk
+}
+
+// instance is a machine as the API shows it, and what it does not show.
+type instance struct {
+	*compute.Instance
+	at      time.Time // of creation
+	started time.Time
+	boots   int
+}
+
+type operation struct {
+	*compute.Operation
+	ends   time.Time
+	finish func() *compute.OperationError
+}
+
+// Start runs a cloud until the end of the test.
+func Start(t testing.TB, opts Options) *Cloud {
+	t.Helper()
+	doc, err := loadDocument()
+	if err != nil {
+		t.Fatalf("the fake needs the official discovery document: %v", err)
+	}
+	c := &Cloud{
+		opts: opts, doc: doc, serial: 1000, requests: map[string]*operation{}, quotas: map[string]int64{}, calls: map[string]int{},
+		onError: opts.OnViolation,
+	}
+	if c.opts.OperationTime == 0 {
+		c.opts.OperationTime = 2 * time.Millisecond
+	}
+	if c.onError == nil {
+		c.onError = func(err error) { t.Errorf("a request that Compute Engine does not take: %v", err) }
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/compute/v1/", c.serve)
+	mux.HandleFunc("POST /token", c.token)
+	mux.HandleFunc("POST /v1/projects/-/serviceAccounts/{who}", c.impersonate)
+	c.server = httptest.NewServer(mux)
+	c.URL = c.server.URL
+	t.Cleanup(c.server.Close)
+	return c
+}
+
+// Client returns an HTTP client that reaches the fake under every name.
+func (c *Cloud) Client() *http.Client {
+	return &http.Client{Transport: redirect(c.server.Listener.Addr().String())}
+}
+
+type redirect string
+
+// RoundTrip implements http.RoundTripper.
+func (to redirect) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Scheme, r.URL.Host = "http", string(to)
+	return http.DefaultTransport.RoundTrip(r) //nolint:wrapcheck // the transport's own error
+}
+
+// now is the cloud's time.
+func (c *Cloud) now() time.Time { return time.Now().Add(c.offset) }
+
+// Now is the cloud's time.
+func (c *Cloud) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now()
+}
+
+// Advance moves the cloud's clock, and lets happen what is due by then.
+func (c *Cloud) Advance(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offset += by
+	c.settle()
+}
+
+// Fault makes calls go wrong.
+type Fault struct {
+	// Method is the id of a method, such as compute.instances.insert; "*" is any.
+	Method string
+	// Skip calls pass before the first that fails; Times fail, 0 is all.
+	Skip, Times int
+	// Code, Message and Hint end the operation with an error, after an answer
+	// that says all is well.
+	Code, Message, Hint string
+	// Status and Reason answer with an error instead. After the effect, where
+	// Late is set: the call works, and its answer says that it did not.
+	Status int
+	Reason string
+	Late   bool
+	// LoseAnswer does what was asked and closes the connection.
+	LoseAnswer bool
+	// Slow makes the operation take longer.
+	Slow time.Duration
+	// Match, where set, must be part of the path.
+	Match string
+}
+
+// Inject adds a fault; the function takes it back.
+func (c *Cloud) Inject(f Fault) (remove func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kept := &f
+	c.faults = append(c.faults, kept)
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.faults = slices.DeleteFunc(c.faults, func(have *Fault) bool { return have == kept })
+	}
+}
+
+// fault returns what is to go wrong with a call, nil for nothing.
+func (c *Cloud) fault(methodID, path string) *Fault {
+	for _, f := range c.faults {
+		if (f.Method != "*" && f.Method != methodID) || !strings.Contains(path, f.Match) || f.Times < 0 {
+			continue
+		}
+		if f.Skip > 0 {
+			f.Skip--
+			continue
+		}
+		if f.Times == 1 {
+			f.Times = -1 // spent
+		} else if f.Times > 1 {
+			f.Times--
+		}
+		return f
+	}
+	return nil
+}
+
+// SetQuota limits a metric, such as CPUS in a region, or GPUS_ALL_REGIONS in "".
+func (c *Cloud) SetQuota(metric, region string, limit int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quotas[metric+"/"+region] = limit
+}
+
+// Calls is how often a method was called.
+func (c *Cloud) Calls(methodID string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls[methodID]
+}
+
+// Instances are the machines, however little of them there is yet.
+func (c *Cloud) Instances() []compute.Instance {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle()
+	out := make([]compute.Instance, 0, len(c.instances))
+	for _, in := range c.instances {
+		out = append(out, *in.Instance)
+	}
+	return out
+}
+
+// Disks are the disks.
+func (c *Cloud) Disks() []compute.Disk {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle()
+	out := make([]compute.Disk, 0, len(c.disks))
+	for _, d := range c.disks {
+		out = append(out, *d)
+	}
+	return out
+}
+
+// Firewalls are the firewall rules.
+func (c *Cloud) Firewalls() []compute.Firewall {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]compute.Firewall, 0, len(c.firewalls))
+	for _, f := range c.firewalls {
+		out = append(out, *f)
+	}
+	return out
+}
+
+// AddInstance makes a machine that runs, behind everybody's back. It has a disk.
+func (c *Cloud) AddInstance(in compute.Instance, zone string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	made := c.newInstance(&in, zone)
+	c.boot(made)
+	return strconv.FormatUint(made.Id, 10)
+}
+
+// AddDisk makes a disk that belongs to no machine.
+func (c *Cloud) AddDisk(d compute.Disk, zone string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d.Zone = c.zoneLink(zone)
+	c.disks = append(c.disks, &d)
+}
+
+// AddFirewall makes a firewall rule.
+func (c *Cloud) AddFirewall(f compute.Firewall) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.firewalls = append(c.firewalls, &f)
+}
+
+// Remove takes a machine away at once, with the disks that go with it, as if
+// nothing of it had ever been; unknown ids are an error.
+func (c *Cloud) Remove(id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.byID(id)
+	if in == nil {
+		return fmt.Errorf("no machine %s", id)
+	}
+	c.erase(in)
+	return nil
+}
+
+// Preempt takes a spot machine back: it stops, or goes, as its scheduling says.
+func (c *Cloud) Preempt(id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.byID(id)
+	if in == nil || in.Scheduling == nil || in.Scheduling.ProvisioningModel != "SPOT" {
+		return fmt.Errorf("no spot machine %s", id)
+	}
+	op := c.newOperation("compute.instances.preempted", in.Zone, in.SelfLink, in.Id, nil)
+	op.Status, op.ends = "DONE", c.now()
+	c.endBySchedule(in)
+	return nil
+}
+
+// Edit changes the cloud's machines while calls are under way.
+func (c *Cloud) Edit(id string, change func(*compute.Instance)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if in := c.byID(id); in != nil {
+		change(in.Instance)
+	}
+}
+
+func (c *Cloud) byID(which string) *instance {
+	for _, in := range c.instances {
+		if strconv.FormatUint(in.Id, 10) == which {
+			return in
+		}
+	}
+	return nil
+}
+
+// erase removes a machine and the disks that go with it.
+func (c *Cloud) erase(in *instance) {
+	c.instances = slices.DeleteFunc(c.instances, func(have *instance) bool { return have == in })
+	for _, attached := range in.Disks {
+		c.disks = slices.DeleteFunc(c.disks, func(d *compute.Disk) bool { return attached.AutoDelete && d.SelfLink == attached.Source })
+		for _, d := range c.disks {
+			d.Users = slices.DeleteFunc(d.Users, func(u string) bool { return u == in.SelfLink })
+		}
+	}
+}
+
+// boot lets a machine run.
+func (c *Cloud) boot(in *instance) {
+	in.Status, in.started = "RUNNING", c.now()
+	in.boots++
+	in.LastStartTimestamp = in.started.Format(time.RFC3339)
+	for i, nic := range in.NetworkInterfaces {
+		if nic.NetworkIP == "" {
+			nic.NetworkIP = fmt.Sprintf("10.128.%d.%d", in.Id/250%250, in.Id%250+2)
+		}
+		for _, access := range nic.AccessConfigs {
+			if access.NatIP == "" { // another one after every stop
+				access.NatIP = fmt.Sprintf("34.%d.%d.%d", 1+in.boots%200, in.Id/250%250, int(in.Id%250)+2+i)
+			}
+		}
+	}
+}
+
+// halt stops a machine; its disk stays, its external address does not.
+func (c *Cloud) halt(in *instance) {
+	in.Status, in.LastStopTimestamp = "TERMINATED", c.now().Format(time.RFC3339)
+	for _, nic := range in.NetworkInterfaces {
+		for _, access := range nic.AccessConfigs {
+			access.NatIP = ""
+		}
+	}
+}
+
+// endBySchedule does what the machine's scheduling says of its end.
+func (c *Cloud) endBySchedule(in *instance) {
+	if in.Scheduling != nil && in.Scheduling.InstanceTerminationAction == "DELETE" {
+		c.erase(in)
+		return
+	}
+	c.halt(in)
+}
+
+// settle lets everything happen that is due: operations end, machines end
+// themselves or are ended.
+func (c *Cloud) settle() {
+	now := c.now()
+	for _, op := range slices.Clone(c.operations) {
+		if op.Status == "DONE" || now.Before(op.ends) {
+			continue
+		}
+		op.Status, op.Progress, op.EndTime = "DONE", 100, now.Format(time.RFC3339)
+		if op.finish != nil {
+			op.Error = op.finish()
+		}
+		if op.Error != nil {
+			op.HttpErrorStatusCode, op.HttpErrorMessage = http.StatusServiceUnavailable, "SERVICE UNAVAILABLE"
+		}
+	}
+	for _, in := range slices.Clone(c.instances) {
+		if in.Status != "RUNNING" {
+			continue
+		}
+		if s := in.Scheduling; s != nil && s.MaxRunDuration != nil && !now.Before(in.started.Add(time.Duration(s.MaxRunDuration.Seconds)*time.Second)) {
+			c.endBySchedule(in)
+			continue
+		}
+		c.live(in, now)
+	}
+}
+
+var deadline = regexp.MustCompile(`-ge ([0-9]+) \]`)
+
+// live is what a machine does by itself: Google's guest agent runs its startup
+// script, whose timer looks at the machine's own metadata. A script that was
+// armed at boot stays armed when the metadata goes; the mark disarms it.
+func (c *Cloud) live(in *instance, now time.Time) {
+	values := map[string]string{}
+	for _, item := range in.Metadata.Items {
+		values[item.Key] = *item.Value
+	}
+	at := deadline.FindStringSubmatch(values["startup-script"])
+	if at == nil || values["sky-committed"] != "" || values["sky-deadline"] == "" {
+		return
+	}
+	if seconds, _ := strconv.ParseInt(at[1], 10, 64); now.Unix() < seconds {
+		return
+	}
+	if slices.ContainsFunc(in.ServiceAccounts, func(s *compute.ServiceAccount) bool { return s.Email == Deleter }) {
+		c.erase(in)
+		return
+	}
+	c.halt(in)
+}
+
+func (c *Cloud) nextID() uint64 {
+	c.serial++
+	return c.serial
+}
+
+func (c *Cloud) fingerprint() string {
+	return base64.StdEncoding.EncodeToString([]byte(strconv.FormatUint(c.nextID(), 36)))
+}
+
+func (c *Cloud) link(path string) string {
+	return "https://www.googleapis.com/compute/v1/projects/" + Project + "/" + path
+}
+
+func (c *Cloud) zoneLink(zone string) string { return c.link("zones/" + zone) }
+
+// newOperation starts an operation, whose effect comes when it ends. A zone of
+// "" makes it a global one.
+func (c *Cloud) newOperation(kind, zone, target string, targetID uint64, finish func() *compute.OperationError) *operation {
+	now := c.now()
+	op := &operation{
+		Operation: &compute.Operation{
+			Id: c.nextID(), Kind: "compute#operation", OperationType: kind, Zone: zone, TargetLink: target, TargetId: targetID,
+			Status: "RUNNING", InsertTime: now.Format(time.RFC3339), User: "somebody@acme-weather.iam.gserviceaccount.com",
+		},
+		ends: now.Add(c.opts.OperationTime), finish: finish,
+	}
+	op.Name = fmt.Sprintf("operation-%d", op.Id)
+	op.SelfLink = c.link("global/operations/" + op.Name)
+	if zone != "" {
+		op.SelfLink = zone + "/operations/" + op.Name
+	}
+	c.operations = append(c.operations, op)
+	return op
+}
+
+// waitFor blocks until an operation ends, or for as long as Google would.
+func (c *Cloud) waitFor(ctx context.Context, op *operation) {
+	c.mu.Lock()
+	left := op.ends.Sub(c.now())
+	c.mu.Unlock()
+	timer := time.NewTimer(min(left, 2*time.Minute))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

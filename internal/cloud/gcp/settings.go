@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package gcp
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// settings are Compute Engine's own part of a cluster: defaults from the
+// provider block, overridden by the cluster template's node_config.
+type settings struct {
+	network, subnetwork string
+	internalIPs         bool
+	serviceAccount      string
+	diskTier            string
+	secureBoot          *bool
+	// spotAction is what becomes of a preempted spot machine: "delete" or "stop".
+	spotAction string
+	// maxRun is when Compute Engine deletes a machine, whatever became of it.
+	maxRun time.Duration
+}
+
+func settingsFromOptions(values map[string]string) (settings, error) {
+	s := settings{
+		network:        values[optionNetwork],
+		subnetwork:     values[optionSubnetwork],
+		serviceAccount: values[optionServiceAccount],
+	}
+	if v := values[optionInternal]; v != "" {
+		var err error
+		if s.internalIPs, err = strconv.ParseBool(v); err != nil {
+			return s, configError{text: fmt.Sprintf("use_internal_ips is %q: it must be \"true\" or \"false\"", v)}
+		}
+	}
+	return s, s.check()
+}
+
+// with returns s overridden by a cluster's node_config.
+func (s settings) with(node map[string]any) (settings, error) {
+	for _, key := range slices.Sorted(maps.Keys(node)) {
+		if err := s.set(key, node[key]); err != nil {
+			return s, err
+		}
+	}
+	return s, s.check()
+}
+
+func (s *settings) set(key string, v any) error {
+	ok := false
+	switch key {
+	case optionNetwork:
+		s.network, ok = v.(string)
+	case optionSubnetwork:
+		s.subnetwork, ok = v.(string)
+	case optionInternal:
+		s.internalIPs, ok = v.(bool)
+	case optionServiceAccount:
+		s.serviceAccount, ok = v.(string)
+	case optionDiskTier:
+		s.diskTier, ok = v.(string)
+	case optionSpotAction:
+		s.spotAction, ok = v.(string)
+	case optionSecureBoot:
+		var on bool
+		if on, ok = v.(bool); ok {
+			s.secureBoot = &on
+		}
+	case optionMaxRun:
+		var text string
+		if text, ok = v.(string); ok {
+			var err error
+			s.maxRun, err = time.ParseDuration(text)
+			ok = err == nil
+		}
+	default:
+		return configError{text: fmt.Sprintf("node_config: there is no %q on GCP; there are %s", key, strings.Join(nodeConfigKeys(), ", "))}
+	}
+	if !ok {
+		return configError{text: fmt.Sprintf("node_config: %s cannot be %v", key, v)}
+	}
+	return nil
+}
+
+func nodeConfigKeys() []string {
+	return []string{
+		optionDiskTier, optionMaxRun, optionNetwork, optionSecureBoot, optionServiceAccount, optionSpotAction, optionSubnetwork, optionInternal,
+	}
+}
+
+var (
+	networkForm    = regexp.MustCompile(`^(projects/[a-z0-9:.-]+/global/networks/)?[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	subnetworkForm = regexp.MustCompile(`^(projects/[a-z0-9:.-]+/regions/[a-z0-9-]+/subnetworks/)?[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
+)
+
+// The bounds of a limited run.
+const (
+	minRun = 30 * time.Second
+	maxRun = 120 * 24 * time.Hour
+)
+
+func (s settings) check() error {
+	switch _, known := diskTiers()[s.diskTier]; {
+	case s.network != "" && !networkForm.MatchString(s.network):
+		return configError{text: fmt.Sprintf("network %q is neither a name nor projects/<project>/global/networks/<name>", s.network)}
+	case s.subnetwork != "" && !subnetworkForm.MatchString(s.subnetwork):
+		return configError{text: fmt.Sprintf("subnetwork %q is neither a name nor projects/<project>/regions/<region>/subnetworks/<name>", s.subnetwork)}
+	case s.serviceAccount != "" && !strings.Contains(s.serviceAccount, "@"):
+		return configError{text: fmt.Sprintf("service_account %q is not an e-mail address", s.serviceAccount)}
+	case !known:
+		return configError{text: fmt.Sprintf("disk_tier %q is not known on GCP; there are %s", s.diskTier, strings.Join(diskTierNames(), ", "))}
+	case s.spotAction != "" && s.spotAction != "delete" && s.spotAction != "stop":
+		return configError{text: fmt.Sprintf("spot_termination_action is %q: it must be \"delete\" or \"stop\"", s.spotAction)}
+	case s.maxRun != 0 && (s.maxRun < minRun || s.maxRun > maxRun):
+		return configError{text: fmt.Sprintf("max_run_duration is %s: Compute Engine takes 30s to 2880h", s.maxRun)}
+	}
+	return nil
+}
+
+// checkSpec refuses what cannot work before anything is asked of Google.
+func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
+	ref := spec.Ref
+	switch {
+	case ref.Owner == "" || ref.Cluster == "" || ref.Generation == "":
+		return configError{text: "the cluster reference lacks owner, name or generation"}
+	case at.Offer.Cloud != Name:
+		return configError{text: fmt.Sprintf("the placement %s is not on %s", at, Name)}
+	case at.Offer.Region == "" || regionOf(at.Offer.Zone) != at.Offer.Region:
+		return configError{scope: cloud.ScopeZone, text: fmt.Sprintf("the placement %s names no zone: machines of GCP are zonal", at)}
+	case len(spec.Nodes) == 0:
+		return configError{text: "the cluster has no nodes"}
+	}
+	if err := checkLabels(spec.Labels); err != nil {
+		return err
+	}
+	if _, err := shapeOf(at.Offer.InstanceType); err != nil {
+		return err
+	}
+	seen := map[int]bool{}
+	for _, n := range spec.Nodes {
+		id := n.Identity
+		switch {
+		case id.Owner != ref.Owner || id.Cluster != ref.Cluster || id.Generation != ref.Generation:
+			return configError{text: fmt.Sprintf("node %d belongs to another cluster", id.Rank)}
+		case id.Rank < 0 || seen[id.Rank]:
+			return configError{text: fmt.Sprintf("rank %d comes twice or is negative", id.Rank)}
+		case len(n.UserData) > maxMetadata:
+			return configError{text: fmt.Sprintf("the user data has %d bytes; GCP takes %d: move work from the cluster template's user_data to setup, which has no limit",
+				len(n.UserData), maxMetadata)}
+		}
+		seen[id.Rank] = true
+	}
+	return nil
+}
+
+func checkLabels(labels map[string]string) error {
+	if len(labels) > maxUserLabels {
+		return configError{text: fmt.Sprintf("there are %d labels; GCP has room for %d", len(labels), maxUserLabels)}
+	}
+	for k := range labels {
+		if strings.HasPrefix(k, cloud.TagPrefix) {
+			return configError{text: fmt.Sprintf("label %q: labels that begin with %q are reserved", k, cloud.TagPrefix)}
+		}
+	}
+	if _, rest := userLabels(labels); len(rest) > maxMetadata {
+		return configError{text: fmt.Sprintf("the labels have %d bytes beyond what labels of GCP can hold; there is room for %d", len(rest), maxMetadata)}
+	}
+	return nil
+}
