@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -16,7 +17,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -45,13 +45,7 @@ type cloud struct {
 	srv    *Server
 	login  ssh.Signer
 	keyID  string
-	hostOf map[string]hostKeys
 	serial atomic.Int64
-}
-
-type hostKeys struct {
-	pem    string
-	public ssh.PublicKey
 }
 
 func newSigner(t *testing.T) (ssh.Signer, string) {
@@ -74,8 +68,8 @@ func newSigner(t *testing.T) (ssh.Signer, string) {
 // newCloud starts a cloud that leaves nothing behind, and checks that.
 func newCloud(t *testing.T, change func(*Options)) *cloud {
 	t.Helper()
-	c := &cloud{t: t, dir: filepath.Join(t.TempDir(), "fluffycloud"), hostOf: make(map[string]hostKeys)}
-	c.opts = Options{Dir: c.dir, BootTime: time.Millisecond, StopTime: time.Millisecond, Log: &testLog{t: t}}
+	c := &cloud{t: t, dir: filepath.Join(t.TempDir(), "fluffycloud")}
+	c.opts = Options{Dir: c.dir, BootTime: time.Millisecond, StopTime: time.Millisecond, Log: t.Output()}
 	if change != nil {
 		change(&c.opts)
 	}
@@ -122,19 +116,6 @@ func (c *cloud) restart() {
 		c.t.Fatal(err)
 	}
 	c.start()
-}
-
-// testLog keeps a server's log for the test's output, as long as there is one.
-type testLog struct {
-	t    *testing.T
-	done atomic.Bool
-}
-
-func (l *testLog) Write(p []byte) (int, error) {
-	if !l.done.Load() {
-		l.t.Log(strings.TrimSpace(string(p)))
-	}
-	return len(p), nil
 }
 
 // call sends one request and returns its status; a connection that was dropped
@@ -329,3 +310,6 @@ func (c *cloud) terminate(id string) Instance {
 	c.must("DELETE", "/v1/instances/"+id, nil, nil)
 	return c.await(id, StateTerminated)
 }
+
+// script is user data as the API wants it.
+func script(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
