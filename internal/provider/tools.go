@@ -9,12 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
 // Tools returns the commands for people beside the provider.
 func Tools(version string, registry *cloud.Registry) []*cobra.Command {
-	return []*cobra.Command{broker.GCCommand(openBroker(version, registry))}
+	return []*cobra.Command{broker.GCCommand(openBroker(version, registry)), catalog.Command(defaultFolder)}
 }
 
 // openBroker returns how tools open a broker: over a state folder, for an owner
@@ -36,4 +37,9 @@ func openBroker(version string, registry *cloud.Registry) func(stateDir, owner s
 		}
 		return b, nil
 	}
+}
+
+// defaultFolder is the state folder where nothing names another.
+func defaultFolder() (string, error) {
+	return settings{getenv: osGetenv}.folder()
 }

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// cli holds the flags that all catalog commands share.
+type cli struct {
+	opts Options
+	json bool
+	// defaultState finds the state folder when no flag names one.
+	defaultState func() (string, error)
+}
+
+// Command returns the catalog commands for people. defaultState finds the
+// provider's state folder where --state-dir does not name it.
+func Command(defaultState func() (string, error)) *cobra.Command {
+	c := &cli{defaultState: defaultState}
+	root := &cobra.Command{
+		Use:   "catalog",
+		Short: "Show, refresh and check the catalogs of machines and prices",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&c.opts.StateDir, "state-dir", "", "the provider's state folder")
+	f.StringVar(&c.opts.Path, "path", "", "a folder of your own that holds <cloud>/vms.csv, as catalog.path in the provider block")
+	f.StringVar(&c.opts.BaseURL, "base-url", "", "where hosted catalogs lie; the default is SkyPilot's public catalog")
+	f.BoolVar(&c.opts.Offline, "offline", false, "never use the network")
+	f.BoolVar(&c.json, "json", false, "write JSON, for scripts")
+	root.AddCommand(c.listCommand(), c.updateCommand(), c.verifyCommand(), c.fetchCommand())
+	return root
+}
+
+func (c *cli) open() (*Set, error) {
+	if c.opts.StateDir == "" {
+		c.opts.StateDir = os.Getenv("SKY_STATE_DIR")
+	}
+	if c.opts.StateDir == "" {
+		dir, err := c.defaultState()
+		if err != nil {
+			return nil, err
+		}
+		c.opts.StateDir = dir
+	}
+	return Open(c.opts)
+}
+
+// search holds the flags that turn the list of catalogs into one of offers.
+type search struct {
+	accelerators, cpus, memory, infra, market string
+	max                                       float64
+	limit                                     int
+}
+
+func (c *cli) listCommand() *cobra.Command {
+	var s search
+	cmd := &cobra.Command{
+		Use:   "list [cloud...]",
+		Short: "List the catalogs in use, or with a filter the cheapest offers",
+		Example: `  terraform-provider-sky catalog list
+  terraform-provider-sky catalog list --accelerators A100:8 --market any
+  terraform-provider-sky catalog list aws gcp --cpus 8+ --memory 4x --json`,
+		RunE: func(cmd *cobra.Command, clouds []string) error {
+			set, err := c.open()
+			if err != nil {
+				return err
+			}
+			if len(clouds) == 0 {
+				clouds = nil
+			}
+			if cmd.Flags().NFlag() > 0 && s.given() {
+				return c.listOffers(cmd, set, clouds, s)
+			}
+			return c.listCatalogs(cmd, set, clouds)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&s.accelerators, "accelerators", "", `devices, such as "A100:8"`)
+	f.StringVar(&s.cpus, "cpus", "", `vCPUs, such as "8" or "8+"`)
+	f.StringVar(&s.memory, "memory", "", `GiB, such as "32", "32+" or "4x"`)
+	f.StringVar(&s.infra, "infra", "", `place, such as "aws/us-east-1"`)
+	f.StringVar(&s.market, "market", "", "on_demand, spot or any")
+	f.Float64Var(&s.max, "max-hourly-cost", 0, "US dollars an hour for one machine")
+	f.IntVar(&s.limit, "limit", 20, "how many offers to show")
+	return cmd
+}
+
+func (s *search) given() bool {
+	return s.accelerators+s.cpus+s.memory+s.infra+s.market != "" || s.max > 0
+}
+
+// requirement reads the flags.
+func (s *search) requirement() (r cloud.Requirement, err error) {
+	if s.accelerators != "" {
+		r.Accelerators, err = cloud.ParseAccelerators(strings.Split(s.accelerators, ",")...)
+	}
+	if s.cpus != "" && err == nil {
+		r.CPUs, err = cloud.ParseCPUs(s.cpus)
+	}
+	if s.memory != "" && err == nil {
+		r.Memory, err = cloud.ParseMemory(s.memory)
+	}
+	if s.infra != "" && err == nil {
+		var at cloud.Infra
+		at, err = cloud.ParseInfra(s.infra)
+		r.Cloud, r.Region, r.Zone = at.Cloud, at.Region, at.Zone
+	}
+	if s.market != "" && err == nil {
+		r.Markets, _, err = cloud.ParseMarket(s.market)
+	}
+	r.MaxHourlyUSD = s.max
+	return r, err
+}
+
+func (c *cli) listOffers(cmd *cobra.Command, set *Set, clouds []string, s search) error {
+	r, err := s.requirement()
+	if err != nil {
+		return err
+	}
+	offers, _, err := set.Cheapest(cmd.Context(), []cloud.Requirement{r}, clouds, s.limit)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return writeJSON(cmd.OutOrStdout(), offers)
+	}
+	if len(offers) == 0 {
+		return errors.New("no offer fits; sky_catalog_offer in a configuration says what each filter removed")
+	}
+	rows := [][]string{{"INFRA", "INSTANCE", "vCPUs", "Mem(GB)", "GPUS", "MARKET", "COST ($/h)"}}
+	for _, o := range offers {
+		t := o.InstanceType
+		rows = append(rows, []string{o.Place(), t.Name, fmt.Sprint(t.VCPUs), fmt.Sprint(t.MemoryGiB),
+			cmp.Or(t.Accelerator.String(), "-"), string(o.Market), fmt.Sprintf("%.4f", o.HourlyUSD)})
+	}
+	return writeTable(cmd.OutOrStdout(), rows)
+}
+
+// listing is the JSON form of the list of catalogs.
+type listing struct {
+	Version  string   `json:"version"`
+	Catalogs []Source `json:"catalogs"`
+}
+
+func (c *cli) listCatalogs(cmd *cobra.Command, set *Set, clouds []string) error {
+	sources, err := set.Sources(cmd.Context(), clouds)
+	if err != nil {
+		return err
+	}
+	version, err := set.Version(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return writeJSON(cmd.OutOrStdout(), listing{version, sources})
+	}
+	rows := [][]string{{"CLOUD", "SOURCE", "DATE", "AGE", "OFFERS", "SHA256", "PATH"}}
+	for _, s := range sources {
+		date, old := "unknown", "unknown"
+		if !s.Date.IsZero() {
+			date, old = s.Date.Format("2006-01-02 15:04"), age(set.opts.Now().Sub(s.Date))
+		}
+		rows = append(rows, []string{s.Cloud, string(s.Kind), date, old, fmt.Sprint(s.Offers), s.SHA256[:12], s.Path})
+	}
+	if err := writeTable(cmd.OutOrStdout(), rows); err != nil {
+		return err
+	}
+	for _, s := range sources {
+		for _, w := range s.Warnings {
+			cmd.PrintErrln("Warning:", w)
+		}
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "\nVersion of all catalogs together, to pin with catalog.version: %s\n", version[:16])
+	return err
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("writing JSON: %w", err)
+	}
+	return nil
+}
+
+func writeTable(w io.Writer, rows [][]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		if _, err := fmt.Fprintln(t, strings.Join(r, "\t")); err != nil {
+			return fmt.Errorf("writing a table: %w", err)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return fmt.Errorf("writing a table: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+func runCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	cmd := Command(func() (string, error) { return t.TempDir(), nil })
+	var out, errs bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(&errs)
+	cmd.SetArgs(args)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err = cmd.ExecuteContext(context.Background())
+	return out.String(), errs.String(), err
+}
+
+func TestCLIList(t *testing.T) {
+	state := t.TempDir()
+	out, _, err := runCLI(t, "list", "--state-dir", state)
+	if err != nil || !strings.Contains(out, "fluffycloud  embedded  2026-11-01") {
+		t.Errorf("list: %v\n%s", err, out)
+	}
+	out, _, err = runCLI(t, "list", "--json", "--state-dir", state)
+	var l listing
+	if err != nil || json.Unmarshal([]byte(out), &l) != nil || len(l.Version) != 64 || len(l.Catalogs) < 7 {
+		t.Errorf("list --json: %v\n%s", err, out)
+	}
+	out, _, err = runCLI(t, "list", "fluffycloud", "--accelerators", "a100:8", "--market", "any", "--limit", "1", "--json", "--state-dir", state)
+	var offers []cloud.Offer
+	if err != nil || json.Unmarshal([]byte(out), &offers) != nil || len(offers) != 1 || offers[0].InstanceType.Name != "storm-a100-8" {
+		t.Errorf("list of offers: %v\n%s", err, out)
+	}
+	if _, _, err = runCLI(t, "list", "--cpus", "many", "--state-dir", state); err == nil {
+		t.Error("a bad filter was accepted")
+	}
+}
+
+func TestCLIUpdateAndVerify(t *testing.T) {
+	h := &host{text: rowsOf(10, 0.5)}
+	set, _ := refreshable(t, h)
+	state := set.opts.StateDir
+	out, _, err := runCLI(t, "update", "aws", "--state-dir", state, "--base-url", set.opts.BaseURL)
+	if err != nil || !strings.Contains(out, "updated") {
+		t.Errorf("update: %v\n%s", err, out)
+	}
+	h.text = "<html>\n"
+	out, _, err = runCLI(t, "update", "aws", "--force", "--state-dir", state, "--base-url", set.opts.BaseURL)
+	if err == nil || !strings.Contains(err.Error(), "HTML") || !strings.Contains(out, "failed") {
+		t.Errorf("update from a bad host: %v\n%s", err, out)
+	}
+	if _, _, err = runCLI(t, "update", "aws", "--offline", "--state-dir", state); err == nil {
+		t.Error("update --offline was accepted")
+	}
+	bad := filepath.Join(t.TempDir(), "aws", "vms.csv")
+	write(t, bad, v5Header+"m.x,,,4,16,,-1,,r1,z1\n")
+	_, errs, err := runCLI(t, "verify", "aws", bad, "--state-dir", state)
+	if err == nil || !strings.Contains(errs, "row 2, column Price: -1 is negative") || !strings.Contains(err.Error(), "1 of 3") {
+		t.Errorf("verify: %v\n%s", err, errs)
+	}
+	if _, _, err = runCLI(t, "fetch", "aws", "--state-dir", state); err == nil || !strings.Contains(err.Error(), "lambda") {
+		t.Errorf("fetch of a cloud without fetcher: %v", err)
+	}
+}
