@@ -262,7 +262,7 @@ func TestAccReadKeepsStateOn5xx(t *testing.T) {
 	l.test(
 		resource.TestStep{Config: l.config(plain), Check: remember},
 		resource.TestStep{
-			PreConfig: l.fault(`{"op":"*","effect":{"error":{"status":401,"code":"unauthorized","message":"the key has expired"}}}`),
+			PreConfig: l.fault(`{"op":"list","effect":{"error":{"status":500,"code":"internal","message":"the cloud is unwell"}}}`),
 			Config:    l.config(plain), ExpectError: regexp.MustCompile(`Refresh of cluster "plain" failed`),
 		},
 		resource.TestStep{PreConfig: l.noFaults, Config: l.config(plain), Check: remember, ConfigPlanChecks: action(cluster, plancheck.ResourceActionNoop)},
