@@ -3,7 +3,10 @@
 package remote_test
 
 import (
+	"archive/tar"
+	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,15 +46,31 @@ func TestGet(t *testing.T) {
 // TestGetTrustsNobody has the node send what no tar would.
 func TestGetTrustsNobody(t *testing.T) {
 	n := remotetest.NewNode(t, remotetest.Behaviour{})
-	c := dial(t, n)
 	base := t.TempDir()
 	dest := filepath.Join(base, "in", "dest")
-	write(t, n.Home, map[string]string{"x": "1", "../bin/tar": "#!/bin/sh\nPATH=/usr/bin:/bin exec tar -P --transform 's,^.*$,../../escaped,' \"$@\"\n"})
-	if _, err := c.Output(t.Context(), "chmod +x ../bin/tar"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Get(t.Context(), "~", []string{"x"}, dest); err == nil || !strings.Contains(err.Error(), "outside") {
-		t.Errorf("Get = %v, want a refusal", err)
+	for name, members := range map[string][]tar.Header{
+		"parent":       {{Name: "../../escaped", Typeflag: tar.TypeReg}},
+		"link out":     {{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "../.."}, {Name: "l/escaped", Typeflag: tar.TypeReg}},
+		"absolute":     {{Name: "l", Typeflag: tar.TypeSymlink, Linkname: base}},
+		"hard link":    {{Name: "h", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}},
+		"device":       {{Name: "d", Typeflag: tar.TypeChar}},
+		"torn archive": {{Name: "torn", Typeflag: tar.TypeReg, Size: 1 << 20}},
+	} {
+		var archive bytes.Buffer
+		tw := tar.NewWriter(&archive)
+		for _, h := range members {
+			if err := tw.WriteHeader(&h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path := filepath.Join(t.TempDir(), "evil")
+		if err := os.WriteFile(path, archive.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n.Set(remotetest.Behaviour{ForcedCommand: `IFS= read -r m; echo "$m 77"; cat ` + path})
+		if got, err := dial(t, n).Get(t.Context(), "~", []string{"x"}, dest); err == nil {
+			t.Errorf("%s: Get = %q, want a refusal", name, got)
+		}
 	}
 	if got := read(t, base); fmt.Sprint(got) != "map[]" {
 		t.Errorf("written: %q", got)
