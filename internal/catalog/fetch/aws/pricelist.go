@@ -125,8 +125,7 @@ func (l line) at(column string) string {
 }
 
 // counts reports whether the line is the hourly on-demand price of a machine
-// with plain Linux. Bare machines are sold with dedicated tenancy's price list
-// entry as well; the shared one is theirs too.
+// with plain Linux, on hardware that is not dedicated to one customer.
 func (l line) counts() bool {
 	return l.at("TermType") == "OnDemand" && l.at("Currency") == "USD" && l.at("Unit") == "Hrs" && l.at("Tenancy") == "Shared" &&
 		l.at("Operating System") == "Linux" && l.at("CapacityStatus") == "Used" && l.at("Pre Installed S/W") == "NA" &&

@@ -34,6 +34,9 @@ func describe(t types.InstanceTypeInfo) Row {
 		if d.MemoryInfo != nil {
 			row.DeviceGiB = float64(aws.ToInt32(d.MemoryInfo.SizeInMiB)) / mibPerGiB
 		}
+	case t.InferenceAcceleratorInfo != nil && len(t.InferenceAcceleratorInfo.Accelerators) > 0:
+		d := t.InferenceAcceleratorInfo.Accelerators[0]
+		row.Accelerator, row.Count = aws.ToString(d.Name), float64(aws.ToInt32(d.Count))
 	case t.GpuInfo != nil && len(t.GpuInfo.Gpus) > 0:
 		row.gpu(t.GpuInfo.Gpus[0])
 	}
@@ -53,7 +56,7 @@ func (r *Row) gpu(d types.GpuDeviceInfo) {
 	case name == "V100" && r.DeviceGiB > 20:
 		name = "V100-32GB"
 	}
-	r.Accelerator, r.Count = strings.ReplaceAll(name, "Radeon Pro ", "Radeon"), float64(aws.ToInt32(d.Count))
+	r.Accelerator, r.Count = name, float64(aws.ToInt32(d.Count))
 	if part := aws.ToFloat64(d.GpuPartitionSize); part > 0 && part < 1 {
 		r.Count = part
 	}
