@@ -344,14 +344,14 @@ func TestExpiryEndsTheMachine(t *testing.T) {
 	c.refuse("GET", "/v1/instances/"+doomed.ID, nil, 404, "not_found")
 }
 
-// tickUntil moves the clock in minutes until the machine is gone.
+// tickUntil moves the clock in small steps until the machine is gone.
 func (c *cloud) tickUntil(clock *ManualClock, id string) {
 	c.t.Helper()
 	c.until(id+" is gone", func() bool {
 		if c.get(id).State == StateTerminated {
 			return true
 		}
-		clock.Advance(time.Second)
+		clock.Advance(10 * time.Second)
 		return false
 	})
 }
