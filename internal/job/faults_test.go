@@ -86,19 +86,17 @@ func TestWaitSurvivesLostConnections(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1)
 	id := f.submit(t, job.Spec{Name: "drops", Run: `i=0; while [ $i -lt 40 ]; do echo "line $i ünïcödé"; i=$((i + 1)); sleep 0.05; done`})
-	done := make(chan struct{})
-	go func() {
-		for {
+	go func() { // ever more slowly, so that a slow machine gets through as well
+		for i := range 15 {
 			select {
-			case <-done:
+			case <-t.Context().Done():
 				return
-			case <-time.After(130 * time.Millisecond):
+			case <-time.After(time.Duration(50+20*i) * time.Millisecond):
 				f.nodes[0].Drop()
 			}
 		}
 	}()
 	status, log := f.wait(t, id)
-	close(done)
 	var want strings.Builder
 	for i := range 40 {
 		fmt.Fprintf(&want, "line %d ünïcödé\n", i)

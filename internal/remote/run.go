@@ -320,6 +320,7 @@ func (s *session) await(ctx context.Context, stdout *framed, beat <-chan struct{
 	case code, ok := <-s.exit:
 		if !ok {
 			_ = s.settle(beat, drained) // the missing status is the news
+			s.client.lingers()
 			return -1, s.client.lost(errors.New("the command ended without an exit status"))
 		}
 		return code, s.settle(beat, drained)
@@ -349,6 +350,17 @@ func (s *session) settle(beat <-chan struct{}, drained <-chan error) error {
 		case <-timer.C:
 			return nil
 		}
+	}
+}
+
+// lingers waits a moment for the news of a lost connection, which comes just
+// after that of its sessions.
+func (c *Client) lingers() {
+	timer := time.NewTimer(500 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+	case <-timer.C:
 	}
 }
 
