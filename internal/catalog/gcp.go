@@ -67,17 +67,13 @@ func joinHosts(in *rows) *rows {
 			devices[w.place] = append(devices[w.place], w)
 		}
 	}
-	j := joiner{in: in, out: &rows{places: in.places}, ids: make(map[cloud.InstanceType]uint32)}
+	j := joiner{
+		in: in, out: &rows{places: in.places}, ids: make(map[cloud.InstanceType]uint32),
+		pairs: make(map[uint64]uint32), alone: make(map[uint32]uint32),
+	}
+	j.out.lines = make([]line, 0, 2*len(in.lines))
 	for _, w := range in.lines {
-		t := in.types[w.typ]
-		switch {
-		case t.Name == "" && isTPU(t.Accelerator.Name):
-			t.Name = tpuHost
-			j.add(t, w)
-		case t.Name == "", t.Name == tpuHost && t.Accelerator.IsZero():
-		default:
-			j.host(t, w, devices[w.place])
-		}
+		j.add(w, devices[w.place])
 	}
 	return j.out
 }
@@ -86,33 +82,73 @@ func joinHosts(in *rows) *rows {
 type joiner struct {
 	in, out *rows
 	ids     map[cloud.InstanceType]uint32
+	// pairs remembers, by host type and device type, what they make; noPair is
+	// that the host does not take the device.
+	pairs map[uint64]uint32
+	// alone remembers the same of hosts without devices.
+	alone map[uint32]uint32
 }
 
-func (j *joiner) add(t cloud.InstanceType, w line) {
-	w.typ = intern(j.ids, &j.out.types, t)
-	j.out.lines = append(j.out.lines, w)
-}
+const noPair = ^uint32(0)
 
-// host adds a host by itself, where it is sold so, and with every device of
-// its place that it takes.
-func (j *joiner) host(t cloud.InstanceType, w line, devices []line) {
-	b := bundleOf(t.Name)
-	if b == nil || !t.Accelerator.IsZero() {
-		j.add(t, w)
+// whole is the type that a host makes with a device.
+func (j *joiner) whole(host, device uint32) uint32 {
+	key := uint64(host)<<32 | uint64(device)
+	id, ok := j.pairs[key]
+	if ok {
+		return id
 	}
-	if !t.Accelerator.IsZero() {
+	t, d := j.in.types[host], j.in.types[device]
+	id = noPair
+	if t.Accelerator.IsZero() && takes(bundleOf(t.Name), t, d.Accelerator) {
+		t.Accelerator, t.AcceleratorMemoryGiB = d.Accelerator, d.AcceleratorMemoryGiB
+		id = intern(j.ids, &j.out.types, t)
+	}
+	j.pairs[key] = id
+	return id
+}
+
+// single is the type of a host by itself, noPair where it is not sold so.
+func (j *joiner) single(host uint32) uint32 {
+	id, ok := j.alone[host]
+	if ok {
+		return id
+	}
+	t := j.in.types[host]
+	id = noPair
+	switch {
+	case t.Name == "" && isTPU(t.Accelerator.Name):
+		t.Name = tpuHost
+		id = intern(j.ids, &j.out.types, t)
+	case t.Name == "", t.Name == tpuHost && t.Accelerator.IsZero():
+	case bundleOf(t.Name) == nil || !t.Accelerator.IsZero():
+		id = intern(j.ids, &j.out.types, t)
+	}
+	j.alone[host] = id
+	return id
+}
+
+// add takes a machine by itself, where it is sold so, and with every device of
+// its place that it takes.
+func (j *joiner) add(w line, devices []line) {
+	host := w.typ
+	if id := j.single(host); id != noPair {
+		w.typ = id
+		j.out.lines = append(j.out.lines, w)
+	}
+	if j.in.types[host].Name == "" || j.in.types[host].Name == tpuHost {
 		return
 	}
 	for _, d := range devices {
-		device := j.in.types[d.typ]
-		if !takes(b, t, device.Accelerator) {
+		id := j.whole(host, d.typ)
+		if id == noPair {
 			continue
 		}
-		whole, at := t, w
-		whole.Accelerator, whole.AcceleratorMemoryGiB = device.Accelerator, device.AcceleratorMemoryGiB
-		at.price += d.price // NaN, not offered, wins
-		at.spot += d.spot
-		j.add(whole, at)
+		both := w
+		both.typ = id
+		both.price += d.price // NaN, not offered, wins
+		both.spot += d.spot
+		j.out.lines = append(j.out.lines, both)
 	}
 }
 

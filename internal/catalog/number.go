@@ -101,32 +101,32 @@ func clip(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "") + "..."
 }
 
-// pairSet maps keys to positions by open addressing; it is what a Go map would
-// do, at a third of the time.
-type pairSet struct {
-	keys []uint64 // key + 1; 0 is free
-	at   []uint32
-	mask uint64
+// seen remembers pairs of a machine and a place: as bits where the table of all
+// pairs is small, as it nearly always is, else in a map.
+type seen struct {
+	bits   []uint64
+	places uint64
+	pairs  map[[2]uint64]struct{}
 }
 
-func newPairSet(n int) *pairSet {
-	size := 16
-	for size < 2*n {
-		size *= 2
+func newSeen(machines, places, rows int) *seen {
+	const maxBits = 1 << 28 // 32 MiB
+	if n := uint64(machines) * uint64(places); n < maxBits {
+		return &seen{bits: make([]uint64, n/64+1), places: uint64(places)}
 	}
-	return &pairSet{keys: make([]uint64, size), at: make([]uint32, size), mask: uint64(size - 1)}
+	return &seen{pairs: make(map[[2]uint64]struct{}, rows)}
 }
 
-// put stores at under key, or returns what is there already.
-func (s *pairSet) put(key uint64, at uint32) (old uint32, found bool) {
-	const golden = 0x9e3779b97f4a7c15
-	for i := (key * golden) >> 20 & s.mask; ; i = (i + 1) & s.mask {
-		switch s.keys[i] {
-		case 0:
-			s.keys[i], s.at[i] = key+1, at
-			return 0, false
-		case key + 1:
-			return s.at[i], true
-		}
+// first reports whether the pair is new, and remembers it.
+func (s *seen) first(machine, place uint64) bool {
+	if s.bits != nil {
+		at := machine*s.places + place
+		old := s.bits[at/64]
+		s.bits[at/64] |= 1 << (at % 64)
+		return old>>(at%64)&1 == 0
 	}
+	key := [2]uint64{machine, place}
+	_, old := s.pairs[key]
+	s.pairs[key] = struct{}{}
+	return !old
 }

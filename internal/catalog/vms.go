@@ -354,26 +354,40 @@ func (r *reader) unique() error {
 		}
 		ids[i] = machines[m]
 	}
-	seen := newPairSet(len(r.out.lines))
+	seen := newSeen(len(machines), len(r.out.places), len(r.out.lines))
 	kept := r.out.lines[:0]
+	var at map[[2]uint64]int // where the kept rows are, once one is repeated
+	indexed := 0
 	for i := range r.out.lines {
 		w := r.out.lines[i]
-		at, dup := seen.put(ids[w.typ]<<32|uint64(w.place), uint32(len(kept)))
-		if !dup {
+		if seen.first(ids[w.typ], uint64(w.place)) {
 			kept = append(kept, w)
 			continue
 		}
-		first := kept[at]
-		switch {
-		case !samePrice(first.price, w.price):
-			return r.fail(int(w.row), "Price", "it is %v, while row %d gives the same machine in the same place %v", w.price, first.row, first.price)
-		case !samePrice(first.spot, w.spot):
-			return r.fail(int(w.row), "SpotPrice", "it is %v, while row %d gives the same machine in the same place %v", w.spot, first.row, first.spot)
-		case first.typ != w.typ:
-			return r.fail(int(w.row), "InstanceType", "row %d describes %s differently", first.row, r.out.types[w.typ].Name)
+		if at == nil {
+			at = make(map[[2]uint64]int)
+		}
+		for ; indexed < len(kept); indexed++ {
+			at[[2]uint64{ids[kept[indexed].typ], uint64(kept[indexed].place)}] = indexed
+		}
+		if err := r.contradiction(&kept[at[[2]uint64{ids[w.typ], uint64(w.place)}]], &w); err != nil {
+			return err
 		}
 	}
 	r.out.lines = kept
+	return nil
+}
+
+// contradiction compares two rows about one machine in one place.
+func (r *reader) contradiction(first, w *line) error {
+	switch {
+	case !samePrice(first.price, w.price):
+		return r.fail(int(w.row), "Price", "it is %v, while row %d gives the same machine in the same place %v", w.price, first.row, first.price)
+	case !samePrice(first.spot, w.spot):
+		return r.fail(int(w.row), "SpotPrice", "it is %v, while row %d gives the same machine in the same place %v", w.spot, first.row, first.spot)
+	case first.typ != w.typ:
+		return r.fail(int(w.row), "InstanceType", "row %d describes %s differently", first.row, r.out.types[w.typ].Name)
+	}
 	return nil
 }
 

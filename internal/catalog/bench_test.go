@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build unix
+
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// The benchmarks use the catalogs of SKY_CATALOGS, a folder with aws, azure and
+// gcp, where it is set, and else generated ones of the same shape and size; both
+// as they are and enlarged 10 and 100 times. Whole processes are timed by
+// starting this test binary again with benchChild set.
+
+const benchChild = "SKY_CATALOG_BENCH_CHILD"
+
+func TestMain(m *testing.M) {
+	if mode := os.Getenv(benchChild); mode != "" {
+		if err := child(mode, os.Getenv("SKY_CATALOG_BENCH_DIR"), os.Getenv("SKY_CATALOG_BENCH_STATE")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Print(peakMemory())
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func benchClouds() []string { return []string{"aws", "azure", "gcp"} }
+
+func benchQuery() *cloud.Requirement {
+	return &cloud.Requirement{Accelerators: []cloud.Accelerator{{Name: "A100", Count: 8}}, Markets: []cloud.Market{cloud.Spot}}
+}
+
+// child is one process: nothing, read (all bytes, count lines), or query.
+func child(mode, dir, state string) error {
+	switch mode {
+	case "nothing":
+		return nil
+	case "read":
+		n := 0
+		for _, name := range benchClouds() {
+			text, err := os.ReadFile(filepath.Join(dir, name, "vms.csv"))
+			if err != nil {
+				return err
+			}
+			n += bytes.Count(text, []byte("\n"))
+		}
+		if n == 0 {
+			return fmt.Errorf("no lines")
+		}
+		return nil
+	}
+	set, err := Open(Options{Path: dir, StateDir: state})
+	if err != nil {
+		return err
+	}
+	_, ok, err := set.Best(context.Background(), benchQuery(), benchClouds())
+	if err == nil && !ok {
+		err = fmt.Errorf("nothing found")
+	}
+	return err
+}
+
+// peakMemory is the most this process had resident, in KiB; 0 where only the
+// parent could tell, since what it tells includes the parent's own.
+func peakMemory() int64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	kib := int64(0)
+	_, _ = fmt.Sscan(rest, &kib)
+	return kib
+}
+
+// benchDirs returns folders of catalogs by how many times they are enlarged.
+var benchDirs = sync.OnceValues(func() (map[int]string, error) {
+	base, err := os.MkdirTemp("", "sky-bench-")
+	if err != nil {
+		return nil, err
+	}
+	texts := realSized()
+	if dir := os.Getenv("SKY_CATALOGS"); dir != "" {
+		for _, name := range benchClouds() {
+			text, err := os.ReadFile(filepath.Join(dir, name, "vms.csv"))
+			if err != nil {
+				return nil, err
+			}
+			texts[name] = string(text)
+		}
+	}
+	out := make(map[int]string)
+	for _, times := range []int{1, 10, 100} {
+		out[times] = filepath.Join(base, strconv.Itoa(times))
+		for name, text := range texts {
+			path := filepath.Join(out[times], name, "vms.csv")
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				return nil, err
+			}
+			if err := os.WriteFile(path, enlarge(text, times), 0o600); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+})
+
+func dirs(b *testing.B) map[int]string {
+	b.Helper()
+	out, err := benchDirs()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return out
+}
+
+// enlarge repeats the rows, in new regions and every other time as new types.
+func enlarge(text string, times int) []byte {
+	head, rows, _ := strings.Cut(text, "\n")
+	region := slices.Index(strings.Split(head, ","), "Region")
+	fromEnd := len(strings.Split(head, ",")) - region
+	var b bytes.Buffer
+	b.WriteString(head + "\n")
+	for i := range times {
+		if i == 0 {
+			b.WriteString(rows)
+			continue
+		}
+		for l := range strings.Lines(rows) {
+			f := strings.Split(strings.TrimSuffix(l, "\n"), ",")
+			f[len(f)-fromEnd] += fmt.Sprintf("-%d", i)
+			if i%2 == 0 && f[0] != "" {
+				f[0] += fmt.Sprintf("-%d", i)
+			}
+			b.WriteString(strings.Join(f, ",") + "\n")
+		}
+	}
+	return b.Bytes()
+}
+
+// realSized makes catalogs with as many rows, types, zones and accelerators as
+// the real ones have.
+func realSized() map[string]string {
+	rng := rand.New(rand.NewSource(7))
+	accs := []string{"A100,8", "T4,1", "A10G,1", "V100,8", "T4g,1", "M60,1", "K80,8", "Inferentia,1"}
+	out := make(map[string]string)
+	for name, types := range map[string]int{"aws": 612, "azure": 710, "gcp": 150} {
+		zones := map[string]int{"aws": 36, "azure": 7, "gcp": 20}[name]
+		var b strings.Builder
+		b.WriteString(v5Header)
+		for i := range types {
+			acc, info := ",", ""
+			if i%14 == 0 && name != "gcp" {
+				acc = accs[i/14%len(accs)]
+				info = fmt.Sprintf("\"{'Gpus': [{'Name': '%s', 'Manufacturer': 'NVIDIA', 'Count': 8, 'MemoryInfo': {'SizeInMiB': 40960}}], 'TotalGpuMemoryInMiB': 327680}\"", acc[:2])
+			}
+			vcpus := 1 << rng.Intn(8)
+			usd := float64(vcpus) * (0.03 + rng.Float64()/10)
+			for z := range zones {
+				fmt.Fprintf(&b, "t%d.large,%s,%d.0,%d.0,%s,%.4f,%.6f,region-%d,r%d-az%d\n", i, acc, vcpus, vcpus*4, info, usd, usd*(0.2+rng.Float64()/4), z/3, z/3, z%3)
+			}
+		}
+		out[name] = b.String()
+	}
+	return out
+}
+
+// spent is what one process took.
+type spent struct {
+	wall, cpu time.Duration
+	rss       int64 // KiB
+}
+
+func start(b *testing.B, mode, dir, state string) spent {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), benchChild+"="+mode, "SKY_CATALOG_BENCH_DIR="+dir, "SKY_CATALOG_BENCH_STATE="+state)
+	began := time.Now()
+	text, err := cmd.CombinedOutput()
+	wall := time.Since(began)
+	if err != nil {
+		b.Fatalf("%s: %v\n%s", mode, err, text)
+	}
+	s := spent{wall: wall, cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	_, _ = fmt.Sscan(string(text), &s.rss)
+	return s
+}
+
+// at returns the value that a part of all are below: 0 the least, 0.5 the median.
+func at(all []spent, of func(s spent) float64, part float64) float64 {
+	values := make([]float64, len(all))
+	for i, s := range all {
+		values[i] = of(s)
+	}
+	slices.Sort(values)
+	return values[int(part*float64(len(values)-1))]
+}
+
+// BenchmarkProcess times whole processes, the modes in turn, and reports the
+// ratios of medians by the clock, and of the least processor times, which other
+// work on the machine disturbs less.
+func BenchmarkProcess(b *testing.B) {
+	for _, times := range []int{1, 10, 100} {
+		b.Run("x"+strconv.Itoa(times), func(b *testing.B) {
+			dir, state := dirs(b)[times], b.TempDir()
+			start(b, "query", dir, state)
+			settle(b, dir)
+			start(b, "query", dir, state)
+			rounds := map[int]int{1: 41, 10: 15, 100: 5}[times]
+			all := make(map[string][]spent)
+			for range rounds {
+				for _, mode := range []string{"nothing", "read", "query"} {
+					all[mode] = append(all[mode], start(b, mode, dir, state))
+				}
+				empty := b.TempDir()
+				all["parse"] = append(all["parse"], start(b, "parse", dir, empty))
+			}
+			for b.Loop() {
+			}
+			report(b, all)
+		})
+	}
+}
+
+// settle makes the files old enough for their times to vouch for them.
+func settle(b *testing.B, dir string) {
+	b.Helper()
+	time.Sleep(settled + 100*time.Millisecond)
+}
+
+func report(b *testing.B, all map[string][]spent) {
+	b.Helper()
+	wall := func(s spent) float64 { return float64(s.wall.Microseconds()) / 1000 }
+	cpu := func(s spent) float64 { return float64(s.cpu.Microseconds()) / 1000 }
+	rss := func(s spent) float64 { return float64(s.rss) / 1024 }
+	for _, mode := range []string{"nothing", "read", "query", "parse"} {
+		b.Logf("%-8s median %7.2f ms, least %7.2f ms; of processor %7.2f, %7.2f ms; %6.1f MiB", mode,
+			at(all[mode], wall, 0.5), at(all[mode], wall, 0), at(all[mode], cpu, 0.5), at(all[mode], cpu, 0), at(all[mode], rss, 0.5))
+	}
+	b.ReportMetric(0, "ns/op")
+	ratio := func(name, above, below string) {
+		b.ReportMetric(at(all[above], wall, 0.5)/at(all[below], wall, 0.5), name)
+		b.ReportMetric(at(all[above], cpu, 0)/at(all[below], cpu, 0), name+"-least-cpu")
+	}
+	ratio("query/nothing", "query", "nothing")
+	ratio("parse/read", "parse", "read")
+	b.ReportMetric(at(all["query"], rss, 0.5), "MiB-query")
+}
+
+// cpuTime is what this process has used so far. Benchmarks count it beside the
+// clock, since the machine may be busy with other work.
+func cpuTime() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkWarm times queries of one process over three clouds.
+func BenchmarkWarm(b *testing.B) {
+	queries := map[string]*cloud.Requirement{
+		"accelerator":        benchQuery(),
+		"accelerator-region": {Accelerators: benchQuery().Accelerators, Region: "us-east-1"},
+		"cpus-memory":        {CPUs: cloud.Quantity{Value: 4, AtLeast: true}, Memory: cloud.Quantity{Value: 16, AtLeast: true}},
+		"cpus-memory-exact":  {CPUs: cloud.Quantity{Value: 8}, Memory: cloud.Quantity{Value: 32}},
+		"cpus-memory-none":   {CPUs: cloud.Quantity{Value: 4, AtLeast: true}, Memory: cloud.Quantity{Value: 500_000, AtLeast: true}},
+	}
+	names := []string{"accelerator", "accelerator-region", "cpus-memory", "cpus-memory-exact", "cpus-memory-none"}
+	for _, times := range []int{1, 10, 100} {
+		set, err := Open(Options{Path: dirs(b)[times]})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, name := range names {
+			b.Run(fmt.Sprintf("x%d/%s", times, name), func(b *testing.B) {
+				ctx := context.Background()
+				if _, _, err := set.Best(ctx, queries[name], benchClouds()); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				began := cpuTime()
+				for b.Loop() {
+					if _, _, err := set.Best(ctx, queries[name], benchClouds()); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(cpuTime()-began)/float64(b.N), "cpu-ns/op")
+			})
+		}
+	}
+}
