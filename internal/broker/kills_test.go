@@ -74,12 +74,15 @@ func killModes() []killMode {
 
 // killAt runs a scenario that dies at its k-th point, or with 0 at none. It
 // returns the names of the points there were until then.
-func killAt(t *testing.T, sc scenario, mode killMode, seed uint64, k int) (trace []string) {
+func killAt(t *testing.T, sc scenario, mode killMode, seed uint64, k int, sum *counts) (trace []string) {
 	t.Helper()
 	t.Run(fmt.Sprintf("%s/%s/seed=%d/k=%d", sc.name, mode.name, seed, k), func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			x := newSimTerraform(t, seed)
 			defer x.end()
+			if k > 0 {
+				defer func() { sum.add(x, !t.Failed()) }()
+			}
 			if sc.before != nil {
 				if err := sc.before(x); err != nil {
 					t.Fatal(err)
@@ -138,25 +141,24 @@ func TestKillAtEveryBoundary(t *testing.T) {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "SCENARIO\tDEATH\tKILLED AT\tJOURNAL ENTRIES AMONG THEM\tRESULT")
-	total := 0
+	var sum counts
 	for _, sc := range scenarios() {
 		for _, mode := range killModes() {
 			points, journal := 0, 0
 			for run := range killRuns(mode) {
 				seed := uint64(run + 1)
-				trace := killAt(t, sc, killMode{name: "unkilled"}, seed, 0)
+				trace := killAt(t, sc, killMode{name: "unkilled"}, seed, 0, &sum)
 				for _, k := range boundaries(trace, thorough) {
 					if mode.torn && trace[k-1] != "journal" {
 						continue
 					}
-					killAt(t, sc, mode, seed, k)
+					killAt(t, sc, mode, seed, k, &sum)
 					points++
 					if trace[k-1] == "journal" {
 						journal++
 					}
 				}
 			}
-			total += points
 			result := "ok"
 			if t.Failed() {
 				result = "FAILED (here or above)"
@@ -165,5 +167,5 @@ func TestKillAtEveryBoundary(t *testing.T) {
 		}
 	}
 	_ = w.Flush()
-	report(t, "KILLED AT EVERY BOUNDARY BETWEEN JOURNAL AND CALL", b.String()+fmt.Sprintf("kills %d\n", total))
+	report(t, "KILLED AT EVERY BOUNDARY BETWEEN JOURNAL AND CALL", b.String()+sum.String()+"\n")
 }

@@ -54,16 +54,15 @@ func TestFaultPairs(t *testing.T) {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "FAULT\tDURING ITS CLEAN-UP\tOUTCOMES\tRESULT")
-	cells := 0
+	var sum counts
 	for _, second := range cleanupFaults() {
 		outcomes, ok := map[string]int{}, true
 		for _, first := range pairable() {
 			for run := range uint64(pairRuns) {
 				seed := first.seed(run) ^ second.seed(run)<<20
-				outcome, good := runPair(t, first, second, seed)
+				outcome, good := runPair(t, first, second, seed, &sum)
 				outcomes[outcome]++
 				ok = ok && good
-				cells++
 			}
 		}
 		var parts []string
@@ -83,15 +82,16 @@ func TestFaultPairs(t *testing.T) {
 		_, _ = fmt.Fprintf(w, "each of %d\t%s\t%s\t%s\n", len(pairable()), second.name, strings.Join(parts, ", "), result)
 	}
 	_ = w.Flush()
-	report(t, "PAIRS OF FAULTS (a fault during the clean-up of another)", b.String()+fmt.Sprintf("pairs run %d\n", cells))
+	report(t, "PAIRS OF FAULTS (a fault during the clean-up of another)", b.String()+sum.String()+"\n")
 }
 
-func runPair(t *testing.T, first, second cell, seed uint64) (outcome string, ok bool) {
+func runPair(t *testing.T, first, second cell, seed uint64, sum *counts) (outcome string, ok bool) {
 	t.Helper()
 	ok = t.Run(fmt.Sprintf("%s/%s/seed=%d", strings.ReplaceAll(first.String(), " / ", "/"), second.name, seed), func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			x := newSimTerraform(t, seed)
 			defer x.end()
+			defer func() { sum.add(x, !t.Failed()) }()
 			x.armCell(second)
 			faults, arm, full := x.cloud.faults, x.arm, x.full
 			x.armCell(first)
@@ -113,6 +113,7 @@ func TestKilledTwice(t *testing.T) {
 	const tries = 400
 	rng := rand.New(rand.NewPCG(1, 2))
 	dead := 0
+	var sum counts
 	for n := range tries {
 		sc := scenarios()[rng.IntN(5)]
 		k1, k2, seed := 1+rng.IntN(90), 1+rng.IntN(60), rng.Uint64()%1000
@@ -120,6 +121,7 @@ func TestKilledTwice(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newSimTerraform(t, seed)
 				defer x.end()
+				defer func() { sum.add(x, !t.Failed()) }()
 				if sc.before != nil {
 					if err := sc.before(x); err != nil {
 						t.Fatal(err)
@@ -140,5 +142,5 @@ func TestKilledTwice(t *testing.T) {
 			})
 		})
 	}
-	report(t, "KILLED, AND KILLED AGAIN DURING THE RECOVERY", fmt.Sprintf("sequences run %d, deaths %d", tries, dead))
+	report(t, "KILLED, AND KILLED AGAIN DURING THE RECOVERY", fmt.Sprintf("deaths %d\n%s\n", dead, sum))
 }

@@ -5,6 +5,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -562,6 +563,32 @@ func (x *simTerraform) checkCanaries() {
 	if err != nil {
 		x.t.Error(err)
 	}
+}
+
+// counts is what cells did, summed up.
+type counts struct{ cells, failed, launched, leaked, duplicates int }
+
+// add takes a finished cell in.
+func (c *counts) add(x *simTerraform, ok bool) {
+	c.cells++
+	if !ok {
+		c.failed++
+	}
+	if x == nil {
+		return
+	}
+	left := x.mine()
+	x.cloud.mu.Lock()
+	defer x.cloud.mu.Unlock()
+	c.launched += x.cloud.launched
+	c.duplicates += len(x.cloud.duplicates)
+	c.leaked += len(left)
+}
+
+// String is the line that make test-faults adds up.
+func (c counts) String() string {
+	return fmt.Sprintf("COUNTS cells run %d, failed %d, machines launched %d, machines leaked %d, duplicate launches %d",
+		c.cells, c.failed, c.launched, c.leaked, c.duplicates)
 }
 
 // end lets the goroutines of dead processes go.
