@@ -90,7 +90,7 @@ func TestLaunchNamesTheFieldThatIsWrong(t *testing.T) {
 	big := c.request()
 	big.UserData = base64.StdEncoding.EncodeToString(make([]byte, maxUserData+1))
 	c.refuse("POST", "/v1/instances", big, 400, "invalid_parameter")
-	c.refuse("POST", "/v1/instances", map[string]any{"nmae": "x"}, 400, "invalid_parameter")
+	c.refuse("POST", "/v1/instances", map[string]any{"names": "x"}, 400, "invalid_parameter")
 	c.refuse("POST", "/v1/instances", map[string]any{"name": strings.Repeat("x", maxBody+1)}, 400, "invalid_parameter")
 	notSold := c.request()
 	notSold.InstanceType = "thunder-h100-8"

@@ -221,7 +221,14 @@ func TestOtherOddities(t *testing.T) {
 	}
 	// A call that is held up does not hold up the server's end.
 	c.lay(fault{Op: "list", Effect: effect{DelayMS: 3_600_000}})
-	go c.call("GET", "/v1/instances", nil, nil)
+	held := make(chan error, 1)
+	go func() {
+		resp, err := http.DefaultClient.Do(r.Clone(r.Context()))
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		held <- err
+	}()
 	c.until("the call is held up", func() bool {
 		var f struct {
 			Faults []fault `json:"faults"`
@@ -231,6 +238,9 @@ func TestOtherOddities(t *testing.T) {
 	})
 	c.must("DELETE", "/v1/faults", nil, nil)
 	c.restart()
+	if err := <-held; err == nil {
+		t.Error("the call was answered")
+	}
 }
 
 // boot launches a machine that boots badly.

@@ -233,6 +233,18 @@ func TestSFTP(t *testing.T) {
 	}
 }
 
+// closeWrite ends one direction of a connection.
+func closeWrite(t *testing.T, conn net.Conn) {
+	t.Helper()
+	half, ok := conn.(interface{ CloseWrite() error })
+	if !ok {
+		t.Fatalf("%T cannot be closed by halves", conn)
+	}
+	if err := half.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestForwarding(t *testing.T) {
 	c := newCloud(t, nil)
 	i := c.launch(nil)
@@ -253,7 +265,7 @@ func TestForwarding(t *testing.T) {
 	}
 	_, _ = fmt.Fprintf(conn, "GET / HTTP/1.0\r\n\r\n")
 	// Half closed: the answer still comes.
-	_ = conn.(interface{ CloseWrite() error }).CloseWrite()
+	closeWrite(t, conn)
 	if answer, err := io.ReadAll(conn); err != nil || !strings.HasSuffix(string(answer), "fluff") {
 		t.Errorf("%q, %v", answer, err)
 	}
@@ -280,7 +292,7 @@ func TestForwarding(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = io.WriteString(echo, "over and back")
-	_ = echo.(*net.TCPConn).CloseWrite()
+	closeWrite(t, echo)
 	if back, err := io.ReadAll(echo); err != nil || string(back) != "over and back" {
 		t.Errorf("%q, %v", back, err)
 	}
