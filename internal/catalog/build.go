@@ -19,8 +19,9 @@ func build(in *rows, content [32]byte, at stamp) []byte {
 	b.out = make([]byte, headerSize, headerSize+64*len(in.lines)+4096)
 	b.types()
 	b.placeRanks()
+	byPlace := b.byPlaceAndName()
 	for m := range markets {
-		b.market(m)
+		b.market(m, byPlace)
 	}
 	b.section(secPairs, bytesOf(b.pairs))
 	b.section(secStrings, b.strings)
@@ -154,90 +155,88 @@ func (b *builder) placeRanks() {
 	}))
 }
 
-// offerKey is an offer reduced to numbers that order it.
-type offerKey struct {
-	price      uint64 // bits; prices are not negative, so they order as numbers do
-	tie        uint64
-	typ, place uint32
+// priced is a line of the file with its price in one market. Prices are not
+// negative, so their bits order as they do.
+type priced struct {
+	bits uint64
+	line uint32
 }
 
-func (k *offerKey) compare(o *offerKey) int {
-	if k.price != o.price {
-		return cmp.Compare(k.price, o.price)
+// byPlaceAndName lists the lines in the order of region, zone and type.
+func (b *builder) byPlaceAndName() []uint32 {
+	lines := b.in.lines
+	names, _ := group(len(lines), len(b.nameRank), func(i int) int { return int(b.nameRank[lines[i].typ]) })
+	places, _ := group(len(lines), len(b.placeRank), func(i int) int { return int(b.placeRank[lines[names[i]].place]) })
+	for i, at := range places {
+		places[i] = names[at]
 	}
-	return cmp.Compare(k.tie, o.tie)
+	return places
 }
 
-// sortKeys sorts by price and tie. It sorts plain integers first, which hold the
-// upper bits of the price and the position, and then what those could not tell
-// apart; that is several times faster than comparing whole keys.
-func sortKeys(keys []offerKey) []offerKey {
-	const position = 24
-	if len(keys) >= 1<<position {
-		slices.SortFunc(keys, func(x, y offerKey) int { return x.compare(&y) })
-		return keys
-	}
-	short := make([]uint64, len(keys))
-	for i := range keys {
-		short[i] = keys[i].price<<1>>position<<position | uint64(i)
-	}
-	slices.Sort(short)
-	out := make([]offerKey, len(keys))
-	begin := 0
-	for i, s := range short {
-		out[i] = keys[s&(1<<position-1)]
-		if i+1 == len(short) || short[i+1]>>position != s>>position {
-			if i > begin {
-				slices.SortFunc(out[begin:i+1], func(x, y offerKey) int { return x.compare(&y) })
-			}
-			begin = i + 1
+// sortPriced sorts by price and keeps the order of equals. Comparing would take
+// several times as long.
+func sortPriced(all []priced) []priced {
+	const digit = 11
+	spare := make([]priced, len(all))
+	for shift := 0; shift < 64; shift += digit {
+		var at [1 << digit]int
+		for i := range all {
+			at[all[i].bits>>shift&(1<<digit-1)]++
 		}
-	}
-	return out
-}
-
-func (b *builder) market(m int) {
-	keys := make([]offerKey, 0, len(b.in.lines))
-	for i := range b.in.lines {
-		w := &b.in.lines[i]
-		usd := w.price
-		if markets[m] == cloud.Spot {
-			usd = w.spot
-		}
-		if math.IsNaN(usd) {
+		if len(all) > 0 && at[all[0].bits>>shift&(1<<digit-1)] == len(all) {
 			continue
 		}
-		keys = append(keys, offerKey{
-			price: math.Float64bits(usd),
-			tie:   uint64(b.placeRank[w.place])<<32 | uint64(b.nameRank[w.typ]),
-			typ:   b.typeID[w.typ], place: w.place,
-		})
+		sum := 0
+		for d, n := range at {
+			at[d], sum = sum, sum+n
+		}
+		for _, p := range all {
+			d := p.bits >> shift & (1<<digit - 1)
+			spare[at[d]] = p
+			at[d]++
+		}
+		all, spare = spare, all
 	}
-	keys = sortKeys(keys)
-	types, places, prices := make([]uint32, len(keys)), make([]uint32, len(keys)), make([]float64, len(keys))
-	for i := range keys {
-		types[i], places[i], prices[i] = keys[i].typ, keys[i].place, math.Float64frombits(keys[i].price)
+	return all
+}
+
+func (b *builder) market(m int, byPlace []uint32) {
+	all := make([]priced, 0, len(byPlace))
+	for _, i := range byPlace {
+		usd := b.in.lines[i].price
+		if markets[m] == cloud.Spot {
+			usd = b.in.lines[i].spot
+		}
+		if !math.IsNaN(usd) {
+			all = append(all, priced{math.Float64bits(usd), i})
+		}
+	}
+	all = sortPriced(all)
+	types, places, prices := make([]uint32, len(all)), make([]uint32, len(all)), make([]float64, len(all))
+	for i, p := range all {
+		w := &b.in.lines[p.line]
+		types[i], places[i], prices[i] = b.typeID[w.typ], w.place, math.Float64frombits(p.bits)
 	}
 	base := secMarket + m*perMarket
 	b.section(base+secType, bytesOf(types))
 	b.section(base+secPlace, bytesOf(places))
 	b.section(base+secPrice, bytesOf(prices))
-	byType, starts := group(types, len(b.typeID), func(t uint32) int { return int(t) })
+	byType, starts := group(len(types), len(b.typeID), func(i int) int { return int(types[i]) })
 	b.section(base+secByType, bytesOf(byType))
 	b.section(base+secTypeStart, bytesOf(starts))
-	byPair, starts := group(types, len(b.pairs), func(t uint32) int { return int(b.pairOf[t]) })
+	byPair, starts := group(len(types), len(b.pairs), func(i int) int { return int(b.pairOf[types[i]]) })
 	b.section(base+secByPair, bytesOf(byPair))
 	for i := range b.pairs {
 		b.pairs[i].start[m], b.pairs[i].n[m] = starts[i], starts[i+1]-starts[i]
 	}
 }
 
-// group lists the positions of types by group, in ascending order within each,
-// and where each group begins. Groups below zero are left out.
-func group(types []uint32, groups int, of func(t uint32) int) (list, starts []uint32) {
+// group lists the numbers below n by group, in ascending order within each, and
+// where each group begins. Groups below zero are left out.
+func group(n, groups int, of func(i int) int) (list, starts []uint32) {
 	starts = make([]uint32, groups+1)
-	for _, t := range types {
-		if g := of(t); g >= 0 {
+	for i := range n {
+		if g := of(i); g >= 0 {
 			starts[g+1]++
 		}
 	}
@@ -246,8 +245,8 @@ func group(types []uint32, groups int, of func(t uint32) int) (list, starts []ui
 	}
 	next := slices.Clone(starts)
 	list = make([]uint32, starts[groups])
-	for i, t := range types {
-		if g := of(t); g >= 0 {
+	for i := range n {
+		if g := of(i); g >= 0 {
 			list[next[g]] = uint32(i)
 			next[g]++
 		}

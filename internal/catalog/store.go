@@ -50,22 +50,24 @@ func (s *Set) open(o origin) (*snapshot, error) {
 		}
 	}
 	at.taken = now.UnixNano()
-	content := sha256.Sum256(text)
-	if stored != nil && stored.head.content == content {
+	if stored != nil && stored.head.content == sha256.Sum256(text) {
 		if o.kind != KindEmbedded {
 			s.restamp(o, stored, at)
 		}
 		return stored, nil
 	}
-	return s.rebuild(o, text, content, at)
+	return s.rebuild(o, text, at)
 }
 
-func (s *Set) rebuild(o origin, text []byte, content [32]byte, at stamp) (*snapshot, error) {
+// rebuild parses a catalog, hashing it meanwhile.
+func (s *Set) rebuild(o origin, text []byte, at stamp) (*snapshot, error) {
+	content := make(chan [32]byte, 1)
+	go func() { content <- sha256.Sum256(text) }()
 	rows, err := parseVMs(o.path, o.cloud, text)
 	if err != nil {
 		return nil, err
 	}
-	data := build(rows, content, at)
+	data := build(rows, <-content, at)
 	s.store(o, data)
 	return openSnapshot(o.cloud, data)
 }
@@ -81,7 +83,7 @@ func (s *Set) remake(o origin) (*snapshot, error) {
 		return nil, fmt.Errorf("reading the catalog of %s: %w", o.cloud, err)
 	}
 	at.taken = s.opts.Now().UnixNano()
-	return s.rebuild(o, text, sha256.Sum256(text), at)
+	return s.rebuild(o, text, at)
 }
 
 // stat describes the text of a catalog; an embedded one is at hand at once.
