@@ -5,12 +5,16 @@ package all
 
 import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/aws"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fluffycloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp"
 )
 
 // Registry returns every cloud of this binary.
 func Registry() (*cloud.Registry, error) {
 	return cloud.NewRegistry(
+		aws.Factory{},
 		fluffycloud.Factory{},
+		gcp.Factory{},
 	)
 }

@@ -251,6 +251,3 @@ func TestConformance(t *testing.T) {
 	_, address := newFakeEC2(t)
 	cloudtest.Run(t, newHarness(t, &ec2proxy.Proxy{}, address))
 }
-
-// Patience is how long a case may take; one takes a second or two.
-func (h *harness) Patience() time.Duration { return time.Minute }

@@ -32,10 +32,8 @@ func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunCon
 	if err != nil {
 		return record, err
 	}
-	for _, m := range plan.adopt {
-		if err := d.adopt(ctx, m, cfg, &record); err != nil {
-			return record, err
-		}
+	if err := d.adoptAll(ctx, plan.adopt, cfg, &record); err != nil {
+		return record, err
 	}
 	if err := d.create(ctx, plan, cfg, &record); err != nil {
 		return record, err
@@ -94,24 +92,43 @@ func planRun(ref cloud.ClusterRef, nodes []cloud.NodeSpec, found census) (runPla
 	return plan, nil
 }
 
-// adopt takes a machine that is there: it resumes it where it is stopped and
-// brings its labels up to date.
-func (d *driver) adopt(ctx context.Context, m machine, cfg cloud.RunConfig, record *cloud.RunRecord) error {
-	if err := d.checkPlace(ctx, m, cfg.Placement); err != nil {
+// adoptAll adopts machines a few at a time and records those that it could, in
+// their order.
+func (d *driver) adoptAll(ctx context.Context, machines []machine, cfg cloud.RunConfig, record *cloud.RunRecord) error {
+	resumed, adopted := make([]bool, len(machines)), make([]bool, len(machines))
+	err := each(indexes(machines), func(i int) error {
+		var err error
+		resumed[i], err = d.adopt(ctx, machines[i], cfg)
+		adopted[i] = err == nil && !resumed[i]
 		return err
+	})
+	for i, m := range machines {
+		switch {
+		case adopted[i]:
+			record.Adopted = append(record.Adopted, m.id)
+		case resumed[i]:
+			record.Resumed = append(record.Resumed, m.id)
+		}
+	}
+	return err
+}
+
+// adopt takes a machine that is there: it brings its labels up to date and
+// resumes it where it is stopped, which it reports.
+func (d *driver) adopt(ctx context.Context, m machine, cfg cloud.RunConfig) (resumed bool, err error) {
+	if err := d.checkPlace(ctx, m, cfg.Placement); err != nil {
+		return false, err
 	}
 	if err := d.setLabels(ctx, m, cfg.Spec.Labels); err != nil {
-		return fmt.Errorf("label machine %s: %w", m.id, err)
+		return false, fmt.Errorf("label machine %s: %w", m.id, err)
 	}
 	if m.state == cloud.StatePending || m.state == cloud.StateRunning {
-		record.Adopted = append(record.Adopted, m.id)
-		return nil
+		return false, nil
 	}
 	if err := d.resume(ctx, m); err != nil {
-		return fmt.Errorf("start machine %s (rank %d): %w", m.id, m.identity.Rank, err)
+		return false, fmt.Errorf("start machine %s (rank %d): %w", m.id, m.identity.Rank, err)
 	}
-	record.Resumed = append(record.Resumed, m.id)
-	return nil
+	return true, nil
 }
 
 // setLabels brings the user's tags of a machine and its disks up to date.
