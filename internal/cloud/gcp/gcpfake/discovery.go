@@ -49,8 +49,9 @@ type method struct {
 		Ref string `json:"$ref"`
 	} `json:"request"`
 
-	path  *regexp.Regexp
-	names []string
+	path    *regexp.Regexp
+	slashes int
+	names   []string
 }
 
 // schema is a type, or a parameter.
@@ -117,6 +118,7 @@ func (d *document) collect(resources map[string]*resource) error {
 			for _, p := range pathParameter.FindAllStringSubmatch(m.FlatPath, -1) {
 				m.names = append(m.names, p[1])
 			}
+			m.slashes = strings.Count("/"+d.ServicePath+m.FlatPath, "/")
 			var err error
 			if m.path, err = regexp.Compile(text); err != nil {
 				return fmt.Errorf("path of %s: %w", m.ID, err)
@@ -135,9 +137,13 @@ func (d *document) collect(resources map[string]*resource) error {
 func (d *document) find(verb, path string) (*method, map[string]string) {
 	var best *method
 	var values map[string]string
+	parts := strings.Count(path, "/")
 	for _, m := range d.methods {
+		if m.HTTPMethod != verb || m.slashes != parts {
+			continue
+		}
 		found := m.path.FindStringSubmatch(path)
-		if m.HTTPMethod != verb || found == nil || (best != nil && len(best.names) <= len(m.names)) {
+		if found == nil || (best != nil && len(best.names) <= len(m.names)) {
 			continue
 		}
 		best, values = m, map[string]string{}
@@ -324,12 +330,28 @@ func checkScalar(s *schema, value any) error {
 	return nil
 }
 
+// patterns holds what was compiled: the document's patterns are few and used
+// by every request.
+var patterns sync.Map
+
+func compiled(pattern string) (*regexp.Regexp, error) {
+	if form, ok := patterns.Load(pattern); ok {
+		return form.(*regexp.Regexp), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	form, err := regexp.Compile("^(?:" + pattern + ")$")
+	if err == nil {
+		patterns.Store(pattern, form)
+	}
+	return form, err
+}
+
 func checkText(s *schema, text string) error {
 	if len(s.Enum) > 0 && !slices.Contains(s.Enum, text) {
 		return fmt.Errorf("%q is none of %v", text, s.Enum)
 	}
 	if s.Pattern != "" {
-		if ok, err := regexp.MatchString("^(?:"+s.Pattern+")$", text); err != nil || !ok {
+		form, err := compiled(s.Pattern)
+		if err != nil || !form.MatchString(text) {
 			return fmt.Errorf("%q does not match %s", text, s.Pattern)
 		}
 	}
