@@ -283,10 +283,10 @@ type CloudStatus struct {
 	Reason  string
 }
 
-// Check opens every cloud of the registry and says what came of it.
-func (b *Broker) Check(ctx context.Context) []CloudStatus {
+// Check opens the clouds and says what came of it.
+func (b *Broker) Check(ctx context.Context, clouds []string) []CloudStatus {
 	var out []CloudStatus
-	for _, name := range b.cfg.Registry.Names() {
+	for _, name := range clouds {
 		st := CloudStatus{Name: name}
 		if s, err := b.session(ctx, name); err != nil {
 			st.Reason = err.Error()

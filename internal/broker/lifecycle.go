@@ -14,15 +14,10 @@ import (
 // empty is that they can. It needs no account.
 func (b *Broker) CanStop(cloudName string, market cloud.Market) string {
 	factory, ok := b.cfg.Registry.Get(cloudName)
-	switch {
-	case !ok:
+	if !ok {
 		return fmt.Sprintf("this build of the provider has no driver for cloud %q", cloudName)
-	case !factory.Capabilities().Stop:
-		return fmt.Sprintf("machines of %s cannot be stopped, only removed", cloudName)
-	case market == cloud.Spot && !factory.Capabilities().StopSpot:
-		return fmt.Sprintf("spot machines of %s cannot be stopped, only removed", cloudName)
 	}
-	return ""
+	return factory.Capabilities().CannotStop(cloudName, market)
 }
 
 // Stop stops the cluster's machines and keeps their disks. It returns once all

@@ -22,6 +22,9 @@ func (b *Broker) Resize(ctx context.Context, c Cluster, spec Spec, nodes int) (C
 		return c, fmt.Errorf("cluster %q cannot have %d nodes; remove it instead", c.Name, nodes)
 	}
 	return b.change(ctx, c, "resizing", func(session cloud.Session) (Cluster, error) {
+		if c.Status != StatusUp {
+			return c, fmt.Errorf("cluster %q is %s (%s) and can only be resized when it is UP", c.Name, c.Status, c.StatusReason)
+		}
 		if err := b.dropUncommitted(ctx, session, c); err != nil {
 			return c, err
 		}

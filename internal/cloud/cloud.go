@@ -340,6 +340,18 @@ type Capabilities struct {
 	DiskTiers     []string
 }
 
+// CannotStop says why machines of this market cannot be stopped on the cloud;
+// empty is that they can.
+func (c Capabilities) CannotStop(cloudName string, market Market) string {
+	switch {
+	case !c.Stop:
+		return fmt.Sprintf("machines of %s cannot be stopped, only removed", cloudName)
+	case market == Spot && !c.StopSpot:
+		return fmt.Sprintf("spot machines of %s cannot be stopped, only removed", cloudName)
+	}
+	return ""
+}
+
 // ShortPlace joins non-empty parts of a place with slashes, "*" for a gap.
 func ShortPlace(cloudName, region, zone string) string {
 	parts := []string{cloudName, region, zone}

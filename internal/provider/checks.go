@@ -74,6 +74,11 @@ func checkEnvName(name string) error {
 	return nil
 }
 
+func checkMarket(text string) error {
+	_, _, err := cloud.ParseMarket(text)
+	return err
+}
+
 func checkText(text string) error {
 	if i := strings.IndexByte(text, 0); i >= 0 {
 		return fmt.Errorf("the text holds a NUL byte at position %d, which no shell can carry; remove it", i)

@@ -40,7 +40,7 @@ func (d *cloudsDataSource) Schema(_ context.Context, _ datasource.SchemaRequest,
 		MarkdownDescription: "Which clouds can be used with the present credentials, and why the others cannot: what `sky check` answers. Each cloud is asked one cheap question.",
 		Attributes: map[string]schema.Attribute{
 			"clouds": schema.MapNestedAttribute{
-				Computed: true, MarkdownDescription: "Every cloud of this provider by its name.",
+				Computed: true, MarkdownDescription: "Every cloud that may be used (see `enabled_clouds`), by its name.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 					"enabled": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether machines can be launched there."},
 					"account": schema.StringAttribute{Computed: true, MarkdownDescription: "The account that pays; empty where not enabled."},
@@ -62,7 +62,7 @@ func (d *cloudsDataSource) Read(ctx context.Context, _ datasource.ReadRequest, r
 		resp.Diagnostics.Append(errorDiag(ctx, "Check of the clouds", err))
 		return
 	}
-	m := newCloudsModel(b.Check(ctx))
+	m := newCloudsModel(b.Check(ctx, d.data.clouds()))
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
 

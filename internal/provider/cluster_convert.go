@@ -22,6 +22,8 @@ import (
 type wish struct {
 	resourcesModel
 	anyOf, ordered []machineModel
+	inputs         []inputModel
+	reserved       []reservedModel
 }
 
 // readResources reads the attribute resources. It reports false where a value
@@ -38,8 +40,8 @@ func readResources(ctx context.Context, object types.Object) (wish, bool, diag.D
 	known := true
 	for _, list := range []struct {
 		from types.List
-		to   *[]machineModel
-	}{{w.AnyOf, &w.anyOf}, {w.Ordered, &w.ordered}} {
+		to   any
+	}{{w.AnyOf, &w.anyOf}, {w.Ordered, &w.ordered}, {w.Inputs, &w.inputs}, {w.Reserved, &w.reserved}} {
 		if list.from.IsUnknown() || anyUnknown(list.from.Elements()) {
 			known = false
 			continue
@@ -99,7 +101,18 @@ func (w wish) request(nodes int) (optimizer.Request, error) {
 		return optimizer.Request{}, err
 	}
 	base.Ports, base.Labels = ports, stringMap(w.Labels)
-	req := optimizer.Request{Nodes: nodes, Ordered: len(w.ordered) > 0}
+	req := optimizer.Request{Nodes: nodes, Ordered: len(w.ordered) > 0, Objective: optimizer.Objective(w.Objective.ValueString())}
+	for _, in := range w.inputs {
+		req.Inputs = append(req.Inputs, optimizer.Input{
+			Cloud: strings.ToLower(in.Cloud.ValueString()), Region: in.Region.ValueString(), SizeGB: in.SizeGB.ValueFloat64(),
+		})
+	}
+	for _, r := range w.reserved {
+		req.Reserved = append(req.Reserved, optimizer.Reservation{
+			Cloud: strings.ToLower(r.Cloud.ValueString()), Region: r.Region.ValueString(), Zone: r.Zone.ValueString(),
+			InstanceType: r.InstanceType.ValueString(), Count: int(r.Count.ValueInt64()),
+		})
+	}
 	for i, m := range w.alternatives() {
 		over, err := m.requirement()
 		if err != nil {
@@ -130,11 +143,17 @@ func (m machineModel) requirement() (cloud.Requirement, error) {
 		Cloud: strings.ToLower(m.Cloud.ValueString()), Region: m.Region.ValueString(), Zone: m.Zone.ValueString(),
 		InstanceType: m.InstanceType.ValueString(), Image: m.ImageID.ValueString(),
 		DiskGiB: int(m.DiskSize.ValueInt64()), MaxHourlyUSD: m.MaxHourlyCost.ValueFloat64(),
+		EstimatedHours: m.EstimatedHours.ValueFloat64(),
 	}
 	if m.UseSpot.ValueBool() {
 		r.Markets = []cloud.Market{cloud.Spot}
 	}
 	var err error
+	if s := m.Market.ValueString(); s != "" {
+		if r.Markets, r.MarketsOrdered, err = cloud.ParseMarket(s); err != nil {
+			return r, err
+		}
+	}
 	if s := m.Infra.ValueString(); s != "" {
 		var in cloud.Infra
 		if in, err = cloud.ParseInfra(s); err != nil {
@@ -184,8 +203,11 @@ func overlay(base, over cloud.Requirement, m machineModel) cloud.Requirement {
 	if !over.Memory.IsZero() {
 		out.Memory = over.Memory
 	}
-	if !m.UseSpot.IsNull() {
-		out.Markets = over.Markets
+	if !m.UseSpot.IsNull() || !m.Market.IsNull() {
+		out.Markets, out.MarketsOrdered = over.Markets, over.MarketsOrdered
+	}
+	if over.EstimatedHours > 0 {
+		out.EstimatedHours = over.EstimatedHours
 	}
 	if over.MaxHourlyUSD > 0 {
 		out.MaxHourlyUSD = over.MaxHourlyUSD
@@ -214,6 +236,7 @@ func (m clusterModel) spec(ctx context.Context, keyPath string) (broker.Spec, di
 		diags.AddAttributeError(path.Root("resources"), "Invalid value", sentence(err.Error()))
 		return broker.Spec{}, diags
 	}
+	req.Needs.Stop = m.DesiredStatus.ValueString() == string(broker.StatusStopped)
 	spec := broker.Spec{
 		Name: m.Name.ValueString(), Request: req, Labels: stringMap(w.Labels), Ports: req.Alternatives[0].Ports,
 		Setup: m.Setup.ValueString(), Envs: stringMap(m.Envs), Workdir: expandHome(m.Workdir.ValueString()),

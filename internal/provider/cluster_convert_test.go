@@ -105,6 +105,19 @@ func TestRequest(t *testing.T) {
 			{Cloud: "aws", Region: "us-west-2", Accelerators: t4, Markets: []cloud.Market{cloud.Spot}, Ports: []cloud.PortRange{}},
 			{Cloud: "gcp", Accelerators: t4, Ports: []cloud.PortRange{}},
 		}}},
+		{"how to choose", values{
+			"accelerators": text("T4"), "market": text("spot_then_on_demand"), "estimated_hours": types.Float64Value(3), "objective": text("time"),
+			"inputs": types.ListValueMust(inputType(), []attr.Value{object(inputType().AttrTypes, values{"cloud": text("AWS"), "size_gb": types.Float64Value(500)})}),
+			"reserved": types.ListValueMust(reservedType(), []attr.Value{object(reservedType().AttrTypes, values{
+				"cloud": text("gcp"), "instance_type": text("a2-highgpu-1g"), "count": types.Int64Value(4),
+			})}),
+		}, optimizer.Request{
+			Nodes: 2, Objective: optimizer.Time, Inputs: []optimizer.Input{{Cloud: "aws", SizeGB: 500}},
+			Reserved: []optimizer.Reservation{{Cloud: "gcp", InstanceType: "a2-highgpu-1g", Count: 4}},
+			Alternatives: []cloud.Requirement{{
+				Accelerators: t4, Markets: []cloud.Market{cloud.Spot, cloud.OnDemand}, MarketsOrdered: true, EstimatedHours: 3, Ports: []cloud.PortRange{},
+			}},
+		}},
 		{"ordered", values{"ordered": machines(values{"accelerators": text("T4")})},
 			optimizer.Request{Nodes: 2, Ordered: true, Alternatives: []cloud.Requirement{{Accelerators: t4, Ports: []cloud.PortRange{}}}}},
 	}

@@ -23,6 +23,7 @@ type clusterModel struct {
 	FileMounts     types.Map      `tfsdk:"file_mounts"`
 	AllowedCIDRs   types.List     `tfsdk:"allowed_cidrs"`
 	OnSetupFailure types.String   `tfsdk:"on_setup_failure"`
+	DesiredStatus  types.String   `tfsdk:"desired_status"`
 	Timeouts       timeouts.Value `tfsdk:"timeouts"`
 
 	ID               types.String  `tfsdk:"id"`
@@ -51,27 +52,61 @@ type clusterModel struct {
 
 // machineModel is what one node must be.
 type machineModel struct {
-	Infra         types.String  `tfsdk:"infra"`
-	Cloud         types.String  `tfsdk:"cloud"`
-	Region        types.String  `tfsdk:"region"`
-	Zone          types.String  `tfsdk:"zone"`
-	InstanceType  types.String  `tfsdk:"instance_type"`
-	Accelerators  types.String  `tfsdk:"accelerators"`
-	CPUs          types.String  `tfsdk:"cpus"`
-	Memory        types.String  `tfsdk:"memory"`
-	UseSpot       types.Bool    `tfsdk:"use_spot"`
-	DiskSize      types.Int64   `tfsdk:"disk_size"`
-	ImageID       types.String  `tfsdk:"image_id"`
-	MaxHourlyCost types.Float64 `tfsdk:"max_hourly_cost"`
+	Infra          types.String  `tfsdk:"infra"`
+	Cloud          types.String  `tfsdk:"cloud"`
+	Region         types.String  `tfsdk:"region"`
+	Zone           types.String  `tfsdk:"zone"`
+	InstanceType   types.String  `tfsdk:"instance_type"`
+	Accelerators   types.String  `tfsdk:"accelerators"`
+	CPUs           types.String  `tfsdk:"cpus"`
+	Memory         types.String  `tfsdk:"memory"`
+	UseSpot        types.Bool    `tfsdk:"use_spot"`
+	Market         types.String  `tfsdk:"market"`
+	DiskSize       types.Int64   `tfsdk:"disk_size"`
+	ImageID        types.String  `tfsdk:"image_id"`
+	MaxHourlyCost  types.Float64 `tfsdk:"max_hourly_cost"`
+	EstimatedHours types.Float64 `tfsdk:"estimated_hours"`
 }
 
 // resourcesModel is the attribute resources.
 type resourcesModel struct {
 	machineModel
-	Ports   types.List `tfsdk:"ports"`
-	Labels  types.Map  `tfsdk:"labels"`
-	AnyOf   types.List `tfsdk:"any_of"`
-	Ordered types.List `tfsdk:"ordered"`
+	Ports     types.List   `tfsdk:"ports"`
+	Labels    types.Map    `tfsdk:"labels"`
+	AnyOf     types.List   `tfsdk:"any_of"`
+	Ordered   types.List   `tfsdk:"ordered"`
+	Objective types.String `tfsdk:"objective"`
+	Inputs    types.List   `tfsdk:"inputs"`
+	Reserved  types.List   `tfsdk:"reserved"`
+}
+
+// inputModel is data that the work reads.
+type inputModel struct {
+	Cloud  types.String  `tfsdk:"cloud"`
+	Region types.String  `tfsdk:"region"`
+	SizeGB types.Float64 `tfsdk:"size_gb"`
+}
+
+func inputType() types.ObjectType {
+	return types.ObjectType{AttrTypes: map[string]attr.Type{
+		"cloud": types.StringType, "region": types.StringType, "size_gb": types.Float64Type,
+	}}
+}
+
+// reservedModel is capacity that is paid for already.
+type reservedModel struct {
+	Cloud        types.String `tfsdk:"cloud"`
+	Region       types.String `tfsdk:"region"`
+	Zone         types.String `tfsdk:"zone"`
+	InstanceType types.String `tfsdk:"instance_type"`
+	Count        types.Int64  `tfsdk:"count"`
+}
+
+func reservedType() types.ObjectType {
+	return types.ObjectType{AttrTypes: map[string]attr.Type{
+		"cloud": types.StringType, "region": types.StringType, "zone": types.StringType,
+		"instance_type": types.StringType, "count": types.Int64Type,
+	}}
 }
 
 // nodeModel is one element of nodes.
@@ -98,8 +133,8 @@ func machineTypes() map[string]attr.Type {
 	return map[string]attr.Type{
 		"infra": types.StringType, "cloud": types.StringType, "region": types.StringType, "zone": types.StringType,
 		"instance_type": types.StringType, "accelerators": types.StringType, "cpus": types.StringType,
-		"memory": types.StringType, "use_spot": types.BoolType, "disk_size": types.Int64Type,
-		"image_id": types.StringType, "max_hourly_cost": types.Float64Type,
+		"memory": types.StringType, "use_spot": types.BoolType, "market": types.StringType, "disk_size": types.Int64Type,
+		"image_id": types.StringType, "max_hourly_cost": types.Float64Type, "estimated_hours": types.Float64Type,
 	}
 }
 
@@ -109,6 +144,8 @@ func resourcesTypes() map[string]attr.Type {
 	out["ports"] = types.ListType{ElemType: types.StringType}
 	out["labels"] = types.MapType{ElemType: types.StringType}
 	out["any_of"], out["ordered"] = alternatives, alternatives
+	out["objective"] = types.StringType
+	out["inputs"], out["reserved"] = types.ListType{ElemType: inputType()}, types.ListType{ElemType: reservedType()}
 	return out
 }
 

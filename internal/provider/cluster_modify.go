@@ -64,8 +64,12 @@ func (w wish) conflicts(root path.Path) diag.Diagnostics {
 
 func isSet(l types.List) bool { return !l.IsNull() }
 
-// conflict refuses infra beside cloud, region and zone.
+// conflict refuses infra beside cloud, region and zone, and market beside use_spot.
 func conflict(diags *diag.Diagnostics, at path.Path, m machineModel) {
+	if !m.Market.IsNull() && !m.UseSpot.IsNull() {
+		diags.AddAttributeError(at.AtName("use_spot"), "Conflicting attributes",
+			"market says how machines are bought; write either market or use_spot. use_spot = true is market = \"spot\".")
+	}
 	if m.Infra.IsNull() {
 		return
 	}
@@ -152,14 +156,58 @@ func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, c
 		m.Status, m.StatusReason = types.StringUnknown(), types.StringUnknown()
 		changed = true
 	}
-	if !changed {
+	moved := r.planLife(old, &m, changed, resp)
+	if resp.Diagnostics.HasError() || (!changed && !moved) {
 		return
 	}
 	r.planReplacement(ctx, old, m, resp)
-	if before.WorkdirDigest.Equal(m.WorkdirDigest) && before.FileMountsDigest.Equal(m.FileMountsDigest) && before.Status.Equal(m.Status) {
+	if !moved && before.WorkdirDigest.Equal(m.WorkdirDigest) && before.FileMountsDigest.Equal(m.FileMountsDigest) && before.Status.Equal(m.Status) {
 		return
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &m)...)
+}
+
+// planLife settles stopping, starting and resizing, in place. It reports
+// whether any of it is to be done; what follows from it is known after apply.
+func (r *clusterResource) planLife(old clusterModel, m *clusterModel, changed bool, resp *resource.ModifyPlanResponse) bool {
+	if m.DesiredStatus.IsUnknown() || m.NumNodes.IsUnknown() {
+		return false
+	}
+	stopped := old.Status.ValueString() == string(broker.StatusStopped)
+	resize, toggle := !m.NumNodes.Equal(old.NumNodes), stopped != m.wantsStopped()
+	if stopped && m.wantsStopped() && changed && (resize || changes(old, *m) != broker.Changes{}) {
+		resp.Diagnostics.AddAttributeError(path.Root("desired_status"), "Cluster is stopped",
+			"A stopped cluster cannot be changed in place. Set desired_status = \"UP\" together with the change.")
+		return false
+	}
+	if toggle && m.wantsStopped() {
+		if why := cannotStop(r.data.registry, old.Cloud.ValueString(), cloud.Market(old.Market.ValueString())); why != "" {
+			resp.Diagnostics.AddAttributeError(path.Root("desired_status"), "Cluster cannot stop", sentence(why)+" Destroy it, or keep desired_status = \"UP\".")
+			return false
+		}
+	}
+	if !resize && !toggle {
+		return false
+	}
+	m.Status, m.StatusReason = types.StringUnknown(), types.StringUnknown()
+	m.Nodes = types.ListUnknown(nodeType())
+	if resize {
+		m.HourlyCost = types.Float64Unknown()
+	}
+	if toggle {
+		m.HeadIP, m.SSHCommand = types.StringUnknown(), types.StringUnknown()
+	}
+	return true
+}
+
+// cannotStop says why machines of a cloud and market cannot stop; empty is
+// that they can.
+func cannotStop(registry *cloud.Registry, cloudName string, market cloud.Market) string {
+	f, ok := registry.Get(cloudName)
+	if !ok {
+		return ""
+	}
+	return f.Capabilities().CannotStop(cloudName, market)
 }
 
 // planDigests compares what lies on this computer with what was uploaded. A
@@ -193,6 +241,9 @@ func plannedDigest(now, old types.String, changed bool) types.String {
 func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterModel, resp *resource.ModifyPlanResponse) {
 	changed := changedMembers(old.Resources, m.Resources)
 	portsChanged := !empty(member(m.Resources, "ports")) && !member(old.Resources, "ports").Equal(member(m.Resources, "ports"))
+	if !m.NumNodes.Equal(old.NumNodes) {
+		changed = append(changed, "num_nodes")
+	}
 	if (len(changed) == 0 && !portsChanged) || r.data.catalogUnknown || m.NumNodes.IsUnknown() {
 		return
 	}
@@ -223,7 +274,11 @@ func (r *clusterResource) replace(ctx context.Context, c broker.Cluster, now opt
 		return
 	}
 	for _, name := range v.Replace {
-		resp.RequiresReplace.Append(path.Root("resources").AtName(name))
+		at := path.Root("resources").AtName(name)
+		if name == "num_nodes" {
+			at = path.Root(name)
+		}
+		resp.RequiresReplace.Append(at)
 	}
 	resp.Diagnostics.AddAttributeWarning(path.Root("resources"), fmt.Sprintf("Cluster %q will be replaced", c.Name),
 		fmt.Sprintf("%s Forced by: %s.", v.Why, strings.Join(v.Replace, ", ")))
@@ -250,7 +305,10 @@ func (r *clusterResource) verdict(ctx context.Context, c broker.Cluster, old clu
 			was = &req
 		}
 	}
-	return judge(present, c.Size, was, now, changed), nil
+	if f, ok := r.data.registry.Get(c.Cloud); ok && now.Nodes > 1 && !f.Capabilities().MultiNode {
+		return verdict{Replace: []string{"num_nodes"}, Why: fmt.Sprintf("The cloud %s has no clusters of several machines.", c.Cloud)}, nil
+	}
+	return judge(present, now.Nodes, was, now, changed), nil
 }
 
 func (r *clusterResource) portsLater(cloudName string) bool {

@@ -125,7 +125,7 @@ func mismatches(req optimizer.Request, o cloud.Offer, nodes int, changed []strin
 	single := map[string]cloud.Requirement{
 		"infra": {Cloud: r.Cloud, Region: r.Region, Zone: r.Zone}, "cloud": {Cloud: r.Cloud}, "region": {Region: r.Region},
 		"zone": {Zone: r.Zone}, "instance_type": {InstanceType: r.InstanceType}, "accelerators": {Accelerators: r.Accelerators},
-		"cpus": {CPUs: r.CPUs}, "memory": {Memory: r.Memory}, "use_spot": {Markets: r.Markets},
+		"cpus": {CPUs: r.CPUs}, "memory": {Memory: r.Memory}, "use_spot": {Markets: r.Markets}, "market": {Markets: r.Markets},
 		"max_hourly_cost": {MaxHourlyUSD: r.MaxHourlyUSD},
 	}
 	var out []string
@@ -134,7 +134,7 @@ func mismatches(req optimizer.Request, o cloud.Offer, nodes int, changed []strin
 		if !ok {
 			continue
 		}
-		if name != "use_spot" {
+		if name != "use_spot" && name != "market" {
 			one.Markets = []cloud.Market{o.Market}
 		}
 		if alternativeWithin(optimizer.Request{Alternatives: []cloud.Requirement{one}}, o, nodes) < 0 {

@@ -89,6 +89,9 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		return
 	}
 	cluster, err := b.Launch(ctx, spec)
+	if err == nil && spec.Request.Needs.Stop {
+		cluster, err = b.Stop(ctx, cluster)
+	}
 	if err != nil {
 		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
 	}
@@ -191,7 +194,8 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	fresh, err := r.update(ctx, &m, old, c, spec)
 	if err != nil {
 		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Change of cluster %q", c.Name), err))
-		old.Status, old.StatusReason = types.StringValue(string(fresh.Status)), types.StringValue(fresh.StatusReason)
+		old.setRecord(fresh, r.knownHosts(c.Name))
+		old.NumNodes = types.Int64Value(int64(fresh.Size))
 		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &old)...)
 		return
 	}
@@ -207,11 +211,29 @@ func (r *clusterResource) update(ctx context.Context, m *clusterModel, old clust
 	if err := m.setDigests(); err != nil {
 		return c, err
 	}
-	what := changes(old, *m)
-	if what == (broker.Changes{}) {
-		return c, nil
+	if c.Status == broker.StatusStopped && !m.wantsStopped() {
+		if c, err = b.Start(ctx, c); err != nil {
+			return c, err
+		}
 	}
-	return b.Update(ctx, c, spec, what)
+	if nodes := int(m.NumNodes.ValueInt64()); nodes != c.Size {
+		if c, err = b.Resize(ctx, c, spec, nodes); err != nil {
+			return c, err
+		}
+	}
+	if what := changes(old, *m); what != (broker.Changes{}) {
+		if c, err = b.Update(ctx, c, spec, what); err != nil {
+			return c, err
+		}
+	}
+	if m.wantsStopped() && c.Status != broker.StatusStopped {
+		return b.Stop(ctx, c)
+	}
+	return c, nil
+}
+
+func (m clusterModel) wantsStopped() bool {
+	return m.DesiredStatus.ValueString() == string(broker.StatusStopped)
 }
 
 func (r *clusterResource) knownHosts(name string) string {
@@ -264,6 +286,10 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 	m.setRecord(c, b.KnownHostsPath(c.Name))
 	m.Name, m.NumNodes = types.StringValue(c.Name), types.Int64Value(int64(c.Size))
 	m.OnSetupFailure = types.StringValue(string(broker.SetupFailureDestroy))
+	m.DesiredStatus = types.StringValue(string(broker.StatusUp))
+	if c.Status == broker.StatusStopped {
+		m.DesiredStatus = types.StringValue(string(broker.StatusStopped))
+	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
 

@@ -3,11 +3,12 @@
 package provider
 
 import (
+	"maps"
+
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/float64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/listplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
@@ -16,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
 func clusterSchema() schema.Schema {
@@ -41,9 +43,9 @@ func clusterInputs() map[string]schema.Attribute {
 		},
 		"num_nodes": schema.Int64Attribute{
 			Optional: true, Computed: true, Default: int64default.StaticInt64(1),
-			MarkdownDescription: "How many machines, 1 to 1024. Default 1. A change replaces the cluster.",
-			Validators:          []validator.Int64{between(1, maxNodes, "a number of machines")},
-			PlanModifiers:       []planmodifier.Int64{int64planmodifier.RequiresReplace()},
+			MarkdownDescription: "How many machines, 1 to 1024. Default 1. Changed in place: new machines are of the same offer and are set up before they count, the highest ranks go first. " +
+				"The cluster is replaced only where that many do not fit the request any more.",
+			Validators: []validator.Int64{between(1, maxNodes, "a number of machines")},
 		},
 		"resources": resourcesAttribute(),
 		"setup": schema.StringAttribute{
@@ -78,6 +80,11 @@ func clusterInputs() map[string]schema.Attribute {
 			MarkdownDescription: "What becomes of the machines when `setup` fails during creation: `destroy` (default), or `keep` to look at them over SSH. " +
 				"The apply fails either way; kept machines are in state, marked as tainted.",
 			Validators: []validator.String{checked(checkOneOf(string(broker.SetupFailureDestroy), string(broker.SetupFailureKeep)))},
+		},
+		"desired_status": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString(string(broker.StatusUp)),
+			MarkdownDescription: "`UP` (default) or `STOPPED`. Stopping keeps the disks and ends what runs; starting resumes the same machines, perhaps under new addresses. Refused at plan where the cloud or the market cannot stop.",
+			Validators:          []validator.String{checked(checkOneOf(string(broker.StatusUp), string(broker.StatusStopped)))},
 		},
 		"timeouts": timeoutsAttribute(map[string]string{
 			"create": "Bounds the whole launch, failover included. Default `60m`.",
@@ -127,6 +134,7 @@ func resourcesAttribute() schema.Attribute {
 			NestedObject: schema.NestedAttributeObject{Attributes: machineAttributes()},
 		}
 	}
+	maps.Copy(attributes, choiceAttributes())
 	return schema.SingleNestedAttribute{
 		Required: true, Attributes: attributes,
 		MarkdownDescription: "What every node must be. An empty object asks for 8 vCPUs or more with 4 GiB each. " +
@@ -147,7 +155,8 @@ func machineAttributes() map[string]schema.Attribute {
 		"accelerators":  text("Accelerators of a node, `NAME` or `NAME:COUNT`, such as `\"A100:8\"`; upper and lower case are the same.", checkAccelerators),
 		"cpus":          text("vCPUs of a node: `\"8\"` exactly or `\"8+\"` at least.", checkCPUs),
 		"memory":        text("Memory of a node in GiB: `\"32\"` exactly, `\"32+\"` at least, or `\"4x\"` at least four for each vCPU.", checkMemory),
-		"use_spot":      schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to buy spot machines, cheaper ones that the cloud may take back. Default `false`."},
+		"use_spot":      schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to buy spot machines, cheaper ones that the cloud may take back. Default `false`. `market` says more; not together with it."},
+		"market":        text("How machines are bought: `on_demand` (default), `spot`, `any` (whichever is cheaper) or `spot_then_on_demand` (spot wherever it can be had, else on demand).", checkMarket),
 		"disk_size": schema.Int64Attribute{
 			Optional: true, MarkdownDescription: "Size of a node's boot disk in GiB. Default the cloud's.",
 			Validators: []validator.Int64{between(1, maxDiskGiB, "GiB")},
@@ -156,6 +165,43 @@ func machineAttributes() map[string]schema.Attribute {
 		"max_hourly_cost": schema.Float64Attribute{
 			Optional: true, MarkdownDescription: "The most the whole cluster may cost, in US dollars an hour. It bounds every attempt of the failover.",
 			Validators: []validator.Float64{aboveZero{}},
+		},
+		"estimated_hours": schema.Float64Attribute{
+			Optional: true, MarkdownDescription: "How long the work runs on such machines, in hours, for `objective = \"time\"` and for weighing `inputs`. Default 1.",
+			Validators: []validator.Float64{aboveZero{}},
+		},
+	}
+}
+
+// choiceAttributes say how to choose between what fits.
+func choiceAttributes() map[string]schema.Attribute {
+	place := func(description string, check stringCheck) schema.Attribute {
+		return schema.StringAttribute{Optional: true, MarkdownDescription: description, Validators: []validator.String{checked(check)}}
+	}
+	return map[string]schema.Attribute{
+		"objective": schema.StringAttribute{
+			Optional: true, MarkdownDescription: "What the best placement is: the one of the least `cost` (default), or of the least `time` by `estimated_hours`.",
+			Validators: []validator.String{checked(checkOneOf(string(optimizer.Cost), string(optimizer.Time)))},
+		},
+		"inputs": schema.ListNestedAttribute{
+			Optional: true, MarkdownDescription: "Data that the work reads. What it costs to bring it to another cloud counts in the ranking.",
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"cloud":   schema.StringAttribute{Required: true, MarkdownDescription: "The cloud it lies on.", Validators: []validator.String{checked(checkPlaceName)}},
+				"region":  place("The region it lies in.", checkPlaceName),
+				"size_gb": schema.Float64Attribute{Required: true, MarkdownDescription: "Its size in gigabytes.", Validators: []validator.Float64{aboveZero{}}},
+			}},
+		},
+		"reserved": schema.ListNestedAttribute{
+			Optional: true, MarkdownDescription: "Capacity that is paid for already: machines of it count as free.",
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"cloud":         schema.StringAttribute{Required: true, MarkdownDescription: "The cloud.", Validators: []validator.String{checked(checkPlaceName)}},
+				"region":        place("The region. Default any.", checkPlaceName),
+				"zone":          place("The zone. Default any.", checkPlaceName),
+				"instance_type": schema.StringAttribute{Required: true, MarkdownDescription: "The instance type.", Validators: []validator.String{notBlank()}},
+				"count": schema.Int64Attribute{
+					Required: true, MarkdownDescription: "How many machines.", Validators: []validator.Int64{between(1, maxNodes, "a number of machines")},
+				},
+			}},
 		},
 	}
 }

@@ -105,6 +105,13 @@ func (h *jobHandle) follow(ctx context.Context, m *jobModel) diag.Diagnostics {
 		m.setStatus(status)
 	}
 	m.readTail()
+	if late := (timeoutError{}); ctx.Err() != nil && !errors.As(context.Cause(ctx), &late) {
+		// No error: with one, Terraform would run the job a second time.
+		diags.AddWarning(doing+" was interrupted", sentence(fmt.Sprintf("The job goes on: %s on cluster %s, last seen %s. The next apply waits for its end; "+
+			"\"terraform destroy\" cancels it. Its log so far is in %s",
+			m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), m.LogPath.ValueString())))
+		return diags
+	}
 	err = fmt.Errorf("%w\n\nThe job was not ended: %s on cluster %s, last seen %s. It is kept in state as tainted: the next apply cancels it and runs it anew, "+
 		"unless you run terraform untaint first, after which a refresh brings its status up to date. Its log so far is in %s",
 		err, m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), m.LogPath.ValueString())

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
@@ -76,10 +77,26 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	}
 	if digest.Equal(old.WorkdirDigest) {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), old.WorkdirDigest)...)
+		if m.Wait.ValueBool() && !job.Phase(old.Status.ValueString()).Over() {
+			resp.Diagnostics.Append(planOutcome(ctx, &resp.Plan)...)
+		}
 		return
 	}
 	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringUnknown())...)
 	resp.RequiresReplace.Append(path.Root("workdir_digest"))
+}
+
+// planOutcome plans to wait for the end of a job that an interrupted apply
+// left running. It is started no second time for that.
+func planOutcome(ctx context.Context, plan *tfsdk.Plan) diag.Diagnostics {
+	var diags diag.Diagnostics
+	for _, name := range []string{"status", "status_reason", "started_at", "ended_at", "log_tail"} {
+		diags.Append(plan.SetAttribute(ctx, path.Root(name), types.StringUnknown())...)
+	}
+	for _, name := range []string{"exit_code", "failed_rank"} {
+		diags.Append(plan.SetAttribute(ctx, path.Root(name), types.Int64Unknown())...)
+	}
+	return diags
 }
 
 // Create submits the job and, if asked to, waits for its end.

@@ -103,9 +103,12 @@ func (d *offerDataSource) explain(ctx context.Context, set *catalog.Set, reqs []
 }
 
 func (m offerDataModel) requirement() (cloud.Requirement, error) {
+	if !m.Market.IsNull() && !m.UseSpot.IsNull() {
+		return cloud.Requirement{}, errors.New("market and use_spot say the same; write one of them")
+	}
 	return machineModel{
 		Region: m.Region, Zone: m.Zone, InstanceType: m.InstanceType, Accelerators: m.Accelerators,
-		CPUs: m.CPUs, Memory: m.Memory, UseSpot: m.UseSpot, MaxHourlyCost: m.MaxHourlyCost,
+		CPUs: m.CPUs, Memory: m.Memory, UseSpot: m.UseSpot, Market: m.Market, MaxHourlyCost: m.MaxHourlyCost,
 	}.requirement()
 }
 
@@ -113,7 +116,10 @@ func (m offerDataModel) requirement() (cloud.Requirement, error) {
 func (m *offerDataModel) set(offers []cloud.Offer, sources []catalog.Source) {
 	best := offers[0]
 	m.Cloud, m.Region, m.Zone = types.StringValue(best.Cloud), types.StringValue(best.Region), types.StringValue(best.Zone)
-	m.InstanceType, m.Market = types.StringValue(best.InstanceType.Name), types.StringValue(string(best.Market))
+	m.InstanceType = types.StringValue(best.InstanceType.Name)
+	if m.Market.IsNull() { // "any" stays what was asked for; each offer says its own
+		m.Market = types.StringValue(string(best.Market))
+	}
 	m.HourlyCost, m.VCPUs = types.Float64Value(best.HourlyUSD), types.Float64Value(best.InstanceType.VCPUs)
 	m.MemoryGiB = types.Float64Value(best.InstanceType.MemoryGiB)
 	m.AcceleratorName = types.StringValue(best.InstanceType.Accelerator.Name)

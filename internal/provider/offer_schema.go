@@ -87,7 +87,8 @@ func offerInputs() map[string]schema.Attribute {
 		"accelerators":  text("Accelerators, `NAME` or `NAME:COUNT`, such as `\"A100:8\"`.", checkAccelerators),
 		"cpus":          text("vCPUs: `\"8\"` exactly or `\"8+\"` at least.", checkCPUs),
 		"memory":        text("Memory in GiB: `\"32\"` exactly, `\"32+\"` at least, or `\"4x\"` at least four for each vCPU.", checkMemory),
-		"use_spot":      schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to look at spot machines instead of on-demand ones. Default `false`."},
+		"use_spot":      schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to look at spot machines instead of on-demand ones. Default `false`. Not together with `market`."},
+		"market":        both("`on_demand` (default), `spot`, or `any` for both; each of `offers` says its own.", checkMarket),
 		"max_hourly_cost": schema.Float64Attribute{
 			Optional: true, MarkdownDescription: "The most one machine may cost, in US dollars an hour.", Validators: []validator.Float64{aboveZero{}},
 		},
@@ -107,7 +108,6 @@ func offerOutputs() map[string]schema.Attribute {
 	}
 	return map[string]schema.Attribute{
 		"cloud":             text("The cheapest offer's cloud."),
-		"market":            text("`on_demand` or `spot`."),
 		"hourly_cost":       number("The cheapest offer's price of one machine, in US dollars an hour."),
 		"vcpus":             number("Its virtual CPUs."),
 		"memory_gib":        number("Its memory in GiB."),

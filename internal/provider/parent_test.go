@@ -22,7 +22,7 @@ func TestParentGone(t *testing.T) {
 		root := watchParent(ctx, func() int { return int(parent.Load()) }, time.Second, ops, func() { close(gone) })
 		data := newProviderData(settings{root: root, ops: ops})
 		op, end := data.begin(t.Context(), time.Hour)
-		<-time.After(10 * time.Second) //nolint:forbidigo // the time of the bubble
+		<-time.After(10 * time.Second)
 		if op.Err() != nil {
 			t.Fatalf("cancelled with the parent alive: %v", context.Cause(op))
 		}

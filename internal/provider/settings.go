@@ -151,12 +151,15 @@ type clusterBroker interface {
 	Launch(ctx context.Context, spec broker.Spec) (broker.Cluster, error)
 	Refresh(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
 	Update(ctx context.Context, c broker.Cluster, spec broker.Spec, what broker.Changes) (broker.Cluster, error)
+	Resize(ctx context.Context, c broker.Cluster, spec broker.Spec, nodes int) (broker.Cluster, error)
+	Stop(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
+	Start(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
 	Destroy(ctx context.Context, c broker.Cluster) error
 	RemoveLeftovers(ctx context.Context, c broker.Cluster) error
 	Find(ctx context.Context, id string) (broker.Cluster, error)
 	Observe(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
 	FindByName(ctx context.Context, name string, clouds []string) (broker.Cluster, error)
-	Check(ctx context.Context) []broker.CloudStatus
+	Check(ctx context.Context, clouds []string) []broker.CloudStatus
 	NoteReplacement(ctx context.Context, name string) error
 	KnownHostsPath(name string) string
 	LogPath(name string) string

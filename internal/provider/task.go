@@ -415,6 +415,8 @@ func (r taskResources) value() types.Object {
 	}
 	members["labels"] = textMapValue(r.labels)
 	members["any_of"], members["ordered"] = machineList(r.anyOf), machineList(r.ordered)
+	members["objective"] = types.StringNull()
+	members["inputs"], members["reserved"] = types.ListNull(inputType()), types.ListNull(reservedType())
 	return types.ObjectValueMust(resourcesTypes(), members)
 }
 
