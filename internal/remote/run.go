@@ -3,7 +3,6 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -39,7 +38,6 @@ const bootstrap = `exec sh -c 'IFS= read -r m && IFS= read -r k || exit 127; ` +
 	`if [ "$k" = - ]; then s=$(cat); exec </dev/null; else s=; nl=$(printf "\nx"); nl=${nl%x}; ` +
 	`while [ "$k" -gt 0 ]; do IFS= read -r l || exit 127; s=$s$l$nl; k=$((k-1)); done; fi; ` +
 	`printf "%s %s\n" "$m" "$$"; printf "%s %s\n" "$m" "$$" >&2; unset m k l nl; eval "$s"'`
-
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
