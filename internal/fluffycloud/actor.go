@@ -199,7 +199,11 @@ func (s *Server) died(a *actor, i instance) error {
 	if asked.Action == "stop" && i.Market != marketSpot {
 		to = StateStopping
 	}
-	return s.settle(i.ID, StateRunning, to, reasonSelf, nil)
+	reason := reasonSelf
+	if asked.Reason != "" {
+		reason = asked.Reason
+	}
+	return s.settle(i.ID, StateRunning, to, reason, nil)
 }
 
 // shutDown stops the machine in good order and keeps its disk.

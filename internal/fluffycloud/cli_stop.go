@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -51,7 +50,7 @@ func stop(ctx context.Context, dir string, force bool, out io.Writer) error {
 	}
 	switch {
 	case live > 0 && !force:
-		return fmt.Errorf("%d machines exist; destroy them with Terraform, or terminate them all with --force", live)
+		return fmt.Errorf("%s left; destroy with Terraform, or terminate all with --force", machines(live))
 	case !v.Running && live == 0:
 		_, err = fmt.Fprintln(out, "No FluffyCloud server is running.")
 		return err
@@ -63,8 +62,16 @@ func stop(ctx context.Context, dir string, force bool, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "FluffyCloud is stopped; %d machines were terminated.\n", live)
+	_, err = fmt.Fprintf(out, "FluffyCloud is stopped; terminated: %s.\n", machines(live))
 	return err
+}
+
+// machines counts machines in words.
+func machines(n int) string {
+	if n == 1 {
+		return "1 machine"
+	}
+	return fmt.Sprintf("%d machines", n)
 }
 
 // destroyOffline ends the machines that a dead server left.
@@ -91,7 +98,7 @@ func stopServer(ctx context.Context, dir string, force bool) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	lock := flock.New(filepath.Join(dir, "server.lock"), flock.SetPermissions(0o600))
+	lock := flock.New(lockFile(dir), flock.SetPermissions(0o600))
 	if got, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil || !got {
 		return fmt.Errorf("the server did not end within %s: %w", stopTimeout, err)
 	}

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
+//go:build unix
+
 package fluffycloud
 
 import (
@@ -103,7 +105,7 @@ func TestCommands(t *testing.T) {
 		t.Errorf("%d: %s", code, out)
 	}
 	s.serve()
-	if out, _, code := run("stop", "--force"); code != 0 || !strings.Contains(out, "1 machines were terminated") {
+	if out, _, code := run("stop", "--force"); code != 0 || !strings.Contains(out, "terminated: 1 machine.") {
 		t.Errorf("%d: %s", code, out)
 	}
 	s.until("the server ended", func() bool { return !alive(s.server.Process.Pid) })

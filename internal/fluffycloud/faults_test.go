@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
+//go:build unix
+
 package fluffycloud
 
 import (
@@ -298,6 +300,19 @@ func TestBadBoots(t *testing.T) {
 	if _, ok := session.Run("true").(*ssh.ExitMissingError); !ok { //nolint:errorlint // the session returns it bare
 		t.Error("no_exit_status: there is one")
 	}
+}
+
+// TestARepeatedLaunchUsesNoBootFaultUp: it boots nothing.
+func TestARepeatedLaunchUsesNoBootFaultUp(t *testing.T) {
+	c := newCloud(t, nil)
+	req := c.request()
+	req.ClientToken = "once"
+	c.must("POST", "/v1/instances", req, nil)
+	c.lay(fault{Op: "boot", Times: 1, Effect: effect{Boot: "fail"}})
+	c.must("POST", "/v1/instances", req, nil)
+	var out instanceAnswer
+	c.must("POST", "/v1/instances", c.request(), &out)
+	c.await(out.Instance.ID, StateTerminated)
 }
 
 func TestMachinesThatDieInSetup(t *testing.T) {

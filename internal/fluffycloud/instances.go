@@ -4,6 +4,7 @@ package fluffycloud
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -275,7 +276,8 @@ func (s *Server) setExpiry(ctx context.Context, c *call) (reply, error) {
 			return conflict("instance %s is %s", i.ID, i.State)
 		}
 		i.ExpiresAt = in.ExpiresAt
-		return put(t, bucketInstances, i.ID, *i)
+		// The machine hears of it before anybody may rely on it.
+		return errors.Join(s.tellExpiry(*i), put(t, bucketInstances, i.ID, *i))
 	})
 	s.nudge()
 	return reply{http.StatusOK, map[string]any{"instance": i.Instance}}, err

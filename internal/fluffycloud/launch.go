@@ -122,12 +122,12 @@ func (s *Server) launch(ctx context.Context, c *call) (reply, error) {
 	if err := s.suffer(ctx, c, "launch", req.subject()); err != nil {
 		return reply{}, err
 	}
-	boot, err := s.bootFault(c.effect, req.subject())
-	if err != nil {
-		return reply{}, err
-	}
 	if c.effect.Duplicate {
 		req.ClientToken = ""
+	}
+	boot, err := s.launchFault(c, req)
+	if err != nil {
+		return reply{}, err
 	}
 	made, i, err := s.create(c, req, userData, boot)
 	if err != nil {
@@ -144,6 +144,22 @@ func (s *Server) launch(ctx context.Context, c *call) (reply, error) {
 		status = http.StatusCreated
 	}
 	return reply{status, map[string]any{"instance": i.Instance}}, nil
+}
+
+// launchFault is bootFault for a launch; one whose token has made its machine
+// boots nothing, and uses no fault up.
+func (s *Server) launchFault(c *call, req launchRequest) (bootFault, error) {
+	known := false
+	err := s.store.view(func(t *tx) (err error) {
+		if req.ClientToken != "" {
+			_, known, err = get[string](t, bucketTokens, req.ClientToken)
+		}
+		return err
+	})
+	if err != nil || known {
+		return bootFault{}, err
+	}
+	return s.bootFault(c.effect, req.subject())
 }
 
 // bootFault is what the coming boot suffers, from the call's own fault or from

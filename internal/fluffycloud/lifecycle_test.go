@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
+//go:build unix
+
 package fluffycloud
 
 import (
@@ -369,6 +371,43 @@ func TestExpiredWhileTheServerWasDown(t *testing.T) {
 	c.start()
 	if got := c.await(i.ID, StateTerminated); got.StateReason != reasonExpired {
 		t.Errorf("reason %q", got.StateReason)
+	}
+}
+
+// TestNoMachineOutlivesItsTimer even where the server is gone for good.
+func TestNoMachineOutlivesItsTimer(t *testing.T) {
+	c := newCloud(t, nil)
+	at := time.Now().Add(10 * time.Minute)
+	kept := c.launch(func(r *launchRequest) { r.ExpiresAt = &at })
+	doomed := c.launch(func(r *launchRequest) { r.ExpiresAt = &at })
+	pids := c.startDaemons(c.dial(doomed))
+	pids = append(pids, c.machinePID(doomed.ID))
+	soon := time.Now().Add(200 * time.Millisecond)
+	if err := c.srv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// As the server itself would have written it a while ago.
+	if err := c.srv.tellExpiry(instance{Instance: Instance{ID: doomed.ID, ExpiresAt: &soon}}); err != nil {
+		t.Fatal(err)
+	}
+	c.until("the machine ended itself", func() bool {
+		for _, pid := range pids {
+			if alive(pid) {
+				return false
+			}
+		}
+		return true
+	})
+	if !alive(c.machinePID(kept.ID)) {
+		t.Error("the other machine ended, too")
+	}
+	c.start()
+	if got := c.await(doomed.ID, StateTerminated); got.StateReason != reasonExpired {
+		t.Errorf("reason %q", got.StateReason)
+	}
+	c.must("PUT", "/v1/instances/"+kept.ID+"/expiry", map[string]any{"expires_at": nil}, nil)
+	if _, err := os.Stat(c.srv.paths(kept.ID).Expiry()); !os.IsNotExist(err) {
+		t.Errorf("the disarmed timer is still on the machine: %v", err)
 	}
 }
 

@@ -111,17 +111,35 @@ func (s *Server) prepareBoot(p guest.Paths, i *instance, cfg *guest.Config) erro
 		}
 		now.Boots++
 		i.Boots = now.Boots
-		return put(t, bucketInstances, i.ID, now)
+		// Within the transaction, so that a timer disarmed meanwhile stays so.
+		return errors.Join(s.tellExpiry(now), put(t, bucketInstances, i.ID, now))
 	})
 	cfg.Boot = i.Boots
 	return errors.Join(err, guest.WriteJSON(p.Config(), cfg))
+}
+
+// tellExpiry leaves the machine its timer, for when no server runs. A machine
+// without a folder is not there yet, or no more.
+func (s *Server) tellExpiry(i instance) error {
+	path := s.paths(i.ID).Expiry()
+	if i.ExpiresAt == nil {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("disarm the timer: %w", err)
+		}
+		return nil
+	}
+	err := guest.WriteFile(path, []byte(i.ExpiresAt.Format(time.RFC3339Nano)+"\n"), 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func (s *Server) machineConfig(i instance) guest.Config {
 	return guest.Config{
 		ID: i.ID, Name: i.Name, Region: i.Region, Zone: i.Zone, Type: i.InstanceType,
 		Addresses: addresses(i.ID), AuthorizedKeys: i.SSHKeys, UserData: i.UserData,
-		Command: s.opts.MachineCommand, ServerFile: s.serverFile(), Token: i.Token, Fault: i.Fault.guest(),
+		Command: s.opts.MachineCommand, ServerFile: s.serverFile(), LockFile: lockFile(s.opts.Dir), Token: i.Token, Fault: i.Fault.guest(),
 	}
 }
 

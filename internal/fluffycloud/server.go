@@ -164,7 +164,7 @@ func (o Options) withDefaults() (Options, error) {
 
 // lockDir makes sure that this is the folder's only server.
 func lockDir(dir string) (*flock.Flock, error) {
-	lock := flock.New(filepath.Join(dir, "server.lock"), flock.SetPermissions(0o600))
+	lock := flock.New(lockFile(dir), flock.SetPermissions(0o600))
 	got, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
@@ -177,6 +177,8 @@ func lockDir(dir string) (*flock.Flock, error) {
 	}
 	return lock, nil
 }
+
+func lockFile(dir string) string { return filepath.Join(dir, "server.lock") }
 
 func (s *Server) open(ctx context.Context) error {
 	var err error

@@ -44,6 +44,8 @@ type Config struct {
 	Command []string `json:"command"`
 	// ServerFile says where the cloud's API is, whenever it is needed.
 	ServerFile string `json:"server_file"`
+	// LockFile is locked as long as the cloud is served.
+	LockFile string `json:"lock_file"`
 	// Token is what the machine's own requests to the cloud carry.
 	Token string `json:"token"`
 	Fault Fault  `json:"fault"`
@@ -82,6 +84,9 @@ func (p Paths) Report() string { return filepath.Join(p.Dir, "run.json") }
 // SelfRequest holds what the machine asked for while the cloud did not answer.
 func (p Paths) SelfRequest() string { return filepath.Join(p.Dir, "self.json") }
 
+// Expiry holds the time of the machine's dead-man timer, if it has one.
+func (p Paths) Expiry() string { return filepath.Join(p.Dir, "expires_at") }
+
 // Disk is what survives a stop.
 func (p Paths) Disk() string { return filepath.Join(p.Dir, "disk") }
 
@@ -117,6 +122,7 @@ func (p Paths) Marks(id string) procs.Marks {
 // SelfRequest is a stop or terminate that a machine asked of its cloud.
 type SelfRequest struct {
 	Action string `json:"action"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // WriteJSON replaces a file at once, readable by its owner only.

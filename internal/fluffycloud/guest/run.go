@@ -56,6 +56,7 @@ func Run(ctx context.Context, dir string) error {
 		_ = WriteJSON(m.paths.Report(), report)
 		return fmt.Errorf("boot %s: %w", m.cfg.ID, err)
 	}
+	go m.watchExpiry(ctx, stop)
 	<-ctx.Done()
 	m.log.Info("shutting down")
 	return m.endTree(context.Background(), self, shutdownGrace)
