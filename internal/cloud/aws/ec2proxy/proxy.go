@@ -241,7 +241,7 @@ func (p *Proxy) forward(r *http.Request, body []byte) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // the body is read below
+	defer resp.Body.Close()
 	out, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
 		return nil, err

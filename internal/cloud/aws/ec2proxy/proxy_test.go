@@ -63,7 +63,7 @@ func start(t *testing.T, p *ec2proxy.Proxy) func(string) (int, string, error) {
 		if err != nil {
 			return 0, "", err
 		}
-		defer resp.Body.Close() //nolint:errcheck // the body is read below
+		defer resp.Body.Close()
 		text, err := io.ReadAll(resp.Body)
 		return resp.StatusCode, string(text), err
 	}
