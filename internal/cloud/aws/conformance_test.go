@@ -248,6 +248,12 @@ func (h *harness) passOn(ctx context.Context, id string, until time.Time) error 
 // TestConformance runs the suite against a fake EC2 that speaks HTTP; the lane
 // test-aws runs it against moto.
 func TestConformance(t *testing.T) {
-	_, address := newFakeEC2(t)
-	cloudtest.Run(t, newHarness(t, &ec2proxy.Proxy{}, address))
+	fake, address := newFakeEC2(t)
+	h := newHarness(t, &ec2proxy.Proxy{}, address)
+	cloudtest.Run(t, h)
+	checkRequests(t, h.proxy)
+	checkPolicy(t, h.proxy)
+	if len(fake.unknown) > 0 {
+		t.Errorf("actions that the fake does not know: %v", fake.unknown)
+	}
 }

@@ -155,7 +155,10 @@ func connectDefaultVPC(ctx context.Context, client *ec2.Client) error {
 }
 
 func TestMotoConformance(t *testing.T) {
-	cloudtest.Run(t, newMotoHarness(t, &ec2proxy.Proxy{}))
+	h := newMotoHarness(t, &ec2proxy.Proxy{})
+	cloudtest.Run(t, h)
+	checkRequests(t, h.proxy)
+	checkPolicy(t, h.proxy)
 }
 
 // TestMotoConformanceSlow runs the suite where listings lag, machines take their
