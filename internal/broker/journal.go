@@ -237,6 +237,9 @@ type generation struct {
 	// committed says that the commit went through. Launch reports success after
 	// that only, so that without it no state can hold the cluster.
 	committed bool
+	// halfway says that the newest commit, a growth's perhaps, was begun and
+	// never seen to end.
+	halfway bool
 	// committing is the attempt that Complete speaks of; 0 is none.
 	committing int
 	launched   bool // here, not imported
@@ -292,8 +295,9 @@ func (g *generation) apply(e entry) {
 	case eventCommitting, eventCommitted:
 		g.Complete, g.committing = true, e.Attempt
 		g.committed = g.committed || e.Event == eventCommitted
+		g.halfway = e.Event == eventCommitting
 	case eventRecorded:
-		g.Recorded, g.Removing = true, false
+		g.Recorded, g.Removing, g.halfway = true, false, false
 		g.Complete = g.Complete || !g.launched
 	case eventReplacing:
 		g.Replacing = true

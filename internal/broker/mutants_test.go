@@ -41,6 +41,7 @@ func mutants() []mutant {
 		one("destroy looks for the cluster's own generation and region only", "destroy.go", "return b.removeStrays(ctx, j, c)", "return nil"),
 		one("a torn line makes the journal unreadable", "journal.go", "parseJournal(text[:whole]); err != nil", "parseJournal(text); err != nil"),
 		one("the keys of removed generations stay", "keys.go", "errs = append(errs, removeKeys(b.ClusterDir(name), g.ID))", "_ = name"),
+		one("the commit of a growth that was cut off is not finished", "refresh.go", "if g.halfway && g.committed {", "if false {"),
 		one("a full disk does not end a launch", "launch.go", "case errors.As(failure, new(*journalError)):", "case false:"),
 		one("the user's variables in the log", "launch.go", "l := &launch{Broker: b,", "log.Info(\"launching\", \"envs\", spec.Envs)\n\tl := &launch{Broker: b,"),
 		{"no wait for, and no look for, what was asked for and not named", []edit{

@@ -233,7 +233,8 @@ func (b *Broker) writeRecord(ctx context.Context, c Cluster) error {
 		return err
 	}
 	g := j.find(c.Generation)
-	if g == nil || g.Removed || (g.Recorded && g.Cluster != nil && reflect.DeepEqual(*g.Cluster, c)) {
+	same := g != nil && g.Cluster != nil && reflect.DeepEqual(*g.Cluster, c)
+	if g == nil || g.Removed || (g.Recorded && same && !g.Removing && !g.halfway) {
 		return nil
 	}
 	release, err := b.lockCluster(ctx, c.Name, "refreshing")
@@ -244,7 +245,31 @@ func (b *Broker) writeRecord(ctx context.Context, c Cluster) error {
 		return err
 	}
 	defer release()
+	if g.halfway && g.committed {
+		if err := b.finishCommit(ctx, c); err != nil {
+			return err
+		}
+	}
 	return b.record(c)
+}
+
+// finishCommit disarms the timers of nodes that a growth added and was cut off
+// before it could: state has them now, and they would end themselves.
+func (b *Broker) finishCommit(ctx context.Context, c Cluster) error {
+	session, err := b.openFor(ctx, c)
+	if err != nil {
+		return err
+	}
+	ref := c.ref()
+	for _, n := range c.Nodes {
+		if n.State != cloud.StateTerminated {
+			ref.Instances = append(ref.Instances, n.InstanceID)
+		}
+	}
+	if err := session.Commit(ctx, ref); err != nil {
+		return fmt.Errorf("finish the growth of cluster %q that was cut off: %w", c.Name, err)
+	}
+	return nil
 }
 
 // openJournal opens the journal of a cluster.

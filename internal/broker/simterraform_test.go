@@ -459,6 +459,11 @@ func (x *simTerraform) recover() {
 	if len(want)+len(extra) > 0 {
 		x.t.Errorf("after the recovery apply: state has %v that do not live, and %v live that state does not have", want, extra)
 	}
+	for _, in := range x.mine() {
+		if slices.Contains(x.state.instanceIDs(), in.ID) && !in.Deadline.IsZero() {
+			x.t.Errorf("after the recovery apply: state has %s, which will end itself at %s", in.ID, in.Deadline)
+		}
+	}
 	listed := x.listed()
 	if _, err := x.destroy(); err != nil {
 		x.t.Fatalf("the recovery destroy: %v", err)
