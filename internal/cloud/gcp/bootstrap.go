@@ -98,7 +98,7 @@ func (d *driver) network(ctx context.Context, region string, s settings) (networ
 	}
 	project, name := d.owner(s.network, "default")
 	net, err := call(ctx, d.c, "look up network "+name, func(ctx context.Context) (*compute.Network, error) {
-		return d.c.svc.Networks.Get(project, name).Context(ctx).Do()
+		return d.c.api.getNetwork(ctx, project, name)
 	})
 	switch {
 	case isNotFound(err) && s.network == "":
@@ -134,7 +134,7 @@ func (d *driver) subnetwork(ctx context.Context, region string, s settings) (net
 		return network{}, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("subnetwork %s is not in %s", s.subnetwork, region)}
 	}
 	sub, err := call(ctx, d.c, "look up subnetwork "+name+" in "+region, func(ctx context.Context) (*compute.Subnetwork, error) {
-		return d.c.svc.Subnetworks.Get(project, region, name).Context(ctx).Do()
+		return d.c.api.getSubnetwork(ctx, project, region, name)
 	})
 	if isNotFound(err) {
 		return network{}, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("there is no subnetwork %q in %s of project %s", name, region, project)}

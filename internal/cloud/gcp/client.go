@@ -19,10 +19,9 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
-// client is one project. It holds the library's concrete service: behind an
-// interface, however narrow, all of its methods would stay in the binary.
+// client is one project.
 type client struct {
-	svc     *compute.Service
+	api     api
 	project string
 	// identity is the e-mail address that the calls are made as, where the
 	// credentials tell it.
@@ -58,18 +57,18 @@ func newClient(ctx context.Context, values map[string]string, tokens *http.Clien
 		}
 		opts = append(opts, option.WithEndpoint(strings.TrimRight(endpoint, "/")+"/compute/v1/"))
 	}
-	if c.svc, err = compute.NewService(ctx, opts...); err != nil {
+	svc, err := compute.NewService(ctx, opts...)
+	if err != nil {
 		return nil, &authError{advice: "the Google Cloud client cannot use the credentials", err: err}
 	}
+	c.api = newAPI(svc, c.project)
 	return c, nil
 }
 
 // account looks at the project, which needs valid credentials, the API enabled
 // and the permission compute.projects.get.
 func (c *client) account(ctx context.Context) (string, error) {
-	p, err := call(ctx, c, "look at project "+c.project, func(ctx context.Context) (*compute.Project, error) {
-		return c.svc.Projects.Get(c.project).Context(ctx).Do()
-	})
+	p, err := call(ctx, c, "look at project "+c.project, c.api.getProject)
 	switch {
 	case err == nil && p.Name == "":
 		return "", errors.New("look at project " + c.project + ": the answer has no name")
@@ -137,14 +136,10 @@ func (c *client) await(ctx context.Context, op *compute.Operation) error {
 			return true, nil
 		}
 		next, err := call(ctx, c, "wait for operation "+op.Name, func(ctx context.Context) (*compute.Operation, error) {
-			switch {
-			case op.Zone != "":
-				return c.svc.ZoneOperations.Wait(c.project, lastPart(op.Zone), op.Name).Context(ctx).Do()
-			case op.Region != "":
-				return c.svc.RegionOperations.Wait(c.project, lastPart(op.Region), op.Name).Context(ctx).Do()
-			default:
-				return c.svc.GlobalOperations.Wait(c.project, op.Name).Context(ctx).Do()
+			if op.Zone != "" {
+				return c.api.waitZoneOperation(ctx, lastPart(op.Zone), op.Name)
 			}
+			return c.api.waitOperation(ctx, op.Name)
 		})
 		if err != nil {
 			return false, retry.Stop(err)

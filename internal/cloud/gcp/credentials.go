@@ -3,6 +3,7 @@
 package gcp
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -34,15 +35,47 @@ func findCredentials(values map[string]string, tokens *http.Client) (credentials
 	}
 	opts := &impersonate.CredentialsOptions{TargetPrincipal: target, Scopes: []string{scope}, Credentials: found.creds}
 	if tokens != nil {
-		opts.Client = tokens
+		opts.Client = &http.Client{Transport: bearer{creds: found.creds, base: tokens.Transport}}
 	}
 	acting, err := impersonate.NewCredentials(opts)
 	if err != nil {
 		return found, &authError{advice: fmt.Sprintf("cannot act as %s: grant roles/iam.serviceAccountTokenCreator on it", target), err: err}
 	}
 	// The project is the one of the credentials that act.
-	acting = auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: acting, ProjectIDProvider: auth.CredentialsPropertyFunc(found.creds.ProjectID)})
+	acting = auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: actingToken{acting, target}, ProjectIDProvider: auth.CredentialsPropertyFunc(found.creds.ProjectID)})
 	return credentialsFound{creds: acting, identity: target}, nil
+}
+
+// actingToken gives the tokens of an account that somebody else acts as.
+type actingToken struct {
+	auth.TokenProvider
+	target string
+}
+
+func (a actingToken) Token(ctx context.Context) (*auth.Token, error) {
+	token, err := a.TokenProvider.Token(ctx)
+	// The library has no type for a refusal.
+	if err != nil && strings.Contains(err.Error(), "status code 4") {
+		return nil, &authError{advice: fmt.Sprintf("cannot act as %s: grant roles/iam.serviceAccountTokenCreator on it", a.target), err: err}
+	}
+	return token, err
+}
+
+// bearer shows a token with every call.
+type bearer struct {
+	creds *auth.Credentials
+	base  http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	token, err := b.creds.Token(r.Context())
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the library says which credentials
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+token.Value)
+	return b.base.RoundTrip(r) //nolint:wrapcheck // the transport's own error
 }
 
 func baseCredentials(values map[string]string, tokens *http.Client) (credentialsFound, error) {

@@ -16,15 +16,15 @@ import (
 
 func (d *driver) setDiskLabels(ctx context.Context, zone, name string, merge func(map[string]string) map[string]string) error {
 	disk, err := call(ctx, d.c, "look up disk "+name, func(ctx context.Context) (*compute.Disk, error) {
-		return d.c.svc.Disks.Get(d.c.project, zone, name).Context(ctx).Do()
+		return d.c.api.getDisk(ctx, zone, name)
 	})
 	if err != nil {
 		return err
 	}
 	return d.c.do(ctx, "set the labels of disk "+name, func(ctx context.Context) (*compute.Operation, error) {
-		return d.c.svc.Disks.SetLabels(d.c.project, zone, name, &compute.ZoneSetLabelsRequest{
+		return d.c.api.setDiskLabels(ctx, zone, name, &compute.ZoneSetLabelsRequest{
 			LabelFingerprint: disk.LabelFingerprint, Labels: merge(disk.Labels),
-		}).Context(ctx).Do()
+		})
 	})
 }
 
@@ -46,7 +46,7 @@ func (d *driver) removeDisks(ctx context.Context, ref cloud.ClusterRef, removed 
 	})
 	return each(left, func(disk *compute.Disk) error {
 		err := d.c.do(ctx, "delete disk "+disk.Name, func(ctx context.Context) (*compute.Operation, error) {
-			return d.c.svc.Disks.Delete(d.c.project, lastPart(disk.Zone), disk.Name).Context(ctx).Do()
+			return d.c.api.deleteDisk(ctx, lastPart(disk.Zone), disk.Name)
 		})
 		if isNotFound(err) {
 			return nil
@@ -70,13 +70,13 @@ func (d *driver) disks(ctx context.Context, ref cloud.ClusterRef) ([]*compute.Di
 	return call(ctx, d.c, "list disks", func(ctx context.Context) ([]*compute.Disk, error) {
 		var all []*compute.Disk
 		if ref.Zone != "" {
-			err := d.c.svc.Disks.List(d.c.project, ref.Zone).Filter(labelFilter(ref)).Pages(ctx, func(page *compute.DiskList) error {
+			err := d.c.api.listDisks(ctx, ref.Zone, labelFilter(ref), func(page *compute.DiskList) error {
 				all = append(all, page.Items...)
 				return nil
 			})
 			return all, err
 		}
-		err := d.c.svc.Disks.AggregatedList(d.c.project).Filter(labelFilter(ref)).Pages(ctx, func(page *compute.DiskAggregatedList) error {
+		err := d.c.api.disksEverywhere(ctx, labelFilter(ref), func(page *compute.DiskAggregatedList) error {
 			for scope, list := range page.Items {
 				if w := list.Warning; w != nil && w.Code == "UNREACHABLE" {
 					return &unreachableError{scope: scope, message: w.Message}
@@ -107,7 +107,7 @@ func (d *driver) explain(ctx context.Context, ref cloud.ClusterRef, err error) e
 	} {
 		filter := fmt.Sprintf("(operationType = %q) AND (targetId = %s)", kind.operation, id)
 		list, lookErr := call(ctx, d.c, "list operations", func(ctx context.Context) (*compute.OperationList, error) {
-			return d.c.svc.ZoneOperations.List(d.c.project, ref.Zone).Filter(filter).Context(ctx).Do()
+			return d.c.api.listZoneOperations(ctx, ref.Zone, filter)
 		})
 		if lookErr == nil && len(list.Items) > 0 {
 			stuck.Reason = kind.reason

@@ -120,7 +120,7 @@ func (d *driver) rules(ctx context.Context, ref cloud.ClusterRef) ([]*compute.Fi
 	}
 	return call(ctx, d.c, "list firewall rules", func(ctx context.Context) ([]*compute.Firewall, error) {
 		var own []*compute.Firewall
-		err := d.c.svc.Firewalls.List(d.c.project).Filter(`name eq "sky-.*"`).Pages(ctx, func(page *compute.FirewallList) error {
+		err := d.c.api.listFirewalls(ctx, `name eq "sky-.*"`, func(page *compute.FirewallList) error {
 			for _, rule := range page.Items {
 				if ownsRule(ref, rule) {
 					own = append(own, rule)
@@ -188,13 +188,13 @@ func sameRule(have, want *compute.Firewall) bool {
 // insertRule makes a rule, or takes the one that somebody made meanwhile.
 func (d *driver) insertRule(ctx context.Context, rule *compute.Firewall) error {
 	err := d.c.do(ctx, "create firewall rule "+rule.Name, func(ctx context.Context) (*compute.Operation, error) {
-		return d.c.svc.Firewalls.Insert(d.c.project, rule).Context(ctx).Do()
+		return d.c.api.insertFirewall(ctx, rule)
 	})
 	if !hasCode(err, codeExists, codeExistsOp) {
 		return err
 	}
 	there, err := call(ctx, d.c, "look up firewall rule "+rule.Name, func(ctx context.Context) (*compute.Firewall, error) {
-		return d.c.svc.Firewalls.Get(d.c.project, rule.Name).Context(ctx).Do()
+		return d.c.api.getFirewall(ctx, rule.Name)
 	})
 	switch {
 	case err != nil:
@@ -211,13 +211,13 @@ func (d *driver) patchRule(ctx context.Context, rule *compute.Firewall) error {
 	changed := *rule
 	changed.Network = "" // it cannot change
 	return d.c.do(ctx, "change firewall rule "+rule.Name, func(ctx context.Context) (*compute.Operation, error) {
-		return d.c.svc.Firewalls.Patch(d.c.project, rule.Name, &changed).Context(ctx).Do()
+		return d.c.api.patchFirewall(ctx, rule.Name, &changed)
 	})
 }
 
 func (d *driver) deleteRule(ctx context.Context, name string) error {
 	err := d.c.do(ctx, "delete firewall rule "+name, func(ctx context.Context) (*compute.Operation, error) {
-		return d.c.svc.Firewalls.Delete(d.c.project, name).Context(ctx).Do()
+		return d.c.api.deleteFirewall(ctx, name)
 	})
 	if isNotFound(err) {
 		return nil

@@ -61,9 +61,9 @@ func (d *driver) image(ctx context.Context, want string, t cloud.InstanceType, s
 	}
 	found, err := call(ctx, d.c, "look up image "+want, func(ctx context.Context) (*compute.Image, error) {
 		if family {
-			return d.c.svc.Images.GetFromFamily(project, name).Context(ctx).Do()
+			return d.c.api.getImageFamily(ctx, project, name)
 		}
-		return d.c.svc.Images.Get(project, name).Context(ctx).Do()
+		return d.c.api.getImage(ctx, project, name)
 	})
 	if isNotFound(err) {
 		return image{}, configError{text: fmt.Sprintf("there is no image %q, or it is not shared with this project", want)}

@@ -119,7 +119,7 @@ func (d *driver) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 // Compute Engine refuses it where somebody else changed them meanwhile.
 func (d *driver) setMetadata(ctx context.Context, m machine, set map[string]string, remove []string) error {
 	in, err := call(ctx, d.c, "look up machine "+m.name, func(ctx context.Context) (*compute.Instance, error) {
-		return d.c.svc.Instances.Get(d.c.project, m.zone, m.id).Context(ctx).Do()
+		return d.c.api.getInstance(ctx, m.zone, m.id)
 	})
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func (d *driver) setMetadata(ctx context.Context, m machine, set map[string]stri
 		changed.Fingerprint = in.Metadata.Fingerprint
 	}
 	return d.c.do(ctx, "set the metadata of machine "+m.name, func(ctx context.Context) (*compute.Operation, error) {
-		return d.c.svc.Instances.SetMetadata(d.c.project, m.zone, m.id, changed).Context(ctx).Do()
+		return d.c.api.setMetadata(ctx, m.zone, m.id, changed)
 	})
 }
 
@@ -160,9 +160,9 @@ func (d *driver) setLabels(ctx context.Context, m machine, labels map[string]str
 	}
 	if want := merge(m.labels); !sameMap(want, m.labels) {
 		err := d.c.do(ctx, "set the labels", func(ctx context.Context) (*compute.Operation, error) {
-			return d.c.svc.Instances.SetLabels(d.c.project, m.zone, m.id, &compute.InstancesSetLabelsRequest{
+			return d.c.api.setLabels(ctx, m.zone, m.id, &compute.InstancesSetLabelsRequest{
 				LabelFingerprint: m.labelFingerprint, Labels: want,
-			}).Context(ctx).Do()
+			})
 		})
 		if err == nil {
 			err = each(m.disks, func(disk string) error { return d.setDiskLabels(ctx, m.zone, disk, merge) })
@@ -201,11 +201,8 @@ func (d *driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 		})
 		err := each(busy, func(m machine) error {
 			err := d.c.do(ctx, "stop machine "+m.name, func(ctx context.Context) (*compute.Operation, error) {
-				stop := d.c.svc.Instances.Stop(d.c.project, m.zone, m.id).Context(ctx)
-				if m.scratch {
-					stop = stop.DiscardLocalSsd(true) // as on every cloud, it does not outlive a stop
-				}
-				return stop.Do()
+				// As on every cloud, local disks do not outlive a stop.
+				return d.c.api.stopInstance(ctx, m.zone, m.id, m.scratch)
 			})
 			if isNotFound(err) {
 				return nil // the next look tells
@@ -261,7 +258,7 @@ func (d *driver) remove(ctx context.Context, m machine) error {
 // delete deletes a machine by id or name, with its disks, and sees that through.
 func (d *driver) delete(ctx context.Context, zone, which string) error {
 	err := d.c.do(ctx, "delete machine "+zone+"/"+which, func(ctx context.Context) (*compute.Operation, error) {
-		return d.c.svc.Instances.Delete(d.c.project, zone, which).Context(ctx).Do()
+		return d.c.api.deleteInstance(ctx, zone, which)
 	})
 	if isNotFound(err) {
 		return nil

@@ -105,7 +105,7 @@ func (d *driver) list(ctx context.Context, zone, filter string) ([]machine, erro
 	return call(ctx, d.c, what, func(ctx context.Context) ([]machine, error) {
 		var all []machine
 		if zone != "" {
-			err := d.c.svc.Instances.List(d.c.project, zone).Filter(filter).Pages(ctx, func(page *compute.InstanceList) error {
+			err := d.c.api.listInstances(ctx, zone, filter, func(page *compute.InstanceList) error {
 				for _, in := range page.Items {
 					all = append(all, newMachine(in))
 				}
@@ -113,7 +113,7 @@ func (d *driver) list(ctx context.Context, zone, filter string) ([]machine, erro
 			})
 			return all, err
 		}
-		err := d.c.svc.Instances.AggregatedList(d.c.project).Filter(filter).Pages(ctx, func(page *compute.InstanceAggregatedList) error {
+		err := d.c.api.listEverywhere(ctx, filter, func(page *compute.InstanceAggregatedList) error {
 			for scope, list := range page.Items {
 				if w := list.Warning; w != nil && w.Code == "UNREACHABLE" {
 					return &unreachableError{scope: scope, message: w.Message}
@@ -140,7 +140,7 @@ func (e *unreachableError) Temporary() bool { return true }
 // get shows one machine by id or name; nil is a machine that is not there.
 func (d *driver) get(ctx context.Context, zone, which string) (*machine, error) {
 	in, err := call(ctx, d.c, "look up machine "+zone+"/"+which, func(ctx context.Context) (*compute.Instance, error) {
-		return d.c.svc.Instances.Get(d.c.project, zone, which).Context(ctx).Do()
+		return d.c.api.getInstance(ctx, zone, which)
 	})
 	if isNotFound(err) {
 		return nil, nil
@@ -232,7 +232,7 @@ func (d *driver) isLate(ctx context.Context, l launched) (bool, error) {
 		return time.Since(l.at) < d.settle, nil
 	}
 	op, err := call(ctx, d.c, "look at operation "+l.operation, func(ctx context.Context) (*compute.Operation, error) {
-		return d.c.svc.ZoneOperations.Get(d.c.project, l.zone, l.operation).Context(ctx).Do()
+		return d.c.api.getZoneOperation(ctx, l.zone, l.operation)
 	})
 	if isNotFound(err) {
 		return time.Since(l.at) < d.settle, nil

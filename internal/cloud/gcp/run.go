@@ -119,9 +119,9 @@ func (d *driver) resume(ctx context.Context, m machine) error {
 		case cloud.StateStopped:
 			return false, d.c.do(ctx, "start machine "+m.name, func(ctx context.Context) (*compute.Operation, error) {
 				if now.status == "SUSPENDED" {
-					return d.c.svc.Instances.Resume(d.c.project, m.zone, m.id).Context(ctx).Do()
+					return d.c.api.resumeInstance(ctx, m.zone, m.id)
 				}
-				return d.c.svc.Instances.Start(d.c.project, m.zone, m.id).Context(ctx).Do()
+				return d.c.api.startInstance(ctx, m.zone, m.id)
 			})
 		case cloud.StateTerminating, cloud.StateTerminated:
 			return false, now.stuck(cloud.StateRunning)
@@ -202,7 +202,7 @@ func wrapLaunch(rank int, zone string, err error) error {
 // insert asks for the machine. The request id makes it safe to ask again.
 func (d *driver) insert(ctx context.Context, zone string, in *compute.Instance, request string) (*compute.Operation, error) {
 	op, err := call(ctx, d.c, "insert "+in.Name, func(ctx context.Context) (*compute.Operation, error) {
-		return d.c.svc.Instances.Insert(d.c.project, zone, in).RequestId(request).Context(ctx).Do()
+		return d.c.api.insertInstance(ctx, zone, in, request)
 	})
 	if err == nil {
 		d.recent.accepted(zone, in.Name, op.Name)
