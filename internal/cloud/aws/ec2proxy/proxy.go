@@ -34,6 +34,10 @@ type Proxy struct {
 	HideFor time.Duration
 	// LingerFor is how long a terminated machine shows as shutting down.
 	LingerFor time.Duration
+	// Launched is told of every machine and the call that made it; nil is nobody.
+	Launched func(id string, call url.Values)
+	// PublicAddress replaces a machine's public address in listings; nil leaves it.
+	PublicAddress func(id string) string
 	// AccessKeys are the keys that are let in; empty lets all in.
 	AccessKeys []string
 
@@ -205,6 +209,11 @@ func (p *Proxy) runInstances(r *http.Request, c call) (*answer, error) {
 		return out, err
 	}
 	l.payload, l.answer = payload, out
+	for _, id := range instanceIDs(out.body) {
+		if p.Launched != nil {
+			p.Launched(id, c.form)
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, id := range instanceIDs(out.body) {
