@@ -8,7 +8,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -160,7 +160,7 @@ func enlarge(text string, times int) []byte {
 // realSized makes catalogs with as many rows, types, zones and accelerators as
 // the real ones have.
 func realSized() map[string]string {
-	rng := rand.New(rand.NewSource(7))
+	rng := rand.New(rand.NewPCG(7, 7))
 	accs := []string{"A100,8", "T4,1", "A10G,1", "V100,8", "T4g,1", "M60,1", "K80,8", "Inferentia,1"}
 	out := make(map[string]string)
 	for name, types := range map[string]int{"aws": 612, "azure": 710, "gcp": 150} {
@@ -173,7 +173,7 @@ func realSized() map[string]string {
 				acc = accs[i/14%len(accs)]
 				info = fmt.Sprintf("\"{'Gpus': [{'Name': '%s', 'Manufacturer': 'NVIDIA', 'Count': 8, 'MemoryInfo': {'SizeInMiB': 40960}}], 'TotalGpuMemoryInMiB': 327680}\"", acc[:2])
 			}
-			vcpus := 1 << rng.Intn(8)
+			vcpus := 1 << rng.IntN(8)
 			usd := float64(vcpus) * (0.03 + rng.Float64()/10)
 			for z := range zones {
 				fmt.Fprintf(&b, "t%d.large,%s,%d.0,%d.0,%s,%.4f,%.6f,region-%d,r%d-az%d\n", i, acc, vcpus, vcpus*4, info, usd, usd*(0.2+rng.Float64()/4), z/3, z/3, z%3)
@@ -222,9 +222,7 @@ func BenchmarkProcess(b *testing.B) {
 	for _, times := range []int{1, 10, 100} {
 		b.Run("x"+strconv.Itoa(times), func(b *testing.B) {
 			dir, state := dirs(b)[times], b.TempDir()
-			start(b, "query", dir, state)
-			settle(b, dir)
-			start(b, "query", dir, state)
+			settle(b, dir, state)
 			rounds := map[int]int{1: 41, 10: 15, 100: 5}[times]
 			all := make(map[string][]spent)
 			for range rounds {
@@ -241,10 +239,17 @@ func BenchmarkProcess(b *testing.B) {
 	}
 }
 
-// settle makes the files old enough for their times to vouch for them.
-func settle(b *testing.B, dir string) {
+// settle stores snapshots that the files' times vouch for: as if the files had
+// been read some time after they were written.
+func settle(b *testing.B, dir, state string) {
 	b.Helper()
-	time.Sleep(settled + 100*time.Millisecond)
+	set, err := Open(Options{Path: dir, StateDir: state, Now: later})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := set.Sources(b.Context(), benchClouds()); err != nil {
+		b.Fatal(err)
+	}
 }
 
 func report(b *testing.B, all map[string][]spent) {

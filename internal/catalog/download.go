@@ -88,11 +88,11 @@ func (r *refresh) body(resp *http.Response) ([]byte, error) {
 	if resp.ContentLength > limit {
 		return nil, tooLarge
 	}
-	in := io.Reader(io.LimitReader(resp.Body, limit+1))
-	if r.opts.Progress != nil {
-		in = &counted{in: in, total: resp.ContentLength, tell: r.opts.Progress}
+	tell := r.opts.Progress
+	if tell == nil {
+		tell = func(int64, int64) {}
 	}
-	text, err := io.ReadAll(in)
+	text, err := io.ReadAll(&counted{in: io.LimitReader(resp.Body, limit+1), total: resp.ContentLength, tell: tell})
 	if err != nil {
 		return nil, fmt.Errorf("downloading %s: %w", resp.Request.URL, err)
 	}

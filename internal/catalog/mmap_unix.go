@@ -18,7 +18,7 @@ func mapFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // opened for reading
+	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -39,5 +39,5 @@ func stampOf(path string) (stamp, error) {
 	if err := unix.Stat(path, &st); err != nil {
 		return stamp{}, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return stamp{size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(), inode: uint64(st.Ino)}, nil
+	return stamp{size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(), inode: st.Ino}, nil
 }

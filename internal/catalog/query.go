@@ -13,14 +13,16 @@ import (
 // query is a requirement made ready for snapshots.
 type query struct {
 	cloud, region, zone, name string
-	accs                      []cloud.Accelerator // names folded
 	cpus, memory              span
 	sized                     bool    // cpus or memory are asked for
 	ratio                     float64 // GiB for each vCPU; 0 is none asked for
 	market                    [2]bool
 	max                       float64 // price of one machine; +Inf is none
-	// inline holds accs where there are few.
-	inline [2]cloud.Accelerator
+	// few holds the accelerators, names folded, unless there are more than fit;
+	// a query then stays on its caller's stack.
+	few  [2]cloud.Accelerator
+	nFew int
+	more []cloud.Accelerator
 }
 
 // span is an open interval of amounts.
@@ -50,9 +52,13 @@ func (q *query) set(r *cloud.Requirement) {
 	if q.name != "" {
 		q.name = fold(q.name)
 	}
-	q.accs = q.inline[:0]
-	for _, a := range r.Accelerators {
-		q.accs = append(q.accs, cloud.Accelerator{Name: fold(a.Name), Count: a.Count})
+	for i, a := range r.Accelerators {
+		a.Name = fold(a.Name)
+		if i < len(q.few) {
+			q.few[i], q.nFew = a, i+1
+		} else {
+			q.more = append(q.more, a)
+		}
 	}
 	q.cpus, q.memory, q.ratio, q.max = spanOf(r.CPUs), spanOf(r.Memory), 0, math.Inf(1)
 	if r.Memory.PerVCPU {
@@ -73,7 +79,7 @@ func (s *snapshot) find(q *query, m int, limit int, into []uint32) []uint32 {
 		return c.ids
 	}
 	switch {
-	case len(q.accs) > 0:
+	case q.nFew > 0:
 		c.byAccelerator()
 	case q.name != "":
 		c.byName()
@@ -177,12 +183,19 @@ func (c *collector) fits(t *typeRec) bool {
 func (c *collector) byAccelerator() {
 	devices := c.s.pairsByName()
 	checked := !c.q.sized && c.q.name == ""
-	for i := range c.q.accs {
-		want := &c.q.accs[i]
-		for _, p := range devices[want.Name] {
-			if math.Abs(p.count-want.Count) < 0.01 {
-				c.list(c.s.market[c.m].byPair.slice(p.start[c.m], p.n[c.m]), checked)
-			}
+	for i := range c.q.nFew {
+		c.device(devices, &c.q.few[i], checked)
+	}
+	for i := range c.q.more {
+		c.device(devices, &c.q.more[i], checked)
+	}
+}
+
+// device takes the offers of one accelerator.
+func (c *collector) device(devices map[string][]pairRec, want *cloud.Accelerator, checked bool) {
+	for _, p := range devices[want.Name] {
+		if math.Abs(p.count-want.Count) < 0.01 {
+			c.list(c.s.market[c.m].byPair.slice(p.start[c.m], p.n[c.m]), checked)
 		}
 	}
 }

@@ -4,7 +4,7 @@ package catalog
 
 import (
 	"context"
-	"math/rand"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -47,20 +47,22 @@ func TestStoredSnapshotAnswersUntilTheFileChanges(t *testing.T) {
 	}
 
 	// Whatever happens to the snapshot, the answer is the file's.
-	rng := rand.New(rand.NewSource(1))
+	rng := rand.New(rand.NewPCG(1, 1))
 	whole, err := os.ReadFile(snaps[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 300 {
 		damaged := append([]byte(nil), whole...)
-		switch rng.Intn(3) {
+		switch rng.IntN(3) {
 		case 0:
-			damaged = damaged[:rng.Intn(len(damaged))]
+			damaged = damaged[:rng.IntN(len(damaged))]
 		case 1:
-			damaged[rng.Intn(len(damaged))] ^= byte(1 + rng.Intn(255))
+			damaged[rng.IntN(len(damaged))] ^= byte(1 + rng.IntN(255))
 		default:
-			rng.Read(damaged[rng.Intn(len(damaged)):])
+			for i := rng.IntN(len(damaged)); i < len(damaged); i++ {
+				damaged[i] = byte(rng.Uint32())
+			}
 		}
 		if err := writeAtomic(snaps[0], damaged, false); err != nil {
 			t.Fatal(err)

@@ -165,7 +165,7 @@ func readCapped(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // opened for reading
+	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err

@@ -77,7 +77,7 @@ func device(words string) (string, float64) {
 	name, gib := words, 0.0
 	if m := described.FindStringSubmatch(words); m != nil {
 		name = m[1]
-		gib, _ = strconv.ParseFloat(m[2], 64) //nolint:errcheck // the expression lets only numbers through
+		gib, _ = strconv.ParseFloat(m[2], 64)
 	}
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "Tesla "), "Quadro ")
 	name = strings.ReplaceAll(strings.TrimPrefix(name, "RTX A"), " ", "")
