@@ -112,7 +112,7 @@ func (c *cli) serveCommand() *cobra.Command {
 func serve(ctx context.Context, opts Options, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	srv, err := Start(ctx, opts)
+	srv, err := startOrFind(ctx, opts)
 	if locked := (*LockedError)(nil); errors.As(err, &locked) {
 		_, err = fmt.Fprintln(out, locked)
 		return err
@@ -126,6 +126,31 @@ func serve(ctx context.Context, opts Options, out io.Writer) error {
 	case <-srv.Done():
 	}
 	return srv.Close()
+}
+
+// startOrFind starts a server, or returns the *LockedError of one that answers.
+// One that holds the lock and does not answer is just coming up, or dying: it
+// gets some seconds to do either.
+func startOrFind(ctx context.Context, opts Options) (*Server, error) {
+	const patience = 10 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		srv, err := Start(ctx, opts)
+		locked := (*LockedError)(nil)
+		if !errors.As(err, &locked) {
+			return srv, err
+		}
+		if c, errFind := connect(ctx, opts.Dir); errFind == nil {
+			locked.URL = c.url
+			return nil, locked
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("process %d holds the lock of %s and does not answer", locked.PID, opts.Dir)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 func machineCommand() *cobra.Command {

@@ -26,7 +26,7 @@ func lookup(pid int) (Process, error) {
 // parseStat reads /proc/<pid>/stat. The command's name may hold anything, so
 // fields are counted from its closing parenthesis.
 func parseStat(pid int, data []byte) (Process, error) {
-	const state, parent, start = 0, 1, 19
+	const state, parent, threads, start = 0, 1, 17, 19
 	_, rest, ok := strings.Cut(string(data[max(bytes.LastIndexByte(data, ')'), 0):]), " ")
 	fields := strings.Fields(rest)
 	if !ok || len(fields) <= start {
@@ -40,7 +40,9 @@ func parseStat(pid int, data []byte) (Process, error) {
 		ID:      ID{PID: pid, Start: fields[start]},
 		Parent:  ppid,
 		Stopped: fields[state] == "T" || fields[state] == "t",
-		Zombie:  fields[state] == "Z" || fields[state] == "X",
+		// The first thread may have ended long before the last one, which still
+		// holds the process' files.
+		Zombie: (fields[state] == "Z" && (fields[threads] == "0" || fields[threads] == "1")) || fields[state] == "X",
 	}, nil
 }
 

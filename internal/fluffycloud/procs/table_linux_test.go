@@ -11,6 +11,7 @@ func TestParseStat(t *testing.T) {
 		"7 (a) Z 9 (b)) T" + tail:   {ID: ID{7, "12345"}, Parent: 1, Stopped: true},
 		"7 (new\nline) Z" + tail:    {ID: ID{7, "12345"}, Parent: 1, Zombie: true},
 		"7 (traced by me) t" + tail: {ID: ID{7, "12345"}, Parent: 1, Stopped: true},
+		"7 (first thread ended) Z 1 4 4 0 -1 4194304 100 0 0 0 1 2 0 0 20 0 3 0 12345 0": {ID: ID{7, "12345"}, Parent: 1},
 	} {
 		if got, err := parseStat(7, []byte(name)); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", name, got, err)
