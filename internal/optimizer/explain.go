@@ -173,6 +173,10 @@ func relaxations(req Request, index int, alt cloud.Requirement, rs []rule, offer
 	}
 	var out []Relaxation
 	for r, left := range single {
+		if rs[r].name == "accelerators" {
+			// Who asks for devices is not helped by a machine without any.
+			left = slices.DeleteFunc(left, func(o *cloud.Offer) bool { return o.InstanceType.Accelerator.IsZero() })
+		}
 		if len(left) > 0 && rs[r].name != "blocked" && rs[r].name != "driver" {
 			out = append(out, relax(req, index, alt, rs[r], left))
 		}
@@ -191,8 +195,14 @@ func pairRelaxations(req Request, index int, rs []rule, pairs map[[2]int][]*clou
 	for k := range pairs {
 		keys = append(keys, k)
 	}
+	devices := func(k [2]int) int {
+		if rs[k[0]].name == "accelerators" || rs[k[1]].name == "accelerators" {
+			return 1
+		}
+		return 0
+	}
 	slices.SortFunc(keys, func(a, b [2]int) int {
-		return cmp.Or(cmp.Compare(len(pairs[b]), len(pairs[a])), cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]))
+		return cmp.Or(cmp.Compare(devices(a), devices(b)), cmp.Compare(len(pairs[b]), len(pairs[a])), cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]))
 	})
 	var out []Relaxation
 	for _, k := range keys[:min(len(keys), maxPairs)] {

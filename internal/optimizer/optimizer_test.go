@@ -180,6 +180,11 @@ func TestInfeasibleSaysWhyAndWhatWouldDo(t *testing.T) {
 		{"two", cloud.Requirement{Cloud: "lambda", Accelerators: a100(8).Accelerators, CPUs: cloud.Quantity{Value: 96}},
 			[]string{"cloud gcp or aws instead of lambda"}},
 	}
+	_, err := Rank(Request{Alternatives: []cloud.Requirement{{Cloud: "aws", Accelerators: a100(8).Accelerators,
+		Memory: cloud.Quantity{Value: 2000, AtLeast: true}}}}, market(), nil, nil)
+	if strings.Contains(err.Error(), "accelerators none") {
+		t.Errorf("a machine without devices is offered for devices:\n%s", err)
+	}
 	for _, c := range cases {
 		_, err := Rank(Request{Alternatives: []cloud.Requirement{c.req}}, market(), nil, nil)
 		var infeasible *InfeasibleError
