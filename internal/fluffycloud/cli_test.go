@@ -59,6 +59,7 @@ func (s *served) serve() {
 }
 
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	s := &served{cloud: &cloud{t: t, dir: filepath.Join(state, "fluffycloud")}, state: state}
 	run := func(args ...string) (string, string, int) {
@@ -115,6 +116,7 @@ func TestCommands(t *testing.T) {
 }
 
 func TestStopForceWithoutAServer(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	s := &served{cloud: &cloud{t: t, dir: filepath.Join(state, "fluffycloud")}, state: state}
 	s.serve()
@@ -141,6 +143,7 @@ func TestStopForceWithoutAServer(t *testing.T) {
 }
 
 func TestFaultCommands(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	s := &served{cloud: &cloud{t: t, dir: filepath.Join(state, "fluffycloud")}, state: state}
 	s.serve()

@@ -17,6 +17,7 @@ import (
 // time, first while machines come up, then while they go. Each repeated call
 // finds what the last one began, and no process is lost.
 func TestAServerKilledAnywhere(t *testing.T) {
+	t.Parallel()
 	state := t.TempDir()
 	s := &served{cloud: &cloud{t: t, dir: filepath.Join(state, "fluffycloud")}, state: state}
 	t.Cleanup(func() {

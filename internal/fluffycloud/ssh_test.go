@@ -56,7 +56,6 @@ func TestLogin(t *testing.T) {
 }
 
 func TestTheEnvironmentIsTheMachinesOwn(t *testing.T) {
-	t.Setenv("CANARY_SECRET", "tweet")
 	c := newCloud(t, nil)
 	i := c.launch(nil)
 	client := c.dial(i)
