@@ -193,7 +193,7 @@ func (d *driver) callerAddress(ctx context.Context) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err //nolint:wrapcheck // *url.Error names method and URL already
 	}
-	defer resp.Body.Close() //nolint:errcheck // the body was read; nothing depends on this
+	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 256))
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("ask %s: %w", d.callerSource, err)

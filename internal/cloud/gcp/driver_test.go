@@ -33,8 +33,8 @@ func TestRequestIDs(t *testing.T) {
 			}
 		}
 	}
-	one := cloud.Identity{Owner: "o", Cluster: "c", Generation: "g"}
-	if requestID(one, 0) != requestID(one, 0) {
+	one, same := cloud.Identity{Owner: "o", Cluster: "c"}, cloud.Identity{Owner: "o", Cluster: "c"}
+	if requestID(one, 0) != requestID(same, 0) {
 		t.Error("one identity has two request ids")
 	}
 }
@@ -434,5 +434,27 @@ func TestForbidden(t *testing.T) {
 	_, err := d.Query(t.Context(), testRef)
 	if classify(err) != fault(cloud.KindAuth, cloud.ScopeCloud) || a.Calls("compute.instances.list") != 1 {
 		t.Errorf("Query returned %v after %d calls", err, a.Calls("compute.instances.list"))
+	}
+}
+
+// TestLabelsThatSomebodyElseChanged: a stale fingerprint, or a lost answer, is
+// no reason to give a launch up.
+func TestLabelsThatSomebodyElseChanged(t *testing.T) {
+	for _, f := range []gcpfake.Fault{
+		{Method: "compute.instances.setLabels", Times: 1, Status: http.StatusPreconditionFailed, Reason: "conditionNotMet", Message: "Labels fingerprint either invalid or resource labels have changed"},
+		{Method: "compute.instances.setLabels", Times: 1, LoseAnswer: true},
+	} {
+		a, d := opened(t, gcpfake.Options{})
+		spec, at := testSpec(1)
+		cfg, _ := up(t, d, spec, at)
+		a.Inject(f)
+		cfg.Spec.Labels = map[string]string{"team": "sun", "Purpose": "Not a label of GCE"}
+		if _, err := d.Run(t.Context(), spec.Ref, cfg); err != nil {
+			t.Fatal(err)
+		}
+		info, err := d.Describe(t.Context(), spec.Ref)
+		if err != nil || !maps.Equal(info.Instances[0].Labels, cfg.Spec.Labels) || a.Disks()[0].Labels["team"] != "sun" {
+			t.Errorf("Describe: %+v, %v; the disk has %v", info, err, a.Disks()[0].Labels)
+		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -292,15 +291,4 @@ func each[T any](items []T, f func(T) error) error {
 	}
 	_ = g.Wait() // the functions return nil
 	return errors.Join(errs...)
-}
-
-// splitList reads a comma-separated list.
-func splitList(text string) []string {
-	var out []string
-	for _, part := range strings.Split(text, ",") {
-		if part = strings.TrimSpace(part); part != "" {
-			out = append(out, part)
-		}
-	}
-	return out
 }

@@ -87,7 +87,7 @@ func Fetch(ctx context.Context, o Options) ([]Row, error) {
 		return nil, err
 	}
 	if rows = append(rows, devices...); len(rows) == 0 {
-		return nil, errors.New("Google names no machine type with a price")
+		return nil, errors.New("no machine type of Google's has a price")
 	}
 	slices.SortFunc(rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(a.Region, b.Region), cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Type, b.Type),

@@ -62,7 +62,6 @@ type Cloud struct {
 	faults     []*Fault
 	quotas     map[string]int64
 	calls      map[string]int
-	owners     map[string]string // the hosts' view: a disk's machine, by disk
 }
 
 // instance is a machine as the API shows it, and what it does not show.
@@ -75,6 +74,7 @@ type instance struct {
 
 type operation struct {
 	*compute.Operation
+	began  time.Time
 	ends   time.Time
 	finish func() *compute.OperationError
 }
@@ -434,7 +434,7 @@ func (c *Cloud) newOperation(kind, zone, target string, targetID uint64, finish 
 			Id: c.nextID(), Kind: "compute#operation", OperationType: kind, Zone: zone, TargetLink: target, TargetId: targetID,
 			Status: "RUNNING", InsertTime: now.Format(time.RFC3339), User: "somebody@acme-weather.iam.gserviceaccount.com",
 		},
-		ends: now.Add(c.opts.OperationTime), finish: finish,
+		began: now, ends: now.Add(c.opts.OperationTime), finish: finish,
 	}
 	op.Name = fmt.Sprintf("operation-%d", op.Id)
 	op.SelfLink = c.link("global/operations/" + op.Name)

@@ -49,9 +49,10 @@ type method struct {
 		Ref string `json:"$ref"`
 	} `json:"request"`
 
-	path    *regexp.Regexp
-	slashes int
-	names   []string
+	path *regexp.Regexp
+	// parts are the segments of the path; those with a parameter are empty.
+	parts []string
+	names []string
 }
 
 // schema is a type, or a parameter.
@@ -118,7 +119,12 @@ func (d *document) collect(resources map[string]*resource) error {
 			for _, p := range pathParameter.FindAllStringSubmatch(m.FlatPath, -1) {
 				m.names = append(m.names, p[1])
 			}
-			m.slashes = strings.Count("/"+d.ServicePath+m.FlatPath, "/")
+			for _, part := range strings.Split("/"+d.ServicePath+m.FlatPath, "/") {
+				if strings.Contains(part, "{") {
+					part = ""
+				}
+				m.parts = append(m.parts, part)
+			}
 			var err error
 			if m.path, err = regexp.Compile(text); err != nil {
 				return fmt.Errorf("path of %s: %w", m.ID, err)
@@ -132,14 +138,27 @@ func (d *document) collect(resources map[string]*resource) error {
 	return nil
 }
 
+// mayMatch is a quick look before the whole expression.
+func (m *method) mayMatch(parts []string) bool {
+	if len(parts) != len(m.parts) {
+		return false
+	}
+	for i, part := range m.parts {
+		if part != "" && part != parts[i] {
+			return false
+		}
+	}
+	return true
+}
+
 // find returns the method of a request and the values in its path. A path
 // without parameters in a place beats one with.
 func (d *document) find(verb, path string) (*method, map[string]string) {
 	var best *method
 	var values map[string]string
-	parts := strings.Count(path, "/")
+	parts := strings.Split(path, "/")
 	for _, m := range d.methods {
-		if m.HTTPMethod != verb || m.slashes != parts {
+		if m.HTTPMethod != verb || !m.mayMatch(parts) {
 			continue
 		}
 		found := m.path.FindStringSubmatch(path)

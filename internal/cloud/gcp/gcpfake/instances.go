@@ -37,7 +37,7 @@ func (c *Cloud) replay(req checked) (*operation, *apiError) {
 	if op == nil {
 		return nil, nil
 	}
-	if at, err := time.Parse(time.RFC3339, op.InsertTime); err != nil || c.now().Sub(at) > remembers {
+	if c.now().Sub(op.began) > remembers {
 		delete(c.requests, req.method.ID+"/"+id)
 		return nil, nil
 	}
