@@ -82,6 +82,7 @@ func newCloud(t *testing.T, change func(*Options)) *cloud {
 	}
 	c.start()
 	t.Cleanup(func() {
+		c.checkConsoles()
 		if err := c.srv.Destroy(testContext(t)); err != nil {
 			t.Errorf("destroy: %v", err)
 		}
@@ -99,6 +100,17 @@ func newCloud(t *testing.T, change func(*Options)) *cloud {
 	}, &out)
 	c.keyID = out.SSHKey.ID
 	return c
+}
+
+// checkConsoles looks for what the race detector or a panic left in machines.
+func (c *cloud) checkConsoles() {
+	c.t.Helper()
+	consoles, _ := filepath.Glob(filepath.Join(c.dir, "machines", "*", "disk", "console.log"))
+	for _, file := range consoles {
+		if log, _ := os.ReadFile(file); bytes.Contains(log, []byte("DATA RACE")) || bytes.Contains(log, []byte("panic:")) {
+			c.t.Errorf("%s:\n%s", file, log)
+		}
+	}
 }
 
 func testContext(t *testing.T) context.Context {
@@ -314,6 +326,7 @@ func (c *cloud) run(client *ssh.Client, command string) result {
 
 func (c *cloud) terminate(id string) Instance {
 	c.t.Helper()
+	c.checkConsoles()
 	c.must("DELETE", "/v1/instances/"+id, nil, nil)
 	return c.await(id, StateTerminated)
 }
