@@ -159,13 +159,14 @@ func (d *driver) setLabels(ctx context.Context, m machine, labels map[string]str
 		return out
 	}
 	if want := merge(m.labels); !sameMap(want, m.labels) {
-		err := d.c.do(ctx, "set the labels", func(ctx context.Context) (*compute.Operation, error) {
-			return d.c.api.setLabels(ctx, m.zone, m.id, &compute.InstancesSetLabelsRequest{
-				LabelFingerprint: m.labelFingerprint, Labels: want,
-			})
-		})
+		// The disks first: what the machine shows is then true of both.
+		err := each(m.disks, func(disk string) error { return d.setDiskLabels(ctx, m.zone, disk, merge) })
 		if err == nil {
-			err = each(m.disks, func(disk string) error { return d.setDiskLabels(ctx, m.zone, disk, merge) })
+			err = d.c.do(ctx, "set the labels", func(ctx context.Context) (*compute.Operation, error) {
+				return d.c.api.setLabels(ctx, m.zone, m.id, &compute.InstancesSetLabelsRequest{
+					LabelFingerprint: m.labelFingerprint, Labels: want,
+				})
+			})
 		}
 		if err != nil {
 			return err
