@@ -21,6 +21,11 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/all"
+	"github.com/skybroker/terraform-provider-sky/internal/provider"
 )
 
 // The signal columns of the fault matrix: a provider of its own process under
@@ -524,4 +529,58 @@ func TestFaultReads(t *testing.T) {
 	}
 	_ = table.Flush()
 	reportFaults(t, "READS OVER THE WIRE (nothing is dropped from state without proof)", b.String())
+}
+
+// gc finds what a killed launch left, over the wire, and removes it; a cluster
+// in state it leaves alone.
+func TestFaultGC(t *testing.T) {
+	needAcc(t)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true") // gc asks every cloud; this one over the network
+	w := newWorkspace(t, strings.Replace(struckCluster, "SETUP", "true", 1))
+	w.mustRun(applyArgs()...)
+	held := w.held()
+	w.rewrite(`"sky_cluster" "c"`, `"sky_cluster" "gone"`) // a second cluster, and the first out of the configuration
+	w.rewrite(`"struck"`, `"killed"`)
+	w.fault(`{"op":"boot","effect":{"boot":"slow","boot_delay_ms":60000}}`)()
+	var out bytes.Buffer
+	run := w.start(&out, "apply", "-auto-approve", "-no-color", "-target", "sky_cluster.gone")
+	w.until("machines are up", func() bool { return len(w.alive()) == 4 })
+	if err := syscall.Kill(-run.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = run.Wait()
+	w.noFaults()
+	state := filepath.Join(w.dir, "terraform.tfstate")
+	look := func(args ...string) string {
+		t.Helper()
+		registry, err := all.Registry()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		tools := provider.Tools("test", registry)
+		i := slices.IndexFunc(tools, func(c *cobra.Command) bool { return c.Name() == "gc" })
+		if i < 0 {
+			t.Fatal("there is no command gc")
+		}
+		tools[i].SetArgs(append([]string{"--state-dir", w.lab.dir, "--state", state}, args...))
+		tools[i].SetOut(&text)
+		if err := tools[i].ExecuteContext(t.Context()); err != nil {
+			t.Errorf("gc %v: %v\n%s", args, err, text.String())
+		}
+		return text.String()
+	}
+	if text := look(); strings.Count(text, "held") < 2 || strings.Count(text, "unfinished") != 2 || len(w.alive()) != 4 {
+		t.Errorf("gc said, with %d machines alive:\n%s", len(w.alive()), text)
+	}
+	text := look("--delete")
+	for _, m := range w.alive() {
+		if !slices.Contains(held, m.ID) {
+			t.Errorf("gc --delete left %s:\n%s", m.ID, text)
+		}
+	}
+	if len(w.alive()) != 2 {
+		t.Errorf("%d machines are alive after gc --delete:\n%s", len(w.alive()), text)
+	}
+	reportFaults(t, "GC OVER THE WIRE (after a launch killed with kill -9)", text)
 }
