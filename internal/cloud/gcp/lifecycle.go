@@ -64,7 +64,7 @@ func (d *driver) Describe(ctx context.Context, ref cloud.ClusterRef) (cloud.Clus
 		if user := m.metadata[metaSSHUser]; user != "" {
 			info.SSHUser = user
 		}
-		info.Instances = append(info.Instances, m.portable())
+		info.Instances = append(info.Instances, m.portable(d.sshPort))
 	}
 	if len(info.Instances) == 0 {
 		return cloud.ClusterInfo{}, fmt.Errorf("cluster %q has no running machine: %w", ref.Cluster, cloud.ErrNotFound)
@@ -83,7 +83,7 @@ func (d *driver) Query(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Insta
 	}
 	out := make([]cloud.Instance, 0, len(found.machines))
 	for _, m := range found.machines {
-		out = append(out, m.portable())
+		out = append(out, m.portable(d.sshPort))
 	}
 	return out, nil
 }

@@ -33,6 +33,8 @@ type driver struct {
 	// settle is how long a machine that was asked for may stay invisible.
 	settle time.Duration
 	recent recent
+	// sshPort is where machines listen for SSH; tests have others.
+	sshPort int
 	// callerSource tells the caller's public address.
 	callerSource string
 }
@@ -47,6 +49,7 @@ func newDriver(c *client, defaults settings) *driver {
 		quietLooks:   2,
 		missingLooks: 4,
 		settle:       time.Minute,
+		sshPort:      sshPort,
 		callerSource: callerAddressSource,
 	}
 }

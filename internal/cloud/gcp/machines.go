@@ -121,11 +121,11 @@ func (m machine) address() string {
 func (m machine) committed() bool { return m.metadata[metaCommitted] == committed }
 
 // portable is the machine in the words all clouds share.
-func (m machine) portable() cloud.Instance {
+func (m machine) portable(port int) cloud.Instance {
 	out := cloud.Instance{
 		ID: m.id, Identity: m.identity, Region: m.region, Zone: m.zone, Type: m.typ, Market: m.market,
 		State: m.state, Reason: m.reason, Committed: m.committed(), CreatedAt: m.createdAt,
-		InternalIP: m.private, ExternalIP: m.address(), SSHPort: sshPort, Labels: readUserLabels(m.labels, m.metadata),
+		InternalIP: m.private, ExternalIP: m.address(), SSHPort: port, Labels: readUserLabels(m.labels, m.metadata),
 	}
 	if at, err := strconv.ParseInt(m.metadata[metaDeadline], 10, 64); err == nil && !out.Committed {
 		out.Deadline = time.Unix(at, 0).UTC()

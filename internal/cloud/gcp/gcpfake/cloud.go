@@ -37,9 +37,12 @@ type Options struct {
 	OperationTime time.Duration
 	// VisibleAfter is how long listings do not show a new machine.
 	VisibleAfter time.Duration
-	// Reply is told of what the document does not allow; by default it is an
-	// error of the test.
+	// OnViolation is told of what the document does not allow; by default that is
+	// an error of the test.
 	OnViolation func(error)
+	// Boot runs a machine for real: it returns the address of the machine and
+	// what ends it.
+	Boot func(in *compute.Instance) (address string, end func())
 }
 
 // Cloud is one account.
@@ -70,6 +73,7 @@ type instance struct {
 	at      time.Time // of creation
 	started time.Time
 	boots   int
+	end     func()
 }
 
 type operation struct {
@@ -313,12 +317,21 @@ func (c *Cloud) byID(which string) *instance {
 
 // erase removes a machine and the disks that go with it.
 func (c *Cloud) erase(in *instance) {
+	in.shutDown()
 	c.instances = slices.DeleteFunc(c.instances, func(have *instance) bool { return have == in })
 	for _, attached := range in.Disks {
 		c.disks = slices.DeleteFunc(c.disks, func(d *compute.Disk) bool { return attached.AutoDelete && d.SelfLink == attached.Source })
 		for _, d := range c.disks {
 			d.Users = slices.DeleteFunc(d.Users, func(u string) bool { return u == in.SelfLink })
 		}
+	}
+}
+
+// shutDown ends what runs of a machine.
+func (in *instance) shutDown() {
+	if in.end != nil {
+		in.end()
+		in.end = nil
 	}
 }
 
@@ -334,6 +347,9 @@ func (c *Cloud) boot(in *instance) {
 		for _, access := range nic.AccessConfigs {
 			if access.NatIP == "" { // another one after every stop
 				access.NatIP = fmt.Sprintf("34.%d.%d.%d", 1+in.boots%200, in.Id/250%250, int(in.Id%250)+2+i)
+				if c.opts.Boot != nil {
+					access.NatIP, in.end = c.opts.Boot(in.Instance)
+				}
 			}
 		}
 	}
@@ -341,6 +357,7 @@ func (c *Cloud) boot(in *instance) {
 
 // halt stops a machine; its disk stays, its external address does not.
 func (c *Cloud) halt(in *instance) {
+	in.shutDown()
 	in.Status, in.LastStopTimestamp = "TERMINATED", c.now().Format(time.RFC3339)
 	for _, nic := range in.NetworkInterfaces {
 		for _, access := range nic.AccessConfigs {
