@@ -216,6 +216,8 @@ type Attempt struct {
 type LaunchError struct {
 	Cluster  string
 	Attempts []Attempt
+	// LeftOut says which clouds were not tried, and why.
+	LeftOut []string
 	// Survivors are machines that could not be removed; they stay in state.
 	Survivors []string
 	// Err is what ended the launch.

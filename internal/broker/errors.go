@@ -3,6 +3,8 @@
 package broker
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,15 +12,19 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
 // Error implements error: what ended the launch, every attempt, what is left,
 // and where to read more.
 func (e *LaunchError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "cluster %q was not launched: %v\n", e.Cluster, e.Err)
+	fmt.Fprintf(&b, "cluster %q was not launched: %s\n", e.Cluster, e.cause())
 	if len(e.Attempts) > 0 {
 		fmt.Fprintf(&b, "\nAttempts, in order:\n%s", attemptTable(e.Attempts))
+		for _, why := range e.LeftOut {
+			fmt.Fprintf(&b, "Not tried: %s\n", oneLine(why))
+		}
 	}
 	switch {
 	case len(e.Survivors) > 0:
@@ -30,6 +36,15 @@ func (e *LaunchError) Error() string {
 	}
 	fmt.Fprintf(&b, "\nThe whole launch is in %s", e.LogPath)
 	return b.String()
+}
+
+// cause is what ended the launch; after attempts, that nothing is left to try
+// needs no more words than the table of them.
+func (e *LaunchError) cause() string {
+	if inf := (*optimizer.InfeasibleError)(nil); errors.As(e.Err, &inf) && len(e.Attempts) > 0 {
+		return "no placement that fits could be had, or was left to try"
+	}
+	return e.Err.Error()
 }
 
 // attemptTable is the table of attempts, a line each.
@@ -44,10 +59,18 @@ func attemptTable(attempts []Attempt) string {
 			instance += "[Spot]"
 		}
 		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", i+1, o.Place(), instance, a.Placement.HourlyUSD(),
-			a.Step, a.Fault, a.Took.Round(100*time.Millisecond), oneLine(rootCause(a.Err).Error()))
+			a.Step, faultText(a), a.Took.Round(100*time.Millisecond), oneLine(rootCause(a.Err).Error()))
 	}
 	_ = w.Flush()
 	return b.String()
+}
+
+// faultText is the fault, or that there was none but an interrupt.
+func faultText(a Attempt) string {
+	if errors.Is(a.Err, context.Canceled) {
+		return "interrupted"
+	}
+	return a.Fault.String()
 }
 
 // maxReason bounds a reason in the table, in bytes.

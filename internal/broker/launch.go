@@ -20,14 +20,16 @@ import (
 // launch is one call of Launch.
 type launch struct {
 	*Broker
-	spec     Spec
-	journal  *journal
-	log      *slog.Logger
-	digest   string // of spec
-	gen      string
-	keys     keyring
-	caps     map[string]cloud.Capabilities
-	blocked  []optimizer.Block
+	spec    Spec
+	journal *journal
+	log     *slog.Logger
+	digest  string // of spec
+	gen     string
+	keys    keyring
+	caps    map[string]cloud.Capabilities
+	blocked []optimizer.Block
+	// leftOut are the clouds that could not be opened, with their reasons.
+	leftOut  []string
 	attempts []Attempt
 	// asked says that an attempt made a create call.
 	asked bool
@@ -112,6 +114,7 @@ func (l *launch) openClouds(ctx context.Context) {
 		if _, err := l.session(ctx, name); err != nil {
 			l.log.WarnContext(ctx, "cloud left out", "cloud", name, "reason", err)
 			l.blocked = append(l.blocked, optimizer.Block{Cloud: name, Reason: err.Error()})
+			l.leftOut = append(l.leftOut, err.Error())
 		}
 	}
 }
@@ -264,7 +267,7 @@ func (l *launch) block(fault cloud.Fault, p cloud.Placement, failure error) {
 }
 
 func (l *launch) fail(err error) *LaunchError {
-	return &LaunchError{Cluster: l.spec.Name, Attempts: l.attempts, Err: err, LogPath: l.LogPath(l.spec.Name)}
+	return &LaunchError{Cluster: l.spec.Name, Attempts: l.attempts, LeftOut: l.leftOut, Err: err, LogPath: l.LogPath(l.spec.Name)}
 }
 
 // digest identifies what was asked for, without the catalog's answers to it.

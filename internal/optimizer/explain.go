@@ -100,6 +100,11 @@ func explain(req Request, offers []cloud.Offer, caps map[string]cloud.Capabiliti
 			}
 		}
 	}
+	for _, b := range blocked {
+		if b.Reason != "" {
+			e.Hints = append(e.Hints, b.String()+" is left out: "+b.Reason)
+		}
+	}
 	e.Nearest = dedupe(e.Nearest)
 	return e
 }

@@ -55,17 +55,15 @@ func rulesFor(req Request, alt cloud.Requirement, caps map[string]cloud.Capabili
 	return rs
 }
 
+// blockedWant names what must not be tried; the reasons are notes below the table.
 func blockedWant(blocked []Block) string {
+	const most = 3
 	var parts []string
-	for _, b := range blocked[:min(len(blocked), 3)] {
-		part := b.String()
-		if b.Reason != "" {
-			part += " (" + b.Reason + ")"
-		}
-		parts = append(parts, part)
+	for _, b := range blocked[:min(len(blocked), most)] {
+		parts = append(parts, b.String())
 	}
-	if n := len(blocked) - len(parts); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d more", n))
+	if more := len(blocked) - most; more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", more))
 	}
 	return "not " + strings.Join(parts, "; ")
 }
