@@ -23,6 +23,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp/gcpfake"
+	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
@@ -95,6 +96,31 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener has no other
 }
 
+// runJob runs a job on the head, which sees what setup left.
+func runJob(t *testing.T, c broker.Cluster) {
+	t.Helper()
+	on := job.Cluster{Name: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, Generation: c.Generation, KeyPath: c.KeyPath, ProcessManager: "setsid"}
+	for _, n := range c.Nodes {
+		on.Nodes = append(on.Nodes, job.Node{
+			Rank: n.Rank, Host: n.ExternalIP, Port: n.SSHPort, User: c.SSHUser, HostKey: n.HostKey, InternalIP: n.InternalIP,
+		})
+	}
+	runner, err := job.New(on, job.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer runner.Close()
+	id, err := runner.Submit(t.Context(), job.Spec{Name: "forecast", Run: "cat ~/setup.done; echo rain in $SKYPILOT_NODE_RANK", NumNodes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	status, err := runner.Wait(t.Context(), id, &log)
+	if err != nil || status.Phase != job.Succeeded || !strings.Contains(log.String(), "rank 0\n") || !strings.Contains(log.String(), "rain in 0\n") {
+		t.Errorf("the job ended with %+v, %v: %s", status, err, log.String())
+	}
+}
+
 // TestLaunchThroughTheBroker: the whole way from offers to machines that ran a
 // setup script, over SSH with the pinned key, past a zone without capacity, and
 // back to nothing.
@@ -140,6 +166,7 @@ func TestLaunchThroughTheBroker(t *testing.T) {
 	if !strings.Contains(seen.String(), "ssh-ed25519") {
 		t.Errorf("the nodes have no pinned host keys: %s", seen.String())
 	}
+	runJob(t, c)
 	if err := b.Destroy(ctx, c); err != nil {
 		t.Fatal(err)
 	}
