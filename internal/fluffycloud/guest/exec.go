@@ -116,20 +116,18 @@ func (s *session) runTerminal(ctx context.Context, cmd *exec.Cmd) error {
 	if err != nil {
 		return fmt.Errorf("open terminal: %w", err)
 	}
-	_ = pty.Setsize(tty, s.pty)
+	var once sync.Once
+	closeTTY := func() { once.Do(func() { s.setTerminal(nil); _ = tty.Close() }) }
+	defer closeTTY()
+	s.setTerminal(tty)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.Env = append(cmd.Env, "SSH_TTY="+slave.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	err = s.start(cmd)
 	_ = slave.Close()
 	if err != nil {
-		_ = tty.Close()
 		return err
 	}
-	s.setTerminal(tty)
-	var once sync.Once
-	closeTTY := func() { once.Do(func() { s.setTerminal(nil); _ = tty.Close() }) }
-	defer closeTTY()
 	stop := context.AfterFunc(ctx, func() { s.hangUp(closeTTY) })
 	defer stop()
 	go func() { _, _ = io.Copy(tty, s.ch) }()
@@ -147,16 +145,20 @@ func (s *session) runTerminal(ctx context.Context, cmd *exec.Cmd) error {
 	select {
 	case <-drained:
 	case <-ctx.Done():
-	case <-time.After(200 * time.Millisecond):
+	case <-time.After(time.Second):
 	}
 	s.sendExit(state)
 	return nil
 }
 
+// setTerminal makes tty the one that is resized, from the size asked for last.
 func (s *session) setTerminal(tty *os.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tty = tty
+	if tty != nil {
+		_ = pty.Setsize(tty, s.pty)
+	}
 }
 
 func (s *session) start(cmd *exec.Cmd) error {
