@@ -88,7 +88,9 @@ func (m *machines) serve(id, address, encoded string) error {
 		Handler: func(s gssh.Session) { _ = s.Exit(run(s, home)) }, // the caller sees a session without exit as broken
 		PublicKeyHandler: func(c gssh.Context, key gssh.PublicKey) bool {
 			line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
-			return c.User() == "ubuntu" && slices.ContainsFunc(config.Authorized, func(a string) bool { return strings.HasPrefix(a, line) })
+			added, _ := os.ReadFile(filepath.Join(home, ".ssh", "authorized_keys")) // absent until somebody adds one
+			return c.User() == "ubuntu" && slices.ContainsFunc(append(strings.Split(string(added), "\n"), config.Authorized...),
+				func(a string) bool { return strings.Contains(a, line) })
 		},
 	}
 	server.AddHostKey(signer)
@@ -115,7 +117,7 @@ func run(s gssh.Session, home string) int {
 // done, over pinned SSH, past a zone without room, and back to nothing.
 func TestMotoLaunch(t *testing.T) {
 	m := &machines{t: t, dir: t.TempDir(), at: map[string]string{}}
-	h := newMotoHarness(t, &ec2proxy.Proxy{Launched: m.boot, PublicAddress: m.address})
+	h := newMotoHarness(t, &ec2proxy.Proxy{Launched: m.boot, Address: m.address})
 	h.proxy.Inject(ec2proxy.Fault{
 		Action: "RunInstances", Match: map[string]string{"Placement.AvailabilityZone": testZone},
 		Status: 500, Code: "InsufficientInstanceCapacity", Message: "no room here",

@@ -36,8 +36,9 @@ type Proxy struct {
 	LingerFor time.Duration
 	// Launched is told of every machine and the call that made it; nil is nobody.
 	Launched func(id string, call url.Values)
-	// PublicAddress replaces a machine's public address in listings; nil leaves it.
-	PublicAddress func(id string) string
+	// Address replaces a machine's addresses in listings, the public and the
+	// private one; nil leaves them.
+	Address func(id string) string
 	// AccessKeys are the keys that are let in; empty lets all in.
 	AccessKeys []string
 

@@ -43,10 +43,10 @@ func instanceIDs(body []byte) []string {
 }
 
 var (
-	shownState    = regexp.MustCompile(`<(instanceState|currentState)><code>\d+</code><name>[a-z-]+</name></`)
-	lingeringXML  = []byte(`<$1><code>32</code><name>shutting-down</name></`)
-	publicAddress = regexp.MustCompile(`<ipAddress>[0-9.]+</ipAddress>`)
-	space         = regexp.MustCompile(`>\s+<`)
+	shownState   = regexp.MustCompile(`<(instanceState|currentState)><code>\d+</code><name>[a-z-]+</name></`)
+	lingeringXML = []byte(`<$1><code>32</code><name>shutting-down</name></`)
+	addresses    = regexp.MustCompile(`<(ipAddress|privateIpAddress)>[0-9.]+</(?:ipAddress|privateIpAddress)>`)
+	space        = regexp.MustCompile(`>\s+<`)
 )
 
 // rewrite hides the items of a set whose machines are not shown yet, and shows
@@ -74,8 +74,8 @@ func (p *Proxy) rewriteItem(item []byte) []byte {
 		if at, ok := p.ended[id]; ok && time.Since(at) < p.LingerFor {
 			return shownState.ReplaceAll(item, lingeringXML)
 		}
-		if p.PublicAddress != nil {
-			item = publicAddress.ReplaceAll(item, []byte("<ipAddress>"+p.PublicAddress(id)+"</ipAddress>"))
+		if p.Address != nil {
+			item = addresses.ReplaceAll(item, []byte("<$1>"+p.Address(id)+"</$1>"))
 		}
 	}
 	return item
