@@ -231,7 +231,21 @@ func (a *attempt) describe(info cloud.ClusterInfo, account string) error {
 	}
 	a.cluster = a.newCluster(account)
 	a.cluster.Nodes = nodes
+	if a.cluster.Zone == "" { // the offer named none, the cloud chose
+		a.cluster.Zone = commonZone(info.Instances)
+	}
 	return nil
+}
+
+// commonZone is the zone of all instances, empty where they differ.
+func commonZone(instances []cloud.Instance) string {
+	zone := instances[0].Zone
+	for _, inst := range instances {
+		if inst.Zone != zone {
+			return ""
+		}
+	}
+	return zone
 }
 
 func nodeOf(inst cloud.Instance, hostKey string) Node {
