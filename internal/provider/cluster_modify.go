@@ -120,7 +120,15 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("file_mounts_digest"), types.StringNull())...)
 	}
 	plan, known := r.rank(ctx, m, &resp.Diagnostics)
-	if !known || resp.Diagnostics.HasError() || !r.data.showPlanTable {
+	if !known || resp.Diagnostics.HasError() {
+		return
+	}
+	if names := r.data.withoutDeadMan(plan); len(names) > 0 {
+		resp.Diagnostics.AddAttributeWarning(path.Root("resources"), "No dead-man timer on "+strings.Join(names, ", "),
+			"These clouds do not remove a machine by themselves when a launch is cut off for good. The next apply of this configuration cleans up, "+
+				"and \"terraform-provider-sky gc\" reports what is left; until then it is billed.")
+	}
+	if !r.data.showPlanTable {
 		return
 	}
 	resp.Diagnostics.AddAttributeWarning(path.Root("resources"), fmt.Sprintf("Cluster %q: what was considered", m.Name.ValueString()),

@@ -44,6 +44,18 @@ func (d *providerData) rank(ctx context.Context, req optimizer.Request) (optimiz
 	return optimizer.Rank(req, offers, d.capabilities(), nil)
 }
 
+// withoutDeadMan names the clouds of a plan where a machine of a launch that
+// was cut off lives on until somebody removes it.
+func (s settings) withoutDeadMan(plan optimizer.Plan) []string {
+	var names []string
+	for _, p := range plan.Placements {
+		if f, ok := s.registry.Get(p.Offer.Cloud); ok && !f.Capabilities().DeadMan {
+			names = insert(names, p.Offer.Cloud)
+		}
+	}
+	return names
+}
+
 // presentOffer is what a running cluster's machines are, by the catalog, at
 // the price they were launched for. It reports false where the catalog no
 // longer knows the machine.

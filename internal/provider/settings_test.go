@@ -9,17 +9,20 @@ import (
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
 // namedCloud is a factory that only has a name and perhaps must be asked for.
 type namedCloud struct {
-	name  string
-	optIn bool
+	name           string
+	optIn, deadMan bool
 }
 
-func (c namedCloud) Name() string                     { return c.name }
-func (c namedCloud) Capabilities() cloud.Capabilities { return cloud.Capabilities{OptIn: c.optIn} }
-func (c namedCloud) Options() []cloud.Option          { return nil }
+func (c namedCloud) Name() string            { return c.name }
+func (c namedCloud) Options() []cloud.Option { return nil }
+func (c namedCloud) Capabilities() cloud.Capabilities {
+	return cloud.Capabilities{OptIn: c.optIn, DeadMan: c.deadMan}
+}
 func (c namedCloud) Open(context.Context, cloud.Credentials) (cloud.Session, error) {
 	return cloud.Session{}, nil
 }
@@ -60,6 +63,19 @@ func TestCandidates(t *testing.T) {
 				t.Errorf("candidates = %v, %v; want %s", got, err, tt.want)
 			}
 		})
+	}
+}
+
+// A cloud that cannot remove a forgotten machine by itself is named at plan.
+func TestWithoutDeadMan(t *testing.T) {
+	registry, err := cloud.NewRegistry(namedCloud{name: "nimbus"}, namedCloud{name: "safe", deadMan: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(name string) cloud.Placement { return cloud.Placement{Offer: cloud.Offer{Cloud: name}} }
+	plan := optimizer.Plan{Placements: []cloud.Placement{at("safe"), at("nimbus"), at("nimbus")}}
+	if got := (settings{registry: registry}).withoutDeadMan(plan); len(got) != 1 || got[0] != "nimbus" {
+		t.Errorf("clouds without a dead-man timer = %v", got)
 	}
 }
 
