@@ -34,7 +34,7 @@ type fact struct {
 // book is what one cloud's table says.
 type book struct {
 	cloud string
-	// date is when the oldest of the prices was looked up; empty is unknown.
+	// date is as of when the oldest of the prices is known; empty is unknown.
 	date  string
 	facts []fact
 	// images holds tag, region, OS, version, id and architecture.

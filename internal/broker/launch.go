@@ -58,6 +58,9 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (Cluster, error) {
 	}
 	defer closeLaunch()
 	l.openClouds(ctx)
+	if ctx.Err() != nil {
+		return Cluster{}, l.fail(fmt.Errorf("interrupted before anything was launched: %w", context.Cause(ctx)))
+	}
 	adopted, err := l.reconcile(ctx)
 	if err != nil || adopted != nil {
 		return deref(adopted), err

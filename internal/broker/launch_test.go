@@ -166,7 +166,7 @@ func TestFailedRemovalStopsFailover(t *testing.T) {
 }
 
 func TestInterrupt(t *testing.T) {
-	for _, op := range []string{"bootstrap", "run", "wait", "describe", "commit"} {
+	for _, op := range []string{"open", "bootstrap", "run", "wait", "describe", "commit"} {
 		t.Run(op, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
