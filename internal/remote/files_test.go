@@ -293,22 +293,25 @@ func TestTreeDigest(t *testing.T) {
 		return tree.Digest()
 	}
 	seen := map[string]string{digest(): "first"}
-	for name, change := range map[string]func() error{
-		"content": func() error { return os.WriteFile(filepath.Join(src, "a"), []byte("3"), 0o600) },
-		"mode":    func() error { return os.Chmod(filepath.Join(src, "d/b"), 0o755) }, //nolint:gosec // a test of modes
-		"name":    func() error { return os.Rename(filepath.Join(src, "d/b"), filepath.Join(src, "d/c")) },
-		"folder":  func() error { return os.Mkdir(filepath.Join(src, "e"), 0o700) },
-		"link": func() error {
+	for _, change := range []struct {
+		name string
+		do   func() error
+	}{ // in this order: the file that gets a mode is renamed later
+		{"content", func() error { return os.WriteFile(filepath.Join(src, "a"), []byte("3"), 0o600) }},
+		{"mode", func() error { return os.Chmod(filepath.Join(src, "d/b"), 0o755) }}, //nolint:gosec // a test of modes
+		{"name", func() error { return os.Rename(filepath.Join(src, "d/b"), filepath.Join(src, "d/c")) }},
+		{"folder", func() error { return os.Mkdir(filepath.Join(src, "e"), 0o700) }},
+		{"link", func() error {
 			return errors.Join(os.Remove(filepath.Join(src, "l")), os.Symlink("d", filepath.Join(src, "l")))
-		},
+		}},
 	} {
-		if err := change(); err != nil {
+		if err := change.do(); err != nil {
 			t.Fatal(err)
 		}
 		if now := digest(); seen[now] != "" {
-			t.Errorf("changing a %s did not change the digest", name)
+			t.Errorf("changing a %s did not change the digest", change.name)
 		} else {
-			seen[now] = name
+			seen[now] = change.name
 		}
 	}
 	if _, err := remote.OpenTree(filepath.Join(src, "none")); !errors.Is(err, fs.ErrNotExist) {
