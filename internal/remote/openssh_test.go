@@ -248,10 +248,12 @@ func TestOpenSSHDies(t *testing.T) {
 		m := n.NewMachine(remotetest.MachineOptions{})
 		c := reach(t, m)
 		started := &signalWriter{seen: make(chan struct{})}
-		go func() { <-started.seen; m.Stop() }()
+		stopped := make(chan struct{})
+		go func() { <-started.seen; m.Stop(); close(stopped) }()
 		if _, err := c.Run(t.Context(), remote.Command{Script: "echo started; sleep 1000", Stdout: started}); err == nil {
 			t.Error("a command outlived its machine")
 		}
+		<-stopped // the connection is lost before the machine is all gone
 		m.Start()
 		reach(t, m)
 	})
