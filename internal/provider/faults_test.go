@@ -110,8 +110,10 @@ type struckStep struct {
 	// args is the command; before it the cluster is applied, if applied.
 	args    []string
 	applied bool
-	job     bool
-	setup   string
+	// edit changes the configuration of an applied cluster before the run.
+	edit  string
+	job   bool
+	setup string
 }
 
 func applyArgs() []string { return []string{"apply", "-auto-approve", "-no-color"} }
@@ -140,6 +142,7 @@ func struckSteps() []struckStep {
 		{name: "commit", fault: held("tag", 1), args: applyArgs()},
 		{name: "job submit", job: true, ready: func(w *workspace) bool { return w.starts() > 0 }, args: applyArgs()},
 		{name: "read", applied: true, fault: held("list", 0), args: []string{"plan", "-no-color"}},
+		{name: "stop", applied: true, edit: "num_nodes = 2\n  desired_status = \"STOPPED\"", fault: held("stop", 0), args: applyArgs()},
 		{name: "terminate", applied: true, fault: held("terminate", 0), args: []string{"destroy", "-auto-approve", "-no-color"}},
 		{name: "terminate, rules", applied: true, fault: held("firewall", 0), args: []string{"destroy", "-auto-approve", "-no-color"}},
 	}
@@ -246,7 +249,6 @@ func TestFaultSignals(t *testing.T) {
 		}
 		_, _ = fmt.Fprintln(w, row)
 	}
-	_, _ = fmt.Fprintln(w, "stop\timpossible here: a cluster is stopped by autostop on the machine, or by the broker's Stop, which internal/broker strikes")
 	_ = w.Flush()
 	_, _ = fmt.Fprintf(&b, "COUNTS cells run %d, failed %d, machines launched %d, machines leaked %d, duplicate launches %d, jobs started twice %d\n",
 		y.cells, y.failed, y.launched, y.leaked, y.duplicates, y.twice)
@@ -294,6 +296,9 @@ func runStruck(t *testing.T, step struckStep, s strike, y *tally) {
 	w := newWorkspace(t, body)
 	if step.applied {
 		w.mustRun(applyArgs()...)
+	}
+	if step.edit != "" {
+		w.rewrite("num_nodes = 2", step.edit)
 	}
 	before, _ := os.ReadFile(filepath.Join(w.dir, "terraform.tfstate"))
 	if step.fault != "" {
