@@ -19,11 +19,15 @@ import (
 
 var ownerPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{2,39}$`)
 
+// ValidOwner reports whether an owner id can stand in machines' tags: 3 to 40
+// lower-case letters, digits and dashes, not beginning with a dash.
+func ValidOwner(owner string) bool { return ownerPattern.MatchString(owner) }
+
 // loadOwner returns the configured owner or the one of the state folder, which
 // it makes on first use. Two processes that race agree on one.
 func loadOwner(stateDir, configured string) (string, error) {
 	if configured != "" {
-		if !ownerPattern.MatchString(configured) {
+		if !ValidOwner(configured) {
 			return "", fmt.Errorf("%q is not 3 to 40 lower-case letters, digits and dashes", configured)
 		}
 		return configured, nil
@@ -36,7 +40,7 @@ func loadOwner(stateDir, configured string) (string, error) {
 		text, err := os.ReadFile(path)
 		if err == nil {
 			owner := strings.TrimSpace(string(text))
-			if !ownerPattern.MatchString(owner) {
+			if !ValidOwner(owner) {
 				return "", fmt.Errorf("%s holds %q, which is no owner id; restore it, or remove it if no cluster of it is left", path, owner)
 			}
 			return owner, nil

@@ -32,7 +32,6 @@ const (
 
 var (
 	namePattern  = regexp.MustCompile(`^[A-Za-z]([-_.A-Za-z0-9]*[A-Za-z0-9])?$`)
-	ownerPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{2,39}$`)
 	envPattern   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	labelPattern = regexp.MustCompile(`^[A-Za-z0-9]([-_./A-Za-z0-9]*[A-Za-z0-9])?$`)
 )
@@ -51,7 +50,7 @@ func checkName(name string) error {
 }
 
 func checkOwner(owner string) error {
-	if !ownerPattern.MatchString(owner) {
+	if !broker.ValidOwner(owner) {
 		return fmt.Errorf("%q cannot be an owner; write 3 to 40 lower-case letters, digits and dashes, such as \"team-vision\"", owner)
 	}
 	return nil
