@@ -575,6 +575,8 @@ func TestFaultGC(t *testing.T) {
 		}
 		return text.String()
 	}
+	// The killed provider holds the cluster until the kernel has ended it.
+	w.until("the killed launch lets go of its cluster", func() bool { return !strings.Contains(look(), "in progress") })
 	if text := look(); strings.Count(text, "held") < 2 || strings.Count(text, "unfinished") != 2 || len(w.alive()) != 4 {
 		t.Errorf("gc said, with %d machines alive:\n%s", len(w.alive()), text)
 	}
