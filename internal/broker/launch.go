@@ -112,7 +112,7 @@ func (l *launch) openClouds(ctx context.Context) {
 	for _, name := range l.candidateClouds() {
 		factory, ok := l.cfg.Registry.Get(name)
 		if ok {
-			l.caps[name] = factory.Capabilities()
+			l.caps[name] = cloud.CapabilitiesOf(factory, l.cfg.Credentials(name))
 		}
 		if _, err := l.session(ctx, name); err != nil {
 			l.log.WarnContext(ctx, "cloud left out", "cloud", name, "reason", err)

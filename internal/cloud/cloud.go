@@ -245,7 +245,21 @@ type ClusterSpec struct {
 	// Deadline is the dead-man timer: a machine not committed by then removes
 	// itself, on clouds whose Capabilities promise it. Zero is no timer.
 	Deadline time.Time
+	// OnShutdown is what a committed machine's own power-off must do, on clouds
+	// where that decides how a machine ends itself; it matters to nobody else.
+	// Empty leaves a machine as it is, and is a stop for a new one where it can
+	// stop. Before Commit a power-off under a Deadline removes the machine.
+	OnShutdown Shutdown
 }
+
+// Shutdown is a way for a machine to end by itself.
+type Shutdown string
+
+// The ways. A stopped machine keeps its disk, a terminated one does not.
+const (
+	ShutdownStop      Shutdown = "stop"
+	ShutdownTerminate Shutdown = "terminate"
+)
 
 // NodeSpec is one machine to be.
 type NodeSpec struct {
@@ -335,6 +349,13 @@ type Capabilities struct {
 	Labels bool
 	// DeadMan says that the cloud removes an uncommitted machine by itself.
 	DeadMan bool
+	// SelfStop and SelfTerminate say that a running machine can stop, and remove,
+	// itself with its disk, by what the cloud gives every machine (a power-off, a
+	// token of its own) and never by the user's credentials. The commands are the
+	// cluster template's self_stop and self_terminate. SelfStop concerns the
+	// machines that can stop at all; see Stop and StopSpot.
+	SelfStop      bool
+	SelfTerminate bool
 	// MaxNameLength bounds a machine's name; 0 is no bound.
 	MaxNameLength int
 	DiskTiers     []string
@@ -348,6 +369,24 @@ func (c Capabilities) CannotStop(cloudName string, market Market) string {
 		return fmt.Sprintf("machines of %s cannot be stopped, only removed", cloudName)
 	case market == Spot && !c.StopSpot:
 		return fmt.Sprintf("spot machines of %s cannot be stopped, only removed", cloudName)
+	}
+	return ""
+}
+
+// CannotEndItself says why machines of this market cannot end that way by
+// themselves on the cloud; empty is that they can.
+func (c Capabilities) CannotEndItself(cloudName string, market Market, how Shutdown) string {
+	if how == ShutdownTerminate {
+		if !c.SelfTerminate {
+			return fmt.Sprintf("machines of %s cannot remove themselves", cloudName)
+		}
+		return ""
+	}
+	if why := c.CannotStop(cloudName, market); why != "" {
+		return why
+	}
+	if !c.SelfStop {
+		return fmt.Sprintf("machines of %s cannot stop by themselves", cloudName)
 	}
 	return ""
 }

@@ -20,7 +20,9 @@ type Provisioner interface {
 	// Run converges to the machines of cfg.Spec.Nodes: it adopts what carries
 	// their identities, resumes what is stopped, creates the rest, and brings
 	// labels up to date. Names or tokens derive from the identities, so that a
-	// repeated call never makes a second machine. Machines of the ref beyond
+	// repeated call never makes a second machine. On machines that are committed
+	// already it brings what their power-off does in line with Spec.OnShutdown.
+	// Machines of the ref beyond
 	// the wanted ranks are an ExtraNodesError and nothing is created. When it
 	// cannot reach the count it returns what it did together with the error.
 	Run(ctx context.Context, ref ClusterRef, cfg RunConfig) (RunRecord, error)
@@ -39,7 +41,8 @@ type Provisioner interface {
 	// generations, with an empty Region all regions. None is no error.
 	Query(ctx context.Context, ref ClusterRef) ([]Instance, error)
 
-	// Commit marks the machines as recorded and disarms their dead-man timers.
+	// Commit marks the machines as recorded and disarms their dead-man timers;
+	// from then on a power-off does what the Spec.OnShutdown of their Run said.
 	// None at all, or one of ref.Instances missing, is ErrNotFound.
 	Commit(ctx context.Context, ref ClusterRef) error
 
@@ -103,6 +106,21 @@ type Factory interface {
 	// Open checks the credentials with one cheap call. Its error says why the
 	// cloud is not enabled and what would enable it.
 	Open(ctx context.Context, creds Credentials) (Session, error)
+}
+
+// Configurable is a Factory whose Capabilities depend on the user's settings:
+// say, machines that remove themselves only under an account with that right.
+type Configurable interface {
+	// CapabilitiesWith is Capabilities under these settings. It needs no network.
+	CapabilitiesWith(creds Credentials) Capabilities
+}
+
+// CapabilitiesOf is what a cloud can do under the user's settings.
+func CapabilitiesOf(f Factory, creds Credentials) Capabilities {
+	if c, ok := f.(Configurable); ok {
+		return c.CapabilitiesWith(creds)
+	}
+	return f.Capabilities()
 }
 
 // Registry is the set of clouds of one binary.

@@ -63,6 +63,11 @@ type Config struct {
 	UserData string `yaml:"user_data"`
 	// Setup is shell run on every node before the user's own setup.
 	Setup string `yaml:"setup"`
+	// SelfStop and SelfTerminate are shell run on a machine, as SSHUser, to stop
+	// or to remove that machine; empty where it cannot. They must not need the
+	// user's credentials, and may return before the machine has ended.
+	SelfStop      string `yaml:"self_stop"`
+	SelfTerminate string `yaml:"self_terminate"`
 }
 
 // Template is a parsed template.

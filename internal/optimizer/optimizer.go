@@ -44,8 +44,11 @@ type Reservation struct {
 // Needs are abilities the caller will use, beyond those that the requirements
 // imply (spot, several nodes, ports, image, disk, labels).
 type Needs struct {
-	// Stop: the cluster will be stopped rather than only removed (autostop).
+	// Stop: the cluster will be stopped rather than only removed.
 	Stop bool
+	// SelfEnd is how the machines must be able to end by themselves (autostop);
+	// empty is not at all.
+	SelfEnd cloud.Shutdown
 	// PortsLater: ports will be opened or closed on the running cluster.
 	PortsLater bool
 	// UserData: machines must run a script at first boot.

@@ -151,6 +151,15 @@ func TestRankFiltersOnCapabilitiesBlocksAndBudget(t *testing.T) {
 	want(t, rank(t, req, market(), caps), "aws/us-east-1/use1-az1 p4d.24xlarge", "aws/us-east-1/use1-az2 p4d.24xlarge")
 	want(t, rank(t, req, market(), caps, Block{Cloud: "aws", Zone: "use1-az1"}), "aws/us-east-1/use1-az2 p4d.24xlarge")
 
+	req.Nodes, req.Needs.SelfEnd = 1, cloud.ShutdownTerminate
+	if _, err := Rank(req, market(), caps, nil); err == nil || !strings.Contains(err.Error(), "machines that remove themselves (not on aws, lambda)") {
+		t.Errorf("autodown where nothing removes itself gave %v", err)
+	}
+	caps["aws"] = cloud.Capabilities{SelfStop: true, SelfTerminate: true, Spot: true}
+	if _, err := Rank(req, market(), caps, nil); err != nil {
+		t.Errorf("autodown gave %v", err)
+	}
+
 	one := a100(1)
 	one.MaxHourlyUSD = 4
 	plan := rank(t, Request{Alternatives: []cloud.Requirement{one}, Nodes: 2}, market(), nil)

@@ -183,6 +183,8 @@ func abilities(req Request, alt cloud.Requirement) []ability {
 	need(req.Needs.Stop, "stop", "machines that stop", func(c cloud.Capabilities, o *cloud.Offer) bool {
 		return c.Stop && (c.StopSpot || o.Market != cloud.Spot)
 	})
+	need(req.Needs.SelfEnd == cloud.ShutdownStop, "autostop", "machines that stop by themselves", selfEnds(cloud.ShutdownStop))
+	need(req.Needs.SelfEnd == cloud.ShutdownTerminate, "autodown", "machines that remove themselves", selfEnds(cloud.ShutdownTerminate))
 	need(req.nodes() > 1, "multi_node", "several nodes", plain(func(c cloud.Capabilities) bool { return c.MultiNode }))
 	need(len(alt.Ports) > 0, "ports", "open ports", plain(func(c cloud.Capabilities) bool { return c.PortsLaunch || c.PortsLater }))
 	need(req.Needs.PortsLater, "ports_later", "ports on a running cluster", plain(func(c cloud.Capabilities) bool { return c.PortsLater }))
@@ -193,6 +195,10 @@ func abilities(req Request, alt cloud.Requirement) []ability {
 		return slices.Contains(c.DiskTiers, req.Needs.DiskTier)
 	}))
 	return as
+}
+
+func selfEnds(how cloud.Shutdown) func(cloud.Capabilities, *cloud.Offer) bool {
+	return func(c cloud.Capabilities, o *cloud.Offer) bool { return c.CannotEndItself(o.Cloud, o.Market, how) == "" }
 }
 
 // lacking names the clouds without the ability on either market.

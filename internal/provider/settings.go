@@ -285,7 +285,7 @@ func (d *providerData) capabilities() map[string]cloud.Capabilities {
 	out := map[string]cloud.Capabilities{}
 	for _, name := range d.clouds() {
 		if f, ok := d.registry.Get(name); ok {
-			out[name] = f.Capabilities()
+			out[name] = cloud.CapabilitiesOf(f, d.credentials(name, "", ""))
 		}
 	}
 	return out

@@ -58,12 +58,12 @@ func commitMarks(ctx context.Context, w *world) error {
 }
 
 // onDeadline launches one machine with the earliest deadline.
-func onDeadline(ctx context.Context, w *world) (*cluster, Timekeeper, error) {
+func onDeadline(ctx context.Context, w *world, opts ...option) (*cluster, Timekeeper, error) {
 	keeper, err := hook[Timekeeper](w)
 	if err != nil {
 		return nil, nil, err
 	}
-	c := w.cluster(1, deadline(time.Now().Add(keeper.ShortestDeadline())))
+	c := w.cluster(1, append(opts, deadline(time.Now().Add(keeper.ShortestDeadline())))...)
 	if _, err := c.run(ctx); err != nil {
 		return nil, nil, fmt.Errorf("Run: %w", err)
 	}

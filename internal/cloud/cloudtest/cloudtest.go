@@ -90,6 +90,13 @@ type (
 		PassTime(ctx context.Context, until time.Time) error
 	}
 
+	// Inside acts from within a machine, on clouds whose machines end themselves.
+	Inside interface {
+		// EndItself does on the machine what the cluster template's self_stop or
+		// self_terminate does there.
+		EndItself(ctx context.Context, id string, how cloud.Shutdown) error
+	}
+
 	// Patient is for clouds that need longer than five minutes a case.
 	Patient interface {
 		Patience() time.Duration
@@ -188,7 +195,7 @@ func (c Case) test(t *testing.T, h Harness) {
 // Cases returns the suite.
 func Cases() []Case {
 	var all []Case
-	for _, group := range [][]Case{openCases(), launchCases(), lifeCases(), faultCases(), ownershipCases(), portCases(), deadManCases()} {
+	for _, group := range [][]Case{openCases(), launchCases(), lifeCases(), faultCases(), ownershipCases(), portCases(), deadManCases(), selfCases()} {
 		all = append(all, group...)
 	}
 	return all

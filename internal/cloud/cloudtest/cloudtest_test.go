@@ -15,7 +15,7 @@ import (
 func everything() cloud.Capabilities {
 	return cloud.Capabilities{
 		Stop: true, Spot: true, MultiNode: true, Zones: true, PortsLater: true, PortsLaunch: true,
-		UserData: true, Labels: true, DeadMan: true, MaxNameLength: 63,
+		UserData: true, Labels: true, DeadMan: true, SelfStop: true, SelfTerminate: true, MaxNameLength: 63,
 	}
 }
 
@@ -112,6 +112,9 @@ func TestBrokenDriversAreCaught(t *testing.T) {
 		"commit does not mark":             "commit/marks",
 		"commit does not disarm":           "dead-man/commit disarms",
 		"deadline is dropped":              "dead-man/uncommitted is removed",
+		"power-off always stops":           "self/terminate",
+		"power-off never changes":          "self/from stop to terminate",
+		"power-off is forgotten":           "self/from stop to terminate",
 	} {
 		t.Run(broken, func(t *testing.T) {
 			failed := failures(t, newMemoryCloud(everything(), broken))

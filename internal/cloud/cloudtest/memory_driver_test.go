@@ -150,6 +150,9 @@ func (d *memoryDriver) take(in *memoryMachine, cfg cloud.RunConfig, record *clou
 		delete(in.tags, cloud.TagCommitted)
 	}
 	maps.Copy(in.tags, cfg.Spec.Labels)
+	if how := cfg.Spec.OnShutdown; (how != "" && !d.m.breaks("power-off never changes")) || d.m.breaks("power-off is forgotten") {
+		in.onShutdown = how
+	}
 	switch {
 	case in.State == cloud.StateRunning:
 		record.Adopted = append(record.Adopted, in.ID)
@@ -168,7 +171,10 @@ func (d *memoryDriver) launch(n cloud.NodeSpec, cfg cloud.RunConfig, record *clo
 	}
 	d.m.capacity--
 	offer := cfg.Placement.Offer
-	in := &memoryMachine{tags: n.Identity.Tags(), disk: true, firewall: cfg.Resources["firewall"]}
+	in := &memoryMachine{tags: n.Identity.Tags(), disk: true, firewall: cfg.Resources["firewall"], onShutdown: cfg.Spec.OnShutdown}
+	if d.m.breaks("power-off always stops") {
+		in.onShutdown = cloud.ShutdownStop
+	}
 	maps.Copy(in.tags, cfg.Spec.Labels)
 	if d.m.breaks("names collide") {
 		in.tags[cloud.TagCluster] = cloud.Slug(n.Identity.Cluster)

@@ -47,6 +47,8 @@ type memoryMachine struct {
 	disk     bool
 	firewall string
 	doomed   time.Time
+	// onShutdown is what a power-off does once the machine is committed.
+	onShutdown cloud.Shutdown
 }
 
 type memoryGroup struct {
@@ -177,6 +179,19 @@ func (m *memoryCloud) OpenPorts(_ context.Context, id string) (cloudtest.Gate, e
 	defer m.lock()()
 	g := m.firewalls[m.machines[id].firewall]
 	return cloudtest.Gate{SSH: g.ssh, Ports: slices.Clone(g.ports)}, nil
+}
+
+// EndItself is a power-off, whichever way it is to end.
+func (m *memoryCloud) EndItself(_ context.Context, id string, _ cloud.Shutdown) error {
+	defer m.lock()()
+	in := m.machines[id]
+	switch {
+	case in.tags[cloud.TagCommitted] != "true" || in.onShutdown == cloud.ShutdownTerminate:
+		in.kill()
+	default:
+		in.State = cloud.StateStopped
+	}
+	return nil
 }
 
 func (m *memoryCloud) ShortestDeadline() time.Duration { return time.Minute }

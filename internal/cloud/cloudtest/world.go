@@ -109,6 +109,9 @@ type option func(*cluster)
 func named(name string) option     { return func(c *cluster) { c.ref.Cluster = name } }
 func generation(g string) option   { return func(c *cluster) { c.ref.Generation = g } }
 func deadline(at time.Time) option { return func(c *cluster) { c.spec.Deadline = at } }
+func onShutdown(how cloud.Shutdown) option {
+	return func(c *cluster) { c.spec.OnShutdown = how }
+}
 func market(m cloud.Market) option {
 	return func(c *cluster) { c.at = c.w.h.Placement(len(c.attempts), m) }
 }

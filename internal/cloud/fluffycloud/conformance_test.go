@@ -27,6 +27,7 @@ type laboratory struct {
 	c     *client
 	key   string
 	clock *server.ManualClock
+	dir   string
 	offer map[cloud.Market]cloud.Offer
 }
 
@@ -39,6 +40,7 @@ var _ interface {
 	cloudtest.Counter
 	cloudtest.Gatekeeper
 	cloudtest.Timekeeper
+	cloudtest.Inside
 } = (*laboratory)(nil)
 
 // startServer runs the real server until the end of the test, on a clock of
@@ -63,7 +65,7 @@ func startServer(t *testing.T, clock *server.ManualClock) *laboratory {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &laboratory{clock: clock, key: strings.TrimSpace(string(key))}
+	l := &laboratory{clock: clock, dir: dir, key: strings.TrimSpace(string(key))}
 	if l.c, err = newClient(s.URL(), l.key); err != nil {
 		t.Fatal(err)
 	}
@@ -235,6 +237,20 @@ func (l *laboratory) OpenPorts(ctx context.Context, id string) (cloudtest.Gate, 
 		}
 	}
 	return gate, err
+}
+
+// EndItself asks the cloud with the machine's own token, as fluffycloud-self does.
+func (l *laboratory) EndItself(ctx context.Context, id string, how cloud.Shutdown) error {
+	token, err := os.ReadFile(filepath.Join(l.dir, "machines", id, "disk", "etc", "metadata-token"))
+	if err != nil {
+		return err
+	}
+	machine, err := newClient(l.c.base.String(), strings.TrimSpace(string(token)))
+	if err != nil {
+		return err
+	}
+	defer machine.http.CloseIdleConnections()
+	return machine.call(ctx, http.MethodPost, "/self/"+string(how), nil, nil, nil)
 }
 
 func (*laboratory) ShortestDeadline() time.Duration { return time.Minute }

@@ -51,6 +51,8 @@ func (Factory) Capabilities() cloud.Capabilities {
 		CustomDisk:    true,
 		Labels:        true,
 		DeadMan:       true,
+		SelfStop:      true,
+		SelfTerminate: true,
 		MaxNameLength: maxNameLength,
 	}
 }
