@@ -10,6 +10,8 @@
 #   runner.sh close        record a cancelled job that has no leader
 #   runner.sh log N FROM   print "SIZE OVER" and what rank N (or "all") printed since
 #   runner.sh live         print how many jobs are ahead in the queue
+#
+# lead.sh and rank.sh hold what "head" and "rank" do.
 set -u
 umask 077
 trap : HUP PIPE # handled, not ignored: what is ignored here would be in the user's script too
@@ -148,322 +150,13 @@ ahead() {
 	echo "$count $limit"
 }
 
-await_turn() {
-	while :; do
-		[ ! -e "$dir/cancel" ] || return 1
-		set -- $(ahead)
-		[ "$1" -ge "$2" ] || return 0
-		nap
-	done
-}
-
-# ---- the leader -----------------------------------------------------------
+# ---- the end ---------------------------------------------------------------
 
 # finish PHASE CODE RANK REASON records the end; the first record stands.
 finish() {
 	[ -e "$dir/exit" ] || printf 'phase=%s\ncode=%s\nrank=%s\nreason=%s\ncodes=%s\nrestarts=%s\nended=%s\n' \
 		"$1" "$2" "$3" "$4" "${codes:-}" "${restarts:-0}" "$(now)" | put "$dir/exit"
 	rm -f -- "$queue/$(cat "$dir/ticket")" "$dir/env" "$dir/events" "$dir"/go.*
-}
-
-# timer SECONDS EVENT sends an event later, unless it is ended before. The
-# signal may come between any two commands here.
-timer() {
-	sleeper='' over=''
-	trap 'over=1; [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null' TERM
-	exec 3>&-
-	sleep "$1" &
-	sleeper=$!
-	[ -z "$over" ] || kill "$sleeper" 2>/dev/null
-	wait "$sleeper"
-	[ -n "$over" ] || echo "$2" 1<>"$dir/events"
-}
-
-# transport N connects standard input and outputs to the runner of rank N.
-transport() {
-	echo "pid=$(exec sh -c 'echo $PPID')" >"$dir/transport.$1"
-	if [ "$1" = 0 ]; then
-		exec sh "$dir/runner.sh" rank 0
-	fi
-	set -- "$1" $(sed -n "s/^$1 //p" "$dir/nodes")
-	exec ssh -i "$HOME/.sky/cluster/key" -p "$3" -o StrictHostKeyChecking=yes \
-		-o UserKnownHostsFile="$dir/known_hosts" -o BatchMode=yes -o ConnectTimeout=20 \
-		-o ServerAliveInterval=10 "$4@$2" "exec sh .sky/jobs/$id/runner.sh rank $1"
-}
-
-# feed N sends rank N its environment, then the leader's orders.
-feed() {
-	text="$env
-SKYPILOT_NODE_RANK=$1 SKYPILOT_SETUP_NODE_RANK=$1; export SKYPILOT_NODE_RANK SKYPILOT_SETUP_NODE_RANK"
-	echo $(($(printf '%s\n' "$text" | wc -l)))
-	printf '%s\n' "$text"
-	read -r order
-	echo "$order"
-	[ "$order" = go ] || return
-	read -r order
-	echo "$order"
-}
-
-# listen N turns what rank N reports into events.
-listen() {
-	end=
-	while IFS= read -r line; do
-		case $line in
-		sky-ready) echo "ready $1" >&3 ;;
-		sky-exit\ *)
-			end=${line#sky-exit }
-			echo end 1<>"$dir/go.$1"
-			echo "exit $1 $end" >&3
-			;;
-		*)
-			printf '%s\n' "$line" >>"$dir/rank-$1.log"
-			[ "$nodes" = 1 ] || printf '(rank %s) %s\n' "$1" "$line" >>"$merged"
-			;;
-		esac
-	done
-	[ -z "$end" ] || return
-	echo end 1<>"$dir/go.$1"
-	echo "exit $1 lost" >&3
-}
-
-# collect N keeps the output of rank N: as it is, and merged line by line.
-# Beyond the cap it is read and dropped, so that the job does not notice.
-collect() {
-	trap '' XFSZ
-	ulimit -f "$log_blocks" 2>/dev/null
-	if [ "$nodes" = 1 ]; then
-		cat >>"$dir/rank-0.log" 2>/dev/null
-	elif sed -u p </dev/null >/dev/null 2>&1; then
-		tee -a "$dir/rank-$1.log" 2>/dev/null | { LC_ALL=C sed -u "s/^/(rank $1) /" >>"$merged" 2>/dev/null; cat >/dev/null; }
-	else
-		tee -a "$dir/rank-$1.log" 2>/dev/null | while IFS= read -r line || [ -n "$line" ]; do
-			printf '(rank %s) %s\n' "$1" "$line" >>"$merged"
-		done 2>/dev/null
-	fi
-	cat >/dev/null
-}
-
-supervise() {
-	{ feed "$1" <>"$dir/go.$1" | transport "$1" 2>&1 1>&4 3>&- 4>&- | listen "$1" 4>&-; } 4>&1 | collect "$1"
-	rm -f -- "$dir/transport.$1"
-	echo "done $1 $gangs" >&3
-}
-
-# order WORD tells every rank that has not ended.
-order() {
-	i=0
-	while [ "$i" -lt "$nodes" ]; do
-		case " $codes " in *" $i:"*) ;; *) echo "$1" 1<>"$dir/go.$i" ;; esac
-		i=$((i + 1))
-	done
-}
-
-# stop REASON ends all ranks; those that cannot be reached are given up later.
-stop() {
-	[ -z "$stopping" ] || return
-	stopping=$1
-	order stop
-	timer $((grace + 45)) abandon &
-	timers="$timers $!"
-}
-
-abandon() {
-	i=0
-	while [ "$i" -lt "$nodes" ]; do
-		case " $codes " in *" $i:"*) ;; *) kill -9 "$(field "$dir/transport.$i" pid)" 2>/dev/null ;; esac
-		i=$((i + 1))
-	done
-	reap 0
-}
-
-# hang_up ends the connections of ranks that have ended.
-hang_up() {
-	open=0
-	for f in "$dir"/transport.*; do
-		[ ! -e "$f" ] || kill -9 "$(field "$f" pid)" 2>/dev/null
-	done
-}
-
-# gang runs all ranks once. Sets stopping, failed and code.
-gang() {
-	codes='' stopping='' failed='' code=0 ready=0 left=$nodes open=$nodes what='' r=0
-	gangs=$((gangs + 1))
-	while [ "$r" -lt "$nodes" ]; do
-		rm -f -- "$dir/go.$r"
-		mkfifo "$dir/go.$r" || return 1
-		supervise "$r" &
-		r=$((r + 1))
-	done
-	# Until all ranks have ended and their logs are whole.
-	while [ "$left" -gt 0 ] || [ "$open" -gt 0 ]; do
-		read -r what r c <&3
-		case $what in
-		ready) rank_ready ;;
-		exit) rank_ended ;;
-		done) [ "$c" != "$gangs" ] || open=$((open - 1)) ;;
-		drained) [ "$left" -gt 0 ] || hang_up ;;
-		cancel) stop cancel ;;
-		timeout) timed_out=1 && stop timeout ;;
-		abandon) [ -z "$stopping" ] || abandon ;;
-		esac
-	done
-	for p in $timers; do kill "$p" 2>/dev/null; done
-	timers=''
-}
-
-# rank_ready lets all go once the last one is ready.
-rank_ready() {
-	ready=$((ready + 1))
-	if [ -n "$stopping" ]; then
-		echo stop 1<>"$dir/go.$r"
-	elif [ "$ready" = "$nodes" ]; then
-		[ -e "$dir/running" ] || now | put "$dir/running"
-		phase RUNNING
-		order go
-	fi
-}
-
-# rank_ended notes how rank $r ended; $c is a code, "setup CODE" or "lost".
-rank_ended() {
-	left=$((left - 1))
-	if [ "$left" = 0 ]; then # a process that escaped may hold a log open forever
-		timer 10 drained &
-		timers="$timers $!"
-	fi
-	how=run
-	case $c in
-	setup\ *) how=setup c=${c#setup } ;;
-	lost) how=lost c=255 ;;
-	esac
-	if [ -n "$stopping" ]; then
-		[ "$c" = 0 ] || c=137 # it was ended, whatever it says of it
-	elif [ "$c" != 0 ]; then
-		[ "$how" != lost ] || [ "$ready" = "$nodes" ] || how=unreachable
-		failed=$r code=$c
-		codes="$codes $r:$c"
-		stop "$how"
-		return
-	fi
-	codes="$codes $r:$c"
-}
-
-# again succeeds when the job is to be started once more after code $code.
-again() {
-	[ "$stopping" = run ] && [ "$restarts" -lt "$max_restarts" ] && [ ! -e "$dir/cancel" ] && [ "$timed_out" = 0 ] || return 1
-	case " $recover " in *" $code "*) ;; *) return 1 ;; esac
-	restarts=$((restarts + 1))
-	echo "sky: rank $failed ended with exit code $code; starting again ($restarts of $max_restarts)" >>"$merged"
-}
-
-lead() {
-	restarts=0 codes='' timers='' timed_out=0 gangs=0
-	printf 'boot=%s\npid=%s\nborn=%s\nat=%s\n' "$(boot)" "$$" "$(born $$)" "$(now)" >"$dir/started.$$"
-	sync "$dir/started.$$" 2>/dev/null
-	ln "$dir/started.$$" "$dir/started" 2>/dev/null || exit 0 # another one leads, or it was cancelled
-	rm -f -- "$dir/started.$$"
-	cd -- "$HOME" || exit 1
-	env="$(cat "$dir/env")
-SKYPILOT_TASK_ID=sky-$(date -u +%Y-%m-%d-%H-%M-%S)_$name; export SKYPILOT_TASK_ID"
-	rm -f -- "$dir/env"
-	phase PENDING
-	mkfifo "$dir/events" || { finish FAILED_DRIVER '' '' 'no pipe could be made'; exit 1; }
-	exec 3<>"$dir/events"
-	if ! await_turn; then
-		finish CANCELLED '' '' 'cancelled before it ran'
-		return
-	fi
-	watch=''
-	if [ "$max_seconds" -gt 0 ]; then
-		timer "$max_seconds" timeout &
-		watch=$!
-	fi
-	if [ -e "$dir/setup.sh" ]; then phase SETTING_UP; fi
-	while :; do
-		gang || { finish FAILED_DRIVER '' '' 'the ranks could not be started'; break; }
-		again || { conclude; break; }
-	done
-	[ -z "$watch" ] || kill "$watch" 2>/dev/null
-}
-
-conclude() {
-	for f in "$dir"/rank-*.log; do
-		[ ! -e "$f" ] || [ "$(wc -c <"$f")" -lt $((log_blocks * 512)) ] ||
-			printf '\nsky: what came after %s bytes was dropped\n' $((log_blocks * 512)) >>"$f"
-	done
-	case $stopping in
-	'') finish SUCCEEDED 0 '' '' ;;
-	cancel) finish CANCELLED '' '' cancelled ;;
-	timeout) finish FAILED '' '' "it ran longer than $max_seconds seconds" ;;
-	setup) finish FAILED_SETUP "$code" "$failed" "setup failed on rank $failed" ;;
-	unreachable) finish FAILED_DRIVER '' "$failed" "rank $failed could not be started from the head" ;;
-	lost) finish FAILED "$code" "$failed" "the connection from the head to rank $failed was lost" ;;
-	*) finish FAILED "$code" "$failed" "rank $failed ended with exit code $code" ;;
-	esac
-}
-
-# ---- a rank ---------------------------------------------------------------
-
-# step FILE runs FILE as the rank's work, ends it when the leader says so or is
-# gone, and sets code.
-step() {
-	rm -f -- "$dir/stop.$rank"
-	( # the user's variables may have any name: ours are arguments from here on
-		set -- "$dir" "$1" "$rank" "$id" "$process_manager"
-		eval "$text"
-		unset text
-		if command -v setsid >/dev/null 2>&1; then exec setsid sh "$1/step.sh" "$@"; fi
-		set -m
-		sh "$1/step.sh" "$@" &
-		wait $!
-	) </dev/null 2>&1 6<&- &
-	child=$!
-	{
-		read -r _
-		: >"$dir/stop.$rank"
-		reap "$rank"
-	} <&6 >/dev/null 2>&1 &
-	watcher=$!
-	wait "$child" 2>/dev/null # the shell would comment on signals
-	code=$?
-	if [ -e "$dir/stop.$rank" ]; then
-		wait "$watcher"
-		code=137
-	else
-		kill "$watcher" 2>/dev/null
-	fi
-	reap "$rank" >/dev/null 2>&1 # whatever it left behind
-	rm -f -- "$dir/pid.$rank" "$dir/scope.$rank"
-}
-
-be_rank() {
-	rank=$1
-	exec 6<&0 </dev/null
-	read -r lines <&6 || exit 1
-	text='' newline='
-'
-	while [ "$lines" -gt 0 ]; do
-		IFS= read -r line <&6 || exit 1
-		text=$text$line$newline
-		lines=$((lines - 1))
-	done
-	place_workdir || { echo "sky-exit setup 1" >&2; exit; }
-	if [ -e "$dir/setup.sh" ]; then
-		step setup.sh
-		if [ -e "$dir/stop.$rank" ]; then echo "sky-exit 137" >&2; exit; fi
-		if [ "$code" != 0 ]; then echo "sky-exit setup $code" >&2; exit; fi
-	fi
-	echo sky-ready >&2
-	read -r said <&6
-	if [ "${said:-}" != go ]; then echo "sky-exit 137" >&2; exit; fi
-	step run.sh
-	echo "sky-exit $code" >&2
-}
-
-# place_workdir brings in files that had to wait for the jobs before.
-place_workdir() {
-	[ -d "$dir/workdir" ] || return 0
-	mkdir -p -- "$HOME/sky_workdir" && rm -f -- "$HOME/$workdir_record" &&
-		cp -RPpf -- "$dir/workdir/." "$HOME/sky_workdir/" && rm -rf -- "$dir/workdir"
 }
 
 # ---- what a client asks ---------------------------------------------------
@@ -559,8 +252,14 @@ log() {
 case $1 in
 start) start ;;
 log) log "$2" "$3" ;;
-head) lead ;;
-rank) be_rank "$2" ;;
+head)
+	. "$dir/lead.sh"
+	lead
+	;;
+rank)
+	. "$dir/rank.sh"
+	be_rank "$2"
+	;;
 status) status ;;
 cancel) cancel ;;
 reap) reap "$2" ;;

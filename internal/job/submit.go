@@ -29,6 +29,12 @@ import (
 //go:embed runner.sh
 var runnerScript []byte
 
+//go:embed lead.sh
+var leadScript []byte
+
+//go:embed rank.sh
+var rankScript []byte
+
 //go:embed step.sh
 var stepScript []byte
 
@@ -209,6 +215,8 @@ type file struct {
 func (r *Runner) files(s *submission, rank int) []file {
 	all := []file{
 		{"runner.sh", runnerScript},
+		{"lead.sh", leadScript},
+		{"rank.sh", rankScript},
 		{"step.sh", stepScript},
 		{"conf", r.conf(s)},
 		{"digest", []byte(digestOf(s.text))},

@@ -1,0 +1,64 @@
+# One rank of a job: part of runner.sh, which reads it for "rank".
+
+# step FILE runs FILE as the rank's work, ends it when the leader says so or is
+# gone, and sets code.
+step() {
+	rm -f -- "$dir/stop.$rank"
+	( # the user's variables may have any name: ours are arguments from here on
+		set -- "$dir" "$1" "$rank" "$id" "$process_manager"
+		eval "$text"
+		unset text
+		if command -v setsid >/dev/null 2>&1; then exec setsid sh "$1/step.sh" "$@"; fi
+		set -m
+		sh "$1/step.sh" "$@" &
+		wait $!
+	) </dev/null 2>&1 6<&- &
+	child=$!
+	{
+		read -r _
+		: >"$dir/stop.$rank"
+		reap "$rank"
+	} <&6 >/dev/null 2>&1 &
+	watcher=$!
+	wait "$child" 2>/dev/null # the shell would comment on signals
+	code=$?
+	if [ -e "$dir/stop.$rank" ]; then
+		wait "$watcher"
+		code=137
+	else
+		kill "$watcher" 2>/dev/null
+	fi
+	reap "$rank" >/dev/null 2>&1 # whatever it left behind
+	rm -f -- "$dir/pid.$rank" "$dir/scope.$rank"
+}
+
+be_rank() {
+	rank=$1
+	exec 6<&0 </dev/null
+	read -r lines <&6 || exit 1
+	text='' newline='
+'
+	while [ "$lines" -gt 0 ]; do
+		IFS= read -r line <&6 || exit 1
+		text=$text$line$newline
+		lines=$((lines - 1))
+	done
+	place_workdir || { echo "sky-exit setup 1" >&2; exit; }
+	if [ -e "$dir/setup.sh" ]; then
+		step setup.sh
+		if [ -e "$dir/stop.$rank" ]; then echo "sky-exit 137" >&2; exit; fi
+		if [ "$code" != 0 ]; then echo "sky-exit setup $code" >&2; exit; fi
+	fi
+	echo sky-ready >&2
+	read -r said <&6
+	if [ "${said:-}" != go ]; then echo "sky-exit 137" >&2; exit; fi
+	step run.sh
+	echo "sky-exit $code" >&2
+}
+
+# place_workdir brings in files that had to wait for the jobs before.
+place_workdir() {
+	[ -d "$dir/workdir" ] || return 0
+	mkdir -p -- "$HOME/sky_workdir" && rm -f -- "$HOME/$workdir_record" &&
+		cp -RPpf -- "$dir/workdir/." "$HOME/sky_workdir/" && rm -rf -- "$dir/workdir"
+}
