@@ -30,17 +30,19 @@ const (
 	openTimeout = 60 * time.Second
 )
 
-// clients are the SDK's clients of one account, made when first asked for and
-// shared by all clusters. The SDK's concrete types are held on purpose: behind
-// an interface the linker would keep every call of EC2 in the binary.
+// parameterCall reads a parameter of SSM. See calls for why it is no client.
+type parameterCall func(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
+
+// clients are the calls of one account, made when first asked for and shared by
+// all clusters.
 type clients struct {
 	cfg aws.Config
 	// only are the regions to work in; empty means all that are enabled.
 	only []string
 
 	mu      sync.Mutex
-	ec2     map[string]*ec2.Client
-	ssm     map[string]*ssm.Client
+	ec2     map[string]*calls
+	ssm     map[string]parameterCall
 	enabled []string
 }
 
@@ -82,7 +84,7 @@ func newClients(ctx context.Context, values map[string]string) (*clients, error)
 	}
 	return &clients{
 		cfg: cfg, only: splitList(values[optionRegions]),
-		ec2: map[string]*ec2.Client{}, ssm: map[string]*ssm.Client{},
+		ec2: map[string]*calls{}, ssm: map[string]parameterCall{},
 	}, nil
 }
 
@@ -123,32 +125,32 @@ func (c *clients) account(ctx context.Context) (string, error) {
 	return *out.Account, nil
 }
 
-// in returns the EC2 client of a region, with the region's rate limits.
-func (c *clients) in(region string) *ec2.Client {
+// in returns the calls of EC2 in a region, with the region's rate limits.
+func (c *clients) in(region string) *calls {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	client, ok := c.ec2[region]
+	known, ok := c.ec2[region]
 	if !ok {
 		limits := newLimits()
-		client = ec2.NewFromConfig(c.cfg, func(o *ec2.Options) {
+		known = newCalls(ec2.NewFromConfig(c.cfg, func(o *ec2.Options) {
 			o.Region = region
 			o.APIOptions = append(o.APIOptions, limits.install)
-		})
-		c.ec2[region] = client
+		}))
+		c.ec2[region] = known
 	}
-	return client
+	return known
 }
 
-// parameters returns the SSM client of a region.
-func (c *clients) parameters(region string) *ssm.Client {
+// parameter returns the call of SSM in a region.
+func (c *clients) parameter(region string) parameterCall {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	client, ok := c.ssm[region]
+	get, ok := c.ssm[region]
 	if !ok {
-		client = ssm.NewFromConfig(c.cfg, func(o *ssm.Options) { o.Region = region })
-		c.ssm[region] = client
+		get = ssm.NewFromConfig(c.cfg, func(o *ssm.Options) { o.Region = region }).GetParameter
+		c.ssm[region] = get
 	}
-	return client
+	return get
 }
 
 // regions are the regions to work in, sorted. What is enabled for the account

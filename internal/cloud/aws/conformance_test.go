@@ -54,7 +54,7 @@ func newHarness(t *testing.T, proxy *ec2proxy.Proxy, upstream string) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.direct = direct.in(testRegion)
+	h.direct = ec2.NewFromConfig(direct.cfg)
 	return h
 }
 

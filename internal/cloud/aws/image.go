@@ -123,7 +123,7 @@ func (d *driver) findImage(ctx context.Context, region, want string, t typeInfo)
 }
 
 func (d *driver) parameter(ctx context.Context, region, name string) (string, error) {
-	out, err := d.c.parameters(region).GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(name)})
+	out, err := d.c.parameter(region)(ctx, &ssm.GetParameterInput{Name: aws.String(name)})
 	if err != nil {
 		return "", fmt.Errorf("read the SSM parameter %s in %s: %w", name, region, err)
 	}
