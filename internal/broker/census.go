@@ -323,7 +323,7 @@ func (l *launch) adoptable(g *generation, alive []cloud.Instance) bool {
 			running++
 		}
 	}
-	return running == g.Cluster.Size && len(alive) == running && keyReadable(g.Cluster.KeyPath)
+	return running == g.Cluster.Size && len(alive) == running && g.Cluster.CheckKey() == nil
 }
 
 // adopt finishes the commit of a generation that a crash kept from state.

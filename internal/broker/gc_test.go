@@ -177,7 +177,7 @@ func TestGCDeletes(t *testing.T) {
 				t.Errorf("the keys of %s are still there: %v", name, err)
 			}
 		}
-		if !keyReadable(held.KeyPath) || !keyReadable(lost.KeyPath) {
+		if held.CheckKey() != nil || lost.CheckKey() != nil {
 			t.Error("the keys of a living cluster were deleted")
 		}
 		if _, err := os.Stat(keyDir(x.ClusterDir("other"), "bbbb")); err != nil {
@@ -214,7 +214,7 @@ func TestGCDeleteID(t *testing.T) {
 		if !slices.Contains(verdicts(report), "lost machine: in no state, deletable, deleted") || slices.Contains(verdicts(report), "cut machine: unfinished, deletable, deleted") {
 			t.Errorf("report: %v", verdicts(report))
 		}
-		if keyReadable(lost.KeyPath) {
+		if lost.CheckKey() == nil {
 			t.Error("the keys of the removed cluster are still there")
 		}
 	})

@@ -5,6 +5,7 @@ package broker
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,5 +112,35 @@ func TestOwner(t *testing.T) {
 		if _, err := loadOwner(dir, bad); err == nil {
 			t.Errorf("owner %q was accepted", bad)
 		}
+	}
+}
+
+// The journal that version 0.1.0 wrote reads as it did then.
+func TestJournalOfAReleasedVersion(t *testing.T) {
+	text, err := os.ReadFile("testdata/journal-v1.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := stateDir(t)
+	writeJournal(t, dir, string(text), 0o600)
+	j, err := openJournal(dir, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	all := j.generations()
+	if len(all) != 1 {
+		t.Fatalf("%d generations, want 1", len(all))
+	}
+	g := all[0]
+	if !g.launched || !g.committed || !g.Complete || g.Removed || g.Attempts != 1 || g.ID != "8f53ff0570dc" {
+		t.Errorf("generation = %+v", g)
+	}
+	want := []string{"i-c400e4cc26e65f04", "i-e5a429c094f765bc"}
+	if !slices.Equal(g.Instances, want) || !slices.Equal(g.Cluster.instanceIDs(), want) {
+		t.Errorf("instances = %v and %v, want %v", g.Instances, g.Cluster.instanceIDs(), want)
+	}
+	if c := g.Cluster; c.ID != "fluffycloud/meadow-1/golden" || c.Size != 2 || c.HourlyUSD != 0.876 || c.Status != StatusUp || c.SSHUser != "fluffy" {
+		t.Errorf("cluster = %+v", c)
 	}
 }

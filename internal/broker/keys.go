@@ -100,3 +100,33 @@ func (b *Broker) pruneKeys(j *journal, name string) error {
 	}
 	return errors.Join(errs...)
 }
+
+// MissingKeyError says that the key which a cluster's machines accept is not
+// on this machine. Another one is never made for machines that run.
+type MissingKeyError struct {
+	Cluster string
+	Path    string
+	Err     error
+}
+
+// Error implements error; it says how to go on.
+func (e *MissingKeyError) Error() string {
+	return fmt.Sprintf("the private key of cluster %q cannot be read: %s. Its machines accept no other key, and none is made anew while they run. "+
+		"Bring the file back from where the cluster was launched or from a backup of that state folder, with mode 0600; or have the cluster replaced with "+
+		"terraform apply -replace=<its address>. Refresh, stop and destroy need no key", e.Cluster, e.Err)
+}
+
+// Unwrap implements the error chain.
+func (e *MissingKeyError) Unwrap() error { return e.Err }
+
+// CheckKey returns a *MissingKeyError unless the cluster's private key is here.
+func (c Cluster) CheckKey() error {
+	f, err := os.Open(c.KeyPath)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return &MissingKeyError{Cluster: c.Name, Path: c.KeyPath, Err: err}
+	}
+	return nil
+}

@@ -133,7 +133,10 @@ func (b *Broker) dialAll(ctx context.Context, c Cluster) ([]node, error) {
 	if own, err := remote.LoadSigner(c.KeyPath, nil); err == nil {
 		signers = append([]ssh.Signer{own}, signers...)
 	} else if len(signers) == 0 {
-		return nil, fmt.Errorf("the private key of cluster %q cannot be read: %w", c.Name, err)
+		if missing := c.CheckKey(); missing != nil {
+			return nil, missing
+		}
+		return nil, fmt.Errorf("the private key of cluster %q: %w", c.Name, err)
 	}
 	bounded, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.SSH,
 		fmt.Errorf("no SSH within %s of the machines running", b.cfg.Timeouts.SSH))

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -288,14 +287,6 @@ func (b *Broker) withJournal(name string, f func(*journal) error) error {
 		return err
 	}
 	return errors.Join(f(j), j.Close())
-}
-
-func keyReadable(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	return f.Close() == nil
 }
 
 // Find returns the cluster with the id "cloud/region/name": as recorded in the

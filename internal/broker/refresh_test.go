@@ -143,7 +143,7 @@ func TestDestroyRefuses(t *testing.T) {
 					t.Errorf("Destroy = %v, want %q", err, tt.want)
 				}
 				x.wantLive(t, 2)
-				if !keyReadable(c.KeyPath) {
+				if c.CheckKey() != nil {
 					t.Error("the key of a living cluster was deleted")
 				}
 			})

@@ -143,8 +143,8 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 	if err != nil {
 		return cs, nil, err
 	}
-	if !keyReadable(c.KeyPath) {
-		return cs, nil, fmt.Errorf("the private key %s of cluster %q is not on this machine, so that new nodes could not be reached", c.KeyPath, c.Name)
+	if err := c.CheckKey(); err != nil {
+		return cs, nil, fmt.Errorf("new nodes could not be reached: %w", err)
 	}
 	spec.Request.Nodes = nodes
 	keys, err := makeKeys(b.ClusterDir(c.Name), c.Generation, spec)

@@ -5,10 +5,12 @@
 package provider_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -321,6 +323,8 @@ func runStruck(t *testing.T, step struckStep, s strike, y *tally) {
 	w.noFaults()
 	w.rewrite(`"sleep 300"`, `"true"`)
 	w.recoverApply()
+	w.mustRun("plan", "-destroy", "-out", "saved.tfplan", "-no-color")
+	w.noSecrets(trace)
 	kept, alive := w.held(), w.alive()
 	whole := len(alive) == 2 || strings.HasPrefix(step.name, "terminate") // a removal that was cut off leaves fewer
 	extra := 0
@@ -441,7 +445,7 @@ func (w *workspace) accountedFor(when string) {
 // writes: state, plan, trace, journal and logs.
 func (w *workspace) noSecrets(trace string) {
 	w.t.Helper()
-	paths := []string{trace, filepath.Join(w.dir, "terraform.tfstate"), filepath.Join(w.dir, "terraform.tfstate.backup")}
+	paths := []string{trace, filepath.Join(w.dir, "saved.tfplan"), filepath.Join(w.dir, "terraform.tfstate"), filepath.Join(w.dir, "terraform.tfstate.backup")}
 	err := filepath.WalkDir(w.lab.dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() && d.Name() == "fluffycloud" {
 			return fs.SkipDir // the cloud's own side
@@ -462,12 +466,38 @@ func (w *workspace) noSecrets(trace string) {
 		if err != nil {
 			continue
 		}
+		if filepath.Ext(path) == ".tfplan" {
+			text = unzipped(w.t, text)
+		}
 		for _, secret := range []string{"PRIVATE KEY", w.key} {
 			if bytes.Contains(text, []byte(secret)) {
 				w.t.Errorf("%s holds a secret (%.11s...)", path, secret)
 			}
 		}
 	}
+}
+
+// unzipped is the content of all files of an archive, as a saved plan is one.
+func unzipped(t *testing.T, archive []byte) []byte {
+	t.Helper()
+	z, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all bytes.Buffer
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err == nil {
+			_, err = io.Copy(&all, r)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", f.Name, err)
+		}
+	}
+	if !bytes.Contains(all.Bytes(), []byte("sky_cluster")) {
+		t.Error("the saved plan does not speak of the cluster; look elsewhere for secrets")
+	}
+	return all.Bytes()
 }
 
 // launched counts all machines that ever were.

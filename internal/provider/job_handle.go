@@ -34,6 +34,9 @@ type jobRunner interface {
 
 // newRunner is the real runner of a cluster's jobs.
 func (d *providerData) newRunner(c broker.Cluster) (jobRunner, error) {
+	if err := c.CheckKey(); err != nil {
+		return nil, err
+	}
 	return job.New(jobCluster(c), job.Options{})
 }
 

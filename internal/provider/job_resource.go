@@ -206,7 +206,14 @@ func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	}
 	ctx, end := r.data.begin(ctx, timeout)
 	defer end()
-	if err := r.remove(ctx, m); err != nil {
+	err := r.remove(ctx, m)
+	if missing := (*broker.MissingKeyError)(nil); errors.As(err, &missing) {
+		// No error: it would keep the cluster alive, and billed, for a key that may never come back.
+		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %q was not cancelled", m.Name.ValueString()),
+			sentence("It is dropped from state and ends with its cluster, if not by itself: "+missing.Error()))
+		return
+	}
+	if err != nil {
 		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Cancelling of job %q", m.Name.ValueString()), err))
 	}
 }

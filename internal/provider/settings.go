@@ -263,7 +263,7 @@ func (d *providerData) openBroker(dir string) (clusterBroker, error) {
 		return nil, fmt.Errorf("find the provider's own binary: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the state folder: %w", err)
+		return nil, fmt.Errorf("the state folder (state_dir of the provider block, else SKY_STATE_DIR) cannot be made: %w", err)
 	}
 	owner := d.owner
 	if owner == "" {
