@@ -48,4 +48,5 @@ if [ -d "$stage" ] || [ -d "$job/${stage##*/}" ]; then
 	[ -d "$job" ] || { echo "the job's folder could not be made" >&2; exit 1; }
 	answer claimed
 fi
+prune
 answer new

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -145,6 +146,13 @@ type Status struct {
 
 // ErrNotFound is a job the cluster knows nothing of.
 var ErrNotFound = errors.New("no such job on the cluster")
+
+// ErrPruned is a job whose logs and files the cluster keeps no more. How it
+// ended is still on record.
+var ErrPruned = errors.New("the job's logs were pruned on the cluster, which keeps those of the last " + strconv.Itoa(Kept) + " jobs")
+
+// Kept is how many ended jobs keep their logs on the nodes.
+const Kept = 50
 
 // ErrConflict is an id already taken by a different job.
 var ErrConflict = errors.New("another job has this id")

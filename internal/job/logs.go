@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -48,6 +49,19 @@ func (r *Runner) Logs(ctx context.Context, id ID, rank int, offset int64, w io.W
 	}
 }
 
+// Tail writes the end of what a rank (or Merged) printed up to now, at most so
+// many bytes, and returns the size of the whole log. torn says that the end
+// starts within a line.
+func (r *Runner) Tail(ctx context.Context, id ID, rank int, most int64, w io.Writer) (size int64, torn bool, err error) {
+	whole, err := r.chunk(ctx, id, rank, math.MaxInt64/2) // the size alone
+	if err != nil {
+		return 0, false, fmt.Errorf("reading the log of job %s: %w", id, err)
+	}
+	from := max(whole.size-most, 0)
+	size, err = r.Logs(ctx, id, rank, from, w)
+	return size, from > 0, err
+}
+
 // writeError is a failure of the caller's writer, which asking again cannot cure.
 type writeError struct{ err error }
 
@@ -69,6 +83,9 @@ func (r *Runner) chunk(ctx context.Context, id ID, rank int, offset int64) (chun
 		return chunk{}, err
 	}
 	header, text, ok := strings.Cut(out, "\n")
+	if header == "pruned" {
+		return chunk{}, ErrPruned
+	}
 	size, over, ok2 := strings.Cut(header, " ")
 	n, err := strconv.ParseInt(size, 10, 64)
 	if !ok || !ok2 || err != nil {
@@ -110,6 +127,9 @@ func (r *Runner) Wait(ctx context.Context, id ID, log io.Writer) (Status, error)
 		}
 		last = status
 		offset, err = r.Logs(ctx, id, Merged, offset, log)
+		if r.options.Progress != nil {
+			r.options.Progress(ctx, status, offset)
+		}
 		if err != nil {
 			return false, permanent(err)
 		}
@@ -127,7 +147,7 @@ func permanent(err error) error {
 	var auth *remote.AuthError
 	var exit *remote.ExitError
 	var write *writeError
-	if errors.Is(err, ErrNotFound) || errors.As(err, &key) || errors.As(err, &auth) || errors.As(err, &exit) || errors.As(err, &write) {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrPruned) || errors.As(err, &key) || errors.As(err, &auth) || errors.As(err, &exit) || errors.As(err, &write) {
 		return retry.Stop(err)
 	}
 	return err

@@ -34,6 +34,8 @@ step() {
 
 be_rank() {
 	rank=$1
+	rm -f -- "$dir/ended"
+	trap ': >"$dir/ended"' EXIT # what prune.sh goes by on nodes without records
 	exec 6<&0 </dev/null
 	read -r lines <&6 || exit 1
 	text='' newline='

@@ -3,6 +3,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,11 @@ type Options struct {
 	Remote  remote.Options // Signers are filled in
 	// Poll is how Wait asks; the zero value starts at 200 ms and slows down to 2 s.
 	Poll retry.Policy
+	// Progress, where set, hears of every look that Wait takes at a job: its
+	// status, and how much of its log has been copied, in bytes.
+	Progress func(ctx context.Context, s Status, logged int64)
+	// Keep is how many ended jobs keep their logs on the nodes; 0 is Kept.
+	Keep int
 }
 
 // Runner submits jobs to one cluster and asks about them. It keeps one
@@ -69,6 +75,7 @@ func New(c Cluster, o Options) (*Runner, error) {
 	if o.Poll == (retry.Policy{}) {
 		o.Poll = retry.Policy{Initial: 200 * time.Millisecond, Max: 2 * time.Second, Factor: 1.3, Jitter: 0.1}
 	}
+	o.Keep = cmp.Or(o.Keep, Kept)
 	switch c.ProcessManager {
 	case "":
 		c.ProcessManager = "setsid"
@@ -136,7 +143,7 @@ func (r *Runner) insist(ctx context.Context, attempts int, f func(context.Contex
 		var key *remote.HostKeyError
 		var auth *remote.AuthError
 		if errors.As(err, &exit) || errors.As(err, &key) || errors.As(err, &auth) ||
-			errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) {
+			errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrPruned) {
 			return retry.Stop(err)
 		}
 		return err

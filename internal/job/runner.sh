@@ -262,7 +262,12 @@ rank)
 	;;
 status) status ;;
 cancel) cancel ;;
-reap) reap "$2" ;;
+reap)
+	reap "$2"
+	left=$?
+	: >"$dir/ended"
+	exit "$left"
+	;;
 close) close_job ;;
 live) ahead ;;
 *) exit 64 ;;

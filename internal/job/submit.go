@@ -41,6 +41,9 @@ var stepScript []byte
 //go:embed claim.sh
 var claimScript string
 
+//go:embed prune.sh
+var pruneScript string
+
 //go:embed key.sh
 var keyScript string
 
@@ -177,7 +180,7 @@ func (r *Runner) claim(ctx context.Context, c *remote.Client, s *submission, ran
 	if err := pack(&archive, r.files(s, rank)); err != nil {
 		return claim{}, err
 	}
-	script := fmt.Sprintf("id=%s digest=%s nonce=%s queued=%t\n%s", s.id, digestOf(s.text), rand.Text(), rank == 0, claimScript)
+	script := fmt.Sprintf("id=%s digest=%s nonce=%s queued=%t keep=%d\n%s%s", s.id, digestOf(s.text), rand.Text(), rank == 0, r.options.Keep, pruneScript, claimScript)
 	var out, said bytes.Buffer
 	code, err := c.Run(ctx, remote.Command{Script: script, Stdin: &archive, Stdout: &out, Stderr: &said})
 	switch {
