@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -117,13 +118,18 @@ func openOwn(ctx context.Context, creds cloud.Credentials) (cloud.Session, error
 func open(ctx context.Context, c *client) (cloud.Session, error) {
 	account, err := c.account(ctx)
 	if err != nil {
-		var api *APIError
-		if errors.As(err, &api) && api.Status == 401 {
+		if refusesKey(err) {
 			return cloud.Session{}, fmt.Errorf("the FluffyCloud server at %s refuses the api_key: %w", c.base, err)
 		}
 		return cloud.Session{}, fmt.Errorf("ask the FluffyCloud server at %s for the account: %w", c.base, err)
 	}
 	return cloud.Session{Provisioner: newDriver(c), Account: account}, nil
+}
+
+// refusesKey says whether a server answered that it does not know the API key.
+func refusesKey(err error) bool {
+	var api *APIError
+	return errors.As(err, &api) && api.Status == http.StatusUnauthorized
 }
 
 // parseEndpoint accepts https anywhere and plain http on loopback only, since

@@ -114,6 +114,9 @@ func (s starter) launch(ctx context.Context) (*client, error) {
 			if exit != nil {
 				return false, retry.Stop(fmt.Errorf("it ended at once: %w", exit))
 			}
+			if refusesKey(err) {
+				return false, retry.Stop(err)
+			}
 		default:
 		}
 		return false, err

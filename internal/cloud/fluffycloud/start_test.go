@@ -191,6 +191,21 @@ func TestStartsTheRealServer(t *testing.T) {
 	}
 }
 
+// A server that serves and refuses the key is not waited for.
+func TestServerThatRefusesItsKey(t *testing.T) {
+	creds := credentials(t)
+	if _, err := (Factory{}).Open(t.Context(), creds); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(creds.StateDir, Name, "api_key"), []byte("wrong\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Factory{}.Open(t.Context(), creds)
+	if !refusesKey(err) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Open = %v, want the server's refusal at once", err)
+	}
+}
+
 func TestStartsOnceFromManySides(t *testing.T) {
 	creds := credentials(t)
 	var wg sync.WaitGroup
