@@ -6,19 +6,11 @@ package gcp
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"os/exec"
 	"strings"
 	"testing"
-
-	"github.com/gliderlabs/ssh"
-	"github.com/goccy/go-yaml"
-	gossh "golang.org/x/crypto/ssh"
-	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -26,64 +18,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
-
-// bootSSH runs a machine as an SSH server with the host key, and for the keys,
-// that its metadata brought.
-func bootSSH(t *testing.T, port int) func(in *compute.Instance) (string, func()) {
-	return func(in *compute.Instance) (string, func()) {
-		metadata := metadataOf(in.Metadata)
-		var data struct {
-			SSHKeys struct {
-				Private string `yaml:"ed25519_private"`
-			} `yaml:"ssh_keys"`
-		}
-		if err := yaml.Unmarshal([]byte(metadata[metaUserData]), &data); err != nil {
-			t.Errorf("user data: %v", err)
-		}
-		address := fmt.Sprintf("127.77.%d.%d", in.Id/250%250, in.Id%250+2)
-		listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", address, port))
-		if err != nil {
-			t.Errorf("listen: %v", err)
-			return address, func() {}
-		}
-		home := t.TempDir()
-		server := &ssh.Server{
-			PublicKeyHandler: func(ctx ssh.Context, key ssh.PublicKey) bool {
-				line := strings.TrimSpace(string(gossh.MarshalAuthorizedKey(key)))
-				return ctx.User() == "ubuntu" && strings.Contains(metadata[metaSSHKeys], "ubuntu:"+line)
-			},
-			Handler: func(s ssh.Session) { runIn(s, home) },
-		}
-		if err := server.SetOption(ssh.HostKeyPEM([]byte(data.SSHKeys.Private))); err != nil {
-			t.Errorf("host key: %v", err)
-		}
-		go func() { _ = server.Serve(listener) }()
-		return address, func() { _ = server.Close() }
-	}
-}
-
-func runIn(s ssh.Session, home string) {
-	cmd := exec.CommandContext(s.Context(), "/bin/sh", "-c", s.RawCommand())
-	cmd.Dir, cmd.Env = home, []string{"HOME=" + home, "PATH=/usr/local/bin:/usr/bin:/bin", "USER=ubuntu"}
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return
-	}
-	cmd.Stdout, cmd.Stderr = s, s.Stderr()
-	if err := cmd.Start(); err != nil {
-		return
-	}
-	go func() { _, _ = io.Copy(stdin, s); _ = stdin.Close() }()
-	err = cmd.Wait()
-	var exit *exec.ExitError
-	code := 0
-	if errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else if err != nil {
-		code = 255
-	}
-	_ = s.Exit(code)
-}
 
 // freePort is one that nobody listens on.
 func freePort(t *testing.T) int {
@@ -126,7 +60,7 @@ func runJob(t *testing.T, c broker.Cluster) {
 // back to nothing.
 func TestLaunchThroughTheBroker(t *testing.T) {
 	port := freePort(t)
-	a := account{Cloud: gcpfake.Start(t, gcpfake.Options{Boot: bootSSH(t, port)})}
+	a := account{Cloud: gcpfake.Start(t, gcpfake.Options{Boot: newGuests(t, port).boot})}
 	a.Inject(gcpfake.Fault{Method: "compute.instances.insert", Match: "us-central1-a", Code: "ZONE_RESOURCE_POOL_EXHAUSTED", Message: "no room"})
 	registry, err := cloud.NewRegistry(Factory{tune: func(d *driver) { hurry(d); d.sshPort = port }})
 	if err != nil {

@@ -21,13 +21,14 @@ type machineType struct {
 
 func types() map[string]machineType {
 	return map[string]machineType{
-		"e2-small": {cpus: 2}, "n2-standard-4": {cpus: 4}, "n1-standard-8": {cpus: 8}, "n4-standard-2": {cpus: 2, hyperdisk: true},
+		"e2-small": {cpus: 2}, "n2-standard-4": {cpus: 4}, "n4-standard-2": {cpus: 2, hyperdisk: true},
+		"n1-standard-1": {cpus: 1}, "n1-standard-4": {cpus: 4}, "n1-standard-8": {cpus: 8},
 		"g2-standard-4": {cpus: 4, gpus: 1}, "a2-highgpu-1g": {cpus: 12, gpus: 1},
 	}
 }
 
 func zones() []string {
-	return []string{"us-central1-a", "us-central1-b", "europe-west4-a"}
+	return []string{"us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f", "europe-west4-a"}
 }
 
 // images by project: families, and names.

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+package gcp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/gliderlabs/ssh"
+	"github.com/goccy/go-yaml"
+	gossh "golang.org/x/crypto/ssh"
+	"google.golang.org/api/compute/v1"
+)
+
+// guests are the machines of a fake cloud, each an SSH server on a loopback
+// address of its own, with a home that outlives a stop.
+type guests struct {
+	t    *testing.T
+	port int
+	dir  string
+}
+
+func newGuests(t *testing.T, port int) *guests {
+	t.Helper()
+	g := &guests{t: t, port: port, dir: t.TempDir()}
+	executable, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The head of a cluster reaches the others with ssh, which not every computer
+	// that runs tests has.
+	g.script("ssh", fmt.Sprintf("exec '%s' fluffycloud ssh-client \"$@\"", executable))
+	return g
+}
+
+// script puts a command onto the PATH of all machines.
+func (g *guests) script(name, text string) {
+	g.t.Helper()
+	dir := filepath.Join(g.dir, "bin")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil { //nolint:gosec // it is to be run
+		g.t.Fatal(err)
+	}
+}
+
+// home is where a machine's user has its files.
+func (g *guests) home(id uint64) string { return filepath.Join(g.dir, strconv.FormatUint(id, 10)) }
+
+// boot runs a machine as an SSH server with the host key, and for the keys, that
+// its metadata brought. Inside and outside it has one address.
+func (g *guests) boot(in *compute.Instance) (string, func()) {
+	metadata := metadataOf(in.Metadata)
+	var data struct {
+		SSHKeys struct {
+			Private string `yaml:"ed25519_private"`
+		} `yaml:"ssh_keys"`
+	}
+	if err := yaml.Unmarshal([]byte(metadata[metaUserData]), &data); err != nil {
+		g.t.Errorf("user data: %v", err)
+	}
+	address := fmt.Sprintf("127.77.%d.%d", in.Id/250%250, in.Id%250+2)
+	in.NetworkInterfaces[0].NetworkIP = address
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(g.port)))
+	if err != nil {
+		g.t.Errorf("listen: %v", err)
+		return address, func() {}
+	}
+	home := g.home(in.Id)
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		g.t.Errorf("home: %v", err)
+	}
+	server := &ssh.Server{
+		PublicKeyHandler: func(ctx ssh.Context, key ssh.PublicKey) bool {
+			line := strings.TrimSpace(string(gossh.MarshalAuthorizedKey(key)))
+			added, _ := os.ReadFile(filepath.Join(home, ".ssh", "authorized_keys")) // absent until somebody adds one
+			return ctx.User() == "ubuntu" && (strings.Contains(metadata[metaSSHKeys], "ubuntu:"+line) || strings.Contains(string(added), line))
+		},
+		Handler: func(s ssh.Session) { g.run(s, home) },
+	}
+	if err := server.SetOption(ssh.HostKeyPEM([]byte(data.SSHKeys.Private))); err != nil {
+		g.t.Errorf("host key: %v", err)
+	}
+	go func() { _ = server.Serve(listener) }() // ends with Close
+	return address, func() {
+		_ = server.Close()
+		killAll("HOME=" + home)
+	}
+}
+
+// killAll ends the processes that have this in their environment: what a
+// machine runs ends with it.
+func killAll(mark string) {
+	all, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is sound
+	for _, path := range all {
+		text, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(append([]byte{0}, text...), append(append([]byte{0}, mark...), 0)) {
+			continue // gone meanwhile, or another's
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+func (g *guests) run(s ssh.Session, home string) {
+	cmd := exec.CommandContext(s.Context(), "/bin/sh", "-c", s.RawCommand())
+	cmd.Dir = home
+	cmd.Env = []string{"HOME=" + home, "PATH=" + filepath.Join(g.dir, "bin") + ":" + os.Getenv("PATH"), "USER=ubuntu"}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return
+	}
+	cmd.Stdout, cmd.Stderr = s, s.Stderr()
+	if err := cmd.Start(); err != nil {
+		return
+	}
+	go func() { _, _ = io.Copy(stdin, s); _ = stdin.Close() }()
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	code := 0
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		code = 255
+	}
+	_ = s.Exit(code)
+}

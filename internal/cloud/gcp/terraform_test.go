@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+package gcp
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp/gcpfake"
+	"github.com/skybroker/terraform-provider-sky/internal/provider"
+)
+
+// lab is a Compute Engine whose machines speak SSH, for the real Terraform.
+type lab struct {
+	account
+	t       *testing.T
+	machine *guests
+	dir     string
+	factory Factory
+	options string // more of the cloud's settings
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	port := freePort(t)
+	l := &lab{t: t, machine: newGuests(t, port), dir: t.TempDir()}
+	l.account = account{Cloud: gcpfake.Start(t, gcpfake.Options{Boot: l.machine.boot})}
+	l.factory = Factory{tune: func(d *driver) { hurry(d); d.sshPort = port }}
+	t.Cleanup(func() {
+		if n, m, f := len(l.Instances()), len(l.Disks()), len(l.Firewalls()); n+m+f != 0 {
+			t.Errorf("left are %d machines, %d disks, %d firewall rules", n, m, f)
+		}
+	})
+	return l
+}
+
+// config is a configuration whose clouds are this one.
+func (l *lab) config(body string) string {
+	return fmt.Sprintf(`
+provider "sky" {
+  state_dir       = %q
+  enabled_clouds  = ["gcp"]
+  show_plan_table = false
+  clouds = { gcp = {
+    project = %q, access_token = %q, endpoint_url = %q%s
+  } }
+}
+%s`, l.dir, gcpfake.Project, gcpfake.Token, l.URL, l.options, body)
+}
+
+func (l *lab) test(steps ...resource.TestStep) {
+	l.t.Helper()
+	resource.ParallelTest(l.t, resource.TestCase{
+		Steps: steps,
+		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){
+			"sky": func() (tfprotov6.ProviderServer, error) {
+				registry, err := cloud.NewRegistry(l.factory)
+				if err != nil {
+					return nil, err
+				}
+				return providerserver.NewProtocol6WithError(provider.New("test", registry)())()
+			},
+		},
+	})
+}
+
+// zones are the zones of the machines there are, sorted by machine.
+func (l *lab) zones() (out []string) {
+	for _, in := range l.Instances() {
+		out = append(out, lastPart(in.Zone))
+	}
+	return out
+}
+
+// quickstart is examples/quickstart on GCP: only the provider block and the
+// place differ, and that nobody here can be asked from where this computer is seen.
+func quickstart(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../../examples/quickstart/main.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	outputs, err := os.ReadFile("../../../examples/quickstart/outputs.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := string(text) + string(outputs)
+	work, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{
+		`provider "sky" {}`:      "",
+		`"fluffycloud"`:          `"gcp/us-central1"`,
+		"  num_nodes = 2\n\n  r": "  num_nodes = 2\n  allowed_cidrs = [\"127.0.0.0/8\"]\n\n  r",
+		"${path.module}":         work + "/../../../examples/quickstart",
+	} {
+		if !strings.Contains(whole, from) {
+			t.Fatalf("the quickstart has no %q", from)
+		}
+		whole = strings.Replace(whole, from, to, 1)
+	}
+	return regexp.MustCompile(`(?s)\nterraform \{.*?\n\}\n`).ReplaceAllString(whole, "\n")
+}
+
+func known(resource, name string, want knownvalue.Check) statecheck.StateCheck {
+	return statecheck.ExpectKnownValue(resource, tfjsonpath.New(name), want)
+}
+
+// TestAccQuickstart applies examples/quickstart with the real Terraform: two
+// machines with an accelerator each, a job on both whose result is what
+// mathematics says, no further change, and nothing left.
+func TestAccQuickstart(t *testing.T) {
+	l := newLab(t)
+	config := l.config(quickstart(t))
+	l.test(
+		resource.TestStep{
+			Config:           config,
+			ConfigPlanChecks: resource.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}},
+			ConfigStateChecks: []statecheck.StateCheck{
+				known("sky_cluster.primes", "status", knownvalue.StringExact("UP")), known("sky_cluster.primes", "cloud", knownvalue.StringExact(Name)),
+				known("sky_cluster.primes", "region", knownvalue.StringExact("us-central1")), known("sky_cluster.primes", "accelerators", knownvalue.StringExact("T4:1")),
+				known("sky_cluster.primes", "nodes", knownvalue.ListSizeExact(2)),
+				known("sky_job.twins", "status", knownvalue.StringExact("SUCCEEDED")),
+				statecheck.ExpectKnownOutputValue("total", knownvalue.ObjectExact(map[string]knownvalue.Check{
+					"primes": knownvalue.Int64Exact(9592), "sum": knownvalue.Int64Exact(454396537), "twins": knownvalue.Int64Exact(1224),
+				})),
+			},
+			Check: func(*terraform.State) error {
+				for _, in := range l.Instances() {
+					if g := in.GuestAccelerators; len(g) != 1 || lastPart(g[0].AcceleratorType) != "nvidia-tesla-t4" || metadataOf(in.Metadata)[metaCommitted] != committed {
+						return fmt.Errorf("machine %s has %+v, or was not recorded", in.Name, g)
+					}
+				}
+				if n := len(l.Instances()); n != 2 {
+					return fmt.Errorf("there are %d machines, want 2", n)
+				}
+				return nil
+			},
+		},
+	)
+}
+
+const twoNodes = `
+resource "sky_cluster" "storm" {
+  name          = "storm"
+  num_nodes     = 2
+  allowed_cidrs = ["127.0.0.0/8"]
+  resources     = { infra = "gcp/us-central1", instance_type = "n2-standard-4" }
+  setup         = "echo $SKYPILOT_SETUP_NODE_RANK > rank"
+}
+`
+
+// TestAccFailover: the zones without capacity are passed over, and what an
+// attempt made there is gone before the next one begins.
+func TestAccFailover(t *testing.T) {
+	l := newLab(t)
+	// In the first zone there is room for one of the two.
+	l.Inject(gcpfake.Fault{Method: "compute.instances.insert", Match: "us-central1-a", Skip: 1, Code: "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", Message: "no room", Hint: "try elsewhere"})
+	l.Inject(gcpfake.Fault{Method: "compute.instances.insert", Match: "us-central1-b", Code: "ZONE_RESOURCE_POOL_EXHAUSTED", Message: "no room"})
+	l.test(resource.TestStep{
+		Config: l.config(twoNodes),
+		ConfigStateChecks: []statecheck.StateCheck{
+			known("sky_cluster.storm", "status", knownvalue.StringExact("UP")), known("sky_cluster.storm", "zone", knownvalue.StringExact("us-central1-c")),
+		},
+		Check: func(*terraform.State) error {
+			if zones := l.zones(); !slices.Equal(zones, []string{"us-central1-c", "us-central1-c"}) || len(l.Disks()) != 2 {
+				return fmt.Errorf("there are machines in %v, with %d disks", zones, len(l.Disks()))
+			}
+			if n := l.Calls("compute.instances.insert"); n < 5 {
+				return fmt.Errorf("%d launches were tried: no zone was passed over", n)
+			}
+			return nil
+		},
+	})
+}
+
+// TestAccNoRoomAnywhere: the error is the table of attempts, with Compute
+// Engine's own words, and nothing is left.
+func TestAccNoRoomAnywhere(t *testing.T) {
+	l := newLab(t)
+	l.Inject(gcpfake.Fault{Method: "compute.instances.insert", Code: "ZONE_RESOURCE_POOL_EXHAUSTED", Message: "The zone does not have enough resources."})
+	l.test(resource.TestStep{
+		Config:      l.config(twoNodes),
+		ExpectError: regexp.MustCompile(`(?s)us-central1-a.*capacity.*does not have enough`),
+	})
+}
