@@ -68,7 +68,7 @@ func TestCLIUpdateAndVerify(t *testing.T) {
 	if err == nil || !strings.Contains(errs, "row 2, column Price: -1 is negative") || !strings.Contains(err.Error(), "1 of 3") {
 		t.Errorf("verify: %v\n%s", err, errs)
 	}
-	if _, _, err = runCLI(t, "fetch", "aws", "--state-dir", state); err == nil || !strings.Contains(err.Error(), "lambda") {
+	if _, _, err = runCLI(t, "fetch", "ibm", "--state-dir", state); err == nil || !strings.Contains(err.Error(), "aws, gcp, lambda, runpod") {
 		t.Errorf("fetch of a cloud without fetcher: %v", err)
 	}
 }

@@ -3,20 +3,17 @@
 package catalog
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
 )
 
 func (c *cli) updateCommand() *cobra.Command {
@@ -48,7 +45,7 @@ Without clouds, all that have a catalog already and are hosted.`,
 
 // update refreshes each cloud and reports all of them, also after an error.
 func (c *cli) update(cmd *cobra.Command, set *Set, clouds []string, force bool) error {
-	rows := [][]string{{"CLOUD", "OUTCOME", "ROWS", "PATH"}}
+	rows := [][]string{{"CLOUD", "OUTCOME", "ROWS", "IMAGES", "PATH"}}
 	var results []Refreshed
 	var errs []error
 	for _, name := range clouds {
@@ -57,11 +54,13 @@ func (c *cli) update(cmd *cobra.Command, set *Set, clouds []string, force bool) 
 		bar.done()
 		if err != nil {
 			errs = append(errs, err)
-			rows = append(rows, []string{name, "failed", "", "the copy at hand stays"})
+		}
+		if out.Outcome == "" {
+			rows = append(rows, []string{name, "failed", "", "", "what was in use stays in use"})
 			continue
 		}
 		results = append(results, out)
-		rows = append(rows, []string{name, string(out.Outcome), fmt.Sprint(out.Rows), out.Path})
+		rows = append(rows, []string{name, string(out.Outcome), count(out.Rows), count(out.Images), out.Path})
 	}
 	var err error
 	if c.json {
@@ -72,11 +71,21 @@ func (c *cli) update(cmd *cobra.Command, set *Set, clouds []string, force bool) 
 	return errors.Join(append(errs, err)...)
 }
 
+// count writes a number, and "-" for none.
+func count(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
+}
+
 // progress draws a bar on a terminal, and nothing elsewhere.
 type progress struct {
 	out   io.Writer
 	label string
 	drawn time.Time
+	// wide is how many columns the last drawing took.
+	wide int
 }
 
 func newProgress(out io.Writer, label string) *progress {
@@ -92,8 +101,22 @@ func newProgress(out io.Writer, label string) *progress {
 
 const barWidth = 30
 
+// tell draws how many bytes arrived.
 func (p *progress) tell(done, total int64) {
-	if p.out == nil || time.Since(p.drawn) < 50*time.Millisecond {
+	p.draw(done, total, fmt.Sprintf("%.1f MB", float64(done)/1e6))
+}
+
+// steps draws how many steps are done; a total of 0 is not known.
+func (p *progress) steps(done, total int, unit string) {
+	text := fmt.Sprintf("%d %s", done, unit)
+	if total > 0 {
+		text = fmt.Sprintf("%d of %d %s", done, total, unit)
+	}
+	p.draw(int64(done), int64(total), text)
+}
+
+func (p *progress) draw(done, total int64, text string) {
+	if p.out == nil || (time.Since(p.drawn) < 50*time.Millisecond && done != total) {
 		return
 	}
 	p.drawn = time.Now()
@@ -102,12 +125,15 @@ func (p *progress) tell(done, total int64) {
 		n := int(barWidth * min(done, total) / total)
 		bar = "[" + strings.Repeat("#", n) + strings.Repeat(".", barWidth-n) + "] "
 	}
-	_, _ = fmt.Fprintf(p.out, "\r%-12s %s%.1f MB", p.label, bar, float64(done)/1e6)
+	line := fmt.Sprintf("%-12s %s%s", p.label, bar, text)
+	_, _ = fmt.Fprintf(p.out, "\r%s%s", line, strings.Repeat(" ", max(p.wide-len(line), 0)))
+	p.wide = max(p.wide, len(line))
 }
 
+// done wipes the bar.
 func (p *progress) done() {
 	if p.out != nil {
-		_, _ = fmt.Fprintf(p.out, "\r%s\r", strings.Repeat(" ", barWidth+30))
+		_, _ = fmt.Fprintf(p.out, "\r%s\r", strings.Repeat(" ", p.wide))
 	}
 }
 
@@ -197,65 +223,4 @@ func (s *Set) verify(arg string) []checked {
 		out = append(out, got)
 	}
 	return out
-}
-
-func (c *cli) fetchCommand() *cobra.Command {
-	out, endpoint := "", ""
-	cmd := &cobra.Command{
-		Use:   "fetch <cloud>",
-		Short: "Ask a cloud itself for its present prices and keep them as your own catalog",
-		Long: "Ask a cloud itself for its present prices, with your own access to it, and keep them as your own\n" +
-			"catalog in the state folder; it then wins over the hosted and the built-in one until you delete it.\n" +
-			"Clouds that can be asked: " + strings.Join(fetch.Names(), ", ") + ".",
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			f, ok := fetch.Fetchers()[args[0]]
-			if !ok {
-				return fmt.Errorf("%q cannot be asked; these can: %s", args[0], strings.Join(fetch.Names(), ", "))
-			}
-			set, err := c.open()
-			if err != nil {
-				return err
-			}
-			if set.opts.Offline {
-				return errors.New("fetching is switched off: offline is set")
-			}
-			if out == "" {
-				out = filepath.Join(set.catalogDir(hostedSchema), f.Cloud, "vms.csv")
-			}
-			rows, err := f.Fetch(cmd.Context(), fetch.Options{
-				Getenv: os.Getenv, Client: &http.Client{Timeout: downloadTimeout}, Endpoint: endpoint,
-			})
-			if err != nil {
-				return err
-			}
-			return c.keep(cmd, f.Cloud, out, rows)
-		},
-	}
-	cmd.Flags().StringVar(&out, "out", "", "write the catalog to this file instead")
-	cmd.Flags().StringVar(&endpoint, "endpoint", "", "the address of the cloud's API, instead of its own")
-	return cmd
-}
-
-// keep writes fetched rows where they read without error.
-func (c *cli) keep(cmd *cobra.Command, cloudName, path string, rows []fetch.Row) error {
-	text, err := fetch.CSV(rows)
-	if err != nil {
-		return err
-	}
-	if _, err := parseVMs("the answer of "+cloudName, cloudName, text); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := writeAtomic(path, text, true); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	result := Refreshed{Cloud: cloudName, Outcome: OutcomeUpdated, Path: path, Rows: bytes.Count(text, []byte("\n")) - 1}
-	if c.json {
-		return writeJSON(cmd.OutOrStdout(), result)
-	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d rows of %s written to %s\n", result.Rows, cloudName, path)
-	return err
 }

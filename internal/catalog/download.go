@@ -19,6 +19,9 @@ type download struct {
 	unchanged          bool
 }
 
+// errNotHosted says that a host answers and has no such file.
+var errNotHosted = errors.New("the host has no such file")
+
 const (
 	defaultMaxBytes = 64 << 20
 	downloadTimeout = 2 * time.Minute
@@ -29,7 +32,7 @@ const (
 func (r *refresh) download(ctx context.Context) (download, error) {
 	var errs []error
 	for _, base := range r.set.bases() {
-		got, err := r.get(ctx, base+"/"+hostedSchema+"/"+r.cloud+"/vms.csv")
+		got, err := r.get(ctx, base+"/"+hostedSchema+"/"+r.cloud+"/"+r.file)
 		if err == nil {
 			return got, nil
 		}
@@ -74,6 +77,8 @@ func (r *refresh) get(ctx context.Context, url string) (got download, err error)
 	case http.StatusOK:
 		got.text, err = r.body(resp)
 		return got, err
+	case http.StatusNotFound:
+		return download{}, fmt.Errorf("downloading %s: %w", url, errNotHosted)
 	}
 	return download{}, fmt.Errorf("downloading %s: the host answered %s", url, resp.Status)
 }

@@ -117,7 +117,7 @@ func (j *joiner) single(host uint32) uint32 {
 	t := j.in.types[host]
 	id = noPair
 	switch {
-	case t.Name == "" && isTPU(t.Accelerator.Name):
+	case t.Name == "" && t.Accelerator.IsTPU():
 		t.Name = tpuHost
 		id = intern(j.ids, &j.out.types, t)
 	case t.Name == "", t.Name == tpuHost && t.Accelerator.IsZero():
@@ -173,5 +173,3 @@ func takes(b *bundle, host cloud.InstanceType, a cloud.Accelerator) bool {
 		return l.device == device && l.count == a.Count && host.VCPUs <= l.vcpus && host.MemoryGiB <= l.memoryGB
 	})
 }
-
-func isTPU(name string) bool { return strings.HasPrefix(strings.ToLower(name), "tpu-") }

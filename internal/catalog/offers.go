@@ -191,11 +191,13 @@ func tryCheapest(tables []*table, r *cloud.Requirement, limit int) ([]cloud.Offe
 	return out, true
 }
 
-// ImageProblem says why an offer cannot run an image; empty is that it can. It
-// is made for optimizer.Request.Image.
-func (s *Set) ImageProblem(o cloud.Offer, image string) string {
-	if _, err := s.Image(context.Background(), o.Cloud, image, o.Region, o.InstanceType.Arch); err != nil {
-		return err.Error()
+// ImageProblem returns what says why an offer cannot run an image; empty is that
+// it can. It is made for optimizer.Request.Image, and good as long as ctx is.
+func (s *Set) ImageProblem(ctx context.Context) func(o cloud.Offer, image string) string {
+	return func(o cloud.Offer, image string) string {
+		if _, err := s.Image(ctx, o.Cloud, image, o.Region, o.InstanceType.Arch); err != nil {
+			return err.Error()
+		}
+		return ""
 	}
-	return ""
 }

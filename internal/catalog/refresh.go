@@ -66,7 +66,9 @@ type Refreshed struct {
 	Outcome Outcome `json:"outcome"`
 	Path    string  `json:"path"`
 	Rows    int     `json:"rows"`
-	URL     string  `json:"url,omitempty"`
+	// Images is how many images the images.csv beside it names.
+	Images int    `json:"images,omitempty"`
+	URL    string `json:"url,omitempty"`
 }
 
 // RefreshOptions steer one refresh.
@@ -78,13 +80,13 @@ type RefreshOptions struct {
 	Progress func(done, total int64)
 }
 
-// Refresh brings the copy of one cloud's hosted catalog up to date. The copy is
-// replaced whole, and only by a file that reads without error; after any error
+// Refresh brings the copy of one cloud's hosted catalog up to date, and that of
+// the images beside it where there are any. A copy is replaced whole, and only by a file that reads without error; after any error
 // the last good one is still there. Files edited by hand are never touched.
+// Where only the images could not be had, the result comes with the error.
 // Processes wait for one another. Tables already loaded stay as they are.
 func (s *Set) Refresh(ctx context.Context, cloudName string, opts RefreshOptions) (Refreshed, error) {
-	r := refresh{set: s, cloud: cloudName, opts: opts, dir: s.catalogDir(hostedSchema)}
-	r.path = filepath.Join(r.dir, cloudName, "vms.csv")
+	r := s.refreshOf(cloudName, vmsFile, opts)
 	switch {
 	case s.opts.StateDir == "":
 		return Refreshed{}, errors.New("refreshing needs a state folder to keep the copy in")
@@ -107,16 +109,36 @@ func (s *Set) Refresh(ctx context.Context, cloudName string, opts RefreshOptions
 	if err != nil {
 		return Refreshed{}, fmt.Errorf("refreshing the catalog of %s: %w", cloudName, err)
 	}
+	images, err := s.refreshOf(cloudName, imagesFile, RefreshOptions{Force: opts.Force}).run(ctx)
+	if err != nil {
+		return out, fmt.Errorf("refreshing the images of %s: %w", cloudName, err)
+	}
+	out.Images = images.Rows
 	return out, nil
 }
 
-// refresh is one refresh under way.
+// The files of a catalog.
+const (
+	vmsFile    = "vms.csv"
+	imagesFile = "images.csv"
+)
+
+// refresh is the refresh of one file under way.
 type refresh struct {
-	set       *Set
-	cloud     string
-	opts      RefreshOptions
-	dir, path string
-	meta      meta
+	set               *Set
+	cloud, file       string
+	opts              RefreshOptions
+	dir, path, record string
+	meta              meta
+}
+
+func (s *Set) refreshOf(cloudName, file string, opts RefreshOptions) *refresh {
+	r := &refresh{set: s, cloud: cloudName, file: file, opts: opts, dir: s.catalogDir(hostedSchema)}
+	r.path, r.record = filepath.Join(r.dir, cloudName, file), cloudName
+	if file == imagesFile {
+		r.record += ".images"
+	}
+	return r
 }
 
 func (r *refresh) run(ctx context.Context) (Refreshed, error) {
@@ -124,21 +146,24 @@ func (r *refresh) run(ctx context.Context) (Refreshed, error) {
 	out := Refreshed{Cloud: r.cloud, Path: r.path}
 	have := exists(r.path)
 	var known bool
-	r.meta, known = readMeta(r.dir, r.cloud)
+	r.meta, known = readMeta(r.dir, r.record)
 	if have {
 		if !known || !r.set.contentIs(origin{r.cloud, KindUser, r.path, r.snap()}, r.meta.SHA256, r.meta.Replaces) {
 			out.Outcome = OutcomeUsers
 			return out, nil
 		}
-		if age := now.Sub(r.meta.CheckedAt); !r.opts.Force && age >= 0 && age < r.set.ttl() {
-			out.Outcome, out.Rows, out.URL = OutcomeFresh, r.meta.Rows, r.meta.URL
-			return out, nil
-		}
-	} else {
-		r.meta = meta{}
+	} else if r.meta.SHA256 != "" {
+		r.meta = meta{} // it was deleted
+	}
+	if age := now.Sub(r.meta.CheckedAt); !r.opts.Force && known && age >= 0 && age < r.set.ttl() {
+		out.Outcome, out.Rows, out.URL = OutcomeFresh, r.meta.Rows, r.meta.URL
+		return out, nil
 	}
 	got, err := r.download(ctx)
-	if err == nil && !got.unchanged {
+	switch {
+	case r.file == imagesFile && errors.Is(err, errNotHosted):
+		err, got.unchanged = nil, true // not every cloud has a file of images
+	case err == nil && !got.unchanged:
 		err = r.accept(&got, now)
 	}
 	if err != nil {
@@ -154,14 +179,25 @@ func (r *refresh) run(ctx context.Context) (Refreshed, error) {
 	return out, r.writeMeta()
 }
 
-func (r *refresh) snap() string { return filepath.Join(filepath.Dir(r.path), ".vms.csv.snap") }
+func (r *refresh) snap() string {
+	if r.file != vmsFile {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(r.path), ".vms.csv.snap")
+}
 
 // accept checks a downloaded file and puts it in the place of the copy.
 func (r *refresh) accept(got *download, now time.Time) error {
 	if when, err := time.Parse(time.RFC1123, got.lastModified); err == nil && when.After(now.Add(clockSlack)) {
 		return fmt.Errorf("%s is dated in the future (%s)", got.url, got.lastModified)
 	}
-	rows, err := parseVMs(got.url, r.cloud, got.text)
+	var machines *rows
+	var err error
+	if r.file == vmsFile {
+		machines, err = parseVMs(got.url, r.cloud, got.text)
+	} else {
+		_, err = parseImages(got.url, string(got.text))
+	}
 	if err != nil {
 		return err
 	}
@@ -181,9 +217,9 @@ func (r *refresh) accept(got *download, now time.Time) error {
 		r.meta = old
 		return fmt.Errorf("writing %s: %w", r.path, err)
 	}
-	if at, err := stampOf(r.path); err == nil {
+	if at, err := stampOf(r.path); err == nil && machines != nil {
 		at.taken = now.UnixNano()
-		r.set.store(origin{snap: r.snap()}, build(rows, content, at))
+		r.set.store(origin{snap: r.snap()}, build(machines, content, at))
 	}
 	return nil
 }
@@ -193,7 +229,7 @@ func (r *refresh) writeMeta() error {
 	if err != nil {
 		return fmt.Errorf("encoding the record of the copy: %w", err)
 	}
-	if err := writeAtomic(metaPath(r.dir, r.cloud), append(text, '\n'), true); err != nil {
+	if err := writeAtomic(metaPath(r.dir, r.record), append(text, '\n'), true); err != nil {
 		return fmt.Errorf("writing the record of the copy: %w", err)
 	}
 	return nil
@@ -229,20 +265,41 @@ func (s *Set) Stale(clouds []string) []string {
 	return out
 }
 
-// RefreshStale refreshes, in the background, what Stale names among the clouds.
+// Due returns the clouds among the sources of a query whose hosted catalog should
+// be asked for: those Stale names, and those that the built-in default answered
+// for, unless asking failed within the TTL. With a pinned version there are none.
+func (s *Set) Due(sources []Source) []string {
+	if s.opts.Offline || s.opts.StateDir == "" || s.opts.Version != "" {
+		return nil
+	}
+	var copies, out []string
+	for _, src := range sources {
+		switch src.Kind {
+		case KindRefreshed:
+			copies = append(copies, src.Cloud)
+		case KindEmbedded:
+			m, _ := readMeta(s.catalogDir(hostedSchema), src.Cloud)
+			if age := s.opts.Now().Sub(m.FailedAt); slices.Contains(Hosted(), src.Cloud) && (age < 0 || age >= s.ttl()) {
+				out = append(out, src.Cloud)
+			}
+		}
+	}
+	return append(out, s.Stale(copies)...)
+}
+
+// RefreshStale refreshes, in the background, the clouds that Stale or Due named.
 // The copies at hand answer meanwhile; the new ones serve the next process. The
 // channel closes when all is done; nobody need wait for it. Errors are kept
 // with the copy and show as a warning of its Source.
 func (s *Set) RefreshStale(ctx context.Context, clouds []string) <-chan struct{} {
 	done := make(chan struct{})
-	stale := s.Stale(clouds)
-	if len(stale) == 0 {
+	if len(clouds) == 0 {
 		close(done)
 		return done
 	}
 	go func() {
 		defer close(done)
-		for _, name := range stale {
+		for _, name := range clouds {
 			if _, err := s.Refresh(ctx, name, RefreshOptions{}); err != nil && ctx.Err() != nil {
 				return
 			}
@@ -261,9 +318,33 @@ func (s *Set) describeCopy(src *Source) {
 		src.Warnings = append(src.Warnings, fmt.Sprintf("the copy of the catalog of %s is dated in the future (%s); its age is unknown", src.Cloud, m.FetchedAt.Format(time.RFC3339)))
 		return
 	}
-	if m.FailedAt.After(m.CheckedAt) {
-		src.Warnings = append(src.Warnings, fmt.Sprintf("the prices of %s were last confirmed %s ago; refreshing them failed: %s", src.Cloud, age(now.Sub(m.CheckedAt)), m.Problem))
+	switch old := now.Sub(m.CheckedAt); {
+	case m.FailedAt.After(m.CheckedAt):
+		src.Warnings = append(src.Warnings, fmt.Sprintf("the prices of %s were last confirmed %s ago; refreshing them failed: %s", src.Cloud, age(old), m.Problem))
+	case old > oldAge:
+		src.Warnings = append(src.Warnings, fmt.Sprintf("the prices of %s were last confirmed %s ago; terraform-provider-sky catalog update confirms them anew", src.Cloud, age(old)))
 	}
+}
+
+// oldAge is how old a copy is when its age is worth a word.
+const oldAge = 7 * 24 * time.Hour
+
+// describeEmbedded tells that newer prices could not be had.
+func (s *Set) describeEmbedded(src *Source) {
+	src.Date = s.embeddedDate(src.Cloud)
+	if s.opts.StateDir == "" || s.opts.Offline || !slices.Contains(Hosted(), src.Cloud) {
+		return
+	}
+	m, ok := readMeta(s.catalogDir(hostedSchema), src.Cloud)
+	if !ok || m.FailedAt.IsZero() || !m.CheckedAt.IsZero() {
+		return
+	}
+	of := "of unknown age"
+	if !src.Date.IsZero() {
+		of = "of " + src.Date.Format(time.DateOnly)
+	}
+	src.Warnings = append(src.Warnings, fmt.Sprintf("the prices of %s are the built-in ones, %s; downloading newer ones failed %s ago: %s. "+
+		"Where there is no network, catalog = { offline = true } in the provider block says so", src.Cloud, of, age(s.opts.Now().Sub(m.FailedAt)), m.Problem))
 }
 
 // age words a duration roughly.

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ import (
 type host struct {
 	mu     sync.Mutex
 	text   string
+	images string // none is 404
 	status int
 	header http.Header
 	gzip   bool
@@ -31,6 +33,13 @@ type host struct {
 func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if strings.HasSuffix(r.URL.Path, "/images.csv") {
+		if h.images == "" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		fmt.Fprint(w, h.images)
+		return
+	}
 	h.asked++
 	for k, v := range h.header {
 		w.Header()[k] = v
@@ -213,5 +222,73 @@ func TestConcurrentRefreshesDownloadOnce(t *testing.T) {
 	}
 	if st, err := os.Stat(filepath.Join(set.catalogDir("v8"), "aws", "vms.csv")); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", st.Mode(), err)
+	}
+}
+
+func TestRefreshBringsImages(t *testing.T) {
+	h := &host{text: rowsOf(10, 0.5), images: "Tag,Region,OS,OSVersion,ImageId,CreationDate\nskypilot:gpu-ubuntu-2204,r1,ubuntu,22.04,ami-1,20260101\n"}
+	set, now := refreshable(t, h)
+	image := func() (string, error) {
+		return reopen(t, set).Image(t.Context(), "aws", "skypilot:gpu-ubuntu-2204", "r1", "")
+	}
+	got, err := set.Refresh(t.Context(), "aws", RefreshOptions{})
+	if err != nil || got.Images != 1 {
+		t.Fatalf("Refresh = %+v, %v", got, err)
+	}
+	if id, err := image(); err != nil || id != "ami-1" {
+		t.Errorf("image %q, %v", id, err)
+	}
+	*now = now.Add(DefaultTTL)
+	h.images = "<html>sorry</html>\n"
+	got, err = set.Refresh(t.Context(), "aws", RefreshOptions{})
+	if err == nil || !strings.Contains(err.Error(), "HTML") || got.Outcome != OutcomeUnchanged {
+		t.Errorf("bad images: %+v, %v", got, err)
+	}
+	if id, err := image(); err != nil || id != "ami-1" {
+		t.Errorf("after bad images: %q, %v", id, err)
+	}
+}
+
+func TestDue(t *testing.T) {
+	h := &host{text: rowsOf(10, 0.5)}
+	set, now := refreshable(t, h)
+	due := func() []string {
+		sources, err := reopen(t, set).Sources(t.Context(), []string{"aws", "fluffycloud", "gcp"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set.Due(sources)
+	}
+	if got := due(); !slices.Equal(got, []string{"aws", "gcp"}) {
+		t.Errorf("at first %v are due; want all that are hosted", got)
+	}
+	<-set.RefreshStale(t.Context(), []string{"aws"})
+	h.status = http.StatusInternalServerError
+	<-set.RefreshStale(t.Context(), []string{"gcp"})
+	if got := due(); len(got) != 0 {
+		t.Errorf("after one refresh and one failure %v are due", got)
+	}
+	sources, err := reopen(t, set).Sources(t.Context(), []string{"gcp"})
+	if err != nil || len(sources[0].Warnings) != 1 || !strings.Contains(sources[0].Warnings[0], "built-in ones, of 2025") {
+		t.Errorf("%+v, %v; want a warning of the age", sources, err)
+	}
+	*now = now.Add(DefaultTTL)
+	if got := due(); !slices.Equal(got, []string{"gcp", "aws"}) {
+		t.Errorf("after the TTL %v are due", got)
+	}
+	set.opts.Version = "12345678"
+	if got := set.Due(sources); len(got) != 0 {
+		t.Errorf("with a pinned version %v are due", got)
+	}
+}
+
+func TestOldCopiesAreSaidToBe(t *testing.T) {
+	set, now := refreshable(t, &host{text: rowsOf(10, 0.5)})
+	if _, err := set.Refresh(t.Context(), "aws", RefreshOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	*now = now.Add(9 * 24 * time.Hour)
+	if src, _ := source(t, set); len(src.Warnings) != 1 || !strings.Contains(src.Warnings[0], "9 days ago") {
+		t.Errorf("warnings %q", src.Warnings)
 	}
 }

@@ -56,7 +56,7 @@ func (s *Set) sourceOf(o origin, snap *snapshot) Source {
 	src := Source{Cloud: o.cloud, Kind: o.kind, Path: o.path, SHA256: hexHash(snap.head.content), Offers: snap.offers()}
 	switch o.kind {
 	case KindEmbedded:
-		src.Date = s.embeddedDate(o.cloud)
+		s.describeEmbedded(&src)
 	case KindRefreshed:
 		s.describeCopy(&src)
 	default:

@@ -35,6 +35,11 @@ type Accelerator struct {
 // IsZero reports whether a names no device.
 func (a Accelerator) IsZero() bool { return a.Name == "" }
 
+// IsTPU reports whether a is a Google TPU, as catalogs name them: "tpu-v3-8".
+func (a Accelerator) IsTPU() bool {
+	return len(a.Name) > 4 && strings.EqualFold(a.Name[:4], "tpu-")
+}
+
 // String returns the form users write, "A100:8".
 func (a Accelerator) String() string {
 	if a.IsZero() {

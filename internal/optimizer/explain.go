@@ -100,6 +100,9 @@ func explain(req Request, offers []cloud.Offer, caps map[string]cloud.Capabiliti
 			}
 		}
 	}
+	if slices.ContainsFunc(req.alternatives(), wantsTPU) {
+		e.Hints = append(e.Hints, "TPU VMs are not supported yet; ask for another accelerator")
+	}
 	for _, b := range blocked {
 		if b.Reason != "" {
 			e.Hints = append(e.Hints, b.String()+" is left out: "+b.Reason)
@@ -107,6 +110,10 @@ func explain(req Request, offers []cloud.Offer, caps map[string]cloud.Capabiliti
 	}
 	e.Nearest = dedupe(e.Nearest)
 	return e
+}
+
+func wantsTPU(alt cloud.Requirement) bool {
+	return slices.ContainsFunc(alt.Accelerators, cloud.Accelerator.IsTPU)
 }
 
 func offered(a cloud.Accelerator, offers []cloud.Offer) bool {
@@ -173,7 +180,9 @@ func relaxations(req Request, index int, alt cloud.Requirement, rs []rule, offer
 			single[failed[0]] = append(single[failed[0]], o)
 		case 2:
 			at := [2]int{failed[0], failed[1]}
-			pairs[at] = append(pairs[at], o)
+			if !rs[at[0]].fixed && !rs[at[1]].fixed {
+				pairs[at] = append(pairs[at], o)
+			}
 		}
 	}
 	var out []Relaxation
@@ -182,7 +191,7 @@ func relaxations(req Request, index int, alt cloud.Requirement, rs []rule, offer
 			// Who asks for devices is not helped by a machine without any.
 			left = slices.DeleteFunc(left, func(o *cloud.Offer) bool { return o.InstanceType.Accelerator.IsZero() })
 		}
-		if len(left) > 0 && rs[r].name != "blocked" && rs[r].name != "driver" {
+		if len(left) > 0 && !rs[r].fixed {
 			out = append(out, relax(req, index, alt, rs[r], left))
 		}
 	}

@@ -22,7 +22,7 @@ func NearestAccelerators(want cloud.Accelerator, offers []cloud.Offer) []string 
 	price := make(map[cloud.Accelerator]float64)
 	for _, o := range offers {
 		a := o.InstanceType.Accelerator
-		if a.IsZero() {
+		if a.IsZero() || a.IsTPU() {
 			continue
 		}
 		if p, ok := price[a]; !ok || o.HourlyUSD < p {

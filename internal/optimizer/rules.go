@@ -19,6 +19,8 @@ type rule struct {
 	// want is what the rule asks, in the user's words.
 	want string
 	ok   func(o *cloud.Offer) bool
+	// fixed is that no change of the request helps.
+	fixed bool
 }
 
 func firstFailing(rs []rule, o *cloud.Offer) int {
@@ -32,23 +34,26 @@ func firstFailing(rs []rule, o *cloud.Offer) int {
 
 // rulesFor returns every rule that an offer must pass to serve one alternative.
 func rulesFor(req Request, alt cloud.Requirement, caps map[string]cloud.Capabilities, blocked []Block) []rule {
-	rs := requirementRules(alt)
+	rs := append(requirementRules(alt), rule{
+		name: "tpu", want: "no TPU VM, which this provider cannot launch", fixed: true,
+		ok: func(o *cloud.Offer) bool { return !o.InstanceType.Accelerator.IsTPU() },
+	})
 	rs = append(rs, capabilityRules(req, alt, caps)...)
 	if alt.Image != "" && req.Image != nil {
-		rs = append(rs, rule{"image", "image " + alt.Image, func(o *cloud.Offer) bool { return req.Image(*o, alt.Image) == "" }})
+		rs = append(rs, rule{name: "image", want: "image " + alt.Image, ok: func(o *cloud.Offer) bool { return req.Image(*o, alt.Image) == "" }})
 	}
 	if alt.MaxHourlyUSD > 0 {
 		want := "at most " + dollars(alt.MaxHourlyUSD) + "/h"
 		if n := req.nodes(); n > 1 {
 			want += fmt.Sprintf(" for all %d nodes", n)
 		}
-		rs = append(rs, rule{"max_hourly_cost", want, func(o *cloud.Offer) bool {
+		rs = append(rs, rule{name: "max_hourly_cost", want: want, ok: func(o *cloud.Offer) bool {
 			usd, _ := hourly(req, o)
 			return usd <= alt.MaxHourlyUSD
 		}})
 	}
 	if len(blocked) > 0 {
-		rs = append(rs, rule{"blocked", blockedWant(blocked), func(o *cloud.Offer) bool {
+		rs = append(rs, rule{name: "blocked", want: blockedWant(blocked), fixed: true, ok: func(o *cloud.Offer) bool {
 			return !slices.ContainsFunc(blocked, func(b Block) bool { return b.matches(o) })
 		}})
 	}
@@ -71,7 +76,9 @@ func blockedWant(blocked []Block) string {
 // requirementRules are the rules about the offer alone.
 func requirementRules(alt cloud.Requirement) []rule {
 	var rs []rule
-	add := func(name, want string, ok func(o *cloud.Offer) bool) { rs = append(rs, rule{name, want, ok}) }
+	add := func(name, want string, ok func(o *cloud.Offer) bool) {
+		rs = append(rs, rule{name: name, want: want, ok: ok})
+	}
 	if alt.Cloud != "" {
 		add("cloud", alt.Cloud, func(o *cloud.Offer) bool { return strings.EqualFold(o.Cloud, alt.Cloud) })
 	}
@@ -155,12 +162,12 @@ func capabilityRules(req Request, alt cloud.Requirement, caps map[string]cloud.C
 	if caps == nil {
 		return nil
 	}
-	rs := []rule{{"driver", "a cloud that is enabled: " + strings.Join(sortedKeys(caps), ", "), func(o *cloud.Offer) bool {
+	rs := []rule{{name: "driver", want: "a cloud that is enabled: " + strings.Join(sortedKeys(caps), ", "), fixed: true, ok: func(o *cloud.Offer) bool {
 		_, ok := caps[o.Cloud]
 		return ok
 	}}}
 	for _, a := range abilities(req, alt) {
-		rs = append(rs, rule{a.name, a.want + lacking(caps, a), func(o *cloud.Offer) bool {
+		rs = append(rs, rule{name: a.name, want: a.want + lacking(caps, a), ok: func(o *cloud.Offer) bool {
 			return a.has(caps[o.Cloud], o)
 		}})
 	}

@@ -58,7 +58,7 @@ func (d *acceleratorsDataSource) Schema(_ context.Context, _ datasource.SchemaRe
 		return schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: description}
 	}
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Which accelerators the clouds sell, in which numbers, where, and from what price: what `sky show-gpus` answers. It reads the catalogs alone.",
+		MarkdownDescription: "Which accelerators the clouds sell, in which numbers, where, and from what price: what `sky show-gpus` answers. It reads the catalogs alone. Google's TPUs, which this provider cannot launch, are left out.",
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
 				Optional: true, MarkdownDescription: "Only accelerators whose name contains this, whatever the case, such as `\"a100\"`.",
@@ -101,6 +101,7 @@ func (d *acceleratorsDataSource) Read(ctx context.Context, req datasource.ReadRe
 		resp.Diagnostics.Append(errorDiag(ctx, "Search for accelerators", err))
 		return
 	}
+	resp.Diagnostics.Append(d.data.catalogWarnings()...)
 	m.set(soldAccelerators(offers, m.Name.ValueString(), m.Region.ValueString()))
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
@@ -119,10 +120,11 @@ func (d *acceleratorsDataSource) offers(ctx context.Context, m acceleratorsModel
 			return nil, err
 		}
 	}
-	offers, _, err := set.Offers(ctx, nil, clouds)
+	offers, sources, err := set.Offers(ctx, nil, clouds)
 	if err != nil {
 		return nil, err
 	}
+	d.data.used(set, sources)
 	name := m.Name.ValueString()
 	if name != "" && len(soldAccelerators(offers, name, "")) == 0 {
 		nearest := optimizer.NearestAccelerators(cloud.Accelerator{Name: name, Count: 1}, offers)
@@ -151,7 +153,7 @@ func soldAccelerators(offers []cloud.Offer, name, region string) []*sold {
 	for i := range offers {
 		o := &offers[i]
 		a := o.InstanceType.Accelerator
-		if a.IsZero() || !strings.Contains(strings.ToLower(a.Name), strings.ToLower(name)) || (region != "" && o.Region != region) {
+		if a.IsZero() || a.IsTPU() || !strings.Contains(strings.ToLower(a.Name), strings.ToLower(name)) || (region != "" && o.Region != region) {
 			continue
 		}
 		key := o.Cloud + "/" + a.String()

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -142,7 +145,10 @@ func checkCIDR(text string) error {
 }
 
 func checkAccelerators(text string) error {
-	_, err := cloud.ParseAccelerators(text)
+	parsed, err := cloud.ParseAccelerators(text)
+	if err == nil && slices.ContainsFunc(parsed, cloud.Accelerator.IsTPU) {
+		return fmt.Errorf("%q is a TPU; TPU VMs are not supported yet, so ask for another accelerator", text)
+	}
 	return err
 }
 
@@ -295,4 +301,26 @@ func checkClusterID(id string) error {
 		return fmt.Errorf("%q is no cluster id; write sky_cluster.<name>.id, which reads \"cloud/region/name\"", id)
 	}
 	return nil
+}
+
+// checkContentHash takes what catalog.version may hold.
+func checkContentHash(text string) error {
+	if len(text) < 8 || len(text) > 64 || strings.Trim(strings.ToLower(text), "0123456789abcdef") != "" {
+		return fmt.Errorf("%q is no content hash; write 8 to 64 hexadecimal digits, as \"terraform-provider-sky catalog list\" shows them", text)
+	}
+	return nil
+}
+
+func checkWebAddress(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
+		return fmt.Errorf("%q is no web address; write one such as \"https://example.com/catalogs\"", text)
+	}
+	return nil
+}
+
+// truthy reads a switch among the environment variables.
+func truthy(text string) bool {
+	on, err := strconv.ParseBool(text)
+	return err == nil && on
 }

@@ -95,6 +95,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
+	defer func() { resp.Diagnostics.Append(r.data.catalogWarnings()...) }()
 	if req.State.Raw.IsNull() {
 		r.planCreate(ctx, m, resp)
 		return

@@ -27,11 +27,12 @@ func (d *providerData) offersFor(ctx context.Context, req *optimizer.Request) ([
 	if err != nil {
 		return nil, err
 	}
-	offers, _, err := set.Offers(ctx, req.Alternatives, clouds)
+	offers, sources, err := set.Offers(ctx, req.Alternatives, clouds)
 	if err != nil {
 		return nil, err
 	}
-	req.Image = set.ImageProblem
+	d.used(set, sources)
+	req.Image = set.ImageProblem(ctx)
 	return d.forgetUnnamed(offers, req.Alternatives), nil
 }
 
@@ -56,26 +57,43 @@ func (s settings) withoutDeadMan(plan optimizer.Plan) []string {
 	return names
 }
 
-// presentOffer is what a running cluster's machines are, by the catalog, at
-// the price they were launched for. It reports false where the catalog no
-// longer knows the machine.
+// presentOffer is what a running cluster's machines are, by the catalog, where
+// they are and at the price they were launched for. A catalog that names the
+// zone otherwise, or sells the type elsewhere by now, knows them all the same.
+// It reports false where no catalog knows the machine any more.
 func (d *providerData) presentOffer(ctx context.Context, c broker.Cluster) (cloud.Offer, bool, error) {
 	set, err := d.catalogs()
 	if err != nil {
 		return cloud.Offer{}, false, err
 	}
-	one := cloud.Requirement{Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, InstanceType: c.InstanceType, Markets: []cloud.Market{c.Market}}
+	one := cloud.Requirement{Cloud: c.Cloud, InstanceType: c.InstanceType, Markets: []cloud.Market{cloud.OnDemand, cloud.Spot}}
 	offers, _, err := set.Offers(ctx, []cloud.Requirement{one}, []string{c.Cloud})
 	if err != nil {
 		return cloud.Offer{}, false, err
 	}
-	for _, o := range offers {
-		if o.Cloud == c.Cloud && o.Region == c.Region && o.Zone == c.Zone && o.InstanceType.Name == c.InstanceType && o.Market == c.Market {
-			o.HourlyUSD = c.HourlyUSD / float64(max(c.Size, 1))
-			return o, true, nil
+	var best *cloud.Offer
+	score := -1
+	for i := range offers {
+		o := &offers[i]
+		if o.InstanceType.Name != c.InstanceType {
+			continue
+		}
+		s := 0
+		for bit, same := range []bool{o.Market == c.Market, o.Zone == c.Zone, o.Region == c.Region} {
+			if same {
+				s |= 1 << bit
+			}
+		}
+		if s > score {
+			best, score = o, s
 		}
 	}
-	return cloud.Offer{}, false, nil
+	if best == nil {
+		return cloud.Offer{}, false, nil
+	}
+	best.Region, best.Zone, best.Market = c.Region, c.Zone, c.Market
+	best.HourlyUSD = c.HourlyUSD / float64(max(c.Size, 1))
+	return *best, true, nil
 }
 
 // verdict says whether a running cluster may stay as it is under a changed

@@ -80,6 +80,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	b, err := r.data.broker()
 	if err == nil {
 		spec.Offers, err = r.data.offersFor(ctx, &spec.Request)
+		resp.Diagnostics.Append(r.data.catalogWarnings()...)
 	}
 	if err == nil {
 		err = m.setDigests()

@@ -5,7 +5,6 @@ package provider
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -46,11 +45,7 @@ func (d *offerDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 		resp.Diagnostics.Append(errorDiag(ctx, "Search for an offer", err))
 		return
 	}
-	for _, s := range sources {
-		for _, w := range s.Warnings {
-			resp.Diagnostics.AddWarning(fmt.Sprintf("Catalog of %s", s.Cloud), sentence(w))
-		}
-	}
+	resp.Diagnostics.Append(d.data.catalogWarnings()...)
 	m.set(offers, sources)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
@@ -79,6 +74,7 @@ func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.O
 	}
 	reqs := []cloud.Requirement{r}
 	offers, sources, err := set.Cheapest(ctx, reqs, clouds, limit)
+	d.data.used(set, sources)
 	if err != nil || len(offers) > 0 {
 		return offers, sources, err
 	}

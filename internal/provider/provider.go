@@ -7,6 +7,7 @@ package provider
 
 import (
 	"context"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -62,6 +63,7 @@ type catalogModel struct {
 	Version types.String `tfsdk:"version"`
 	Offline types.Bool   `tfsdk:"offline"`
 	BaseURL types.String `tfsdk:"base_url"`
+	TTL     types.String `tfsdk:"ttl"`
 }
 
 func (p *skyProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
@@ -116,7 +118,7 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 func catalogAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
 		Optional:            true,
-		MarkdownDescription: "Where prices come from. Default the catalogs built into the provider, and newer copies under `state_dir`.",
+		MarkdownDescription: "Where prices come from: `path`, else files of your own under `state_dir`, else the last good copy of the hosted catalog, else what is built into the provider.",
 		Attributes: map[string]schema.Attribute{
 			"path": schema.StringAttribute{
 				Optional:            true,
@@ -125,15 +127,23 @@ func catalogAttribute() schema.Attribute {
 			},
 			"version": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Pins the catalogs' content: at least 8 hexadecimal digits of its hash. Another content is an error at plan.",
+				MarkdownDescription: "Pins the catalogs' content: at least 8 hexadecimal digits of its hash, as `terraform-provider-sky catalog list` shows it. Another content is an error at plan. Nothing is refreshed meanwhile.",
+				Validators:          []validator.String{checked(checkContentHash)},
 			},
 			"offline": schema.BoolAttribute{
 				Optional:            true,
-				MarkdownDescription: "Whether refreshing catalogs over the network is forbidden. Default `false`. A plan never waits for the network either way.",
+				MarkdownDescription: "Whether refreshing catalogs over the network is forbidden. Default `false`, or the environment variable `SKY_CATALOG_OFFLINE`. A plan never waits for the network either way.",
 			},
 			"base_url": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Where hosted catalogs lie, as `<base_url>/<schema>/<cloud>/vms.csv`. Default SkyPilot's public catalog.",
+				MarkdownDescription: "Where hosted catalogs lie, as `<base_url>/v8/<cloud>/vms.csv` and `images.csv`. Default SkyPilot's public catalog.",
+				Validators:          []validator.String{checked(checkWebAddress)},
+			},
+			"ttl": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "How old a copy of a hosted catalog gets before it is refreshed, a duration such as `24h`. Default `7h`, which is how often the public ones are written. " +
+					"The refresh runs in the background; what it brings serves the next run.",
+				Validators: []validator.String{checked(checkDuration)},
 			},
 		},
 	}
@@ -232,6 +242,16 @@ func (p *skyProvider) settings(ctx context.Context, m providerModel) (settings, 
 	}
 	s.catalogPath, s.catalogVersion = c.Path.ValueString(), c.Version.ValueString()
 	s.catalogOffline, s.catalogURL = c.Offline.ValueBool(), c.BaseURL.ValueString()
+	if c.Offline.IsNull() {
+		s.catalogOffline = truthy(s.getenv("SKY_CATALOG_OFFLINE"))
+	}
+	if text := c.TTL.ValueString(); text != "" {
+		var err error
+		if s.catalogTTL, err = time.ParseDuration(text); err != nil {
+			diags.AddAttributeError(path.Root("catalog").AtName("ttl"), "Invalid value", sentence(err.Error()))
+		}
+	}
+	s.refresh = !m.Catalog.IsUnknown() && !c.Offline.IsUnknown() && !c.BaseURL.IsUnknown() && !c.TTL.IsUnknown() && !c.Version.IsUnknown()
 	s.catalogUnknown = m.Catalog.IsUnknown() || c.Path.IsUnknown() || c.Version.IsUnknown() || m.EnabledClouds.IsUnknown()
 	s.options = cloudOptions(m.Clouds)
 	return s, diags

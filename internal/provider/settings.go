@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
@@ -31,9 +32,13 @@ type settings struct {
 	stateDir, owner, keyPath, templatesDir  string
 	catalogPath, catalogVersion, catalogURL string
 	catalogOffline, catalogUnknown          bool
-	enabled                                 []string
-	options                                 map[string]map[string]string
-	showPlanTable                           bool
+	catalogTTL                              time.Duration
+	// refresh is that hosted catalogs may be brought up to date behind the back
+	// of what the process does.
+	refresh       bool
+	enabled       []string
+	options       map[string]map[string]string
+	showPlanTable bool
 	// unknown says why no cloud can be used yet; empty is that they can.
 	unknown string
 	getenv  func(string) string
@@ -172,6 +177,7 @@ type providerData struct {
 
 	mu      sync.Mutex
 	set     *catalog.Set
+	notes   catalogNotes
 	brokers clusterBroker
 	dir     string
 	// openJobs makes a runner; tests put a fake here.
@@ -200,7 +206,8 @@ func (d *providerData) catalogsLocked() (*catalog.Set, error) {
 		return nil, err
 	}
 	set, err := catalog.Open(catalog.Options{
-		Path: d.catalogPath, StateDir: dir, Version: d.catalogVersion, Offline: d.catalogOffline, BaseURL: d.catalogURL,
+		Path: expandHome(d.catalogPath), StateDir: dir, Version: d.catalogVersion, Offline: d.catalogOffline,
+		BaseURL: d.catalogURL, TTL: d.catalogTTL,
 	})
 	if err != nil {
 		return nil, err

@@ -71,5 +71,6 @@ func accEnviron(c cli, callers []string) []string {
 		"TF_ACC_PROVIDER_HOST="+c.host,
 		"TF_CLI_CONFIG_FILE="+os.DevNull,
 		"CHECKPOINT_DISABLE=1",
+		"SKY_CATALOG_OFFLINE=1",
 	)
 }

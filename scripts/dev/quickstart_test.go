@@ -60,7 +60,7 @@ func TestEnvironmentIsTheRunsOwn(t *testing.T) {
 	want := []string{
 		"PATH=/bin", "HOME=/home/x", "GOFLAGS=-mod=mod",
 		"CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_CLI_CONFIG_FILE=/scratch/cli.tfrc", "TF_DATA_DIR=/scratch/data",
-		"SKY_STATE_DIR=/scratch/sky",
+		"SKY_STATE_DIR=/scratch/sky", "SKY_CATALOG_OFFLINE=1",
 	}
 	if !slices.Equal(env, want) {
 		t.Errorf("environ:\n%q, want\n%q", env, want)

@@ -70,6 +70,7 @@ func (s scratch) environ(callers []string) []string {
 		"TF_CLI_CONFIG_FILE="+s.cliConfig(),
 		"TF_DATA_DIR="+filepath.Join(s.dir, "data"),
 		"SKY_STATE_DIR="+s.stateDir(),
+		"SKY_CATALOG_OFFLINE=1",
 	)
 }
 

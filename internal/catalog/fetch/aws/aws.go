@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -48,6 +49,9 @@ type Options struct {
 	Client *http.Client
 	// Now is the moment of the spot prices; nil is the present.
 	Now func() time.Time
+	// Progress is told how many regions of how many are done, one call at a time;
+	// nil tells nobody.
+	Progress func(done, total int)
 }
 
 const (
@@ -81,26 +85,40 @@ func Fetch(ctx context.Context, o Options) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	all, err := f.all(ctx, regions)
+	if err == nil && len(all) == 0 {
+		err = errors.New("AWS names no instance type with a price")
+	}
+	return all, err
+}
+
+// all asks about the regions, several at once.
+func (f fetcher) all(ctx context.Context, regions []string) ([]Row, error) {
+	tell := f.o.Progress
+	if tell == nil {
+		tell = func(int, int) {}
+	}
+	tell(0, len(regions))
 	rows := make([][]Row, len(regions))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
+	var mu sync.Mutex
+	finished := 0
 	for i, region := range regions {
 		group.Go(func() error {
 			var err error
 			if rows[i], err = f.region(ctx, region); err != nil {
 				return fmt.Errorf("region %s: %w", region, err)
 			}
+			mu.Lock()
+			defer mu.Unlock()
+			finished++
+			tell(finished, len(regions))
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	all := slices.Concat(rows...)
-	if len(all) == 0 {
-		return nil, errors.New("AWS names no instance type with a price")
-	}
-	return all, nil
+	err := group.Wait()
+	return slices.Concat(rows...), err
 }
 
 type fetcher struct {

@@ -45,6 +45,21 @@ type Options struct {
 	// Client makes the requests with credentials of its own; nil is Application
 	// Default Credentials.
 	Client *http.Client
+	// Progress is told how many pages were read; nil tells nobody.
+	Progress func(done int)
+}
+
+// counter counts pages.
+type counter struct {
+	done int
+	tell func(done int)
+}
+
+func (c *counter) page() {
+	c.done++
+	if c.tell != nil {
+		c.tell(c.done)
+	}
 }
 
 // computeService is Compute Engine's name among the services that are billed.
@@ -57,7 +72,8 @@ func Fetch(ctx context.Context, o Options) ([]Row, error) {
 	if o.Project == "" {
 		return nil, errors.New("fetching prices of GCP needs a project whose zones can be listed: set GOOGLE_CLOUD_PROJECT")
 	}
-	prices, err := fetchPrices(ctx, o)
+	read := &counter{tell: o.Progress}
+	prices, err := fetchPrices(ctx, o, read)
 	if err != nil {
 		return nil, fmt.Errorf("prices of Compute Engine: %w", err)
 	}
@@ -67,6 +83,7 @@ func Fetch(ctx context.Context, o Options) ([]Row, error) {
 	}
 	var rows []Row
 	err = svc.MachineTypes.AggregatedList(o.Project).Pages(ctx, func(page *compute.MachineTypeAggregatedList) error {
+		read.page()
 		for scope, list := range page.Items {
 			if w := list.Warning; w != nil && w.Code == "UNREACHABLE" {
 				return fmt.Errorf("%s does not answer: %s", scope, w.Message)
@@ -82,7 +99,7 @@ func Fetch(ctx context.Context, o Options) ([]Row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list machine types: %w", err)
 	}
-	devices, err := fetchDevices(ctx, svc, o.Project, prices)
+	devices, err := fetchDevices(ctx, svc, o.Project, prices, read)
 	if err != nil {
 		return nil, err
 	}
@@ -107,13 +124,14 @@ func (o Options) options(endpoint, path string) []option.ClientOption {
 	return opts
 }
 
-func fetchPrices(ctx context.Context, o Options) (priceList, error) {
+func fetchPrices(ctx context.Context, o Options, read *counter) (priceList, error) {
 	svc, err := cloudbilling.NewService(ctx, o.options(o.Billing, "/")...)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // Fetch says what it was for
 	}
 	prices := priceList{}
 	err = svc.Services.Skus.List(computeService).CurrencyCode("USD").Pages(ctx, func(page *cloudbilling.ListSkusResponse) error {
+		read.page()
 		for _, sku := range page.Skus {
 			prices.add(sku)
 		}
@@ -189,9 +207,10 @@ func arch(name string) string {
 func regionOf(zone string) string { return zone[:max(strings.LastIndexByte(zone, '-'), 0)] }
 
 // fetchDevices lists the devices that attach to N1 machines, zone by zone.
-func fetchDevices(ctx context.Context, svc *compute.Service, project string, prices priceList) ([]Row, error) {
+func fetchDevices(ctx context.Context, svc *compute.Service, project string, prices priceList, read *counter) ([]Row, error) {
 	var rows []Row
 	err := svc.AcceleratorTypes.AggregatedList(project).Pages(ctx, func(page *compute.AcceleratorTypeAggregatedList) error {
+		read.page()
 		for scope, list := range page.Items {
 			if w := list.Warning; w != nil && w.Code == "UNREACHABLE" {
 				return fmt.Errorf("%s does not answer: %s", scope, w.Message)

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
+)
+
+// fetchFlags steer one fetch.
+type fetchFlags struct {
+	out, endpoint string
+	regions       []string
+}
+
+func (c *cli) fetchCommand() *cobra.Command {
+	var flags fetchFlags
+	cmd := &cobra.Command{
+		Use:   "fetch <cloud>",
+		Short: "Ask a cloud itself for its present prices and keep them as your own catalog",
+		Long: "Ask a cloud itself for its present prices, with your own access to it, and keep them as your own\n" +
+			"catalog in the state folder; it then wins over the hosted and the built-in one until you delete it.\n\n" +
+			"Clouds that can be asked, and the access they take:\n" + accesses(),
+		Example: `  terraform-provider-sky catalog fetch lambda
+  terraform-provider-sky catalog fetch aws --region us-east-1 --region us-west-2
+  terraform-provider-sky catalog fetch gcp --out prices/gcp/vms.csv`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return c.fetch(cmd, args[0], flags) },
+	}
+	cmd.Flags().StringVar(&flags.out, "out", "", "write the catalog to this file instead")
+	cmd.Flags().StringVar(&flags.endpoint, "endpoint", "", "the address of the cloud's API, instead of its own")
+	cmd.Flags().StringArrayVar(&flags.regions, "region", nil, "ask about this region only; may be repeated (aws)")
+	return cmd
+}
+
+func accesses() string {
+	var b strings.Builder
+	for _, name := range fetch.Names() {
+		fmt.Fprintf(&b, "  %-8s %s\n", name, fetch.Fetchers()[name].Needs)
+	}
+	return b.String()
+}
+
+func (c *cli) fetch(cmd *cobra.Command, name string, flags fetchFlags) error {
+	f, ok := fetch.Fetchers()[name]
+	if !ok {
+		return fmt.Errorf("%q cannot be asked for prices; these can: %s. For the others there is catalog update", name, strings.Join(fetch.Names(), ", "))
+	}
+	set, err := c.open()
+	if err != nil {
+		return err
+	}
+	if set.opts.Offline {
+		return errors.New("fetching is switched off: offline is set")
+	}
+	bar := newProgress(cmd.ErrOrStderr(), f.Cloud)
+	rows, err := f.Fetch(cmd.Context(), fetch.Options{
+		Getenv: os.Getenv, Client: &http.Client{Timeout: downloadTimeout}, Endpoint: flags.endpoint,
+		Regions: flags.regions, Progress: bar.steps,
+	})
+	bar.done()
+	if err != nil {
+		return fmt.Errorf("fetching the prices of %s: %w", name, err)
+	}
+	return c.keep(cmd, f.Cloud, cmp.Or(flags.out, filepath.Join(set.catalogDir(hostedSchema), f.Cloud, "vms.csv")), rows)
+}
+
+// keep writes fetched rows where they read without error.
+func (c *cli) keep(cmd *cobra.Command, cloudName, path string, rows []fetch.Row) error {
+	text, err := fetch.CSV(rows)
+	if err != nil {
+		return err
+	}
+	if _, err := parseVMs("the answer of "+cloudName, cloudName, text); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := writeAtomic(path, text, true); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	result := Refreshed{Cloud: cloudName, Outcome: OutcomeUpdated, Path: path, Rows: bytes.Count(text, []byte("\n")) - 1}
+	if c.json {
+		return writeJSON(cmd.OutOrStdout(), result)
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d rows of %s written to %s\n", result.Rows, cloudName, path)
+	return err
+}

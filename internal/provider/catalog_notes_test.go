@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+)
+
+const hostedCatalog = "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone\n" +
+	"m5.cheap,,,8,32,,0.01,,us-east-1,use1-az4\n"
+
+// Prices are refreshed behind the back of a plan, which answers from what is
+// there; the next process has them. What goes wrong is told once.
+func TestCatalogsAreRefreshedInTheBackground(t *testing.T) {
+	var asked, broken atomic.Int32
+	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		switch {
+		case broken.Load() > 0:
+			w.WriteHeader(http.StatusInternalServerError)
+		case strings.HasSuffix(r.URL.Path, "/aws/vms.csv"):
+			fmt.Fprint(w, hostedCatalog)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer host.Close()
+	registry, err := cloud.NewRegistry(namedCloud{name: "aws"}, namedCloud{name: "fluffycloud"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := settings{registry: registry, root: t.Context(), getenv: func(string) string { return "" }, stateDir: t.TempDir(), catalogURL: host.URL, refresh: true}
+	// process asks one process twice, and returns the best type and what it warned of.
+	process := func(s settings) (string, []string) {
+		d := newProviderData(s)
+		var best string
+		var warnings []string
+		for range 2 {
+			req := optimizer.Request{Alternatives: []cloud.Requirement{{Cloud: "aws", CPUs: cloud.Quantity{Value: 8}}}}
+			plan, err := d.rank(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			best = plan.Placements[0].Offer.InstanceType.Name
+			for _, w := range d.catalogWarnings() {
+				warnings = append(warnings, w.Summary()+": "+w.Detail())
+			}
+		}
+		if d.notes.refreshed != nil {
+			<-d.notes.refreshed
+		}
+		return best, warnings
+	}
+	offline := base
+	offline.catalogOffline = true
+	still := base
+	still.refresh = false
+	for _, s := range []settings{offline, still} {
+		if best, warnings := process(s); best == "m5.cheap" || len(warnings) > 0 || asked.Load() != 0 {
+			t.Errorf("without refresh: %s, %q, the host was asked %d times", best, warnings, asked.Load())
+		}
+	}
+	broken.Store(1)
+	if best, warnings := process(base); best == "m5.cheap" || len(warnings) > 0 || asked.Load() == 0 {
+		t.Errorf("while the host is broken: %s, %q, asked %d times", best, warnings, asked.Load())
+	}
+	broken.Store(0)
+	best, warnings := process(base)
+	if best == "m5.cheap" || len(warnings) != 1 || !strings.Contains(warnings[0], "Catalog of aws: The prices of aws are the built-in ones") {
+		t.Errorf("after a failure: %s, %q; want one warning", best, warnings)
+	}
+	patient := base
+	patient.catalogTTL = 1 // everything is due at once
+	if best, _ := process(patient); best == "m5.cheap" {
+		t.Error("a plan waited for the download")
+	}
+	if best, warnings := process(base); best != "m5.cheap" || len(warnings) > 0 {
+		t.Errorf("with the copy: %s, %q", best, warnings)
+	}
+}
+
+// A running machine is recognized in a catalog that names its zone otherwise.
+func TestPresentOfferWhateverTheZone(t *testing.T) {
+	registry, err := cloud.NewRegistry(namedCloud{name: "aws"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newProviderData(settings{registry: registry, root: t.Context(), getenv: func(string) string { return "" }, stateDir: t.TempDir()})
+	c := broker.Cluster{Cloud: "aws", Region: "eu-north-1", Zone: "eu-north-1b", InstanceType: "m6i.2xlarge", Market: cloud.OnDemand, HourlyUSD: 1, Size: 2}
+	o, ok, err := d.presentOffer(t.Context(), c)
+	if err != nil || !ok || o.Zone != "eu-north-1b" || o.Region != "eu-north-1" || o.InstanceType.VCPUs != 8 || o.HourlyUSD != 0.5 {
+		t.Errorf("presentOffer = %+v, %v, %v", o, ok, err)
+	}
+	c.InstanceType = "m1.forgotten"
+	if _, ok, err := d.presentOffer(t.Context(), c); ok || err != nil {
+		t.Errorf("a type of no catalog: %v, %v", ok, err)
+	}
+}
