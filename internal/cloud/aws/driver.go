@@ -3,16 +3,15 @@
 package aws
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -75,21 +74,8 @@ func pages[T any](what string, fetch func(token *string) ([]T, *string, error)) 
 	return nil, fmt.Errorf("list %s: more than %d pages", what, maxPages)
 }
 
-// each runs f for every item, a few at a time, and joins the errors. It never
-// stops at the first: a machine nobody asked about costs money.
-func each[T any](items []T, f func(T) error) error {
-	errs := make([]error, len(items))
-	var g errgroup.Group
-	g.SetLimit(parallel)
-	for i, item := range items {
-		g.Go(func() error {
-			errs[i] = f(item)
-			return nil
-		})
-	}
-	_ = g.Wait() // the functions return nil
-	return errors.Join(errs...)
-}
+// each runs f for every item, a few at a time, and joins the errors.
+func each[T any](items []T, f func(T) error) error { return converge.Each(parallel, items, f) }
 
 // chunks cuts ids into calls that AWS takes.
 func chunks(ids []string, size int) [][]string {

@@ -5,7 +5,6 @@ package aws
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // Codes that the driver itself acts upon.
@@ -49,26 +49,6 @@ type authError struct {
 
 func (e *authError) Error() string { return e.advice + " (" + e.err.Error() + ")" }
 func (e *authError) Unwrap() error { return e.err }
-
-// MachineError says that a machine is in a state from which it cannot get to
-// the one waited for.
-type MachineError struct {
-	ID    string
-	Rank  int
-	State cloud.State
-	// Reason is AWS's code and message, where there are any.
-	Reason string
-	Want   cloud.State
-}
-
-// Error implements error.
-func (e *MachineError) Error() string {
-	text := fmt.Sprintf("machine %s (rank %d) is %s and will not become %s", e.ID, e.Rank, e.State, e.Want)
-	if e.Reason != "" {
-		text += ": " + e.Reason
-	}
-	return text
-}
 
 // faultRow gives the meaning of an error code. A row with a text applies only
 // where the lower-case message holds it, and comes before the one without.
@@ -114,7 +94,7 @@ func classify(err error) cloud.Fault {
 	var (
 		auth    *authError
 		config  configError
-		machine *MachineError
+		machine *converge.MachineError
 		api     smithy.APIError
 	)
 	switch {

@@ -28,6 +28,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // isolate keeps the tests from the user's own AWS configuration.
@@ -52,7 +53,7 @@ func errorRows() []cloudtest.ErrorRow {
 		rows = append(rows, cloudtest.ErrorRow{Name: strings.TrimSpace(r.code + " " + r.text), Err: apiError(r.code, "Some "+r.text), Want: r.fault})
 	}
 	for _, r := range reasonTable() {
-		rows = append(rows, cloudtest.ErrorRow{Name: r.code, Err: &MachineError{ID: "i-1", Reason: r.code + ": text"}, Want: r.fault})
+		rows = append(rows, cloudtest.ErrorRow{Name: r.code, Err: &converge.MachineError{ID: "i-1", Reason: r.code + ": text"}, Want: r.fault})
 	}
 	return append(rows,
 		cloudtest.ErrorRow{Name: "no credentials", Err: &authError{advice: "log in", err: errors.New("none")}, Want: cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}},

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/retry"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 const (
@@ -185,33 +185,8 @@ func tagFilters(ref cloud.ClusterRef) []types.Filter {
 }
 
 // watch looks at the machines of ref until f reports done or an error, or ctx
-// ends. Trouble that passes is borne a few looks long; the error then says
-// what was last seen.
+// ends. Trouble that passes is borne a few looks long.
 func (d *driver) watch(ctx context.Context, ref cloud.ClusterRef, f func(context.Context, census) (bool, error)) error {
-	const patience = 3
-	var last census
-	failures := 0
-	err := retry.Poll(ctx, d.poll, func(ctx context.Context) (bool, error) {
-		found, err := d.look(ctx, ref)
-		done := false
-		if err == nil {
-			last = found
-			done, err = f(ctx, found)
-		}
-		switch {
-		case err == nil:
-			failures = 0
-			return done, nil
-		case ctx.Err() != nil:
-			return false, err
-		}
-		if failures++; failures >= patience || !isTransient(err) {
-			return false, retry.Stop(err)
-		}
-		return false, err
-	})
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("gave up on %s: %w", last, err)
-	}
-	return err
+	w := converge.Watcher{Poll: d.poll, Patience: 3, Transient: isTransient}
+	return converge.Watch(ctx, w, func(ctx context.Context) (census, error) { return d.look(ctx, ref) }, f)
 }

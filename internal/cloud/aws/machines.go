@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // machine is an instance, and whose it is.
@@ -175,7 +176,7 @@ func (m machine) portable(askedZone string) cloud.Instance {
 
 // stuck is the error for a machine that cannot get to state want.
 func (m machine) stuck(want cloud.State) error {
-	return &MachineError{ID: m.id, Rank: m.identity.Rank, State: m.state, Reason: m.reason, Want: want}
+	return &converge.MachineError{ID: m.id, Rank: m.identity.Rank, State: m.state, Reason: m.reason, Want: want}
 }
 
 // census is one look at the machines of a ref.

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // Run implements cloud.Provisioner.
@@ -28,11 +29,12 @@ func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunCon
 	if err != nil {
 		return record, err
 	}
-	plan, err := planRun(ref, cfg.Spec.Nodes, found)
+	plan, err := converge.Sort(ref, cfg.Spec.Nodes, found.staying(), func(m machine) cloud.Instance { return m.portable(ref.Zone) },
+		func(m machine) error { return m.stuck(cloud.StateRunning) })
 	if err != nil {
 		return record, err
 	}
-	if err := d.adoptAll(ctx, plan.adopt, cfg, &record); err != nil {
+	if err := d.adoptAll(ctx, plan.Adopt, cfg, &record); err != nil {
 		return record, err
 	}
 	if err := d.create(ctx, plan, cfg, &record); err != nil {
@@ -50,46 +52,6 @@ func (d *driver) settled(ctx context.Context, ref cloud.ClusterRef) (census, err
 		return len(c.late) == 0, nil
 	})
 	return found, err
-}
-
-// runPlan says what becomes of every rank.
-type runPlan struct {
-	adopt  []machine
-	create []cloud.NodeSpec
-}
-
-// planRun sorts what is there from what is to be. Machines nobody asked for
-// stop it; so does one in a state that is neither alive nor gone.
-func planRun(ref cloud.ClusterRef, nodes []cloud.NodeSpec, found census) (runPlan, error) {
-	var plan runPlan
-	var extra []string
-	have := map[cloud.Identity]machine{}
-	wanted := map[cloud.Identity]bool{}
-	for _, n := range nodes {
-		wanted[n.Identity] = true
-	}
-	for _, m := range found.staying() {
-		_, twice := have[m.identity]
-		switch {
-		case !wanted[m.identity] || twice:
-			extra = append(extra, m.id)
-		case m.state == cloud.StateUnknown:
-			return plan, m.stuck(cloud.StateRunning)
-		default:
-			have[m.identity] = m
-		}
-	}
-	if len(extra) > 0 {
-		return plan, &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
-	}
-	for _, n := range nodes {
-		if m, ok := have[n.Identity]; ok {
-			plan.adopt = append(plan.adopt, m)
-		} else {
-			plan.create = append(plan.create, n)
-		}
-	}
-	return plan, nil
 }
 
 // adoptAll adopts machines a few at a time and records those that it could, in
@@ -185,13 +147,13 @@ func (d *driver) resume(ctx context.Context, m machine) error {
 
 // create launches the nodes. With several zones to choose from, the first node
 // finds the one that has room, and the others join it there.
-func (d *driver) create(ctx context.Context, plan runPlan, cfg cloud.RunConfig, record *cloud.RunRecord) error {
-	nodes, places := plan.create, splitList(cfg.Resources[resourceSubnets])
+func (d *driver) create(ctx context.Context, plan converge.Plan[machine], cfg cloud.RunConfig, record *cloud.RunRecord) error {
+	nodes, places := plan.Create, splitList(cfg.Resources[resourceSubnets])
 	if len(nodes) == 0 {
 		return nil
 	}
-	if len(plan.adopt) > 0 {
-		zone := plan.adopt[0].zone
+	if len(plan.Adopt) > 0 {
+		zone := plan.Adopt[0].zone
 		places = slices.DeleteFunc(places, func(p string) bool { return !strings.HasSuffix(p, "@"+zone) })
 	}
 	if len(places) == 0 {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // The API's error codes.
@@ -67,25 +68,6 @@ func (e *APIError) Is(target error) bool {
 func hasCode(err error, code string) bool {
 	var api *APIError
 	return errors.As(err, &api) && api.Code == code
-}
-
-// MachineError says that a machine is in a state from which it cannot get to
-// the one waited for.
-type MachineError struct {
-	ID     string
-	Rank   int
-	State  cloud.State
-	Reason string
-	Want   cloud.State
-}
-
-// Error implements error.
-func (e *MachineError) Error() string {
-	text := fmt.Sprintf("machine %s (rank %d) is %s and will not become %s", e.ID, e.Rank, e.State, e.Want)
-	if e.Reason != "" {
-		text += ": " + e.Reason
-	}
-	return text
 }
 
 // configError is a request that cannot work as configured.
@@ -171,7 +153,7 @@ func (*driver) Classify(err error) cloud.Fault { return classify(err) }
 func classify(err error) cloud.Fault {
 	var (
 		api     *APIError
-		machine *MachineError
+		machine *converge.MachineError
 		config  configError
 		price   *priceError
 	)

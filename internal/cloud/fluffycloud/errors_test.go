@@ -13,6 +13,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 func fault(k cloud.Kind, s cloud.Scope) cloud.Fault { return cloud.Fault{Kind: k, Scope: s} }
@@ -54,10 +55,10 @@ func errorRows() []cloudtest.ErrorRow {
 		{Name: "bare 599", Err: api(599, "", "<html>"), Want: fault(cloud.KindTransient, cloud.ScopeZone)},
 		{Name: "bare 418", Err: api(418, "", "<html>"), Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
 		{Name: "code under 200", Err: api(200, "insufficient_capacity", ""), Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
-		{Name: "preempted", Err: &MachineError{Reason: "preempted"}, Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
-		{Name: "host failure", Err: &MachineError{Reason: "host_failure"}, Want: fault(cloud.KindTransient, cloud.ScopeZone)},
-		{Name: "boot failure", Err: &MachineError{Reason: "boot_failed"}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
-		{Name: "no reason", Err: &MachineError{}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
+		{Name: "preempted", Err: &converge.MachineError{Reason: "preempted"}, Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
+		{Name: "host failure", Err: &converge.MachineError{Reason: "host_failure"}, Want: fault(cloud.KindTransient, cloud.ScopeZone)},
+		{Name: "boot failure", Err: &converge.MachineError{Reason: "boot_failed"}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
+		{Name: "no reason", Err: &converge.MachineError{}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
 		{Name: "configuration", Err: configError("no"), Want: fault(cloud.KindConfig, cloud.ScopeCloud)},
 		{Name: "dear", Err: &priceError{}, Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
 		{Name: "not the API", Err: &protocolError{}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // committed is the value of cloud.TagCommitted on a recorded machine.
@@ -49,25 +50,16 @@ func (d *driver) Describe(ctx context.Context, ref cloud.ClusterRef) (cloud.Clus
 		return cloud.ClusterInfo{}, err
 	}
 	var info cloud.ClusterInfo
-	var extra []string
-	ranks := map[int]bool{}
 	imageID := ""
+	shown := make([]cloud.Instance, 0, len(found.machines))
 	for _, m := range found.machines {
-		if m.state() != cloud.StateRunning {
-			continue
+		shown = append(shown, m.portable())
+		if m.state() == cloud.StateRunning {
+			imageID = m.Image
 		}
-		if ranks[m.identity.Rank] {
-			extra = append(extra, m.ID)
-		}
-		ranks[m.identity.Rank] = true
-		imageID = m.Image
-		info.Instances = append(info.Instances, m.portable())
 	}
-	if len(info.Instances) == 0 {
-		return info, fmt.Errorf("cluster %q has no running machine: %w", ref.Cluster, cloud.ErrNotFound)
-	}
-	if len(extra) > 0 {
-		return info, &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(ranks), Extra: extra}
+	if info.Instances, err = converge.Running(ref.Cluster, shown); err != nil {
+		return info, err //nolint:wrapcheck // it names the cluster
 	}
 	img, err := d.image(ctx, imageID, cloud.InstanceType{})
 	if err != nil {

@@ -12,9 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -163,35 +162,10 @@ func validID(id string) bool {
 }
 
 // watch looks at the machines of ref until f reports done or an error, or ctx
-// ends. Trouble that passes is borne a few looks long; the error then says
-// what was last seen.
+// ends. Trouble that passes is borne a few looks long.
 func (d *driver) watch(ctx context.Context, ref cloud.ClusterRef, f func(context.Context, census) (bool, error)) error {
-	const patience = 3
-	var last census
-	failures := 0
-	err := retry.Poll(ctx, d.poll, func(ctx context.Context) (bool, error) {
-		found, err := d.look(ctx, ref)
-		done := false
-		if err == nil {
-			last = found
-			done, err = f(ctx, found)
-		}
-		switch {
-		case err == nil:
-			failures = 0
-			return done, nil
-		case ctx.Err() != nil:
-			return false, err
-		}
-		if failures++; failures >= patience || !isTransient(err) {
-			return false, retry.Stop(err)
-		}
-		return false, err
-	})
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("gave up on %s: %w", last, err)
-	}
-	return err
+	w := converge.Watcher{Poll: d.poll, Patience: 3, Transient: isTransient}
+	return converge.Watch(ctx, w, func(ctx context.Context) (census, error) { return d.look(ctx, ref) }, f)
 }
 
 // String lists the machines that are not terminated, for errors.
@@ -209,20 +183,9 @@ func (c census) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// each runs f for every machine, a few at a time, and joins the errors. It
-// never stops at the first: a machine nobody asked about costs money.
+// each runs f for every machine, a few at a time, and joins the errors.
 func each(ctx context.Context, machines []machine, f func(context.Context, machine) error) error {
-	errs := make([]error, len(machines))
-	var g errgroup.Group
-	g.SetLimit(parallel)
-	for i, m := range machines {
-		g.Go(func() error {
-			errs[i] = f(ctx, m)
-			return nil
-		})
-	}
-	_ = g.Wait() // the functions return nil
-	return errors.Join(errs...)
+	return converge.Each(parallel, machines, func(m machine) error { return f(ctx, m) })
 }
 
 // portable is the machine in the words all clouds share.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // priceError says that a machine costs more than it may.
@@ -38,60 +39,20 @@ func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunCon
 	if err != nil {
 		return record, err
 	}
-	plan, err := planRun(ref, cfg.Spec.Nodes, found)
+	plan, err := converge.Sort(ref, cfg.Spec.Nodes, found.live(), machine.portable,
+		func(m machine) error { return m.stuck(cloud.StateRunning) })
 	if err != nil {
 		return record, err
 	}
-	for _, m := range plan.adopt {
+	for _, m := range plan.Adopt {
 		if err := d.adopt(ctx, m, cfg, &record); err != nil {
 			return record, err
 		}
 	}
-	if err := d.create(ctx, plan.create, cfg, &record); err != nil {
+	if err := d.create(ctx, plan.Create, cfg, &record); err != nil {
 		return record, err
 	}
 	return record, d.checkSingle(ctx, ref, cfg.Spec.Nodes, record)
-}
-
-// runPlan says what becomes of every rank.
-type runPlan struct {
-	adopt  []machine
-	create []cloud.NodeSpec
-}
-
-// planRun sorts what is there from what is to be. Machines nobody asked for
-// stop it; so does one in a state that is neither alive nor gone.
-func planRun(ref cloud.ClusterRef, nodes []cloud.NodeSpec, found census) (runPlan, error) {
-	var plan runPlan
-	var extra []string
-	have := map[cloud.Identity]machine{}
-	wanted := map[cloud.Identity]bool{}
-	for _, n := range nodes {
-		wanted[n.Identity] = true
-	}
-	for _, m := range found.live() {
-		_, twice := have[m.identity]
-		switch {
-		case m.state() == cloud.StateTerminating:
-		case !wanted[m.identity] || twice:
-			extra = append(extra, m.ID)
-		case m.state() == cloud.StateUnknown:
-			return plan, m.stuck(cloud.StateRunning)
-		default:
-			have[m.identity] = m
-		}
-	}
-	if len(extra) > 0 {
-		return plan, &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
-	}
-	for _, n := range nodes {
-		if m, ok := have[n.Identity]; ok {
-			plan.adopt = append(plan.adopt, m)
-		} else {
-			plan.create = append(plan.create, n)
-		}
-	}
-	return plan, nil
 }
 
 // stuck is the error for a machine that cannot get to state want.
@@ -100,7 +61,7 @@ func (m machine) stuck(want cloud.State) error {
 	if m.state() == cloud.StateUnknown {
 		reason = strings.TrimSuffix(fmt.Sprintf("the cloud says %q: %s", m.State, reason), ": ")
 	}
-	return &MachineError{ID: m.ID, Rank: m.identity.Rank, State: m.state(), Reason: reason, Want: want}
+	return &converge.MachineError{ID: m.ID, Rank: m.identity.Rank, State: m.state(), Reason: reason, Want: want}
 }
 
 // adopt takes a machine that is there: it resumes it where it is stopped and

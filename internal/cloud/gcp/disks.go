@@ -12,6 +12,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 func (d *driver) setDiskLabels(ctx context.Context, zone, name string, merge func(map[string]string) map[string]string) error {
@@ -95,7 +96,7 @@ func (d *driver) explain(ctx context.Context, ref cloud.ClusterRef, err error) e
 	if err == nil || ctx.Err() != nil || ref.Zone == "" {
 		return err
 	}
-	var stuck *MachineError
+	var stuck *converge.MachineError
 	var id string
 	if !asStopped(err, &stuck) {
 		return err

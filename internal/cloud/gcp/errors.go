@@ -18,6 +18,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 const kindAuth = cloud.KindAuth
@@ -46,25 +47,6 @@ type authError struct {
 
 func (e *authError) Error() string { return e.advice + " (" + e.err.Error() + ")" }
 func (e *authError) Unwrap() error { return e.err }
-
-// MachineError says that a machine is in a state from which it cannot get to
-// the one waited for.
-type MachineError struct {
-	ID     string
-	Rank   int
-	State  cloud.State
-	Reason string
-	Want   cloud.State
-}
-
-// Error implements error.
-func (e *MachineError) Error() string {
-	text := fmt.Sprintf("machine %s (rank %d) is %s and will not become %s", e.ID, e.Rank, e.State, e.Want)
-	if e.Reason != "" {
-		text += ": " + e.Reason
-	}
-	return text
-}
 
 // OperationError is how an operation ended that was accepted and then failed:
 // where Compute Engine says that it has no capacity, or no quota left.
@@ -180,7 +162,7 @@ func classify(err error) cloud.Fault {
 	var (
 		badAuth *authError
 		config  configError
-		machine *MachineError
+		machine *converge.MachineError
 		token   *auth.Error
 	)
 	switch {
@@ -271,6 +253,6 @@ func isRefused(err error) bool {
 }
 
 // asStopped finds the error of a machine that is stopped, or on the way.
-func asStopped(err error, target **MachineError) bool {
+func asStopped(err error, target **converge.MachineError) bool {
 	return errors.As(err, target) && ((*target).State == cloud.StateStopped || (*target).State == cloud.StateStopping)
 }

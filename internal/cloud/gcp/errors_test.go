@@ -19,6 +19,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 func fault(k cloud.Kind, s cloud.Scope) cloud.Fault { return cloud.Fault{Kind: k, Scope: s} }
@@ -64,10 +65,10 @@ func errorRows() []cloudtest.ErrorRow {
 			Err:  &googleapi.Error{Code: 403, Details: []any{map[string]any{"reason": "SERVICE_DISABLED"}}},
 			Want: fault(cloud.KindAuth, whole),
 		},
-		{Name: "preempted", Err: &MachineError{Reason: "preempted; its disk is still charged for"}, Want: fault(cloud.KindCapacity, zone)},
-		{Name: "host error", Err: &MachineError{Reason: "host error"}, Want: fault(cloud.KindTransient, zone)},
-		{Name: "host maintenance", Err: &MachineError{Reason: "compute.instances.terminateOnHostMaintenance"}, Want: fault(cloud.KindTransient, zone)},
-		{Name: "no reason", Err: &MachineError{}, Want: fault(cloud.KindUnknown, zone)},
+		{Name: "preempted", Err: &converge.MachineError{Reason: "preempted; its disk is still charged for"}, Want: fault(cloud.KindCapacity, zone)},
+		{Name: "host error", Err: &converge.MachineError{Reason: "host error"}, Want: fault(cloud.KindTransient, zone)},
+		{Name: "host maintenance", Err: &converge.MachineError{Reason: "compute.instances.terminateOnHostMaintenance"}, Want: fault(cloud.KindTransient, zone)},
+		{Name: "no reason", Err: &converge.MachineError{}, Want: fault(cloud.KindUnknown, zone)},
 		{Name: "configuration", Err: configError{text: "no"}, Want: fault(cloud.KindConfig, whole)},
 		{Name: "configuration of a region", Err: configError{scope: region, text: "no"}, Want: fault(cloud.KindConfig, region)},
 		{Name: "no credentials", Err: &authError{advice: "log in", err: errors.New("none")}, Want: fault(cloud.KindAuth, whole)},

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // defaultSSHUser is that of Ubuntu's images.
@@ -51,28 +52,15 @@ func (d *driver) Describe(ctx context.Context, ref cloud.ClusterRef) (cloud.Clus
 		return cloud.ClusterInfo{}, err
 	}
 	info := cloud.ClusterInfo{SSHUser: defaultSSHUser}
-	var extra []string
-	ranks := map[int]bool{}
+	shown := make([]cloud.Instance, 0, len(found.machines))
 	for _, m := range found.machines {
-		if m.state != cloud.StateRunning {
-			continue
-		}
-		if ranks[m.identity.Rank] {
-			extra = append(extra, m.id)
-		}
-		ranks[m.identity.Rank] = true
-		if user := m.metadata[metaSSHUser]; user != "" {
+		shown = append(shown, m.portable(d.sshPort))
+		if user := m.metadata[metaSSHUser]; user != "" && m.state == cloud.StateRunning {
 			info.SSHUser = user
 		}
-		info.Instances = append(info.Instances, m.portable(d.sshPort))
 	}
-	if len(info.Instances) == 0 {
-		return cloud.ClusterInfo{}, fmt.Errorf("cluster %q has no running machine: %w", ref.Cluster, cloud.ErrNotFound)
-	}
-	if len(extra) > 0 {
-		return info, &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(ranks), Extra: extra}
-	}
-	return info, nil
+	info.Instances, err = converge.Running(ref.Cluster, shown)
+	return info, err //nolint:wrapcheck // it names the cluster
 }
 
 // Query implements cloud.Provisioner.

@@ -5,16 +5,15 @@ package gcp
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -249,49 +248,11 @@ func (d *driver) isLate(ctx context.Context, l launched) (bool, error) {
 }
 
 // watch looks at the machines of ref until f reports done or an error, or ctx
-// ends. Trouble that passes is borne a few looks long; the error then says
-// what was last seen.
+// ends. Trouble that passes is borne a few looks long.
 func (d *driver) watch(ctx context.Context, ref cloud.ClusterRef, f func(context.Context, census) (bool, error)) error {
-	const patience = 4
-	var last census
-	failures := 0
-	err := retry.Poll(ctx, d.poll, func(ctx context.Context) (bool, error) {
-		found, err := d.look(ctx, ref)
-		done := false
-		if err == nil {
-			last = found
-			done, err = f(ctx, found)
-		}
-		switch {
-		case err == nil:
-			failures = 0
-			return done, nil
-		case ctx.Err() != nil:
-			return false, err
-		}
-		if failures++; failures >= patience || !isTransient(err) {
-			return false, retry.Stop(err)
-		}
-		return false, err
-	})
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("gave up on %s: %w", last, err)
-	}
-	return err
+	w := converge.Watcher{Poll: d.poll, Patience: 4, Transient: isTransient}
+	return converge.Watch(ctx, w, func(ctx context.Context) (census, error) { return d.look(ctx, ref) }, f)
 }
 
-// each runs f for every item, a few at a time, and joins the errors. It never
-// stops at the first: a machine nobody asked about costs money.
-func each[T any](items []T, f func(T) error) error {
-	errs := make([]error, len(items))
-	var g errgroup.Group
-	g.SetLimit(parallel)
-	for i, item := range items {
-		g.Go(func() error {
-			errs[i] = f(item)
-			return nil
-		})
-	}
-	_ = g.Wait() // the functions return nil
-	return errors.Join(errs...)
-}
+// each runs f for every item, a few at a time, and joins the errors.
+func each[T any](items []T, f func(T) error) error { return converge.Each(parallel, items, f) }

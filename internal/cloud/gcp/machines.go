@@ -12,6 +12,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // machine is an instance, and whose it is. Its id is the number that Compute
@@ -139,7 +140,7 @@ func (m machine) stuck(want cloud.State) error {
 	if m.state == cloud.StateUnknown {
 		reason = strings.TrimSuffix(fmt.Sprintf("Compute Engine says %q: %s", m.status, reason), ": ")
 	}
-	return &MachineError{ID: m.String(), Rank: m.identity.Rank, State: m.state, Reason: reason, Want: want}
+	return &converge.MachineError{ID: m.String(), Rank: m.identity.Rank, State: m.state, Reason: reason, Want: want}
 }
 
 // String is the machine's id and the name that people see.

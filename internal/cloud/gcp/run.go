@@ -13,6 +13,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -27,59 +28,20 @@ func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunCon
 	if err != nil {
 		return record, err
 	}
-	plan, err := planRun(ref, cfg.Spec.Nodes, found)
+	plan, err := converge.Sort(ref, cfg.Spec.Nodes, found.staying(), func(m machine) cloud.Instance { return m.portable(d.sshPort) },
+		func(m machine) error { return m.stuck(cloud.StateRunning) })
 	if err != nil {
 		return record, err
 	}
-	for _, m := range plan.adopt {
+	for _, m := range plan.Adopt {
 		if err := d.adopt(ctx, m, cfg, &record); err != nil {
 			return record, err
 		}
 	}
-	if err := d.create(ctx, plan.create, cfg, &record); err != nil {
+	if err := d.create(ctx, plan.Create, cfg, &record); err != nil {
 		return record, err
 	}
 	return record, d.checkSingle(ctx, ref, cfg.Spec.Nodes, record)
-}
-
-// runPlan says what becomes of every rank.
-type runPlan struct {
-	adopt  []machine
-	create []cloud.NodeSpec
-}
-
-// planRun sorts what is there from what is to be. Machines nobody asked for
-// stop it; so does one in a state that is neither alive nor gone.
-func planRun(ref cloud.ClusterRef, nodes []cloud.NodeSpec, found census) (runPlan, error) {
-	var plan runPlan
-	var extra []string
-	have := map[cloud.Identity]machine{}
-	wanted := map[cloud.Identity]bool{}
-	for _, n := range nodes {
-		wanted[n.Identity] = true
-	}
-	for _, m := range found.staying() {
-		_, twice := have[m.identity]
-		switch {
-		case !wanted[m.identity] || twice:
-			extra = append(extra, m.id)
-		case m.state == cloud.StateUnknown:
-			return plan, m.stuck(cloud.StateRunning)
-		default:
-			have[m.identity] = m
-		}
-	}
-	if len(extra) > 0 {
-		return plan, &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
-	}
-	for _, n := range nodes {
-		if m, ok := have[n.Identity]; ok {
-			plan.adopt = append(plan.adopt, m)
-		} else {
-			plan.create = append(plan.create, n)
-		}
-	}
-	return plan, nil
 }
 
 // adopt takes a machine that is there: it brings its labels up to date and
@@ -245,7 +207,7 @@ func (d *driver) existing(ctx context.Context, n cloud.NodeSpec, cfg cloud.RunCo
 	case err != nil:
 		return "", err
 	case m == nil:
-		return "", &MachineError{ID: name, Rank: n.Identity.Rank, State: cloud.StateTerminating, Reason: "one of its name is being removed", Want: cloud.StateRunning}
+		return "", &converge.MachineError{ID: name, Rank: n.Identity.Rank, State: cloud.StateTerminating, Reason: "one of its name is being removed", Want: cloud.StateRunning}
 	case !m.owned || m.identity != n.Identity:
 		d.recent.drop(m.zone, m.name)
 		return "", configError{scope: cloud.ScopeZone, text: fmt.Sprintf("machine %s has the name of rank %d and is somebody else's", m, n.Identity.Rank)}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package converge holds what drivers do alike to bring a cloud's machines to
+// what was asked for, once their own words are turned into the vocabulary's:
+// sort them, watch them, describe them, act on several at once. The
+// conformance suite in cloudtest is what holds a driver to the outcome.
+package converge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
+)
+
+// MachineError says that a machine is in a state from which it cannot get to
+// the one waited for.
+type MachineError struct {
+	ID    string
+	Rank  int
+	State cloud.State
+	// Reason is what the cloud says of it, where it says anything.
+	Reason string
+	Want   cloud.State
+}
+
+// Error implements error.
+func (e *MachineError) Error() string {
+	text := fmt.Sprintf("machine %s (rank %d) is %s and will not become %s", e.ID, e.Rank, e.State, e.Want)
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	return text
+}
+
+// Plan says what becomes of every rank.
+type Plan[M any] struct {
+	// Adopt are the machines that are there, in the order of the nodes.
+	Adopt  []M
+	Create []cloud.NodeSpec
+}
+
+// Sort tells the nodes that have a machine from those that need one. Machines
+// that end do not count. A machine nobody asked for is an ExtraNodesError, one
+// in a state that is neither alive nor gone the error that stuck returns; the
+// plan is empty then. as gives a machine in the words all clouds share.
+func Sort[M any](ref cloud.ClusterRef, nodes []cloud.NodeSpec, machines []M, as func(M) cloud.Instance, stuck func(M) error) (Plan[M], error) {
+	var extra []string
+	have := map[cloud.Identity]M{}
+	wanted := map[cloud.Identity]bool{}
+	for _, n := range nodes {
+		wanted[n.Identity] = true
+	}
+	for _, m := range machines {
+		inst := as(m)
+		_, twice := have[inst.Identity]
+		switch {
+		case inst.State == cloud.StateTerminating || inst.State == cloud.StateTerminated:
+		case !wanted[inst.Identity] || twice:
+			extra = append(extra, inst.ID)
+		case inst.State == cloud.StateUnknown:
+			return Plan[M]{}, stuck(m)
+		default:
+			have[inst.Identity] = m
+		}
+	}
+	if len(extra) > 0 {
+		return Plan[M]{}, &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
+	}
+	var plan Plan[M]
+	for _, n := range nodes {
+		if m, ok := have[n.Identity]; ok {
+			plan.Adopt = append(plan.Adopt, m)
+		} else {
+			plan.Create = append(plan.Create, n)
+		}
+	}
+	return plan, nil
+}
+
+// Running are those of a cluster's machines that run. None at all is
+// cloud.ErrNotFound; two of one rank are an ExtraNodesError beside the list.
+func Running(cluster string, machines []cloud.Instance) ([]cloud.Instance, error) {
+	var running []cloud.Instance
+	var extra []string
+	ranks := map[int]bool{}
+	for _, m := range machines {
+		if m.State != cloud.StateRunning {
+			continue
+		}
+		if ranks[m.Identity.Rank] {
+			extra = append(extra, m.ID)
+		}
+		ranks[m.Identity.Rank] = true
+		running = append(running, m)
+	}
+	if len(running) == 0 {
+		return nil, fmt.Errorf("cluster %q has no running machine: %w", cluster, cloud.ErrNotFound)
+	}
+	if len(extra) > 0 {
+		return running, &cloud.ExtraNodesError{Cluster: cluster, Want: len(ranks), Extra: extra}
+	}
+	return running, nil
+}
+
+// Watcher looks at machines again and again.
+type Watcher struct {
+	// Poll paces the looks.
+	Poll retry.Policy
+	// Patience is how many failures in a row, of a kind that passes, end a watch.
+	Patience int
+	// Transient tells the failures that pass.
+	Transient func(error) bool
+}
+
+// Watch looks until f reports done or an error, or ctx ends; the error then
+// says what was last seen. Trouble that passes, in look or in f, is borne.
+func Watch[C fmt.Stringer](ctx context.Context, w Watcher, look func(context.Context) (C, error), f func(context.Context, C) (bool, error)) error {
+	var last C
+	seen, failures := false, 0
+	err := retry.Poll(ctx, w.Poll, func(ctx context.Context) (bool, error) {
+		found, err := look(ctx)
+		done := false
+		if err == nil {
+			last, seen = found, true
+			done, err = f(ctx, found)
+		}
+		switch {
+		case err == nil:
+			failures = 0
+			return done, nil
+		case ctx.Err() != nil:
+			return false, err
+		}
+		if failures++; failures >= w.Patience || !w.Transient(err) {
+			return false, retry.Stop(err)
+		}
+		return false, err
+	})
+	switch {
+	case err == nil || ctx.Err() == nil:
+		return err
+	case !seen:
+		return fmt.Errorf("gave up before anything was seen: %w", err)
+	}
+	return fmt.Errorf("gave up on %s: %w", last, err)
+}
+
+// Each runs f for every item, at most limit at once, and joins the errors. It
+// never stops at the first: a machine nobody asked about costs money.
+func Each[T any](limit int, items []T, f func(T) error) error {
+	errs := make([]error, len(items))
+	var g errgroup.Group
+	g.SetLimit(limit)
+	for i, item := range items {
+		g.Go(func() error {
+			errs[i] = f(item)
+			return nil
+		})
+	}
+	_ = g.Wait() // the functions return nil
+	return errors.Join(errs...)
+}

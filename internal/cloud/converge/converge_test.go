@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package converge_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
+)
+
+func identity(rank int) cloud.Identity {
+	return cloud.Identity{Owner: "o", Cluster: "c", Generation: "g", Attempt: 1, Rank: rank}
+}
+
+func instance(id string, rank int, state cloud.State) cloud.Instance {
+	return cloud.Instance{ID: id, Identity: identity(rank), State: state}
+}
+
+func TestSort(t *testing.T) {
+	nodes := []cloud.NodeSpec{{Identity: identity(0)}, {Identity: identity(1)}, {Identity: identity(2)}}
+	tests := []struct {
+		name   string
+		have   []cloud.Instance
+		adopt  []string
+		create []int
+		err    string
+	}{
+		{name: "nothing", create: []int{0, 1, 2}},
+		{name: "in the nodes' order", have: []cloud.Instance{instance("b", 2, cloud.StateStopped), instance("a", 0, cloud.StateRunning)}, adopt: []string{"a", "b"}, create: []int{1}},
+		{name: "those that end do not count", have: []cloud.Instance{instance("a", 0, cloud.StateTerminating), instance("z", 7, cloud.StateTerminated)}, create: []int{0, 1, 2}},
+		{name: "one beyond the ranks", have: []cloud.Instance{instance("z", 3, cloud.StateRunning)}, err: "z"},
+		{name: "one rank twice", have: []cloud.Instance{instance("a", 0, cloud.StateRunning), instance("b", 0, cloud.StatePending)}, err: "b"},
+		{name: "neither alive nor gone", have: []cloud.Instance{instance("u", 1, cloud.StateUnknown)}, err: "stuck u"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			plan, err := converge.Sort(cloud.ClusterRef{Cluster: "c"}, nodes, tt.have,
+				func(m cloud.Instance) cloud.Instance { return m },
+				func(m cloud.Instance) error { return errors.New("stuck " + m.ID) })
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) || len(plan.Adopt)+len(plan.Create) > 0 {
+					t.Errorf("Sort = %+v, %v; want an error with %q", plan, err, tt.err)
+				}
+				return
+			}
+			var adopt []string
+			for _, m := range plan.Adopt {
+				adopt = append(adopt, m.ID)
+			}
+			var create []int
+			for _, n := range plan.Create {
+				create = append(create, n.Identity.Rank)
+			}
+			if err != nil || !slices.Equal(adopt, tt.adopt) || !slices.Equal(create, tt.create) {
+				t.Errorf("Sort adopts %v and creates %v, %v; want %v and %v", adopt, create, err, tt.adopt, tt.create)
+			}
+		})
+	}
+}
+
+func TestRunning(t *testing.T) {
+	stopped, up := instance("s", 0, cloud.StateStopped), instance("u", 1, cloud.StateRunning)
+	if _, err := converge.Running("c", []cloud.Instance{stopped}); !errors.Is(err, cloud.ErrNotFound) {
+		t.Errorf("none running = %v", err)
+	}
+	if got, err := converge.Running("c", []cloud.Instance{stopped, up}); err != nil || len(got) != 1 || got[0].ID != "u" {
+		t.Errorf("Running = %+v, %v", got, err)
+	}
+	got, err := converge.Running("c", []cloud.Instance{up, instance("v", 1, cloud.StateRunning)})
+	if extra := (*cloud.ExtraNodesError)(nil); !errors.As(err, &extra) || !slices.Equal(extra.Extra, []string{"v"}) || len(got) != 2 {
+		t.Errorf("one rank twice = %+v, %v", got, err)
+	}
+}
+
+type sight string
+
+func (s sight) String() string { return string(s) }
+
+func TestWatch(t *testing.T) {
+	passing, lasting := errors.New("passing"), errors.New("lasting")
+	watcher := converge.Watcher{
+		Poll: retry.Policy{Initial: time.Second, Max: time.Second}, Patience: 3,
+		Transient: func(err error) bool { return errors.Is(err, passing) },
+	}
+	tests := []struct {
+		name  string
+		looks []error // what the looks answer; afterwards all is well
+		done  int     // at which good look it is done; 0 is never
+		err   error
+		text  string
+	}{
+		{name: "done at the second look", done: 2},
+		{name: "trouble that passes", looks: []error{passing, passing, nil, passing, passing}, done: 2},
+		{name: "trouble that does not", looks: []error{passing, passing, passing}, done: 1, err: passing},
+		{name: "a lasting error", looks: []error{lasting}, done: 1, err: lasting},
+		{name: "out of time", err: context.DeadlineExceeded, text: "gave up on two sheep"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				calls, good := 0, 0
+				err := converge.Watch(ctx, watcher, func(context.Context) (sight, error) {
+					calls++
+					if calls <= len(tt.looks) && tt.looks[calls-1] != nil {
+						return "", tt.looks[calls-1]
+					}
+					return "two sheep", nil
+				}, func(context.Context, sight) (bool, error) {
+					good++
+					return good == tt.done, nil
+				})
+				if !errors.Is(err, tt.err) || (err != nil && !strings.Contains(err.Error(), tt.text)) {
+					t.Errorf("Watch = %v, want %v with %q", err, tt.err, tt.text)
+				}
+			})
+		})
+	}
+}
+
+func TestEachGoesOn(t *testing.T) {
+	var ran atomic.Int32
+	bad := errors.New("bad")
+	err := converge.Each(2, []int{1, 2, 3, 4}, func(i int) error {
+		ran.Add(1)
+		if i%2 == 0 {
+			return bad
+		}
+		return nil
+	})
+	if !errors.Is(err, bad) || strings.Count(err.Error(), "bad") != 2 || ran.Load() != 4 {
+		t.Errorf("Each = %v after %d items, want two errors after four", err, ran.Load())
+	}
+}
