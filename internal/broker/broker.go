@@ -41,6 +41,8 @@ type Config struct {
 	Images func(ctx context.Context, cloudName, image, region, arch string) (string, error)
 	// Signers are the user's own keys, tried beside the cluster's key file.
 	Signers []ssh.Signer
+	// Bastion is on the way to the nodes of its clouds; nil is none.
+	Bastion *Bastion
 	// Log receives progress; nil discards it.
 	Log *slog.Logger
 	// Timeouts bound the steps; zero fields take the defaults.

@@ -106,15 +106,20 @@ func (b *Broker) newLaunch(spec Spec) (*launch, func(), error) {
 	}, nil
 }
 
-// openClouds opens the clouds of the offers; one that is not enabled is
-// blocked with its reason, and the launch goes on with the others.
+// openClouds opens the clouds of the offers; one that is not enabled, or whose
+// nodes could not be reached for want of their bastion, is blocked with its
+// reason, and the launch goes on with the others.
 func (l *launch) openClouds(ctx context.Context) {
 	for _, name := range l.candidateClouds() {
 		factory, ok := l.cfg.Registry.Get(name)
 		if ok {
 			l.caps[name] = cloud.CapabilitiesOf(factory, l.cfg.Credentials(name))
 		}
-		if _, err := l.session(ctx, name); err != nil {
+		_, err := l.session(ctx, name)
+		if err == nil {
+			err = l.tryBastion(ctx, name)
+		}
+		if err != nil {
 			l.log.WarnContext(ctx, "cloud left out", "cloud", name, "reason", err)
 			l.blocked = append(l.blocked, optimizer.Block{Cloud: name, Reason: err.Error()})
 			l.leftOut = append(l.leftOut, err.Error())

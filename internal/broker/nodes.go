@@ -138,6 +138,10 @@ func (b *Broker) dialAll(ctx context.Context, c Cluster) ([]node, error) {
 		}
 		return nil, fmt.Errorf("the private key of cluster %q: %w", c.Name, err)
 	}
+	bastion, err := b.through(ctx, c.Cloud)
+	if err != nil {
+		return nil, err
+	}
 	bounded, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.SSH,
 		fmt.Errorf("no SSH within %s of the machines running", b.cfg.Timeouts.SSH))
 	defer cancel()
@@ -145,7 +149,7 @@ func (b *Broker) dialAll(ctx context.Context, c Cluster) ([]node, error) {
 	group, groupCtx := errgroup.WithContext(bounded)
 	for i, n := range c.Nodes {
 		group.Go(func() error {
-			target := remote.Target{Host: n.ExternalIP, Port: n.SSHPort, User: c.SSHUser, HostKey: n.HostKey}
+			target := remote.Target{Host: n.ExternalIP, Port: n.SSHPort, User: c.SSHUser, HostKey: n.HostKey, Bastion: bastion}
 			client, err := b.dial(groupCtx, target, signers)
 			if err != nil {
 				return fmt.Errorf("rank %d (%s): %w", n.Rank, n.InstanceID, err)
@@ -316,6 +320,13 @@ func (l *logLines) flush() {
 // writeKnownHosts puts the pinned keys where the ssh command can read them.
 func (b *Broker) writeKnownHosts(c Cluster) error {
 	var text strings.Builder
+	if b.cfg.Bastion.Serves(c.Cloud) {
+		line, err := b.cfg.Bastion.knownHost()
+		if err != nil {
+			return err
+		}
+		text.WriteString(line + "\n")
+	}
 	for _, n := range c.Nodes {
 		if n.HostKey == "" || n.ExternalIP == "" {
 			continue // stopped, or found without its key

@@ -190,6 +190,8 @@ func TestAccBadProvider(t *testing.T) {
 		"key":        {fmt.Sprintf("ssh_private_key_path = %q", key), []string{"ssh_private_key_path", "holds no private key"}},
 		"no catalog": {`catalog = { path = "/nonexistent" }`, []string{"path", "no such file"}},
 		"version":    {`catalog = { version = "xyz" }`, []string{"not a content hash"}},
+		"bastion":    {`bastion = { host = "b:22", user = "me", host_key = "ssh-ed25519 x" }`, []string{"bastion.host", "not a host", "host_key", "no public key"}},
+		"bastion of": {`bastion = { host = "b", user = "me", host_key = "` + hostKey + `", clouds = ["nimbus"] }`, []string{"bastion.clouds", `no cloud "nimbus"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := planOnly(t)

@@ -9,6 +9,8 @@ import (
 	"testing"
 )
 
+const goodHostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+
 func TestChecks(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
@@ -56,6 +58,14 @@ func TestChecks(t *testing.T) {
 		{"source", checkSource, []string{dir, file}, map[string]string{filepath.Join(dir, "none"): "cannot be uploaded", loop: "too many"}},
 		{"remote path", checkRemotePath, []string{"~/data", "/data"}, map[string]string{
 			"": "empty", "data": "relative", "/": "whole file system", "~/": "home folder", "/a\nb": "control",
+		}},
+		{"host", checkHost, []string{"bastion.example.com", "203.0.113.7", "2001:db8::1"}, map[string]string{
+			"": "not a host", "ubuntu@b": "not a host", "b:22": "port has an attribute", "-oProxyCommand=x": "not a host", "[::1]": "not a host", "a b": "not a host",
+		}},
+		{"login", checkLogin, []string{"ubuntu", "me.too"}, map[string]string{"": "not a user", "a@b": "not a user", "-l": "not a user", "a b": "not a user"}},
+		{"host key", checkHostKey, []string{goodHostKey, goodHostKey + " root@bastion\n"}, map[string]string{
+			"": "no public key", "ssh-ed25519 garbage": "no public key", "-----BEGIN OPENSSH PRIVATE KEY-----": "private key",
+			goodHostKey + "\n" + goodHostKey: "one public key", `command="x" ` + goodHostKey: "one public key", "SHA256:abc": "no public key",
 		}},
 		{"cluster id", checkClusterID, []string{"aws/us-east-1/train"}, map[string]string{"train": "cloud/region/name", "a//b": "cloud/region/name"}},
 		{"one of", checkOneOf("destroy", "keep"), []string{"keep"}, map[string]string{"drop": `write destroy or keep`}},

@@ -309,7 +309,7 @@ func (m clusterModel) record(ctx context.Context) (broker.Cluster, diag.Diagnost
 
 // setRecord writes the broker's record into the computed attributes. Nothing
 // of them stays unknown.
-func (m *clusterModel) setRecord(c broker.Cluster, knownHosts string) {
+func (m *clusterModel) setRecord(c broker.Cluster, by reach) {
 	m.ID, m.Cloud, m.Region, m.Zone = types.StringValue(c.ID), types.StringValue(c.Cloud), types.StringValue(c.Region), types.StringValue(c.Zone)
 	m.InstanceType, m.Accelerators = types.StringValue(c.InstanceType), types.StringValue(c.Accelerators)
 	m.Market, m.HourlyCost = types.StringValue(string(c.Market)), types.Float64Value(c.HourlyUSD)
@@ -317,7 +317,7 @@ func (m *clusterModel) setRecord(c broker.Cluster, knownHosts string) {
 	m.SSHUser, m.SSHKeyPath = types.StringValue(c.SSHUser), types.StringValue(c.KeyPath)
 	m.Generation, m.Account, m.Owner = types.StringValue(c.Generation), types.StringValue(c.Account), types.StringValue(c.Owner)
 	m.LaunchedAt, m.ProcessManager = types.StringValue(c.LaunchedAt), types.StringValue(c.ProcessManager)
-	m.SSHCommand, m.HeadIP = types.StringValue(sshCommand(c, knownHosts)), types.StringValue("")
+	m.SSHCommand, m.HeadIP = types.StringValue(sshCommand(c, by)), types.StringValue("")
 	if len(c.Nodes) > 0 {
 		m.HeadIP = types.StringValue(c.Nodes[0].ExternalIP)
 	}
@@ -339,9 +339,9 @@ func nodeList(nodes []broker.Node) types.List {
 
 // fillUnknown replaces what the plan left open by what is true now; what the
 // plan promised stays.
-func (m *clusterModel) fillUnknown(c broker.Cluster, knownHosts string) {
+func (m *clusterModel) fillUnknown(c broker.Cluster, by reach) {
 	now := *m
-	now.setRecord(c, knownHosts)
+	now.setRecord(c, by)
 	for _, f := range []struct{ to, from *types.String }{
 		{&m.ID, &now.ID}, {&m.Cloud, &now.Cloud}, {&m.Region, &now.Region}, {&m.Zone, &now.Zone},
 		{&m.InstanceType, &now.InstanceType}, {&m.Accelerators, &now.Accelerators}, {&m.Market, &now.Market},
@@ -363,7 +363,7 @@ func (m *clusterModel) fillUnknown(c broker.Cluster, knownHosts string) {
 }
 
 // sshCommand opens a shell on the head and checks its pinned host key.
-func sshCommand(c broker.Cluster, knownHosts string) string {
+func sshCommand(c broker.Cluster, by reach) string {
 	if len(c.Nodes) == 0 || c.Nodes[0].ExternalIP == "" || c.SSHUser == "" {
 		return ""
 	}
@@ -373,8 +373,11 @@ func sshCommand(c broker.Cluster, knownHosts string) string {
 		parts = append(parts, "-i", quote(c.KeyPath), "-o", "IdentitiesOnly=yes")
 	}
 	parts = append(parts, "-p", fmt.Sprint(head.SSHPort))
-	if knownHosts != "" {
-		parts = append(parts, "-o", quote("UserKnownHostsFile="+sshOption(knownHosts)), "-o", "StrictHostKeyChecking=yes")
+	if by.knownHosts != "" {
+		parts = append(parts, by.pinned()...)
+	}
+	if jump := by.jump(); jump != "" {
+		parts = append(parts, "-o", quote("ProxyCommand="+jump))
 	}
 	return strings.Join(append(parts, quote(c.SSHUser+"@"+head.ExternalIP)), " ")
 }

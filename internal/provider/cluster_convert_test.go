@@ -162,7 +162,7 @@ func exampleCluster() broker.Cluster {
 func TestRecordSurvivesState(t *testing.T) {
 	want := exampleCluster()
 	m := clusterModel{Name: types.StringValue(want.Name), NumNodes: types.Int64Value(2)}
-	m.setRecord(want, "/s/known")
+	m.setRecord(want, reach{knownHosts: "/s/known"})
 	got, diags := m.record(context.Background())
 	if diags.HasError() {
 		t.Fatal(diags)
@@ -174,7 +174,7 @@ func TestRecordSurvivesState(t *testing.T) {
 
 func TestFillUnknownKeepsPromises(t *testing.T) {
 	m := clusterModel{Nodes: types.ListUnknown(nodeType()), HourlyCost: types.Float64Value(1), Status: types.StringUnknown(), ID: types.StringValue("promised")}
-	m.fillUnknown(exampleCluster(), "")
+	m.fillUnknown(exampleCluster(), reach{})
 	if m.ID.ValueString() != "promised" || m.HourlyCost.ValueFloat64() != 1 {
 		t.Errorf("what the plan promised changed: %v %v", m.ID, m.HourlyCost)
 	}
@@ -186,16 +186,22 @@ func TestFillUnknownKeepsPromises(t *testing.T) {
 func TestSSHCommand(t *testing.T) {
 	c := exampleCluster()
 	want := "ssh -i /s/key -o IdentitiesOnly=yes -p 2222 -o UserKnownHostsFile=/s/known -o StrictHostKeyChecking=yes fluffy@127.0.0.2"
-	if got := sshCommand(c, "/s/known"); got != want {
+	if got := sshCommand(c, reach{knownHosts: "/s/known"}); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	c.KeyPath = "/my keys/it's"
 	want = `ssh -i '/my keys/it'\''s' -o IdentitiesOnly=yes -p 2222 -o 'UserKnownHostsFile="/a b/known"' -o StrictHostKeyChecking=yes fluffy@127.0.0.2`
-	if got := sshCommand(c, "/a b/known"); got != want {
+	if got := sshCommand(c, reach{knownHosts: "/a b/known"}); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	by := reach{knownHosts: "/s/known", bastion: &broker.Bastion{Host: "b.example.com", Port: 2200, User: "me", KeyPath: "/k 100%"}}
+	want = `ssh -i '/my keys/it'\''s' -o IdentitiesOnly=yes -p 2222 -o UserKnownHostsFile=/s/known -o StrictHostKeyChecking=yes ` +
+		`-o 'ProxyCommand=ssh -i '\''/k 100%%'\'' -o IdentitiesOnly=yes -p 2200 -o UserKnownHostsFile=/s/known -o StrictHostKeyChecking=yes -W [%h]:%p me@b.example.com' fluffy@127.0.0.2`
+	if got := sshCommand(c, by); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	c.Nodes = nil
-	if got := sshCommand(c, ""); got != "" {
+	if got := sshCommand(c, reach{}); got != "" {
 		t.Errorf("without nodes: %q", got)
 	}
 }

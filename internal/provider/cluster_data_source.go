@@ -97,7 +97,7 @@ func (d *clusterDataSource) Read(ctx context.Context, req datasource.ReadRequest
 		var c broker.Cluster
 		if c, err = b.FindByName(ctx, m.Name.ValueString(), d.data.clouds()); err == nil {
 			if c, err = b.Observe(ctx, c); err == nil {
-				m.set(c, b.KnownHostsPath(c.Name))
+				m.set(c, d.data.reach(b, c.Name, c.Cloud))
 			}
 		}
 	}
@@ -109,9 +109,9 @@ func (d *clusterDataSource) Read(ctx context.Context, req datasource.ReadRequest
 }
 
 // set writes the broker's record, in the words of the resource.
-func (m *clusterDataModel) set(c broker.Cluster, knownHosts string) {
+func (m *clusterDataModel) set(c broker.Cluster, by reach) {
 	var r clusterModel
-	r.setRecord(c, knownHosts)
+	r.setRecord(c, by)
 	*m = clusterDataModel{
 		Name: m.Name, ID: r.ID, NumNodes: types.Int64Value(int64(c.Size)), Cloud: r.Cloud, Region: r.Region, Zone: r.Zone,
 		InstanceType: r.InstanceType, Accelerators: r.Accelerators, Market: r.Market, HourlyCost: r.HourlyCost,

@@ -99,7 +99,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if err != nil && !alive(cluster) {
 		return
 	}
-	m.setRecord(cluster, b.KnownHostsPath(spec.Name))
+	m.setRecord(cluster, r.data.reach(b, spec.Name, cluster.Cloud))
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
 }
 
@@ -156,7 +156,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	case err != nil:
 		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
 	default:
-		m.setRecord(fresh, b.KnownHostsPath(c.Name))
+		m.setRecord(fresh, r.data.reach(b, c.Name, c.Cloud))
 		m.NumNodes = types.Int64Value(int64(fresh.Size))
 		resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	}
@@ -195,12 +195,12 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	fresh, err := r.update(ctx, &m, old, c, spec)
 	if err != nil {
 		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Change of cluster %q", c.Name), err))
-		old.setRecord(fresh, r.knownHosts(c.Name))
+		old.setRecord(fresh, r.reach(c))
 		old.NumNodes = types.Int64Value(int64(fresh.Size))
 		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &old)...)
 		return
 	}
-	m.fillUnknown(fresh, r.knownHosts(c.Name))
+	m.fillUnknown(fresh, r.reach(c))
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
 }
 
@@ -237,12 +237,12 @@ func (m clusterModel) wantsStopped() bool {
 	return m.DesiredStatus.ValueString() == string(broker.StatusStopped)
 }
 
-func (r *clusterResource) knownHosts(name string) string {
+func (r *clusterResource) reach(c broker.Cluster) reach {
 	b, err := r.data.broker()
 	if err != nil {
-		return ""
+		return reach{}
 	}
-	return b.KnownHostsPath(name)
+	return r.data.reach(b, c.Name, c.Cloud)
 }
 
 // Delete removes the machines and returns after their absence was observed.
@@ -284,7 +284,7 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 		return
 	}
 	m := emptyCluster(ctx, resp.State)
-	m.setRecord(c, b.KnownHostsPath(c.Name))
+	m.setRecord(c, r.data.reach(b, c.Name, c.Cloud))
 	m.Name, m.NumNodes = types.StringValue(c.Name), types.Int64Value(int64(c.Size))
 	m.OnSetupFailure = types.StringValue(string(broker.SetupFailureDestroy))
 	m.DesiredStatus = types.StringValue(string(broker.StatusUp))

@@ -94,7 +94,7 @@ func (b *bench) planned(change func(*clusterModel)) tfsdk.Plan {
 	b.t.Helper()
 	ctx := context.Background()
 	m := emptyCluster(ctx, b.empty())
-	m.setRecord(broker.Cluster{}, "")
+	m.setRecord(broker.Cluster{}, reach{})
 	for _, s := range []*types.String{
 		&m.ID, &m.Cloud, &m.Region, &m.Zone, &m.InstanceType, &m.Accelerators, &m.Market, &m.Status, &m.StatusReason, &m.SSHUser,
 		&m.SSHKeyPath, &m.SSHCommand, &m.HeadIP, &m.Generation, &m.Account, &m.Owner, &m.LaunchedAt, &m.ProcessManager, &m.WorkdirDigest, &m.FileMountsDigest,

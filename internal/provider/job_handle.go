@@ -37,7 +37,11 @@ func (d *providerData) newRunner(c broker.Cluster) (jobRunner, error) {
 	if err := c.CheckKey(); err != nil {
 		return nil, err
 	}
-	return job.New(jobCluster(c), job.Options{})
+	on, err := d.behindBastion(d.root, jobCluster(c))
+	if err != nil {
+		return nil, err
+	}
+	return job.New(on, job.Options{})
 }
 
 // jobCluster converts the broker's record to what jobs need of it.

@@ -50,6 +50,7 @@ type providerModel struct {
 	StateDir          types.String `tfsdk:"state_dir"`
 	Owner             types.String `tfsdk:"owner"`
 	SSHPrivateKeyPath types.String `tfsdk:"ssh_private_key_path"`
+	Bastion           types.Object `tfsdk:"bastion"`
 	TemplatesDir      types.String `tfsdk:"templates_dir"`
 	Catalog           types.Object `tfsdk:"catalog"`
 	Clouds            types.Object `tfsdk:"clouds"`
@@ -94,6 +95,7 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 					"Default a key made for each cluster under `state_dir`. The key's content never enters state.",
 				Validators: []validator.String{notBlank(), checked(checkPrivateKey)},
 			},
+			"bastion": p.bastionAttribute(),
 			"templates_dir": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Folder whose `<cloud>.yaml.tmpl` files replace the built-in cluster templates.",
@@ -254,6 +256,9 @@ func (p *skyProvider) settings(ctx context.Context, m providerModel) (settings, 
 	s.refresh = !m.Catalog.IsUnknown() && !c.Offline.IsUnknown() && !c.BaseURL.IsUnknown() && !c.TTL.IsUnknown() && !c.Version.IsUnknown()
 	s.catalogUnknown = m.Catalog.IsUnknown() || c.Path.IsUnknown() || c.Version.IsUnknown() || m.EnabledClouds.IsUnknown()
 	s.options = cloudOptions(m.Clouds)
+	var more diag.Diagnostics
+	s.bastion, more = bastionSettings(ctx, m.Bastion, osGetenv)
+	diags.Append(more...)
 	return s, diags
 }
 

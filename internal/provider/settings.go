@@ -39,6 +39,7 @@ type settings struct {
 	enabled       []string
 	options       map[string]map[string]string
 	showPlanTable bool
+	bastion       *broker.Bastion
 	// unknown says why no cloud can be used yet; empty is that they can.
 	unknown string
 	getenv  func(string) string
@@ -280,7 +281,12 @@ func (d *providerData) openBroker(dir string) (clusterBroker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ssh_private_key_path: %w", err)
 	}
+	bastion, err := d.openBastion()
+	if err != nil {
+		return nil, fmt.Errorf("bastion: %w", err)
+	}
 	return broker.New(broker.Config{
+		Bastion:  bastion,
 		StateDir: dir, Owner: owner, Home: d.workspaceHome(), Registry: d.registry,
 		Credentials: func(name string) cloud.Credentials { return d.credentials(name, dir, executable) },
 		TemplateDir: d.templatesDir, Images: set.Image, Signers: signers, Log: newTflogLogger(),

@@ -124,13 +124,17 @@ func handshake(ctx context.Context, conn net.Conn, t Target, o Options, bastion 
 		_ = conn.SetDeadline(deadline) // a forwarded connection has none; closing covers it
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	signers := t.Signers
+	if len(signers) == 0 {
+		signers = o.Signers
+	}
 	v, err := newVerifier(t, o)
 	if err != nil {
 		return nil, err
 	}
 	sc, channels, requests, err := ssh.NewClientConn(conn, t.addr(), &ssh.ClientConfig{
 		User:              t.User,
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(o.Signers...)},
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signers...)},
 		HostKeyCallback:   v.check,
 		HostKeyAlgorithms: v.algorithms,
 	})

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/remote/remotetest"
 )
 
 func TestEnsureKeyPair(t *testing.T) {
@@ -112,6 +113,37 @@ func TestAgentSigner(t *testing.T) {
 	_ = closer.Close()
 	if _, _, err := remote.AgentSigner(t.Context(), socket, "SHA256:other"); err == nil {
 		t.Error("AgentSigner found a key that is not there")
+	}
+	testAgentSigners(t, socket, keyring)
+}
+
+// testAgentSigners: signers of an agent outlive the connection that listed
+// them, and not the key.
+func testAgentSigners(t *testing.T, socket string, keyring agent.Agent) {
+	t.Helper()
+	signers, err := remote.AgentSigners(t.Context(), socket)
+	if err != nil || len(signers) != 1 {
+		t.Fatalf("AgentSigners = %d, %v", len(signers), err)
+	}
+	n := remotetest.NewNode(t, remotetest.Behaviour{})
+	n.Trust(signers[0])
+	target := n.Target()
+	target.Signers = signers
+	for range 2 {
+		c, err := remote.Dial(t.Context(), target, remote.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+	}
+	if err := keyring.RemoveAll(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := signers[0].Sign(nil, []byte("x")); err == nil {
+		t.Error("a key signs that the agent has no more")
+	}
+	if _, err := remote.AgentSigners(t.Context(), socket+"-gone"); err == nil {
+		t.Error("AgentSigners without an agent succeeded")
 	}
 }
 

@@ -37,6 +37,8 @@ type Target struct {
 	// HostKey is the pinned key in authorized_keys form. Empty is refused,
 	// unless Options.TrustOnFirstUse is set.
 	HostKey string
+	// Signers are the keys offered to this machine; none means Options.Signers.
+	Signers []ssh.Signer
 	// Bastion is a machine to go through; its key must be pinned.
 	Bastion *Target
 }

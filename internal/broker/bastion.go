@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+)
+
+// Bastion is a machine of the user's through which nodes are reached that have
+// no way in of their own, such as those of private subnets. It holds no secret:
+// keys are named by path, or are the SSH agent's.
+type Bastion struct {
+	Host string
+	// Port is that of its SSH server; 0 is 22.
+	Port int
+	User string
+	// HostKey is pinned, in authorized_keys form.
+	HostKey string
+	// KeyPath is the private key that logs in there; empty offers Own, then the
+	// keys of the agent at AgentSocket, where there is one.
+	KeyPath     string
+	Own         []ssh.Signer
+	AgentSocket string
+	// Clouds are those whose nodes are behind it; empty means all.
+	Clouds []string
+}
+
+// Serves reports whether nodes of the cloud are reached through it. A nil one
+// serves nobody.
+func (b *Bastion) Serves(cloudName string) bool {
+	return b != nil && (len(b.Clouds) == 0 || slices.Contains(b.Clouds, cloudName))
+}
+
+// Target is where to dial on the way to a node, with the keys to offer there.
+func (b *Bastion) Target(ctx context.Context) (*remote.Target, error) {
+	target := &remote.Target{Host: b.Host, Port: b.port(), User: b.User, HostKey: b.HostKey, Signers: slices.Clone(b.Own)}
+	if b.KeyPath != "" {
+		signer, err := remote.LoadSigner(b.KeyPath, nil)
+		if err != nil {
+			return nil, fmt.Errorf("bastion %s: %w", b.Host, err)
+		}
+		target.Signers = []ssh.Signer{signer}
+		return target, nil
+	}
+	var err error
+	if b.AgentSocket != "" {
+		var more []ssh.Signer
+		more, err = remote.AgentSigners(ctx, b.AgentSocket)
+		target.Signers = append(target.Signers, more...)
+	}
+	if len(target.Signers) == 0 {
+		return nil, fmt.Errorf("bastion %s: there is no key to log in with: %w", b.Host,
+			cmp.Or(err, errors.New("name one with private_key_path, or add it to the SSH agent")))
+	}
+	return target, nil
+}
+
+func (b *Bastion) port() int { return cmp.Or(b.Port, 22) }
+
+// knownHost is the bastion's line in a known_hosts file.
+func (b *Bastion) knownHost() (string, error) {
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(b.HostKey)) //nolint:dogsled // five results, one wanted
+	if err != nil {
+		return "", fmt.Errorf("host key of bastion %s: %w", b.Host, err)
+	}
+	address := knownhosts.Normalize(fmt.Sprintf("[%s]:%d", b.Host, b.port()))
+	return knownhosts.Line([]string{address}, key), nil
+}
+
+// through is the way to a cloud's nodes; nil is the direct one.
+func (b *Broker) through(ctx context.Context, cloudName string) (*remote.Target, error) {
+	if !b.cfg.Bastion.Serves(cloudName) {
+		return nil, nil //nolint:nilnil // no bastion is no error
+	}
+	return b.cfg.Bastion.Target(ctx)
+}
+
+// bastionTimeout bounds the look at a bastion before machines are made.
+const bastionTimeout = 30 * time.Second
+
+// tryBastion sees that the way to a cloud's nodes is open, before any is paid for.
+func (b *Broker) tryBastion(ctx context.Context, cloudName string) error {
+	target, err := b.through(ctx, cloudName)
+	if err != nil || target == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, bastionTimeout, fmt.Errorf("no SSH within %s", bastionTimeout))
+	defer cancel()
+	hop, err := b.dial(ctx, *target, target.Signers)
+	if err != nil {
+		return fmt.Errorf("the bastion of cloud %s: %w", cloudName, err)
+	}
+	return hop.Close()
+}

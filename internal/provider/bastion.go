@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/job"
+)
+
+// bastionModel is the provider block's bastion object.
+type bastionModel struct {
+	Host           types.String `tfsdk:"host"`
+	Port           types.Int64  `tfsdk:"port"`
+	User           types.String `tfsdk:"user"`
+	HostKey        types.String `tfsdk:"host_key"`
+	PrivateKeyPath types.String `tfsdk:"private_key_path"`
+	Clouds         types.List   `tfsdk:"clouds"`
+}
+
+func (p *skyProvider) bastionAttribute() schema.Attribute {
+	return schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "A machine of yours with an SSH server, through which machines without a public address are reached. Every connection to a node goes through it, " +
+			"and `ssh_command` too. It must allow TCP forwarding. A change takes effect at once and touches no machine.",
+		Attributes: map[string]schema.Attribute{
+			"host": schema.StringAttribute{
+				Required: true, MarkdownDescription: "Its name or address, as this computer reaches it.",
+				Validators: []validator.String{checked(checkHost)},
+			},
+			"port": schema.Int64Attribute{
+				Optional: true, MarkdownDescription: "The TCP port of its SSH server. Default 22.",
+				Validators: []validator.Int64{between(1, 65535, "a TCP port")},
+			},
+			"user": schema.StringAttribute{
+				Required: true, MarkdownDescription: "The user to log in as.",
+				Validators: []validator.String{checked(checkLogin)},
+			},
+			"host_key": schema.StringAttribute{
+				Required: true, MarkdownDescription: "Its SSH host key, in the authorized_keys form: a line of its `/etc/ssh/ssh_host_ed25519_key.pub`. Another key ends the connection.",
+				Validators: []validator.String{checked(checkHostKey)},
+			},
+			"private_key_path": schema.StringAttribute{
+				Optional: true, MarkdownDescription: "Private key that logs in there, without a passphrase. Default `ssh_private_key_path` and then the keys of the SSH agent (`SSH_AUTH_SOCK`).",
+				Validators: []validator.String{notBlank(), checked(checkPrivateKey)},
+			},
+			"clouds": schema.ListAttribute{
+				Optional: true, ElementType: types.StringType, MarkdownDescription: "The clouds whose machines are behind it. Default all.",
+				Validators: []validator.List{elements(p.checkCloud), noDuplicates()},
+			},
+		},
+	}
+}
+
+func checkHost(host string) error {
+	switch {
+	case strings.ContainsAny(host, " \t\r\n\x00@/[]") || strings.HasPrefix(host, "-") || host == "":
+		return fmt.Errorf("%q is not a host; write a name or an address alone, such as \"bastion.example.com\"", host)
+	case strings.Contains(host, ":") && net.ParseIP(host) == nil:
+		return fmt.Errorf("%q is not a host; the port has an attribute of its own", host)
+	}
+	return nil
+}
+
+func checkLogin(user string) error {
+	if user == "" || strings.ContainsAny(user, " \t\r\n\x00@:/") || strings.HasPrefix(user, "-") {
+		return fmt.Errorf("%q is not a user; write the name alone, such as \"ubuntu\"", user)
+	}
+	return nil
+}
+
+// checkHostKey wants exactly one public key.
+func checkHostKey(text string) error {
+	key, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(text))
+	switch {
+	case strings.Contains(text, "PRIVATE KEY"): // which no error shows
+		return errors.New("this is a private key; write the public one")
+	case err != nil:
+		return errors.New("this is no public key in the authorized_keys form, \"ssh-ed25519 AAAA...\"; the bastion's own is in its /etc/ssh/ssh_host_ed25519_key.pub")
+	case len(options) > 0 || len(strings.TrimSpace(string(rest))) > 0:
+		return errors.New("write one public key and nothing else, \"ssh-ed25519 AAAA...\"")
+	case strings.Contains(key.Type(), "-cert-"):
+		return errors.New("this is a certificate; write the public key of the host itself")
+	}
+	return nil
+}
+
+// bastionSettings reads the object; null and unknown are none.
+func bastionSettings(ctx context.Context, in types.Object, getenv func(string) string) (*broker.Bastion, diag.Diagnostics) {
+	if in.IsNull() || in.IsUnknown() {
+		return nil, nil
+	}
+	var m bastionModel
+	diags := in.As(ctx, &m, objectOptions)
+	var clouds []types.String
+	if !m.Clouds.IsNull() && !m.Clouds.IsUnknown() {
+		diags.Append(m.Clouds.ElementsAs(ctx, &clouds, false)...)
+	}
+	out := &broker.Bastion{
+		Host: m.Host.ValueString(), Port: int(m.Port.ValueInt64()), User: m.User.ValueString(), HostKey: m.HostKey.ValueString(),
+		KeyPath: expandHome(m.PrivateKeyPath.ValueString()), AgentSocket: getenv("SSH_AUTH_SOCK"),
+	}
+	for _, c := range clouds {
+		out.Clouds = append(out.Clouds, c.ValueString())
+	}
+	return out, diags
+}
+
+// openBastion adds the user's own keys to the settings.
+func (s settings) openBastion() (*broker.Bastion, error) {
+	if s.bastion == nil {
+		return nil, nil //nolint:nilnil // no bastion is no error
+	}
+	own, err := loadSigners(s.keyPath)
+	if err != nil {
+		return nil, fmt.Errorf("ssh_private_key_path: %w", err)
+	}
+	b := *s.bastion
+	b.Own = own
+	return &b, nil
+}
+
+// behindBastion tells the runner of jobs the way to the nodes.
+func (s settings) behindBastion(ctx context.Context, on job.Cluster) (job.Cluster, error) {
+	b, err := s.openBastion()
+	if err != nil || !b.Serves(on.Cloud) {
+		return on, err
+	}
+	hop, err := b.Target(ctx)
+	if err != nil {
+		return on, err
+	}
+	for i := range on.Nodes {
+		on.Nodes[i].Bastion = hop
+	}
+	return on, nil
+}
+
+// reach is what a command line needs to get to a cluster's nodes.
+type reach struct {
+	knownHosts string
+	bastion    *broker.Bastion // nil is none
+}
+
+func (s settings) reach(b clusterBroker, name, cloudName string) reach {
+	by := reach{knownHosts: b.KnownHostsPath(name)}
+	if s.bastion.Serves(cloudName) {
+		by.bastion = s.bastion
+	}
+	return by
+}
+
+// pinned are the options that check host keys, as words of a shell.
+func (r reach) pinned() []string {
+	return []string{"-o", quote("UserKnownHostsFile=" + sshOption(r.knownHosts)), "-o", "StrictHostKeyChecking=yes"}
+}
+
+// jump is the command that connects to a node's port through the bastion;
+// empty without one. ssh replaces %h and %p, and hands it to a shell.
+func (r reach) jump() string {
+	if r.bastion == nil {
+		return ""
+	}
+	parts := []string{"ssh"}
+	if r.bastion.KeyPath != "" {
+		parts = append(parts, "-i", quote(r.bastion.KeyPath), "-o", "IdentitiesOnly=yes")
+	}
+	if r.bastion.Port != 0 {
+		parts = append(parts, "-p", fmt.Sprint(r.bastion.Port))
+	}
+	if r.knownHosts != "" {
+		parts = append(parts, r.pinned()...)
+	}
+	text := strings.Join(append(parts, "-W"), " ")
+	return strings.ReplaceAll(text, "%", "%%") + " [%h]:%p " + strings.ReplaceAll(quote(r.bastion.User+"@"+r.bastion.Host), "%", "%%")
+}
