@@ -220,10 +220,9 @@ func (h *harness) PassTime(ctx context.Context, until time.Time) error {
 }
 
 func (h *harness) passOn(ctx context.Context, id string, until time.Time) error {
-	attribute := func(name types.InstanceAttributeName) (*ec2.DescribeInstanceAttributeOutput, error) {
-		return h.direct.DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{InstanceId: aws.String(id), Attribute: name})
-	}
-	data, err := attribute(types.InstanceAttributeNameUserData)
+	data, err := h.direct.DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{
+		InstanceId: aws.String(id), Attribute: types.InstanceAttributeNameUserData,
+	})
 	if err != nil || data.UserData == nil {
 		return err
 	}
@@ -234,15 +233,28 @@ func (h *harness) passOn(ctx context.Context, id string, until time.Time) error 
 	if err != nil || !shutdown {
 		return err
 	}
-	behavior, err := attribute(types.InstanceAttributeNameInstanceInitiatedShutdownBehavior)
+	return h.powerOff(ctx, id)
+}
+
+// powerOff does what EC2 does with a machine that shuts itself down.
+func (h *harness) powerOff(ctx context.Context, id string) error {
+	out, err := h.direct.DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{
+		InstanceId: aws.String(id), Attribute: types.InstanceAttributeNameInstanceInitiatedShutdownBehavior,
+	})
 	if err != nil {
 		return err
 	}
-	if deref(behavior.InstanceInitiatedShutdownBehavior.Value) == string(types.ShutdownBehaviorTerminate) {
+	if deref(out.InstanceInitiatedShutdownBehavior.Value) == string(types.ShutdownBehaviorTerminate) {
 		return h.Remove(ctx, id)
 	}
 	_, err = h.direct.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{id}})
 	return err
+}
+
+// EndItself does what the template's self_stop and self_terminate come to: a
+// power-off either way.
+func (h *harness) EndItself(ctx context.Context, id string, _ cloud.Shutdown) error {
+	return h.powerOff(ctx, id)
 }
 
 // TestConformance runs the suite against a fake EC2 that speaks HTTP; the lane

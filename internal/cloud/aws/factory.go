@@ -51,6 +51,7 @@ const (
 	tagDeadline         = cloud.TagPrefix + "deadline"
 	tagSSHUser          = cloud.TagPrefix + "ssh-user"
 	tagNetwork          = cloud.TagPrefix + "network"
+	tagOnShutdown       = cloud.TagPrefix + "on-shutdown"
 	networkPrivate      = "private"
 	parallel            = 8
 	callerAddressSource = "https://checkip.amazonaws.com"
@@ -81,6 +82,8 @@ func (Factory) Capabilities() cloud.Capabilities {
 		CustomDisk:    true,
 		Labels:        true,
 		DeadMan:       true,
+		SelfStop:      true,
+		SelfTerminate: true,
 		MaxNameLength: maxNameLength,
 		DiskTiers:     diskTierNames(),
 	}

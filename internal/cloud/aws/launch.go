@@ -41,7 +41,7 @@ func (d *driver) launchInput(n cloud.NodeSpec, cfg cloud.RunConfig, place string
 		InstanceType:                      types.InstanceType(offer.InstanceType.Name),
 		MinCount:                          aws.Int32(1),
 		MaxCount:                          aws.Int32(1),
-		InstanceInitiatedShutdownBehavior: shutdownBehavior(cfg.Spec, offer.Market),
+		InstanceInitiatedShutdownBehavior: firstBehavior(cfg.Spec, offer.Market),
 		MetadataOptions:                   metadataOptions(),
 		BlockDeviceMappings:               []types.BlockDeviceMapping{disk},
 		NetworkInterfaces:                 interfaces(cfg, s, subnetID),
@@ -71,16 +71,6 @@ func token(id cloud.Identity, offered, zone string) string {
 	}
 	sum := sha256.Sum256([]byte(id.Token() + "\x00" + zone))
 	return hex.EncodeToString(sum[:])
-}
-
-// shutdownBehavior makes a machine under a dead-man timer end for good when it
-// shuts itself down; Commit turns that into a mere stop, except for spot
-// machines, which AWS does not let stop.
-func shutdownBehavior(spec cloud.ClusterSpec, market cloud.Market) types.ShutdownBehavior {
-	if spec.Deadline.IsZero() && market != cloud.Spot {
-		return types.ShutdownBehaviorStop
-	}
-	return types.ShutdownBehaviorTerminate
 }
 
 // metadataOptions demand sessions of IMDSv2, one hop away at most, and show
@@ -180,6 +170,9 @@ func tagSpecifications(id cloud.Identity, spec cloud.ClusterSpec, market cloud.M
 	}
 	if s.internalIPs {
 		machine[tagNetwork] = networkPrivate
+	}
+	if spec.OnShutdown != "" {
+		machine[tagOnShutdown] = string(spec.OnShutdown)
 	}
 	out := []types.TagSpecification{
 		{ResourceType: types.ResourceTypeInstance, Tags: ec2Tags(machine)},

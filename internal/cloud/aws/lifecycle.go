@@ -85,8 +85,9 @@ func (d *driver) Query(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Insta
 
 // Commit implements cloud.Provisioner. The machine's own timer asks the
 // metadata service whether the mark is there, so the mark alone disarms it.
-// Two more things make sure: a shutdown no longer ends the machine, and its
-// tags are hidden from it, which the timer takes for no proof at all.
+// Two more things make sure: a shutdown does what the cluster's spec says, which
+// is mostly a stop, and the machine's tags are hidden from it, which the timer
+// takes for no proof at all.
 func (d *driver) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 	return d.watch(ctx, ref, func(ctx context.Context, c census) (bool, error) {
 		if len(c.late) > 0 {
@@ -126,17 +127,10 @@ func (d *driver) commit(ctx context.Context, live []machine) error {
 
 // disarm ends with what commit reads as done.
 func (d *driver) disarm(ctx context.Context, m machine) error {
-	client := d.c.in(m.region)
-	if m.market != cloud.Spot {
-		_, err := client.ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{
-			InstanceId:                        aws.String(m.id),
-			InstanceInitiatedShutdownBehavior: &types.AttributeValue{Value: aws.String(string(types.ShutdownBehaviorStop))},
-		})
-		if err != nil {
-			return err //nolint:wrapcheck // commit says what was being done
-		}
+	if err := d.powerOff(ctx, m, m.onShutdown()); err != nil {
+		return err
 	}
-	_, err := client.ModifyInstanceMetadataOptions(ctx, &ec2.ModifyInstanceMetadataOptionsInput{
+	_, err := d.c.in(m.region).ModifyInstanceMetadataOptions(ctx, &ec2.ModifyInstanceMetadataOptionsInput{
 		InstanceId: aws.String(m.id), InstanceMetadataTags: types.InstanceMetadataTagsStateDisabled,
 		// All of them are sent: what is left out must not fall back to a default.
 		HttpTokens: types.HttpTokensStateRequired, HttpEndpoint: types.InstanceMetadataEndpointStateEnabled,

@@ -84,6 +84,9 @@ func (d *driver) adopt(ctx context.Context, m machine, cfg cloud.RunConfig) (res
 	if err := d.setLabels(ctx, m, cfg.Spec.Labels); err != nil {
 		return false, fmt.Errorf("label machine %s: %w", m.id, err)
 	}
+	if err := d.setOnShutdown(ctx, m, cfg.Spec.OnShutdown); err != nil {
+		return false, fmt.Errorf("set what a power-off of machine %s does: %w", m.id, err)
+	}
 	if m.state == cloud.StatePending || m.state == cloud.StateRunning {
 		return false, nil
 	}
