@@ -264,7 +264,7 @@ func (a *attempt) newCluster(account string) Cluster {
 		Accelerators: o.InstanceType.Accelerator.String(), Market: o.Market, HourlyUSD: a.placement.HourlyUSD(),
 		Status: StatusInit, SSHUser: a.config.SSHUser, KeyPath: a.keys.path,
 		ProcessManager: string(a.config.ProcessManager), Size: a.placement.Nodes,
-		LaunchedAt: a.started.UTC().Format(time.RFC3339),
+		LaunchedAt: a.started.UTC().Format(time.RFC3339), AllowedCIDRs: prefixTexts(a.runConfig.Spec.AllowedCIDRs),
 	}
 }
 
@@ -281,7 +281,7 @@ func (a *attempt) commit(ctx context.Context, session cloud.Session) error {
 	if a.cluster.Status == StatusInit && a.cluster.StatusReason == "" {
 		a.cluster.Status = StatusUp
 	}
-	if err := a.writeKnownHosts(a.cluster); err != nil {
+	if err := a.writeSSHFiles(a.cluster); err != nil {
 		return err
 	}
 	if survivors, err := a.sweep(ctx, a); err != nil {

@@ -133,7 +133,22 @@ type Spec struct {
 	// KeyPath is the user's private key; empty means one made for this cluster.
 	KeyPath        string
 	OnSetupFailure SetupFailure
+	// CIDRsFound says that AllowedCIDRs are this computer's own address and were
+	// not asked for: another address is no other cluster.
+	CIDRsFound bool
+	// Recovery says where a spot cluster of this name that was lost as a whole
+	// is launched again; empty is RecoverElsewhere.
+	Recovery Recovery
 }
+
+// Recovery says where a lost spot cluster is launched again.
+type Recovery string
+
+// The ways to recover.
+const (
+	RecoverElsewhere Recovery = "failover"
+	RecoverInRegion  Recovery = "same_region"
+)
 
 // Status is what a cluster does as a whole.
 type Status string
@@ -186,6 +201,8 @@ type Cluster struct {
 	Size           int    `json:"size"`
 	Nodes          []Node `json:"nodes"`
 	LaunchedAt     string `json:"launched_at"` // RFC 3339, UTC
+	// AllowedCIDRs may reach SSH and the ports; none where that is not known.
+	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
 }
 
 // AcceleratorsPerNode is the number of devices on one node, 0 without any.

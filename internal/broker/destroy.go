@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -80,13 +79,10 @@ func (b *Broker) forget(ctx context.Context, j *journal, name, gen string) error
 	err := removeKeys(b.ClusterDir(name), gen)
 	for _, g := range slices.Backward(j.generations()) {
 		if g.Complete && !g.Removed && g.ID != gen && g.Cluster != nil {
-			return errors.Join(err, b.writeKnownHosts(*g.Cluster))
+			return errors.Join(err, b.writeSSHFiles(*g.Cluster))
 		}
 	}
-	if rerr := os.Remove(b.KnownHostsPath(name)); rerr != nil && !isMissing(rerr) {
-		err = errors.Join(err, rerr)
-	}
-	return err
+	return errors.Join(err, b.removeSSHFiles(name))
 }
 
 // removeStrays removes what the journal knows of unfinished launches, and what

@@ -281,6 +281,9 @@ func (l *launch) fail(err error) *LaunchError {
 // digest identifies what was asked for, without the catalog's answers to it.
 func (s Spec) digest() (string, error) {
 	s.Offers = nil
+	if s.CIDRsFound {
+		s.AllowedCIDRs = nil
+	}
 	text, err := json.Marshal(s)
 	if err != nil {
 		return "", fmt.Errorf("identify the request: %w", err)

@@ -117,7 +117,7 @@ func (b *Broker) present(ctx context.Context, session cloud.Session, c Cluster) 
 	if err != nil {
 		return cloud.ClusterSpec{}, err
 	}
-	spec := cloud.ClusterSpec{Ref: c.ref(), SSHUser: c.SSHUser}
+	spec := cloud.ClusterSpec{Ref: c.ref(), SSHUser: c.SSHUser, AllowedCIDRs: c.prefixes()}
 	spec.Ref.Zone = c.Zone
 	var have []string
 	for _, inst := range alive {

@@ -11,13 +11,11 @@ import (
 	"log/slog"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -315,33 +313,4 @@ func (l *logLines) flush() {
 		l.emit(l.buf)
 		l.buf = nil
 	}
-}
-
-// writeKnownHosts puts the pinned keys where the ssh command can read them.
-func (b *Broker) writeKnownHosts(c Cluster) error {
-	var text strings.Builder
-	if b.cfg.Bastion.Serves(c.Cloud) {
-		line, err := b.cfg.Bastion.knownHost()
-		if err != nil {
-			return err
-		}
-		text.WriteString(line + "\n")
-	}
-	for _, n := range c.Nodes {
-		if n.HostKey == "" || n.ExternalIP == "" {
-			continue // stopped, or found without its key
-		}
-		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(n.HostKey)) //nolint:dogsled // five results, one wanted
-		if err != nil {
-			return fmt.Errorf("host key of rank %d: %w", n.Rank, err)
-		}
-		address := knownhosts.Normalize(fmt.Sprintf("%s:%d", n.ExternalIP, n.SSHPort))
-		text.WriteString(knownhosts.Line([]string{address}, key) + "\n")
-	}
-	path := b.KnownHostsPath(c.Name)
-	tmp := path + "." + randomHex(4)
-	if err := writeSynced(tmp, []byte(text.String())); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
 }

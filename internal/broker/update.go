@@ -39,7 +39,8 @@ func Digest(path string) (string, error) {
 func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes) (Cluster, error) {
 	return b.change(ctx, c, "updating", func(session cloud.Session) (Cluster, error) {
 		if what.Network {
-			if err := b.updateNetwork(ctx, session, c, spec); err != nil {
+			var err error
+			if c, err = b.updateNetwork(ctx, session, c, spec); err != nil {
 				return c, err
 			}
 		}
@@ -56,28 +57,32 @@ func (b *Broker) record(c Cluster) error {
 		if err := j.append(entry{Event: eventRecorded, Generation: c.Generation, Cluster: &c}); err != nil {
 			return err
 		}
-		return b.writeKnownHosts(c)
+		return b.writeSSHFiles(c)
 	})
 }
 
 // updateNetwork lets the driver converge labels and rules on what is there.
-func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c Cluster, spec Spec) error {
+func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c Cluster, spec Spec) (Cluster, error) {
 	cs, err := b.present(ctx, session, c)
 	if err != nil {
-		return err
+		return c, err
 	}
-	cs.Ports, cs.AllowedCIDRs, cs.Labels = spec.Ports, spec.AllowedCIDRs, spec.Labels
+	cs.Ports, cs.Labels = spec.Ports, spec.Labels
+	if len(spec.AllowedCIDRs) > 0 {
+		cs.AllowedCIDRs = spec.AllowedCIDRs
+	}
 	cfg, err := session.Bootstrap(ctx, cs, c.placement())
 	if err != nil {
-		return fmt.Errorf("update the network of cluster %q: %w", c.Name, err)
+		return c, fmt.Errorf("update the network of cluster %q: %w", c.Name, err)
 	}
 	if _, err := session.Run(ctx, cs.Ref, cfg); err != nil {
-		return fmt.Errorf("update the labels of cluster %q: %w", c.Name, err)
+		return c, fmt.Errorf("update the labels of cluster %q: %w", c.Name, err)
 	}
 	if err := session.OpenPorts(ctx, cs.Ref, cfg, spec.Ports); err != nil {
-		return fmt.Errorf("update the ports of cluster %q: %w", c.Name, err)
+		return c, fmt.Errorf("update the ports of cluster %q: %w", c.Name, err)
 	}
-	return nil
+	c.AllowedCIDRs = prefixTexts(cfg.Spec.AllowedCIDRs)
+	return c, nil
 }
 
 // updateNodes uploads files and, when asked to, runs setup again.

@@ -5,6 +5,7 @@ package cloud
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sort"
 )
 
@@ -14,7 +15,9 @@ import (
 // wraps them once.
 type Provisioner interface {
 	// Bootstrap finds or makes what machines need (network, firewall group,
-	// keys, image). It creates nothing that costs money.
+	// keys, image). It creates nothing that costs money. The spec of the result
+	// says in AllowedCIDRs who may reach the machines, also where the caller left
+	// that to the cloud.
 	Bootstrap(ctx context.Context, spec ClusterSpec, at Placement) (RunConfig, error)
 
 	// Run converges to the machines of cfg.Spec.Nodes: it adopts what carries
@@ -121,6 +124,15 @@ func CapabilitiesOf(f Factory, creds Credentials) Capabilities {
 		return c.CapabilitiesWith(creds)
 	}
 	return f.Capabilities()
+}
+
+// CallerSource is a Factory that knows, from its options alone, as what its
+// machines see this computer. The plan shows it.
+type CallerSource interface {
+	// Caller returns the prefixes that Bootstrap allows where a spec names none.
+	// public says that it is the address the internet sees this computer under,
+	// instead. Neither means that it is known at launch only.
+	Caller(options map[string]string) (prefixes []netip.Prefix, public bool)
 }
 
 // Registry is the set of clouds of one binary.

@@ -275,7 +275,6 @@ func TestAccImport(t *testing.T) {
 		resource.TestStep{Config: l.config(plain)},
 		resource.TestStep{
 			ResourceName: cluster, ImportState: true, ImportStateId: "fluffycloud/meadow-1/plain", ImportStateVerify: true,
-			ImportStateVerifyIgnore: []string{"resources"},
 		},
 		resource.TestStep{ResourceName: cluster, ImportState: true, ImportStateId: "plain", ExpectError: regexp.MustCompile(`cloud/region/name`)},
 		resource.TestStep{ResourceName: cluster, ImportState: true, ImportStateId: "fluffycloud/meadow-1/absent", ExpectError: regexp.MustCompile(`not found`)},

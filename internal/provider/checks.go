@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"net/url"
 	"os"
@@ -137,11 +138,36 @@ func checkCIDR(text string) error {
 		}
 		return fmt.Errorf("%q is no CIDR prefix; write one such as \"203.0.113.7/32\"", text)
 	}
+	if prefix.Addr().Is4In6() {
+		return fmt.Errorf("%q is an IPv4 prefix in IPv6 clothes; write it as IPv4, such as \"203.0.113.7/32\"", text)
+	}
 	if prefix != prefix.Masked() {
 		return fmt.Errorf("%q has bits set beyond its length; write %q for the network, or \"%s/%d\" for the address alone",
 			text, prefix.Masked(), prefix.Addr(), prefix.Addr().BitLen())
 	}
 	return nil
+}
+
+// openToWorld names the versions of IP of which the prefixes together let in
+// more than a fourth of all addresses.
+func openToWorld(texts []string) []string {
+	share := map[string]float64{}
+	for _, text := range texts {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			version := "IPv6"
+			if p.Addr().Is4() {
+				version = "IPv4"
+			}
+			share[version] += math.Ldexp(1, -p.Bits())
+		}
+	}
+	var open []string
+	for _, version := range sortedKeys(share) {
+		if share[version] > 0.25 {
+			open = append(open, version)
+		}
+	}
+	return open
 }
 
 func checkAccelerators(text string) error {

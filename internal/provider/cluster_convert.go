@@ -241,6 +241,7 @@ func (m clusterModel) spec(ctx context.Context, keyPath string) (broker.Spec, di
 		Name: m.Name.ValueString(), Request: req, Labels: stringMap(w.Labels), Ports: req.Alternatives[0].Ports,
 		Setup: m.Setup.ValueString(), Envs: stringMap(m.Envs), Workdir: expandHome(m.Workdir.ValueString()),
 		KeyPath: expandHome(keyPath), OnSetupFailure: broker.SetupFailure(m.OnSetupFailure.ValueString()),
+		Recovery: broker.Recovery(m.Recovery.ValueString()),
 	}
 	for to, from := range stringMap(m.FileMounts) {
 		if spec.FileMounts == nil {
@@ -290,7 +291,7 @@ func (m clusterModel) record(ctx context.Context) (broker.Cluster, diag.Diagnost
 		InstanceType: m.InstanceType.ValueString(), Accelerators: m.Accelerators.ValueString(), Market: cloud.Market(m.Market.ValueString()),
 		HourlyUSD: m.HourlyCost.ValueFloat64(), Status: broker.Status(m.Status.ValueString()), StatusReason: m.StatusReason.ValueString(),
 		SSHUser: m.SSHUser.ValueString(), KeyPath: m.SSHKeyPath.ValueString(), ProcessManager: m.ProcessManager.ValueString(),
-		Size: int(m.NumNodes.ValueInt64()), LaunchedAt: m.LaunchedAt.ValueString(),
+		Size: int(m.NumNodes.ValueInt64()), LaunchedAt: m.LaunchedAt.ValueString(), AllowedCIDRs: stringList(m.AllowedCIDRs),
 	}
 	var nodes []nodeModel
 	var diags diag.Diagnostics
@@ -322,6 +323,11 @@ func (m *clusterModel) setRecord(c broker.Cluster, by reach) {
 		m.HeadIP = types.StringValue(c.Nodes[0].ExternalIP)
 	}
 	m.Nodes = nodeList(c.Nodes)
+	m.SSHConfigPath = types.StringValue(broker.SSHConfigBeside(by.knownHosts))
+	m.Endpoints = m.endpoints()
+	if m.AllowedCIDRs.IsUnknown() || (m.AllowedCIDRs.IsNull() && len(c.AllowedCIDRs) > 0) {
+		m.AllowedCIDRs = textList(c.AllowedCIDRs)
+	}
 }
 
 func nodeList(nodes []broker.Node) types.List {
@@ -346,7 +352,7 @@ func (m *clusterModel) fillUnknown(c broker.Cluster, by reach) {
 		{&m.ID, &now.ID}, {&m.Cloud, &now.Cloud}, {&m.Region, &now.Region}, {&m.Zone, &now.Zone},
 		{&m.InstanceType, &now.InstanceType}, {&m.Accelerators, &now.Accelerators}, {&m.Market, &now.Market},
 		{&m.Status, &now.Status}, {&m.StatusReason, &now.StatusReason}, {&m.SSHUser, &now.SSHUser},
-		{&m.SSHKeyPath, &now.SSHKeyPath}, {&m.SSHCommand, &now.SSHCommand}, {&m.HeadIP, &now.HeadIP},
+		{&m.SSHKeyPath, &now.SSHKeyPath}, {&m.SSHCommand, &now.SSHCommand}, {&m.HeadIP, &now.HeadIP}, {&m.SSHConfigPath, &now.SSHConfigPath},
 		{&m.Generation, &now.Generation}, {&m.Account, &now.Account}, {&m.Owner, &now.Owner},
 		{&m.LaunchedAt, &now.LaunchedAt}, {&m.ProcessManager, &now.ProcessManager},
 	} {
@@ -359,6 +365,12 @@ func (m *clusterModel) fillUnknown(c broker.Cluster, by reach) {
 	}
 	if m.Nodes.IsUnknown() {
 		m.Nodes = now.Nodes
+	}
+	if m.Endpoints.IsUnknown() {
+		m.Endpoints = now.Endpoints
+	}
+	if m.AllowedCIDRs.IsUnknown() {
+		m.AllowedCIDRs = now.AllowedCIDRs
 	}
 }
 

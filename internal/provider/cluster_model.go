@@ -24,6 +24,7 @@ type clusterModel struct {
 	AllowedCIDRs   types.List     `tfsdk:"allowed_cidrs"`
 	OnSetupFailure types.String   `tfsdk:"on_setup_failure"`
 	DesiredStatus  types.String   `tfsdk:"desired_status"`
+	Recovery       types.String   `tfsdk:"recovery"`
 	Timeouts       timeouts.Value `tfsdk:"timeouts"`
 
 	ID               types.String  `tfsdk:"id"`
@@ -39,7 +40,9 @@ type clusterModel struct {
 	SSHUser          types.String  `tfsdk:"ssh_user"`
 	SSHKeyPath       types.String  `tfsdk:"ssh_key_path"`
 	SSHCommand       types.String  `tfsdk:"ssh_command"`
+	SSHConfigPath    types.String  `tfsdk:"ssh_config_path"`
 	HeadIP           types.String  `tfsdk:"head_ip"`
+	Endpoints        types.Map     `tfsdk:"endpoints"`
 	Nodes            types.List    `tfsdk:"nodes"`
 	Generation       types.String  `tfsdk:"generation"`
 	Account          types.String  `tfsdk:"account"`

@@ -32,11 +32,9 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 		return
 	}
 	resp.Diagnostics.Append(w.conflicts(root)...)
-	for i, text := range stringList(m.AllowedCIDRs) {
-		if strings.HasSuffix(text, "/0") {
-			resp.Diagnostics.AddAttributeWarning(path.Root("allowed_cidrs").AtListIndex(i), "Open to the world",
-				fmt.Sprintf("%q lets every address reach SSH and the ports. Write your own prefix, or leave allowed_cidrs out for this computer's address alone.", text))
-		}
+	for _, version := range openToWorld(stringList(m.AllowedCIDRs)) {
+		resp.Diagnostics.AddAttributeWarning(path.Root("allowed_cidrs"), "Open to the world",
+			fmt.Sprintf("allowed_cidrs lets the %s internet reach SSH and the ports. Write your own prefix, or leave allowed_cidrs out for this computer's address alone.", version))
 	}
 }
 
@@ -97,7 +95,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	}
 	defer func() { resp.Diagnostics.Append(r.data.catalogWarnings()...) }()
 	if req.State.Raw.IsNull() {
-		r.planCreate(ctx, m, resp)
+		r.planCreate(ctx, m, req, resp)
 		return
 	}
 	var old clusterModel
@@ -108,7 +106,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 }
 
 // planCreate ranks the offers, and shows the table.
-func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *resource.ModifyPlanResponse) {
+func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if b := r.data.openedBroker(); b != nil && !m.Name.IsUnknown() {
 		if err := b.NoteReplacement(ctx, m.Name.ValueString()); err != nil {
 			resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", m.Name.ValueString()), err))
@@ -120,10 +118,14 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *
 	if m.FileMounts.IsNull() {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("file_mounts_digest"), types.StringNull())...)
 	}
+	if list, ok := member(m.Resources, "ports").(types.List); ok && empty(list) {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("endpoints"), types.MapValueMust(types.StringType, nil))...)
+	}
 	plan, known := r.rank(ctx, m, &resp.Diagnostics)
 	if !known || resp.Diagnostics.HasError() {
 		return
 	}
+	r.planCaller(ctx, plan, req, resp)
 	if names := r.data.withoutDeadMan(plan); len(names) > 0 {
 		resp.Diagnostics.AddAttributeWarning(path.Root("resources"), "No dead-man timer on "+strings.Join(names, ", "),
 			"These clouds do not remove a machine by themselves when a launch is cut off for good. The next apply of this configuration cleans up, "+
@@ -134,6 +136,23 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *
 	}
 	resp.Diagnostics.AddAttributeWarning(path.Root("resources"), fmt.Sprintf("Cluster %q: what was considered", m.Name.ValueString()),
 		indent(plan.Table())+"\n\nThis is no fault. Place and price are settled at apply, since the next best is tried where the first is not to be had. show_plan_table = false in the provider block switches this off.")
+}
+
+// planCaller shows who may reach the cluster where the configuration leaves
+// that open and it can be known.
+func (r *clusterResource) planCaller(ctx context.Context, plan optimizer.Plan, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	at := path.Root("allowed_cidrs")
+	var asked types.List
+	if resp.Diagnostics.Append(req.Config.GetAttribute(ctx, at, &asked)...); !asked.IsNull() {
+		return
+	}
+	if prefixes, ok := r.data.callerPrefixes(ctx, plan); ok {
+		var texts []string
+		for _, p := range prefixes {
+			texts = append(texts, p.String())
+		}
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, at, textList(texts))...)
+	}
 }
 
 // rank answers the plan's request. It reports false where values that matter
@@ -170,7 +189,8 @@ func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, c
 		return
 	}
 	r.planReplacement(ctx, old, m, resp)
-	if !moved && before.WorkdirDigest.Equal(m.WorkdirDigest) && before.FileMountsDigest.Equal(m.FileMountsDigest) && before.Status.Equal(m.Status) {
+	m.Endpoints = m.endpoints()
+	if !moved && before.Endpoints.Equal(m.Endpoints) && before.WorkdirDigest.Equal(m.WorkdirDigest) && before.FileMountsDigest.Equal(m.FileMountsDigest) && before.Status.Equal(m.Status) {
 		return
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &m)...)

@@ -11,7 +11,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
-	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
@@ -76,6 +75,9 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if resp.Diagnostics.Append(diags...); diags.HasError() {
 		return
 	}
+	var asked types.List
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("allowed_cidrs"), &asked)...)
+	spec.CIDRsFound = asked.IsNull()
 	doing := fmt.Sprintf("Launch of cluster %q", spec.Name)
 	b, err := r.data.broker()
 	if err == nil {
@@ -100,7 +102,9 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		return
 	}
 	m.setRecord(cluster, r.data.reach(b, spec.Name, cluster.Cloud))
+	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
+	r.remember(b, cluster, resp.State, &resp.Diagnostics)
 }
 
 // alive reports whether a failed launch returned machines that state must hold.
@@ -158,6 +162,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	default:
 		m.setRecord(fresh, r.data.reach(b, c.Name, c.Cloud))
 		m.NumNodes = types.Int64Value(int64(fresh.Size))
+		m.identify(ctx, resp.Identity, &resp.Diagnostics)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	}
 }
@@ -201,7 +206,11 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		return
 	}
 	m.fillUnknown(fresh, r.reach(c))
+	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
+	if b, err := r.data.broker(); err == nil {
+		r.remember(b, fresh, resp.State, &resp.Diagnostics)
+	}
 }
 
 func (r *clusterResource) update(ctx context.Context, m *clusterModel, old clusterModel, c broker.Cluster, spec broker.Spec) (broker.Cluster, error) {
@@ -268,38 +277,4 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	if err != nil {
 		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Removal of cluster %q", c.Name), err))
 	}
-}
-
-// ImportState takes "cloud/region/name".
-func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	ctx, end := r.data.begin(ctx, defaultRead)
-	defer end()
-	b, err := r.data.broker()
-	var c broker.Cluster
-	if err == nil {
-		c, err = b.Find(ctx, req.ID)
-	}
-	if err != nil {
-		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Import of %q", req.ID), err))
-		return
-	}
-	m := emptyCluster(ctx, resp.State)
-	m.setRecord(c, r.data.reach(b, c.Name, c.Cloud))
-	m.Name, m.NumNodes = types.StringValue(c.Name), types.Int64Value(int64(c.Size))
-	m.OnSetupFailure = types.StringValue(string(broker.SetupFailureDestroy))
-	m.DesiredStatus = types.StringValue(string(broker.StatusUp))
-	if c.Status == broker.StatusStopped {
-		m.DesiredStatus = types.StringValue(string(broker.StatusStopped))
-	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
-}
-
-// emptyCluster is a model whose collections are null with the right types.
-func emptyCluster(ctx context.Context, state tfsdk.State) clusterModel {
-	var m clusterModel
-	_ = state.GetAttribute(ctx, path.Root("timeouts"), &m.Timeouts)
-	m.Resources = types.ObjectNull(resourcesTypes())
-	m.Envs, m.FileMounts = types.MapNull(types.StringType), types.MapNull(types.StringType)
-	m.AllowedCIDRs, m.Nodes = types.ListNull(types.StringType), types.ListNull(nodeType())
-	return m
 }

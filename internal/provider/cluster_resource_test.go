@@ -28,6 +28,7 @@ type fakeBroker struct {
 	launched      []broker.Spec
 	updated       []broker.Changes
 	calls         []string
+	settings      []byte
 }
 
 func (f *fakeBroker) Launch(_ context.Context, spec broker.Spec) (broker.Cluster, error) {
@@ -59,6 +60,13 @@ func (f *fakeBroker) RemoveLeftovers(context.Context, broker.Cluster) error {
 	f.calls = append(f.calls, "leftovers")
 	return nil
 }
+
+func (f *fakeBroker) SaveSettings(_ broker.Cluster, text []byte) error {
+	f.settings = text
+	return nil
+}
+
+func (f *fakeBroker) Settings(broker.Cluster) []byte { return f.settings }
 
 func (f *fakeBroker) KnownHostsPath(name string) string { return "/s/" + name }
 
@@ -119,7 +127,8 @@ func (b *bench) must(diags diag.Diagnostics) {
 
 func (b *bench) create() resource.CreateResponse {
 	resp := resource.CreateResponse{State: b.empty()}
-	b.r.Create(context.Background(), resource.CreateRequest{Plan: b.planned(func(*clusterModel) {})}, &resp)
+	plan := b.planned(func(*clusterModel) {})
+	b.r.Create(context.Background(), resource.CreateRequest{Plan: plan, Config: tfsdk.Config(plan)}, &resp)
 	return resp
 }
 

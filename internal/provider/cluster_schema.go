@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/float64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/listplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/mapplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
@@ -71,9 +72,18 @@ func clusterInputs() map[string]schema.Attribute {
 			Validators:          []validator.Map{mapKeys(checkRemotePath), mapValues(checkSource)},
 		},
 		"allowed_cidrs": schema.ListAttribute{
-			Optional: true, ElementType: types.StringType,
-			MarkdownDescription: "Who may reach SSH and `ports`, as CIDR prefixes. Default the address this computer is seen under, alone. Changed in place.",
-			Validators:          []validator.List{elements(checkCIDR), noDuplicates()},
+			Optional: true, Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "Who may reach SSH and `ports`, as CIDR prefixes. Default the address this computer is seen under, alone: " +
+				"the plan shows it where it can be learned within two seconds, and once the cluster is there it stays until it is written here. " +
+				"Nothing is ever open to the world unless `\"0.0.0.0/0\"` is written. Changed in place.",
+			Validators:    []validator.List{elements(checkCIDR), noDuplicates(), notEmpty{}},
+			PlanModifiers: []planmodifier.List{listplanmodifier.UseStateForUnknown()},
+		},
+		"recovery": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString(string(broker.RecoverElsewhere)),
+			MarkdownDescription: "Where a spot cluster that the cloud took back as a whole is launched again by the next apply: `failover` (default) tries every other region first, " +
+				"for a day after the loss, or `same_region` stays in the region it was in. Single lost nodes are always restored in place, beside the others.",
+			Validators: []validator.String{checked(checkOneOf(string(broker.RecoverElsewhere), string(broker.RecoverInRegion)))},
 		},
 		"on_setup_failure": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString(string(broker.SetupFailureDestroy)),
@@ -226,13 +236,18 @@ func clusterOutputs() map[string]schema.Attribute {
 			Computed: true, MarkdownDescription: "Price of the whole cluster at launch, in US dollars an hour. It stays what it was, whatever the market does.",
 			PlanModifiers: []planmodifier.Float64{float64planmodifier.UseStateForUnknown()},
 		},
-		"status":             fresh("`UP`, `INIT` (not ready; see `status_reason`), `STOPPED` or `DEGRADED` (some nodes are lost)."),
-		"status_reason":      fresh("Why the status is what it is; empty when all is well."),
-		"ssh_user":           fixed("The user to log in as."),
-		"ssh_key_path":       fixed("File with the private key; its content is not in state."),
-		"ssh_command":        fixed("Command that opens a shell on the head node, with its pinned host key checked."),
-		"head_ip":            fixed("External address of the head node."),
-		"nodes":              nodesAttribute(),
+		"status":          fresh("`UP`, `INIT` (not ready; see `status_reason`), `STOPPED` or `DEGRADED` (some nodes are lost)."),
+		"status_reason":   fresh("Why the status is what it is; empty when all is well."),
+		"ssh_user":        fixed("The user to log in as."),
+		"ssh_key_path":    fixed("File with the private key; its content is not in state."),
+		"ssh_command":     fixed("Command that opens a shell on the head node, with its pinned host key checked."),
+		"head_ip":         fixed("External address of the head node."),
+		"ssh_config_path": fixed("An OpenSSH client configuration with a `Host` for the head, named like the cluster, and one for each other node, `<name>-worker<rank>`. `ssh -F` takes it; one `Include` line in `~/.ssh/config` takes those of all clusters. It holds no key."),
+		"nodes":           nodesAttribute(),
+		"endpoints": schema.MapAttribute{
+			Computed: true, ElementType: types.StringType, PlanModifiers: []planmodifier.Map{mapplanmodifier.UseStateForUnknown()},
+			MarkdownDescription: "Where the head answers on each of `ports`: port to `host:port`. A range of more than 64 ports is one entry, such as `8000-9000`.",
+		},
 		"generation":         fixed("Tells this cluster from earlier ones of its name."),
 		"account":            fixed("The cloud account that pays."),
 		"owner":              fixed("The owner in the machines' tags."),

@@ -167,6 +167,8 @@ type clusterBroker interface {
 	FindByName(ctx context.Context, name string, clouds []string) (broker.Cluster, error)
 	Check(ctx context.Context, clouds []string) []broker.CloudStatus
 	NoteReplacement(ctx context.Context, name string) error
+	SaveSettings(c broker.Cluster, text []byte) error
+	Settings(c broker.Cluster) []byte
 	KnownHostsPath(name string) string
 	LogPath(name string) string
 }

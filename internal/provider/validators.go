@@ -127,6 +127,19 @@ func (uniqueValidator) ValidateList(_ context.Context, req validator.ListRequest
 	}
 }
 
+// notEmpty refuses a list without elements.
+type notEmpty struct{}
+
+func (notEmpty) Description(context.Context) string { return "the list must have an element" }
+
+func (v notEmpty) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (notEmpty) ValidateList(_ context.Context, req validator.ListRequest, resp *validator.ListResponse) {
+	if l := req.ConfigValue; !l.IsNull() && !l.IsUnknown() && len(l.Elements()) == 0 {
+		invalid(&resp.Diagnostics, req.Path, "The list is empty; write at least one element, or leave it out for the default.")
+	}
+}
+
 // wholeNumber bounds an integer.
 type wholeNumber struct {
 	least, most int64

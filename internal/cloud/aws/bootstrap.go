@@ -57,6 +57,9 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 	if err != nil {
 		return cloud.RunConfig{}, err
 	}
+	if spec.AllowedCIDRs, err = d.cidrs(ctx, region, s, net, spec.AllowedCIDRs); err != nil {
+		return cloud.RunConfig{}, err
+	}
 	places, err := d.places(ctx, net, at)
 	if err != nil {
 		return cloud.RunConfig{}, err

@@ -6,10 +6,12 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
 	"net/url"
+	"strconv"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -109,6 +111,12 @@ func (Factory) Options() []cloud.Option {
 		{Name: optionInternal, Description: "\"true\" launches in private subnets and reaches machines by their private addresses."},
 		{Name: optionInstanceRole, Description: "Name or ARN of an IAM instance profile for the machines; by default they have none."},
 	}
+}
+
+// Caller implements cloud.CallerSource.
+func (Factory) Caller(options map[string]string) (prefixes []netip.Prefix, public bool) {
+	internal, err := strconv.ParseBool(cmp.Or(options[optionInternal], "false"))
+	return nil, err == nil && !internal
 }
 
 // Open implements cloud.Factory: it finds credentials and asks STS whose they are.

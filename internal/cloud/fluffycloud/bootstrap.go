@@ -40,6 +40,9 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 	if err != nil {
 		return cloud.RunConfig{}, err
 	}
+	if len(spec.AllowedCIDRs) == 0 {
+		spec.AllowedCIDRs = thisComputer()
+	}
 	keys, err := d.ensureSSHKeys(ctx, spec)
 	if err != nil {
 		return cloud.RunConfig{}, err
@@ -232,15 +235,18 @@ func (d *driver) refreshRules(ctx context.Context, have firewall, spec cloud.Clu
 	return d.setRules(ctx, have, want)
 }
 
+// thisComputer is as what the machines see the caller: they are on loopback.
+func thisComputer() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
 // rules opens SSH and the ports to the prefixes; without prefixes, to this
 // machine only.
 func rules(prefixes []netip.Prefix, ports []cloud.PortRange) []rule {
-	cidrs := []string{"127.0.0.0/8"}
-	if len(prefixes) > 0 {
-		cidrs = cidrs[:0]
-		for _, p := range prefixes {
-			cidrs = append(cidrs, p.String())
-		}
+	if len(prefixes) == 0 {
+		prefixes = thisComputer()
+	}
+	cidrs := make([]string, 0, len(prefixes))
+	for _, p := range prefixes {
+		cidrs = append(cidrs, p.String())
 	}
 	out := []rule{{FromPort: sshPort, ToPort: sshPort, CIDRs: cidrs}}
 	sorted := slices.Clone(ports)

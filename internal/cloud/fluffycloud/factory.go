@@ -76,6 +76,11 @@ func (Factory) Options() []cloud.Option {
 	}
 }
 
+// Caller implements cloud.CallerSource.
+func (Factory) Caller(map[string]string) (prefixes []netip.Prefix, public bool) {
+	return thisComputer(), false
+}
+
 // Open implements cloud.Factory. Without an endpoint it finds the server in
 // the state folder, or starts it and waits until it answers.
 func (Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Session, error) {

@@ -60,6 +60,9 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 	if err != nil {
 		return cloud.RunConfig{}, err
 	}
+	if spec.AllowedCIDRs, err = d.cidrs(ctx, s, spec.AllowedCIDRs); err != nil {
+		return cloud.RunConfig{}, err
+	}
 	cfg := cloud.RunConfig{
 		Spec:      spec,
 		Placement: at,

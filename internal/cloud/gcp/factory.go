@@ -7,8 +7,11 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"net/netip"
+	"strconv"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -114,6 +117,12 @@ func (Factory) Options() []cloud.Option {
 				"With the permission compute.instances.delete it lets machines delete themselves, without it they can only shut down.",
 		},
 	}
+}
+
+// Caller implements cloud.CallerSource.
+func (Factory) Caller(options map[string]string) (prefixes []netip.Prefix, public bool) {
+	internal, err := strconv.ParseBool(cmp.Or(options[optionInternal], "false"))
+	return nil, err == nil && !internal
 }
 
 // Open implements cloud.Factory: it finds credentials and looks at the project.

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// settingsPath is where the caller's own notes on a cluster are kept. They lie
+// beside the generation's keys and go with them.
+func (b *Broker) settingsPath(c Cluster) (string, error) {
+	if !generationPattern.MatchString(c.Generation) {
+		return "", fmt.Errorf("%q is no generation", c.Generation)
+	}
+	return filepath.Join(keyDir(b.ClusterDir(c.Name), c.Generation), "settings.json"), nil
+}
+
+// SaveSettings keeps text beside the cluster's record until the cluster is
+// removed. The broker does not look into it.
+func (b *Broker) SaveSettings(c Cluster, text []byte) error {
+	path, err := b.settingsPath(c)
+	if err != nil {
+		return err
+	}
+	if err := privateDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return replaceFile(path, string(text))
+}
+
+// Settings returns what was saved last, nil where nothing was or where it
+// cannot be read.
+func (b *Broker) Settings(c Cluster) []byte {
+	path, err := b.settingsPath(c)
+	if err != nil {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	return text
+}

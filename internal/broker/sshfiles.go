@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+// sshConfigName is the file beside known_hosts that OpenSSH reads.
+const sshConfigName = "ssh_config"
+
+// SSHConfigPath is an OpenSSH client configuration for a cluster's nodes.
+func (b *Broker) SSHConfigPath(name string) string { return SSHConfigBeside(b.KnownHostsPath(name)) }
+
+// SSHConfigBeside is the path of the client configuration that stands beside a
+// cluster's known_hosts file; empty for an empty path.
+func SSHConfigBeside(knownHosts string) string {
+	if knownHosts == "" {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(knownHosts), sshConfigName)
+}
+
+// writeSSHFiles renews what a plain ssh client needs to reach the cluster: the
+// pinned keys, and a configuration that names them.
+func (b *Broker) writeSSHFiles(c Cluster) error {
+	known, err := knownHostsText(c)
+	if err != nil {
+		return err
+	}
+	var bastion *Bastion
+	if b.cfg.Bastion.Serves(c.Cloud) {
+		bastion = b.cfg.Bastion
+		line, err := bastion.knownHost()
+		if err != nil {
+			return err
+		}
+		known = line + "\n" + known
+	}
+	if err := replaceFile(b.KnownHostsPath(c.Name), known); err != nil {
+		return err
+	}
+	return replaceFile(b.SSHConfigPath(c.Name), sshConfigText(c, bastion, b.KnownHostsPath(c.Name)))
+}
+
+// removeSSHFiles removes them; the cluster is gone.
+func (b *Broker) removeSSHFiles(name string) error {
+	var errs []error
+	for _, path := range []string{b.KnownHostsPath(name), b.SSHConfigPath(name)} {
+		if err := os.Remove(path); err != nil && !isMissing(err) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// replaceFile puts the text at path, whole or not at all.
+func replaceFile(path, text string) error {
+	tmp := path + "." + randomHex(4)
+	if err := writeSynced(tmp, []byte(text)); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// reachable reports whether a plain ssh client can reach the node and check
+// its key: not while it is stopped, nor when it was found without its key.
+func (n Node) reachable() bool { return n.HostKey != "" && n.ExternalIP != "" }
+
+func knownHostsText(c Cluster) (string, error) {
+	var text strings.Builder
+	for _, n := range c.Nodes {
+		if !n.reachable() {
+			continue
+		}
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(n.HostKey)) //nolint:dogsled // five results, one wanted
+		if err != nil {
+			return "", fmt.Errorf("host key of rank %d: %w", n.Rank, err)
+		}
+		address := knownhosts.Normalize(fmt.Sprintf("%s:%d", n.ExternalIP, n.SSHPort))
+		text.WriteString(knownhosts.Line([]string{address}, key) + "\n")
+	}
+	return text.String(), nil
+}
+
+// sshConfigText is a client configuration: the head under the cluster's name,
+// the others as workers, the bastion where there is one. It holds no key, only
+// where keys lie.
+func sshConfigText(c Cluster, bastion *Bastion, knownHosts string) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "# Cluster %q. Written by the Terraform provider sky; changes made here do not last.\n", c.Name)
+	host := func(name, address string, port int, user, key string) {
+		fmt.Fprintf(&text, "\nHost %s\n  HostName %s\n  Port %d\n  User %s\n", name, address, port, user)
+		if key != "" {
+			fmt.Fprintf(&text, "  IdentityFile %s\n  IdentitiesOnly yes\n", sshConfigWord(key))
+		}
+		fmt.Fprintf(&text, "  UserKnownHostsFile %s\n  StrictHostKeyChecking yes\n", sshConfigWord(knownHosts))
+	}
+	jump := c.Name + "-bastion"
+	if bastion != nil {
+		host(jump, bastion.Host, bastion.port(), bastion.User, bastion.KeyPath)
+	}
+	for _, n := range c.Nodes {
+		if !n.reachable() || c.SSHUser == "" {
+			continue
+		}
+		name := c.Name
+		if n.Rank > 0 {
+			name = fmt.Sprintf("%s-worker%d", c.Name, n.Rank)
+		}
+		host(name, n.ExternalIP, n.SSHPort, c.SSHUser, c.KeyPath)
+		if bastion != nil {
+			fmt.Fprintf(&text, "  ProxyJump %s\n", jump)
+		}
+	}
+	return text.String()
+}
+
+// sshConfigWord writes a path as one argument of an OpenSSH option, which
+// expands what follows a percent sign.
+func sshConfigWord(path string) string {
+	path = strings.ReplaceAll(filepath.ToSlash(path), "%", "%%")
+	if strings.ContainsAny(path, " \t") {
+		return `"` + path + `"`
+	}
+	return path
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"net"
+	"strconv"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// widestListed is how many ports a range may have to be listed port by port.
+const widestListed = 64
+
+// endpoints says where the head answers on each port. It is unknown where the
+// head's address or the ports are.
+func (m clusterModel) endpoints() types.Map {
+	list, ok := member(m.Resources, "ports").(types.List)
+	switch {
+	case ok && !fullyKnown(list):
+		return types.MapUnknown(types.StringType)
+	case !ok || empty(list):
+		return types.MapValueMust(types.StringType, map[string]attr.Value{})
+	case m.HeadIP.IsUnknown():
+		return types.MapUnknown(types.StringType)
+	}
+	out := map[string]attr.Value{}
+	ports, err := cloud.ParsePorts(stringList(list)...)
+	if err != nil || m.HeadIP.ValueString() == "" {
+		return types.MapValueMust(types.StringType, out) // stopped: it answers nowhere
+	}
+	for _, r := range ports {
+		if int(r.Last)-int(r.First) >= widestListed {
+			out[r.String()] = types.StringValue(net.JoinHostPort(m.HeadIP.ValueString(), r.String()))
+			continue
+		}
+		for p := int(r.First); p <= int(r.Last); p++ {
+			out[strconv.Itoa(p)] = types.StringValue(net.JoinHostPort(m.HeadIP.ValueString(), strconv.Itoa(p)))
+		}
+	}
+	return types.MapValueMust(types.StringType, out)
+}
+
+// textList is a list of these strings, empty for none.
+func textList(texts []string) types.List {
+	values := make([]attr.Value, 0, len(texts))
+	for _, t := range texts {
+		values = append(values, types.StringValue(t))
+	}
+	return types.ListValueMust(types.StringType, values)
+}
