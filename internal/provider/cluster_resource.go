@@ -162,6 +162,9 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	default:
 		m.setRecord(fresh, r.data.reach(b, c.Name, c.Cloud))
 		m.NumNodes = types.Int64Value(int64(fresh.Size))
+		if m.Recovery.IsNull() { // of a state before 0.2
+			m.Recovery = types.StringValue(string(broker.RecoverElsewhere))
+		}
 		m.identify(ctx, resp.Identity, &resp.Diagnostics)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	}
