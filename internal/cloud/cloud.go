@@ -352,8 +352,11 @@ type Capabilities struct {
 	CustomDisk  bool
 	// Labels says that machines carry tags; otherwise names carry the identity.
 	Labels bool
-	// DeadMan says that the cloud removes an uncommitted machine by itself.
-	DeadMan bool
+	// DeadMan says that an uncommitted machine is removed at its deadline with
+	// nobody there to do it. DeadManStops is less: it stops by itself then, so
+	// that only its disk is charged for until somebody removes it.
+	DeadMan      bool
+	DeadManStops bool
 	// SelfStop and SelfTerminate say that a running machine can stop, and remove,
 	// itself with its disk, by what the cloud gives every machine (a power-off, a
 	// token of its own) and never by the user's credentials. The commands are the
@@ -361,6 +364,9 @@ type Capabilities struct {
 	// machines that can stop at all; see Stop and StopSpot.
 	SelfStop      bool
 	SelfTerminate bool
+	// SelfTerminateIf tells people what would make SelfTerminate true, where it
+	// is not and the user's settings can change that.
+	SelfTerminateIf string
 	// MaxNameLength bounds a machine's name; 0 is no bound.
 	MaxNameLength int
 	DiskTiers     []string
@@ -383,7 +389,11 @@ func (c Capabilities) CannotStop(cloudName string, market Market) string {
 func (c Capabilities) CannotEndItself(cloudName string, market Market, how Shutdown) string {
 	if how == ShutdownTerminate {
 		if !c.SelfTerminate {
-			return fmt.Sprintf("machines of %s cannot remove themselves", cloudName)
+			why := fmt.Sprintf("machines of %s cannot remove themselves", cloudName)
+			if c.SelfTerminateIf != "" {
+				why += " unless " + c.SelfTerminateIf
+			}
+			return why
 		}
 		return ""
 	}

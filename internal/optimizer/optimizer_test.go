@@ -155,6 +155,10 @@ func TestRankFiltersOnCapabilitiesBlocksAndBudget(t *testing.T) {
 	if _, err := Rank(req, market(), caps, nil); err == nil || !strings.Contains(err.Error(), "machines that remove themselves (not on aws, lambda)") {
 		t.Errorf("autodown where nothing removes itself gave %v", err)
 	}
+	caps["aws"] = cloud.Capabilities{SelfStop: true, SelfTerminateIf: "it is Sunday", Spot: true}
+	if _, err := Rank(req, market(), caps, nil); err == nil || !strings.Contains(err.Error(), "on aws only if it is Sunday") {
+		t.Errorf("autodown that a setting would allow gave %v", err)
+	}
 	caps["aws"] = cloud.Capabilities{SelfStop: true, SelfTerminate: true, Spot: true}
 	if _, err := Rank(req, market(), caps, nil); err != nil {
 		t.Errorf("autodown gave %v", err)

@@ -154,6 +154,22 @@ func accelerators(as []cloud.Accelerator) string {
 type ability struct {
 	name, want string
 	has        func(c cloud.Capabilities, o *cloud.Offer) bool
+	// hint says what the user could set so that a cloud has it; nil is nothing.
+	hint func(c cloud.Capabilities) string
+}
+
+// hints say what would give the ability to clouds that lack it.
+func (a ability) hints(caps map[string]cloud.Capabilities) string {
+	var all []string
+	for _, name := range sortedKeys(caps) {
+		if c := caps[name]; a.hint != nil && a.hint(c) != "" && !a.has(c, &cloud.Offer{Market: cloud.OnDemand}) {
+			all = append(all, "on "+name+" only if "+a.hint(c))
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(all, "; ")
 }
 
 // capabilityRules ask what the clouds can do. The texts name the clouds that
@@ -167,7 +183,7 @@ func capabilityRules(req Request, alt cloud.Requirement, caps map[string]cloud.C
 		return ok
 	}}}
 	for _, a := range abilities(req, alt) {
-		rs = append(rs, rule{name: a.name, want: a.want + lacking(caps, a), ok: func(o *cloud.Offer) bool {
+		rs = append(rs, rule{name: a.name, want: a.want + lacking(caps, a) + a.hints(caps), ok: func(o *cloud.Offer) bool {
 			return a.has(caps[o.Cloud], o)
 		}})
 	}
@@ -178,7 +194,7 @@ func abilities(req Request, alt cloud.Requirement) []ability {
 	var as []ability
 	need := func(when bool, name, want string, has func(c cloud.Capabilities, o *cloud.Offer) bool) {
 		if when {
-			as = append(as, ability{name, want, has})
+			as = append(as, ability{name: name, want: want, has: has})
 		}
 	}
 	plain := func(f func(c cloud.Capabilities) bool) func(cloud.Capabilities, *cloud.Offer) bool {
@@ -191,7 +207,12 @@ func abilities(req Request, alt cloud.Requirement) []ability {
 		return c.Stop && (c.StopSpot || o.Market != cloud.Spot)
 	})
 	need(req.Needs.SelfEnd == cloud.ShutdownStop, "autostop", "machines that stop by themselves", selfEnds(cloud.ShutdownStop))
-	need(req.Needs.SelfEnd == cloud.ShutdownTerminate, "autodown", "machines that remove themselves", selfEnds(cloud.ShutdownTerminate))
+	if req.Needs.SelfEnd == cloud.ShutdownTerminate {
+		as = append(as, ability{
+			name: "autodown", want: "machines that remove themselves", has: selfEnds(cloud.ShutdownTerminate),
+			hint: func(c cloud.Capabilities) string { return c.SelfTerminateIf },
+		})
+	}
 	need(req.nodes() > 1, "multi_node", "several nodes", plain(func(c cloud.Capabilities) bool { return c.MultiNode }))
 	need(len(alt.Ports) > 0, "ports", "open ports", plain(func(c cloud.Capabilities) bool { return c.PortsLaunch || c.PortsLater }))
 	need(req.Needs.PortsLater, "ports_later", "ports on a running cluster", plain(func(c cloud.Capabilities) bool { return c.PortsLater }))
@@ -205,7 +226,9 @@ func abilities(req Request, alt cloud.Requirement) []ability {
 }
 
 func selfEnds(how cloud.Shutdown) func(cloud.Capabilities, *cloud.Offer) bool {
-	return func(c cloud.Capabilities, o *cloud.Offer) bool { return c.CannotEndItself(o.Cloud, o.Market, how) == "" }
+	return func(c cloud.Capabilities, o *cloud.Offer) bool {
+		return c.CannotEndItself(o.Cloud, o.Market, how) == ""
+	}
 }
 
 // lacking names the clouds without the ability on either market.

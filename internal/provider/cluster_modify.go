@@ -126,11 +126,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, req re
 		return
 	}
 	r.planCaller(ctx, plan, req, resp)
-	if names := r.data.withoutDeadMan(plan); len(names) > 0 {
-		resp.Diagnostics.AddAttributeWarning(path.Root("resources"), "No dead-man timer on "+strings.Join(names, ", "),
-			"These clouds do not remove a machine by themselves when a launch is cut off for good. The next apply of this configuration cleans up, "+
-				"and \"terraform-provider-sky gc\" reports what is left; until then it is billed.")
-	}
+	warnOfDeadMan(plan, r.data.capabilities(), &resp.Diagnostics)
 	if !r.data.showPlanTable {
 		return
 	}

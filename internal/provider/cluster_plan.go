@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
@@ -46,15 +48,36 @@ func (d *providerData) rank(ctx context.Context, req optimizer.Request) (optimiz
 }
 
 // withoutDeadMan names the clouds of a plan where a machine of a launch that
-// was cut off lives on until somebody removes it.
-func (s settings) withoutDeadMan(plan optimizer.Plan) []string {
-	var names []string
+// was cut off lives on until somebody removes it, and those where it stops.
+func withoutDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities) (live, stop []string) {
 	for _, p := range plan.Placements {
-		if f, ok := s.registry.Get(p.Offer.Cloud); ok && !f.Capabilities().DeadMan {
-			names = insert(names, p.Offer.Cloud)
+		switch c, ok := caps[p.Offer.Cloud]; {
+		case !ok || c.DeadMan:
+		case c.DeadManStops:
+			stop = insert(stop, p.Offer.Cloud)
+		default:
+			live = insert(live, p.Offer.Cloud)
 		}
 	}
-	return names
+	return live, stop
+}
+
+// warnOfDeadMan says what becomes of the machines of a launch that was cut off.
+func warnOfDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities, diags *diag.Diagnostics) {
+	live, stop := withoutDeadMan(plan, caps)
+	if len(live) > 0 {
+		diags.AddAttributeWarning(path.Root("resources"), "No dead-man timer on "+strings.Join(live, ", "),
+			"These clouds do not remove a machine by themselves when a launch is cut off for good. The next apply of this configuration cleans up, "+
+				"and \"terraform-provider-sky gc\" reports what is left; until then it is billed.")
+	}
+	for _, name := range stop {
+		text := "Where a launch is cut off for good, its machines on " + name + " shut down by themselves, but their disks are billed " +
+			"until the next apply of this configuration cleans up, or \"terraform-provider-sky gc --delete\"."
+		if needs := caps[name].SelfTerminateIf; needs != "" {
+			text += " They remove themselves only if " + needs + "."
+		}
+		diags.AddAttributeWarning(path.Root("resources"), "Machines on "+name+" only stop by themselves", text)
+	}
 }
 
 // presentOffer is what a running cluster's machines are, by the catalog, where

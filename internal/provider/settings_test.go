@@ -8,20 +8,22 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
 // namedCloud is a factory that only has a name and perhaps must be asked for.
 type namedCloud struct {
-	name           string
-	optIn, deadMan bool
+	name  string
+	optIn bool
 }
 
 func (c namedCloud) Name() string            { return c.name }
 func (c namedCloud) Options() []cloud.Option { return nil }
 func (c namedCloud) Capabilities() cloud.Capabilities {
-	return cloud.Capabilities{OptIn: c.optIn, DeadMan: c.deadMan}
+	return cloud.Capabilities{OptIn: c.optIn}
 }
 func (c namedCloud) Open(context.Context, cloud.Credentials) (cloud.Session, error) {
 	return cloud.Session{}, nil
@@ -68,14 +70,13 @@ func TestCandidates(t *testing.T) {
 
 // A cloud that cannot remove a forgotten machine by itself is named at plan.
 func TestWithoutDeadMan(t *testing.T) {
-	registry, err := cloud.NewRegistry(namedCloud{name: "nimbus"}, namedCloud{name: "safe", deadMan: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	caps := map[string]cloud.Capabilities{"nimbus": {}, "safe": {DeadMan: true}, "half": {DeadManStops: true, SelfTerminateIf: "pigs fly"}}
 	at := func(name string) cloud.Placement { return cloud.Placement{Offer: cloud.Offer{Cloud: name}} }
-	plan := optimizer.Plan{Placements: []cloud.Placement{at("safe"), at("nimbus"), at("nimbus")}}
-	if got := (settings{registry: registry}).withoutDeadMan(plan); len(got) != 1 || got[0] != "nimbus" {
-		t.Errorf("clouds without a dead-man timer = %v", got)
+	plan := optimizer.Plan{Placements: []cloud.Placement{at("safe"), at("nimbus"), at("half"), at("nimbus")}}
+	var diags diag.Diagnostics
+	warnOfDeadMan(plan, caps, &diags)
+	if len(diags) != 2 || diags[0].Summary() != "No dead-man timer on nimbus" || !strings.Contains(diags[1].Detail(), "on half shut down") || !strings.Contains(diags[1].Detail(), "only if pigs fly") {
+		t.Errorf("the warnings are %v", diags)
 	}
 }
 

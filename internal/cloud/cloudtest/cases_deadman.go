@@ -13,10 +13,13 @@ import (
 
 func deadManCases() []Case {
 	deadMan := func(c cloud.Capabilities) bool { return c.DeadMan }
+	stops := func(c cloud.Capabilities) bool { return c.DeadManStops && !c.DeadMan }
+	either := func(c cloud.Capabilities) bool { return c.DeadManStops || c.DeadMan }
 	return []Case{
 		{Name: "commit/marks", run: commitMarks},
 		{Name: "dead-man/uncommitted is removed", applies: deadMan, run: uncommittedGoes},
-		{Name: "dead-man/commit disarms", applies: deadMan, run: commitDisarms},
+		{Name: "dead-man/uncommitted stops", applies: stops, run: uncommittedStops},
+		{Name: "dead-man/commit disarms", applies: either, run: commitDisarms},
 	}
 }
 
@@ -86,6 +89,31 @@ func uncommittedGoes(ctx context.Context, w *world) error {
 		return fmt.Errorf("pass the deadline: %w", err)
 	}
 	return eventually(ctx, func() error { return c.gone(ctx) })
+}
+
+// uncommittedStops: what is left then is found, and goes without a trace.
+func uncommittedStops(ctx context.Context, w *world) error {
+	c, keeper, err := onDeadline(ctx, w)
+	if err != nil {
+		return err
+	}
+	got, err := w.Query(ctx, c.ref)
+	if err != nil {
+		return fmt.Errorf("Query: %w", err)
+	}
+	if len(got) != 1 || got[0].Deadline.Sub(c.spec.Deadline).Abs() > time.Minute {
+		return fmt.Errorf("Query shows %+v, want one machine with deadline %s", got, c.spec.Deadline)
+	}
+	if err := keeper.PassTime(ctx, c.spec.Deadline); err != nil {
+		return fmt.Errorf("pass the deadline: %w", err)
+	}
+	if err := eventually(ctx, func() error { return w.lists(ctx, c.ref, cloud.StateStopped, got[0].ID) }); err != nil {
+		return err
+	}
+	if err := w.Terminate(ctx, c.ref); err != nil {
+		return fmt.Errorf("Terminate: %w", err)
+	}
+	return c.gone(ctx)
 }
 
 func commitDisarms(ctx context.Context, w *world) error {

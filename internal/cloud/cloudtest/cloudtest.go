@@ -183,7 +183,7 @@ func RunEach(t *testing.T, newHarness func(*testing.T) Harness) {
 
 func (c Case) test(t *testing.T, h Harness) {
 	t.Helper()
-	if !c.Applies(h.Factory().Capabilities()) {
+	if !c.Applies(cloud.CapabilitiesOf(h.Factory(), h.Credentials())) {
 		t.Log("does not apply: the cloud's Capabilities exclude it")
 		return
 	}

@@ -19,6 +19,13 @@ func everything() cloud.Capabilities {
 	}
 }
 
+// halfDead is a cloud whose uncommitted machines only stop.
+func halfDead() cloud.Capabilities {
+	caps := everything()
+	caps.DeadMan, caps.DeadManStops = false, true
+	return caps
+}
+
 // failures runs the suite and returns the cases that fail, in virtual time.
 func failures(t *testing.T, m *memoryCloud) map[string]error {
 	t.Helper()
@@ -44,6 +51,7 @@ func TestAWorkingDriverPasses(t *testing.T) {
 	for name, caps := range map[string]cloud.Capabilities{
 		"everything": everything(),
 		"spot stops": stopsSpot,
+		"half dead":  halfDead(),
 		"little":     {UserData: true, PortsLaunch: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,6 +130,20 @@ func TestBrokenDriversAreCaught(t *testing.T) {
 				t.Errorf("%q does not catch it; these fail: %v", by, failed)
 			}
 		})
+	}
+}
+
+// TestBrokenTimersThatStopAreCaught: the same for the weaker promise.
+func TestBrokenTimersThatStopAreCaught(t *testing.T) {
+	for broken, by := range map[string]string{
+		"commit does not disarm": "dead-man/commit disarms",
+		"deadline is dropped":    "dead-man/uncommitted stops",
+		"stopped is lost":        "dead-man/uncommitted stops",
+	} {
+		failed := failures(t, newMemoryCloud(halfDead(), broken))
+		if failed[by] == nil {
+			t.Errorf("%s: %q does not catch it; these fail: %v", broken, by, failed)
+		}
 	}
 }
 

@@ -77,8 +77,11 @@ func (m *memoryCloud) lock() func() {
 	now := time.Now()
 	for _, in := range m.machines {
 		expired := !in.Deadline.IsZero() && !now.Before(in.Deadline)
-		if expired || (!in.doomed.IsZero() && !now.Before(in.doomed)) {
+		switch doomed := !in.doomed.IsZero() && !now.Before(in.doomed); {
+		case doomed, expired && (m.caps.DeadMan || m.breaks("stopped is lost")):
 			in.kill()
+		case expired && in.State == cloud.StateRunning:
+			in.State = cloud.StateStopped
 		}
 	}
 	return m.mu.Unlock

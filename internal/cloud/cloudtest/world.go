@@ -41,7 +41,7 @@ func newWorld(ctx context.Context, h Harness) (*world, error) {
 	if err != nil {
 		return nil, fmt.Errorf("Open: %w", err)
 	}
-	w := &world{Session: session, h: h, caps: h.Factory().Capabilities(), owner: "conformance-" + random()}
+	w := &world{Session: session, h: h, caps: cloud.CapabilitiesOf(h.Factory(), h.Credentials()), owner: "conformance-" + random()}
 	counter, err := hook[Counter](w)
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (w *world) cluster(nodes int, opts ...option) *cluster {
 		},
 	}
 	c.at = w.h.Placement(nodes, cloud.OnDemand)
-	if w.caps.DeadMan {
+	if w.caps.DeadMan || w.caps.DeadManStops {
 		c.spec.Deadline = time.Now().Add(time.Hour)
 	}
 	for _, o := range opts {

@@ -36,6 +36,7 @@ var _ interface {
 	cloudtest.Counter
 	cloudtest.Gatekeeper
 	cloudtest.Timekeeper
+	cloudtest.Inside
 } = account{}
 
 // hurry makes a driver wait milliseconds where a real one waits seconds.
@@ -45,27 +46,12 @@ func hurry(d *driver) {
 	d.settle = 50 * time.Millisecond
 }
 
-// hurried is the driver's factory, hurried; deadMan makes it promise what
-// machines with a service account that may delete them keep.
-type hurried struct {
-	Factory
-	deadMan bool
-}
-
-func (f hurried) Capabilities() cloud.Capabilities {
-	caps := f.Factory.Capabilities()
-	caps.DeadMan = f.deadMan
-	return caps
-}
-
-func (a account) Factory() cloud.Factory {
-	return hurried{Factory: Factory{tune: hurry}, deadMan: a.deleter}
-}
+func (account) Factory() cloud.Factory { return Factory{tune: hurry} }
 
 func (a account) Credentials() cloud.Credentials {
 	values := map[string]string{optionProject: gcpfake.Project, optionAccessToken: gcpfake.Token, optionEndpoint: a.URL}
 	if a.deleter {
-		values[optionServiceAccount] = gcpfake.Deleter
+		values[optionServiceAccount], values[optionSelfDelete] = gcpfake.Deleter, "true"
 	}
 	return cloud.Credentials{Values: values}
 }
@@ -178,13 +164,38 @@ func (a account) PassTime(_ context.Context, until time.Time) error {
 	return nil
 }
 
+// EndItself does what the cluster template's commands come to: a shutdown, or a
+// call with the token that the metadata server gives the machine. The commands
+// themselves are run by TestSelfTerminate.
+func (a account) EndItself(ctx context.Context, id string, how cloud.Shutdown) error {
+	if how == cloud.ShutdownStop {
+		return a.PowerOff(id)
+	}
+	in, _ := a.one(id)
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete,
+		a.URL+"/compute/v1/projects/"+gcpfake.Project+"/zones/"+lastPart(in.Zone)+"/instances/"+id, http.NoBody)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+gcpfake.MachineToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the machine may not delete itself: %s", resp.Status)
+	}
+	return nil
+}
+
 // TestConformance runs the suite over HTTP: as users have it without further
 // ado, and with machines that may delete themselves.
 func TestConformance(t *testing.T) {
 	for name, deleter := range map[string]bool{"plain": false, "machines that may delete themselves": true} {
 		t.Run(name, func(t *testing.T) {
 			cloudtest.RunEach(t, func(t *testing.T) cloudtest.Harness {
-				return account{Cloud: gcpfake.Start(t, gcpfake.Options{}), deleter: deleter}
+				return account{Cloud: gcpfake.Start(t, gcpfake.Options{Permissions: documentedPermissions(t)}), deleter: deleter}
 			})
 		})
 	}

@@ -31,6 +31,7 @@ const (
 	optionSubnetwork     = "subnetwork"
 	optionInternal       = "use_internal_ips"
 	optionServiceAccount = "service_account"
+	optionSelfDelete     = "self_delete"
 	optionDiskTier       = "disk_tier"
 	optionSecureBoot     = "secure_boot"
 	optionSpotAction     = "spot_termination_action"
@@ -55,14 +56,22 @@ type Factory struct {
 	http *http.Client
 }
 
-var _ cloud.Factory = Factory{}
+var (
+	_ cloud.Factory      = Factory{}
+	_ cloud.Configurable = Factory{}
+)
 
 // Name implements cloud.Factory.
 func (Factory) Name() string { return Name }
 
-// Capabilities implements cloud.Factory. DeadMan is false: a machine that was
-// not committed shuts itself down, which ends the charge for the machine but
-// not for its disk, and removes itself only where its service account may.
+// selfDeleteNeeds is what machines that remove themselves take.
+const selfDeleteNeeds = "clouds.gcp sets service_account to one with the permission compute.instances.delete, and self_delete to \"true\""
+
+// Capabilities implements cloud.Factory. A power-off stops a machine, which ends
+// the charge for the machine but not for its disk; only its own service account
+// lets it remove itself, so that without one a machine that was not committed
+// stops at its deadline. Compute Engine's limit of a run (maxRunDuration) would
+// remove it, but cannot be lifted from a machine that runs.
 func (Factory) Capabilities() cloud.Capabilities {
 	return cloud.Capabilities{
 		Stop:          true,
@@ -76,9 +85,23 @@ func (Factory) Capabilities() cloud.Capabilities {
 		CustomImage:   true,
 		CustomDisk:    true,
 		Labels:        true,
+		DeadManStops:  true,
+		SelfStop:      true,
 		MaxNameLength: maxNameLength,
 		DiskTiers:     diskTierNames(),
+
+		SelfTerminateIf: selfDeleteNeeds,
 	}
+}
+
+// CapabilitiesWith implements cloud.Configurable: what the user says of the
+// machines' service account decides whether they remove themselves.
+func (f Factory) CapabilitiesWith(creds cloud.Credentials) cloud.Capabilities {
+	caps := f.Capabilities()
+	if s, err := settingsFromOptions(creds.Values); err == nil && s.selfDelete {
+		caps.DeadMan, caps.SelfTerminate, caps.SelfTerminateIf = true, true, ""
+	}
+	return caps
 }
 
 // Options implements cloud.Factory.
@@ -112,9 +135,13 @@ func (Factory) Options() []cloud.Option {
 		{Name: optionSubnetwork, Description: "Subnetwork to launch in, as a name that is the same in every region, or projects/<project>/regions/<region>/subnetworks/<name>."},
 		{Name: optionInternal, Description: "\"true\" launches machines without external addresses and reaches them by their internal ones."},
 		{
-			Name: optionServiceAccount,
-			Description: "E-mail address of a service account for the machines; by default they have none. " +
-				"With the permission compute.instances.delete it lets machines delete themselves, without it they can only shut down.",
+			Name:        optionServiceAccount,
+			Description: "E-mail address of a service account for the machines; by default they have none. Its rights are IAM's alone: the machines' scope is cloud-platform.",
+		},
+		{
+			Name: optionSelfDelete,
+			Description: "\"true\" says that service_account has the permission compute.instances.delete, so that machines remove themselves, disk and all: " +
+				"when autostop is to remove them, and where a launch was cut off for good. By default they only shut down, and their disks are charged for.",
 		},
 	}
 }

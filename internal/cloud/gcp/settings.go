@@ -20,8 +20,10 @@ type settings struct {
 	network, subnetwork string
 	internalIPs         bool
 	serviceAccount      string
-	diskTier            string
-	secureBoot          *bool
+	// selfDelete says that the service account may delete machines.
+	selfDelete bool
+	diskTier   string
+	secureBoot *bool
 	// spotAction is what becomes of a preempted spot machine: "delete" or "stop".
 	spotAction string
 	// maxRun is when Compute Engine deletes a machine, whatever became of it.
@@ -34,10 +36,14 @@ func settingsFromOptions(values map[string]string) (settings, error) {
 		subnetwork:     values[optionSubnetwork],
 		serviceAccount: values[optionServiceAccount],
 	}
-	if v := values[optionInternal]; v != "" {
+	for name, into := range map[string]*bool{optionInternal: &s.internalIPs, optionSelfDelete: &s.selfDelete} {
+		v := values[name]
+		if v == "" {
+			continue
+		}
 		var err error
-		if s.internalIPs, err = strconv.ParseBool(v); err != nil {
-			return s, configError{text: fmt.Sprintf("use_internal_ips is %q: it must be \"true\" or \"false\"", v)}
+		if *into, err = strconv.ParseBool(v); err != nil {
+			return s, configError{text: fmt.Sprintf("%s is %q: it must be \"true\" or \"false\"", name, v)}
 		}
 	}
 	return s, s.check()
@@ -114,6 +120,8 @@ func (s settings) check() error {
 		return configError{text: fmt.Sprintf("subnetwork %q is neither a name nor projects/<project>/regions/<region>/subnetworks/<name>", s.subnetwork)}
 	case s.serviceAccount != "" && !strings.Contains(s.serviceAccount, "@"):
 		return configError{text: fmt.Sprintf("service_account %q is not an e-mail address", s.serviceAccount)}
+	case s.selfDelete && s.serviceAccount == "":
+		return configError{text: "self_delete needs a service_account, with whose token the machines delete themselves"}
 	case !known:
 		return configError{text: fmt.Sprintf("disk_tier %q is not known on GCP; there are %s", s.diskTier, strings.Join(diskTierNames(), ", "))}
 	case s.spotAction != "" && s.spotAction != "delete" && s.spotAction != "stop":

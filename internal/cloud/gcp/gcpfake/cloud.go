@@ -29,6 +29,8 @@ const (
 	Token   = "token-canary"
 	// Deleter is a service account that may delete machines; other accounts may not.
 	Deleter = "deleter@acme-weather.iam.gserviceaccount.com"
+	// MachineToken is what a machine with that account has from the metadata server.
+	MachineToken = "token-of-a-machine"
 )
 
 // Options say how the cloud behaves. The zero value is prompt and honest.
@@ -37,6 +39,8 @@ type Options struct {
 	OperationTime time.Duration
 	// VisibleAfter is how long listings do not show a new machine.
 	VisibleAfter time.Duration
+	// Permissions are what the holder of Token may do; nil is everything.
+	Permissions []string
 	// OnViolation is told of what the document does not allow; by default that is
 	// an error of the test.
 	OnViolation func(error)
@@ -65,6 +69,8 @@ type Cloud struct {
 	faults     []*Fault
 	quotas     map[string]int64
 	calls      map[string]int
+	// used and refused are permissions.
+	used, refused map[string]bool
 }
 
 // instance is a machine as the API shows it, and what it does not show.
@@ -92,7 +98,7 @@ func Start(t testing.TB, opts Options) *Cloud {
 	}
 	c := &Cloud{
 		opts: opts, doc: doc, serial: 1000, requests: map[string]*operation{}, quotas: map[string]int64{}, calls: map[string]int{},
-		onError: opts.OnViolation,
+		used: map[string]bool{}, refused: map[string]bool{}, onError: opts.OnViolation,
 	}
 	if c.opts.OperationTime == 0 {
 		c.opts.OperationTime = 2 * time.Millisecond
@@ -294,6 +300,31 @@ func (c *Cloud) Preempt(id string) error {
 	op := c.newOperation("compute.instances.preempted", in.Zone, in.SelfLink, in.Id, nil)
 	op.Status, op.ends = "DONE", c.now()
 	c.endBySchedule(in)
+	return nil
+}
+
+// PowerOff is what a machine's own shutdown does: it stops.
+func (c *Cloud) PowerOff(id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.byID(id)
+	if in == nil || in.Status != "RUNNING" {
+		return fmt.Errorf("no machine %s runs", id)
+	}
+	c.halt(in)
+	return nil
+}
+
+// Suspend lets a machine sleep, as somebody may do by hand.
+func (c *Cloud) Suspend(id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.byID(id)
+	if in == nil || in.Status != "RUNNING" {
+		return fmt.Errorf("no machine %s runs", id)
+	}
+	c.halt(in)
+	in.Status = "SUSPENDED"
 	return nil
 }
 

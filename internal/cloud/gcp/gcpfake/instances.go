@@ -104,7 +104,7 @@ func (c *Cloud) spoil(op *operation, f *Fault) {
 		case in == nil:
 		case op.OperationType == "insert":
 			c.erase(in)
-		case op.OperationType == "start":
+		case op.OperationType == "start" || op.OperationType == "resume":
 			c.halt(in)
 		case op.OperationType == "delete" || op.OperationType == "stop":
 			in.Status = "RUNNING"
@@ -233,17 +233,26 @@ func (c *Cloud) stopInstance(req checked) (any, *apiError) {
 }
 
 func (c *Cloud) startInstance(req checked) (any, *apiError) {
+	return c.begin(req, "start", "TERMINATED")
+}
+
+func (c *Cloud) resumeInstance(req checked) (any, *apiError) {
+	return c.begin(req, "resume", "SUSPENDED")
+}
+
+// begin lets a machine run again that is in the one state from which this verb does.
+func (c *Cloud) begin(req checked, verb, from string) (any, *apiError) {
 	in, refusal := c.find(req)
 	switch {
 	case refusal != nil:
 		return nil, refusal
 	case in.Status == "RUNNING":
-		return copyOf(c.newOperation("start", in.Zone, in.SelfLink, in.Id, nil)), nil
-	case in.Status != "TERMINATED":
+		return copyOf(c.newOperation(verb, in.Zone, in.SelfLink, in.Id, nil)), nil
+	case in.Status != from:
 		return nil, refuse(http.StatusBadRequest, "resourceNotReady", "The resource '%s' is not ready", in.Name)
 	}
 	in.Status = "PROVISIONING"
-	return copyOf(c.newOperation("start", in.Zone, in.SelfLink, in.Id, func() *compute.OperationError {
+	return copyOf(c.newOperation(verb, in.Zone, in.SelfLink, in.Id, func() *compute.OperationError {
 		if failed := c.overQuota(in); failed != nil {
 			c.halt(in)
 			return failed

@@ -48,6 +48,7 @@ func handlers() map[string]handler {
 		"compute.instances.delete":         (*Cloud).deleteInstance,
 		"compute.instances.stop":           (*Cloud).stopInstance,
 		"compute.instances.start":          (*Cloud).startInstance,
+		"compute.instances.resume":         (*Cloud).resumeInstance,
 		"compute.instances.setMetadata":    (*Cloud).setMetadata,
 		"compute.instances.setLabels":      (*Cloud).setLabels,
 		"compute.instances.setScheduling":  (*Cloud).setScheduling,
@@ -85,14 +86,15 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 		reply(w, nil, refuse(http.StatusBadRequest, "badRequest", "%v", err))
 		return
 	}
-	if r.Header.Get("Authorization") != "Bearer "+Token {
+	bearer := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if bearer != Token && bearer != MachineToken {
 		reply(w, nil, refuse(http.StatusUnauthorized, "authError", "Request had invalid authentication credentials."))
 		return
 	}
 	if strings.HasSuffix(req.method.ID, "Operations.wait") {
 		c.waitForEnd(r.Context(), req)
 	}
-	out, fault, refusal := c.answer(r, req)
+	out, fault, refusal := c.answer(r, bearer, req)
 	if fault != nil && fault.LoseAnswer {
 		panic(http.ErrAbortHandler)
 	}
@@ -108,7 +110,7 @@ func (c *Cloud) waitForEnd(ctx context.Context, req checked) {
 	}
 }
 
-func (c *Cloud) answer(r *http.Request, req checked) (any, *Fault, *apiError) {
+func (c *Cloud) answer(r *http.Request, bearer string, req checked) (any, *Fault, *apiError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.settle()
@@ -126,6 +128,9 @@ func (c *Cloud) answer(r *http.Request, req checked) (any, *Fault, *apiError) {
 	fault := c.fault(id, r.URL.Path)
 	if fault != nil && fault.Status != 0 && !fault.Late {
 		return nil, fault, refuse(fault.Status, fault.Reason, "%s", fault.Message)
+	}
+	if refusal := c.authorize(bearer, req); refusal != nil {
+		return nil, fault, refusal
 	}
 	before := len(c.operations)
 	out, refusal := do(c, req)
