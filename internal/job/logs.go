@@ -115,11 +115,15 @@ func whole(text string) int {
 // be nil), whatever happens to the connection, until ctx ends. An UNKNOWN or
 // LOST_REBOOT status is returned without an error: there is nothing to wait for.
 func (r *Runner) Wait(ctx context.Context, id ID, log io.Writer) (Status, error) {
+	return r.WaitFrom(ctx, id, 0, log)
+}
+
+// WaitFrom is Wait with a log of which so many bytes are there already.
+func (r *Runner) WaitFrom(ctx context.Context, id ID, offset int64, log io.Writer) (Status, error) {
 	if log == nil {
 		log = io.Discard
 	}
 	var last Status
-	var offset int64
 	err := retry.Poll(ctx, r.options.Poll, func(ctx context.Context) (bool, error) {
 		status, err := r.Status(ctx, id) // before the log: after the end the log is whole
 		if err != nil {

@@ -241,7 +241,12 @@ close_job() {
 # log N FROM prints the log's size, whether it is whole, and 1 MiB of it.
 log() {
 	f=$dir/rank-$1.log
-	[ "$1" != all ] || f=$merged
+	if [ "$1" = all ]; then
+		f=$merged
+	elif [ "$1" -ge "$nodes" ]; then
+		echo "the job has no rank $1, only 0 to $((nodes - 1))" >&2
+		exit 1
+	fi
 	over=0
 	if [ -e "$dir/exit" ] || ! leads "$dir"; then over=1; fi
 	size=$(wc -c 2>/dev/null <"$f")

@@ -232,6 +232,25 @@ func checkDuration(text string) error {
 	return nil
 }
 
+// checkJobDuration is checkDuration in whole seconds, which is how jobs count.
+func checkJobDuration(text string) error {
+	if err := checkDuration(text); err != nil {
+		return err
+	}
+	if d, err := time.ParseDuration(text); err != nil || d%time.Second != 0 {
+		return fmt.Errorf("%q is not in whole seconds; write a duration such as \"90s\"", text)
+	}
+	return nil
+}
+
+// checkOutput is for patterns of files on the machines.
+func checkOutput(pattern string) error {
+	if strings.ContainsRune(pattern, '\n') {
+		return fmt.Errorf("the pattern %q holds a line break; write one pattern an element", pattern)
+	}
+	return checkBlank(pattern)
+}
+
 // checkFolder is for settings that must name a folder of this computer.
 func checkFolder(name string) error {
 	info, err := os.Stat(name)

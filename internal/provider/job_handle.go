@@ -4,19 +4,16 @@ package provider
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
+	"slices"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
@@ -27,13 +24,15 @@ type jobRunner interface {
 	Submit(ctx context.Context, spec job.Spec) (job.ID, error)
 	Status(ctx context.Context, id job.ID) (job.Status, error)
 	Logs(ctx context.Context, id job.ID, rank int, offset int64, w io.Writer) (int64, error)
-	Wait(ctx context.Context, id job.ID, log io.Writer) (job.Status, error)
+	Tail(ctx context.Context, id job.ID, rank int, most int64, w io.Writer) (size int64, torn bool, err error)
+	WaitFrom(ctx context.Context, id job.ID, offset int64, log io.Writer) (job.Status, error)
+	Outputs(ctx context.Context, rank int, patterns []string, dest string) ([]string, error)
 	Cancel(ctx context.Context, id job.ID) error
 	Close() error
 }
 
-// newRunner is the real runner of a cluster's jobs.
-func (d *providerData) newRunner(c broker.Cluster) (jobRunner, error) {
+// newRunner is the real runner of a cluster's jobs. It tells p how they go.
+func (d *providerData) newRunner(c broker.Cluster, p *progress) (jobRunner, error) {
 	if err := c.CheckKey(); err != nil {
 		return nil, err
 	}
@@ -41,7 +40,7 @@ func (d *providerData) newRunner(c broker.Cluster) (jobRunner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return job.New(on, job.Options{})
+	return job.New(on, job.Options{Progress: p.saw})
 }
 
 // jobCluster converts the broker's record to what jobs need of it.
@@ -63,7 +62,10 @@ type jobHandle struct {
 	broker   clusterBroker
 	cluster  broker.Cluster
 	runner   jobRunner
+	progress *progress
 	stateDir string
+	// secrets are the values to hide, where the operation knows them.
+	secrets map[string]string
 }
 
 func (h *jobHandle) close() { _ = h.runner.Close() }
@@ -79,217 +81,142 @@ func (h *jobHandle) submit(ctx context.Context, m *jobModel) error {
 	if err != nil {
 		return err
 	}
-	id, err := h.runner.Submit(ctx, job.Spec{
-		Name: m.Name.ValueString(), Run: m.Run.ValueString(), RunID: runID, NumNodes: int(m.NumNodes.ValueInt64()),
-		Envs: stringMap(m.Envs), Workdir: expandHome(m.Workdir.ValueString()),
-	})
+	spec := m.spec()
+	spec.RunID, spec.Secrets = runID, h.secrets
+	id, err := h.runner.Submit(ctx, spec)
 	if err != nil {
 		return err
 	}
 	m.ID = types.StringValue(string(id))
 	m.LogPath = types.StringValue(filepath.Join(filepath.Dir(h.broker.LogPath(h.cluster.Name)), string(id)+".log"))
 	m.LogTail = types.StringValue("")
+	m.OutputFiles = types.ListNull(types.StringType)
 	m.setStatus(job.Status{Phase: job.Init, FailedRank: -1})
 	return nil
 }
 
-// follow waits for the job, if the model says so, else looks once. Whatever
-// happens, the model is fully known afterwards.
-func (h *jobHandle) follow(ctx context.Context, m *jobModel) diag.Diagnostics {
+// follow waits for the job, if the model says so, else looks once, and fetches
+// the outputs of one that is over. Whatever happens, the model is fully known
+// afterwards. created says that an error would taint the job, which would run it
+// a second time: then only a job that ended badly is one.
+func (h *jobHandle) follow(ctx context.Context, m *jobModel, created bool) diag.Diagnostics {
 	var diags diag.Diagnostics
 	status, err := h.observe(ctx, m)
-	if err == nil {
-		m.setStatus(status)
-		if d := diagnose(*m, status); d != nil && m.Wait.ValueBool() {
-			diags.Append(d)
+	if err != nil {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+		defer cancel()
+		if status, serr := h.runner.Status(last, job.ID(m.ID.ValueString())); serr == nil {
+			m.setStatus(status)
 		}
+		h.readTail(m)
+		diags.Append(h.cutOff(ctx, *m, err, created))
 		return diags
 	}
-	doing := fmt.Sprintf("Wait for job %q", m.Name.ValueString())
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
-	defer cancel()
-	if status, serr := h.runner.Status(last, job.ID(m.ID.ValueString())); serr == nil {
-		m.setStatus(status)
+	m.setStatus(status)
+	if err := h.fetchOutputs(ctx, m); err != nil {
+		diags.Append(soften(errorDiag(ctx, fmt.Sprintf("Fetching the outputs of job %q", m.Name.ValueString()),
+			fmt.Errorf("%w\n\nThe job itself is %s, and is not run again for this: the next apply fetches them anew", err, status.Phase)), created))
 	}
-	m.readTail()
-	if late := (timeoutError{}); ctx.Err() != nil && !errors.As(context.Cause(ctx), &late) {
-		// No error: with one, Terraform would run the job a second time.
-		diags.AddWarning(doing+" was interrupted", sentence(fmt.Sprintf("The job goes on: %s on cluster %s, last seen %s. The next apply waits for its end; "+
-			"\"terraform destroy\" cancels it. Its log so far is in %s",
-			m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), m.LogPath.ValueString())))
-		return diags
+	if d := diagnose(*m, status, created); d != nil && m.Wait.ValueBool() {
+		diags.Append(d)
 	}
-	err = fmt.Errorf("%w\n\nThe job was not ended: %s on cluster %s, last seen %s. It is kept in state as tainted: the next apply cancels it and runs it anew, "+
-		"unless you run terraform untaint first, after which a refresh brings its status up to date. Its log so far is in %s",
-		err, m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), m.LogPath.ValueString())
-	diags.Append(errorDiag(ctx, doing, err))
 	return diags
 }
 
+// cutOff says why nobody waits any more for a job that goes on.
+func (h *jobHandle) cutOff(ctx context.Context, m jobModel, err error, created bool) diag.Diagnostic {
+	doing := fmt.Sprintf("Wait for job %q", m.Name.ValueString())
+	goesOn := fmt.Sprintf("The job goes on: %s on cluster %s, last seen %s. It is not run again: the next apply waits for its end, and \"terraform destroy\" cancels it. Its log so far is in %s",
+		m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), m.LogPath.ValueString())
+	if job.Phase(m.Status.ValueString()).Over() {
+		goesOn = fmt.Sprintf("The job has ended meanwhile: %s. The next refresh or apply brings the rest of its log, which goes to %s", m.Status.ValueString(), m.LogPath.ValueString())
+	}
+	if late := (timeoutError{}); ctx.Err() != nil && !errors.As(context.Cause(ctx), &late) {
+		return diag.NewWarningDiagnostic(doing+" was interrupted", sentence(goesOn))
+	}
+	return soften(errorDiag(ctx, doing, fmt.Errorf("%w\n\n%s", err, sentence(goesOn))), created)
+}
+
+// soften makes a warning of an error that must taint nothing.
+func soften(d diag.Diagnostic, warn bool) diag.Diagnostic {
+	if warn {
+		return diag.NewWarningDiagnostic(d.Summary(), d.Detail())
+	}
+	return d
+}
+
+// observe looks at the job and brings its log, to its end where it is waited for.
 func (h *jobHandle) observe(ctx context.Context, m *jobModel) (job.Status, error) {
-	id := job.ID(m.ID.ValueString())
-	if !m.Wait.ValueBool() {
-		status, err := h.runner.Status(ctx, id) // before the log: after the end the log is whole
-		if err == nil {
-			err = h.fetchLog(ctx, m)
-		}
-		return status, err
+	if m.Wait.ValueBool() {
+		return h.followLog(ctx, m)
 	}
-	file, err := openLog(m.LogPath.ValueString(), os.O_TRUNC)
-	if err != nil {
-		return job.Status{}, err
+	status, err := h.runner.Status(ctx, job.ID(m.ID.ValueString())) // before the log: after the end the log is whole
+	if err == nil {
+		err = h.fetchLog(ctx, m)
 	}
-	status, err := h.runner.Wait(ctx, id, file)
-	err = errors.Join(err, file.Close())
-	m.readTail()
 	return status, err
 }
 
-// fetchLog appends to the local log what the job printed since.
-func (h *jobHandle) fetchLog(ctx context.Context, m *jobModel) error {
-	file, err := openLog(m.LogPath.ValueString(), os.O_APPEND)
-	if err != nil {
+// fetchOutputs brings the outputs of a job that is over: of one that succeeded
+// all that was asked for, else what there is.
+func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) error {
+	m.OutputFiles = types.ListNull(types.StringType)
+	phase := job.Phase(m.Status.ValueString())
+	if m.Outputs.IsNull() || !phase.Over() {
+		return nil
+	}
+	var want outputsModel
+	if diags := m.Outputs.As(ctx, &want, objectOptions); diags.HasError() {
+		return errors.New(diags[0].Detail())
+	}
+	ranks := 1
+	if want.AllNodes.ValueBool() {
+		ranks = int(m.NumNodes.ValueInt64())
+	}
+	found := make([][]string, ranks)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(fetchesAtOnce)
+	for rank := range ranks {
+		group.Go(func() (err error) {
+			found[rank], err = h.fetchFrom(groupCtx, want, rank, phase == job.Succeeded)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
 		return err
 	}
-	size, err := file.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = h.runner.Logs(ctx, job.ID(m.ID.ValueString()), job.Merged, size, file)
+	all := slices.Concat(found...)
+	slices.Sort(all)
+	files := []attr.Value{}
+	for _, f := range slices.Compact(all) {
+		files = append(files, types.StringValue(f))
 	}
-	err = errors.Join(err, file.Close())
-	m.readTail()
-	return err
+	m.OutputFiles = types.ListValueMust(types.StringType, files)
+	return nil
 }
 
-func openLog(path string, how int) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("make the log's folder: %w", err)
-	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|how, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the job's log: %w", err)
-	}
-	return file, nil
-}
+// fetchesAtOnce bounds how many nodes send outputs at the same time.
+const fetchesAtOnce = 8
 
-// setStatus writes a status into the model.
-func (m *jobModel) setStatus(s job.Status) {
-	m.Status, m.StatusReason = types.StringValue(string(s.Phase)), types.StringValue(s.Reason)
-	m.ExitCode, m.FailedRank = types.Int64Null(), types.Int64Null()
-	if s.ExitCode != nil {
-		m.ExitCode = types.Int64Value(int64(*s.ExitCode))
+func (h *jobHandle) fetchFrom(ctx context.Context, want outputsModel, rank int, all bool) ([]string, error) {
+	folder := expandHome(want.Folder.ValueString())
+	if want.AllNodes.ValueBool() {
+		folder = filepath.Join(folder, fmt.Sprintf("rank-%d", rank))
 	}
-	if s.FailedRank >= 0 {
-		m.FailedRank = types.Int64Value(int64(s.FailedRank))
+	patterns := stringList(want.Files)
+	groups := [][]string{patterns}
+	if !all { // one by one, since a pattern that matches nothing is an error
+		groups = slices.Collect(slices.Chunk(patterns, 1))
 	}
-	if m.SubmittedAt.IsUnknown() || m.SubmittedAt.ValueString() == "" {
-		m.SubmittedAt = types.StringValue(s.SubmittedAt)
-	}
-	m.StartedAt, m.EndedAt = types.StringValue(s.StartedAt), types.StringValue(s.EndedAt)
-}
-
-// keepOutcome takes over what is known of an unchanged job.
-func (m *jobModel) keepOutcome(old jobModel) {
-	m.Status, m.StatusReason, m.ExitCode, m.FailedRank = old.Status, old.StatusReason, old.ExitCode, old.FailedRank
-	m.StartedAt, m.EndedAt, m.LogTail, m.WorkdirDigest = old.StartedAt, old.EndedAt, old.LogTail, old.WorkdirDigest
-}
-
-// Bounds of log_tail.
-const (
-	tailBytes = 16 << 10
-	tailLines = 100
-)
-
-// readTail fills in the end of the local log.
-func (m *jobModel) readTail() {
-	m.LogTail = types.StringValue(tailOf(m.LogPath.ValueString()))
-}
-
-// tailOf is the end of a file: whole lines and valid UTF-8 within the bounds.
-func tailOf(path string) string {
-	file, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer func() { _ = file.Close() }()
-	size, err := file.Seek(0, io.SeekEnd)
-	if err != nil {
-		return ""
-	}
-	from := max(size-tailBytes, 0)
-	text, err := io.ReadAll(io.NewSectionReader(file, from, size-from))
-	if err != nil {
-		return ""
-	}
-	return lastLines(string(text), from > 0, tailLines)
-}
-
-// lastLines cuts to the last whole lines; torn says that the first one lacks
-// its start.
-func lastLines(text string, torn bool, n int) string {
-	if torn {
-		if _, rest, ok := strings.Cut(text, "\n"); ok && rest != "" {
-			text = rest
+	var out []string
+	for _, g := range groups {
+		files, err := h.runner.Outputs(ctx, rank, g, folder)
+		if err != nil && (all || ctx.Err() != nil) {
+			return nil, err
+		}
+		for _, f := range files {
+			out = append(out, filepath.ToSlash(filepath.Join(folder, f)))
 		}
 	}
-	end := strings.TrimSuffix(text, "\n")
-	lines := strings.Split(end, "\n")
-	if len(lines) > n {
-		text = strings.Join(lines[len(lines)-n:], "\n") + text[len(end):]
-	}
-	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\uFFFD")
-}
-
-// A job that was removed and is asked for again must run again, while one
-// whose submission was cut off must not start twice. So what was removed is
-// counted beside the state, and the count is part of the job's identity.
-
-// effectiveRunID is the user's run_id with the number of the run, from the second on.
-func effectiveRunID(stateDir string, m jobModel) (string, error) {
-	n, err := removedCount(removedPath(stateDir, m))
-	if err != nil || n == 0 {
-		return m.RunID.ValueString(), err
-	}
-	return fmt.Sprintf("%s#%d", m.RunID.ValueString(), n+1), nil
-}
-
-func removedPath(stateDir string, m jobModel) string {
-	sum := sha256.New()
-	for _, part := range []string{
-		m.ClusterID.ValueString(), m.ClusterGeneration.ValueString(), m.Name.ValueString(), m.Run.ValueString(),
-		m.RunID.ValueString(), m.NumNodes.String(), m.Envs.String(), m.WorkdirDigest.ValueString(),
-	} {
-		_, _ = fmt.Fprintf(sum, "%d:%s", len(part), part)
-	}
-	return filepath.Join(stateDir, "jobs", hex.EncodeToString(sum.Sum(nil))[:32])
-}
-
-func removedCount(path string) (int, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read how often the job was removed: %w", err)
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return 0, fmt.Errorf("%s holds no number; remove it: %w", path, err)
-	}
-	return n, nil
-}
-
-func noteRemoved(stateDir string, m jobModel) error {
-	path := removedPath(stateDir, m)
-	n, err := removedCount(path)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("note the job's removal: %w", err)
-	}
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, []byte(strconv.Itoa(n+1)+"\n"), 0o600); err != nil {
-		return fmt.Errorf("note the job's removal: %w", err)
-	}
-	return os.Rename(tmp, path)
+	return out, nil
 }

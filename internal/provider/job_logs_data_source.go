@@ -3,6 +3,7 @@
 package provider
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
@@ -42,7 +43,7 @@ func (d *jobLogsDataSource) Metadata(_ context.Context, _ datasource.MetadataReq
 
 func (d *jobLogsDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "The end of what a job has printed so far, read from the cluster. The whole log of a job that was waited for is in the file `log_path` of `sky_job`.",
+		MarkdownDescription: "The end of what a job has printed so far, read from the cluster. The whole log of a job that was waited for is in the file `log_path` of `sky_job`. The cluster keeps the logs of the last 50 jobs that ended; asking for an earlier one is an error that says so.",
 		Attributes: map[string]schema.Attribute{
 			"cluster_id": schema.StringAttribute{Required: true, MarkdownDescription: "The cluster's id, `cloud/region/name`.", Validators: []validator.String{notBlank()}},
 			"job_id":     schema.StringAttribute{Required: true, MarkdownDescription: "The job's id.", Validators: []validator.String{notBlank()}},
@@ -85,7 +86,7 @@ func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) error {
 	if err != nil {
 		return err
 	}
-	runner, err := d.data.openJobs(cluster)
+	runner, err := d.data.openJobs(cluster, &progress{})
 	if err != nil {
 		return err
 	}
@@ -97,25 +98,11 @@ func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) error {
 	if !m.TailLines.IsNull() {
 		lines = int(m.TailLines.ValueInt64())
 	}
-	var end tailBuffer
-	size, err := runner.Logs(ctx, job.ID(m.JobID.ValueString()), rank, 0, &end)
+	var end bytes.Buffer
+	size, torn, err := runner.Tail(ctx, job.ID(m.JobID.ValueString()), rank, maxTailBytes, &end)
 	if err != nil {
 		return err
 	}
-	m.Content, m.Bytes = types.StringValue(lastLines(string(end.kept), end.torn, lines)), types.Int64Value(size)
+	m.Content, m.Bytes = types.StringValue(lastLines(end.String(), torn, lines)), types.Int64Value(size)
 	return nil
-}
-
-// tailBuffer keeps the last bytes written to it.
-type tailBuffer struct {
-	kept []byte
-	torn bool
-}
-
-func (t *tailBuffer) Write(p []byte) (int, error) {
-	t.kept = append(t.kept, p...)
-	if over := len(t.kept) - maxTailBytes; over > 0 {
-		t.kept, t.torn = append(t.kept[:0:0], t.kept[over:]...), true
-	}
-	return len(p), nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -20,8 +21,9 @@ import (
 )
 
 var (
-	_ resource.ResourceWithConfigure  = (*jobResource)(nil)
-	_ resource.ResourceWithModifyPlan = (*jobResource)(nil)
+	_ resource.ResourceWithConfigure      = (*jobResource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*jobResource)(nil)
+	_ resource.ResourceWithValidateConfig = (*jobResource)(nil)
 )
 
 const (
@@ -52,6 +54,23 @@ func (r *jobResource) Configure(_ context.Context, req resource.ConfigureRequest
 	r.data = providerDataOf(req.ProviderData, &resp.Diagnostics)
 }
 
+// ValidateConfig checks what no attribute can by itself.
+func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var m jobModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if !m.MaxRestarts.IsNull() && m.RecoverOnExitCodes.IsNull() {
+		invalid(&resp.Diagnostics, path.Root("max_restarts"), "It says how often recover_on_exit_codes starts the job again, which is not set; set that too, or leave this out.")
+	}
+	envs := m.Envs.Elements()
+	for _, name := range sortedKeys(m.Secrets.Elements()) {
+		if _, twice := envs[name]; twice {
+			invalid(&resp.Diagnostics, path.Root("secrets").AtMapKey(name), "The variable is in envs as well; name it in one of them.")
+		}
+	}
+}
+
 // ModifyPlan replaces the job where the content of its workdir changed.
 func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if r.data == nil || req.Plan.Raw.IsNull() {
@@ -77,8 +96,12 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	}
 	if digest.Equal(old.WorkdirDigest) {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), old.WorkdirDigest)...)
-		if m.Wait.ValueBool() && !job.Phase(old.Status.ValueString()).Over() {
+		phase := job.Phase(old.Status.ValueString())
+		switch {
+		case m.Wait.ValueBool() && !phase.Over():
 			resp.Diagnostics.Append(planOutcome(ctx, &resp.Plan)...)
+		case phase == job.Succeeded && !m.Outputs.IsNull() && old.OutputFiles.IsNull():
+			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("output_files"), types.ListUnknown(types.StringType))...)
 		}
 		return
 	}
@@ -93,9 +116,11 @@ func planOutcome(ctx context.Context, plan *tfsdk.Plan) diag.Diagnostics {
 	for _, name := range []string{"status", "status_reason", "started_at", "ended_at", "log_tail"} {
 		diags.Append(plan.SetAttribute(ctx, path.Root(name), types.StringUnknown())...)
 	}
-	for _, name := range []string{"exit_code", "failed_rank"} {
+	for _, name := range []string{"exit_code", "failed_rank", "restarts"} {
 		diags.Append(plan.SetAttribute(ctx, path.Root(name), types.Int64Unknown())...)
 	}
+	diags.Append(plan.SetAttribute(ctx, path.Root("exit_codes"), types.ListUnknown(types.Int64Type))...)
+	diags.Append(plan.SetAttribute(ctx, path.Root("output_files"), types.ListUnknown(types.StringType))...)
 	return diags
 }
 
@@ -111,17 +136,40 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 	}
 	ctx, end := r.data.begin(ctx, timeout)
 	defer end()
+	secrets, diags := secretsOf(ctx, req.Config)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
+	}
+	ctx = hideFromLog(ctx, secrets)
 	h, err := r.open(ctx, m.ClusterID.ValueString(), "")
 	if err == nil {
 		defer h.close()
+		h.secrets = secrets
 		err = h.submit(ctx, &m)
 	}
 	if err != nil {
 		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Submission of job %q", m.Name.ValueString()), err))
 		return
 	}
-	resp.Diagnostics.Append(h.follow(ctx, &m)...)
+	resp.Diagnostics.Append(h.follow(ctx, &m, true)...)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
+}
+
+// secretsOf reads the write-only secrets, which only the configuration has.
+func secretsOf(ctx context.Context, config tfsdk.Config) (map[string]string, diag.Diagnostics) {
+	var secrets types.Map
+	diags := config.GetAttribute(ctx, path.Root("secrets"), &secrets)
+	return stringMap(secrets), diags
+}
+
+// hideFromLog keeps secrets out of the provider's log, whoever writes there.
+func hideFromLog(ctx context.Context, secrets map[string]string) context.Context {
+	for _, value := range secrets {
+		if len(value) >= leastSecret {
+			ctx = tflog.MaskMessageStrings(tflog.MaskAllFieldValuesStrings(ctx, value), value)
+		}
+	}
+	return ctx
 }
 
 // Read asks after a job whose end is not known yet.
@@ -167,7 +215,8 @@ func (r *jobResource) look(ctx context.Context, m *jobModel) error {
 	return nil
 }
 
-// Update has nothing to change but whether to wait.
+// Update goes on with a job that was left running, and fetches its outputs. No
+// error of it taints the job, and none of it starts one.
 func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var m, old jobModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &old)...)
@@ -180,17 +229,40 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	}
 	ctx, end := r.data.begin(ctx, timeout)
 	defer end()
-	m.keepOutcome(old)
-	if !job.Phase(old.Status.ValueString()).Final() {
-		h, err := r.open(ctx, m.ClusterID.ValueString(), m.ClusterGeneration.ValueString())
-		if err != nil {
-			resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Look at job %q", m.Name.ValueString()), err))
-			return
-		}
-		defer h.close()
-		resp.Diagnostics.Append(h.follow(ctx, &m)...)
+	secrets, diags := secretsOf(ctx, req.Config)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return
 	}
+	m.keepOutcome(old)
+	resp.Diagnostics.Append(r.goOn(hideFromLog(ctx, secrets), &m, old, secrets)...)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
+}
+
+// goOn is Update's work: what is left to do for a job.
+func (r *jobResource) goOn(ctx context.Context, m *jobModel, old jobModel, secrets map[string]string) diag.Diagnostics {
+	var diags diag.Diagnostics
+	phase := job.Phase(old.Status.ValueString())
+	unfetched := m.OutputFiles.IsNull() || !m.Outputs.Equal(old.Outputs)
+	if m.Outputs.IsNull() {
+		m.OutputFiles = types.ListNull(types.StringType)
+	}
+	if phase.Final() && (m.Outputs.IsNull() || !unfetched) {
+		return diags
+	}
+	h, err := r.open(ctx, m.ClusterID.ValueString(), m.ClusterGeneration.ValueString())
+	if err != nil {
+		diags.Append(errorDiag(ctx, fmt.Sprintf("Look at job %q", m.Name.ValueString()), err))
+		return diags
+	}
+	defer h.close()
+	h.secrets = secrets
+	if !phase.Final() {
+		return h.follow(ctx, m, false)
+	}
+	if err := h.fetchOutputs(ctx, m); err != nil {
+		diags.Append(errorDiag(ctx, fmt.Sprintf("Fetching the outputs of job %q", m.Name.ValueString()), err))
+	}
+	return diags
 }
 
 // Delete cancels a job that may still run. Where the cluster is gone, so is
@@ -274,7 +346,8 @@ func (r *jobResource) open(ctx context.Context, clusterID, generation string) (*
 	if generation != "" && c.Generation != generation {
 		return nil, errOtherCluster
 	}
-	runner, err := r.data.openJobs(c)
+	p := &progress{}
+	runner, err := r.data.openJobs(c, p)
 	if err != nil {
 		return nil, err
 	}
@@ -282,11 +355,11 @@ func (r *jobResource) open(ctx context.Context, clusterID, generation string) (*
 	if err != nil {
 		return nil, errors.Join(err, runner.Close())
 	}
-	return &jobHandle{broker: b, cluster: c, runner: runner, stateDir: dir}, nil
+	return &jobHandle{broker: b, cluster: c, runner: runner, progress: p, stateDir: dir}, nil
 }
 
 // diagnose is the diagnostic for a job that ended badly; nil for a good end.
-func diagnose(m jobModel, s job.Status) diag.Diagnostic {
+func diagnose(m jobModel, s job.Status, created bool) diag.Diagnostic {
 	if s.Phase == job.Succeeded {
 		return nil
 	}
@@ -294,14 +367,21 @@ func diagnose(m jobModel, s job.Status) diag.Diagnostic {
 	if s.ExitCode != nil {
 		summary += fmt.Sprintf(" with exit code %d", *s.ExitCode)
 	}
-	if s.FailedRank >= 0 && s.Phase == job.Failed {
+	if s.FailedRank >= 0 && (s.Phase == job.Failed || s.Phase == job.FailedSetup) {
 		summary += fmt.Sprintf(" on rank %d", s.FailedRank)
 	}
 	text := ""
 	if s.Reason != "" {
 		text = sentence(s.Reason) + "\n\n"
 	}
-	text += fmt.Sprintf("Job %s on cluster %s is kept in state as tainted; the next apply runs it anew.\nThe whole log is in %s. Its end:\n\n%s",
-		m.ID.ValueString(), m.ClusterID.ValueString(), m.LogPath.ValueString(), indent(m.LogTail.ValueString()))
+	next := "is kept in state as it ended, and not run again by itself: change run_id for that."
+	if created {
+		next = "is kept in state as tainted; the next apply runs it again."
+		if !s.Phase.Final() {
+			next = "is kept in state as tainted. How far it came nobody knows: the next apply runs it a second time, unless you run \"terraform untaint\" before."
+		}
+	}
+	text += fmt.Sprintf("Job %s on cluster %s %s\nThe whole log is in %s. Its end:\n\n%s",
+		m.ID.ValueString(), m.ClusterID.ValueString(), next, m.LogPath.ValueString(), indent(m.LogTail.ValueString()))
 	return diag.NewErrorDiagnostic(summary, text)
 }

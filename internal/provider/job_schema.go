@@ -3,11 +3,15 @@
 package provider
 
 import (
+	"fmt"
+	"maps"
+
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/listplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/mapplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
@@ -28,6 +32,17 @@ type jobModel struct {
 	Wait      types.Bool     `tfsdk:"wait"`
 	Timeouts  timeouts.Value `tfsdk:"timeouts"`
 
+	Setup              types.String `tfsdk:"setup"`
+	Secrets            types.Map    `tfsdk:"secrets"` // write-only: null in plan and state
+	SecretsVersion     types.String `tfsdk:"secrets_version"`
+	MaxDuration        types.String `tfsdk:"max_duration"`
+	RecoverOnExitCodes types.List   `tfsdk:"recover_on_exit_codes"`
+	MaxRestarts        types.Int64  `tfsdk:"max_restarts"`
+	Parallel           types.Int64  `tfsdk:"parallel"`
+	MaxLogMiB          types.Int64  `tfsdk:"max_log_mib"`
+	GracePeriod        types.String `tfsdk:"grace_period"`
+	Outputs            types.Object `tfsdk:"outputs"`
+
 	ID                types.String `tfsdk:"id"`
 	ClusterGeneration types.String `tfsdk:"cluster_generation"`
 	Status            types.String `tfsdk:"status"`
@@ -40,18 +55,31 @@ type jobModel struct {
 	LogPath           types.String `tfsdk:"log_path"`
 	LogTail           types.String `tfsdk:"log_tail"`
 	WorkdirDigest     types.String `tfsdk:"workdir_digest"`
+	ExitCodes         types.List   `tfsdk:"exit_codes"`
+	Restarts          types.Int64  `tfsdk:"restarts"`
+	OutputFiles       types.List   `tfsdk:"output_files"`
+}
+
+// outputsModel is what comes back after a job.
+type outputsModel struct {
+	Files    types.List   `tfsdk:"files"`
+	Folder   types.String `tfsdk:"folder"`
+	AllNodes types.Bool   `tfsdk:"all_nodes"`
 }
 
 func jobSchema() schema.Schema {
 	attributes := jobInputs()
-	for name, a := range jobOutputs() {
-		attributes[name] = a
-	}
+	maps.Copy(attributes, jobRules())
+	maps.Copy(attributes, jobOutcome())
 	return schema.Schema{
 		MarkdownDescription: "A script run once on the nodes of a cluster, all of them together, with SkyPilot's environment variables " +
 			"(`SKYPILOT_NODE_RANK`, `SKYPILOT_NODE_IPS`, `SKYPILOT_NUM_NODES`, `SKYPILOT_NUM_GPUS_PER_NODE`, ...). " +
 			"It is started at most once and goes on when this computer is switched off. " +
-			"Any change of what it runs replaces it, which runs it anew; a destroyed one that still runs is cancelled.",
+			"Any change of what it runs replaces it, which runs it anew; a destroyed one that still runs is cancelled.\n\n" +
+			"A job that was waited for and failed fails the apply; Terraform then marks it as tainted, and the next apply runs it again. " +
+			"A wait that is cut off, by Ctrl-C, by its timeout or by trouble on the way, fails nothing: the job goes on, is kept in state as last seen, " +
+			"and the next apply goes on waiting for it. Where an apply must not succeed before the job has, add a `postcondition` on `self.status`.\n\n" +
+			"The nodes keep the logs of the last 50 jobs that ended; of earlier ones they keep only how they ended.",
 		Attributes: attributes,
 	}
 }
@@ -96,18 +124,91 @@ func jobInputs() map[string]schema.Attribute {
 		},
 		"wait": schema.BoolAttribute{
 			Optional: true, Computed: true, Default: booldefault.StaticBool(true),
-			MarkdownDescription: "Whether the apply waits for the job's end and fails where it fails. Default `true`.",
+			MarkdownDescription: "Whether the apply waits for the job's end and fails where it fails. Default `true`. With `false` it returns once the job is submitted, and every refresh brings the status up to date. Changed in place.",
 		},
 		"timeouts": timeoutsAttribute(map[string]string{
-			"create": "Bounds submission and, with `wait`, the job; one that runs on afterwards is not ended. Default `24h`.",
+			"create": "Bounds submission and, with `wait`, waiting. The job is not ended: it goes on, and the next apply waits again (`max_duration` ends a job). Default `24h`.",
 			"read":   "Bounds a refresh. Default `5m`.",
-			"update": "Bounds waiting after `wait` was switched on. Default `24h`.",
+			"update": "Bounds waiting for a job that an earlier apply left running. Default `24h`.",
 			"delete": "Bounds the cancelling of a running job. Default `10m`.",
 		}),
 	}
 }
 
-func jobOutputs() map[string]schema.Attribute {
+// jobRules are the inputs that say how a job is run rather than what.
+func jobRules() map[string]schema.Attribute {
+	replace := []planmodifier.String{stringplanmodifier.RequiresReplace()}
+	replaceNumber := []planmodifier.Int64{int64planmodifier.RequiresReplace()}
+	return map[string]schema.Attribute{
+		"setup": schema.StringAttribute{
+			Optional: true, MarkdownDescription: "Shell commands run on every node before `run` starts on any (status `SETTING_UP`). Where they fail on one, `run` starts on none and the job ends `FAILED_SETUP`. " +
+				"What several jobs need belongs into the cluster's own `setup`.",
+			Validators: []validator.String{checked(checkScript)}, PlanModifiers: replace,
+		},
+		"secrets": schema.MapAttribute{
+			Optional: true, Sensitive: true, WriteOnly: true, ElementType: types.StringType,
+			MarkdownDescription: "Environment variables of the job, `setup` included, that are kept nowhere: not in state or plan, and on the head only in a file of mode 0600 that is removed when the job is loaded. " +
+				"What the job itself prints of them is in its log like all it prints. " +
+				"Terraform cannot see them change: change `secrets_version` with them. Needs Terraform 1.11 or OpenTofu 1.11; older ones work without this attribute.",
+			Validators: []validator.Map{mapKeys(checkEnvName), mapValues(checkText)},
+		},
+		"secrets_version": schema.StringAttribute{
+			Optional: true, MarkdownDescription: "Any text; change it together with `secrets`, which runs the job anew with the new ones.",
+			Validators: []validator.String{checked(checkText)}, PlanModifiers: replace,
+		},
+		"max_duration": schema.StringAttribute{
+			Optional: true, MarkdownDescription: "How long the job may take from its turn in the queue on, `setup` and restarts included, as a duration such as `90m`. Then it is ended and `FAILED`. Default without end.",
+			Validators: []validator.String{checked(checkJobDuration)}, PlanModifiers: replace,
+		},
+		"recover_on_exit_codes": schema.ListAttribute{
+			Optional: true, ElementType: types.Int64Type,
+			MarkdownDescription: "Exit codes, 1 to 255, on which the job is started again, on all its nodes. Default none.",
+			Validators:          []validator.List{exitCodes{}}, PlanModifiers: []planmodifier.List{listplanmodifier.RequiresReplace()},
+		},
+		"max_restarts": schema.Int64Attribute{
+			Optional: true, MarkdownDescription: fmt.Sprintf("How often `recover_on_exit_codes` starts the job again at most. Default %d.", defaultRestarts),
+			Validators: []validator.Int64{between(0, 1000, "a number of restarts")}, PlanModifiers: replaceNumber,
+		},
+		"parallel": schema.Int64Attribute{
+			Optional: true, MarkdownDescription: "How many jobs may run on the cluster at once while this one does, itself included. Default 1: first in, first out. " +
+				"Jobs run side by side only where all of them ask for it.",
+			Validators: []validator.Int64{between(1, 1000, "a number of jobs")}, PlanModifiers: replaceNumber,
+		},
+		"max_log_mib": schema.Int64Attribute{
+			Optional: true, MarkdownDescription: "How much of each node's log is kept, in MiB; what comes later is dropped, and the log says so. Default 1024. Counts from the next run on.",
+			Validators: []validator.Int64{between(1, 1<<20, "a number of MiB")},
+		},
+		"grace_period": schema.StringAttribute{
+			Optional: true, MarkdownDescription: "How long the job's processes have between SIGTERM and SIGKILL when the job is ended. Default `10s`. Counts from the next run on.",
+			Validators: []validator.String{checked(checkDuration)},
+		},
+		"outputs": outputsAttribute(),
+	}
+}
+
+func outputsAttribute() schema.Attribute {
+	return schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "Files to fetch to this computer once the job has ended. A pattern that matches nothing after a job that succeeded is reported, and tried again by the next apply; " +
+			"of a job that failed comes what there is. Without `wait` they come with the first apply after the end. Changed in place.",
+		Attributes: map[string]schema.Attribute{
+			"files": schema.ListAttribute{
+				Required: true, ElementType: types.StringType,
+				MarkdownDescription: "Shell patterns such as `results/*.csv`, relative to `~/sky_workdir` where there is one, else to the home folder; absolute ones and `~/` are allowed. A folder comes whole.",
+				Validators:          []validator.List{elements(checkOutput), noDuplicates()},
+			},
+			"folder": schema.StringAttribute{
+				Required: true, MarkdownDescription: "Local folder for them, made where it is missing. Files keep their paths below it; those of the same name are replaced.",
+				Validators: []validator.String{notBlank()},
+			},
+			"all_nodes": schema.BoolAttribute{
+				Optional: true, MarkdownDescription: "Whether to fetch from every node of the job, into a folder `rank-0`, `rank-1`, ... each, instead of from the head alone. Default `false`.",
+			},
+		},
+	}
+}
+
+func jobOutcome() map[string]schema.Attribute {
 	keep := []planmodifier.String{stringplanmodifier.UseStateForUnknown()}
 	fixed := func(description string) schema.Attribute {
 		return schema.StringAttribute{Computed: true, MarkdownDescription: description, PlanModifiers: keep}
@@ -120,8 +221,17 @@ func jobOutputs() map[string]schema.Attribute {
 		"cluster_generation": fixed("Which of the clusters of that name it runs on."),
 		"status": fresh("`INIT`, `PENDING`, `SETTING_UP`, `RUNNING`, `SUCCEEDED`, `FAILED`, `FAILED_SETUP`, `FAILED_DRIVER`, `CANCELLED`, " +
 			"or `UNKNOWN` and `LOST_REBOOT` where the end cannot be known."),
-		"status_reason":  fresh("Why it ended so; empty where there is nothing to say."),
-		"exit_code":      schema.Int64Attribute{Computed: true, MarkdownDescription: "Exit code of the first node that failed, 0 after success; null before the end."},
+		"status_reason": fresh("Why it ended so; empty where there is nothing to say."),
+		"exit_code":     schema.Int64Attribute{Computed: true, MarkdownDescription: "Exit code of the first node that failed, 0 after success; null before the end."},
+		"exit_codes": schema.ListAttribute{
+			Computed: true, ElementType: types.Int64Type,
+			MarkdownDescription: "Exit code of every node, by rank: 137 for those that were ended because another one failed, null for one that has not ended. Null before the first has.",
+		},
+		"restarts": schema.Int64Attribute{Computed: true, MarkdownDescription: "How often the job was started again because of `recover_on_exit_codes`."},
+		"output_files": schema.ListAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "The local files that `outputs` brought, sorted. Null until they are here; where they could not be fetched, the next apply tries again.",
+		},
 		"failed_rank":    schema.Int64Attribute{Computed: true, MarkdownDescription: "Rank of the first node that failed; null where none did."},
 		"submitted_at":   fixed("When it was submitted, RFC 3339, UTC, by the head's clock."),
 		"started_at":     fresh("When it started; empty before."),

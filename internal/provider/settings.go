@@ -184,7 +184,7 @@ type providerData struct {
 	brokers clusterBroker
 	dir     string
 	// openJobs makes a runner; tests put a fake here.
-	openJobs func(c broker.Cluster) (jobRunner, error)
+	openJobs func(c broker.Cluster, p *progress) (jobRunner, error)
 }
 
 func newProviderData(s settings) *providerData {

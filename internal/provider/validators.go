@@ -162,6 +162,31 @@ func (v wholeNumber) ValidateInt64(ctx context.Context, req validator.Int64Reque
 	invalid(&resp.Diagnostics, req.Path, fmt.Sprintf("%d is out of range; write %s.", n.ValueInt64(), v.Description(ctx)))
 }
 
+// exitCodes is a list of codes that a failing process can end with.
+type exitCodes struct{}
+
+func (exitCodes) Description(context.Context) string { return "exit codes from 1 to 255" }
+
+func (v exitCodes) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (v exitCodes) ValidateList(ctx context.Context, req validator.ListRequest, resp *validator.ListResponse) {
+	seen := map[int64]bool{}
+	for i, e := range req.ConfigValue.Elements() {
+		at := req.Path.AtListIndex(i)
+		n, ok := e.(types.Int64)
+		switch {
+		case !ok || n.IsUnknown():
+		case n.IsNull():
+			invalid(&resp.Diagnostics, at, "An element is null; leave it out.")
+		case n.ValueInt64() < 1 || n.ValueInt64() > 255:
+			invalid(&resp.Diagnostics, at, fmt.Sprintf("%d is out of range; write %s.", n.ValueInt64(), v.Description(ctx)))
+		case seen[n.ValueInt64()]:
+			invalid(&resp.Diagnostics, at, fmt.Sprintf("%d is listed twice; list it once.", n.ValueInt64()))
+		}
+		seen[n.ValueInt64()] = true
+	}
+}
+
 // aboveZero bounds a price.
 type aboveZero struct{}
 

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/job"
+)
+
+// progressEvery is how often a job that is waited for and does not change its
+// status is mentioned in the provider's log.
+const progressEvery = 10 * time.Second
+
+// progress writes to the provider's log how a job goes: every new status, and
+// in between how much it has said. It remembers when the job was seen last.
+type progress struct {
+	mu       sync.Mutex
+	phase    job.Phase
+	since    time.Time
+	said     time.Time
+	lastSeen time.Time
+}
+
+func (p *progress) saw(ctx context.Context, s job.Status, logged int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.lastSeen = now
+	if s.Phase == p.phase && now.Sub(p.said) < progressEvery {
+		return
+	}
+	if s.Phase != p.phase {
+		p.phase, p.since = s.Phase, now
+	}
+	p.said = now
+	tflog.Info(ctx, "the job is "+string(s.Phase), map[string]any{
+		"for": now.Sub(p.since).Round(time.Second).String(), "log_bytes": logged, "restarts": s.Restarts, "reason": s.Reason,
+	})
+}
+
+// begin counts from now on.
+func (p *progress) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lastSeen = time.Now()
+}
+
+// unseen is how long the job has not been seen.
+func (p *progress) unseen() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Since(p.lastSeen)
+}
+
+// errClusterGone ends a wait for a job whose machines do not run any more.
+var errClusterGone = errors.New("the machines it ran on are gone")
+
+// lossCheck is how often, and lossAfter after what silence, the cloud is asked
+// whether a job that cannot be reached has any machines left.
+const (
+	lossCheck = 20 * time.Second
+	lossAfter = time.Minute
+)
+
+// watch ends the returned context when the job's machines are gone: nobody
+// would answer until the timeout.
+func (h *jobHandle) watch(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		ticker := time.NewTicker(lossCheck)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			if h.progress.unseen() < lossAfter {
+				continue
+			}
+			c, err := h.broker.Refresh(ctx, h.cluster)
+			if errors.Is(err, broker.ErrGone) || err == nil && c.Status == broker.StatusStopped {
+				cancel(errClusterGone)
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// followLog copies the log until the job is over, from where the local copy ends.
+func (h *jobHandle) followLog(ctx context.Context, m *jobModel) (job.Status, error) {
+	file, size, err := openLog(m.LogPath.ValueString())
+	if err != nil {
+		return job.Status{}, err
+	}
+	h.progress.begin()
+	watched, stop := h.watch(tflog.SetField(tflog.SetField(ctx, "job", m.ID.ValueString()), "name", m.Name.ValueString()))
+	defer stop()
+	status, err := h.runner.WaitFrom(watched, job.ID(m.ID.ValueString()), size, file)
+	if err != nil && errors.Is(context.Cause(watched), errClusterGone) {
+		status, err = job.Status{Phase: job.Unknown, FailedRank: -1, Reason: errClusterGone.Error()}, nil
+	}
+	err = errors.Join(err, file.Close())
+	h.readTail(m)
+	return status, err
+}
+
+// fetchLog appends to the local log what the job printed since.
+func (h *jobHandle) fetchLog(ctx context.Context, m *jobModel) error {
+	file, size, err := openLog(m.LogPath.ValueString())
+	if err != nil {
+		return err
+	}
+	_, err = h.runner.Logs(ctx, job.ID(m.ID.ValueString()), job.Merged, size, file)
+	if errors.Is(err, job.ErrPruned) { // what is here stays
+		_, err = fmt.Fprintf(file, "\n[sky: %v]\n", job.ErrPruned)
+	}
+	err = errors.Join(err, file.Close())
+	h.readTail(m)
+	return err
+}
+
+// openLog opens a local log for what comes next, and says how much it has.
+func openLog(path string) (*os.File, int64, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, 0, fmt.Errorf("make the log's folder: %w", err)
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open the job's log: %w", err)
+	}
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open the job's log: %w", errors.Join(err, file.Close()))
+	}
+	return file, size, nil
+}
+
+// Bounds of log_tail.
+const (
+	tailBytes = 16 << 10
+	tailLines = 100
+	// leastSecret is the length below which hiding a value would hide half a log.
+	leastSecret = 4
+)
+
+// readTail fills in the end of the local log, less the secrets where they are
+// known.
+func (h *jobHandle) readTail(m *jobModel) {
+	text := tailOf(m.LogPath.ValueString())
+	for _, secret := range h.secrets {
+		if len(secret) >= leastSecret {
+			text = strings.ReplaceAll(text, secret, "(secret)")
+		}
+	}
+	m.LogTail = types.StringValue(text)
+}
+
+// tailOf is the end of a file: whole lines and valid UTF-8 within the bounds.
+func tailOf(path string) string {
+	file, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = file.Close() }()
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return ""
+	}
+	from := max(size-tailBytes, 0)
+	text, err := io.ReadAll(io.NewSectionReader(file, from, size-from))
+	if err != nil {
+		return ""
+	}
+	return lastLines(string(text), from > 0, tailLines)
+}
+
+// lastLines cuts to the last whole lines; torn says that the first one lacks
+// its start.
+func lastLines(text string, torn bool, n int) string {
+	if torn {
+		if _, rest, ok := strings.Cut(text, "\n"); ok && rest != "" {
+			text = rest
+		}
+	}
+	end := strings.TrimSuffix(text, "\n")
+	lines := strings.Split(end, "\n")
+	if len(lines) > n {
+		text = strings.Join(lines[len(lines)-n:], "\n") + text[len(end):]
+	}
+	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\uFFFD")
+}
