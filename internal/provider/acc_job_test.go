@@ -4,7 +4,10 @@ package provider_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -113,4 +116,170 @@ func TestAccJobOutlivesItsCluster(t *testing.T) {
 		resource.TestStep{Config: config},
 		resource.TestStep{PreConfig: l.kill, Config: config, Destroy: true},
 	)
+}
+
+// TestAccJobWhole uses what a job can be given: setup on every node, a restart,
+// outputs of all nodes, limits, and codes by rank.
+func TestAccJobWhole(t *testing.T) {
+	l := newLab(t)
+	folder := filepath.Join(t.TempDir(), "not", "there yet")
+	body := func(files string) string {
+		return fmt.Sprintf(`
+  num_nodes             = 2
+  setup                 = "echo made by setup > ~/made"
+  run                   = "mkdir -p out; cat ~/made > out/part-$SKYPILOT_NODE_RANK; echo run >> ~/runs; test $(wc -l < ~/runs) -ge 2 || exit 33"
+  recover_on_exit_codes = [33, 34]
+  max_duration          = "10m"
+  parallel              = 2
+  max_log_mib           = 1
+  grace_period          = "2s"
+  outputs               = { files = [%q], folder = %q, all_nodes = true }
+`, files, folder)
+	}
+	file := func(rank int) string {
+		return fmt.Sprintf("%s/rank-%d/out/part-%d", filepath.ToSlash(folder), rank, rank)
+	}
+	files := func(names ...knownvalue.Check) statecheck.StateCheck {
+		return statecheck.ExpectKnownValue(theJob, tfjsonpath.New("output_files"), knownvalue.ListExact(names))
+	}
+	here := func(*terraform.State) error {
+		for rank := range 2 {
+			text, err := os.ReadFile(file(rank))
+			if err != nil || string(text) != "made by setup\n" {
+				return fmt.Errorf("%s holds %q: %w", file(rank), text, err)
+			}
+		}
+		return os.RemoveAll(folder)
+	}
+	zero := knownvalue.Int64Exact(0)
+	l.test(
+		resource.TestStep{
+			Config: jobConfig(l, body("out/*")),
+			ConfigStateChecks: []statecheck.StateCheck{
+				jobValue("status", knownvalue.StringExact("SUCCEEDED")), jobValue("restarts", knownvalue.Int64Exact(1)),
+				jobValue("exit_codes", knownvalue.ListExact([]knownvalue.Check{zero, zero})),
+				files(knownvalue.StringExact(file(0)), knownvalue.StringExact(file(1))),
+			},
+			Check: here,
+		},
+		resource.TestStep{ // another pattern: fetched in place, and nothing else changes
+			Config: jobConfig(l, body("o*/p*")), ConfigPlanChecks: action(theJob, plancheck.ResourceActionUpdate),
+			ConfigStateChecks: []statecheck.StateCheck{jobValue("restarts", knownvalue.Int64Exact(1))},
+			Check:             here,
+		},
+		// Outputs that are not there taint nothing, and are asked for until they are.
+		resource.TestStep{Config: jobConfig(l, body("none/*")), ExpectError: regexp.MustCompile(`(?s)Fetching of the outputs.*nothing\s+matches\s+none/`)},
+		resource.TestStep{
+			Config: jobConfig(l, body("out/*")), ConfigPlanChecks: action(theJob, plancheck.ResourceActionUpdate),
+			Check: here,
+		},
+	)
+}
+
+// TestAccJobFailsInSetup names the rank whose setup failed; what the job made
+// until then comes back all the same.
+func TestAccJobFailsInSetup(t *testing.T) {
+	l := newLab(t)
+	folder := t.TempDir()
+	l.test(resource.TestStep{
+		Config: jobConfig(l, fmt.Sprintf(`
+  num_nodes = 2
+  setup     = "echo here > trace; exit $((SKYPILOT_SETUP_NODE_RANK * 7))"
+  run       = "echo never"
+  outputs   = { files = ["none", "trace"], folder = %q }
+`, folder)),
+		ExpectError: regexp.MustCompile(`ended FAILED_SETUP with exit code 7 on rank 1`),
+	})
+	if text, err := os.ReadFile(filepath.Join(folder, "trace")); err != nil || string(text) != "here\n" {
+		t.Errorf("the outputs of the failed job: %q, %v", text, err)
+	}
+}
+
+// TestAccJobWaitRunsOut cuts a wait off by its timeout, at creation and later:
+// the job is never tainted and never started a second time.
+func TestAccJobWaitRunsOut(t *testing.T) {
+	l := newLab(t)
+	body := func(timeout string) string {
+		return fmt.Sprintf(`
+  run      = "echo run >> ~/runs; until test -e ~/go; do sleep 0.1; done; wc -l < ~/runs"
+  timeouts = { create = %[1]q, update = %[1]q }
+`, timeout)
+	}
+	goes := func() {
+		for _, home := range l.homes() {
+			writeFile(t, filepath.Join(home, "go"), "")
+		}
+	}
+	l.test(
+		resource.TestStep{
+			Config: jobConfig(l, body("3s")), ExpectNonEmptyPlan: true,
+			ConfigStateChecks: []statecheck.StateCheck{jobValue("exit_code", knownvalue.Null())},
+		},
+		resource.TestStep{Config: jobConfig(l, body("2s")), ExpectError: regexp.MustCompile(`(?s)Wait for job "job" ran out of time.*The job goes on`)},
+		resource.TestStep{
+			PreConfig: goes, Config: jobConfig(l, body("90s")), ConfigPlanChecks: action(theJob, plancheck.ResourceActionUpdate),
+			ConfigStateChecks: []statecheck.StateCheck{
+				jobValue("status", knownvalue.StringExact("SUCCEEDED")),
+				jobValue("log_tail", knownvalue.StringRegexp(regexp.MustCompile(`^\s*1\n$`))),
+			},
+		},
+	)
+}
+
+// TestAccJobLogs reads the ends of logs, by rank and by lines.
+func TestAccJobLogs(t *testing.T) {
+	l := newLab(t)
+	logs := func(body string) string {
+		return jobConfig(l, "  num_nodes = 2\n  run = \"seq 1000; echo rank $SKYPILOT_NODE_RANK\"\n") +
+			"data \"sky_job_logs\" \"l\" {\n  cluster_id = sky_cluster.c.id\n  job_id = sky_job.j.id\n" + body + "}\n"
+	}
+	content := func(want string) []statecheck.StateCheck {
+		return []statecheck.StateCheck{statecheck.ExpectKnownValue("data.sky_job_logs.l", tfjsonpath.New("content"), knownvalue.StringRegexp(regexp.MustCompile(want)))}
+	}
+	l.test(
+		resource.TestStep{Config: logs("  rank = 1\n  tail_lines = 2\n"), ConfigStateChecks: content(`^1000\nrank 1\n$`)},
+		resource.TestStep{Config: logs(""), ConfigStateChecks: content(`^(\(rank [01]\) [^\n]*\n){100}$`)},
+		resource.TestStep{Config: logs("  rank = 2\n"), ExpectError: regexp.MustCompile(`the job has no\s+rank 2`)},
+	)
+}
+
+// TestAccJobInput refuses at plan what no job can be, at the attribute's path.
+func TestAccJobInput(t *testing.T) {
+	l := newLab(t)
+	for body, want := range map[string]string{
+		`max_restarts = 2`:                                        `which is not set`,
+		`recover_on_exit_codes = [1, 256]`:                        `recover_on_exit_codes\[1\]: 256 is out of range`,
+		`recover_on_exit_codes = [3, 3]`:                          `3 is listed twice`,
+		`max_duration = "soon"`:                                   `"soon" is no duration`,
+		`max_duration = "1500ms"`:                                 `not in whole seconds`,
+		`grace_period = "-1s"`:                                    `not above zero`,
+		`parallel = 0`:                                            `0 is out of range`,
+		`max_log_mib = 0`:                                         `0 is out of range`,
+		`setup = "  "`:                                            `The script is empty`,
+		`outputs = { files = ["a\nb"], folder = "x" }`:            `holds a line\s+break`,
+		`outputs = { files = ["a"], folder = "" }`:                `The value is empty`,
+		`outputs = { files = ["a"] }`:                             `(?s)attribute\s+"folder" is\s+required`,
+		`secrets = { A = "x" }` + "\n  envs = { A = \"y\" }":      `(?s)(in envs as\s+well|WriteOnly Attribute Not Allowed)`,
+		`secrets = { "A-B" = "x" }`:                               `(?s)("A-B" cannot name|WriteOnly Attribute Not Allowed)`,
+		`envs = { SKYPILOT_NODE_RANK = "1" }`:                     `is set by the\s+provider`,
+		`num_nodes = 0`:                                           `0 is out of range`,
+		`timeouts = { create = "forever" }`:                       `"forever" is no duration`,
+		`workdir = "/none/such"`:                                  `cannot be used`,
+		`cluster_id = "x"`:                                        `is no cluster id`,
+		`run = "x"` + "\n  num_nodes = 2000":                      `2000 is out of range`,
+		`outputs = { files = ["a"], folder = "x", all_nodes = 3}`: `bool`,
+	} {
+		t.Run(body, func(t *testing.T) {
+			if !strings.Contains(body, "cluster_id") {
+				body += "\n  cluster_id = \"fluffycloud/meadow-1/c\""
+			}
+			if !strings.Contains(body, "run =") {
+				body += "\n  run = \"true\""
+			}
+			resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories(), Steps: []resource.TestStep{{
+				PlanOnly: true, Config: l.config("resource \"sky_job\" \"j\" {\n  " + body + "\n}\n"),
+				ExpectError: regexp.MustCompile(strings.ReplaceAll(want, " ", `\s+`)), // lines are wrapped
+			}}})
+		})
+	}
 }

@@ -48,21 +48,36 @@ func newWorkspace(t *testing.T, body string) *workspace {
 	return w
 }
 
+func applyArgs() []string { return []string{"apply", "-auto-approve", "-no-color"} }
+
 // start runs the CLI in a process group of its own, as a shell does.
 func (w *workspace) start(out *bytes.Buffer, args ...string) *exec.Cmd {
+	w.t.Helper()
+	return w.startWith(out, nil, args...)
+}
+
+// startWith is start with more of an environment.
+func (w *workspace) startWith(out *bytes.Buffer, env []string, args ...string) *exec.Cmd {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	w.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, w.cli, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = w.dir, out, out
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "TF_") }),
-		"TF_CLI_CONFIG_FILE="+filepath.Join(w.dir, "rc"), "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "TF_") })
+	cmd.Env = append(cmd.Env, "TF_CLI_CONFIG_FILE="+filepath.Join(w.dir, "rc"), "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
+	cmd.Env = append(cmd.Env, env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
 	return cmd
+}
+
+// rewrite changes the configuration.
+func (w *workspace) rewrite(from, to string) {
+	path := filepath.Join(w.dir, "main.tf")
+	writeFile(w.t, path, strings.ReplaceAll(readFile(w.t, path), from, to))
 }
 
 func (w *workspace) mustRun(args ...string) {

@@ -234,6 +234,16 @@ func (l *lab) wantEmpty() {
 	}
 }
 
+// homes are the home folders of the machines there are.
+func (l *lab) homes() []string {
+	l.t.Helper()
+	homes, err := filepath.Glob(filepath.Join(l.dir, "fluffycloud", "machines", "*", "disk", "home"))
+	if err != nil || len(homes) == 0 {
+		l.t.Fatalf("home folders: %q, %v", homes, err)
+	}
+	return homes
+}
+
 // kill ends every machine of the account behind the provider's back.
 func (l *lab) kill() {
 	for _, m := range l.alive() {

@@ -7,7 +7,6 @@ package provider_test
 import (
 	"archive/zip"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -118,8 +117,6 @@ type struckStep struct {
 	setup string
 }
 
-func applyArgs() []string { return []string{"apply", "-auto-approve", "-no-color"} }
-
 func struckSteps() []struckStep {
 	held := func(op string, after int) string {
 		return fmt.Sprintf(`{"op":%q,"after":%d,"times":1,"effect":{"delay_ms":3000}}`, op, after)
@@ -166,19 +163,6 @@ resource "sky_job" "j" {
   run        = "echo started >> ~/starts; sleep 6"
 }
 `
-
-// starts counts how often the job was started, on the machines' own disks.
-func (w *workspace) starts() int {
-	files, err := filepath.Glob(filepath.Join(w.lab.dir, "fluffycloud", "machines", "*", "disk", "home", "starts"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	n := 0
-	for _, f := range files {
-		n += strings.Count(readFile(w.t, f), "started")
-	}
-	return n
-}
 
 // struck reports whether a rule of the laboratory has struck.
 func (w *workspace) struck() bool {
@@ -359,24 +343,6 @@ func (w *workspace) held() []string {
 	return w.inState()
 }
 
-// startWith is start with more of an environment.
-func (w *workspace) startWith(out *bytes.Buffer, env []string, args ...string) *exec.Cmd {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	w.t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, w.cli, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = w.dir, out, out
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "TF_") })
-	cmd.Env = append(cmd.Env, "TF_CLI_CONFIG_FILE="+filepath.Join(w.dir, "rc"), "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
-	cmd.Env = append(cmd.Env, env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	return cmd
-}
-
 func (w *workspace) outcome(step struckStep, before []byte, err error) string {
 	after, _ := os.ReadFile(filepath.Join(w.dir, "terraform.tfstate"))
 	alive, kept := len(w.alive()), len(w.held())
@@ -389,12 +355,6 @@ func (w *workspace) outcome(step struckStep, before []byte, err error) string {
 		return "clean"
 	}
 	return fmt.Sprintf("%d alive, %d in state", alive, kept)
-}
-
-// rewrite changes the configuration.
-func (w *workspace) rewrite(from, to string) {
-	path := filepath.Join(w.dir, "main.tf")
-	writeFile(w.t, path, strings.ReplaceAll(readFile(w.t, path), from, to))
 }
 
 // recoverApply applies until nobody is in the way: an orphan cleans up for a

@@ -114,8 +114,7 @@ func (h *jobHandle) follow(ctx context.Context, m *jobModel, created bool) diag.
 	}
 	m.setStatus(status)
 	if err := h.fetchOutputs(ctx, m); err != nil {
-		diags.Append(soften(errorDiag(ctx, fmt.Sprintf("Fetching the outputs of job %q", m.Name.ValueString()),
-			fmt.Errorf("%w\n\nThe job itself is %s, and is not run again for this: the next apply fetches them anew", err, status.Phase)), created))
+		diags.Append(soften(errorDiag(ctx, fetching(*m), &withMore{err, fmt.Sprintf("The job itself is %s, and is not run again for this: the next apply fetches them anew", status.Phase)}), created))
 	}
 	if d := diagnose(*m, status, created); d != nil && m.Wait.ValueBool() {
 		diags.Append(d)
@@ -134,8 +133,21 @@ func (h *jobHandle) cutOff(ctx context.Context, m jobModel, err error, created b
 	if late := (timeoutError{}); ctx.Err() != nil && !errors.As(context.Cause(ctx), &late) {
 		return diag.NewWarningDiagnostic(doing+" was interrupted", sentence(goesOn))
 	}
-	return soften(errorDiag(ctx, doing, fmt.Errorf("%w\n\n%s", err, sentence(goesOn))), created)
+	return soften(errorDiag(ctx, doing, &withMore{err, goesOn}), created)
 }
+
+func fetching(m jobModel) string {
+	return fmt.Sprintf("Fetching of the outputs of job %q", m.Name.ValueString())
+}
+
+// withMore is an error with a paragraph after it.
+type withMore struct {
+	error
+	more string
+}
+
+func (e *withMore) Error() string { return sentence(e.error.Error()) + "\n\n" + sentence(e.more) }
+func (e *withMore) Unwrap() error { return e.error }
 
 // soften makes a warning of an error that must taint nothing.
 func soften(d diag.Diagnostic, warn bool) diag.Diagnostic {

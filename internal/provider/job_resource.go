@@ -97,16 +97,31 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if digest.Equal(old.WorkdirDigest) {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), old.WorkdirDigest)...)
 		phase := job.Phase(old.Status.ValueString())
+		if phase.Final() {
+			resp.Diagnostics.Append(planKept(ctx, &resp.Plan, old)...)
+		}
 		switch {
 		case m.Wait.ValueBool() && !phase.Over():
 			resp.Diagnostics.Append(planOutcome(ctx, &resp.Plan)...)
-		case phase == job.Succeeded && !m.Outputs.IsNull() && old.OutputFiles.IsNull():
+		case !m.Outputs.Equal(old.Outputs), phase == job.Succeeded && !m.Outputs.IsNull() && old.OutputFiles.IsNull():
 			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("output_files"), types.ListUnknown(types.StringType))...)
 		}
 		return
 	}
 	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringUnknown())...)
 	resp.RequiresReplace.Append(path.Root("workdir_digest"))
+}
+
+// planKept plans that a job that has ended stays as it ended.
+func planKept(ctx context.Context, plan *tfsdk.Plan, old jobModel) diag.Diagnostics {
+	var diags diag.Diagnostics
+	for name, v := range map[string]any{
+		"status": old.Status, "status_reason": old.StatusReason, "started_at": old.StartedAt, "ended_at": old.EndedAt, "log_tail": old.LogTail,
+		"exit_code": old.ExitCode, "failed_rank": old.FailedRank, "restarts": old.Restarts, "exit_codes": old.ExitCodes, "output_files": old.OutputFiles,
+	} {
+		diags.Append(plan.SetAttribute(ctx, path.Root(name), v)...)
+	}
+	return diags
 }
 
 // planOutcome plans to wait for the end of a job that an interrupted apply
@@ -260,7 +275,7 @@ func (r *jobResource) goOn(ctx context.Context, m *jobModel, old jobModel, secre
 		return h.follow(ctx, m, false)
 	}
 	if err := h.fetchOutputs(ctx, m); err != nil {
-		diags.Append(errorDiag(ctx, fmt.Sprintf("Fetching the outputs of job %q", m.Name.ValueString()), err))
+		diags.Append(errorDiag(ctx, fetching(*m), err))
 	}
 	return diags
 }

@@ -146,7 +146,7 @@ func jobRules() map[string]schema.Attribute {
 			Validators: []validator.String{checked(checkScript)}, PlanModifiers: replace,
 		},
 		"secrets": schema.MapAttribute{
-			Optional: true, Sensitive: true, WriteOnly: true, ElementType: types.StringType,
+			Optional: true, WriteOnly: true, ElementType: types.StringType,
 			MarkdownDescription: "Environment variables of the job, `setup` included, that are kept nowhere: not in state or plan, and on the head only in a file of mode 0600 that is removed when the job is loaded. " +
 				"What the job itself prints of them is in its log like all it prints. " +
 				"Terraform cannot see them change: change `secrets_version` with them. Needs Terraform 1.11 or OpenTofu 1.11; older ones work without this attribute.",
