@@ -174,7 +174,7 @@ func (w *workspace) holdNothing(when, canary string) {
 	for _, dir := range []string{w.dir, w.lab.dir} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
-				return nil //nolint:nilerr // it went meanwhile
+				return nil // it went meanwhile
 			}
 			if archive, err := zip.OpenReader(path); err == nil {
 				defer archive.Close()
