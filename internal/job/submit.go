@@ -21,8 +21,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -43,9 +41,6 @@ var claimScript string
 
 //go:embed prune.sh
 var pruneScript string
-
-//go:embed key.sh
-var keyScript string
 
 const workdir = "~/sky_workdir"
 
@@ -117,7 +112,7 @@ func (r *Runner) submit(ctx context.Context, s *submission) error {
 	defer stop()
 	clusterKey := ""
 	if s.spec.NumNodes > 1 {
-		if clusterKey, err = r.clusterKey(ctx, c); err != nil {
+		if clusterKey, err = remote.ClusterKey(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -159,7 +154,7 @@ func (r *Runner) prepare(ctx context.Context, s *submission, rank int, clusterKe
 		if _, err := r.claim(ctx, c, s, rank); err != nil {
 			return err
 		}
-		if err := authorize(ctx, c, clusterKey); err != nil {
+		if err := remote.AuthorizeClusterKey(ctx, c, clusterKey); err != nil {
 			return err
 		}
 	}
@@ -340,37 +335,4 @@ func (r *Runner) knownHosts(n int) []byte {
 		}
 	}
 	return []byte(b.String())
-}
-
-// clusterKey returns the public half of the key with which the head reaches the
-// other nodes, made on first use. It is never the user's.
-func (r *Runner) clusterKey(ctx context.Context, c *remote.Client) (string, error) {
-	private, public, err := remote.NewHostKey() // used where the head cannot make one
-	if err != nil {
-		return "", err
-	}
-	var out, said bytes.Buffer
-	script := "public=" + remote.Quote(public) + "\n" + keyScript
-	code, err := c.Run(ctx, remote.Command{Script: script, Stdin: bytes.NewReader(private), Stdout: &out, Stderr: &said})
-	if err == nil && code != 0 {
-		err = &remote.ExitError{Code: code, Stderr: remote.Clean(said.String())}
-	}
-	if err != nil {
-		return "", fmt.Errorf("making the cluster's own key: %w", err)
-	}
-	key, _, _, _, err := ssh.ParseAuthorizedKey(out.Bytes())
-	if err != nil {
-		return "", errors.New("making the cluster's own key: the head shows no public key")
-	}
-	return remote.AuthorizedKey(key), nil
-}
-
-// authorize lets the head in.
-func authorize(ctx context.Context, c *remote.Client, key string) error {
-	script := fmt.Sprintf(`umask 077; mkdir -p .ssh && touch .ssh/authorized_keys || exit 1
-grep -qxF %[1]s .ssh/authorized_keys || printf '%%s\n' '' %[1]s >>.ssh/authorized_keys`, remote.Quote(key))
-	if _, err := c.Output(ctx, script); err != nil {
-		return fmt.Errorf("letting the head reach the node: %w", err)
-	}
-	return nil
 }

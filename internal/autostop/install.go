@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package autostop
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+)
+
+//go:embed watchdog.sh
+var watchdogScript string
+
+//go:embed install.sh
+var installScript string
+
+//go:embed remove.sh
+var removeScript string
+
+// folder is where the watchdog lives, below the home folder of every node.
+const folder = ".sky/autostop"
+
+// maxNodes bounds how many nodes are talked to at the same time.
+const maxNodes = 16
+
+// Host is how the head reaches a node.
+type Host struct {
+	Rank    int
+	Address string
+	Port    int
+	User    string
+	// HostKey is pinned, in authorized_keys form.
+	HostKey string
+}
+
+// Setup is all that is installed.
+type Setup struct {
+	Config Config
+	// End is shell that ends the machine it runs on, in the way of Config.
+	End string
+	// Sessions is shell that prints a line for each open SSH session of the
+	// machine; empty looks for the processes of OpenSSH.
+	Sessions string
+	// ProcessManager "auto" allows systemd.
+	ProcessManager string
+	// Others are the nodes but the head.
+	Others []Host
+}
+
+// Survives says by whose means the watchdog runs again after a reboot.
+type Survives string
+
+// The means; SurvivesNot is a machine that has neither.
+const (
+	SurvivesBySystemd Survives = "systemd"
+	SurvivesByCron    Survives = "cron"
+	SurvivesNot       Survives = "none"
+)
+
+// Arm installs the watchdog on the head and what it needs on the others, which
+// are in the order of s.Others, and returns once it runs. The idle time begins
+// anew. Arming again replaces what was armed before.
+func Arm(ctx context.Context, head remote.Shell, others []remote.Shell, s Setup) (Survives, error) {
+	if err := s.check(len(others)); err != nil {
+		return "", err
+	}
+	if err := prepareOthers(ctx, head, others, s); err != nil {
+		return "", err
+	}
+	script := putFiles(s.files()) + "process_manager=" + remote.Quote(s.ProcessManager) + "\n" + installScript
+	out, err := run(ctx, head, script)
+	if err != nil {
+		return "", fmt.Errorf("start the watchdog of autostop on the head: %w", err)
+	}
+	switch by := Survives(strings.TrimSpace(out)); by {
+	case SurvivesBySystemd, SurvivesByCron, SurvivesNot:
+		return by, nil
+	default:
+		return "", fmt.Errorf("start the watchdog of autostop on the head: unexpected answer %q", remote.Clean(out))
+	}
+}
+
+func (s Setup) check(others int) error {
+	if err := s.Config.Check(); err != nil {
+		return err
+	}
+	if strings.TrimSpace(s.End) == "" {
+		return errors.New("autostop needs a command by which a machine ends itself")
+	}
+	if len(s.Others) != others {
+		return fmt.Errorf("autostop was given %d nodes and %d connections to them", len(s.Others), others)
+	}
+	for _, h := range s.Others {
+		if h.HostKey == "" {
+			return fmt.Errorf("the host key of rank %d is not known, so that the head could not be sure whom it tells to end", h.Rank)
+		}
+	}
+	return nil
+}
+
+// prepareOthers lets the head in to the other nodes, and gives them the means
+// to end themselves.
+func prepareOthers(ctx context.Context, head remote.Shell, others []remote.Shell, s Setup) error {
+	if len(others) == 0 {
+		return nil
+	}
+	key, err := remote.ClusterKey(ctx, head)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxNodes)
+	for i, node := range others {
+		group.Go(func() error {
+			err := remote.AuthorizeClusterKey(ctx, node, key)
+			if err == nil {
+				_, err = run(ctx, node, putFiles([]file{{"end.sh", s.End}}))
+			}
+			if err != nil {
+				return fmt.Errorf("prepare rank %d for autostop: %w", s.Others[i].Rank, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// file is a file of the folder; without content it is removed.
+type file struct{ name, content string }
+
+// files are the head's, conf last: without it the watchdog does nothing.
+func (s Setup) files() []file {
+	var nodes, known strings.Builder
+	for _, h := range s.Others {
+		fmt.Fprintf(&nodes, "%d %s %d %s\n", h.Rank, h.Address, h.Port, h.User)
+		if h.Port == 22 {
+			fmt.Fprintf(&known, "%s %s\n", h.Address, h.HostKey)
+		} else {
+			fmt.Fprintf(&known, "[%s]:%d %s\n", h.Address, h.Port, h.HostKey)
+		}
+	}
+	return []file{
+		{"watchdog.sh", watchdogScript}, {"end.sh", s.End}, {"hook.sh", s.Config.Hook}, {"sessions.sh", s.Sessions},
+		{"nodes", nodes.String()}, {"known_hosts", known.String()}, {"conf", s.conf()},
+	}
+}
+
+// longestPause is the most time between two looks of the watchdog.
+const longestPause = 10
+
+// conf is read by the watchdog as shell assignments.
+func (s Setup) conf() string {
+	seconds := func(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
+	idle := seconds(s.Config.Idle)
+	pause := min(longestPause, max(1, idle/6))
+	return fmt.Sprintf("idle=%d\npause=%d\nwait_for=%s\naction=%s\nhook_timeout=%d\n",
+		idle, pause, s.Config.WaitFor, s.Config.Shutdown(), seconds(s.Config.HookTimeout))
+}
+
+// putFiles is shell that writes the files, each at once.
+func putFiles(files []file) string {
+	var b strings.Builder
+	b.WriteString("umask 077; mkdir -p " + folder + " || exit 1\n")
+	for _, f := range files {
+		path := folder + "/" + f.name
+		if strings.TrimSpace(f.content) == "" {
+			b.WriteString("rm -f " + path + " || exit 1\n")
+			continue
+		}
+		content := strings.TrimRight(f.content, "\n") + "\n"
+		fmt.Fprintf(&b, "printf %%s %s >%s.new && mv -f %s.new %s || exit 1\n", remote.Quote(content), path, path, path)
+	}
+	return b.String()
+}
+
+// run runs a script on a node and returns what it printed.
+func run(ctx context.Context, node remote.Shell, script string) (string, error) {
+	var out, said bytes.Buffer
+	code, err := node.Run(ctx, remote.Command{Script: script, Stdout: &out, Stderr: &said})
+	if err == nil && code != 0 {
+		err = &remote.ExitError{Code: code, Stderr: remote.Clean(said.String())}
+	}
+	return out.String(), err
+}
+
+// Disarm removes the watchdog from the head. None is success.
+func Disarm(ctx context.Context, head remote.Shell) error {
+	if _, err := run(ctx, head, removeScript); err != nil {
+		return fmt.Errorf("remove the watchdog of autostop from the head: %w", err)
+	}
+	return nil
+}
+
+// Running returns the ids of the jobs on the head that have not ended and use
+// more than that many nodes.
+func Running(ctx context.Context, head remote.Shell, nodes int) ([]string, error) {
+	out, err := run(ctx, head, "set -- jobs "+strconv.Itoa(nodes)+"\n"+watchdogScript)
+	if err != nil {
+		return nil, fmt.Errorf("ask the head for its jobs: %w", err)
+	}
+	return strings.Fields(out), nil
+}
+
+// holdScript makes its own process a reason to be busy, for as long as the
+// session lasts.
+const holdScript = "mkdir -p " + folder + "/busy && : >" + folder + "/busy/$$ && echo held && exec cat >/dev/null"
+
+// releaseGrace is how long the end of a hold may take by itself.
+const releaseGrace = 2 * time.Second
+
+// Hold keeps a watchdog that may be on the head from ending the cluster until
+// release is called or the connection is lost.
+func Hold(ctx context.Context, head remote.Shell) (release func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	stdin, stop := io.Pipe()
+	said := newSignal()
+	ended := make(chan error, 1)
+	go func() {
+		code, err := head.Run(ctx, remote.Command{Script: holdScript, Stdin: stdin, Stdout: said})
+		if err == nil {
+			err = fmt.Errorf("exit code %d", code)
+		}
+		ended <- err
+	}()
+	select {
+	case <-said.seen:
+		return func() {
+			_ = stop.Close() // ends cat
+			timer := time.AfterFunc(releaseGrace, cancel)
+			<-ended
+			timer.Stop()
+			cancel()
+		}, nil
+	case err := <-ended:
+		_ = stop.Close()
+		cancel()
+		return nil, fmt.Errorf("keep the cluster from ending by itself: %w", err)
+	}
+}
+
+// signal is a writer that notes that something was written.
+type signal struct {
+	seen chan struct{}
+	done bool
+}
+
+func newSignal() *signal { return &signal{seen: make(chan struct{})} }
+
+func (s *signal) Write(p []byte) (int, error) {
+	if !s.done && len(p) > 0 {
+		s.done = true
+		close(s.seen)
+	}
+	return len(p), nil
+}

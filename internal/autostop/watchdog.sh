@@ -1,0 +1,224 @@
+# The watchdog of a cluster, on its head: ends all nodes after they were idle
+# for as long as conf says. Needs a POSIX shell and the usual small tools.
+#
+#   watchdog.sh run        watch until this machine ends; the newest run wins
+#   watchdog.sh jobs N     print the jobs that have not ended and use more than N nodes
+#
+# Beside it lie conf, end.sh (ends the machine it runs on; on every node),
+# nodes and known_hosts (the other nodes), and perhaps hook.sh and sessions.sh.
+set -u
+umask 077
+trap : HUP # handled, not ignored: what is ignored here would be in the hook, too
+dir=$(cd -- "$(dirname -- "$0")" && pwd) || exit 1
+jobs=$HOME/.sky/jobs
+
+# ---- time: seconds of a clock that nobody sets ----------------------------
+
+now() {
+	if [ -n "${SKY_AUTOSTOP_CLOCK:-}" ]; then
+		cat "$SKY_AUTOSTOP_CLOCK"
+	elif [ -r /proc/uptime ]; then
+		read -r up _ </proc/uptime
+		echo "${up%%.*}"
+	else
+		date +%s
+	fi
+}
+
+# nap SECONDS waits; in a test until the test has counted as far as it has.
+naps=0
+nap() {
+	if [ -n "${SKY_AUTOSTOP_TICK:-}" ]; then
+		naps=$((naps + 1))
+		echo "$naps" | put "$SKY_AUTOSTOP_TICK.rests"
+		until [ "$(cat "$SKY_AUTOSTOP_TICK" 2>/dev/null || echo 0)" -ge "$naps" ]; do sleep 0.01; done
+	else
+		sleep "$1"
+	fi
+}
+
+say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $*"; }
+
+# put FILE writes standard input so that FILE is whole, on disk, or not there.
+put() { cat >"$1.tmp.$$" && { sync "$1.tmp.$$" 2>/dev/null || sync; } && mv -f -- "$1.tmp.$$" "$1"; }
+
+# mine succeeds while no newer run has taken over and autostop is on.
+mine() { [ "$(cat "$dir/pid" 2>/dev/null)" = "$$" ] && [ -e "$dir/conf" ]; }
+
+# ---- what keeps a cluster busy --------------------------------------------
+
+# alive JOB succeeds while the job in that folder has not ended. One that was
+# never started counts as long as its client keeps its ticket fresh.
+alive() {
+	[ -e "$1/ticket" ] && [ ! -e "$1/exit" ] || return 1
+	case $(sh "$1/runner.sh" status 2>/dev/null | sed -n 's/^phase=//p') in
+	PENDING | SETTING_UP | RUNNING) return 0 ;;
+	INIT) [ -e "$HOME/.sky/queue/$(cat "$1/ticket")" ] && [ -z "$(find "$HOME/.sky/queue/$(cat "$1/ticket")" -mmin +1 2>/dev/null)" ] ;;
+	*) return 1 ;;
+	esac
+}
+
+# running N prints the living jobs that use more than N nodes.
+running() {
+	for j in "$jobs"/*/; do
+		j=${j%/}
+		alive "$j" || continue
+		n=$(sed -n 's/^nodes=//p' "$j/conf" 2>/dev/null)
+		[ "${n:-1}" -le "$1" ] || echo "${j##*/}"
+	done
+}
+
+# seen prints something that changes when a job is submitted or ends.
+seen() { printf '%s\n' "$jobs"/*/submitted "$jobs"/*/exit | cksum; }
+
+# held succeeds while the provider works on the cluster.
+held() {
+	for f in "$dir"/busy/*; do
+		[ -e "$f" ] || continue
+		if kill -0 "${f##*/}" 2>/dev/null; then return 0; fi
+		rm -f -- "$f"
+	done
+	return 1
+}
+
+# sessions prints a line for each open SSH session.
+sessions() {
+	if [ -e "$dir/sessions.sh" ]; then
+		sh "$dir/sessions.sh" 2>/dev/null
+	else
+		# "sshd: ubuntu@pts/0" and the like; what has more words is sshd itself.
+		ps -eo args= 2>/dev/null | grep -E '^sshd(-session)?: [^ ]+$'
+	fi
+}
+
+# busy says why the cluster is not idle, or fails. A change among the jobs
+# counts, however short they were.
+busy() {
+	if held; then
+		echo "it is being changed"
+		return
+	fi
+	[ "$wait_for" != none ] || return 1
+	now_seen=$(seen)
+	if [ "$now_seen" != "$(cat "$dir/seen" 2>/dev/null)" ]; then
+		echo "$now_seen" >"$dir/seen"
+		echo "a job was submitted or ended"
+		return
+	fi
+	one=$(running 0 | head -n 1)
+	if [ -n "$one" ]; then
+		echo "job $one runs"
+		return
+	fi
+	[ "$wait_for" = jobs_and_ssh ] && [ -n "$(sessions | head -n 1)" ] && echo "an SSH session is open"
+}
+
+# ---- the end ----------------------------------------------------------------
+
+# hook runs the user's hook, for hook_timeout seconds at most.
+hook() {
+	[ -e "$dir/hook.sh" ] || return 0
+	say "the hook runs"
+	rm -f -- "$dir/hook.code"
+	leader=
+	! command -v setsid >/dev/null 2>&1 || leader=setsid
+	SKY_AUTOSTOP=$action $leader sh -c 'cd -- "$HOME/sky_workdir" 2>/dev/null || cd
+		sh "$0/hook.sh" >>"$0/hook.log" 2>&1
+		echo "$?" >"$0/hook.code"' "$dir" </dev/null >/dev/null 2>&1 &
+	child=$!
+	begun=$(now)
+	while [ ! -s "$dir/hook.code" ] && kill -0 "$child" 2>/dev/null; do
+		if [ $(($(now) - begun)) -ge "$hook_timeout" ]; then
+			say "the hook takes longer than $hook_timeout seconds and is ended"
+			for s in TERM KILL; do
+				kill "-$s" "-$child" 2>/dev/null || kill "-$s" "$child" 2>/dev/null
+				sleep 1
+			done
+			break
+		fi
+		nap 1
+	done
+	say "the hook ended with exit code $(cat "$dir/hook.code" 2>/dev/null || echo unknown)"
+}
+
+# reach HOST PORT USER COMMAND runs a command on another node.
+reach() {
+	ssh -i "$HOME/.sky/cluster/key" -p "$2" -o StrictHostKeyChecking=yes -o UserKnownHostsFile="$dir/known_hosts" \
+		-o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 "$3@$1" "$4" </dev/null >/dev/null 2>&1
+}
+
+# end_node RANK HOST PORT USER tells a node to end until it answers no more.
+# One that never answered for a minute is taken to be gone already; one that
+# answers and stays is given up after five minutes, and the head ends anyway.
+end_node() {
+	told='' begun=$(now)
+	while [ $(($(now) - begun)) -lt 300 ]; do
+		# Not waited for: the node may be gone before it has said how that went.
+		if reach "$2" "$3" "$4" '(sleep 1; exec sh .sky/autostop/end.sh) </dev/null >/dev/null 2>&1 & exit 0'; then
+			told=yes
+		elif [ -n "$told" ] || [ $(($(now) - begun)) -ge 60 ]; then
+			say "rank $1 has ended"
+			return
+		fi
+		sleep 2
+	done
+	say "rank $1 does not end"
+}
+
+end_others() {
+	[ -e "$dir/nodes" ] || return 0
+	others=
+	while read -r rank host port user; do
+		end_node "$rank" "$host" "$port" "$user" &
+		others="$others $!"
+	done <"$dir/nodes"
+	for p in $others; do wait "$p"; done
+}
+
+# finish ends the cluster: the hook, the other nodes, this machine. It gives up
+# where something happened meanwhile.
+finish() {
+	say "idle for $idle seconds: $action"
+	hook
+	mine || return
+	if why=$(busy); then
+		say "not now: $why"
+		return
+	fi
+	printf 'action=%s\nidle=%s\nat=%s\n' "$action" "$idle" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | put "$dir/ended"
+	end_others
+	while mine; do
+		sh "$dir/end.sh" || say "the command that ends this machine failed with exit code $?"
+		nap 15
+	done
+}
+
+# watch starts the idle time anew at its own start, which is a boot, a start of
+# the cluster or a change of autostop.
+watch() {
+	[ -e "$dir/conf" ] || exit 0
+	. "$dir/conf"
+	echo "$$" | put "$dir/pid"
+	since=$(now)
+	seen >"$dir/seen"
+	rm -rf -- "$dir/busy"
+	say "watching: $action after $idle idle seconds, waits for $wait_for"
+	while mine; do
+		if busy >"$dir/why"; then
+			since=$(now)
+		else
+			: >"$dir/why"
+		fi
+		if [ $(($(now) - since)) -ge "$idle" ]; then
+			finish
+			since=$(now)
+		fi
+		nap "$pause"
+	done
+}
+
+case ${1:-} in
+run) watch ;;
+jobs) running "${2:-0}" ;;
+*) exit 64 ;;
+esac

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package remote
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+
+	"golang.org/x/crypto/ssh"
+)
+
+//go:embed clusterkey.sh
+var clusterKeyScript string
+
+// ClusterKeyPath is where a head keeps the key with which it reaches its
+// cluster's other nodes, below the home folder.
+const ClusterKeyPath = ".sky/cluster/key"
+
+// Shell runs scripts on a node; a Client does.
+type Shell interface {
+	Run(ctx context.Context, cmd Command) (exitCode int, err error)
+}
+
+// ClusterKey returns the public half of the key with which the head reaches the
+// other nodes, made on the head on first use. It is never the user's.
+func ClusterKey(ctx context.Context, head Shell) (string, error) {
+	private, public, err := NewHostKey() // used where the head cannot make one
+	if err != nil {
+		return "", err
+	}
+	var out, said bytes.Buffer
+	script := "public=" + Quote(public) + "\n" + clusterKeyScript
+	code, err := head.Run(ctx, Command{Script: script, Stdin: bytes.NewReader(private), Stdout: &out, Stderr: &said})
+	if err == nil && code != 0 {
+		err = &ExitError{Code: code, Stderr: Clean(said.String())}
+	}
+	if err != nil {
+		return "", fmt.Errorf("making the cluster's own key: %w", err)
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey(out.Bytes()) //nolint:dogsled // five results, one wanted
+	if err != nil {
+		return "", errors.New("making the cluster's own key: the head shows no public key")
+	}
+	return AuthorizedKey(key), nil
+}
+
+// AuthorizeClusterKey lets the head in to a node.
+func AuthorizeClusterKey(ctx context.Context, node Shell, key string) error {
+	script := fmt.Sprintf(`umask 077; mkdir -p .ssh && touch .ssh/authorized_keys || exit 1
+grep -qxF %[1]s .ssh/authorized_keys || printf '%%s\n' '' %[1]s >>.ssh/authorized_keys`, Quote(key))
+	var said bytes.Buffer
+	code, err := node.Run(ctx, Command{Script: script, Stderr: &said})
+	if err == nil && code != 0 {
+		err = &ExitError{Code: code, Stderr: Clean(said.String())}
+	}
+	if err != nil {
+		return fmt.Errorf("letting the head reach the node: %w", err)
+	}
+	return nil
+}
