@@ -255,6 +255,9 @@ type ClusterSpec struct {
 	// Empty leaves a machine as it is, and is a stop for a new one where it can
 	// stop. Before Commit a power-off under a Deadline removes the machine.
 	OnShutdown Shutdown
+	// LeaveStopped makes Run bring stopped machines up to date and leave them
+	// stopped; it takes them for adopted.
+	LeaveStopped bool
 }
 
 // Shutdown is a way for a machine to end by itself.
@@ -316,6 +319,8 @@ type Instance struct {
 	State    State
 	// Reason says why the machine is in State, where the cloud knows.
 	Reason string
+	// Ending says who ended a machine that Chronicler.Ended lists.
+	Ending Ending
 	// Committed is set once the cluster was recorded; see Provisioner.Commit.
 	Committed bool
 	// Deadline is the machine's dead-man timer; zero where there is none.
@@ -327,6 +332,17 @@ type Instance struct {
 	SSHPort    int
 	Labels     map[string]string
 }
+
+// Ending says who ended a machine.
+type Ending string
+
+// The endings; the zero value is unknown.
+const (
+	EndedItself    Ending = "itself"    // it asked for it, or shut down
+	EndedByUser    Ending = "user"      // somebody with credentials asked for it
+	EndedPreempted Ending = "preempted" // the cloud took it back
+	EndedFailed    Ending = "failed"    // its host failed
+)
 
 // ClusterInfo is a running cluster, by rank.
 type ClusterInfo struct {

@@ -71,6 +71,14 @@ type Provisioner interface {
 	Classify(err error) Fault
 }
 
+// Chronicler is a Provisioner whose cloud remembers machines that are gone, for
+// a while, with who ended them.
+type Chronicler interface {
+	// Ended lists the machines of the ref, in StateTerminated, that the cloud
+	// still remembers. None is no error and proves nothing.
+	Ended(ctx context.Context, ref ClusterRef) ([]Instance, error)
+}
+
 // Option is one setting of a cloud in the provider block.
 type Option struct {
 	Name        string

@@ -68,6 +68,9 @@ type Config struct {
 	// user's credentials, and may return before the machine has ended.
 	SelfStop      string `yaml:"self_stop"`
 	SelfTerminate string `yaml:"self_terminate"`
+	// SSHSessions is shell that prints a line for each open SSH session of the
+	// machine it runs on; empty looks for the processes of OpenSSH.
+	SSHSessions string `yaml:"ssh_sessions"`
 }
 
 // Template is a parsed template.

@@ -181,10 +181,10 @@ func sshCommand() *cobra.Command {
 
 func selfCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "self stop|terminate", Short: "Stop or terminate the machine this runs on", Hidden: true,
-		Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs), ValidArgs: []string{"stop", "terminate"},
+		Use: "self stop|terminate|sessions", Short: "Stop or terminate the machine this runs on, or list who is logged in", Hidden: true,
+		Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs), ValidArgs: []string{"stop", "terminate", "sessions"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return guest.Self(cmd.Context(), args[0], os.Getenv)
+			return guest.Self(cmd.Context(), args[0], os.Getenv, cmd.OutOrStdout())
 		},
 	}
 }

@@ -87,7 +87,8 @@ func (d *driver) adopt(ctx context.Context, m machine, cfg cloud.RunConfig) (res
 	if err := d.setOnShutdown(ctx, m, cfg.Spec.OnShutdown); err != nil {
 		return false, fmt.Errorf("set what a power-off of machine %s does: %w", m.id, err)
 	}
-	if m.state == cloud.StatePending || m.state == cloud.StateRunning {
+	left := cfg.Spec.LeaveStopped && (m.state == cloud.StateStopped || m.state == cloud.StateStopping)
+	if left || m.state == cloud.StatePending || m.state == cloud.StateRunning {
 		return false, nil
 	}
 	if err := d.resume(ctx, m); err != nil {

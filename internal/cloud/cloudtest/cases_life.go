@@ -20,6 +20,7 @@ func lifeCases() []Case {
 		{Name: "life/terminate at once", run: terminateAtOnce},
 		{Name: "life/terminate some", applies: func(c cloud.Capabilities) bool { return c.MultiNode }, run: terminateSome},
 		{Name: "life/stop and resume", applies: stop, run: stopResume},
+		{Name: "life/change while stopped", applies: stop, run: changeStopped},
 		{Name: "life/terminate stopped", applies: stop, run: terminateStopped},
 		{Name: "life/cannot stop", applies: func(c cloud.Capabilities) bool { return !c.Stop }, run: cannotStop(cloud.OnDemand)},
 		{
@@ -214,6 +215,42 @@ func stopResumeSpot(ctx context.Context, w *world) error {
 		return err
 	}
 	return c.stopsAndResumes(ctx, all)
+}
+
+// changeStopped: labels of stopped machines change, and the machines stay so.
+func changeStopped(ctx context.Context, w *world) error {
+	c := w.cluster(1)
+	machines, err := c.up(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.Stop(ctx, c.ref); err != nil {
+		return fmt.Errorf("Stop: %w", err)
+	}
+	c.spec.LeaveStopped = true
+	if w.caps.Labels {
+		c.spec.Labels = map[string]string{"team": "climate"}
+	}
+	record, err := c.run(ctx)
+	if err != nil {
+		return fmt.Errorf("Run that leaves stopped machines: %w", err)
+	}
+	if len(record.Created)+len(record.Resumed) > 0 || !sameSet(record.Adopted, ids(machines)) {
+		return fmt.Errorf("it did %+v, want %v adopted", record, ids(machines))
+	}
+	if err := w.lists(ctx, c.ref, cloud.StateStopped, machines[0].ID); err != nil {
+		return err
+	}
+	got, err := w.Query(ctx, c.ref)
+	if err != nil {
+		return fmt.Errorf("Query: %w", err)
+	}
+	if w.caps.Labels && (len(got[0].Labels) != 1 || got[0].Labels["team"] != "climate") {
+		return fmt.Errorf("the labels are %v", got[0].Labels)
+	}
+	c.spec.LeaveStopped = false
+	_, err = c.up(ctx)
+	return err
 }
 
 func terminateStopped(ctx context.Context, w *world) error {

@@ -154,7 +154,7 @@ func (d *memoryDriver) take(in *memoryMachine, cfg cloud.RunConfig, record *clou
 		in.onShutdown = how
 	}
 	switch {
-	case in.State == cloud.StateRunning:
+	case in.State == cloud.StateRunning, cfg.Spec.LeaveStopped && !d.m.breaks("stopped machines are always resumed"):
 		record.Adopted = append(record.Adopted, in.ID)
 	case d.m.breaks("resume makes a new one"):
 		in.kill()

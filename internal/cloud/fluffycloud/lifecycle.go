@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
@@ -81,6 +82,36 @@ func (d *driver) Query(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Insta
 		out = append(out, m.portable())
 	}
 	return out, nil
+}
+
+// Ended implements cloud.Chronicler.
+func (d *driver) Ended(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Instance, error) {
+	found, err := d.look(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	var out []cloud.Instance
+	for _, m := range found.machines {
+		if m.state() != cloud.StateTerminated {
+			continue
+		}
+		in := m.portable()
+		in.Ending = ending(m.StateReason)
+		out = append(out, in)
+	}
+	return out, nil
+}
+
+// ending reads the reasons of the cloud.
+func ending(reason string) cloud.Ending {
+	for prefix, e := range map[string]cloud.Ending{
+		"self": cloud.EndedItself, "user": cloud.EndedByUser, "preempted": cloud.EndedPreempted, "host": cloud.EndedFailed,
+	} {
+		if strings.HasPrefix(reason, prefix) {
+			return e
+		}
+	}
+	return ""
 }
 
 // Commit implements cloud.Provisioner. The mark goes first: a machine that is

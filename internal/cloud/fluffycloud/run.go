@@ -75,7 +75,8 @@ func (d *driver) adopt(ctx context.Context, m machine, cfg cloud.RunConfig, reco
 			return fmt.Errorf("label machine %s: %w", m.ID, err)
 		}
 	}
-	if s := m.state(); s == cloud.StatePending || s == cloud.StateRunning {
+	s := m.state()
+	if left := cfg.Spec.LeaveStopped && (s == cloud.StateStopped || s == cloud.StateStopping); left || s == cloud.StatePending || s == cloud.StateRunning {
 		record.Adopted = append(record.Adopted, m.ID)
 		return nil
 	}

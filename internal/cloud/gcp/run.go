@@ -60,7 +60,8 @@ func (d *driver) adopt(ctx context.Context, m machine, cfg cloud.RunConfig, reco
 	if err != nil {
 		return fmt.Errorf("label machine %s: %w", m, err)
 	}
-	if m.state == cloud.StatePending || m.state == cloud.StateRunning {
+	left := cfg.Spec.LeaveStopped && (m.state == cloud.StateStopped || m.state == cloud.StateStopping)
+	if left || m.state == cloud.StatePending || m.state == cloud.StateRunning {
 		record.Adopted = append(record.Adopted, m.id)
 		return nil
 	}

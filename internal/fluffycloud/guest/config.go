@@ -108,6 +108,9 @@ func (p Paths) Token() string { return filepath.Join(p.Disk(), "etc", "metadata-
 // Booted marks that user data was started; it is never started again.
 func (p Paths) Booted() string { return filepath.Join(p.Disk(), "etc", "first-boot") }
 
+// Crontab is what the machine's crontab command wrote.
+func (p Paths) Crontab() string { return filepath.Join(p.Disk(), "etc", "crontab") }
+
 // Console is what a screen would show.
 func (p Paths) Console() string { return filepath.Join(p.Disk(), "console.log") }
 

@@ -64,7 +64,22 @@ func writeShims(p Paths, command []string) error {
 			return err
 		}
 	}
-	return nil
+	return WriteFile(filepath.Join(p.Bin(), "crontab"), []byte(crontabScript(p)), 0o755)
+}
+
+// crontabScript is cron's own command. The table is a file of the disk.
+func crontabScript(p Paths) string {
+	return "#!/bin/sh\ntab=" + quote(p.Crontab()) + `
+case ${1:-} in
+-l) [ -e "$tab" ] || { echo "no crontab for ` + User + `" >&2; exit 1; }; exec cat "$tab" ;;
+-r) exec rm -f "$tab" ;;
+-*[!-]*) echo "usage: crontab [-l | -r | - | file]" >&2; exit 2 ;;
+esac
+case ${1:--} in
+-) cat >"$tab.$$" ;;
+*) cat -- "$1" >"$tab.$$" ;;
+esac && mv -f "$tab.$$" "$tab"
+`
 }
 
 func quoteAll(words []string) string {

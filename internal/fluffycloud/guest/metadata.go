@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,11 +24,14 @@ type metadata struct {
 	cfg   Config
 	// leave ends the machine from the inside, after the request was noted.
 	leave func()
+	// logins counts the open SSH connections.
+	logins *atomic.Int64
 }
 
 func (m *metadata) serve(ctx context.Context, ln net.Listener) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /self", m.describe)
+	mux.HandleFunc("GET /self/sessions", m.sessions)
 	mux.HandleFunc("POST /self/stop", func(w http.ResponseWriter, r *http.Request) { m.act(w, r, "stop") })
 	mux.HandleFunc("POST /self/terminate", func(w http.ResponseWriter, r *http.Request) { m.act(w, r, "terminate") })
 	srv := &http.Server{Handler: m.guard(mux), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
@@ -51,6 +55,13 @@ func (m *metadata) describe(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]string{
 		"id": m.cfg.ID, "name": m.cfg.Name, "region": m.cfg.Region, "zone": m.cfg.Zone, "instance_type": m.cfg.Type,
 	})
+}
+
+// sessions prints a line for each open SSH connection.
+func (m *metadata) sessions(w http.ResponseWriter, _ *http.Request) {
+	for range m.logins.Load() {
+		_, _ = io.WriteString(w, User+"\n")
+	}
 }
 
 // act passes the request on to the cloud. A cloud that does not answer finds

@@ -7,6 +7,7 @@ package guest
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +34,8 @@ type machine struct {
 	cfg      Config
 	log      *slog.Logger
 	children *children
+	// logins counts the open SSH connections.
+	logins atomic.Int64
 }
 
 // Run is the machine's process: it boots what dir describes, reports, and
@@ -90,13 +94,14 @@ func (m *machine) boot(ctx context.Context, stop func(), report *Report) error {
 		return fmt.Errorf("listen for metadata: %w", err)
 	}
 	report.MetadataURL = "http://" + metaLn.Addr().String()
-	go (&metadata{paths: m.paths, cfg: m.cfg, leave: stop}).serve(ctx, metaLn)
+	go (&metadata{paths: m.paths, cfg: m.cfg, leave: stop, logins: &m.logins}).serve(ctx, metaLn)
 	env := environment(m.paths, m.cfg, report.Address, report.MetadataURL)
 	if dataErr != nil {
 		m.log.Error("user data is ignored", "error", dataErr)
 	} else if err := m.firstBoot(ctx, userData, env); err != nil {
 		return err
 	}
+	m.runCrontab(ctx, env)
 	if err := m.serveSSH(ctx, ln, signer, env, *report); err != nil {
 		return err
 	}
@@ -107,7 +112,7 @@ func (m *machine) boot(ctx context.Context, stop func(), report *Report) error {
 func (m *machine) serveSSH(ctx context.Context, ln net.Listener, signer ssh.Signer, env []string, report Report) error {
 	s := &sshd{
 		paths: m.paths, env: env, address: report.Address, signer: signer,
-		children: m.children, log: m.log, fault: m.cfg.Fault,
+		children: m.children, log: m.log, fault: m.cfg.Fault, logins: &m.logins,
 		die: func() { m.die(report.ID) },
 	}
 	switch m.cfg.Fault.SSH {
@@ -185,9 +190,9 @@ func (m *machine) waitEmpty(ctx context.Context, self procs.ID, grace time.Durat
 	}
 }
 
-// Self asks the machine's metadata service for a stop or terminate, from a
-// process of the machine.
-func Self(ctx context.Context, action string, getenv func(string) string) error {
+// Self asks the machine's metadata service for a stop or terminate, or for its
+// open SSH sessions, from a process of the machine. The answer goes to out.
+func Self(ctx context.Context, action string, getenv func(string) string, out io.Writer) error {
 	url, file := getenv("FLUFFYCLOUD_METADATA_URL"), getenv("FLUFFYCLOUD_METADATA_TOKEN_FILE")
 	if url == "" || file == "" {
 		return fmt.Errorf("this is not a FluffyCloud machine: FLUFFYCLOUD_METADATA_URL is not set")
@@ -196,7 +201,11 @@ func Self(ctx context.Context, action string, getenv func(string) string) error 
 	if err != nil {
 		return fmt.Errorf("read the machine's token: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/self/"+action, nil)
+	method := http.MethodPost
+	if action == "sessions" {
+		method = http.MethodGet
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url+"/self/"+action, nil)
 	if err != nil {
 		return fmt.Errorf("ask for %s: %w", action, err)
 	}
@@ -209,5 +218,8 @@ func Self(ctx context.Context, action string, getenv func(string) string) error 
 	if resp.StatusCode >= http.StatusMultipleChoices {
 		return fmt.Errorf("ask for %s: the cloud answered %s", action, resp.Status)
 	}
-	return nil
+	if action == "sessions" {
+		_, err = io.Copy(out, io.LimitReader(resp.Body, 64<<10))
+	}
+	return err
 }

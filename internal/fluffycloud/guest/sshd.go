@@ -36,6 +36,8 @@ type sshd struct {
 	log      *slog.Logger
 	fault    Fault
 	execs    atomic.Int64
+	// logins counts the connections that are open and logged in.
+	logins *atomic.Int64
 	// die ends the machine as a failing host would.
 	die func()
 }
@@ -113,6 +115,8 @@ func (s *sshd) serveConn(ctx context.Context, raw net.Conn) {
 		return
 	}
 	_ = raw.SetDeadline(time.Time{})
+	s.logins.Add(1)
+	defer s.logins.Add(-1)
 	ctx, lost := context.WithCancel(ctx)
 	defer lost()
 	context.AfterFunc(ctx, func() { _ = conn.Close() })
