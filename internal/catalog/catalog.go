@@ -84,6 +84,8 @@ type Set struct {
 	tables map[string]*table
 	// pinned is set once the content was found to be the pinned one.
 	pinned bool
+	// version is that of all catalogs, once asked for.
+	version string
 
 	listing sync.Mutex
 	clouds  []string
@@ -113,6 +115,12 @@ var ErrNoCatalog = errors.New("no catalog")
 // Version is the hash of the content of every catalog in the set, 64
 // hexadecimal digits. It changes when any of them does.
 func (s *Set) Version(ctx context.Context) (string, error) {
+	s.mu.RLock()
+	known := s.version
+	s.mu.RUnlock()
+	if known != "" {
+		return known, nil
+	}
 	tables, err := s.loaded(ctx, nil, false)
 	if err != nil {
 		return "", err
@@ -121,7 +129,11 @@ func (s *Set) Version(ctx context.Context) (string, error) {
 	for _, t := range tables {
 		b.WriteString(t.source.Cloud + " " + t.source.SHA256 + "\n")
 	}
-	return hexHash(sha256.Sum256([]byte(b.String()))), nil
+	version := hexHash(sha256.Sum256([]byte(b.String())))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version = version
+	return version, nil
 }
 
 // Sources says which catalog answers for each of the clouds; nil is all.

@@ -81,6 +81,10 @@ func TestAccBadInput(t *testing.T) {
 		{"6 no accelerators", in(`accelerators = "H100:0"`), []string{"resources.accelerators", "H100:0", "above zero"}},
 		{"6 negative accelerators", in(`accelerators = "H100:-1"`), []string{"accelerators", "H100:-1"}},
 		{"6 NaN accelerators", in(`accelerators = "H100:NaN"`), []string{"accelerators", "NaN"}},
+		{"6 an accelerator of a list", in(`accelerators = ["A100:8", "H100:0"]`), []string{"resources.accelerators[1]", "H100:0", "above zero"}},
+		{"6 an accelerator of a map", in(`accelerators = { A100 = -8 }`), []string{`resources.accelerators["A100"]`, "A100:-8"}},
+		{"6 no accelerator in a list", in(`accelerators = []`), []string{"resources.accelerators", "names no accelerator"}},
+		{"6 a TPU", in(`accelerators = "tpu-v3-8"`), []string{"resources.accelerators", "TPU VMs are not supported yet"}},
 		{"7 zone outside the region", in(`instance_type = "puff-2", region = "meadow-1", zone = "hilltop-1a"`), []string{"hilltop-1a", "hilltop-1"}},
 		{"8 bound below the cheapest", in(`instance_type = "puff-2", max_hourly_cost = 0.01`), []string{"max_hourly_cost", "0.084"}},
 		{"9 nothing fits", in(`accelerators = "H100:1", memory = "4096+"`), []string{"not possible: nothing fits", "memory"}},
@@ -160,6 +164,17 @@ resource "sky_cluster" "c" {
   file_mounts   = { "~/x" = local.later }
   allowed_cidrs = [local.later]
 }
+resource "sky_cluster" "element" {
+  name      = "element"
+  resources = { accelerators = ["A100:8", local.later] }
+}
+resource "sky_cluster" "count" {
+  name      = "count"
+  resources = { accelerators = { A100 = length(local.later) } }
+}
+data "sky_catalog_offer" "later" {
+  accelerators = jsondecode(local.later)
+}
 resource "sky_cluster" "whole" {
   name      = "whole"
   resources = jsondecode(local.later)
@@ -184,14 +199,17 @@ func TestAccBadProvider(t *testing.T) {
 		block string
 		want  []string
 	}{
-		"owner":      {`owner = "Me"`, []string{"owner", "3 to 40 lower-case"}},
-		"cloud":      {`enabled_clouds = ["nimbus"]`, []string{"enabled_clouds", `no cloud "nimbus"`, "fluffycloud"}},
-		"twice":      {`enabled_clouds = ["fluffycloud", "fluffycloud"]`, []string{"listed twice"}},
-		"key":        {fmt.Sprintf("ssh_private_key_path = %q", key), []string{"ssh_private_key_path", "holds no private key"}},
-		"no catalog": {`catalog = { path = "/nonexistent" }`, []string{"path", "no such file"}},
-		"version":    {`catalog = { version = "xyz" }`, []string{"not a content hash"}},
-		"bastion":    {`bastion = { host = "b:22", user = "me", host_key = "ssh-ed25519 x" }`, []string{"bastion.host", "not a host", "host_key", "no public key"}},
-		"bastion of": {`bastion = { host = "b", user = "me", host_key = "` + hostKey + `", clouds = ["nimbus"] }`, []string{"bastion.clouds", `no cloud "nimbus"`}},
+		"bastion":         {`bastion = { host = "b:22", user = "me", host_key = "ssh-ed25519 x" }`, []string{"bastion.host", "not a host", "host_key", "no public key"}},
+		"bastion of":      {`bastion = { host = "b", user = "me", host_key = "` + hostKey + `", clouds = ["nimbus"] }`, []string{"bastion.clouds", `no cloud "nimbus"`}},
+		"owner":           {`owner = "Me"`, []string{"owner", "3 to 40 lower-case"}},
+		"cloud":           {`enabled_clouds = ["nimbus"]`, []string{"enabled_clouds", `no cloud "nimbus"`, "fluffycloud"}},
+		"twice":           {`enabled_clouds = ["fluffycloud", "fluffycloud"]`, []string{"listed twice"}},
+		"key":             {fmt.Sprintf("ssh_private_key_path = %q", key), []string{"ssh_private_key_path", "holds no private key"}},
+		"no catalog":      {`catalog = { path = "/nonexistent" }`, []string{"path", "no such file"}},
+		"version":         {`catalog = { version = "xyz" }`, []string{"is no content hash"}},
+		"base URL":        {`catalog = { base_url = "catalogs.example" }`, []string{"catalog.base_url", "is no web address"}},
+		"TTL":             {`catalog = { ttl = "often" }`, []string{"catalog.ttl", "is no duration"}},
+		"another version": {`catalog = { version = "0123456789abcdef" }`, []string{"catalogs hold version", "0123456789abcdef is pinned"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := planOnly(t)
@@ -223,6 +241,21 @@ func TestAccCatalogOffer(t *testing.T) {
 					"cloud": knownvalue.StringExact("fluffycloud"), "kind": knownvalue.StringExact("embedded"),
 					"sha256": knownvalue.StringRegexp(regexp.MustCompile(`^[0-9a-f]{64}$`)),
 				})})),
+			},
+		},
+		resource.TestStep{
+			Config: l.config(`
+data "sky_catalog_offer" "list" { accelerators = ["A100:8", "T4:1"] }
+data "sky_catalog_offer" "o" { accelerators = toset(["A100:8", "T4:1"]) }
+data "sky_catalog_offer" "map" { accelerators = { A100 = 8, T4 = 1 } }
+output "list" { value = data.sky_catalog_offer.list.accelerator_name }
+output "map" { value = data.sky_catalog_offer.map.accelerator_name }
+output "version" { value = data.sky_catalog_offer.map.catalog_version }`),
+			ConfigStateChecks: []statecheck.StateCheck{
+				offer("accelerator_name", knownvalue.StringExact("T4")),
+				statecheck.ExpectKnownOutputValue("list", knownvalue.StringExact("A100")),
+				statecheck.ExpectKnownOutputValue("map", knownvalue.StringExact("T4")),
+				statecheck.ExpectKnownOutputValue("version", knownvalue.StringRegexp(regexp.MustCompile(`^[0-9a-f]{64}$`))),
 			},
 		},
 		resource.TestStep{

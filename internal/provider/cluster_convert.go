@@ -21,7 +21,7 @@ import (
 // wish is the attribute resources with its lists read.
 type wish struct {
 	resourcesModel
-	anyOf, ordered []machineModel
+	anyOf, ordered []alternativeModel
 	inputs         []inputModel
 	reserved       []reservedModel
 }
@@ -74,13 +74,15 @@ func fullyKnown(v attr.Value) bool {
 				return false
 			}
 		}
-	case types.List:
+	case types.Map:
 		for _, e := range v.Elements() {
 			if !fullyKnown(e) {
 				return false
 			}
 		}
-	case types.Map:
+	case types.Dynamic:
+		return v.IsNull() || fullyKnown(v.UnderlyingValue())
+	case interface{ Elements() []attr.Value }: // List, Set, Tuple
 		for _, e := range v.Elements() {
 			if !fullyKnown(e) {
 				return false
@@ -92,7 +94,7 @@ func fullyKnown(v attr.Value) bool {
 
 // request converts the wish for a cluster of so many nodes.
 func (w wish) request(nodes int) (optimizer.Request, error) {
-	base, err := w.requirement()
+	base, err := w.requirement(w.Accelerators)
 	if err != nil {
 		return optimizer.Request{}, err
 	}
@@ -114,11 +116,11 @@ func (w wish) request(nodes int) (optimizer.Request, error) {
 		})
 	}
 	for i, m := range w.alternatives() {
-		over, err := m.requirement()
+		over, err := m.requirement(m.Accelerators)
 		if err != nil {
 			return optimizer.Request{}, fmt.Errorf("alternative %d: %w", i+1, err)
 		}
-		req.Alternatives = append(req.Alternatives, optimizer.WithDefaults(overlay(base, over, m)))
+		req.Alternatives = append(req.Alternatives, optimizer.WithDefaults(overlay(base, over, m.machineModel)))
 	}
 	if len(req.Alternatives) == 0 {
 		req.Alternatives = []cloud.Requirement{optimizer.WithDefaults(base)}
@@ -126,7 +128,7 @@ func (w wish) request(nodes int) (optimizer.Request, error) {
 	return req, nil
 }
 
-func (w wish) alternatives() []machineModel {
+func (w wish) alternatives() []alternativeModel {
 	if len(w.ordered) > 0 {
 		return w.ordered
 	}
@@ -138,7 +140,7 @@ func (w wish) ports() ([]cloud.PortRange, error) {
 }
 
 // requirement converts the fields of one machine; unset ones ask for nothing.
-func (m machineModel) requirement() (cloud.Requirement, error) {
+func (m machineModel) requirement(accelerators attr.Value) (cloud.Requirement, error) {
 	r := cloud.Requirement{
 		Cloud: strings.ToLower(m.Cloud.ValueString()), Region: m.Region.ValueString(), Zone: m.Zone.ValueString(),
 		InstanceType: m.InstanceType.ValueString(), Image: m.ImageID.ValueString(),
@@ -161,8 +163,8 @@ func (m machineModel) requirement() (cloud.Requirement, error) {
 		}
 		r.Cloud, r.Region, r.Zone = in.Cloud, in.Region, in.Zone
 	}
-	if s := m.Accelerators.ValueString(); s != "" {
-		if r.Accelerators, err = cloud.ParseAccelerators(s); err != nil {
+	if !accelerators.IsNull() {
+		if r.Accelerators, r.AcceleratorsOrdered, err = acceleratorsOf(accelerators); err != nil {
 			return r, err
 		}
 	}
@@ -195,7 +197,7 @@ func overlay(base, over cloud.Requirement, m machineModel) cloud.Requirement {
 		out.InstanceType = over.InstanceType
 	}
 	if len(over.Accelerators) > 0 {
-		out.Accelerators = over.Accelerators
+		out.Accelerators, out.AcceleratorsOrdered = over.Accelerators, over.AcceleratorsOrdered
 	}
 	if !over.CPUs.IsZero() {
 		out.CPUs = over.CPUs

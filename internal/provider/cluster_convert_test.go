@@ -26,6 +26,8 @@ func object(of map[string]attr.Type, values map[string]attr.Value) types.Object 
 			all[name] = types.MapNull(typ.ElemType)
 		default:
 			switch {
+			case typ.Equal(types.DynamicType):
+				all[name] = types.DynamicNull()
 			case typ.Equal(types.StringType):
 				all[name] = types.StringNull()
 			case typ.Equal(types.BoolType):
@@ -38,6 +40,9 @@ func object(of map[string]attr.Type, values map[string]attr.Value) types.Object 
 		}
 	}
 	for name, v := range values {
+		if of[name].Equal(types.DynamicType) {
+			v = types.DynamicValue(v)
+		}
 		all[name] = v
 	}
 	return types.ObjectValueMust(of, all)
@@ -118,6 +123,10 @@ func TestRequest(t *testing.T) {
 				Accelerators: t4, Markets: []cloud.Market{cloud.Spot, cloud.OnDemand}, MarketsOrdered: true, EstimatedHours: 3, Ports: []cloud.PortRange{},
 			}},
 		}},
+		{"accelerators in order", values{"accelerators": texts("A100", "T4"), "any_of": machines(values{"cloud": text("aws")})},
+			optimizer.Request{Nodes: 2, Alternatives: []cloud.Requirement{{
+				Cloud: "aws", Accelerators: []cloud.Accelerator{{Name: "A100", Count: 1}, {Name: "T4", Count: 1}}, AcceleratorsOrdered: true, Ports: []cloud.PortRange{},
+			}}}},
 		{"ordered", values{"ordered": machines(values{"accelerators": text("T4")})},
 			optimizer.Request{Nodes: 2, Ordered: true, Alternatives: []cloud.Requirement{{Accelerators: t4, Ports: []cloud.PortRange{}}}}},
 	}

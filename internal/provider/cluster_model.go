@@ -53,14 +53,14 @@ type clusterModel struct {
 	FileMountsDigest types.String  `tfsdk:"file_mounts_digest"`
 }
 
-// machineModel is what one node must be.
+// machineModel is what one node must be, less its accelerators, which are of
+// one type in resources and of another in its alternatives.
 type machineModel struct {
 	Infra          types.String  `tfsdk:"infra"`
 	Cloud          types.String  `tfsdk:"cloud"`
 	Region         types.String  `tfsdk:"region"`
 	Zone           types.String  `tfsdk:"zone"`
 	InstanceType   types.String  `tfsdk:"instance_type"`
-	Accelerators   types.String  `tfsdk:"accelerators"`
 	CPUs           types.String  `tfsdk:"cpus"`
 	Memory         types.String  `tfsdk:"memory"`
 	UseSpot        types.Bool    `tfsdk:"use_spot"`
@@ -71,16 +71,24 @@ type machineModel struct {
 	EstimatedHours types.Float64 `tfsdk:"estimated_hours"`
 }
 
+// alternativeModel is one of any_of or ordered. Terraform has no lists whose
+// elements hold values of any type, so it names one accelerator.
+type alternativeModel struct {
+	machineModel
+	Accelerators types.String `tfsdk:"accelerators"`
+}
+
 // resourcesModel is the attribute resources.
 type resourcesModel struct {
 	machineModel
-	Ports     types.List   `tfsdk:"ports"`
-	Labels    types.Map    `tfsdk:"labels"`
-	AnyOf     types.List   `tfsdk:"any_of"`
-	Ordered   types.List   `tfsdk:"ordered"`
-	Objective types.String `tfsdk:"objective"`
-	Inputs    types.List   `tfsdk:"inputs"`
-	Reserved  types.List   `tfsdk:"reserved"`
+	Accelerators types.Dynamic `tfsdk:"accelerators"`
+	Ports        types.List    `tfsdk:"ports"`
+	Labels       types.Map     `tfsdk:"labels"`
+	AnyOf        types.List    `tfsdk:"any_of"`
+	Ordered      types.List    `tfsdk:"ordered"`
+	Objective    types.String  `tfsdk:"objective"`
+	Inputs       types.List    `tfsdk:"inputs"`
+	Reserved     types.List    `tfsdk:"reserved"`
 }
 
 // inputModel is data that the work reads.
@@ -143,6 +151,7 @@ func machineTypes() map[string]attr.Type {
 
 func resourcesTypes() map[string]attr.Type {
 	out := machineTypes()
+	out["accelerators"] = types.DynamicType
 	alternatives := types.ListType{ElemType: types.ObjectType{AttrTypes: machineTypes()}}
 	out["ports"] = types.ListType{ElemType: types.StringType}
 	out["labels"] = types.MapType{ElemType: types.StringType}

@@ -48,13 +48,13 @@ func (w wish) conflicts(root path.Path) diag.Diagnostics {
 	for _, l := range []struct {
 		name  string
 		value types.List
-		items []machineModel
+		items []alternativeModel
 	}{{"any_of", w.AnyOf, w.anyOf}, {"ordered", w.Ordered, w.ordered}} {
 		if isSet(l.value) && len(l.value.Elements()) == 0 && !l.value.IsUnknown() {
 			diags.AddAttributeError(root.AtName(l.name), "Invalid value", fmt.Sprintf("%s is empty; write at least one alternative, or leave it out.", l.name))
 		}
 		for i, m := range l.items {
-			conflict(&diags, root.AtName(l.name).AtListIndex(i), m)
+			conflict(&diags, root.AtName(l.name).AtListIndex(i), m.machineModel)
 		}
 	}
 	return diags

@@ -31,6 +31,8 @@ func clusterSchema() schema.Schema {
 			"Where an offer cannot be had, what was begun is removed and the next one is tried. " +
 			"The plan shows the machines considered; place and price are known after apply, since failover may change them.",
 		Attributes: attributes,
+		// 1: resources.accelerators became of any type.
+		Version: 1,
 	}
 }
 
@@ -125,6 +127,10 @@ func timeoutsAttribute(bounds map[string]string) schema.Attribute {
 
 func resourcesAttribute() schema.Attribute {
 	attributes := machineAttributes()
+	attributes["accelerators"] = schema.DynamicAttribute{
+		Optional: true, MarkdownDescription: "Accelerators of a node: " + acceleratorForms,
+		Validators: []validator.Dynamic{acceleratorsValidator{}},
+	}
 	attributes["ports"] = schema.ListAttribute{
 		Optional: true, ElementType: types.StringType,
 		MarkdownDescription: "TCP ports and ranges to open to `allowed_cidrs` on every node, such as `\"8080\"` or `\"8000-8010\"`; SSH is open already. Changed in place where the cloud can.",
@@ -162,7 +168,7 @@ func machineAttributes() map[string]schema.Attribute {
 		"region":        text("The region. Default the cheapest.", checkPlaceName),
 		"zone":          text("The zone. Default any of the region.", checkPlaceName),
 		"instance_type": text("The exact instance type, by the cloud's own name.", checkBlank),
-		"accelerators":  text("Accelerators of a node, `NAME` or `NAME:COUNT`, such as `\"A100:8\"`; upper and lower case are the same.", checkAccelerators),
+		"accelerators":  text("Accelerators of a node, `NAME` or `NAME:COUNT`, such as `\"A100:8\"`. One only: several are several alternatives.", checkAccelerators),
 		"cpus":          text("vCPUs of a node: `\"8\"` exactly or `\"8+\"` at least.", checkCPUs),
 		"memory":        text("Memory of a node in GiB: `\"32\"` exactly, `\"32+\"` at least, or `\"4x\"` at least four for each vCPU.", checkMemory),
 		"use_spot":      schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to buy spot machines, cheaper ones that the cloud may take back. Default `false`. `market` says more; not together with it."},

@@ -46,7 +46,13 @@ func (d *offerDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 		return
 	}
 	resp.Diagnostics.Append(d.data.catalogWarnings()...)
+	version, err := d.version(ctx)
+	if err != nil {
+		resp.Diagnostics.Append(errorDiag(ctx, "Search for an offer", err))
+		return
+	}
 	m.set(offers, sources)
+	m.CatalogVersion = types.StringValue(version)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
 
@@ -72,13 +78,63 @@ func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.O
 	if !m.Limit.IsNull() {
 		limit = int(m.Limit.ValueInt64())
 	}
-	reqs := []cloud.Requirement{r}
-	offers, sources, err := set.Cheapest(ctx, reqs, clouds, limit)
+	offers, sources, err := cheapest(ctx, set, r, clouds, limit)
 	d.data.used(set, sources)
 	if err != nil || len(offers) > 0 {
 		return offers, sources, err
 	}
-	return d.explain(ctx, set, reqs, clouds, limit)
+	return d.explain(ctx, set, []cloud.Requirement{r}, clouds, limit)
+}
+
+// cheapest returns the cheapest offers; where markets or accelerators are in an
+// order, all of an earlier one come before those of a later one.
+func cheapest(ctx context.Context, set *catalog.Set, r cloud.Requirement, clouds []string, limit int) ([]cloud.Offer, []catalog.Source, error) {
+	var all []cloud.Offer
+	var sources []catalog.Source
+	for _, step := range inOrder(r) {
+		offers, from, err := set.Cheapest(ctx, []cloud.Requirement{step}, clouds, limit-len(all))
+		if err != nil {
+			return nil, nil, err
+		}
+		all, sources = append(all, offers...), from
+		if len(all) >= limit {
+			break
+		}
+	}
+	return all, sources, nil
+}
+
+// inOrder takes a requirement apart into those to be met one after the other.
+func inOrder(r cloud.Requirement) []cloud.Requirement {
+	steps := []cloud.Requirement{r}
+	if r.MarketsOrdered {
+		steps = nil
+		for _, m := range r.Markets {
+			one := r
+			one.Markets = []cloud.Market{m}
+			steps = append(steps, one)
+		}
+	}
+	if !r.AcceleratorsOrdered {
+		return steps
+	}
+	var out []cloud.Requirement
+	for _, s := range steps {
+		for _, a := range r.Accelerators {
+			one := s
+			one.Accelerators = []cloud.Accelerator{a}
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+func (d *offerDataSource) version(ctx context.Context) (string, error) {
+	set, err := d.data.catalogs()
+	if err != nil {
+		return "", err
+	}
+	return set.Version(ctx)
 }
 
 // explain ranks everything, for the error that says why nothing fits.
@@ -103,9 +159,9 @@ func (m offerDataModel) requirement() (cloud.Requirement, error) {
 		return cloud.Requirement{}, errors.New("market and use_spot say the same; write one of them")
 	}
 	return machineModel{
-		Region: m.Region, Zone: m.Zone, InstanceType: m.InstanceType, Accelerators: m.Accelerators,
+		Region: m.Region, Zone: m.Zone, InstanceType: m.InstanceType,
 		CPUs: m.CPUs, Memory: m.Memory, UseSpot: m.UseSpot, Market: m.Market, MaxHourlyCost: m.MaxHourlyCost,
-	}.requirement()
+	}.requirement(m.Accelerators)
 }
 
 // set writes what was found; offers holds at least one.

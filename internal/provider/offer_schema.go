@@ -15,7 +15,7 @@ type offerDataModel struct {
 	Region        types.String  `tfsdk:"region"`
 	Zone          types.String  `tfsdk:"zone"`
 	InstanceType  types.String  `tfsdk:"instance_type"`
-	Accelerators  types.String  `tfsdk:"accelerators"`
+	Accelerators  types.Dynamic `tfsdk:"accelerators"`
 	CPUs          types.String  `tfsdk:"cpus"`
 	Memory        types.String  `tfsdk:"memory"`
 	UseSpot       types.Bool    `tfsdk:"use_spot"`
@@ -31,6 +31,7 @@ type offerDataModel struct {
 	AcceleratorCount types.Float64 `tfsdk:"accelerator_count"`
 	Offers           types.List    `tfsdk:"offers"`
 	Catalogs         types.List    `tfsdk:"catalogs"`
+	CatalogVersion   types.String  `tfsdk:"catalog_version"`
 }
 
 // defaultOffers is how many offers are listed where limit is not set.
@@ -61,7 +62,7 @@ func offerSchema() schema.Schema {
 		attributes[name] = a
 	}
 	return schema.Schema{
-		MarkdownDescription: "The cheapest machines that fit, from the catalogs alone: nothing is launched and no cloud is asked. " +
+		MarkdownDescription: "The machines that fit, cheapest first, from the catalogs alone: nothing is launched and no cloud is asked. " +
 			"Finding nothing is an error that says what each rule removed and what comes closest. " +
 			"What it finds is part of the plan, so it can stand in conditions, `check` blocks and outputs.",
 		Attributes: attributes,
@@ -84,11 +85,14 @@ func offerInputs() map[string]schema.Attribute {
 		"region":        both("The region to look in; the cheapest offer's when left out.", checkPlaceName),
 		"zone":          both("The zone to look in; the cheapest offer's when left out.", checkPlaceName),
 		"instance_type": both("The instance type to look for; the cheapest offer's when left out.", checkBlank),
-		"accelerators":  text("Accelerators, `NAME` or `NAME:COUNT`, such as `\"A100:8\"`.", checkAccelerators),
-		"cpus":          text("vCPUs: `\"8\"` exactly or `\"8+\"` at least.", checkCPUs),
-		"memory":        text("Memory in GiB: `\"32\"` exactly, `\"32+\"` at least, or `\"4x\"` at least four for each vCPU.", checkMemory),
-		"use_spot":      schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to look at spot machines instead of on-demand ones. Default `false`. Not together with `market`."},
-		"market":        both("`on_demand` (default), `spot`, or `any` for both; each of `offers` says its own.", checkMarket),
+		"accelerators": schema.DynamicAttribute{
+			Optional: true, Validators: []validator.Dynamic{acceleratorsValidator{}},
+			MarkdownDescription: "Accelerators: " + acceleratorForms,
+		},
+		"cpus":     text("vCPUs: `\"8\"` exactly or `\"8+\"` at least.", checkCPUs),
+		"memory":   text("Memory in GiB: `\"32\"` exactly, `\"32+\"` at least, or `\"4x\"` at least four for each vCPU.", checkMemory),
+		"use_spot": schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to look at spot machines instead of on-demand ones. Default `false`. Not together with `market`."},
+		"market":   both("`on_demand` (default), `spot`, or `any` for both; each of `offers` says its own.", checkMarket),
 		"max_hourly_cost": schema.Float64Attribute{
 			Optional: true, MarkdownDescription: "The most one machine may cost, in US dollars an hour.", Validators: []validator.Float64{aboveZero{}},
 		},
@@ -107,6 +111,7 @@ func offerOutputs() map[string]schema.Attribute {
 		return schema.Float64Attribute{Computed: true, MarkdownDescription: description}
 	}
 	return map[string]schema.Attribute{
+		"catalog_version":   text("Hash of the content of all catalogs together; `catalog = { version = ... }` in the provider block pins it."),
 		"cloud":             text("The cheapest offer's cloud."),
 		"hourly_cost":       number("The cheapest offer's price of one machine, in US dollars an hour."),
 		"vcpus":             number("Its virtual CPUs."),

@@ -31,6 +31,14 @@ type taskResources struct {
 	ports          []string
 	labels         map[string]string
 	anyOf, ordered []taskMachine
+	// several holds more than one accelerator: in order of preference, or any.
+	several acceleratorList
+}
+
+// acceleratorList is what a SkyPilot field accelerators names.
+type acceleratorList struct {
+	texts   []string
+	ordered bool
 }
 
 // taskMachine holds the fields of one machine by their names in HCL.
@@ -157,13 +165,13 @@ func readTaskResources(fields map[string]any) (taskResources, error) {
 		}
 	}
 	if len(r.anyOf) > 0 && len(r.ordered) > 0 {
-		return r, errors.New("resources: any_of and ordered exclude each other, and several accelerators are one of them")
+		return r, errors.New("resources: any_of and ordered exclude each other")
 	}
 	return r, nil
 }
 
-// setAccelerators carries a string or an object of one; a list becomes
-// ordered, an object or set of several any_of, as SkyPilot reads them.
+// setAccelerators carries a string or an object of one, a list in order of
+// preference, and an object of several, of which any will do.
 func (r *taskResources) setAccelerators(v any) error {
 	list, isOrdered, err := acceleratorTexts(v)
 	if err != nil {
@@ -173,19 +181,27 @@ func (r *taskResources) setAccelerators(v any) error {
 		r.taskMachine["accelerators"] = types.StringValue(list[0])
 		return nil
 	}
-	if len(r.anyOf)+len(r.ordered) > 0 {
-		return errors.New("accelerators: several of them beside any_of or ordered cannot be carried; write them into the alternatives")
-	}
-	var alternatives []taskMachine
-	for _, a := range list {
-		alternatives = append(alternatives, taskMachine{"accelerators": types.StringValue(a)})
-	}
-	if isOrdered {
-		r.ordered = alternatives
-	} else {
-		r.anyOf = alternatives
-	}
+	r.several = acceleratorList{list, isOrdered}
 	return nil
+}
+
+// alternatives are the machine as elements of any_of or ordered, which name one
+// accelerator each: several of any_of's kind, or in ordered's order, are several
+// elements.
+func (r *taskResources) alternatives(ordered bool) ([]taskMachine, error) {
+	if len(r.several.texts) == 0 {
+		return []taskMachine{r.taskMachine}, nil
+	}
+	if r.several.ordered != ordered {
+		return nil, errors.New("accelerators: a list in order within any_of, or a set within ordered, cannot be carried; write one alternative for each accelerator")
+	}
+	var out []taskMachine
+	for _, a := range r.several.texts {
+		m := maps.Clone(r.taskMachine)
+		m["accelerators"] = types.StringValue(a)
+		out = append(out, m)
+	}
+	return out, nil
 }
 
 func acceleratorTexts(v any) (list []string, ordered bool, err error) {
@@ -281,7 +297,11 @@ func taskMachines(name string, v any) ([]taskMachine, error) {
 		if len(r.anyOf)+len(r.ordered)+len(r.ports)+len(r.labels) > 0 {
 			return nil, fmt.Errorf("%s[%d]: ports, labels and further alternatives belong to resources itself", name, i)
 		}
-		out = append(out, r.taskMachine)
+		machines, err := r.alternatives(name == "ordered")
+		if err != nil {
+			return nil, fmt.Errorf("%s[%d]: %w", name, i, err)
+		}
+		out = append(out, machines...)
 	}
 	return out, nil
 }
@@ -403,8 +423,27 @@ func (m taskMachine) members() map[string]attr.Value {
 	return out
 }
 
+// accelerators is the attribute of resources, which takes any type.
+func (r taskResources) accelerators() types.Dynamic {
+	if one, ok := r.taskMachine["accelerators"]; ok {
+		return types.DynamicValue(one)
+	}
+	if len(r.several.texts) == 0 {
+		return types.DynamicNull()
+	}
+	texts := make([]attr.Value, len(r.several.texts))
+	for i, a := range r.several.texts {
+		texts[i] = types.StringValue(a)
+	}
+	if r.several.ordered {
+		return types.DynamicValue(types.ListValueMust(types.StringType, texts))
+	}
+	return types.DynamicValue(types.SetValueMust(types.StringType, texts))
+}
+
 func (r taskResources) value() types.Object {
 	members := r.members()
+	members["accelerators"] = r.accelerators()
 	members["ports"] = types.ListNull(types.StringType)
 	if r.ports != nil {
 		var ports []attr.Value

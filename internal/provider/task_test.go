@@ -59,7 +59,7 @@ func TestWholeTask(t *testing.T) {
 		}
 	}
 	for name, w := range map[string]attr.Value{
-		"infra": types.StringValue("aws/us-east-1"), "accelerators": types.StringValue("A100:8"), "cpus": types.StringValue("8+"),
+		"infra": types.StringValue("aws/us-east-1"), "accelerators": types.DynamicValue(types.StringValue("A100:8")), "cpus": types.StringValue("8+"),
 		"memory": types.StringValue("32"), "use_spot": types.BoolValue(true), "disk_size": types.Int64Value(256),
 		"max_hourly_cost": types.Float64Value(30), "zone": types.StringNull(), "image_id": types.StringNull(),
 		"ports":  types.ListValueMust(types.StringType, []attr.Value{types.StringValue("8080"), types.StringValue("9000-9010")}),
@@ -76,9 +76,8 @@ func TestTaskAlternatives(t *testing.T) {
 		name, text, anyOf, ordered string
 	}{
 		{"one", "resources: {accelerators: 'L4:1'}", "", ""},
-		{"list is ordered", "resources: {accelerators: ['H100:8', 'A100:8']}", "", "H100:8 A100:8"},
-		{"set is any of", "resources: {accelerators: {'V100:8', 'A100:8'}}", "A100:8 V100:8", ""},
-		{"object is any of", "resources: {accelerators: {H100: 8, A100: 4}}", "A100:4 H100:8", ""},
+		{"several within any_of", "resources: {any_of: [{accelerators: {A100: 8, L4: 1}, cloud: aws}, {accelerators: 'H100:8'}]}", "A100:8 L4:1 H100:8", ""},
+		{"several within ordered", "resources: {ordered: [{accelerators: ['H100:8', 'A100:8']}]}", "", "H100:8 A100:8"},
 		{"any_of", "resources: {any_of: [{accelerators: 'A100:8', cloud: aws}, {accelerators: 'H100:8'}]}", "A100:8 H100:8", ""},
 		{"ordered", "resources: {ordered: [{accelerators: 'A100:8'}, {accelerators: 'H100:8', use_spot: true}]}", "", "A100:8 H100:8"},
 	}
@@ -109,6 +108,27 @@ func TestTaskAlternatives(t *testing.T) {
 	}
 }
 
+func TestTaskAccelerators(t *testing.T) {
+	for text, want := range map[string]attr.Value{
+		"{}":                                 types.DynamicNull(),
+		"accelerators: L4":                   types.DynamicValue(types.StringValue("L4")),
+		"accelerators: [L4]":                 types.DynamicValue(types.StringValue("L4")),
+		"gpus: ['H100:8', 'A100:8']":         types.DynamicValue(types.ListValueMust(types.StringType, specs("H100:8", "A100:8"))),
+		"accelerators: {'V100:8', 'A100:8'}": types.DynamicValue(types.SetValueMust(types.StringType, specs("A100:8", "V100:8"))),
+		"accelerators: {H100: 8, A100: 4}":   types.DynamicValue(types.SetValueMust(types.StringType, specs("A100:4", "H100:8"))),
+		"{accelerators: ['A:1', 'B:1'], any_of: [{cloud: aws}]}": types.DynamicValue(types.ListValueMust(types.StringType, specs("A:1", "B:1"))),
+	} {
+		r, err := parseResources(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := r.value().Attributes()["accelerators"]; !got.Equal(want) {
+			t.Errorf("%s: accelerators = %v, want %v", text, got, want)
+		}
+	}
+}
+
 // What cannot be carried is refused by name.
 func TestTaskRefuses(t *testing.T) {
 	tests := []struct{ name, text, want string }{
@@ -127,7 +147,7 @@ func TestTaskRefuses(t *testing.T) {
 		{"bad accelerators", "resources: {accelerators: 'A100:0'}", "resources: accelerators:"},
 		{"spot", "resources: {use_spot: maybe}", "use_spot: must be true or false"},
 		{"both", "resources: {any_of: [{cloud: aws}], ordered: [{cloud: gcp}]}", "exclude each other"},
-		{"list beside any_of", "resources: {accelerators: ['A:1', 'B:1'], any_of: [{cloud: aws}]}", "exclude each other"},
+		{"order within any_of", "resources: {any_of: [{accelerators: ['A:1', 'B:1']}]}", "any_of[0]: accelerators: a list in order within any_of"},
 		{"nested", "resources: {any_of: [{any_of: [{cloud: aws}]}]}", "any_of[0]: ports, labels and further alternatives"},
 	}
 	for _, tt := range tests {
