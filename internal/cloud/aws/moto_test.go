@@ -118,11 +118,31 @@ func writeImages(t *testing.T) string {
 	return path
 }
 
-// newMotoHarness is the suite's harness on a moto server of its own.
-func newMotoHarness(t *testing.T, proxy *ec2proxy.Proxy) *harness {
+// newPrivateMotoHarness is the suite's harness on a moto server of its own,
+// whose default VPC has no way to the internet: its subnets are private.
+func newPrivateMotoHarness(t *testing.T, proxy *ec2proxy.Proxy) *harness {
 	t.Helper()
 	h := newHarness(t, proxy, startMoto(t))
 	h.image = motoCPUImage
+	if _, err := h.Count(t.Context()); err != nil { // moto makes a region when it is first asked about it
+		t.Fatal(err)
+	}
+	return h
+}
+
+// privateAddress asks moto for a machine's address inside its VPC.
+func (h *harness) privateAddress(id string) string {
+	m, err := h.show(h.t.Context(), id)
+	if err != nil {
+		h.t.Error(err)
+	}
+	return m.private
+}
+
+// newMotoHarness is one whose default VPC has public subnets.
+func newMotoHarness(t *testing.T, proxy *ec2proxy.Proxy) *harness {
+	t.Helper()
+	h := newPrivateMotoHarness(t, proxy)
 	if err := connectDefaultVPC(t.Context(), h.direct); err != nil {
 		t.Fatal(err)
 	}
