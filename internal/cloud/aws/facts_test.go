@@ -40,8 +40,8 @@ func encoded(v string) bool {
 
 func prefix(v string) bool { p, err := netip.ParsePrefix(v); return err == nil && p.Masked() == p }
 
-// actionFacts is what the official description of EC2, version 2016-11-15, says
-// of one action: names as they travel, with N for a list's index.
+// actionFacts is what EC2's reference says of one action beyond its official
+// description (see model): forms of ids, limits, filters.
 type actionFacts struct {
 	required   []string
 	parameters map[string]kind
@@ -159,9 +159,11 @@ func (f actionFacts) check(v url.Values) []string {
 	return wrong
 }
 
-// checkRequests holds every request that went through the proxy to the facts.
+// checkRequests holds every request that went through the proxy to the official
+// description and to the facts.
 func checkRequests(t *testing.T, proxy *ec2proxy.Proxy) {
 	t.Helper()
+	official := readModel(t)
 	for action := range proxy.Actions() {
 		service, name, _ := strings.Cut(action, ":")
 		if service != "ec2" {
@@ -175,7 +177,7 @@ func checkRequests(t *testing.T, proxy *ec2proxy.Proxy) {
 			if v.Get("Version") != "2016-11-15" {
 				t.Errorf("%s: version %q", name, v.Get("Version"))
 			}
-			for _, w := range facts.check(v) {
+			for _, w := range append(official.check(v), facts.check(v)...) {
 				t.Errorf("%s: %s", name, w)
 			}
 		}
