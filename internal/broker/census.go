@@ -267,6 +267,9 @@ func (b *Broker) removeGeneration(ctx context.Context, j *journal, name string, 
 // removal of this cluster, and should one be there after all, its rules are in
 // use and the record stays.
 func (b *Broker) forgetGone(ctx context.Context, j *journal, name string, g *generation) error {
+	if err := noteLost(j, g.ID); err != nil {
+		return err
+	}
 	for _, p := range g.places() {
 		session, err := b.openPlace(ctx, name, p)
 		if err != nil {

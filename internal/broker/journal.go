@@ -33,6 +33,7 @@ const (
 	eventCommitted  event = "committed"  // the cluster is complete
 	eventRecorded   event = "recorded"   // Terraform has been seen to hold the cluster in state
 	eventReplacing  event = "replacing"  // a plan replaces the cluster by another of its name
+	eventLost       event = "lost"       // every machine was found gone, and nobody had asked for that
 	eventRemoving   event = "removing"   // before the terminate calls
 	eventRemoved    event = "removed"    // absence was observed
 )
@@ -191,7 +192,7 @@ func (e event) consequence() string {
 	switch e {
 	case eventLaunch, eventAttempt, eventCommitting:
 		return " (nothing was started)"
-	case eventCreated, eventCommitted, eventRecorded, eventReplacing, eventRemoving, eventRemoved:
+	case eventCreated, eventCommitted, eventRecorded, eventReplacing, eventLost, eventRemoving, eventRemoved:
 	}
 	return ""
 }
@@ -251,7 +252,9 @@ type generation struct {
 	// Removing says that the removal of the whole generation has begun.
 	Removing bool
 	Removed  bool
-	Cluster  *Cluster // as of the newest entry that holds one
+	// lostAt is when all its machines were found gone; zero is never.
+	lostAt  time.Time
+	Cluster *Cluster // as of the newest entry that holds one
 }
 
 // generations replays the entries, oldest generation first.
@@ -301,6 +304,8 @@ func (g *generation) apply(e entry) {
 		g.Complete = g.Complete || !g.launched
 	case eventReplacing:
 		g.Replacing = true
+	case eventLost:
+		g.lostAt = e.Time
 	case eventRemoved:
 		g.removed(e.Attempt)
 	}

@@ -33,6 +33,8 @@ type launch struct {
 	attempts []Attempt
 	// asked says that an attempt made a create call.
 	asked bool
+	// loss is why this launch is one; nil where it is not to replace what was lost.
+	loss *Loss
 }
 
 // Launch brings the cluster up on the best placement that works. Placements
@@ -64,6 +66,9 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (Cluster, error) {
 	adopted, err := l.reconcile(ctx)
 	if err != nil || adopted != nil {
 		return deref(adopted), err
+	}
+	if l.loss = LossOf(l.cfg.StateDir, spec.Name, spec.Recovery, l.cfg.Now()); l.loss != nil {
+		l.log.InfoContext(ctx, "the cluster was lost and is launched again", "lost_in", l.loss.Cloud+"/"+l.loss.Region, "recovery", l.loss.How)
 	}
 	c, err := l.failover(ctx)
 	if err != nil && c.Generation == "" {
@@ -185,7 +190,7 @@ func (l *launch) beginGeneration() error {
 // next ranks what is not blocked and returns the best.
 func (l *launch) next() (cloud.Placement, error) {
 	blocked := append(slices.Clone(l.blocked), l.blocks.current()...)
-	plan, err := optimizer.Rank(l.spec.Request, l.spec.Offers, l.caps, blocked)
+	plan, err := l.loss.Rank(l.spec.Request, l.spec.Offers, l.caps, blocked)
 	if err != nil {
 		return cloud.Placement{}, err
 	}

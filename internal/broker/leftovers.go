@@ -20,6 +20,9 @@ func (b *Broker) RemoveLeftovers(ctx context.Context, c Cluster) error {
 	if err != nil {
 		return err
 	}
+	if err := b.withJournal(c.Name, func(j *journal) error { return noteLost(j, c.Generation) }); err != nil {
+		return err
+	}
 	if err := session.CleanupPorts(ctx, c.ref()); err != nil {
 		return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)
 	}

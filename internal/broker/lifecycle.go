@@ -41,34 +41,39 @@ func (b *Broker) Stop(ctx context.Context, c Cluster) (Cluster, error) {
 // and the cluster stays as it was.
 func (b *Broker) Start(ctx context.Context, c Cluster) (Cluster, error) {
 	return b.change(ctx, c, "starting", func(session cloud.Session) (Cluster, error) {
-		present, err := b.present(ctx, session, c)
-		if err != nil {
-			return c, err
-		}
-		cfg, err := session.Bootstrap(ctx, present, c.placement())
-		if err != nil {
-			return c, fmt.Errorf("start cluster %q: %w", c.Name, err)
-		}
-		if _, err := session.Run(ctx, present.Ref, cfg); err != nil {
-			return c, fmt.Errorf("start cluster %q (%s); it stays as it was: %w", c.Name, session.Classify(err), err)
-		}
-		bounded, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.Boot,
-			fmt.Errorf("the machines were not running after %s", b.cfg.Timeouts.Boot))
-		defer cancel()
-		if err := session.Wait(bounded, present.Ref, cloud.StateRunning); err != nil {
-			return c, fmt.Errorf("start cluster %q: %w", c.Name, err)
-		}
-		fresh, err := b.look(ctx, session, c)
-		if err != nil {
-			return c, err
-		}
-		clients, err := b.dialAll(ctx, fresh)
-		if err != nil {
-			return fresh, fmt.Errorf("cluster %q runs again but cannot be reached: %w", c.Name, err)
-		}
-		closeAll(clients)
-		return fresh, nil
+		return b.resume(ctx, session, c)
 	})
+}
+
+// resume starts what is stopped of a cluster that has all its machines.
+func (b *Broker) resume(ctx context.Context, session cloud.Session, c Cluster) (Cluster, error) {
+	present, err := b.present(ctx, session, c)
+	if err != nil {
+		return c, err
+	}
+	cfg, err := session.Bootstrap(ctx, present, c.placement())
+	if err != nil {
+		return c, fmt.Errorf("start cluster %q: %w", c.Name, err)
+	}
+	if _, err := session.Run(ctx, present.Ref, cfg); err != nil {
+		return c, fmt.Errorf("start cluster %q (%s); it stays as it was: %w", c.Name, session.Classify(err), err)
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.Boot,
+		fmt.Errorf("the machines were not running after %s", b.cfg.Timeouts.Boot))
+	defer cancel()
+	if err := session.Wait(bounded, present.Ref, cloud.StateRunning); err != nil {
+		return c, fmt.Errorf("start cluster %q: %w", c.Name, err)
+	}
+	fresh, err := b.look(ctx, session, c)
+	if err != nil {
+		return c, err
+	}
+	clients, err := b.dialAll(ctx, fresh)
+	if err != nil {
+		return fresh, fmt.Errorf("cluster %q runs again but cannot be reached: %w", c.Name, err)
+	}
+	closeAll(clients)
+	return fresh, nil
 }
 
 // change runs an operation on a living cluster under its lock and records what
@@ -106,13 +111,27 @@ func (b *Broker) look(ctx context.Context, session cloud.Session, c Cluster) (Cl
 func (c Cluster) placement() cloud.Placement {
 	return cloud.Placement{Nodes: c.Size, Offer: cloud.Offer{
 		Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, Market: c.Market,
-		InstanceType: cloud.InstanceType{Name: c.InstanceType}, HourlyUSD: c.HourlyUSD / float64(max(c.Size, 1)),
+		InstanceType: cloud.InstanceType{Name: c.InstanceType, Accelerator: c.accelerator()}, HourlyUSD: c.HourlyUSD / float64(max(c.Size, 1)),
 	}}
+}
+
+// accelerator is what every node has, zero without any.
+func (c Cluster) accelerator() cloud.Accelerator {
+	all, err := cloud.ParseAccelerators(c.Accelerators)
+	if err != nil || len(all) == 0 {
+		return cloud.Accelerator{}
+	}
+	return all[0]
 }
 
 // present is the spec of the machines that are there, by the identities they
 // carry; a cluster that has lost some is an error.
 func (b *Broker) present(ctx context.Context, session cloud.Session, c Cluster) (cloud.ClusterSpec, error) {
+	return b.presentNodes(ctx, session, c, c.Size)
+}
+
+// presentNodes is present for a cluster of which so many machines must be there.
+func (b *Broker) presentNodes(ctx context.Context, session cloud.Session, c Cluster, want int) (cloud.ClusterSpec, error) {
 	alive, err := b.lookTwice(ctx, session, c)
 	if err != nil {
 		return cloud.ClusterSpec{}, err
@@ -126,9 +145,9 @@ func (b *Broker) present(ctx context.Context, session cloud.Session, c Cluster) 
 		spec.Labels = inst.Labels
 		have = append(have, inst.ID)
 	}
-	if len(have) != c.Size {
-		return spec, fmt.Errorf("cluster %q has %d of its %d machines (%s); destroy or repair it before it is changed",
-			c.Name, len(have), c.Size, strings.Join(have, ", "))
+	if len(have) != want {
+		return spec, fmt.Errorf("cluster %q has %d machines (%s) where %d were expected; refresh it, so that the next plan restores it",
+			c.Name, len(have), strings.Join(have, ", "), want)
 	}
 	return spec, nil
 }

@@ -163,7 +163,7 @@ func (c Cluster) observed(alive []cloud.Instance) (Cluster, error) {
 			inst, ok = byRank[n.Rank]
 		}
 		if !ok {
-			c.Nodes[i].State, c.Nodes[i].Reason = cloud.StateTerminated, "the machine is gone"
+			c.Nodes[i].State, c.Nodes[i].Reason = cloud.StateTerminated, c.lostReason()
 			continue
 		}
 		c.Nodes[i] = nodeOf(inst, n.HostKey)
@@ -182,6 +182,14 @@ func (c Cluster) observed(alive []cloud.Instance) (Cluster, error) {
 	}
 	c.judge()
 	return c, nil
+}
+
+// lostReason is why a machine is no longer there, as far as that can be told.
+func (c Cluster) lostReason() string {
+	if c.Market == cloud.Spot {
+		return "the machine is gone: the cloud took it back, or it was removed outside Terraform"
+	}
+	return "the machine is gone: it failed, or was removed outside Terraform"
 }
 
 // judge sets the status of the whole from the nodes: all running is UP, all

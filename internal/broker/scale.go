@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
@@ -22,7 +23,7 @@ func (b *Broker) Resize(ctx context.Context, c Cluster, spec Spec, nodes int) (C
 		return c, fmt.Errorf("cluster %q cannot have %d nodes; remove it instead", c.Name, nodes)
 	}
 	return b.change(ctx, c, "resizing", func(session cloud.Session) (Cluster, error) {
-		if c.Status != StatusUp {
+		if c.Status != StatusUp && (c.Status != StatusDegraded || nodes >= c.Size) {
 			return c, fmt.Errorf("cluster %q is %s (%s) and can only be resized when it is UP", c.Name, c.Status, c.StatusReason)
 		}
 		if err := b.dropUncommitted(ctx, session, c); err != nil {
@@ -30,7 +31,7 @@ func (b *Broker) Resize(ctx context.Context, c Cluster, spec Spec, nodes int) (C
 		}
 		switch {
 		case nodes > c.Size:
-			return b.grow(ctx, session, c, spec, nodes)
+			return b.addRanks(ctx, session, c, spec, ranksFrom(c.Size, nodes), nodes)
 		case nodes < c.Size:
 			return b.shrink(ctx, session, c, nodes)
 		}
@@ -116,9 +117,19 @@ func (c Cluster) uncommitted(alive []cloud.Instance) []string {
 	return out
 }
 
-// grow adds the ranks from c.Size to nodes-1.
-func (b *Broker) grow(ctx context.Context, session cloud.Session, c Cluster, spec Spec, nodes int) (Cluster, error) {
-	cs, hosts, err := b.growthSpec(ctx, session, c, spec, nodes)
+// ranksFrom are the ranks from first to end-1.
+func ranksFrom(first, end int) []int {
+	var ranks []int
+	for r := first; r < end; r++ {
+		ranks = append(ranks, r)
+	}
+	return ranks
+}
+
+// addRanks makes the machines of these ranks, so that the cluster has size of
+// them. What was made is removed again where it does not come to that.
+func (b *Broker) addRanks(ctx context.Context, session cloud.Session, c Cluster, spec Spec, ranks []int, size int) (Cluster, error) {
+	cs, hosts, err := b.growthSpec(ctx, session, c, spec, ranks, size)
 	if err != nil {
 		return c, err
 	}
@@ -134,34 +145,46 @@ func (b *Broker) grow(ctx context.Context, session cloud.Session, c Cluster, spe
 	if cerr := b.dropAttempt(cleanup, session, c, cs.Attempt); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("and the nodes that were added could not be removed: %w", cerr))
 	}
-	return c, fmt.Errorf("add nodes to cluster %q (%s); it stays at %d nodes: %w", c.Name, session.Classify(rootCause(err)), c.Size, err)
+	have := size - len(ranks)
+	return c, fmt.Errorf("add nodes to cluster %q (%s); it stays at %d nodes: %w", c.Name, session.Classify(rootCause(err)), have, err)
 }
 
-// growthSpec is the cluster's spec with the new ranks, journaled.
-func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluster, spec Spec, nodes int) (cloud.ClusterSpec, []clusterconfig.HostKey, error) {
-	cs, err := b.present(ctx, session, c)
+// growthSpec is the cluster's spec with the new ranks, journaled. The others
+// must all be there.
+func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluster, spec Spec, ranks []int, size int) (cloud.ClusterSpec, []clusterconfig.HostKey, error) {
+	cs, err := b.presentNodes(ctx, session, c, size-len(ranks))
 	if err != nil {
 		return cs, nil, err
 	}
 	if err := c.CheckKey(); err != nil {
 		return cs, nil, fmt.Errorf("new nodes could not be reached: %w", err)
 	}
-	spec.Request.Nodes = nodes
+	spec.Request.Nodes = size
 	keys, err := makeKeys(b.ClusterDir(c.Name), c.Generation, spec)
 	if err != nil {
 		return cs, nil, fmt.Errorf("ssh keys: %w", err)
 	}
 	l := &launch{Broker: b, spec: spec, gen: c.Generation, keys: keys}
 	cs.Attempt, cs.Deadline = b.nextAttempt(c), l.deadline(ctx)
-	cs.Ports, cs.AllowedCIDRs, cs.Labels, cs.AuthorizedKeys = spec.Ports, spec.AllowedCIDRs, spec.Labels, keys.authorized
+	cs.Ports, cs.Labels, cs.AuthorizedKeys = spec.Ports, spec.Labels, keys.authorized
+	if len(spec.AllowedCIDRs) > 0 {
+		cs.AllowedCIDRs = spec.AllowedCIDRs
+	}
 	tmpl, err := clusterconfig.Load(templates.FS, b.cfg.TemplateDir, c.Cloud)
 	if err != nil {
 		return cs, nil, err
 	}
-	for rank := c.Size; rank < nodes; rank++ {
+	served := c.served(spec)
+	cs.Image, cs.DiskGiB = served.Image, served.DiskGiB
+	if b.cfg.Images != nil {
+		if cs.Image, err = b.cfg.Images(ctx, c.Cloud, served.Image, c.Region, ""); err != nil {
+			return cs, nil, err
+		}
+	}
+	for _, rank := range ranks {
 		cfg, err := tmpl.Render(clusterconfig.Vars{
 			ClusterName: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, InstanceType: c.InstanceType,
-			Nodes: nodes, Rank: rank, AuthorizedKeys: keys.authorized, HostKey: keys.hosts[rank],
+			Accelerator: c.accelerator(), Image: cs.Image, Nodes: size, Rank: rank, AuthorizedKeys: keys.authorized, HostKey: keys.hosts[rank],
 		})
 		if err != nil {
 			return cs, nil, err
@@ -172,8 +195,24 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 	}
 	ref := c.ref()
 	return cs, keys.hosts, b.withJournal(c.Name, func(j *journal) error {
-		return j.append(entry{Event: eventAttempt, Generation: c.Generation, Attempt: cs.Attempt, Ref: &ref, Account: c.Account, Nodes: nodes, Deadline: &cs.Deadline})
+		return j.append(entry{Event: eventAttempt, Generation: c.Generation, Attempt: cs.Attempt, Ref: &ref, Account: c.Account, Nodes: len(ranks), Deadline: &cs.Deadline})
 	})
+}
+
+// served is the alternative of the request that the cluster was launched for,
+// as far as its place and its machines tell.
+func (c Cluster) served(spec Spec) cloud.Requirement {
+	fits := func(want, have string) bool { return want == "" || want == have }
+	for _, r := range spec.Request.Alternatives {
+		wants := len(r.Accelerators) == 0 || slices.ContainsFunc(r.Accelerators, func(a cloud.Accelerator) bool {
+			return strings.EqualFold(a.Name, c.accelerator().Name)
+		})
+		market := slices.Contains(r.Markets, c.Market) || (len(r.Markets) == 0 && c.Market != cloud.Spot)
+		if wants && market && fits(r.Cloud, c.Cloud) && fits(r.Region, c.Region) && fits(r.Zone, c.Zone) && fits(r.InstanceType, c.InstanceType) {
+			return r
+		}
+	}
+	return cloud.Requirement{}
 }
 
 // nextAttempt is a number that no machine of the generation has carried: the
@@ -248,15 +287,17 @@ func (b *Broker) journalCreated(c Cluster, attempt int, created []string) error 
 // grown is the cluster with the machines of all ranks, and the new ones alone.
 func (c Cluster) grown(info cloud.ClusterInfo, hosts []clusterconfig.HostKey, nodes int) (fresh, added Cluster, err error) {
 	fresh, added = c, c
-	fresh.Nodes, added.Nodes = slices.Clone(c.Nodes), nil
+	fresh.Nodes, added.Nodes = nil, nil
 	for _, inst := range info.Instances {
-		if inst.Identity.Rank < c.Size {
-			continue
-		}
-		if inst.Identity.Rank >= nodes {
+		rank := inst.Identity.Rank
+		if rank < 0 || rank >= nodes || slices.ContainsFunc(fresh.Nodes, func(n Node) bool { return n.Rank == rank }) {
 			return c, c, &cloud.ExtraNodesError{Cluster: c.Name, Want: nodes, Extra: []string{inst.ID}}
 		}
-		n := nodeOf(inst, hosts[inst.Identity.Rank].Public)
+		if i := slices.IndexFunc(c.Nodes, func(n Node) bool { return n.InstanceID == inst.ID }); i >= 0 {
+			fresh.Nodes = append(fresh.Nodes, nodeOf(inst, c.Nodes[i].HostKey))
+			continue
+		}
+		n := nodeOf(inst, hosts[rank].Public)
 		fresh.Nodes, added.Nodes = append(fresh.Nodes, n), append(added.Nodes, n)
 	}
 	if len(fresh.Nodes) != nodes {

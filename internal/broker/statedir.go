@@ -114,7 +114,11 @@ func clusterDirName(name string) string {
 
 // ClusterDir is the folder of a cluster's journal and keys.
 func (b *Broker) ClusterDir(name string) string {
-	return filepath.Join(b.cfg.StateDir, "clusters", clusterDirName(name))
+	return clusterDir(b.cfg.StateDir, name)
+}
+
+func clusterDir(stateDir, name string) string {
+	return filepath.Join(stateDir, "clusters", clusterDirName(name))
 }
 
 // LogPath is the file that holds everything that launches of a cluster did.

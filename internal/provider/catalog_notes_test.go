@@ -46,7 +46,7 @@ func TestCatalogsAreRefreshedInTheBackground(t *testing.T) {
 		var warnings []string
 		for range 2 {
 			req := optimizer.Request{Alternatives: []cloud.Requirement{{Cloud: "aws", CPUs: cloud.Quantity{Value: 8}}}}
-			plan, err := d.rank(t.Context(), req)
+			plan, err := d.rank(t.Context(), req, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

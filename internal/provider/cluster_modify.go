@@ -5,6 +5,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -161,7 +162,10 @@ func (r *clusterResource) rank(ctx context.Context, m clusterModel, diags *diag.
 	req, err := w.request(int(m.NumNodes.ValueInt64()))
 	var plan optimizer.Plan
 	if err == nil {
-		plan, err = r.data.rank(ctx, req)
+		loss := r.data.lossOf(m)
+		if plan, err = r.data.rank(ctx, req, loss); err == nil {
+			warnLoss(m, loss, plan, diags)
+		}
 	}
 	if err != nil {
 		diags.Append(diag.WithPath(path.Root("resources"), errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", m.Name.ValueString()), err)))
@@ -180,7 +184,7 @@ func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, c
 		m.Status, m.StatusReason = types.StringUnknown(), types.StringUnknown()
 		changed = true
 	}
-	moved := r.planLife(old, &m, changed, resp)
+	moved := r.planLife(ctx, old, &m, changed, resp)
 	if resp.Diagnostics.HasError() || (!changed && !moved) {
 		return
 	}
@@ -192,13 +196,18 @@ func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, c
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &m)...)
 }
 
-// planLife settles stopping, starting and resizing, in place. It reports
-// whether any of it is to be done; what follows from it is known after apply.
-func (r *clusterResource) planLife(old clusterModel, m *clusterModel, changed bool, resp *resource.ModifyPlanResponse) bool {
+// planLife settles stopping, starting, restoring and resizing, in place. It
+// reports whether any of it is to be done; what follows from it is known after
+// apply.
+func (r *clusterResource) planLife(ctx context.Context, old clusterModel, m *clusterModel, changed bool, resp *resource.ModifyPlanResponse) bool {
 	if m.DesiredStatus.IsUnknown() || m.NumNodes.IsUnknown() {
 		return false
 	}
-	stopped := old.Status.ValueString() == string(broker.StatusStopped)
+	c, diags := old.record(ctx)
+	if resp.Diagnostics.Append(diags...); diags.HasError() {
+		return false
+	}
+	stopped := c.AtRest()
 	resize, toggle := !m.NumNodes.Equal(old.NumNodes), stopped != m.wantsStopped()
 	if stopped && m.wantsStopped() && changed && (resize || changes(old, *m) != broker.Changes{}) {
 		resp.Diagnostics.AddAttributeError(path.Root("desired_status"), "Cluster is stopped",
@@ -211,7 +220,8 @@ func (r *clusterResource) planLife(old clusterModel, m *clusterModel, changed bo
 			return false
 		}
 	}
-	if !resize && !toggle {
+	restored := planRestore(c, *m, resp)
+	if !resize && !toggle && len(restored) == 0 {
 		return false
 	}
 	m.Status, m.StatusReason = types.StringUnknown(), types.StringUnknown()
@@ -219,10 +229,31 @@ func (r *clusterResource) planLife(old clusterModel, m *clusterModel, changed bo
 	if resize {
 		m.HourlyCost = types.Float64Unknown()
 	}
-	if toggle {
+	if toggle || slices.Contains(restored, 0) {
 		m.HeadIP, m.SSHCommand = types.StringUnknown(), types.StringUnknown()
 	}
 	return true
+}
+
+// planRestore says which nodes the plan brings back in place: those that are
+// gone, and those that are stopped beside others that run.
+func planRestore(c broker.Cluster, m clusterModel, resp *resource.ModifyPlanResponse) []int {
+	lost, resting := c.Lost(), c.Resting()
+	if m.wantsStopped() || len(resting) == c.Size || c.Generation == "" {
+		return nil
+	}
+	beyond := func(rank int) bool { return rank >= int(m.NumNodes.ValueInt64()) }
+	lost, resting = slices.DeleteFunc(lost, beyond), slices.DeleteFunc(resting, beyond)
+	for _, what := range []struct {
+		ranks []int
+		text  string
+	}{{lost, "gone, and made anew by this plan, in place"}, {resting, "stopped, and started by this plan"}} {
+		if len(what.ranks) > 0 {
+			resp.Diagnostics.AddAttributeWarning(path.Root("num_nodes"), fmt.Sprintf("Cluster %q is not whole", c.Name),
+				fmt.Sprintf("Of its %d nodes, by rank, %v are %s. The others stay as they are. Reported: %s.", c.Size, what.ranks, what.text, c.StatusReason))
+		}
+	}
+	return append(lost, resting...)
 }
 
 // cannotStop says why machines of a cloud and market cannot stop; empty is
@@ -307,7 +338,7 @@ func (r *clusterResource) replace(ctx context.Context, c broker.Cluster, now opt
 	}
 	resp.Diagnostics.AddAttributeWarning(path.Root("resources"), fmt.Sprintf("Cluster %q will be replaced", c.Name),
 		fmt.Sprintf("%s Forced by: %s.", v.Why, strings.Join(v.Replace, ", ")))
-	if _, err := r.data.rank(ctx, now); err != nil {
+	if _, err := r.data.rank(ctx, now, nil); err != nil {
 		resp.Diagnostics.Append(diag.WithPath(path.Root("resources"), errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", c.Name), err)))
 	}
 }

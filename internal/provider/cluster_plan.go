@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -38,13 +39,33 @@ func (d *providerData) offersFor(ctx context.Context, req *optimizer.Request) ([
 	return d.forgetUnnamed(offers, req.Alternatives), nil
 }
 
-// rank answers a request from the catalogs alone.
-func (d *providerData) rank(ctx context.Context, req optimizer.Request) (optimizer.Plan, error) {
+// rank answers a request from the catalogs alone. loss is what the cluster
+// would replace; nil where nothing was lost.
+func (d *providerData) rank(ctx context.Context, req optimizer.Request, loss *broker.Loss) (optimizer.Plan, error) {
 	offers, err := d.offersFor(ctx, &req)
 	if err != nil {
 		return optimizer.Plan{}, err
 	}
-	return optimizer.Rank(req, offers, d.capabilities(), nil)
+	return loss.Rank(req, offers, d.capabilities(), nil)
+}
+
+// lossOf is the loss of the spot cluster of that name; nil where there was none.
+func (d *providerData) lossOf(m clusterModel) *broker.Loss {
+	dir, err := d.stateFolder()
+	if err != nil || m.Name.IsUnknown() || m.Recovery.IsUnknown() {
+		return nil
+	}
+	return broker.LossOf(dir, m.Name.ValueString(), broker.Recovery(m.Recovery.ValueString()), time.Now())
+}
+
+// warnLoss says where a lost cluster goes.
+func warnLoss(m clusterModel, loss *broker.Loss, plan optimizer.Plan, diags *diag.Diagnostics) {
+	if loss == nil {
+		return
+	}
+	diags.AddAttributeWarning(path.Root("recovery"), fmt.Sprintf("Cluster %q was lost and is planned again", m.Name.ValueString()),
+		fmt.Sprintf("It was lost as a whole in %s/%s. With recovery = %q it is launched again in %s first.",
+			loss.Cloud, loss.Region, loss.How, plan.Placements[0].Offer.Place()))
 }
 
 // withoutDeadMan names the clouds of a plan where a machine of a launch that

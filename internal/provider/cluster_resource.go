@@ -131,6 +131,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	if resp.Diagnostics.Append(req.State.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
+	m.identify(ctx, resp.Identity, &resp.Diagnostics) // also where the resource goes: it must never be missing
 	timeout, diags := m.Timeouts.Read(ctx, defaultRead)
 	if resp.Diagnostics.Append(diags...); diags.HasError() {
 		return
@@ -165,7 +166,6 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		if m.Recovery.IsNull() { // of a state before 0.2
 			m.Recovery = types.StringValue(string(broker.RecoverElsewhere))
 		}
-		m.identify(ctx, resp.Identity, &resp.Diagnostics)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	}
 }
@@ -229,7 +229,18 @@ func (r *clusterResource) update(ctx context.Context, m *clusterModel, old clust
 			return c, err
 		}
 	}
-	if nodes := int(m.NumNodes.ValueInt64()); nodes != c.Size {
+	nodes := int(m.NumNodes.ValueInt64())
+	if nodes < c.Size {
+		if c, err = b.Resize(ctx, c, spec, nodes); err != nil {
+			return c, err
+		}
+	}
+	if !m.wantsStopped() && len(c.Lost())+len(c.Resting()) > 0 {
+		if c, err = b.Restore(ctx, c, spec); err != nil {
+			return c, err
+		}
+	}
+	if nodes > c.Size {
 		if c, err = b.Resize(ctx, c, spec, nodes); err != nil {
 			return c, err
 		}
@@ -239,7 +250,7 @@ func (r *clusterResource) update(ctx context.Context, m *clusterModel, old clust
 			return c, err
 		}
 	}
-	if m.wantsStopped() && c.Status != broker.StatusStopped {
+	if m.wantsStopped() && !c.AtRest() {
 		return b.Stop(ctx, c)
 	}
 	return c, nil

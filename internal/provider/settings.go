@@ -158,6 +158,7 @@ type clusterBroker interface {
 	Refresh(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
 	Update(ctx context.Context, c broker.Cluster, spec broker.Spec, what broker.Changes) (broker.Cluster, error)
 	Resize(ctx context.Context, c broker.Cluster, spec broker.Spec, nodes int) (broker.Cluster, error)
+	Restore(ctx context.Context, c broker.Cluster, spec broker.Spec) (broker.Cluster, error)
 	Stop(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
 	Start(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
 	Destroy(ctx context.Context, c broker.Cluster) error

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+)
+
+// Lost are the ranks whose machines are gone.
+func (c Cluster) Lost() []int {
+	return c.ranksThat(func(s cloud.State) bool { return s == cloud.StateTerminated })
+}
+
+// Resting are the ranks whose machines are stopped.
+func (c Cluster) Resting() []int {
+	return c.ranksThat(func(s cloud.State) bool { return s == cloud.StateStopped })
+}
+
+// AtRest reports whether every machine that is left is stopped.
+func (c Cluster) AtRest() bool {
+	resting := len(c.Resting())
+	return c.Status == StatusStopped || (resting > 0 && resting+len(c.Lost()) == c.Size)
+}
+
+// ranksThat are the ranks whose machine is in such a state; one that is not
+// recorded at all counts as terminated.
+func (c Cluster) ranksThat(is func(cloud.State) bool) []int {
+	var ranks []int
+	for rank := range c.Size {
+		state := cloud.StateTerminated
+		if i := slices.IndexFunc(c.Nodes, func(n Node) bool { return n.Rank == rank }); i >= 0 {
+			state = c.Nodes[i].State
+		}
+		if is(state) {
+			ranks = append(ranks, rank)
+		}
+	}
+	return ranks
+}
+
+// Restore brings a cluster that has lost machines back to its size in place:
+// the stopped ones are started, and those that are gone are made anew, of the
+// cluster's own offer, and set up. A machine only counts as gone after two
+// looks. When the new ones cannot be had, the cluster stays as it is.
+func (b *Broker) Restore(ctx context.Context, c Cluster, spec Spec) (Cluster, error) {
+	return b.change(ctx, c, "restoring", func(session cloud.Session) (Cluster, error) {
+		if err := b.dropUncommitted(ctx, session, c); err != nil {
+			return c, err
+		}
+		now, err := b.look(ctx, session, c)
+		if err != nil {
+			return c, err
+		}
+		if len(now.Lost()) > 0 {
+			if err := pause(ctx, b.cfg.Timeouts.Gone); err != nil {
+				return now, err
+			}
+			if now, err = b.look(ctx, session, c); err != nil {
+				return c, err
+			}
+		}
+		lost := now.Lost()
+		b.log.InfoContext(ctx, "restoring the cluster", "cluster", c.Name, "lost", lost, "stopped", now.Resting())
+		if len(lost) == 0 {
+			return b.resume(ctx, session, now)
+		}
+		fresh, err := b.addRanks(ctx, session, now, spec, lost, now.Size)
+		if err != nil {
+			return now, fmt.Errorf("restore the lost nodes %v in place, in %s (to begin anew elsewhere, replace the cluster with \"terraform apply -replace\"): %w",
+				lost, cloud.ShortPlace(c.Cloud, c.Region, c.Zone), err)
+		}
+		return fresh, nil
+	})
+}
+
+// lostMemory is how long the loss of a cluster decides where it is launched again.
+const lostMemory = 24 * time.Hour
+
+// Loss is where a spot cluster was lost as a whole, and what is to follow.
+type Loss struct {
+	Cloud, Region string
+	How           Recovery
+}
+
+// LossOf is the loss of the newest cluster of that name, as the journal in the
+// state folder has it; nil where there was none within a day. The folder need
+// not exist.
+func LossOf(stateDir, name string, how Recovery, now time.Time) *Loss {
+	j, err := readJournal(clusterDir(stateDir, name))
+	if err != nil {
+		return nil // the launch says so
+	}
+	for _, g := range slices.Backward(j.generations()) {
+		if g.Cluster == nil || (!g.committed && !g.Recorded) {
+			continue // a launch that never came to a cluster
+		}
+		if g.lostAt.IsZero() || now.Sub(g.lostAt) > lostMemory || g.Cluster.Market != cloud.Spot {
+			return nil
+		}
+		return &Loss{Cloud: g.Cluster.Cloud, Region: g.Cluster.Region, How: cmp.Or(how, RecoverElsewhere)}
+	}
+	return nil
+}
+
+// Prefer are the offers to take first: those of the same region, or those of
+// all others. strict says that no other will do.
+func (l *Loss) Prefer(offers []cloud.Offer) (preferred []cloud.Offer, strict bool) {
+	if l == nil {
+		return offers, true
+	}
+	inside := l.How == RecoverInRegion
+	for _, o := range offers {
+		if (o.Cloud == l.Cloud && o.Region == l.Region) == inside {
+			preferred = append(preferred, o)
+		}
+	}
+	if len(preferred) == 0 {
+		return offers, true // what is asked for now is only sold where it is not wanted
+	}
+	return preferred, inside
+}
+
+// Rank is optimizer.Rank with the preference for where a lost cluster goes.
+func (l *Loss) Rank(req optimizer.Request, offers []cloud.Offer, caps map[string]cloud.Capabilities, blocked []optimizer.Block) (optimizer.Plan, error) {
+	preferred, strict := l.Prefer(offers)
+	plan, err := optimizer.Rank(req, preferred, caps, blocked)
+	if err != nil && !strict {
+		return optimizer.Rank(req, offers, caps, blocked)
+	}
+	return plan, err
+}
+
+// noteLost records that every machine of a cluster is gone and nobody here
+// asked for that.
+func noteLost(j *journal, gen string) error {
+	if g := j.find(gen); g == nil || g.Removing || !g.lostAt.IsZero() {
+		return nil
+	}
+	return j.append(entry{Event: eventLost, Generation: gen})
+}
