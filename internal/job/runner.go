@@ -21,7 +21,7 @@ import (
 )
 
 // maxUploads bounds how many nodes are talked to at the same time.
-const maxUploads = 16
+const maxUploads = 64
 
 // Options say how a Runner connects and waits.
 type Options struct {

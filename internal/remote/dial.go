@@ -92,7 +92,7 @@ func connect(ctx context.Context, t Target, o Options) (net.Conn, *Client, error
 		if err != nil {
 			return nil, nil, fmt.Errorf("connecting to %s: %w", t.addr(), explain(ctx, err))
 		}
-		return conn, nil, nil
+		return promptly(conn), nil, nil
 	}
 	o.TrustOnFirstUse = nil
 	bastion, err := Dial(ctx, *t.Bastion, o)

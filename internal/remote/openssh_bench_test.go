@@ -7,11 +7,14 @@ package remote_test
 import (
 	"crypto/rand"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -44,35 +47,106 @@ func BenchmarkReusedConnection(b *testing.B) {
 	}
 }
 
-// BenchmarkFanOut connects and runs a command on all nodes at the same time.
+// BenchmarkFanOut connects and runs a command on all nodes at the same time, and
+// on one in turn with that. Near, all of the nodes' work is done by this machine
+// as well: 50 times the CPU time of an sshd is the floor. Far, the nodes are 20
+// ms away, as a cloud's are.
 func BenchmarkFanOut(b *testing.B) {
 	n := remotetest.NewNet(b)
 	machines := []*remotetest.Machine{n.NewMachine(remotetest.MachineOptions{})}
 	for len(machines) < 50 {
 		machines = append(machines, n.NewMachine(remotetest.MachineOptions{Key: machines[0].Signer()}))
 	}
-	for _, m := range machines {
+	near, far := make([]remote.Target, len(machines)), make([]remote.Target, len(machines))
+	for i, m := range machines {
 		reach(b, m)
+		near[i], far[i] = m.Target(), m.Target()
+		far[i].Host, far[i].Port = away(b, m.Host+":22", 10*time.Millisecond)
 	}
-	for _, count := range []int{1, 50} {
-		b.Run(fmt.Sprint(count), func(b *testing.B) {
-			for b.Loop() {
-				var all sync.WaitGroup
-				for _, m := range machines[:count] {
-					all.Go(func() {
-						c, err := remote.Dial(b.Context(), m.Target(), remote.Options{Signers: []ssh.Signer{m.Signer()}})
-						if err == nil {
-							_, err = c.Output(b.Context(), "true")
-							_ = c.Close()
-						}
-						if err != nil {
-							b.Error(err)
-						}
-					})
+	fan := func(targets []remote.Target) time.Duration {
+		started := time.Now()
+		var all sync.WaitGroup
+		for _, target := range targets {
+			all.Go(func() {
+				c, err := remote.Dial(b.Context(), target, remote.Options{Signers: []ssh.Signer{machines[0].Signer()}})
+				if err == nil {
+					_, err = c.Output(b.Context(), "true")
+					_ = c.Close()
 				}
-				all.Wait()
+				if err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		return time.Since(started)
+	}
+	for name, targets := range map[string][]remote.Target{"near": near, "far": far} {
+		b.Run(name, func(b *testing.B) {
+			var one, fifty []time.Duration
+			for b.Loop() {
+				one = append(one, fan(targets[:1]))
+				fifty = append(fifty, fan(targets))
 			}
+			slices.Sort(one)
+			slices.Sort(fifty)
+			b.ReportMetric(one[len(one)/2].Seconds()*1000, "ms/1")
+			b.ReportMetric(fifty[len(fifty)/2].Seconds()*1000, "ms/50")
+			b.ReportMetric(fifty[len(fifty)/2].Seconds()/one[len(one)/2].Seconds(), "times-one")
 		})
+	}
+}
+
+// away puts an address so far off that everything takes so long one way.
+func away(b *testing.B, to string, latency time.Duration) (host string, port int) {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			go carry(in, out, latency)
+			go carry(out, in, latency)
+		}
+	}()
+	at := l.Addr().(*net.TCPAddr) //nolint:forcetypeassert // a TCP listener
+	return at.IP.String(), at.Port
+}
+
+func carry(from, to net.Conn, latency time.Duration) {
+	type parcel struct {
+		due  time.Time
+		data []byte
+	}
+	road := make(chan parcel, 1<<16)
+	go func() {
+		defer to.Close()
+		for p := range road {
+			time.Sleep(time.Until(p.due))
+			if _, err := to.Write(p.data); err != nil {
+				return
+			}
+		}
+	}()
+	defer close(road)
+	for {
+		buf := make([]byte, 32<<10)
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		road <- parcel{time.Now().Add(latency), buf[:n]}
 	}
 }
 

@@ -28,6 +28,10 @@ const (
 	drainGrace = 2 * time.Second
 )
 
+// shortScript is up to where a shell reads a script, byte by byte, sooner than
+// it starts a program to do that.
+const shortScript = 512
+
 // bootstrap is the only command line ever sent. It holds no single quote and no
 // newline, so that any login shell passes it on unchanged. It answers with the
 // marker it is given, which tells our output from what profiles print, then
@@ -275,8 +279,11 @@ func (s *session) exec(ctx context.Context) error {
 func (s *session) feed(marker, script string, stdin io.Reader) {
 	defer func() { _ = s.ch.CloseWrite() }()
 	if stdin == nil {
-		_, _ = io.WriteString(s.ch, marker+"\n-\n"+script+"\n")
-		return
+		if len(script) > shortScript {
+			_, _ = io.WriteString(s.ch, marker+"\n-\n"+script+"\n")
+			return
+		}
+		script, stdin = "exec </dev/null\n"+script, strings.NewReader("")
 	}
 	_, err := fmt.Fprintf(s.ch, "%s\n%d\n%s\n", marker, strings.Count(script, "\n")+1, script)
 	if err == nil {
