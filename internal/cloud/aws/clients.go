@@ -15,7 +15,6 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -39,6 +38,8 @@ type clients struct {
 	cfg aws.Config
 	// only are the regions to work in; empty means all that are enabled.
 	only []string
+	// profile and role are those of the provider block, for advice.
+	profile, role string
 
 	mu      sync.Mutex
 	ec2     map[string]*calls
@@ -56,6 +57,8 @@ func newClients(ctx context.Context, values map[string]string) (*clients, error)
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(callTimeout)),
 		config.WithRetryer(func() aws.Retryer { return newRetryer(callAttempts) }),
 		config.WithAppID("terraform-provider-sky"),
+		// Before anything else is looked up: taking a role asks STS of some region.
+		config.WithDefaultRegion(defaultRegion),
 	}
 	if p := values[optionProfile]; p != "" {
 		opts = append(opts, config.WithSharedConfigProfile(p))
@@ -74,28 +77,15 @@ func newClients(ctx context.Context, values map[string]string) (*clients, error)
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, opts...)
 	if err != nil {
-		return nil, &authError{advice: "the AWS configuration cannot be used; check the profile and the shared files in ~/.aws", err: err}
-	}
-	if cfg.Region == "" {
-		cfg.Region = defaultRegion
+		return nil, brokenConfig(err)
 	}
 	if role := values[optionRole]; role != "" {
 		assumeRole(&cfg, role, values[optionExternalID])
 	}
 	return &clients{
-		cfg: cfg, only: splitList(values[optionRegions]),
+		cfg: cfg, only: splitList(values[optionRegions]), profile: values[optionProfile], role: values[optionRole],
 		ec2: map[string]*calls{}, ssm: map[string]parameterCall{},
 	}, nil
-}
-
-func assumeRole(cfg *aws.Config, role, externalID string) {
-	provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(*cfg), role, func(o *stscreds.AssumeRoleOptions) {
-		o.RoleSessionName = "terraform-provider-sky"
-		if externalID != "" {
-			o.ExternalID = aws.String(externalID)
-		}
-	})
-	cfg.Credentials = aws.NewCredentialsCache(provider)
 }
 
 // account asks whose the credentials are. It tells missing ones from refused ones.
@@ -106,11 +96,7 @@ func (c *clients) account(ctx context.Context) (string, error) {
 		if cerr := context.Cause(ctx); errors.Is(cerr, context.Canceled) {
 			return "", fmt.Errorf("find AWS credentials: %w", cerr)
 		}
-		return "", &authError{
-			advice: "no AWS credentials: run \"aws configure\" or \"aws sso login\", set AWS_PROFILE or AWS_ACCESS_KEY_ID and " +
-				"AWS_SECRET_ACCESS_KEY, or name a profile or keys in the provider block",
-			err: err,
-		}
+		return "", c.noCredentials(err)
 	}
 	out, err := sts.NewFromConfig(c.cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
