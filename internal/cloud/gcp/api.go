@@ -76,7 +76,12 @@ func newAPI(svc *compute.Service, project string) api {
 			return svc.GlobalOperations.Wait(project, name).Context(ctx).Do()
 		},
 		listZoneOperations: func(ctx context.Context, zone, filter string) (*compute.OperationList, error) {
-			return svc.ZoneOperations.List(project, zone).Filter(filter).Context(ctx).Do()
+			var all compute.OperationList
+			err := svc.ZoneOperations.List(project, zone).Filter(filter).Pages(ctx, func(page *compute.OperationList) error {
+				all.Items = append(all.Items, page.Items...)
+				return nil
+			})
+			return &all, err
 		},
 	}
 	a.bindInstances(svc, project)

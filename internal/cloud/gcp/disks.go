@@ -4,15 +4,12 @@ package gcp
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 func (d *driver) setDiskLabels(ctx context.Context, zone, name string, merge func(map[string]string) map[string]string) error {
@@ -88,32 +85,4 @@ func (d *driver) disks(ctx context.Context, ref cloud.ClusterRef) ([]*compute.Di
 		})
 		return all, err
 	})
-}
-
-// explain adds to the error of a machine that stopped by itself whether Compute
-// Engine took it back, which is what the fault is about.
-func (d *driver) explain(ctx context.Context, ref cloud.ClusterRef, err error) error {
-	if err == nil || ctx.Err() != nil || ref.Zone == "" {
-		return err
-	}
-	var stuck *converge.MachineError
-	var id string
-	if !asStopped(err, &stuck) {
-		return err
-	}
-	id, _, _ = strings.Cut(stuck.ID, " ")
-	for _, kind := range []struct{ operation, reason string }{
-		{"compute.instances.preempted", "preempted; its disk is still charged for"},
-		{"compute.instances.hostError", "host error"},
-	} {
-		filter := fmt.Sprintf("(operationType = %q) AND (targetId = %s)", kind.operation, id)
-		list, lookErr := call(ctx, d.c, "list operations", func(ctx context.Context) (*compute.OperationList, error) {
-			return d.c.api.listZoneOperations(ctx, ref.Zone, filter)
-		})
-		if lookErr == nil && len(list.Items) > 0 {
-			stuck.Reason = kind.reason
-			return err
-		}
-	}
-	return err
 }

@@ -308,7 +308,7 @@ func TestPreempted(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := d.Query(t.Context(), spec.Ref)
-	if err != nil || len(got) != 1 || got[0].State != cloud.StateStopped || len(a.Disks()) != 1 {
+	if err != nil || len(got) != 1 || got[0].State != cloud.StateStopped || got[0].Reason != "preempted; its disk is still charged for" || len(a.Disks()) != 1 {
 		t.Errorf("Query: %+v, %v", got, err)
 	}
 	err = d.Wait(t.Context(), spec.Ref, cloud.StateRunning)
@@ -317,6 +317,78 @@ func TestPreempted(t *testing.T) {
 	}
 	if err := d.Terminate(t.Context(), spec.Ref); err != nil || len(a.Disks()) != 0 {
 		t.Errorf("Terminate: %v, %d disks left", err, len(a.Disks()))
+	}
+}
+
+// TestWhyItStopped: the reason is the latest one, and what was asked for needs none.
+func TestWhyItStopped(t *testing.T) {
+	a, d := opened(t, gcpfake.Options{})
+	spec, at := testSpec(1)
+	cfg, record := up(t, d, spec, at)
+	id := record.Created[0]
+	for _, step := range []struct {
+		stop func() error
+		want string
+	}{
+		{func() error { return a.PowerOff(id) }, "it shut down"},
+		{func() error { return a.FailHost(id) }, "host error"},
+		{func() error { return d.Stop(t.Context(), spec.Ref) }, ""},
+		{func() error { return a.PowerOff(id) }, "it shut down"},
+	} {
+		if err := step.stop(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := d.Query(t.Context(), spec.Ref)
+		if err != nil || len(got) != 1 || got[0].State != cloud.StateStopped || got[0].Reason != step.want {
+			t.Errorf("Query: %+v, %v, want the reason %q", got, err, step.want)
+		}
+		if _, err := d.Run(t.Context(), spec.Ref, cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.Inject(gcpfake.Fault{Method: "compute.zoneOperations.list", Status: http.StatusForbidden, Reason: "forbidden"})
+	if err := a.PowerOff(id); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.Query(t.Context(), spec.Ref); err != nil || len(got) != 1 || got[0].Reason != "" {
+		t.Errorf("Query: %+v, %v where nobody may say why", got, err)
+	}
+}
+
+// TestEnded: who ended a machine that is gone.
+func TestEnded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end  func(a account, d *driver, ref cloud.ClusterRef, id string) error
+		want cloud.Ending
+	}{
+		"by its own token": {func(a account, _ *driver, _ cloud.ClusterRef, id string) error {
+			return a.EndItself(t.Context(), id, cloud.ShutdownTerminate)
+		}, cloud.EndedItself},
+		"by somebody":         {func(_ account, d *driver, ref cloud.ClusterRef, _ string) error { return d.Terminate(t.Context(), ref) }, cloud.EndedByUser},
+		"preempted":           {func(a account, _ *driver, _ cloud.ClusterRef, id string) error { return a.Preempt(id) }, cloud.EndedPreempted},
+		"without a trace":     {func(a account, _ *driver, _ cloud.ClusterRef, id string) error { return a.Remove(t.Context(), id) }, ""},
+		"it is there, it ran": {func(account, *driver, cloud.ClusterRef, string) error { return nil }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, d := opened(t, gcpfake.Options{}, optionServiceAccount, gcpfake.Deleter)
+			spec, at := testSpec(1)
+			at.Offer.Market = cloud.Spot
+			_, record := up(t, d, spec, at)
+			ref := spec.Ref
+			ref.Instances = record.Created
+			if err := tt.end(a, d, ref, record.Created[0]); err != nil {
+				t.Fatal(err)
+			}
+			if tt.want != "" {
+				if err := d.Wait(t.Context(), ref, cloud.StateTerminated); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := d.Ended(t.Context(), ref)
+			if err != nil || len(got) > 1 || (len(got) == 1) != (tt.want != "") || (len(got) == 1 && (got[0].Ending != tt.want || got[0].ID != record.Created[0])) {
+				t.Errorf("Ended = %+v, %v, want %q", got, err, tt.want)
+			}
+		})
 	}
 }
 

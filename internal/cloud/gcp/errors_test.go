@@ -68,6 +68,7 @@ func errorRows() []cloudtest.ErrorRow {
 		{Name: "preempted", Err: &converge.MachineError{Reason: "preempted; its disk is still charged for"}, Want: fault(cloud.KindCapacity, zone)},
 		{Name: "host error", Err: &converge.MachineError{Reason: "host error"}, Want: fault(cloud.KindTransient, zone)},
 		{Name: "host maintenance", Err: &converge.MachineError{Reason: "compute.instances.terminateOnHostMaintenance"}, Want: fault(cloud.KindTransient, zone)},
+		{Name: "host maintenance in our words", Err: &converge.MachineError{Reason: "host maintenance"}, Want: fault(cloud.KindTransient, zone)},
 		{Name: "no reason", Err: &converge.MachineError{}, Want: fault(cloud.KindUnknown, zone)},
 		{Name: "configuration", Err: configError{text: "no"}, Want: fault(cloud.KindConfig, whole)},
 		{Name: "configuration of a region", Err: configError{scope: region, text: "no"}, Want: fault(cloud.KindConfig, region)},

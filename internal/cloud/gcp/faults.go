@@ -125,6 +125,7 @@ func reasonTable() []faultRow {
 	return []faultRow{
 		{text: "preempted", fault: cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}},
 		{text: "host error", fault: cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}},
+		{text: "host maintenance", fault: cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}},
 		{text: "terminateonhostmaintenance", fault: cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}},
 	}
 }

@@ -69,6 +69,7 @@ func (d *driver) Query(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Insta
 	if err != nil {
 		return nil, err
 	}
+	d.explainStopped(ctx, found.machines)
 	out := make([]cloud.Instance, 0, len(found.machines))
 	for _, m := range found.machines {
 		out = append(out, m.portable(d.sshPort))

@@ -38,7 +38,10 @@ type driver struct {
 	callerSource string
 }
 
-var _ cloud.Provisioner = (*driver)(nil)
+var (
+	_ cloud.Provisioner = (*driver)(nil)
+	_ cloud.Chronicler  = (*driver)(nil)
+)
 
 func newDriver(c *client, defaults settings) *driver {
 	return &driver{

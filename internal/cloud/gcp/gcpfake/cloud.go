@@ -297,9 +297,28 @@ func (c *Cloud) Preempt(id string) error {
 	if in == nil || in.Scheduling == nil || in.Scheduling.ProvisioningModel != "SPOT" {
 		return fmt.Errorf("no spot machine %s", id)
 	}
-	op := c.newOperation("compute.instances.preempted", in.Zone, in.SelfLink, in.Id, nil)
-	op.Status, op.ends = "DONE", c.now()
+	c.event(in, "compute.instances.preempted", "system")
 	c.endBySchedule(in)
+	return nil
+}
+
+// event notes what happened to a machine that no call asked for.
+func (c *Cloud) event(in *instance, kind, user string) {
+	op := c.newOperation(kind, in.Zone, in.SelfLink, in.Id, nil)
+	op.Status, op.ends, op.User = "DONE", c.now(), user
+}
+
+// FailHost stops a machine as a failure of its host does, when it is not to
+// restart.
+func (c *Cloud) FailHost(id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.byID(id)
+	if in == nil || in.Status != "RUNNING" {
+		return fmt.Errorf("no machine %s runs", id)
+	}
+	c.event(in, "compute.instances.hostError", "system")
+	c.halt(in)
 	return nil
 }
 
@@ -311,6 +330,7 @@ func (c *Cloud) PowerOff(id string) error {
 	if in == nil || in.Status != "RUNNING" {
 		return fmt.Errorf("no machine %s runs", id)
 	}
+	c.event(in, "compute.instances.guestTerminate", "system")
 	c.halt(in)
 	return nil
 }
@@ -452,9 +472,11 @@ func (c *Cloud) live(in *instance, now time.Time) {
 		return
 	}
 	if slices.ContainsFunc(in.ServiceAccounts, func(s *compute.ServiceAccount) bool { return s.Email == Deleter }) {
+		c.event(in, "delete", Deleter)
 		c.erase(in)
 		return
 	}
+	c.event(in, "compute.instances.guestTerminate", "system")
 	c.halt(in)
 }
 
@@ -480,7 +502,7 @@ func (c *Cloud) newOperation(kind, zone, target string, targetID uint64, finish 
 	op := &operation{
 		Operation: &compute.Operation{
 			Id: c.nextID(), Kind: "compute#operation", OperationType: kind, Zone: zone, TargetLink: target, TargetId: targetID,
-			Status: "RUNNING", InsertTime: now.Format(time.RFC3339), User: "somebody@acme-weather.iam.gserviceaccount.com",
+			Status: "RUNNING", InsertTime: now.Format(time.RFC3339Nano), User: "somebody@acme-weather.iam.gserviceaccount.com",
 		},
 		began: now, ends: now.Add(c.opts.OperationTime), finish: finish,
 	}

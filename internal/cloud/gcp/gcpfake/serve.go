@@ -137,6 +137,10 @@ func (c *Cloud) answer(r *http.Request, bearer string, req checked) (any, *Fault
 	if fault != nil && len(c.operations) > before && refusal == nil {
 		c.spoil(c.operations[len(c.operations)-1], fault)
 	}
+	if bearer == MachineToken && len(c.operations) > before {
+		op := c.operations[len(c.operations)-1]
+		op.User = Deleter
+	}
 	if fault != nil && fault.Late && refusal == nil {
 		refusal = refuse(fault.Status, fault.Reason, "%s", fault.Message)
 	}
