@@ -49,7 +49,7 @@ func newHarness(t *testing.T, proxy *ec2proxy.Proxy, upstream string) *harness {
 	t.Cleanup(stop)
 	h.url = address
 	direct, err := newClients(t.Context(), map[string]string{
-		optionAccessKey: testAccessKey, optionSecretKey: "secret", optionRegion: testRegion, optionEndpoint: upstream,
+		optionAccessKey: "AKIADIRECTDIRECTDIR0", optionSecretKey: "secret", optionRegion: testRegion, optionEndpoint: upstream,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -265,6 +265,7 @@ func TestConformance(t *testing.T) {
 	cloudtest.Run(t, h)
 	checkRequests(t, h.proxy)
 	checkPolicy(t, h.proxy)
+	wantOwned(t, fake)
 	if len(fake.unknown) > 0 {
 		t.Errorf("actions that the fake does not know: %v", fake.unknown)
 	}

@@ -4,13 +4,10 @@ package aws
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -206,95 +203,6 @@ func TestFactsCatchMistakes(t *testing.T) {
 		v[name] = []string{bad}
 		if len(facts.check(v)) == 0 {
 			t.Errorf("%s = %q is not caught", name, bad)
-		}
-	}
-}
-
-// policyActions reads the minimal policy in the docs.
-func policyActions(t *testing.T) []string {
-	t.Helper()
-	page, err := os.ReadFile("../../docs/templates/guides/aws.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, ok := strings.Cut(string(page), "```json\n")
-	document, _, ok2 := strings.Cut(rest, "```")
-	if !ok || !ok2 {
-		t.Fatal("the page shows no policy")
-	}
-	var policy struct {
-		Statement []struct {
-			Effect string
-			Action []string
-		}
-	}
-	if err := json.Unmarshal([]byte(document), &policy); err != nil {
-		t.Fatalf("the policy is no JSON: %v", err)
-	}
-	var all []string
-	for _, s := range policy.Statement {
-		all = append(all, s.Action...)
-	}
-	return all
-}
-
-// TestPolicyIsWhatTheDriverCalls compares the policy with the calls in the
-// source: an action outside it is never called, and one that is never called is
-// not in it.
-func TestPolicyIsWhatTheDriverCalls(t *testing.T) {
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	calls := regexp.MustCompile(`&(ec2|ssm|sts)\.(\w+)Input\{`)
-	called := map[string]bool{}
-	for _, f := range files {
-		source, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.HasSuffix(f, "_test.go") {
-			continue
-		}
-		for _, m := range calls.FindAllStringSubmatch(string(source), -1) {
-			called[m[1]+":"+m[2]] = true
-		}
-	}
-	delete(called, "sts:GetCallerIdentity") // needs no permission
-	allowed := policyActions(t)
-	for a := range called {
-		if !slices.Contains(allowed, a) {
-			t.Errorf("the driver calls %s, which the policy does not allow", a)
-		}
-	}
-	for _, a := range allowed {
-		if !called[a] && !strings.HasPrefix(a, "iam:") {
-			t.Errorf("the policy allows %s, which the driver never calls", a)
-		}
-	}
-	for a := range ec2Facts() {
-		if !called["ec2:"+a] {
-			t.Errorf("there are facts about %s, which the driver never calls", a)
-		}
-	}
-}
-
-// TestPolicyHoldsAtRun watches the wire.
-func TestPolicyHoldsAtRun(t *testing.T) {
-	w := newWorld(t, &ec2proxy.Proxy{}, nil)
-	if err := wholeLife(t.Context(), w); err != nil {
-		t.Fatal(err)
-	}
-	checkPolicy(t, w.proxy)
-}
-
-// checkPolicy holds every call that went through the proxy to the policy.
-func checkPolicy(t *testing.T, proxy *ec2proxy.Proxy) {
-	t.Helper()
-	allowed := append(policyActions(t), "sts:GetCallerIdentity")
-	for a := range proxy.Actions() {
-		if !slices.Contains(allowed, a) {
-			t.Errorf("%s was called and is not in the policy", a)
 		}
 	}
 }

@@ -29,8 +29,13 @@ type fakeEC2 struct {
 	pageSize int
 	// answers replaces the answer to an action.
 	answers map[string]func(url.Values) (int, string)
+	// leaveVolumes keeps the disks of terminated machines, which AWS may do.
+	leaveVolumes bool
 	// unknown are actions that were called and do not exist here.
 	unknown []string
+	// touchedForeign is what calls of the driver's concerned that carries no
+	// owner's tag, by action.
+	touchedForeign map[string][]string
 }
 
 type fakeInstance struct {
@@ -40,6 +45,7 @@ type fakeInstance struct {
 	launched                                                                         time.Time
 	number                                                                           int
 	reason                                                                           string
+	volumeDeleted                                                                    bool
 }
 
 type fakeGroup struct {
@@ -55,7 +61,7 @@ const (
 
 func newFakeEC2(t *testing.T) (*fakeEC2, string) {
 	t.Helper()
-	f := &fakeEC2{parameters: map[string]string{}, answers: map[string]func(url.Values) (int, string){}}
+	f := &fakeEC2{parameters: map[string]string{}, answers: map[string]func(url.Values) (int, string){}, touchedForeign: map[string][]string{}}
 	f.groups = append(f.groups, &fakeGroup{id: "sg-00000000000000000", name: "default"})
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
@@ -76,6 +82,9 @@ func (f *fakeEC2) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	form, _ := url.ParseQuery(string(body))
 	action := form.Get("Action")
+	if strings.Contains(r.Header.Get("Authorization"), testAccessKey) {
+		f.touch(action, form)
+	}
 	answer := f.answers[action]
 	if answer == nil {
 		answer = f.action(action)
@@ -141,6 +150,7 @@ func (f *fakeEC2) action(name string) func(url.Values) (int, string) {
 		"ModifyInstanceMetadataOptions": f.modify(func(i *fakeInstance, v url.Values) { i.metadataTags = v.Get("InstanceMetadataTags") }),
 		"DescribeInstanceAttribute":     f.describeAttribute,
 		"DescribeVolumes":               f.describeVolumes,
+		"DeleteVolume":                  f.deleteVolume,
 		"DescribeNetworkInterfaces":     f.describeInterfaces,
 		"DescribeKeyPairs":              fixed(`<keySet/>`),
 	}[name]

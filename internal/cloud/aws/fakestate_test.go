@@ -274,11 +274,28 @@ func (f *fakeEC2) describeAttribute(v url.Values) (int, string) {
 func (f *fakeEC2) describeVolumes(v url.Values) (int, string) {
 	out := ""
 	for _, i := range f.instances {
-		if i.state != "terminated" && shows(v, nil, i.volumeTags) {
-			out += fmt.Sprintf("<item><volumeId>vol-%s</volumeId><status>in-use</status><availabilityZone>%s</availabilityZone>%s</item>", i.id[2:], i.zone, tagXML(i.volumeTags))
+		status := "in-use"
+		if i.state == "terminated" {
+			status = "available"
+		}
+		if (status == "in-use" || f.leaveVolumes && !i.volumeDeleted) && shows(v, nil, i.volumeTags) {
+			out += fmt.Sprintf("<item><volumeId>vol-%s</volumeId><status>%s</status><availabilityZone>%s</availabilityZone>%s</item>", i.id[2:], status, i.zone, tagXML(i.volumeTags))
 		}
 	}
 	return http.StatusOK, "<volumeSet>" + out + "</volumeSet>"
+}
+
+func (f *fakeEC2) deleteVolume(v url.Values) (int, string) {
+	id := v.Get("VolumeId")
+	machine := f.instance("i-" + strings.TrimPrefix(id, "vol-"))
+	switch {
+	case machine == nil || machine.volumeDeleted:
+		return fakeError("InvalidVolume.NotFound", id)
+	case machine.state != "terminated":
+		return fakeError("VolumeInUse", id)
+	}
+	machine.volumeDeleted = true
+	return http.StatusOK, "<return>true</return>"
 }
 
 func (f *fakeEC2) describeInterfaces(v url.Values) (int, string) {

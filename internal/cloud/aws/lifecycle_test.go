@@ -74,6 +74,7 @@ func (w *world) launch(ctx context.Context, spec cloud.ClusterSpec, at cloud.Pla
 // wholeLife goes through every call there is.
 func wholeLife(ctx context.Context, w *world) error {
 	spec, at := request(2, "p4d.24xlarge", cloud.OnDemand)
+	spec.Ref.Zone, at.Offer.Zone = "use1-az6", "use1-az6"
 	spec.NodeConfig = map[string]any{"placement_group": true, "efa": true, "disk_tier": "high", "iam_instance_profile": "worker"}
 	cfg, err := w.launch(ctx, spec, at)
 	if err != nil {

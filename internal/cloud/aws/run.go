@@ -149,8 +149,7 @@ func (d *driver) resume(ctx context.Context, m machine) error {
 	})
 }
 
-// create launches the nodes. With several zones to choose from, the first node
-// finds the one that has room, and the others join it there.
+// create launches the nodes, all in one zone.
 func (d *driver) create(ctx context.Context, plan converge.Plan[machine], cfg cloud.RunConfig, record *cloud.RunRecord) error {
 	nodes, places := plan.Create, splitList(cfg.Resources[resourceSubnets])
 	if len(nodes) == 0 {
@@ -163,54 +162,84 @@ func (d *driver) create(ctx context.Context, plan converge.Plan[machine], cfg cl
 	if len(places) == 0 {
 		return configError{scope: cloud.ScopeZone, text: "there is no subnet to launch in"}
 	}
-	if len(places) > 1 {
-		place, err := d.createFirst(ctx, nodes[0], cfg, places, record)
-		if err != nil {
-			return err
-		}
-		nodes, places = nodes[1:], []string{place}
+	if len(places) == 1 {
+		return errors.Join(d.createAll(ctx, nodes, cfg, places[0], record)...)
 	}
-	return d.createAll(ctx, nodes, cfg, places[0], record)
+	return d.createSomewhere(ctx, nodes, cfg, places, record)
 }
 
-// createFirst tries place after place until one has capacity for the node.
-func (d *driver) createFirst(ctx context.Context, n cloud.NodeSpec, cfg cloud.RunConfig, places []string, record *cloud.RunRecord) (string, error) {
+// createSomewhere launches all nodes in one of the places. The first node finds
+// one that has room, and the others join it there. Where they find none, what
+// was made is taken back, and the next place is tried.
+func (d *driver) createSomewhere(ctx context.Context, nodes []cloud.NodeSpec, cfg cloud.RunConfig, places []string, record *cloud.RunRecord) error {
 	var refusals []error
-	for _, place := range places {
+	for len(places) > 0 {
+		n, err := d.createFirst(ctx, nodes[0], cfg, places, record)
+		if err != nil {
+			return errors.Join(append(refusals, err)...)
+		}
+		errs := d.createAll(ctx, nodes[1:], cfg, places[n], record)
+		if len(errs) == 0 {
+			return nil
+		}
+		refusals = append(refusals, errs...)
+		if places = places[n+1:]; len(places) == 0 || slices.ContainsFunc(errs, func(err error) bool { return !noRoom(err) }) {
+			break
+		}
+		made := cfg.Spec.Ref
+		made.Region, made.Zone, made.Instances = cfg.Placement.Offer.Region, "", record.Created
+		if err := d.Terminate(ctx, made); err != nil {
+			refusals = append(refusals, err)
+			break
+		}
+		record.Created = nil
+	}
+	return errors.Join(refusals...)
+}
+
+// noRoom reports that a launch made nothing, for a reason that holds in its
+// zone only.
+func noRoom(err error) bool {
+	return isRefused(err) && classify(err) == cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}
+}
+
+// createFirst tries place after place until one has capacity for the node, and
+// returns which.
+func (d *driver) createFirst(ctx context.Context, n cloud.NodeSpec, cfg cloud.RunConfig, places []string, record *cloud.RunRecord) (int, error) {
+	var refusals []error
+	for i, place := range places {
 		id, err := d.createOne(ctx, n, cfg, place)
 		if id != "" {
 			record.Created = append(record.Created, id)
 		}
 		if err == nil {
-			return place, nil
+			return i, nil
 		}
 		refusals = append(refusals, err)
-		fault := classify(err)
-		if id != "" || fault.Kind != cloud.KindCapacity || fault.Scope != cloud.ScopeZone || !isRefused(err) {
+		if id != "" || !noRoom(err) {
 			break
 		}
 	}
-	return "", errors.Join(refusals...)
+	return 0, errors.Join(refusals...)
 }
 
 // createAll launches the nodes in rank order, a few at a time. After a failure
 // no further one begins, but those under way are seen through, so that the
 // record is whole.
-func (d *driver) createAll(ctx context.Context, nodes []cloud.NodeSpec, cfg cloud.RunConfig, place string, record *cloud.RunRecord) error {
-	ids := make([]string, len(nodes))
+func (d *driver) createAll(ctx context.Context, nodes []cloud.NodeSpec, cfg cloud.RunConfig, place string, record *cloud.RunRecord) []error {
+	ids, errs := make([]string, len(nodes)), make([]error, len(nodes))
 	var failed failure
-	err := each(indexes(nodes), func(i int) error {
+	_ = each(indexes(nodes), func(i int) error { // each has its error
 		if failed.happened() {
 			return nil
 		}
-		var err error
-		if ids[i], err = d.createOne(ctx, nodes[i], cfg, place); err != nil {
+		if ids[i], errs[i] = d.createOne(ctx, nodes[i], cfg, place); errs[i] != nil {
 			failed.set()
 		}
-		return err
+		return nil
 	})
 	record.Created = append(record.Created, slices.DeleteFunc(ids, func(id string) bool { return id == "" })...)
-	return err
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
 // failure remembers that something failed.

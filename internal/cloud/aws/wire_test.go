@@ -84,6 +84,47 @@ func TestRegionalOfferTriesZones(t *testing.T) {
 	}
 }
 
+// TestNodesMoveOnTogether: where a zone has room for some of the nodes only,
+// those are taken back and all go to the next one.
+func TestNodesMoveOnTogether(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	w.proxy.Inject(ec2proxy.Fault{
+		Action: "RunInstances", Match: map[string]string{"Placement.AvailabilityZone": "us-east-1b"}, Skip: 1,
+		Status: 500, Code: "InsufficientInstanceCapacity", Message: "none",
+	})
+	spec, at := request(3, "m5.large", cloud.OnDemand)
+	spec.Ref.Zone, at.Offer.Zone = "", ""
+	cfg, err := w.Bootstrap(t.Context(), spec, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := w.Run(t.Context(), spec.Ref, cfg)
+	if err != nil || len(record.Created) != 3 {
+		t.Fatalf("Run = %+v, %v", record, err)
+	}
+	for _, in := range w.fake.instances {
+		if made := slices.Contains(record.Created, in.id); made != (in.zone == "us-east-1c") || (in.state == "running") != made {
+			t.Errorf("machine %s in %s is %s, recorded %t", in.id, in.zone, in.state, made)
+		}
+	}
+	// Without room in the last zone either, what is there is in the record.
+	w.proxy.Inject(ec2proxy.Fault{
+		Action: "RunInstances", Match: map[string]string{"Placement.AvailabilityZone": "us-east-1c"}, Skip: 1,
+		Status: 500, Code: "InsufficientInstanceCapacity", Message: "none",
+	})
+	spec.Ref.Generation = "h"
+	for i := range spec.Nodes {
+		spec.Nodes[i].Identity.Generation = "h"
+	}
+	if cfg, err = w.Bootstrap(t.Context(), spec, at); err != nil {
+		t.Fatal(err)
+	}
+	record, err = w.Run(t.Context(), spec.Ref, cfg)
+	if w.Classify(err).Kind != cloud.KindCapacity || len(record.Created) != 1 {
+		t.Errorf("no room anywhere: %+v, %v", record, err)
+	}
+}
+
 func TestZoneIDs(t *testing.T) {
 	w := newWorld(t, &ec2proxy.Proxy{}, nil)
 	for want, given := range map[string]string{"us-east-1b": "use1-az6", "us-east-1c": "use1-az1", "us-east-1a": "us-east-1a", "": ""} {
