@@ -184,7 +184,7 @@ func TestMotoConformance(t *testing.T) {
 // TestMotoConformanceSlow runs the suite where listings lag, machines take their
 // time to die, and the catalog names zones by id.
 func TestMotoConformanceSlow(t *testing.T) {
-	h := newMotoHarness(t, &ec2proxy.Proxy{HideFor: 400 * time.Millisecond, LingerFor: 400 * time.Millisecond})
+	h := newMotoHarness(t, &ec2proxy.Proxy{HideFor: 400 * time.Millisecond, LingerFor: 400 * time.Millisecond, DetachFor: 200 * time.Millisecond})
 	h.zone = zoneIDOf(t, h, testZone)
 	cloudtest.Run(t, h)
 }

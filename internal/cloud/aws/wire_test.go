@@ -457,7 +457,7 @@ func TestLabelKeys(t *testing.T) {
 // TestGroupInUse: a machine that somebody keeps alive behind the group ends the
 // wait; machines on their way out do not.
 func TestGroupInUse(t *testing.T) {
-	w := newWorld(t, &ec2proxy.Proxy{LingerFor: 300 * time.Millisecond}, nil)
+	w := newWorld(t, &ec2proxy.Proxy{LingerFor: 100 * time.Millisecond, DetachFor: 300 * time.Millisecond}, nil)
 	spec, at := request(1, "m5.large", cloud.OnDemand)
 	if _, err := w.launch(t.Context(), spec, at); err != nil {
 		t.Fatal(err)
@@ -471,5 +471,8 @@ func TestGroupInUse(t *testing.T) {
 	}
 	if err := w.CleanupPorts(t.Context(), spec.Ref); err != nil {
 		t.Errorf("CleanupPorts after Terminate: %v", err)
+	}
+	if n := w.proxy.Refused("DependencyViolation"); n < 5 { // the live machine's, and those after its end
+		t.Errorf("the group was in use %d times", n)
 	}
 }

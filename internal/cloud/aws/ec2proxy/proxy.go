@@ -34,6 +34,8 @@ type Proxy struct {
 	HideFor time.Duration
 	// LingerFor is how long a terminated machine shows as shutting down.
 	LingerFor time.Duration
+	// DetachFor is how long after that its groups are still in use.
+	DetachFor time.Duration
 	// Launched is told of every machine and the call that made it; nil is nobody.
 	Launched func(id string, call url.Values)
 	// Address replaces a machine's addresses in listings, the public and the
@@ -51,6 +53,7 @@ type Proxy struct {
 	behind   map[string][]string // security groups by machine
 	groups   map[string]placementGroup
 	requests []url.Values
+	refused  map[string]int
 }
 
 // launch is what a client token stands for.
@@ -109,6 +112,22 @@ func (p *Proxy) Actions() map[string]int {
 		out[k] = n
 	}
 	return out
+}
+
+// Refused is how often the proxy answered an error of its own, not of a fault.
+func (p *Proxy) Refused(code string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refused[code]
+}
+
+func (p *Proxy) count(code string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refused == nil {
+		p.refused = map[string]int{}
+	}
+	p.refused[code]++
 }
 
 // Requests returns the parameters of the calls of an EC2 action so far.
@@ -171,6 +190,7 @@ func (p *Proxy) do(r *http.Request, c call) (*answer, error) {
 		}
 	case "DeleteSecurityGroup":
 		if p.inUse(r, c) {
+			p.count("DependencyViolation")
 			return failure(http.StatusBadRequest, "DependencyViolation", "resource "+c.form.Get("GroupId")+" has a dependent object"), nil
 		}
 	case "CreatePlacementGroup", "DescribePlacementGroups", "DeletePlacementGroup":

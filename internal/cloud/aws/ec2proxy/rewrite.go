@@ -130,7 +130,7 @@ func (p *Proxy) inUse(r *http.Request, c call) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for machine, at := range p.ended {
-		if time.Since(at) < p.LingerFor && slices.Contains(p.behind[machine], id) {
+		if time.Since(at) < p.LingerFor+p.DetachFor && slices.Contains(p.behind[machine], id) {
 			return true
 		}
 	}
