@@ -414,6 +414,32 @@ func TestSetupFailure(t *testing.T) {
 	}
 }
 
+// TestPackageLockInSetup is reliability.md 6, 58: what the error quotes of a
+// script is its end, without what would disturb a terminal or give a key away.
+func TestPackageLockInSetup(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		x.exit = func(_ int, script string) (int, string) {
+			if !strings.Contains(script, "install") {
+				return 0, ""
+			}
+			return 100, strings.Repeat("noise ", 5000) + "\n-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n" +
+				"\x1b[31mE: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)\x1b[0m\n"
+		}
+		spec := twoNodes("lock")
+		spec.Setup = "apt-get install -y hello"
+		_, err := x.Launch(t.Context(), spec)
+		var se *SetupError
+		if !errors.As(err, &se) || se.ExitCode != 100 || !strings.Contains(se.Tail, "Could not get lock /var/lib/dpkg/lock-frontend") {
+			t.Fatalf("Launch = %v", err)
+		}
+		if text := err.Error(); len(text) > 8000 || strings.ContainsAny(text, "\x1b\x00") || strings.Contains(text, "AAAA") {
+			t.Errorf("unfit error, %d bytes: %.300q", len(text), text)
+		}
+		x.wantLive(t, 0)
+	})
+}
+
 func TestFilesReachEveryNode(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())

@@ -276,7 +276,7 @@ func (t *tail) Write(p []byte) (int, error) {
 }
 
 func (t *tail) String() string {
-	return strings.TrimSpace(strings.ToValidUTF8(string(t.buf), "\uFFFD"))
+	return remote.Scrub(strings.ReplaceAll(string(t.buf), "\r", "\n"))
 }
 
 // logLines turns what a script prints into log records, a line each.

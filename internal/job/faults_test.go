@@ -4,6 +4,7 @@ package job_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -412,5 +413,74 @@ func TestEscapedProcessHoldsNothingUp(t *testing.T) {
 	status, log := f.run(t, job.Spec{Name: "escape", Run: `echo before; env -i PATH="$PATH" SKY_TEST_NODE="$SKY_TEST_NODE" setsid sleep 300 & sleep 0.2; exit 4`, Grace: time.Second})
 	if status.Phase != job.Failed || code(status) != "4" || strings.Count(log, "before") != 2 {
 		t.Errorf("%+v, code %s, log %q", status, code(status), log)
+	}
+}
+
+// TestClockYearsOff is reliability.md 6, 57, for all machines: the node says
+// another year, and sets its clock between a claim and the start.
+func TestClockYearsOff(t *testing.T) {
+	t.Parallel()
+	for _, year := range []string{"1970", "2099"} {
+		bin := t.TempDir()
+		script := "#!/bin/sh\ncase $* in *T%H*) echo " + year + "-01-01T00:00:00Z ;; *) echo " + year + "-01-01-00-00-00 ;; esac\n"
+		if err := os.WriteFile(filepath.Join(bin, "date"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+			t.Fatal(err)
+		}
+		path := cmp.Or(os.Getenv("SKY_TEST_SYSTEM_PATH"), "/usr/local/bin:/usr/bin:/bin")
+		f := newFleet(t, 1)
+		f.nodes[0].Set(remotetest.Behaviour{Env: []string{"PATH=" + bin + ":" + path}})
+		workdir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(workdir, "in"), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		far := time.Date(2090, 1, 1, 0, 0, 0, 0, time.UTC)
+		if err := os.Chtimes(filepath.Join(workdir, "in"), far, far); err != nil {
+			t.Fatal(err)
+		}
+		blocker := f.submit(t, job.Spec{Name: "blocker", Run: "while [ ! -e ~/go ]; do sleep 0.1; done"})
+		id := f.submit(t, job.Spec{Name: "clock", Workdir: workdir, Run: "cat in; echo x >>~/starts"})
+		f.phase(t, blocker, job.Running)
+		tickets, _ := filepath.Glob(filepath.Join(f.nodes[0].Home, ".sky/queue/*"))
+		for _, ticket := range tickets { // as if the clock had been set meanwhile
+			if err := os.Chtimes(ticket, time.Unix(0, 0), time.Unix(0, 0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(f.nodes[0].Home, "go"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		status, log := f.wait(t, id)
+		if status.Phase != job.Succeeded || !strings.HasPrefix(status.EndedAt, year) || !strings.HasPrefix(log, "x") {
+			t.Errorf("%s: %+v, log %q", year, status, log)
+		}
+		if starts, _ := os.ReadFile(filepath.Join(f.nodes[0].Home, "starts")); string(starts) != "x\n" {
+			t.Errorf("%s: starts %q", year, starts)
+		}
+	}
+}
+
+// TestRebootInSetup is reliability.md 6, 58: what was being set up is lost, said
+// so, and not begun again.
+func TestRebootInSetup(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1)
+	spec := job.Spec{Name: "reboot", Setup: "echo x >>~/setups; sleep 1000", Run: "true"}
+	id := f.submit(t, spec)
+	f.phase(t, id, job.SettingUp)
+	eventually(t, "setup runs", func() bool { _, err := os.Stat(filepath.Join(f.nodes[0].Home, "setups")); return err == nil })
+	f.nodes[0].KillAll()
+	data, err := os.ReadFile(f.jobFile(0, id, "started"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(data), "\n")
+	if err := os.WriteFile(f.jobFile(0, id, "started"), []byte("boot=another\n"+rest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, _ := f.run(t, spec); s.Phase != job.LostReboot || !strings.Contains(s.Reason, "restarted") {
+		t.Errorf("%+v", s)
+	}
+	if setups, _ := os.ReadFile(filepath.Join(f.nodes[0].Home, "setups")); string(setups) != "x\n" {
+		t.Errorf("setups %q", setups)
 	}
 }

@@ -201,3 +201,84 @@ func TestOpenSSHUnpluggedWorker(t *testing.T) {
 	f.machines[1].Join()
 	f.idle(t)
 }
+
+// TestOpenSSHClocks is reliability.md 6, 57: the head lives in the future and
+// the worker in the past, and nothing that a job does minds.
+func TestOpenSSHClocks(t *testing.T) {
+	network := remotetest.NewNet(t)
+	f := &openSSH{}
+	c := job.Cluster{Name: "clocks", Generation: "g1"}
+	o := remotetest.MachineOptions{}
+	for rank, clock := range []string{"+30y", "-20y"} {
+		o.Clock = clock
+		m := network.NewMachine(o)
+		o.Key = m.Signer()
+		f.machines = append(f.machines, m)
+		c.Nodes = append(c.Nodes, job.Node{Rank: rank, Host: m.Host, Port: 22, User: "root", HostKey: m.HostKey})
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		client, err := remote.DialWait(ctx, m.Target(), remote.Options{Signers: []ssh.Signer{m.Signer()}})
+		cancel()
+		if err != nil {
+			t.Fatal(err, m.Log())
+		}
+		_ = client.Close()
+	}
+	var err error
+	if f.runner, err = job.New(c, job.Options{Signers: []ssh.Signer{o.Key}}); err != nil {
+		t.Fatal(err)
+	}
+	defer f.runner.Close()
+	first, err := f.runner.Submit(t.Context(), job.Spec{Name: "first", Run: "sleep 1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, log := f.wait(t, job.Spec{Name: "second", Workdir: t.TempDir(), Setup: "true", Run: "date +%Y", Secrets: map[string]string{"S": "x"}})
+	if status.Phase != job.Succeeded || !strings.HasPrefix(status.StartedAt, "205") || strings.Count(log, "\n") != 2 {
+		t.Errorf("%+v, log %q", status, log)
+	}
+	if s, err := f.runner.Status(t.Context(), first); err != nil || s.Phase != job.Succeeded {
+		t.Errorf("the first one: %+v, %v", s, err)
+	}
+	status, _ = f.wait(t, job.Spec{Name: "long", MaxDuration: time.Second, Grace: time.Second, Run: "sleep 1000"})
+	if status.Phase != job.Failed || !strings.Contains(status.Reason, "longer than 1 seconds") {
+		t.Errorf("%+v", status)
+	}
+	f.idle(t)
+}
+
+// TestOpenSSHTroubleInSetup is reliability.md 6, 58: the package lock is held,
+// or the machine restarts.
+func TestOpenSSHTroubleInSetup(t *testing.T) {
+	f := newOpenSSH(t, 1, remotetest.MachineOptions{Boots: true}, "setsid")
+	t.Run("package lock", func(t *testing.T) {
+		const lock = `mkdir -p ~/dpkg; : >~/dpkg/status
+perl -e 'use Fcntl; open(F, ">", "$ENV{HOME}/dpkg/lock-frontend") or die; my $l = pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $l) or die; $| = 1; print "held\n"; sleep 600' >~/held &
+until [ -s ~/held ]; do sleep 0.1; done
+apt-get --no-download -o Dir::State::status="$HOME/dpkg/status" install -y hello`
+		status, log := f.wait(t, job.Spec{Name: "dpkg", Setup: lock, Run: "echo started", Grace: time.Second})
+		if status.Phase != job.FailedSetup || status.FailedRank != 0 || fmt.Sprint(*status.ExitCode) != "100" || !strings.Contains(log, "Could not get lock") || strings.Contains(log, "started") {
+			t.Errorf("%+v, log %q", status, log)
+		}
+		f.idle(t)
+	})
+	t.Run("reboot", func(t *testing.T) {
+		spec := job.Spec{Name: "reboot", Setup: "echo x >>~/setups; sleep 1000", Run: "echo started"}
+		id, err := f.runner.Submit(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "setup runs", func() bool {
+			s, err := f.runner.Status(t.Context(), id)
+			return err == nil && s.Phase == job.SettingUp
+		})
+		f.machines[0].Stop()
+		f.machines[0].Start()
+		status, log := f.wait(t, spec)
+		if status.Phase != job.LostReboot || !strings.Contains(status.Reason, "restarted") || strings.Contains(log, "started") {
+			t.Errorf("%+v, log %q", status, log)
+		}
+		if next, _ := f.wait(t, job.Spec{Name: "next", Run: "cat ~/setups"}); next.Phase != job.Succeeded {
+			t.Errorf("the job after: %+v", next)
+		}
+	})
+}

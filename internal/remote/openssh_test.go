@@ -38,13 +38,15 @@ func reach(t testing.TB, m *remotetest.Machine) *remote.Client {
 // signals, files and trees.
 func TestOpenSSHSuite(t *testing.T) {
 	kinds := map[string]remotetest.MachineOptions{
-		"plain":          {},
-		"no sftp":        {Config: "Subsystem sftp /bin/false"},
-		"banner":         {Config: "Banner /etc/services"},
-		"profile prints": {Profile: "echo 'Welcome, \\xff friend'; echo trouble >&2\n"},
-		"busybox":        {Busybox: true},
-		"no forwarding":  {Config: "DisableForwarding yes\nPermitTTY no"},
-		"noexec tmp":     {Mount: "mount --bind /tmp /tmp; mount -o remount,bind,noexec /tmp"},
+		"plain":           {},
+		"no sftp":         {Config: "Subsystem sftp /bin/false"},
+		"banner":          {Config: "Banner /etc/services"},
+		"profile prints":  {Profile: "echo 'Welcome, \\xff friend'; echo trouble >&2\n"},
+		"busybox":         {Busybox: true},
+		"no forwarding":   {Config: "DisableForwarding yes\nPermitTTY no"},
+		"57 clock ahead":  {Clock: "+30y"},
+		"57 clock behind": {Clock: "-30y"},
+		"54 noexec tmp":   {Mount: "mount --bind /tmp /tmp; mount -o remount,bind,noexec /tmp"},
 	}
 	for name, o := range kinds {
 		t.Run(name, func(t *testing.T) {
@@ -254,6 +256,28 @@ func TestOpenSSHDies(t *testing.T) {
 			t.Error("a command outlived its machine")
 		}
 		<-stopped // the connection is lost before the machine is all gone
+		m.Start()
+		reach(t, m)
+	})
+	t.Run("accepts TCP and says nothing", func(t *testing.T) {
+		m := n.NewMachine(remotetest.MachineOptions{})
+		reach(t, m)
+		m.Freeze()
+		_, err := remote.Dial(t.Context(), m.Target(), remote.Options{Signers: []ssh.Signer{m.Signer()}, HandshakeTimeout: 500 * time.Millisecond})
+		if err == nil || !strings.Contains(err.Error(), "no SSH handshake in time") {
+			t.Errorf("Dial = %v, want no handshake in time", err)
+		}
+		m.Thaw()
+		reach(t, m)
+	})
+	t.Run("58 reboots mid-command", func(t *testing.T) {
+		m := n.NewMachine(remotetest.MachineOptions{})
+		c := reach(t, m)
+		_, err := c.Output(t.Context(), "echo secret-to-nobody >&2; kill -9 $(ps -o pid= -C sshd) 2>/dev/null; sleep 1000")
+		if err == nil || !errors.Is(err, remote.ErrClosed) || len(err.Error()) > 1500 || strings.Contains(err.Error(), "secret") {
+			t.Errorf("Output = %v, want a closed connection", err)
+		}
+		m.Stop()
 		m.Start()
 		reach(t, m)
 	})

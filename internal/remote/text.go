@@ -24,6 +24,19 @@ func Quote(s string) string {
 // Clean makes text of the other side fit for an error or a log: bounded,
 // without control characters, invalid UTF-8 or private keys.
 func Clean(s string) string {
+	s = Scrub(s)
+	if len(s) <= maxQuoted {
+		return s
+	}
+	cut := len(s) - maxQuoted
+	for cut < len(s) && !utf8.RuneStart(s[cut]) {
+		cut++
+	}
+	return "[...] " + s[cut:]
+}
+
+// Scrub is Clean without its bound.
+func Scrub(s string) string {
 	s = privateKeyBlock.ReplaceAllString(s, "(private key removed)")
 	s = strings.ToValidUTF8(s, "?")
 	s = strings.Map(func(r rune) rune {
@@ -35,15 +48,7 @@ func Clean(s string) string {
 		}
 		return r
 	}, s)
-	s = strings.TrimSpace(s)
-	if len(s) <= maxQuoted {
-		return s
-	}
-	cut := len(s) - maxQuoted
-	for cut < len(s) && !utf8.RuneStart(s[cut]) {
-		cut++
-	}
-	return "[...] " + s[cut:]
+	return strings.TrimSpace(s)
 }
 
 // Redact replaces every secret in text. Values too short to be recognised as

@@ -79,6 +79,9 @@ type MachineOptions struct {
 	Profile string // the root shell's .bashrc
 	Busybox bool   // sh and all programs are busybox; there is no bash
 	Systemd bool   // the machine's first process is a real systemd, with a bus
+	// Clock is how far the clock of all that runs on it is off, as in "+20y".
+	Clock string
+	Boots bool // every boot has an id of its own, as with real machines
 	// Key lets its holder in; nil is a key of the machine's own.
 	Key ssh.Signer
 }
@@ -144,6 +147,14 @@ mount --bind "$dir/ash" "$(readlink -f /bin/sh)"`
 			_ = os.Symlink(o, filepath.Join(m.Dir, "bb", "ssh"))
 		}
 	}
+	mount := m.options.Mount
+	if m.options.Boots {
+		mount += "\ncat /proc/sys/kernel/random/uuid >\"$dir/boot\"; mount --bind \"$dir/boot\" /proc/sys/kernel/random/boot_id"
+	}
+	if m.options.Clock != "" {
+		// Not sshd itself, whose sandbox kills what the library does.
+		path = fmt.Sprintf("SetEnv LD_PRELOAD=%s FAKETIME=%s FAKETIME_DONT_FAKE_MONOTONIC=1", m.clockLibrary(), m.options.Clock)
+	}
 	m.write("sshd_config", strings.Join([]string{
 		m.options.Config, "Port 22", "HostKey " + m.Dir + "/host_key", "AuthorizedKeysFile /root/.ssh/authorized_keys",
 		"PermitRootLogin prohibit-password", "StrictModes no", "UsePAM no", "PidFile none", "PrintMotd no", "MaxStartups 200", path, "",
@@ -159,7 +170,7 @@ mount --bind "$home" /root
 cd /root
 %s
 %s
-%s`, m.Dir, m.Home, m.name, shell, m.options.Mount, last)
+%s`, m.Dir, m.Home, m.name, shell, mount, last)
 	m.sshd = exec.Command("ip", "netns", "exec", m.name, "unshare", "--uts", "--mount", "--cgroup", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script) //nolint:gosec // a machine
 	log, err := os.OpenFile(filepath.Join(m.Dir, "sshd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -171,6 +182,15 @@ cd /root
 	if err := m.sshd.Start(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (m *Machine) clockLibrary() string {
+	m.net.t.Helper()
+	found, err := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1")
+	if err != nil || len(found) == 0 {
+		m.net.t.Fatal("this lane needs libfaketime: run .ci/peers/test-openssh")
+	}
+	return found[0]
 }
 
 // systemdBoot gives systemd what it expects of a container, and only our units:
@@ -242,6 +262,19 @@ func (m *Machine) Log() string {
 
 // Cut takes the machine off the network.
 func (m *Machine) Cut() { m.net.ip("link", "set", m.name, "down") }
+
+// Freeze stops every process of the machine: connections are accepted by its
+// kernel, and nobody says a word. Thaw goes on.
+func (m *Machine) Freeze() { m.signal(syscall.SIGSTOP) }
+
+// Thaw undoes Freeze.
+func (m *Machine) Thaw() { m.signal(syscall.SIGCONT) }
+
+func (m *Machine) signal(sig syscall.Signal) {
+	for _, pid := range m.pids() {
+		_ = syscall.Kill(pid, sig)
+	}
+}
 
 // Join undoes Cut.
 func (m *Machine) Join() { m.net.ip("link", "set", m.name, "up") }
