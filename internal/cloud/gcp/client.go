@@ -82,7 +82,11 @@ func (c *client) account(ctx context.Context) (string, error) {
 	case statusOf(err) == http.StatusForbidden:
 		return "", &authError{advice: fmt.Sprintf("%s may not look at project %q: grant roles/compute.instanceAdmin.v1 and roles/compute.securityAdmin", c.who(), c.project), err: err}
 	case classify(err).Kind == kindAuth:
-		return "", &authError{advice: "Google Cloud refuses the credentials: run gcloud auth application-default login, or set credentials", err: err}
+		var known *authError
+		if errors.As(err, &known) {
+			return "", known
+		}
+		return "", &authError{advice: refusedAdvice, err: err}
 	}
 	return "", err
 }

@@ -5,9 +5,11 @@ package gcp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -29,9 +31,13 @@ type credentialsFound struct {
 // GOOGLE_APPLICATION_CREDENTIALS, gcloud's file, the metadata server.
 func findCredentials(values map[string]string, tokens *http.Client) (credentialsFound, error) {
 	found, err := baseCredentials(values, tokens)
-	target := values[optionImpersonate]
-	if err != nil || target == "" {
+	if err != nil {
 		return found, err
+	}
+	found.creds = explained(found.creds, found.creds, refusedAdvice)
+	target := values[optionImpersonate]
+	if target == "" {
+		return found, nil
 	}
 	opts := &impersonate.CredentialsOptions{TargetPrincipal: target, Scopes: []string{scope}, Credentials: found.creds}
 	if tokens != nil {
@@ -42,24 +48,38 @@ func findCredentials(values map[string]string, tokens *http.Client) (credentials
 		return found, &authError{advice: fmt.Sprintf("cannot act as %s: grant roles/iam.serviceAccountTokenCreator on it", target), err: err}
 	}
 	// The project is the one of the credentials that act.
-	acting = auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: actingToken{acting, target}, ProjectIDProvider: auth.CredentialsPropertyFunc(found.creds.ProjectID)})
+	acting = explained(acting, found.creds, fmt.Sprintf("cannot act as %s: grant roles/iam.serviceAccountTokenCreator on it", target))
 	return credentialsFound{creds: acting, identity: target}, nil
 }
 
-// actingToken gives the tokens of an account that somebody else acts as.
-type actingToken struct {
-	auth.TokenProvider
-	target string
+// explained are credentials whose refusals say what would help, in the project
+// of others.
+func explained(creds, project *auth.Credentials, advice string) *auth.Credentials {
+	return auth.NewCredentials(&auth.CredentialsOptions{
+		TokenProvider: explainedToken{creds, advice}, JSON: creds.JSON(),
+		ProjectIDProvider:      auth.CredentialsPropertyFunc(project.ProjectID),
+		QuotaProjectIDProvider: auth.CredentialsPropertyFunc(project.QuotaProjectID),
+		UniverseDomainProvider: auth.CredentialsPropertyFunc(project.UniverseDomain),
+	})
 }
 
-func (a actingToken) Token(ctx context.Context) (*auth.Token, error) {
-	token, err := a.TokenProvider.Token(ctx)
-	// The library has no type for a refusal.
-	if err != nil && strings.Contains(err.Error(), "status code 4") {
-		return nil, &authError{advice: fmt.Sprintf("cannot act as %s: grant roles/iam.serviceAccountTokenCreator on it", a.target), err: err}
+type explainedToken struct {
+	auth.TokenProvider
+	advice string
+}
+
+// Token implements auth.TokenProvider.
+func (e explainedToken) Token(ctx context.Context) (*auth.Token, error) {
+	token, err := e.TokenProvider.Token(ctx)
+	var known *authError
+	// The library has no type for all of its refusals.
+	if err != nil && !errors.As(err, &known) && strings.Contains(err.Error(), "status code 4") {
+		return nil, &authError{advice: e.advice, err: err}
 	}
 	return token, err
 }
+
+const refusedAdvice = "Google Cloud refuses the credentials: run gcloud auth application-default login, or set credentials"
 
 // bearer shows a token with every call.
 type bearer struct {
@@ -87,7 +107,13 @@ func baseCredentials(values map[string]string, tokens *http.Client) (credentials
 	case token != "":
 		return credentialsFound{creds: auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: staticToken(token)})}, nil
 	case given != "":
-		return credentialsFrom(given, opts)
+		return credentialsFrom(optionCredentials, given, opts)
+	}
+	if path, err := defaultFile(); path != "" || err != nil {
+		if err != nil {
+			return credentialsFound{}, err
+		}
+		return credentialsFrom("the environment", path, opts)
 	}
 	creds, err := credentials.DetectDefault(opts)
 	if err != nil {
@@ -96,6 +122,26 @@ func baseCredentials(values map[string]string, tokens *http.Client) (credentials
 		}
 	}
 	return credentialsFound{creds: creds, identity: emailIn(creds.JSON())}, nil
+}
+
+// defaultFile is the file of Application Default Credentials that the
+// environment names, if any. The library would read the first, but not say what
+// is wrong with it, and does not know gcloud's folder when it is elsewhere.
+func defaultFile() (string, error) {
+	const variable = "GOOGLE_APPLICATION_CREDENTIALS"
+	if path := os.Getenv(variable); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return "", &authError{advice: "the file that " + variable + " names cannot be read: correct it, or unset it and run gcloud auth application-default login", err: err}
+		}
+		return path, nil
+	}
+	if dir := os.Getenv("CLOUDSDK_CONFIG"); dir != "" {
+		path := filepath.Join(dir, "application_default_credentials.json")
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", nil
 }
 
 // credentialTypes are the kinds of files that credentials may hold.
@@ -107,23 +153,23 @@ func credentialTypes() []credentials.CredType {
 }
 
 // credentialsFrom reads a path or the content itself. Errors quote neither.
-func credentialsFrom(given string, opts *credentials.DetectOptions) (credentialsFound, error) {
+func credentialsFrom(place, given string, opts *credentials.DetectOptions) (credentialsFound, error) {
 	content := []byte(given)
 	if !strings.HasPrefix(strings.TrimSpace(given), "{") {
 		var err error
 		if content, err = os.ReadFile(given); err != nil {
-			return credentialsFound{}, configError{text: "the file that credentials names cannot be read"}
+			return credentialsFound{}, configError{text: "the file that " + place + " names cannot be read"}
 		}
 	}
 	var head struct {
 		Type credentials.CredType `json:"type"`
 	}
 	if json.Unmarshal(content, &head) != nil || !slices.Contains(credentialTypes(), head.Type) {
-		return credentialsFound{}, configError{text: "credentials is neither a path nor the content of a service account's key or another credentials file of Google Cloud"}
+		return credentialsFound{}, configError{text: "what " + place + " gives is neither a path nor the content of a service account's key or another credentials file of Google Cloud"}
 	}
 	creds, err := credentials.NewCredentialsFromJSON(head.Type, content, opts)
 	if err != nil {
-		return credentialsFound{}, &authError{advice: fmt.Sprintf("the %s in credentials cannot be used", head.Type), err: err}
+		return credentialsFound{}, &authError{advice: fmt.Sprintf("the %s that %s gives cannot be used", head.Type, place), err: err}
 	}
 	return credentialsFound{creds: creds, identity: emailIn(content)}, nil
 }

@@ -83,7 +83,7 @@ func TestCredentialsRefused(t *testing.T) {
 		"nonsense":           {map[string]string{optionCredentials: `{"type":"password"}`}, "neither a path nor the content", cloud.KindConfig},
 		"no token for a key": {map[string]string{optionCredentials: key}, "refuses the credentials", cloud.KindAuth},
 		"may not impersonate": {
-			map[string]string{optionCredentials: good, optionImpersonate: "boss@acme-weather.iam.gserviceaccount.com"}, "refuses the credentials", cloud.KindAuth,
+			map[string]string{optionCredentials: good, optionImpersonate: "boss@acme-weather.iam.gserviceaccount.com"}, "cannot act as boss@", cloud.KindAuth,
 		},
 		"plain HTTP":  {map[string]string{optionEndpoint: "http://compute.example.com", optionAccessToken: "a", optionProject: "p"}, "use https", cloud.KindConfig},
 		"bad boolean": {map[string]string{optionInternal: "maybe"}, `"true" or "false"`, cloud.KindConfig},

@@ -31,6 +31,8 @@ const (
 	Deleter = "deleter@acme-weather.iam.gserviceaccount.com"
 	// MachineToken is what a machine with that account has from the metadata server.
 	MachineToken = "token-of-a-machine"
+	// RefreshToken is what somebody has who logged in, here or elsewhere.
+	RefreshToken = "refresh-canary"
 )
 
 // Options say how the cloud behaves. The zero value is prompt and honest.
@@ -109,6 +111,8 @@ func Start(t testing.TB, opts Options) *Cloud {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/compute/v1/", c.serve)
 	mux.HandleFunc("POST /token", c.token)
+	mux.HandleFunc("POST /v1/token", c.token)
+	mux.HandleFunc("GET /computeMetadata/v1/{path...}", c.metadata)
 	mux.HandleFunc("POST /v1/projects/-/serviceAccounts/{who}", c.impersonate)
 	c.server = httptest.NewServer(mux)
 	c.URL = c.server.URL
@@ -117,9 +121,10 @@ func Start(t testing.TB, opts Options) *Cloud {
 }
 
 // Client returns an HTTP client that reaches the fake under every name.
-func (c *Cloud) Client() *http.Client {
-	return &http.Client{Transport: redirect(c.server.Listener.Addr().String())}
-}
+func (c *Cloud) Client() *http.Client { return ClientOf(c.server.Listener.Addr().String()) }
+
+// ClientOf is Client, from another process.
+func ClientOf(address string) *http.Client { return &http.Client{Transport: redirect(address)} }
 
 type redirect string
 

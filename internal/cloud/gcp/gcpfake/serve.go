@@ -160,14 +160,46 @@ func reply(w http.ResponseWriter, out any, refusal *apiError) {
 	}})
 }
 
-// token exchanges a service account's signed statement for a token.
+// token gives a token for a service account's signed statement, for the
+// refresh token of a login, or for another provider's token.
 func (c *Cloud) token(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); err != nil || len(strings.Split(r.Form.Get("assertion"), ".")) != 3 {
+	if err := r.ParseForm(); err != nil {
 		w.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
 		return
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": Token, "token_type": "Bearer", "expires_in": 3600})
+	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	var good bool
+	switch r.Form.Get("grant_type") {
+	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
+		good = len(strings.Split(r.Form.Get("assertion"), ".")) == 3
+	case "refresh_token":
+		good = r.Form.Get("refresh_token") == RefreshToken
+	case "urn:ietf:params:oauth:grant-type:token-exchange":
+		good = r.Form.Get("subject_token") == RefreshToken
+	}
+	if !good {
+		w.WriteHeader(http.StatusBadRequest)
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_grant", "error_description": "Token has been expired or revoked."})
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"access_token": Token, "token_type": "Bearer", "expires_in": 3600, "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+	})
+}
+
+// metadata is the metadata server of a machine that runs the provider.
+func (c *Cloud) metadata(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Metadata-Flavor", "Google")
+	answer, ok := map[string]string{
+		"instance/service-accounts/default/token": `{"access_token":"` + Token + `","expires_in":3599,"token_type":"Bearer"}`,
+		"instance/service-accounts/default/email": "ci@acme-weather.iam.gserviceaccount.com",
+		"project/project-id":                      Project,
+	}[r.PathValue("path")]
+	if !ok || r.Header.Get("Metadata-Flavor") != "Google" {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	_, _ = io.WriteString(w, answer)
 }
 
 // impersonate gives a token of another account to who shows one that may.
