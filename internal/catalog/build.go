@@ -8,23 +8,27 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
 // build lays rows out as a snapshot.
 func build(in *rows, content [32]byte, at stamp) []byte {
+	if in.ranks == nil {
+		in.ranks = rank(in)
+	}
 	b := &builder{in: in, texts: make(map[string]str)}
 	b.h.content, b.h.stamp = content, at
-	b.out = make([]byte, headerSize, headerSize+64*len(in.lines)+4096)
 	b.types()
-	b.placeRanks()
-	byPlace := b.byPlaceAndName()
+	b.places()
+	b.reserve()
+	var wg sync.WaitGroup
 	for m := range markets {
-		b.market(m, byPlace)
+		wg.Go(func() { b.market(m) })
 	}
-	b.section(secPairs, bytesOf(b.pairs))
-	b.section(secStrings, b.strings)
+	wg.Wait()
+	copy(b.view(secPairs), bytesOf(b.pairs))
 	return b.finish()
 }
 
@@ -35,20 +39,74 @@ type builder struct {
 	out     []byte
 	strings []byte
 	texts   map[string]str
-	// typeID renumbers the types of in by size; nameRank and placeRank order them
-	// as offers of one price are ordered.
-	typeID, nameRank, placeRank []uint32
-	pairs                       []pairRec
+	// typeID renumbers the types of in by size.
+	typeID    []uint32
+	typeRecs  []typeRec
+	names     []uint32
+	placeRecs []placeRec
+	pairs     []pairRec
 	// pairOf is the pair of each renumbered type, -1 for none.
 	pairOf []int32
+	// paired is how many offers of each market have accelerators.
+	priced, paired [2]int
 }
 
-func (b *builder) section(id int, data []byte) {
-	for len(b.out)%8 != 0 {
-		b.out = append(b.out, 0)
+// reserve lays the sections out, and fills in those that are known.
+func (b *builder) reserve() {
+	b.count()
+	end := uint64(headerSize)
+	room := func(id, size int) {
+		b.h.sections[id] = extent{end, uint64(size)}
+		end = (end + uint64(size) + 7) &^ 7
 	}
-	b.h.sections[id] = extent{uint64(len(b.out)), uint64(len(data))}
-	b.out = append(b.out, data...)
+	types, names, places := bytesOf(b.typeRecs), bytesOf(b.names), bytesOf(b.placeRecs)
+	room(secPairs, len(bytesOf(b.pairs)))
+	room(secStrings, len(b.strings)) // those of the pairs first
+	room(secTypes, len(types))
+	room(secNames, len(names))
+	room(secPlaces, len(places))
+	for m := range markets {
+		base := secMarket + m*perMarket
+		for _, id := range []int{secType, secPlace, secByType} {
+			room(base+id, 4*b.priced[m])
+		}
+		room(base+secPrice, 8*b.priced[m])
+		room(base+secByPair, 4*b.paired[m])
+		room(base+secTypeStart, 4*(len(b.typeID)+1))
+	}
+	blocks := (end - headerSize + blockSize - 1) >> blockShift
+	b.h.checks = extent{end, 4 * blocks}
+	b.h.fileSize = end + 4*blocks
+	b.out = make([]byte, b.h.fileSize)
+	copy(b.view(secTypes), types)
+	copy(b.view(secNames), names)
+	copy(b.view(secPlaces), places)
+	copy(b.view(secStrings), b.strings)
+}
+
+// count finds out how many offers each market has.
+func (b *builder) count() {
+	for i := range b.in.lines {
+		w := &b.in.lines[i]
+		paired := 0
+		if b.pairOf[b.typeID[w.typ]] >= 0 {
+			paired = 1
+		}
+		if w.price == w.price { //nolint:gocritic // it is not NaN
+			b.priced[0]++
+			b.paired[0] += paired
+		}
+		if w.spot == w.spot { //nolint:gocritic // it is not NaN
+			b.priced[1]++
+			b.paired[1] += paired
+		}
+	}
+}
+
+// view is the memory of a section.
+func (b *builder) view(id int) []byte {
+	e := b.h.sections[id]
+	return b.out[e.off:][:e.len]
 }
 
 func (b *builder) str(s string) str {
@@ -86,7 +144,10 @@ func (b *builder) types() {
 		return cmp.Or(cmp.Compare(in[i].VCPUs, in[j].VCPUs), cmp.Compare(in[i].MemoryGiB, in[j].MemoryGiB), compareNames(&in[i], &in[j]))
 	})
 	b.typeID = inverse(bySize)
-	b.nameRank = inverse(order(len(in), func(i, j uint32) int { return compareNames(&in[i], &in[j]) }))
+	// What every query reads lies together, so that it touches few pages.
+	for i := range in {
+		b.str(fold(in[i].Accelerator.Name))
+	}
 	recs := make([]typeRec, len(in))
 	folds := make([]string, len(in))
 	for at, id := range bySize {
@@ -97,10 +158,10 @@ func (b *builder) types() {
 			vcpus: t.VCPUs, memory: t.MemoryGiB, accCount: t.Accelerator.Count, accMemory: t.AcceleratorMemoryGiB,
 		}
 	}
-	b.section(secTypes, bytesOf(recs))
-	b.section(secNames, bytesOf(order(len(recs), func(i, j uint32) int {
+	b.typeRecs = recs
+	b.names = order(len(recs), func(i, j uint32) int {
 		return cmp.Or(strings.Compare(folds[i], folds[j]), cmp.Compare(i, j))
-	})))
+	})
 	b.makePairs(bySize)
 }
 
@@ -143,41 +204,159 @@ func (b *builder) makePairs(bySize []uint32) {
 	}
 }
 
-func (b *builder) placeRanks() {
-	in := b.in.places
-	recs := make([]placeRec, len(in))
-	for i, p := range in {
-		recs[i] = placeRec{b.str(p.region), b.str(p.zone)}
+func (b *builder) places() {
+	b.placeRecs = make([]placeRec, len(b.in.places))
+	for i, p := range b.in.places {
+		b.placeRecs[i] = placeRec{b.str(p.region), b.str(p.zone)}
 	}
-	b.section(secPlaces, bytesOf(recs))
-	b.placeRank = inverse(order(len(in), func(i, j uint32) int {
-		return cmp.Or(strings.Compare(in[i].region, in[j].region), strings.Compare(in[i].zone, in[j].zone))
-	}))
 }
 
-// priced is a line of the file with its price in one market. Prices are not
-// negative, so their bits order as they do.
-type priced struct {
-	bits uint64
-	line uint32
-}
+// priced is an offer of one market before it has its rank.
+type priced struct{ price, typ, place uint32 }
 
-// byPlaceAndName lists the lines in the order of region, zone and type.
-func (b *builder) byPlaceAndName() []uint32 {
-	lines := b.in.lines
-	names, _ := group(len(lines), len(b.nameRank), func(i int) int { return int(b.nameRank[lines[i].typ]) })
-	places, _ := group(len(lines), len(b.placeRank), func(i int) int { return int(b.placeRank[lines[names[i]].place]) })
-	for i, at := range places {
-		places[i] = names[at]
+// market ranks the offers of a market: by price, and those of one price in the
+// order of the lines' ranking. There are far fewer prices than offers.
+func (b *builder) market(m int) {
+	all := make([]priced, 0, b.priced[m])
+	dict := newPrices(b.priced[m])
+	for _, i := range b.in.ranks.lines {
+		w := &b.in.lines[i]
+		usd := w.price
+		if markets[m] == cloud.Spot {
+			usd = w.spot
+		}
+		if !math.IsNaN(usd) {
+			all = append(all, priced{dict.number(usd), b.typeID[w.typ], w.place})
+		}
 	}
-	return places
+	base := secMarket + m*perMarket
+	types, places := recordsOf[uint32](b.view(base+secType)), recordsOf[uint32](b.view(base+secPlace))
+	prices := recordsOf[float64](b.view(base + secPrice))
+	starts := dict.starts()
+	for _, p := range all {
+		at := starts[p.price]
+		starts[p.price]++
+		types[at], places[at], prices[at] = p.typ, p.place, dict.values[p.price]
+	}
+	b.byType(base, types)
+	b.byPair(m, types)
 }
 
-// sortPriced sorts by price and keeps the order of equals. Comparing would take
-// several times as long.
-func sortPriced(all []priced) []priced {
+// byType lists the offers of each type.
+func (b *builder) byType(base int, types []uint32) {
+	starts := recordsOf[uint32](b.view(base + secTypeStart))
+	for _, t := range types {
+		starts[t+1]++
+	}
+	sum(starts)
+	next := slices.Clone(starts)
+	list := recordsOf[uint32](b.view(base + secByType))
+	for i, t := range types {
+		list[next[t]] = uint32(i)
+		next[t]++
+	}
+}
+
+// byPair lists the offers of each accelerator in each number.
+func (b *builder) byPair(m int, types []uint32) {
+	starts := make([]uint32, len(b.pairs)+1)
+	for _, t := range types {
+		if p := b.pairOf[t]; p >= 0 {
+			starts[p+1]++
+		}
+	}
+	sum(starts)
+	for i := range b.pairs {
+		b.pairs[i].start[m], b.pairs[i].n[m] = starts[i], starts[i+1]-starts[i]
+	}
+	list := recordsOf[uint32](b.view(secMarket + m*perMarket + secByPair))
+	for i, t := range types {
+		if p := b.pairOf[t]; p >= 0 {
+			list[starts[p]] = uint32(i)
+			starts[p]++
+		}
+	}
+}
+
+// prices numbers prices as they come and counts how often each does.
+type prices struct {
+	values []float64
+	counts []uint32
+	// slots is a hash table of numbers, plus one; its length is a power of two.
+	slots []uint32
+	shift uint
+}
+
+func newPrices(most int) *prices {
+	p := &prices{}
+	p.grow(min(max(most/2, 64), 1<<14))
+	return p
+}
+
+// grow makes room for n prices.
+func (p *prices) grow(n int) {
+	p.shift = 64
+	size := 1
+	for ; size < 2*n; size *= 2 {
+		p.shift--
+	}
+	p.slots = make([]uint32, size)
+	for i, v := range p.values {
+		*p.slot(math.Float64bits(v)) = uint32(i) + 1
+	}
+}
+
+// slot is where the number of a price is, or belongs.
+func (p *prices) slot(bits uint64) *uint32 {
+	for at := bits * 0x9e3779b97f4a7c15 >> p.shift; ; at = (at + 1) & uint64(len(p.slots)-1) {
+		s := &p.slots[at]
+		if *s == 0 || math.Float64bits(p.values[*s-1]) == bits {
+			return s
+		}
+	}
+}
+
+func (p *prices) number(usd float64) uint32 {
+	s := p.slot(math.Float64bits(usd))
+	if *s == 0 {
+		if 2*len(p.values) >= len(p.slots) {
+			p.grow(len(p.slots))
+			s = p.slot(math.Float64bits(usd))
+		}
+		p.values = append(p.values, usd)
+		p.counts = append(p.counts, 0)
+		*s = uint32(len(p.values))
+	}
+	p.counts[*s-1]++
+	return *s - 1
+}
+
+// starts is where the offers of each price begin in the order of prices.
+func (p *prices) starts() []uint32 {
+	all := make([]numbered, len(p.values))
+	for i, v := range p.values {
+		all[i] = numbered{math.Float64bits(v), uint32(i)}
+	}
+	out := make([]uint32, len(p.values))
+	next := uint32(0)
+	for _, n := range sortNumbered(all) {
+		out[n.number] = next
+		next += p.counts[n.number]
+	}
+	return out
+}
+
+// numbered is a price by its bits, which order as it does, since no price is
+// negative.
+type numbered struct {
+	bits   uint64
+	number uint32
+}
+
+// sortNumbered sorts by digits. Comparing would take several times as long.
+func sortNumbered(all []numbered) []numbered {
 	const digit = 11
-	spare := make([]priced, len(all))
+	spare := make([]numbered, len(all))
 	for shift := 0; shift < 64; shift += digit {
 		var at [1 << digit]int
 		for i := range all {
@@ -186,13 +365,13 @@ func sortPriced(all []priced) []priced {
 		if len(all) > 0 && at[all[0].bits>>shift&(1<<digit-1)] == len(all) {
 			continue
 		}
-		sum := 0
+		next := 0
 		for d, n := range at {
-			at[d], sum = sum, sum+n
+			at[d], next = next, next+n
 		}
-		for _, p := range all {
-			d := p.bits >> shift & (1<<digit - 1)
-			spare[at[d]] = p
+		for _, n := range all {
+			d := n.bits >> shift & (1<<digit - 1)
+			spare[at[d]] = n
 			at[d]++
 		}
 		all, spare = spare, all
@@ -200,74 +379,15 @@ func sortPriced(all []priced) []priced {
 	return all
 }
 
-func (b *builder) market(m int, byPlace []uint32) {
-	all := make([]priced, 0, len(byPlace))
-	for _, i := range byPlace {
-		usd := b.in.lines[i].price
-		if markets[m] == cloud.Spot {
-			usd = b.in.lines[i].spot
-		}
-		if !math.IsNaN(usd) {
-			all = append(all, priced{math.Float64bits(usd), i})
-		}
-	}
-	all = sortPriced(all)
-	types, places, prices := make([]uint32, len(all)), make([]uint32, len(all)), make([]float64, len(all))
-	for i, p := range all {
-		w := &b.in.lines[p.line]
-		types[i], places[i], prices[i] = b.typeID[w.typ], w.place, math.Float64frombits(p.bits)
-	}
-	base := secMarket + m*perMarket
-	b.section(base+secType, bytesOf(types))
-	b.section(base+secPlace, bytesOf(places))
-	b.section(base+secPrice, bytesOf(prices))
-	byType, starts := group(len(types), len(b.typeID), func(i int) int { return int(types[i]) })
-	b.section(base+secByType, bytesOf(byType))
-	b.section(base+secTypeStart, bytesOf(starts))
-	byPair, starts := group(len(types), len(b.pairs), func(i int) int { return int(b.pairOf[types[i]]) })
-	b.section(base+secByPair, bytesOf(byPair))
-	for i := range b.pairs {
-		b.pairs[i].start[m], b.pairs[i].n[m] = starts[i], starts[i+1]-starts[i]
-	}
-}
-
-// group lists the numbers below n by group, in ascending order within each, and
-// where each group begins. Groups below zero are left out.
-func group(n, groups int, of func(i int) int) (list, starts []uint32) {
-	starts = make([]uint32, groups+1)
-	for i := range n {
-		if g := of(i); g >= 0 {
-			starts[g+1]++
-		}
-	}
-	for g := range groups {
-		starts[g+1] += starts[g]
-	}
-	next := slices.Clone(starts)
-	list = make([]uint32, starts[groups])
-	for i := range n {
-		if g := of(i); g >= 0 {
-			list[next[g]] = uint32(i)
-			next[g]++
-		}
-	}
-	return list, starts
-}
-
 func (b *builder) finish() []byte {
-	for len(b.out)%8 != 0 {
-		b.out = append(b.out, 0)
-	}
-	var checks []uint32
-	for body := b.out[headerSize:]; len(body) > 0; {
+	checks := recordsOf[uint32](b.out[b.h.checks.off:][:b.h.checks.len])
+	body := b.out[headerSize:b.h.checks.off]
+	for i := range checks {
 		n := min(len(body), blockSize)
-		checks = append(checks, crc32.Checksum(body[:n], castagnoli))
+		checks[i] = crc32.Checksum(body[:n], castagnoli)
 		body = body[n:]
 	}
-	b.h.checks = extent{uint64(len(b.out)), uint64(4 * len(checks))}
 	b.h.checkSum = crc32.Checksum(bytesOf(checks), castagnoli)
-	b.out = append(b.out, bytesOf(checks)...)
-	b.h.fileSize = uint64(len(b.out))
 	copy(b.out, b.h.encode())
 	return b.out
 }

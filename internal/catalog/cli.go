@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -23,12 +24,15 @@ type cli struct {
 	json bool
 	// defaultState finds the state folder when no flag names one.
 	defaultState func() (string, error)
+	// fetchers are the clouds that can be asked for their prices.
+	fetchers map[string]fetch.Fetcher
 }
 
 // Command returns the catalog commands for people. defaultState finds the
-// provider's state folder where --state-dir does not name it.
-func Command(defaultState func() (string, error)) *cobra.Command {
-	c := &cli{defaultState: defaultState}
+// provider's state folder where --state-dir does not name it; fetchers are the
+// clouds that can be asked for their prices.
+func Command(defaultState func() (string, error), fetchers map[string]fetch.Fetcher) *cobra.Command {
+	c := &cli{defaultState: defaultState, fetchers: fetchers}
 	root := &cobra.Command{
 		Use:   "catalog",
 		Short: "Show, refresh and check the catalogs of machines and prices",

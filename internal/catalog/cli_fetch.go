@@ -7,9 +7,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,7 +32,7 @@ func (c *cli) fetchCommand() *cobra.Command {
 		Short: "Ask a cloud itself for its present prices and keep them as your own catalog",
 		Long: "Ask a cloud itself for its present prices, with your own access to it, and keep them as your own\n" +
 			"catalog in the state folder; it then wins over the hosted and the built-in one until you delete it.\n\n" +
-			"Clouds that can be asked, and the access they take:\n" + accesses(),
+			"Clouds that can be asked, and the access they take:\n" + c.accesses(),
 		Example: `  terraform-provider-sky catalog fetch lambda
   terraform-provider-sky catalog fetch aws --region us-east-1 --region us-west-2
   terraform-provider-sky catalog fetch gcp --out prices/gcp/vms.csv`,
@@ -43,18 +45,21 @@ func (c *cli) fetchCommand() *cobra.Command {
 	return cmd
 }
 
-func accesses() string {
+func (c *cli) accesses() string {
 	var b strings.Builder
-	for _, name := range fetch.Names() {
-		fmt.Fprintf(&b, "  %-8s %s\n", name, fetch.Fetchers()[name].Needs)
+	for _, name := range c.askable() {
+		fmt.Fprintf(&b, "  %-8s %s\n", name, c.fetchers[name].Needs)
 	}
 	return b.String()
 }
 
+// askable are the names of the clouds that can be asked, sorted.
+func (c *cli) askable() []string { return slices.Sorted(maps.Keys(c.fetchers)) }
+
 func (c *cli) fetch(cmd *cobra.Command, name string, flags fetchFlags) error {
-	f, ok := fetch.Fetchers()[name]
+	f, ok := c.fetchers[name]
 	if !ok {
-		return fmt.Errorf("%q cannot be asked for prices; these can: %s. For the others there is catalog update", name, strings.Join(fetch.Names(), ", "))
+		return fmt.Errorf("%q cannot be asked for prices; these can: %s. For the others there is catalog update", name, strings.Join(c.askable(), ", "))
 	}
 	set, err := c.open()
 	if err != nil {

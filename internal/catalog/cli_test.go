@@ -10,12 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
 func runCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	cmd := Command(func() (string, error) { return t.TempDir(), nil })
+	cmd := Command(func() (string, error) { return t.TempDir(), nil }, fetch.Small())
 	var out, errs bytes.Buffer
 	cmd.SetOut(&out)
 	cmd.SetErr(&errs)
@@ -68,7 +69,7 @@ func TestCLIUpdateAndVerify(t *testing.T) {
 	if err == nil || !strings.Contains(errs, "row 2, column Price: -1 is negative") || !strings.Contains(err.Error(), "1 of 3") {
 		t.Errorf("verify: %v\n%s", err, errs)
 	}
-	if _, _, err = runCLI(t, "fetch", "ibm", "--state-dir", state); err == nil || !strings.Contains(err.Error(), "aws, gcp, lambda, runpod") {
+	if _, _, err = runCLI(t, "fetch", "ibm", "--state-dir", state); err == nil || !strings.Contains(err.Error(), "these can: lambda, runpod") {
 		t.Errorf("fetch of a cloud without fetcher: %v", err)
 	}
 }

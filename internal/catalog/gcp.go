@@ -67,90 +67,96 @@ func joinHosts(in *rows) *rows {
 			devices[w.place] = append(devices[w.place], w)
 		}
 	}
-	j := joiner{
-		in: in, out: &rows{places: in.places}, ids: make(map[cloud.InstanceType]uint32),
-		pairs: make(map[uint64]uint32), alone: make(map[uint32]uint32),
-	}
-	j.out.lines = make([]line, 0, 2*len(in.lines))
+	j := joiner{in: in, out: &rows{places: in.places}, ids: make(map[cloud.InstanceType]uint32)}
+	j.alone, j.pairs = make([]uint32, len(in.types)), make([][]uint32, len(in.types))
+	j.out.lines = make([]line, 0, len(in.lines)+len(in.lines)/2)
 	for _, w := range in.lines {
 		j.add(w, devices[w.place])
 	}
 	return j.out
 }
 
-// joiner collects whole machines.
+// joiner collects whole machines. A file names few types and many places, so
+// what a type makes is worked out once.
 type joiner struct {
 	in, out *rows
 	ids     map[cloud.InstanceType]uint32
-	// pairs remembers, by host type and device type, what they make; noPair is
-	// that the host does not take the device.
-	pairs map[uint64]uint32
-	// alone remembers the same of hosts without devices.
-	alone map[uint32]uint32
+	// alone holds, by host type, the type that it is by itself; pairs, by host
+	// type and device type, what they make. Numbers are raised by madeOf, so that
+	// 0 is not known yet; none is that there is no such machine. A host that takes
+	// no device has an empty list.
+	alone []uint32
+	pairs [][]uint32
 }
 
-const noPair = ^uint32(0)
+const (
+	none   = 1
+	madeOf = 2
+)
 
 // whole is the type that a host makes with a device.
 func (j *joiner) whole(host, device uint32) uint32 {
-	key := uint64(host)<<32 | uint64(device)
-	id, ok := j.pairs[key]
-	if ok {
-		return id
-	}
 	t, d := j.in.types[host], j.in.types[device]
-	id = noPair
-	if t.Accelerator.IsZero() && takes(bundleOf(t.Name), t, d.Accelerator) {
-		t.Accelerator, t.AcceleratorMemoryGiB = d.Accelerator, d.AcceleratorMemoryGiB
-		id = intern(j.ids, &j.out.types, t)
+	if !takes(bundleOf(t.Name), t, d.Accelerator) {
+		return none
 	}
-	j.pairs[key] = id
-	return id
+	t.Accelerator, t.AcceleratorMemoryGiB = d.Accelerator, d.AcceleratorMemoryGiB
+	return intern(j.ids, &j.out.types, t) + madeOf
 }
 
-// single is the type of a host by itself, noPair where it is not sold so.
+// single is the type of a host by itself, none where it is not sold so.
 func (j *joiner) single(host uint32) uint32 {
-	id, ok := j.alone[host]
-	if ok {
-		return id
-	}
 	t := j.in.types[host]
-	id = noPair
 	switch {
 	case t.Name == "" && t.Accelerator.IsTPU():
 		t.Name = tpuHost
-		id = intern(j.ids, &j.out.types, t)
-	case t.Name == "", t.Name == tpuHost && t.Accelerator.IsZero():
-	case bundleOf(t.Name) == nil || !t.Accelerator.IsZero():
-		id = intern(j.ids, &j.out.types, t)
+	case t.Name == "", t.Name == tpuHost && t.Accelerator.IsZero(), bundleOf(t.Name) != nil && t.Accelerator.IsZero():
+		return none
 	}
-	j.alone[host] = id
-	return id
+	return intern(j.ids, &j.out.types, t) + madeOf
+}
+
+// learn works out what a host type makes.
+func (j *joiner) learn(host uint32) {
+	t := j.in.types[host]
+	j.alone[host] = j.single(host)
+	if t.Name != "" && t.Name != tpuHost && t.Accelerator.IsZero() && (bundleOf(t.Name) != nil || strings.HasPrefix(t.Name, attachPrefix)) {
+		j.pairs[host] = make([]uint32, len(j.in.types))
+	}
 }
 
 // add takes a machine by itself, where it is sold so, and with every device of
 // its place that it takes.
 func (j *joiner) add(w line, devices []line) {
 	host := w.typ
-	if id := j.single(host); id != noPair {
-		w.typ = id
+	if j.alone[host] == 0 {
+		j.learn(host)
+	}
+	if id := j.alone[host]; id != none {
+		w.typ = id - madeOf
 		j.out.lines = append(j.out.lines, w)
 	}
-	if j.in.types[host].Name == "" || j.in.types[host].Name == tpuHost {
+	pairs := j.pairs[host]
+	if len(pairs) == 0 {
 		return
 	}
 	for _, d := range devices {
-		id := j.whole(host, d.typ)
-		if id == noPair {
+		if pairs[d.typ] == 0 {
+			pairs[d.typ] = j.whole(host, d.typ)
+		}
+		if pairs[d.typ] == none {
 			continue
 		}
 		both := w
-		both.typ = id
+		both.typ = pairs[d.typ] - madeOf
 		both.price += d.price // NaN, not offered, wins
 		both.spot += d.spot
 		j.out.lines = append(j.out.lines, both)
 	}
 }
+
+// attachPrefix begins the types that devices attach to.
+const attachPrefix = "n1-"
 
 func bundleOf(typeName string) *bundle {
 	for i := range bundles {
@@ -166,7 +172,7 @@ func takes(b *bundle, host cloud.InstanceType, a cloud.Accelerator) bool {
 	if b != nil {
 		return device == b.device && a.Count == b.counts[strings.TrimPrefix(host.Name, b.prefix)]
 	}
-	if !strings.HasPrefix(host.Name, "n1-") {
+	if !strings.HasPrefix(host.Name, attachPrefix) {
 		return false
 	}
 	return slices.ContainsFunc(attachable, func(l limit) bool {

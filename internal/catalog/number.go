@@ -100,33 +100,3 @@ func clip(s string, n int) string {
 	}
 	return strings.ToValidUTF8(s[:n], "") + "..."
 }
-
-// seen remembers pairs of a machine and a place: as bits where the table of all
-// pairs is small, as it nearly always is, else in a map.
-type seen struct {
-	bits   []uint64
-	places uint64
-	pairs  map[[2]uint64]struct{}
-}
-
-func newSeen(machines, places, rows int) *seen {
-	const maxBits = 1 << 28 // 32 MiB
-	if n := uint64(machines) * uint64(places); n < maxBits {
-		return &seen{bits: make([]uint64, n/64+1), places: uint64(places)}
-	}
-	return &seen{pairs: make(map[[2]uint64]struct{}, rows)}
-}
-
-// first reports whether the pair is new, and remembers it.
-func (s *seen) first(machine, place uint64) bool {
-	if s.bits != nil {
-		at := machine*s.places + place
-		old := s.bits[at/64]
-		s.bits[at/64] |= 1 << (at % 64)
-		return old>>(at%64)&1 == 0
-	}
-	key := [2]uint64{machine, place}
-	_, old := s.pairs[key]
-	s.pairs[key] = struct{}{}
-	return !old
-}

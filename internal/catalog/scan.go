@@ -4,7 +4,9 @@ package catalog
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 )
 
 // FileError says what is wrong with a catalog file, and where.
@@ -44,6 +46,14 @@ type scanner struct {
 	// buf holds the fields that had doubled quotes.
 	buf []byte
 	err string
+	// prefix is how many leading fields are worth comparing with those of the
+	// record before; head is their text, and same that both had the same, so that
+	// the fields stand as they are.
+	prefix    int
+	head      []byte
+	same      bool
+	headBuf   int
+	headLines int
 }
 
 func newScanner(text []byte) *scanner {
@@ -62,7 +72,14 @@ func (s *scanner) scan() bool {
 	if s.pos >= len(s.text) {
 		return false
 	}
-	s.row, s.fields, s.buf = s.next, s.fields[:0], s.buf[:0]
+	s.row = s.next
+	start := s.pos
+	if s.same = len(s.head) > 0 && bytes.HasPrefix(s.text[start:], s.head); s.same {
+		s.fields, s.buf = s.fields[:s.prefix], s.buf[:s.headBuf]
+		s.pos, s.next = start+len(s.head), s.next+s.headLines
+	} else {
+		s.fields, s.buf, s.head = s.fields[:0], s.buf[:0], nil
+	}
 	for {
 		last, ok := s.field()
 		if !ok {
@@ -70,6 +87,9 @@ func (s *scanner) scan() bool {
 		}
 		if last {
 			return true
+		}
+		if len(s.fields) == s.prefix && !s.same {
+			s.head, s.headBuf, s.headLines = s.text[start:s.pos], len(s.buf), s.next-s.row
 		}
 	}
 }
@@ -80,22 +100,46 @@ func (s *scanner) field() (last, ok bool) {
 		return s.quoted()
 	}
 	start := s.pos
-	for i := start; i < len(s.text); i++ {
-		switch c := s.text[i]; {
-		case c == ',':
-			s.fields = append(s.fields, s.text[start:i])
-			s.pos = i + 1
-			return false, true
-		case c == '\n':
-			s.fields = append(s.fields, bytes.TrimSuffix(s.text[start:i], []byte("\r")))
-			s.pos = i + 1
-			s.next++
-			return true, true
-		case c == '"':
-			return s.fail("a quote stands inside an unquoted field; quote the whole field and double its quotes")
+	i := special(s.text, start)
+	if i == len(s.text) {
+		return s.fail("the file ends without a newline, so its last row may be cut off; end it with a newline if it is whole")
+	}
+	switch s.text[i] {
+	case ',':
+		s.fields = append(s.fields, s.text[start:i])
+		s.pos = i + 1
+		return false, true
+	case '\n':
+		end := i
+		if end > start && s.text[end-1] == '\r' {
+			end--
+		}
+		s.fields = append(s.fields, s.text[start:end])
+		s.pos = i + 1
+		s.next++
+		return true, true
+	}
+	return s.fail("a quote stands inside an unquoted field; quote the whole field and double its quotes")
+}
+
+// special returns where the first comma, quote or newline from i on is, or the
+// length. It looks at eight bytes at a time: a byte that is zero after the
+// exclusive or with the wanted one borrows from its highest bit.
+func special(text []byte, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(text); i += 8 {
+		w := binary.LittleEndian.Uint64(text[i:])
+		comma, quote, line := w^(ones*','), w^(ones*'"'), w^(ones*'\n')
+		if found := ((comma-ones)&^comma | (quote-ones)&^quote | (line-ones)&^line) & highs; found != 0 {
+			return i + bits.TrailingZeros64(found)>>3
 		}
 	}
-	return s.fail("the file ends without a newline, so its last row may be cut off; end it with a newline if it is whole")
+	for ; i < len(text); i++ {
+		if c := text[i]; c == ',' || c == '"' || c == '\n' {
+			return i
+		}
+	}
+	return i
 }
 
 func (s *scanner) quoted() (last, ok bool) {

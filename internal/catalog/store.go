@@ -145,7 +145,7 @@ func writeAtomic(path string, data []byte, sync bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	err = writeInPieces(f, data)
 	if err == nil && sync {
 		err = f.Sync()
 	}
@@ -155,6 +155,21 @@ func writeAtomic(path string, data []byte, sync bool) error {
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// writeInPieces keeps what a later mapping counts as resident small: the kernel
+// keeps a file in pieces as large as it was written in, of up to 2 MiB, and a
+// touch of one byte maps its whole piece.
+func writeInPieces(w io.Writer, data []byte) error {
+	const piece = 64 << 10
+	for len(data) > 0 {
+		n := min(len(data), piece)
+		if _, err := w.Write(data[:n]); err != nil {
+			return err
+		}
+		data = data[n:]
 	}
 	return nil
 }

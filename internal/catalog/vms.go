@@ -4,12 +4,16 @@ package catalog
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/gocarina/gocsv"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -21,6 +25,8 @@ type rows struct {
 	types  []cloud.InstanceType
 	places []place
 	lines  []line
+	// ranks orders the lines, once that is known.
+	ranks *ranking
 }
 
 type place struct{ region, zone string }
@@ -28,8 +34,6 @@ type place struct{ region, zone string }
 type line struct {
 	typ, place  uint32
 	price, spot float64
-	// row is the line's number in the file.
-	row int32
 }
 
 // The columns of vms.csv, by header. Files of the schemas v5 to v8 hold them in
@@ -56,7 +60,21 @@ var columnNames = [numColumns]string{
 
 var requiredColumns = []int{colType, colVCPUs, colMemory, colPrice, colRegion}
 
-// reader turns the text of one vms.csv into rows.
+// machineRow is what gocsv makes of the columns that describe a machine.
+type machineRow struct {
+	Type        string `csv:"InstanceType"`
+	Accelerator string `csv:"AcceleratorName"`
+	Count       string `csv:"AcceleratorCount"`
+	VCPUs       string `csv:"vCPUs"`
+	Memory      string `csv:"MemoryGiB"`
+	GPUInfo     string `csv:"GpuInfo"`
+	Arch        string `csv:"Arch"`
+}
+
+// reader turns the text of one vms.csv into rows. A catalog names each machine
+// in many places, so gocsv, which reads a row by reflection, is given the rows
+// of a machine once: the reader is the gocsv.CSVReader that leaves the others
+// out, and keeps of every row what is its own: place and prices.
 type reader struct {
 	path  string
 	cloud string
@@ -64,51 +82,126 @@ type reader struct {
 	// at holds the position of each column in a record, -1 for none.
 	at    [numColumns]int
 	width int
-	out   rows
+	// beside are the columns that describe the machine and lie outside of the
+	// scanner's prefix.
+	beside []int
+	out    rows
 
-	typeIDs  map[cloud.InstanceType]uint32
+	// machines numbers the texts that describe machines; where says on which row
+	// each was first.
+	machines map[string]uint32
+	where    []int
+	last     uint32
+	key      []byte
+	// fresh is the last new text of machines; spare is memory for descriptions.
+	fresh string
+	spare []string
+
 	placeIDs map[place]uint32
-	texts    map[string]string
-	// raw remembers which machine and which place the text of their fields was;
-	// key is the text being looked up, last the one looked up before.
-	raw       [2]map[string]uint32
-	key, last [2][]byte
-	lastID    [2]uint32
+	// next is the place that came after each the last time.
+	next      []uint32
+	lastPlace uint32
+	texts     map[string]string
 }
 
-// parseVMs reads a whole vms.csv. The first thing wrong rejects the file; the
-// error is a *FileError.
+// parseVMs reads a whole vms.csv. Anything wrong rejects the file; the error is
+// a *FileError.
 func parseVMs(path, cloudName string, text []byte) (*rows, error) {
 	if err := sniff(path, text); err != nil {
 		return nil, err
 	}
 	r := &reader{
 		path: path, cloud: cloudName, scan: newScanner(text),
-		typeIDs: make(map[cloud.InstanceType]uint32), placeIDs: make(map[place]uint32), texts: make(map[string]string),
-		raw: [2]map[string]uint32{make(map[string]uint32), make(map[string]uint32)},
-	}
-	if err := r.header(); err != nil {
-		return nil, err
+		machines: make(map[string]uint32), placeIDs: make(map[place]uint32), texts: make(map[string]string),
 	}
 	r.out.lines = make([]line, 0, bytes.Count(text, []byte("\n")))
-	for r.scan.scan() {
-		if err := r.record(); err != nil {
-			return nil, err
-		}
-	}
-	if r.scan.err != "" {
-		return nil, r.fail(r.scan.row, "", "%s", r.scan.err)
+	var machines []machineRow
+	if err := gocsv.UnmarshalCSV(r, &machines); err != nil {
+		return nil, r.located(err)
 	}
 	if len(r.out.lines) == 0 {
 		return nil, r.fail(0, "", "it holds a header and no rows")
 	}
-	if err := r.unique(); err != nil {
+	if err := r.describe(machines); err != nil {
 		return nil, err
+	}
+	if r.out.ranks = rank(&r.out); r.out.repeats() {
+		if err := r.unique(); err != nil {
+			return nil, err
+		}
+		r.out.ranks = rank(&r.out)
 	}
 	if splitPrices(cloudName) {
 		return joinHosts(&r.out), nil
 	}
 	return &r.out, nil
+}
+
+// located makes sure that an error says where it is.
+func (r *reader) located(err error) error {
+	var at *FileError
+	if errors.As(err, &at) {
+		return at
+	}
+	return r.fail(r.scan.row, "", "%s", err)
+}
+
+// Read implements gocsv.CSVReader: the header by its right names, then the first
+// row of each machine.
+func (r *reader) Read() ([]string, error) {
+	if r.width == 0 {
+		return r.header()
+	}
+	for r.scan.scan() {
+		isNew, err := r.record()
+		if err != nil {
+			return nil, err
+		}
+		if isNew {
+			return r.description(), nil
+		}
+	}
+	if r.scan.err != "" {
+		return nil, r.fail(r.scan.row, "", "%s", r.scan.err)
+	}
+	return nil, io.EOF
+}
+
+// ReadAll implements gocsv.CSVReader.
+func (r *reader) ReadAll() ([][]string, error) {
+	var all [][]string
+	for {
+		record, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, record)
+	}
+}
+
+// description copies the columns that describe the machine, in gocsv's order.
+// What lies in the text that was just kept need not be copied again.
+func (r *reader) description() []string {
+	const width = colArch + 1
+	if len(r.spare) < width {
+		r.spare = make([]string, 256*width)
+	}
+	out := r.spare[:width:width]
+	r.spare = r.spare[width:]
+	head := r.scan.head
+	for col := range out {
+		f := r.field(col)
+		// Slices of one text differ in capacity by as much as they lie apart.
+		if at := cap(head) - cap(f); len(f) > 0 && at >= 0 && at+len(f) <= len(head) && &f[0] == &head[at] {
+			out[col] = r.fresh[at:][:len(f)]
+			continue
+		}
+		out[col] = string(f)
+	}
+	return out
 }
 
 // sniff recognizes what is no catalog at all.
@@ -142,7 +235,8 @@ func (r *reader) fail(row int, column, format string, args ...any) error {
 	return &FileError{Path: r.path, Row: row, Column: column, Problem: fmt.Sprintf(format, args...)}
 }
 
-func (r *reader) header() error {
+// header finds the columns, and returns those that gocsv is to see.
+func (r *reader) header() ([]string, error) {
 	for i := range r.at {
 		r.at[i] = -1
 	}
@@ -151,7 +245,7 @@ func (r *reader) header() error {
 		if problem == "" {
 			problem = "it holds no header"
 		}
-		return r.fail(1, "", "%s", problem)
+		return nil, r.fail(1, "", "%s", problem)
 	}
 	r.width = len(r.scan.fields)
 	seen := make(map[string]bool, r.width)
@@ -159,7 +253,7 @@ func (r *reader) header() error {
 		name := strings.TrimSpace(string(f))
 		key := strings.ToLower(name)
 		if seen[key] {
-			return r.fail(1, name, "the header names this column twice")
+			return nil, r.fail(1, name, "the header names this column twice")
 		}
 		seen[key] = true
 		if col := slices.IndexFunc(columnNames[:], func(c string) bool { return strings.EqualFold(c, name) }); col >= 0 {
@@ -168,13 +262,20 @@ func (r *reader) header() error {
 	}
 	for _, col := range requiredColumns {
 		if r.at[col] < 0 {
-			return r.fail(1, columnNames[col], "the header lacks this column; it has %s", clip(string(bytes.Join(r.scan.fields, []byte(","))), 200))
+			return nil, r.fail(1, columnNames[col], "the header lacks this column; it has %s", clip(string(bytes.Join(r.scan.fields, []byte(","))), 200))
 		}
 	}
 	if (r.at[colAccelerator] < 0) != (r.at[colCount] < 0) {
-		return r.fail(1, "AcceleratorName", "AcceleratorName and AcceleratorCount must come together")
+		return nil, r.fail(1, "AcceleratorName", "AcceleratorName and AcceleratorCount must come together")
 	}
-	return nil
+	for r.scan.prefix = 0; slices.Contains(r.at[:colArch+1], r.scan.prefix); r.scan.prefix++ {
+	}
+	for _, at := range r.at[:colArch+1] {
+		if at >= r.scan.prefix {
+			r.beside = append(r.beside, at)
+		}
+	}
+	return columnNames[:colArch+1], nil
 }
 
 // field returns a field of the record just scanned; nil where there is none.
@@ -193,94 +294,105 @@ func trim(f []byte) []byte {
 	return f
 }
 
-// record checks the record just scanned and adds it.
-func (r *reader) record() error {
-	row := r.scan.row
+// record checks the record just scanned and adds it, less what describes the
+// machine. It reports whether that was not seen before.
+func (r *reader) record() (isNew bool, err error) {
 	if n := len(r.scan.fields); n != r.width {
-		return r.fail(row, "", "it has %d fields where the header has %d; the row is cut off, or a field with commas (GpuInfo?) is not quoted", n, r.width)
+		return false, r.fail(r.scan.row, "", "it has %d fields where the header has %d; the row is cut off, or a field with commas (GpuInfo?) is not quoted", n, r.width)
 	}
-	w := line{row: int32(row), spot: math.NaN()}
-	var err error
-	if w.typ, err = r.remember(0, colType, colRegion, r.machine); err != nil {
-		return err
-	}
-	if w.place, err = r.remember(1, colRegion, colPrice, r.place); err != nil {
-		return err
+	w := line{spot: math.NaN()}
+	w.typ, isNew = r.machine()
+	if w.place, err = r.place(); err != nil {
+		return false, err
 	}
 	var problem string
 	if w.price, problem = price(r.field(colPrice)); problem != "" {
-		return r.fail(row, "Price", "%s", problem)
+		return false, r.fail(r.scan.row, "Price", "%s", problem)
 	}
 	if r.at[colSpot] >= 0 {
 		if w.spot, problem = price(r.field(colSpot)); problem != "" {
-			return r.fail(row, "SpotPrice", "%s", problem)
+			return false, r.fail(r.scan.row, "SpotPrice", "%s", problem)
 		}
 	}
 	r.out.lines = append(r.out.lines, w)
+	return isNew, nil
+}
+
+// machine returns the number of the text that describes the machine. Most rows
+// repeat that of the row above.
+func (r *reader) machine() (id uint32, isNew bool) {
+	if r.scan.same && len(r.beside) == 0 {
+		return r.last, false
+	}
+	key := r.scan.head
+	if len(r.beside) > 0 {
+		r.key = append(r.key[:0], key...)
+		for _, at := range r.beside {
+			r.key = append(append(r.key, 0), r.scan.fields[at]...)
+		}
+		key = r.key
+	}
+	id, ok := r.machines[string(key)]
+	if !ok {
+		id = uint32(len(r.where))
+		r.fresh = string(key)
+		r.machines[r.fresh] = id
+		r.where = append(r.where, r.scan.row)
+	}
+	r.last = id
+	return id, !ok
+}
+
+// describe turns what gocsv read into types, and the numbers of the texts in
+// the lines into those of the types.
+func (r *reader) describe(machines []machineRow) error {
+	ids := make(map[cloud.InstanceType]uint32, len(machines))
+	types := make([]uint32, len(machines))
+	same := true
+	for i := range machines {
+		t, err := r.instanceType(&machines[i], r.where[i])
+		if err != nil {
+			return err
+		}
+		types[i] = intern(ids, &r.out.types, t)
+		same = same && types[i] == uint32(i)
+	}
+	if !same {
+		for i := range r.out.lines {
+			r.out.lines[i].typ = types[r.out.lines[i].typ]
+		}
+	}
 	return nil
 }
 
-// remember returns the id of what the columns from first to before last say,
-// reading them only if their text was not seen before. Most rows repeat the
-// machine of the row above.
-func (r *reader) remember(which, first, last int, read func() (uint32, error)) (uint32, error) {
-	key := r.key[which][:0]
-	for col := first; col < last; col++ {
-		if at := r.at[col]; at >= 0 {
-			key = append(key, r.scan.fields[at]...)
+func (r *reader) instanceType(m *machineRow, row int) (t cloud.InstanceType, err error) {
+	check := func(col int, problem string) {
+		if problem != "" && err == nil {
+			err = r.fail(row, columnNames[col], "%s", problem)
 		}
-		key = append(key, 0)
 	}
-	r.key[which] = key
-	if bytes.Equal(key, r.last[which]) {
-		return r.lastID[which], nil
+	var problem string
+	t.Name, problem = r.text([]byte(m.Type))
+	check(colType, problem)
+	t.Accelerator.Name, problem = r.text([]byte(m.Accelerator))
+	check(colAccelerator, problem)
+	t.Accelerator.Count, problem = number([]byte(m.Count), maxDevices)
+	check(colCount, problem)
+	t.VCPUs, problem = number([]byte(m.VCPUs), maxVCPUs)
+	check(colVCPUs, problem)
+	t.MemoryGiB, problem = number([]byte(m.Memory), maxMemoryGiB)
+	check(colMemory, problem)
+	t.Arch, problem = arch([]byte(m.Arch))
+	check(colArch, problem)
+	t.AcceleratorMemoryGiB = deviceMemory([]byte(m.GPUInfo))
+	if err == nil {
+		err = r.checkMachine(&t, row)
 	}
-	id, ok := r.raw[which][string(key)]
-	if !ok {
-		var err error
-		if id, err = read(); err != nil {
-			return 0, err
-		}
-		r.raw[which][string(key)] = id
-	}
-	r.last[which] = append(r.last[which][:0], key...)
-	r.lastID[which] = id
-	return id, nil
+	return t, err
 }
 
-// machine reads the columns that describe a machine.
-func (r *reader) machine() (uint32, error) {
-	var t cloud.InstanceType
-	for col := colType; col <= colArch; col++ {
-		f, problem := r.field(col), ""
-		switch col {
-		case colType:
-			t.Name, problem = r.text(f)
-		case colAccelerator:
-			t.Accelerator.Name, problem = r.text(f)
-		case colCount:
-			t.Accelerator.Count, problem = number(f, maxDevices)
-		case colVCPUs:
-			t.VCPUs, problem = number(f, maxVCPUs)
-		case colMemory:
-			t.MemoryGiB, problem = number(f, maxMemoryGiB)
-		case colGPUInfo:
-			t.AcceleratorMemoryGiB = deviceMemory(f)
-		case colArch:
-			t.Arch, problem = arch(f)
-		}
-		if problem != "" {
-			return 0, r.fail(r.scan.row, columnNames[col], "%s", problem)
-		}
-	}
-	if err := r.checkMachine(&t); err != nil {
-		return 0, err
-	}
-	return intern(r.typeIDs, &r.out.types, t), nil
-}
-
-func (r *reader) checkMachine(t *cloud.InstanceType) error {
-	row, acc := r.scan.row, t.Accelerator
+func (r *reader) checkMachine(t *cloud.InstanceType, row int) error {
+	acc := t.Accelerator
 	switch {
 	case acc.Name != "" && acc.Count == 0:
 		return r.fail(row, "AcceleratorCount", "it is blank or zero, while AcceleratorName is %q", acc.Name)
@@ -297,18 +409,42 @@ func (r *reader) checkMachine(t *cloud.InstanceType) error {
 	return nil
 }
 
+// place numbers where the record just scanned is. Files list the places of one
+// machine in the order of those of the machine before.
 func (r *reader) place() (uint32, error) {
-	region, problem := r.text(r.field(colRegion))
+	region, zone := r.field(colRegion), r.field(colZone)
+	if len(r.next) > 0 {
+		id := r.next[r.lastPlace]
+		if p := &r.out.places[id]; p.region == string(region) && p.zone == string(zone) {
+			r.lastPlace = id
+			return id, nil
+		}
+	}
+	id, ok := r.placeIDs[place{string(region), string(zone)}]
+	if !ok {
+		var err error
+		if id, err = r.newPlace(region, zone); err != nil {
+			return 0, err
+		}
+	}
+	r.next[r.lastPlace] = id
+	r.lastPlace = id
+	return id, nil
+}
+
+func (r *reader) newPlace(regionText, zoneText []byte) (uint32, error) {
+	region, problem := r.text(regionText)
 	if problem == "" && region == "" {
 		problem = "it is blank"
 	}
 	if problem != "" {
 		return 0, r.fail(r.scan.row, "Region", "%s", problem)
 	}
-	zone, problem := r.text(r.field(colZone))
+	zone, problem := r.text(zoneText)
 	if problem != "" {
 		return 0, r.fail(r.scan.row, "AvailabilityZone", "%s", problem)
 	}
+	r.next = append(r.next, 0)
 	return intern(r.placeIDs, &r.out.places, place{region, zone}), nil
 }
 
@@ -337,58 +473,3 @@ func (r *reader) text(f []byte) (string, string) {
 	r.texts[s] = s
 	return s, ""
 }
-
-// unique drops repeated rows; two rows that give one machine in one place
-// different prices reject the file, since one of them is wrong.
-func (r *reader) unique() error {
-	type machine struct {
-		name string
-		acc  cloud.Accelerator
-	}
-	machines := make(map[machine]uint64, len(r.out.types))
-	ids := make([]uint64, len(r.out.types))
-	for i, t := range r.out.types {
-		m := machine{t.Name, t.Accelerator}
-		if _, ok := machines[m]; !ok {
-			machines[m] = uint64(len(machines))
-		}
-		ids[i] = machines[m]
-	}
-	seen := newSeen(len(machines), len(r.out.places), len(r.out.lines))
-	kept := r.out.lines[:0]
-	var at map[[2]uint64]int // where the kept rows are, once one is repeated
-	indexed := 0
-	for i := range r.out.lines {
-		w := r.out.lines[i]
-		if seen.first(ids[w.typ], uint64(w.place)) {
-			kept = append(kept, w)
-			continue
-		}
-		if at == nil {
-			at = make(map[[2]uint64]int)
-		}
-		for ; indexed < len(kept); indexed++ {
-			at[[2]uint64{ids[kept[indexed].typ], uint64(kept[indexed].place)}] = indexed
-		}
-		if err := r.contradiction(&kept[at[[2]uint64{ids[w.typ], uint64(w.place)}]], &w); err != nil {
-			return err
-		}
-	}
-	r.out.lines = kept
-	return nil
-}
-
-// contradiction compares two rows about one machine in one place.
-func (r *reader) contradiction(first, w *line) error {
-	switch {
-	case !samePrice(first.price, w.price):
-		return r.fail(int(w.row), "Price", "it is %v, while row %d gives the same machine in the same place %v", w.price, first.row, first.price)
-	case !samePrice(first.spot, w.spot):
-		return r.fail(int(w.row), "SpotPrice", "it is %v, while row %d gives the same machine in the same place %v", w.spot, first.row, first.spot)
-	case first.typ != w.typ:
-		return r.fail(int(w.row), "InstanceType", "row %d describes %s differently", first.row, r.out.types[w.typ].Name)
-	}
-	return nil
-}
-
-func samePrice(a, b float64) bool { return a == b || (math.IsNaN(a) && math.IsNaN(b)) }

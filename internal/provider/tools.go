@@ -10,12 +10,13 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
+	fetchers "github.com/skybroker/terraform-provider-sky/internal/catalog/fetch/all"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
 // Tools returns the commands for people beside the provider.
 func Tools(version string, registry *cloud.Registry) []*cobra.Command {
-	return []*cobra.Command{broker.GCCommand(openBroker(version, registry)), catalog.Command(defaultFolder)}
+	return []*cobra.Command{broker.GCCommand(openBroker(version, registry)), catalog.Command(defaultFolder, fetchers.Fetchers())}
 }
 
 // openBroker returns how tools open a broker: over a state folder, for an owner

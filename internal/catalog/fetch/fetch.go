@@ -7,7 +7,6 @@ package fetch
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -18,9 +17,6 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-
-	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch/aws"
-	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch/gcp"
 )
 
 // Row is one machine in one place; a price of 0 is left blank, not offered.
@@ -59,79 +55,13 @@ type Fetcher struct {
 	Fetch func(ctx context.Context, o Options) ([]Row, error)
 }
 
-// Fetchers returns the clouds that can be asked, by name.
-func Fetchers() map[string]Fetcher {
+// Small returns the clouds that can be asked without a library of theirs, by
+// name; package all has the others, too.
+func Small() map[string]Fetcher {
 	return map[string]Fetcher{
-		"aws":    {Cloud: "aws", Needs: "AWS credentials that may call ec2:Describe*", Fetch: fromAWS},
-		"gcp":    {Cloud: "gcp", Needs: "GOOGLE_CLOUD_PROJECT", Fetch: fromGCP},
 		"lambda": {Cloud: "lambda", Needs: "LAMBDA_API_KEY", Fetch: lambda},
 		"runpod": {Cloud: "runpod", Needs: "RUNPOD_API_KEY", Fetch: runpod},
 	}
-}
-
-// fromAWS asks EC2 with the credentials that the SDK finds by itself. The price
-// lists are streamed: those of all regions together have gigabytes.
-func fromAWS(ctx context.Context, o Options) ([]Row, error) {
-	rows, err := aws.Fetch(ctx, aws.Options{
-		Regions: o.Regions, Endpoint: o.Endpoint, PriceList: o.Endpoint, Client: streaming(o.Client),
-		Progress: func(done, total int) { o.progress(done, total, "regions") },
-	})
-	out := make([]Row, len(rows))
-	for i, r := range rows {
-		out[i] = Row(r)
-	}
-	return out, err
-}
-
-// fromGCP asks Google with Application Default Credentials.
-func fromGCP(ctx context.Context, o Options) ([]Row, error) {
-	if len(o.Regions) > 0 {
-		return nil, errors.New("prices of GCP come for all regions at once; leave the regions out")
-	}
-	project := ""
-	for _, name := range []string{"GOOGLE_PROJECT", "GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"} {
-		project = cmp.Or(project, o.Getenv(name))
-	}
-	opts := gcp.Options{
-		Project: project, Compute: o.Endpoint, Billing: o.Endpoint,
-		Progress: func(done int) { o.progress(done, 0, "pages") },
-	}
-	if o.Endpoint != "" {
-		opts.Client = o.Client // an address of the user's own gets no credentials of Google's
-	}
-	rows, err := gcp.Fetch(ctx, opts)
-	out := make([]Row, len(rows))
-	for i, r := range rows {
-		out[i] = Row(r)
-	}
-	return out, err
-}
-
-// streaming is a client without a deadline for the whole answer, which for a
-// price list may well take minutes; the context ends it.
-func streaming(c *http.Client) *http.Client {
-	if c == nil {
-		return nil
-	}
-	out := *c
-	out.Timeout = 0
-	return &out
-}
-
-func (o Options) progress(done, total int, unit string) {
-	if o.Progress != nil {
-		o.Progress(done, total, unit)
-	}
-}
-
-// Names returns the clouds that can be asked, sorted.
-func Names() []string {
-	var names []string
-	for n := range Fetchers() {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
 }
 
 // CSV writes rows as a vms.csv, in an order that does not change from run to run.
