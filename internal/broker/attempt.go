@@ -109,7 +109,7 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 		}
 	}
 	spec := cloud.ClusterSpec{
-		Ref: a.ref(a.placement), Attempt: a.number, Image: image, DiskGiB: req.DiskGiB,
+		Ref: a.ref(a.placement), Attempt: a.number, Image: image, DiskGiB: req.DiskGiB, DiskTier: req.DiskTier,
 		Ports: a.spec.Ports, AllowedCIDRs: a.spec.AllowedCIDRs, Labels: a.spec.Labels, MaxHourlyUSD: req.MaxHourlyUSD / float64(a.placement.Nodes),
 		AuthorizedKeys: a.keys.authorized, Deadline: a.deadline,
 	}

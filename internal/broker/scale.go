@@ -175,7 +175,7 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 		return cs, nil, err
 	}
 	served := c.served(spec)
-	cs.Image, cs.DiskGiB = served.Image, served.DiskGiB
+	cs.Image, cs.DiskGiB, cs.DiskTier = served.Image, served.DiskGiB, served.DiskTier
 	if b.cfg.Images != nil {
 		if cs.Image, err = b.cfg.Images(ctx, c.Cloud, served.Image, c.Region, ""); err != nil {
 			return cs, nil, err

@@ -178,6 +178,9 @@ type Requirement struct {
 	EstimatedHours float64
 	// DiskGiB is the size of the boot disk; 0 is the cloud's default.
 	DiskGiB int
+	// DiskTier is a class of disks by a name that Capabilities.DiskTiers has;
+	// empty is the cloud's default.
+	DiskTier string
 	// Image is a catalog tag ("skypilot:gpu-ubuntu-2204") or a cloud's own id.
 	Image string
 	Ports []PortRange
@@ -232,6 +235,8 @@ type ClusterSpec struct {
 	// cloud's default for the instance type.
 	Image   string
 	DiskGiB int
+	// DiskTier is one of Capabilities.DiskTiers, or empty. It beats NodeConfig.
+	DiskTier string
 	// Ports are opened at launch on clouds that cannot do it later.
 	Ports []PortRange
 	// AllowedCIDRs may reach SSH and Ports.

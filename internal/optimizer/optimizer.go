@@ -53,8 +53,6 @@ type Needs struct {
 	PortsLater bool
 	// UserData: machines must run a script at first boot.
 	UserData bool
-	// DiskTier is a disk class by the name that Capabilities.DiskTiers has.
-	DiskTier string
 }
 
 // Request is what a user wants.

@@ -219,8 +219,8 @@ func abilities(req Request, alt cloud.Requirement) []ability {
 	need(req.Needs.UserData, "user_data", "user data", plain(func(c cloud.Capabilities) bool { return c.UserData }))
 	need(alt.Image != "", "image_id", "a custom image", plain(func(c cloud.Capabilities) bool { return c.CustomImage }))
 	need(alt.DiskGiB > 0, "disk_size", "a disk of a chosen size", plain(func(c cloud.Capabilities) bool { return c.CustomDisk }))
-	need(req.Needs.DiskTier != "", "disk_tier", "disk tier "+req.Needs.DiskTier, plain(func(c cloud.Capabilities) bool {
-		return slices.Contains(c.DiskTiers, req.Needs.DiskTier)
+	need(alt.DiskTier != "", "disk_tier", "disk tier "+alt.DiskTier, plain(func(c cloud.Capabilities) bool {
+		return slices.Contains(c.DiskTiers, alt.DiskTier)
 	}))
 	return as
 }

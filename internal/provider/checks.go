@@ -60,6 +60,10 @@ func checkOwner(owner string) error {
 	return nil
 }
 
+func checkDiskTier(tier string) error {
+	return checkOneOf("low", "medium", "high", "ultra", "best")(tier)
+}
+
 func checkCloudName(registry *cloud.Registry, name string) error {
 	if _, ok := registry.Get(name); !ok {
 		return fmt.Errorf("there is no cloud %q in this provider; write one of %s", name, strings.Join(registry.Names(), ", "))

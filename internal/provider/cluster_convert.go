@@ -144,7 +144,7 @@ func (m machineModel) requirement(accelerators attr.Value) (cloud.Requirement, e
 	r := cloud.Requirement{
 		Cloud: strings.ToLower(m.Cloud.ValueString()), Region: m.Region.ValueString(), Zone: m.Zone.ValueString(),
 		InstanceType: m.InstanceType.ValueString(), Image: m.ImageID.ValueString(),
-		DiskGiB: int(m.DiskSize.ValueInt64()), MaxHourlyUSD: m.MaxHourlyCost.ValueFloat64(),
+		DiskGiB: int(m.DiskSize.ValueInt64()), DiskTier: m.DiskTier.ValueString(), MaxHourlyUSD: m.MaxHourlyCost.ValueFloat64(),
 		EstimatedHours: m.EstimatedHours.ValueFloat64(),
 	}
 	if m.UseSpot.ValueBool() {
@@ -216,6 +216,9 @@ func overlay(base, over cloud.Requirement, m machineModel) cloud.Requirement {
 	}
 	if over.DiskGiB > 0 {
 		out.DiskGiB = over.DiskGiB
+	}
+	if over.DiskTier != "" {
+		out.DiskTier = over.DiskTier
 	}
 	if over.Image != "" {
 		out.Image = over.Image

@@ -95,11 +95,11 @@ func TestRequest(t *testing.T) {
 		}}}},
 		{"everything", values{
 			"infra": text("aws/us-east-1/*"), "accelerators": text("T4:1"), "cpus": text("8+"), "memory": text("32"), "instance_type": text("g4dn"),
-			"use_spot": types.BoolValue(true), "disk_size": types.Int64Value(100), "image_id": text("ami-1"), "max_hourly_cost": types.Float64Value(2.5),
+			"use_spot": types.BoolValue(true), "disk_size": types.Int64Value(100), "disk_tier": text("high"), "image_id": text("ami-1"), "max_hourly_cost": types.Float64Value(2.5),
 			"ports": texts("80"), "labels": types.MapValueMust(types.StringType, values{"team": text("x")}),
 		}, optimizer.Request{Nodes: 2, Alternatives: []cloud.Requirement{{
 			Cloud: "aws", Region: "us-east-1", InstanceType: "g4dn", Accelerators: t4, CPUs: cloud.Quantity{Value: 8, AtLeast: true},
-			Memory: cloud.Quantity{Value: 32}, Markets: []cloud.Market{cloud.Spot}, MaxHourlyUSD: 2.5, DiskGiB: 100, Image: "ami-1",
+			Memory: cloud.Quantity{Value: 32}, Markets: []cloud.Market{cloud.Spot}, MaxHourlyUSD: 2.5, DiskGiB: 100, DiskTier: "high", Image: "ami-1",
 			Ports: []cloud.PortRange{{First: 80, Last: 80}}, Labels: map[string]string{"team": "x"},
 		}}}},
 		{"alternatives override", values{

@@ -66,6 +66,7 @@ type machineModel struct {
 	UseSpot        types.Bool    `tfsdk:"use_spot"`
 	Market         types.String  `tfsdk:"market"`
 	DiskSize       types.Int64   `tfsdk:"disk_size"`
+	DiskTier       types.String  `tfsdk:"disk_tier"`
 	ImageID        types.String  `tfsdk:"image_id"`
 	MaxHourlyCost  types.Float64 `tfsdk:"max_hourly_cost"`
 	EstimatedHours types.Float64 `tfsdk:"estimated_hours"`
@@ -145,7 +146,8 @@ func machineTypes() map[string]attr.Type {
 		"infra": types.StringType, "cloud": types.StringType, "region": types.StringType, "zone": types.StringType,
 		"instance_type": types.StringType, "accelerators": types.StringType, "cpus": types.StringType,
 		"memory": types.StringType, "use_spot": types.BoolType, "market": types.StringType, "disk_size": types.Int64Type,
-		"image_id": types.StringType, "max_hourly_cost": types.Float64Type, "estimated_hours": types.Float64Type,
+		"disk_tier": types.StringType,
+		"image_id":  types.StringType, "max_hourly_cost": types.Float64Type, "estimated_hours": types.Float64Type,
 	}
 }
 

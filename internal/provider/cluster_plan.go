@@ -170,6 +170,8 @@ func judge(present cloud.Offer, nodes int, old *optimizer.Request, now optimizer
 	switch {
 	case a.DiskGiB != b.DiskGiB:
 		return verdict{Replace: blame(changed, "disk_size"), Why: "The disk of a running machine cannot change its size."}
+	case a.DiskTier != b.DiskTier:
+		return verdict{Replace: blame(changed, "disk_tier"), Why: "The disk of a running machine cannot change its tier."}
 	case a.Image != b.Image:
 		return verdict{Replace: blame(changed, "image_id"), Why: "The image of a running machine cannot change."}
 	}

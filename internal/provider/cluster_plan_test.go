@@ -42,6 +42,7 @@ func TestJudge(t *testing.T) {
 		{"use_spot = false is the default", t4, with(values{"use_spot": types.BoolValue(false)}), nil},
 		{"a bound above the price", t4, with(values{"max_hourly_cost": types.Float64Value(0.9)}), nil},
 		{"a bound below the price", t4, with(values{"max_hourly_cost": types.Float64Value(0.8)}), []string{"max_hourly_cost"}},
+		{"a faster disk", t4, with(values{"disk_tier": types.StringValue("high")}), []string{"disk_tier"}},
 		{"a bigger disk", t4, with(values{"disk_size": types.Int64Value(200)}), []string{"disk_size"}},
 		{"another image", t4, with(values{"image_id": text("img")}), []string{"image_id"}},
 		{"an alternative fits", t4, values{"any_of": machines(values{"accelerators": text("A100")}, values{"accelerators": text("T4")})}, nil},

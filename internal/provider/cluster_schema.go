@@ -177,7 +177,8 @@ func machineAttributes() map[string]schema.Attribute {
 			Optional: true, MarkdownDescription: "Size of a node's boot disk in GiB. Default the cloud's.",
 			Validators: []validator.Int64{between(1, maxDiskGiB, "GiB")},
 		},
-		"image_id": text("The machine image: a tag of the catalog, such as `skypilot:gpu-ubuntu-2204`, or the cloud's own id. Default the cloud's for the machine.", checkBlank),
+		"disk_tier": text("How fast a node's boot disk is: `low`, `medium`, `high`, `ultra` or `best` (the fastest that the cloud has). Default the cloud's. Clouds without the tier are left out.", checkDiskTier),
+		"image_id":  text("The machine image: a tag of the catalog, such as `skypilot:gpu-ubuntu-2204`, or the cloud's own id. Default the cloud's for the machine.", checkBlank),
 		"max_hourly_cost": schema.Float64Attribute{
 			Optional: true, MarkdownDescription: "The most the whole cluster may cost, in US dollars an hour. It bounds every attempt of the failover.",
 			Validators: []validator.Float64{aboveZero{}},

@@ -242,7 +242,7 @@ func acceleratorTexts(v any) (list []string, ordered bool, err error) {
 // set carries one field of a machine.
 func (m taskMachine) set(name string, v any) error {
 	switch name {
-	case "infra", "cloud", "region", "zone", "instance_type", "cpus", "memory", "image_id":
+	case "infra", "cloud", "region", "zone", "instance_type", "cpus", "memory", "image_id", "disk_tier":
 		if _, perRegion := v.(map[string]any); perRegion {
 			return fmt.Errorf("%s: one value for each region cannot be carried; use any_of with a region each", name)
 		}

@@ -29,6 +29,7 @@ resources:
   memory: 32
   use_spot: true
   disk_size: 256
+  disk_tier: high
   max_hourly_cost: 30
   ports: [8080, 9000-9010]
   labels: {team: vision}
@@ -60,7 +61,7 @@ func TestWholeTask(t *testing.T) {
 	}
 	for name, w := range map[string]attr.Value{
 		"infra": types.StringValue("aws/us-east-1"), "accelerators": types.DynamicValue(types.StringValue("A100:8")), "cpus": types.StringValue("8+"),
-		"memory": types.StringValue("32"), "use_spot": types.BoolValue(true), "disk_size": types.Int64Value(256),
+		"memory": types.StringValue("32"), "use_spot": types.BoolValue(true), "disk_size": types.Int64Value(256), "disk_tier": types.StringValue("high"),
 		"max_hourly_cost": types.Float64Value(30), "zone": types.StringNull(), "image_id": types.StringNull(),
 		"ports":  types.ListValueMust(types.StringType, []attr.Value{types.StringValue("8080"), types.StringValue("9000-9010")}),
 		"labels": textMapValue(map[string]string{"team": "vision"}),
@@ -142,7 +143,7 @@ func TestTaskRefuses(t *testing.T) {
 		{"storage object", "file_mounts: {/data: {name: b, mode: MOUNT}}", `file_mounts["/data"]`},
 		{"nodes", "num_nodes: many", `num_nodes: "many" is not a whole number`},
 		{"env without value", "envs: {TOKEN: }", "envs.TOKEN: has no value"},
-		{"disk tier", "resources: {disk_tier: best}", "resources: disk_tier: this field"},
+		{"unknown", "resources: {autoscale: best}", "resources: autoscale: this field"},
 		{"image per region", "resources: {image_id: {us-east-1: ami-1}}", "image_id: one value for each region"},
 		{"bad accelerators", "resources: {accelerators: 'A100:0'}", "resources: accelerators:"},
 		{"spot", "resources: {use_spot: maybe}", "use_spot: must be true or false"},

@@ -34,7 +34,7 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 	if err := checkSpec(spec, at); err != nil {
 		return cloud.RunConfig{}, err
 	}
-	s, err := d.defaults.with(spec.NodeConfig)
+	s, err := d.defaults.of(spec)
 	if err != nil {
 		return cloud.RunConfig{}, err
 	}

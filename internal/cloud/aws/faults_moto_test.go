@@ -7,7 +7,6 @@ package aws
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,16 +14,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/aws/ec2proxy"
 )
-
-// generation renames a request, so that its machines are others.
-func generation(spec cloud.ClusterSpec, name string) cloud.ClusterSpec {
-	spec.Ref.Generation = name
-	spec.Nodes = slices.Clone(spec.Nodes)
-	for i := range spec.Nodes {
-		spec.Nodes[i].Identity.Generation = name
-	}
-	return spec
-}
 
 // TestMotoFaults puts the proxy's faults between the driver and moto: capacity
 // by zone and type, a quota by type, throttling, a lost answer, listings that
@@ -72,7 +61,7 @@ func TestMotoFaults(t *testing.T) {
 				tt.calls = 3 // us-east-1a, us-east-1b, us-east-1c
 			}
 			spec, at := request(1, tt.typ, cloud.OnDemand)
-			spec = generation(spec, strings.ReplaceAll(tt.name, " ", "-"))
+			spec = renamed(spec, strings.ReplaceAll(tt.name, " ", "-"))
 			spec.Ref.Zone, at.Offer.Zone = tt.zone, tt.zone
 			before := launches(w)
 			_, err := w.launch(t.Context(), spec, at)

@@ -22,7 +22,7 @@ import (
 // calls, or AWS refuses the token.
 func (d *driver) launchInput(n cloud.NodeSpec, cfg cloud.RunConfig, place string) (*ec2.RunInstancesInput, error) {
 	offer := cfg.Placement.Offer
-	s, err := d.defaults.with(cfg.Spec.NodeConfig)
+	s, err := d.defaults.of(cfg.Spec)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,6 +58,16 @@ func request(nodes int, instanceType string, market cloud.Market) (cloud.Cluster
 	return spec, cloud.Placement{Nodes: nodes, Offer: cloud.Offer{
 		Cloud: Name, Region: testRegion, Zone: testZone, Market: market, HourlyUSD: 1, InstanceType: cloud.InstanceType{Name: instanceType},
 	}}
+}
+
+// renamed gives a request another generation, so that its machines are others.
+func renamed(spec cloud.ClusterSpec, name string) cloud.ClusterSpec {
+	spec.Ref.Generation = name
+	spec.Nodes = slices.Clone(spec.Nodes)
+	for i := range spec.Nodes {
+		spec.Nodes[i].Identity.Generation = name
+	}
+	return spec
 }
 
 // launch bootstraps and runs.

@@ -46,6 +46,16 @@ func settingsFromOptions(values map[string]string) (settings, error) {
 	return s, s.check()
 }
 
+// of returns s as a cluster's spec overrides it.
+func (s settings) of(spec cloud.ClusterSpec) (settings, error) {
+	s, err := s.with(spec.NodeConfig)
+	if err == nil && spec.DiskTier != "" {
+		s.diskTier = spec.DiskTier
+		err = s.check()
+	}
+	return s, err
+}
+
 // with returns s overridden by a cluster's node_config.
 func (s settings) with(node map[string]any) (settings, error) {
 	for _, key := range slices.Sorted(maps.Keys(node)) {

@@ -125,6 +125,36 @@ func TestNodesMoveOnTogether(t *testing.T) {
 	}
 }
 
+// TestDiskTiers: what the cluster asks for beats its template.
+func TestDiskTiers(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	for i, tt := range []struct{ spec, node, volume, iops, throughput string }{
+		{"", "", "gp3", "", ""},
+		{"", "medium", "gp3", "4000", "250"},
+		{"high", "medium", "gp3", "7000", "500"},
+		{"ultra", "", "io2", "20000", ""},
+	} {
+		spec, at := request(1, "m5.large", cloud.OnDemand)
+		spec = renamed(spec, fmt.Sprintf("g%d", i))
+		spec.DiskTier, spec.NodeConfig = tt.spec, map[string]any{"disk_tier": tt.node}
+		if _, err := w.launch(t.Context(), spec, at); err != nil {
+			t.Fatal(err)
+		}
+		got := w.proxy.Requests("RunInstances")[i]
+		for name, want := range map[string]string{"VolumeType": tt.volume, "Iops": tt.iops, "Throughput": tt.throughput, "Encrypted": "true"} {
+			if have := got.Get("BlockDeviceMapping.1.Ebs." + name); have != want {
+				t.Errorf("tier %q over %q: %s = %q, want %q", tt.spec, tt.node, name, have, want)
+			}
+		}
+	}
+	checkRequests(t, w.proxy)
+	spec, at := request(1, "m5.large", cloud.OnDemand)
+	spec.DiskTier = "warp"
+	if _, err := w.Bootstrap(t.Context(), spec, at); err == nil || !strings.Contains(err.Error(), "there are best, high") {
+		t.Errorf("an unknown tier: %v", err)
+	}
+}
+
 func TestZoneIDs(t *testing.T) {
 	w := newWorld(t, &ec2proxy.Proxy{}, nil)
 	for want, given := range map[string]string{"us-east-1b": "use1-az6", "us-east-1c": "use1-az1", "us-east-1a": "us-east-1a", "": ""} {

@@ -40,7 +40,7 @@ func requestID(id cloud.Identity, n int) string {
 // give equal bodies.
 func (d *driver) instance(n cloud.NodeSpec, cfg cloud.RunConfig) (*compute.Instance, error) {
 	offer := cfg.Placement.Offer
-	s, err := d.defaults.with(cfg.Spec.NodeConfig)
+	s, err := d.defaults.of(cfg.Spec)
 	if err != nil {
 		return nil, err
 	}
