@@ -43,7 +43,7 @@ func (b *Bastion) Serves(cloudName string) bool {
 
 // Target is where to dial on the way to a node, with the keys to offer there.
 func (b *Bastion) Target(ctx context.Context) (*remote.Target, error) {
-	target := &remote.Target{Host: b.Host, Port: b.port(), User: b.User, HostKey: b.HostKey, Signers: slices.Clone(b.Own)}
+	target := &remote.Target{Host: b.Host, Port: b.SSHPort(), User: b.User, HostKey: b.HostKey, Signers: slices.Clone(b.Own)}
 	if b.KeyPath != "" {
 		signer, err := remote.LoadSigner(b.KeyPath, nil)
 		if err != nil {
@@ -65,7 +65,8 @@ func (b *Bastion) Target(ctx context.Context) (*remote.Target, error) {
 	return target, nil
 }
 
-func (b *Bastion) port() int { return cmp.Or(b.Port, 22) }
+// SSHPort is the port of its SSH server.
+func (b *Bastion) SSHPort() int { return cmp.Or(b.Port, 22) }
 
 // knownHost is the bastion's line in a known_hosts file.
 func (b *Bastion) knownHost() (string, error) {
@@ -73,7 +74,7 @@ func (b *Bastion) knownHost() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("host key of bastion %s: %w", b.Host, err)
 	}
-	address := knownhosts.Normalize(fmt.Sprintf("[%s]:%d", b.Host, b.port()))
+	address := knownhosts.Normalize(fmt.Sprintf("[%s]:%d", b.Host, b.SSHPort()))
 	return knownhosts.Line([]string{address}, key), nil
 }
 

@@ -23,6 +23,9 @@ func (c Cluster) Resting() []int {
 	return c.ranksThat(func(s cloud.State) bool { return s == cloud.StateStopped })
 }
 
+// Runs reports whether the machine runs and has an address.
+func (n Node) Runs() bool { return n.State == cloud.StateRunning && n.ExternalIP != "" }
+
 // AtRest reports whether every machine that is left is stopped.
 func (c Cluster) AtRest() bool {
 	resting := len(c.Resting())

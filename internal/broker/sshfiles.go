@@ -105,7 +105,7 @@ func sshConfigText(c Cluster, bastion *Bastion, knownHosts string) string {
 	}
 	jump := c.Name + "-bastion"
 	if bastion != nil {
-		host(jump, bastion.Host, bastion.port(), bastion.User, bastion.KeyPath)
+		host(jump, bastion.Host, bastion.SSHPort(), bastion.User, bastion.KeyPath)
 	}
 	for _, n := range c.Nodes {
 		if !n.reachable() || c.SSHUser == "" {

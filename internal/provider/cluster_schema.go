@@ -265,22 +265,14 @@ func clusterOutputs() map[string]schema.Attribute {
 	}
 }
 
+// nodesAttribute is a list of objects without a schema of their own: OpenTofu
+// crashes when it writes a configuration for a resource with a nested attribute
+// that is only computed.
 func nodesAttribute() schema.Attribute {
-	text := func(description string) schema.Attribute {
-		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
-	}
-	return schema.ListNestedAttribute{
-		Computed: true, MarkdownDescription: "The machines, by rank; rank 0 is the head.",
-		PlanModifiers: []planmodifier.List{listplanmodifier.UseStateForUnknown()},
-		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-			"rank":        schema.Int64Attribute{Computed: true, MarkdownDescription: "The node's number in the cluster, from 0; it is stable."},
-			"instance_id": text("The cloud's id of the machine."),
-			"internal_ip": text("Address the nodes reach it under."),
-			"external_ip": text("Address you reach it under."),
-			"ssh_port":    schema.Int64Attribute{Computed: true, MarkdownDescription: "TCP port of its SSH server."},
-			"host_key":    text("Its pinned SSH host key, in the authorized_keys form."),
-			"status":      text("What the machine does: `pending`, `running`, `stopping`, `stopped`, `terminated` or `unknown`."),
-			"reason":      text("Why, where the cloud says so."),
-		}},
+	return schema.ListAttribute{
+		Computed: true, ElementType: nodeType(), PlanModifiers: []planmodifier.List{listplanmodifier.UseStateForUnknown()},
+		MarkdownDescription: "The machines, by rank; rank 0 is the head. Of each: `rank`, its number in the cluster, which is stable; `instance_id`, the cloud's id of it; " +
+			"`internal_ip`, where the nodes reach it; `external_ip`, where you do; `ssh_port`, the TCP port of its SSH server; `host_key`, its pinned SSH host key in the authorized_keys form; " +
+			"`status`, one of `pending`, `running`, `stopping`, `stopped`, `terminated` and `unknown`; and `reason`, why, where that is known.",
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -24,6 +25,8 @@ import (
 var (
 	_ provider.Provider                   = (*skyProvider)(nil)
 	_ provider.ProviderWithValidateConfig = (*skyProvider)(nil)
+
+	_ provider.ProviderWithEphemeralResources = (*skyProvider)(nil)
 )
 
 // New returns the provider's constructor. Its clouds are those of the registry.
@@ -219,7 +222,7 @@ func (p *skyProvider) Configure(ctx context.Context, req provider.ConfigureReque
 		s.unknown = "the provider block holds values that are not known yet; apply what they come from first, with -target"
 	}
 	data := newProviderData(s)
-	resp.ResourceData, resp.DataSourceData = data, data
+	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = data, data, data
 }
 
 func (p *skyProvider) settings(ctx context.Context, m providerModel) (settings, diag.Diagnostics) {
@@ -282,6 +285,11 @@ func cloudOptions(clouds types.Object) map[string]map[string]string {
 
 func (p *skyProvider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{newClusterResource, newJobResource}
+}
+
+// EphemeralResources implements provider.ProviderWithEphemeralResources.
+func (p *skyProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{newClusterSSH}
 }
 
 func (p *skyProvider) DataSources(context.Context) []func() datasource.DataSource {
