@@ -395,6 +395,15 @@ func TestHoldKeepsIt(t *testing.T) {
 	c.wantOver(true, "after it")
 }
 
+func TestHoldComesTooLate(t *testing.T) {
+	c := wind(t, autostop.Config{WaitFor: autostop.None})
+	c.look(idle)
+	c.wantOver(true, "after the idle time")
+	if _, err := autostop.Hold(t.Context(), c.machine); !errors.Is(err, autostop.ErrEnding) {
+		t.Errorf("Hold of an ending cluster returned %v", err)
+	}
+}
+
 func TestDisarm(t *testing.T) {
 	c := wind(t, autostop.Config{WaitFor: autostop.None})
 	if !strings.Contains(c.read("tab"), "@reboot sh '"+c.path(".sky/autostop/watchdog.sh")+"' run") {

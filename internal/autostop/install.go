@@ -214,7 +214,12 @@ func Running(ctx context.Context, head remote.Shell, nodes int) ([]string, error
 
 // holdScript makes its own process a reason to be busy, for as long as the
 // session lasts.
-const holdScript = "mkdir -p " + folder + "/busy && : >" + folder + "/busy/$$ && echo held && exec cat >/dev/null"
+const holdScript = "mkdir -p " + folder + "/busy && : >" + folder + "/busy/$$ || exit 1\n" +
+	"if [ -e " + folder + "/ending ]; then rm -f " + folder + "/busy/$$; exit 75; fi\n" +
+	"echo held && exec cat >/dev/null"
+
+// ErrEnding says that a cluster is ending by itself right now.
+var ErrEnding = errors.New("autostop is ending the cluster right now; try again when it has ended")
 
 // releaseGrace is how long the end of a hold may take by itself.
 const releaseGrace = 2 * time.Second
@@ -228,7 +233,10 @@ func Hold(ctx context.Context, head remote.Shell) (release func(), err error) {
 	ended := make(chan error, 1)
 	go func() {
 		code, err := head.Run(ctx, remote.Command{Script: holdScript, Stdin: stdin, Stdout: said})
-		if err == nil {
+		switch {
+		case err == nil && code == 75:
+			err = ErrEnding
+		case err == nil:
 			err = fmt.Errorf("exit code %d", code)
 		}
 		ended <- err

@@ -181,8 +181,10 @@ finish() {
 	say "idle for $idle seconds: $action"
 	hook
 	mine || return
+	: >"$dir/ending" # before the look, as the provider looks for it after it began to hold
 	if why=$(busy); then
 		say "not now: $why"
+		rm -f -- "$dir/ending"
 		return
 	fi
 	printf 'action=%s\nidle=%s\nat=%s\n' "$action" "$idle" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | put "$dir/ended"
@@ -201,7 +203,7 @@ watch() {
 	echo "$$" | put "$dir/pid"
 	since=$(now)
 	seen >"$dir/seen"
-	rm -rf -- "$dir/busy"
+	rm -rf -- "$dir/busy" "$dir/ending"
 	say "watching: $action after $idle idle seconds, waits for $wait_for"
 	while mine; do
 		if busy >"$dir/why"; then

@@ -112,6 +112,7 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 		Ref: a.ref(a.placement), Attempt: a.number, Image: image, DiskGiB: req.DiskGiB, DiskTier: req.DiskTier,
 		Ports: a.spec.Ports, AllowedCIDRs: a.spec.AllowedCIDRs, Labels: a.spec.Labels, MaxHourlyUSD: req.MaxHourlyUSD / float64(a.placement.Nodes),
 		AuthorizedKeys: a.keys.authorized, Deadline: a.deadline,
+		OnShutdown: a.onShutdown(offer.Cloud, offer.Market, a.spec.Autostop),
 	}
 	for rank := range a.placement.Nodes {
 		cfg, err := tmpl.Render(clusterconfig.Vars{
@@ -126,7 +127,10 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: a.identity(rank), UserData: []byte(cfg.UserData)})
 	}
 	spec.SSHUser, spec.NodeConfig = a.config.SSHUser, a.config.NodeConfig
-	return spec, nil
+	if a.spec.Autostop != nil {
+		_, err = endCommand(a.config, offer.Cloud, *a.spec.Autostop)
+	}
+	return spec, err
 }
 
 // requirement is the alternative of the request that the placement serves.
@@ -265,6 +269,7 @@ func (a *attempt) newCluster(account string) Cluster {
 		Status: StatusInit, SSHUser: a.config.SSHUser, KeyPath: a.keys.path,
 		ProcessManager: string(a.config.ProcessManager), Size: a.placement.Nodes,
 		LaunchedAt: a.started.UTC().Format(time.RFC3339), AllowedCIDRs: prefixTexts(a.runConfig.Spec.AllowedCIDRs),
+		Autostop: a.spec.Autostop,
 	}
 }
 

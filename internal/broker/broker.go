@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/autostop"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
@@ -133,6 +134,8 @@ type Spec struct {
 	// KeyPath is the user's private key; empty means one made for this cluster.
 	KeyPath        string
 	OnSetupFailure SetupFailure
+	// Autostop ends the cluster when it is idle; nil is never.
+	Autostop *autostop.Config `json:",omitempty"`
 	// CIDRsFound says that AllowedCIDRs are this computer's own address and were
 	// not asked for: another address is no other cluster.
 	CIDRsFound bool
@@ -160,6 +163,8 @@ const (
 	StatusUp       Status = "UP"
 	StatusStopped  Status = "STOPPED"
 	StatusDegraded Status = "DEGRADED"
+	// StatusTerminated is a cluster that removed itself, as it was told to.
+	StatusTerminated Status = "TERMINATED"
 )
 
 // Node is one machine of a cluster.
@@ -203,6 +208,8 @@ type Cluster struct {
 	LaunchedAt     string `json:"launched_at"` // RFC 3339, UTC
 	// AllowedCIDRs may reach SSH and the ports; none where that is not known.
 	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
+	// Autostop is what the cluster was told about its own end; nil is nothing.
+	Autostop *autostop.Config `json:"autostop,omitempty"`
 }
 
 // AcceleratorsPerNode is the number of devices on one node, 0 without any.

@@ -11,6 +11,11 @@ import (
 // gone (ErrGone). It removes no machine, and no cloud removes rules that a
 // machine still uses, so a mistake about the machines does no harm.
 func (b *Broker) RemoveLeftovers(ctx context.Context, c Cluster) error {
+	return b.removeLeftovers(ctx, c, true)
+}
+
+// removeLeftovers is RemoveLeftovers; lost says that nobody wanted the end.
+func (b *Broker) removeLeftovers(ctx context.Context, c Cluster, lost bool) error {
 	release, err := b.lockCluster(ctx, c.Name, "removing leftovers")
 	if err != nil {
 		return err
@@ -20,8 +25,10 @@ func (b *Broker) RemoveLeftovers(ctx context.Context, c Cluster) error {
 	if err != nil {
 		return err
 	}
-	if err := b.withJournal(c.Name, func(j *journal) error { return noteLost(j, c.Generation) }); err != nil {
-		return err
+	if lost {
+		if err := b.withJournal(c.Name, func(j *journal) error { return noteLost(j, c.Generation) }); err != nil {
+			return err
+		}
 	}
 	if err := session.CleanupPorts(ctx, c.ref()); err != nil {
 		return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)

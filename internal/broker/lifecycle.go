@@ -38,19 +38,20 @@ func (b *Broker) Stop(ctx context.Context, c Cluster) (Cluster, error) {
 
 // Start resumes the cluster's stopped machines in place; their addresses may
 // be new. It never makes a machine: without capacity or quota it is an error
-// and the cluster stays as it was.
-func (b *Broker) Start(ctx context.Context, c Cluster) (Cluster, error) {
+// and the cluster stays as it was. Autostop is armed as the spec says.
+func (b *Broker) Start(ctx context.Context, c Cluster, spec Spec) (Cluster, error) {
 	return b.change(ctx, c, "starting", func(session cloud.Session) (Cluster, error) {
-		return b.resume(ctx, session, c)
+		return b.resume(ctx, session, c, spec)
 	})
 }
 
 // resume starts what is stopped of a cluster that has all its machines.
-func (b *Broker) resume(ctx context.Context, session cloud.Session, c Cluster) (Cluster, error) {
+func (b *Broker) resume(ctx context.Context, session cloud.Session, c Cluster, spec Spec) (Cluster, error) {
 	present, err := b.present(ctx, session, c)
 	if err != nil {
 		return c, err
 	}
+	present.OnShutdown = b.onShutdown(c.Cloud, c.Market, spec.Autostop)
 	cfg, err := session.Bootstrap(ctx, present, c.placement())
 	if err != nil {
 		return c, fmt.Errorf("start cluster %q: %w", c.Name, err)
@@ -72,7 +73,11 @@ func (b *Broker) resume(ctx context.Context, session cloud.Session, c Cluster) (
 	if err != nil {
 		return fresh, fmt.Errorf("cluster %q runs again but cannot be reached: %w", c.Name, err)
 	}
-	closeAll(clients)
+	defer closeAll(clients)
+	fresh.Autostop = spec.Autostop
+	if err := b.arm(ctx, b.log, clients, fresh); err != nil {
+		return fresh, fmt.Errorf("cluster %q runs again: %w", c.Name, err)
+	}
 	return fresh, nil
 }
 

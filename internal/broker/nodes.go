@@ -74,6 +74,12 @@ func (a *attempt) connectAndSetUp(ctx context.Context, _ cloud.Session) error {
 	prepare := a.config.Setup
 	err = a.setUpNodes(ctx, a.log, clients, a.cluster, a.spec, prepare)
 	var setup *SetupError
+	if keep := a.spec.OnSetupFailure == SetupFailureKeep && errors.As(err, &setup); a.spec.Autostop != nil && (err == nil || keep) {
+		a.step = "autostop"
+		if aerr := a.arm(ctx, a.log, clients, a.cluster); aerr != nil {
+			return errors.Join(aerr, err)
+		}
+	}
 	if !errors.As(err, &setup) || a.spec.OnSetupFailure != SetupFailureKeep || ctx.Err() != nil {
 		return err
 	}

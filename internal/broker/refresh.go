@@ -56,9 +56,16 @@ func (b *Broker) Observe(ctx context.Context, c Cluster) (Cluster, error) {
 		return c, err
 	}
 	fresh, err := b.look(ctx, session, latest)
+	if errors.Is(err, ErrGone) && latest.Status == StatusTerminated {
+		return latest, nil // as it is known to be
+	}
+	if errors.Is(err, ErrGone) {
+		fresh, err = b.autodown(ctx, latest, err)
+	}
 	if err != nil {
 		return c, err
 	}
+	b.explain(latest, &fresh)
 	return fresh, nil
 }
 

@@ -206,11 +206,11 @@ func TestStopAndStart(t *testing.T) {
 			t.Fatalf("Stop = %s, %v", stopped.Status, err)
 		}
 		x.cloud.faults = []*fakeFault{{op: "run", times: 1, err: errCapacity}}
-		kept, err := x.Start(t.Context(), stopped)
+		kept, err := x.Start(t.Context(), stopped, Spec{})
 		if !errors.Is(err, errCapacity) || kept.Generation != c.Generation || kept.Status != StatusStopped {
 			t.Errorf("Start without capacity = %s, %v", kept.Status, err)
 		}
-		started, err := x.Start(t.Context(), stopped)
+		started, err := x.Start(t.Context(), stopped, Spec{})
 		if err != nil || started.Status != StatusUp || started.Generation != c.Generation {
 			t.Fatalf("Start = %s, %v", started.Status, err)
 		}

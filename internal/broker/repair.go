@@ -54,6 +54,11 @@ func (c Cluster) ranksThat(is func(cloud.State) bool) []int {
 // looks. When the new ones cannot be had, the cluster stays as it is.
 func (b *Broker) Restore(ctx context.Context, c Cluster, spec Spec) (Cluster, error) {
 	return b.change(ctx, c, "restoring", func(session cloud.Session) (Cluster, error) {
+		release, err := b.hold(ctx, c)
+		if err != nil {
+			return c, err
+		}
+		defer release()
 		if err := b.dropUncommitted(ctx, session, c); err != nil {
 			return c, err
 		}
@@ -72,7 +77,7 @@ func (b *Broker) Restore(ctx context.Context, c Cluster, spec Spec) (Cluster, er
 		lost := now.Lost()
 		b.log.InfoContext(ctx, "restoring the cluster", "cluster", c.Name, "lost", lost, "stopped", now.Resting())
 		if len(lost) == 0 {
-			return b.resume(ctx, session, now)
+			return b.resume(ctx, session, now, spec)
 		}
 		fresh, err := b.addRanks(ctx, session, now, spec, lost, now.Size)
 		if err != nil {

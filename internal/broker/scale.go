@@ -26,6 +26,11 @@ func (b *Broker) Resize(ctx context.Context, c Cluster, spec Spec, nodes int) (C
 		if c.Status != StatusUp && (c.Status != StatusDegraded || nodes >= c.Size) {
 			return c, fmt.Errorf("cluster %q is %s (%s) and can only be resized when it is UP", c.Name, c.Status, c.StatusReason)
 		}
+		release, err := b.hold(ctx, c)
+		if err != nil {
+			return c, err
+		}
+		defer release()
 		if err := b.dropUncommitted(ctx, session, c); err != nil {
 			return c, err
 		}
@@ -51,12 +56,21 @@ func (b *Broker) shrink(ctx context.Context, session cloud.Session, c Cluster, n
 		doomed = append(doomed, n.InstanceID)
 		return true
 	})
+	if err := b.drain(ctx, c, nodes); err != nil {
+		return c, fmt.Errorf("take nodes from cluster %q: %w", c.Name, err)
+	}
 	if err := b.removeNodes(ctx, session, c, doomed); err != nil {
 		return c, fmt.Errorf("take nodes from cluster %q: %w", c.Name, err)
 	}
 	c.HourlyUSD = c.perNode() * float64(nodes)
 	c.Size, c.Nodes = nodes, kept
 	c.judge()
+	if c.Autostop != nil && c.Status == StatusUp {
+		if err := b.rearm(ctx, c); err != nil {
+			// It only tells nodes to end that are gone already.
+			b.log.WarnContext(ctx, "autostop does not know yet that nodes are gone", "cluster", c.Name, "error", err)
+		}
+	}
 	return c, nil
 }
 
@@ -166,6 +180,7 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 	}
 	l := &launch{Broker: b, spec: spec, gen: c.Generation, keys: keys}
 	cs.Attempt, cs.Deadline = b.nextAttempt(c), l.deadline(ctx)
+	cs.OnShutdown = b.onShutdown(c.Cloud, c.Market, c.Autostop)
 	cs.Ports, cs.Labels, cs.AuthorizedKeys = spec.Ports, spec.Labels, keys.authorized
 	if len(spec.AllowedCIDRs) > 0 {
 		cs.AllowedCIDRs = spec.AllowedCIDRs
@@ -262,6 +277,11 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 	}
 	if err := b.setUpAdded(ctx, fresh, added, spec); err != nil {
 		return c, err
+	}
+	if fresh.Autostop != nil { // before they count: it must end them, too
+		if err := b.rearm(ctx, fresh); err != nil {
+			return c, err
+		}
 	}
 	err = b.withJournal(c.Name, func(j *journal) error {
 		return j.append(entry{Event: eventCommitting, Generation: c.Generation, Attempt: cs.Attempt, Cluster: &fresh})

@@ -200,7 +200,7 @@ func TestFailedStartKeepsEverything(t *testing.T) {
 				}
 				x.cloud.faults = []*simFault{f}
 				_, got := x.run(func(ctx context.Context, b *Broker) (func(), error) {
-					_, err := b.Start(ctx, c)
+					_, err := b.Start(ctx, c, Spec{})
 					return nil, err
 				})
 				if got == nil || len(x.mine()) != 2 || x.cloud.launched != launched {

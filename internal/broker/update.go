@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
-	"github.com/skybroker/terraform-provider-sky/templates"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -22,6 +20,8 @@ type Changes struct {
 	Files bool
 	// Setup runs the setup script again.
 	Setup bool
+	// Autostop arms the watchdog anew, or removes it.
+	Autostop bool
 }
 
 // Digest identifies the content of a file or folder as it would be uploaded:
@@ -34,20 +34,47 @@ func Digest(path string) (string, error) {
 	return tree.Digest(), nil
 }
 
-// Update brings a running cluster to the spec in place. Its machines and their
-// number stay. After a failed setup the returned cluster says so in its status.
+// Update brings a cluster to the spec in place. Its machines and their number
+// stay. A stopped one stays stopped: what needs running machines is refused, and
+// autostop is noted for its start. After a failed setup the returned cluster
+// says so in its status.
 func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes) (Cluster, error) {
 	return b.change(ctx, c, "updating", func(session cloud.Session) (Cluster, error) {
-		if what.Network {
-			var err error
-			if c, err = b.updateNetwork(ctx, session, c, spec); err != nil {
+		if c.Status == StatusTerminated {
+			c.Autostop = spec.Autostop
+			return c, nil
+		}
+		if c.Status == StatusStopped && (what.Files || what.Setup) {
+			return c, fmt.Errorf("cluster %q is stopped, and files and setup need running machines", c.Name)
+		}
+		release, err := b.hold(ctx, c)
+		if err != nil {
+			return c, err
+		}
+		defer release()
+		if what.Network || what.Autostop {
+			if c, err = b.updateNetwork(ctx, session, c, spec, what.Network); err != nil {
 				return c, err
 			}
 		}
-		if what.Files || what.Setup {
-			return b.updateNodes(ctx, c, spec, what)
+		if c.Status == StatusStopped {
+			c.Autostop = spec.Autostop
+			return c, nil
 		}
-		return c, nil
+		if what.Files || what.Setup {
+			if c, err = b.updateNodes(ctx, c, spec, what); err != nil {
+				return c, err
+			}
+		}
+		if !what.Autostop {
+			return c, nil
+		}
+		fresh := c
+		fresh.Autostop = spec.Autostop
+		if err := b.rearm(ctx, fresh); err != nil {
+			return c, err
+		}
+		return fresh, nil
 	})
 }
 
@@ -61,14 +88,18 @@ func (b *Broker) record(c Cluster) error {
 	})
 }
 
-// updateNetwork lets the driver converge labels and rules on what is there.
-func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c Cluster, spec Spec) (Cluster, error) {
+// updateNetwork lets the driver converge labels and rules on what is there, and
+// what a power-off does; not all is the latter alone.
+func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c Cluster, spec Spec, all bool) (Cluster, error) {
 	cs, err := b.present(ctx, session, c)
 	if err != nil {
 		return c, err
 	}
-	cs.Ports, cs.Labels = spec.Ports, spec.Labels
-	if len(spec.AllowedCIDRs) > 0 {
+	cs.OnShutdown, cs.LeaveStopped = b.onShutdown(c.Cloud, c.Market, spec.Autostop), true
+	if all {
+		cs.Ports, cs.Labels = spec.Ports, spec.Labels
+	}
+	if all && len(spec.AllowedCIDRs) > 0 {
 		cs.AllowedCIDRs = spec.AllowedCIDRs
 	}
 	cfg, err := session.Bootstrap(ctx, cs, c.placement())
@@ -77,6 +108,9 @@ func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c Clu
 	}
 	if _, err := session.Run(ctx, cs.Ref, cfg); err != nil {
 		return c, fmt.Errorf("update the labels of cluster %q: %w", c.Name, err)
+	}
+	if !all {
+		return c, nil
 	}
 	if err := session.OpenPorts(ctx, cs.Ref, cfg, spec.Ports); err != nil {
 		return c, fmt.Errorf("update the ports of cluster %q: %w", c.Name, err)
@@ -119,12 +153,6 @@ func (b *Broker) updateNodes(ctx context.Context, c Cluster, spec Spec, what Cha
 
 // prepareScript is the template's own setup, which is safe to repeat.
 func (b *Broker) prepareScript(c Cluster) (string, error) {
-	tmpl, err := clusterconfig.Load(templates.FS, b.cfg.TemplateDir, c.Cloud)
-	if err != nil {
-		return "", err
-	}
-	cfg, err := tmpl.Render(clusterconfig.Vars{
-		ClusterName: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, InstanceType: c.InstanceType, Nodes: c.Size,
-	})
+	cfg, err := b.render(c)
 	return cfg.Setup, err
 }

@@ -241,12 +241,19 @@ func (m clusterModel) spec(ctx context.Context, keyPath string) (broker.Spec, di
 		diags.AddAttributeError(path.Root("resources"), "Invalid value", sentence(err.Error()))
 		return broker.Spec{}, diags
 	}
-	req.Needs.Stop = m.DesiredStatus.ValueString() == string(broker.StatusStopped)
+	req.Needs = m.needs(ctx)
+	stop, known, d := m.autostop(ctx)
+	if diags.Append(d...); !known && !diags.HasError() {
+		diags.AddAttributeError(path.Root("autostop"), "Unknown value", "A value in autostop is still unknown while the cluster is about to be launched.")
+	}
+	if diags.HasError() {
+		return broker.Spec{}, diags
+	}
 	spec := broker.Spec{
 		Name: m.Name.ValueString(), Request: req, Labels: stringMap(w.Labels), Ports: req.Alternatives[0].Ports,
 		Setup: m.Setup.ValueString(), Envs: stringMap(m.Envs), Workdir: expandHome(m.Workdir.ValueString()),
 		KeyPath: expandHome(keyPath), OnSetupFailure: broker.SetupFailure(m.OnSetupFailure.ValueString()),
-		Recovery: broker.Recovery(m.Recovery.ValueString()),
+		Recovery: broker.Recovery(m.Recovery.ValueString()), Autostop: stop,
 	}
 	for to, from := range stringMap(m.FileMounts) {
 		if spec.FileMounts == nil {
@@ -300,8 +307,9 @@ func (m clusterModel) record(ctx context.Context) (broker.Cluster, diag.Diagnost
 	}
 	var nodes []nodeModel
 	var diags diag.Diagnostics
+	c.Autostop, _, diags = m.autostop(ctx)
 	if !m.Nodes.IsNull() && !m.Nodes.IsUnknown() {
-		diags = m.Nodes.ElementsAs(ctx, &nodes, false)
+		diags.Append(m.Nodes.ElementsAs(ctx, &nodes, false)...)
 	}
 	for _, n := range nodes {
 		c.Nodes = append(c.Nodes, broker.Node{

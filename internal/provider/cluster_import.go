@@ -104,6 +104,7 @@ func (r *clusterResource) remembered(ctx context.Context, b clusterBroker, c bro
 	}
 	defaults := map[*types.String]string{
 		&m.OnSetupFailure: string(broker.SetupFailureDestroy), &m.Recovery: string(broker.RecoverElsewhere), &m.DesiredStatus: string(broker.StatusUp),
+		&m.OnAutostop: autostopKeep,
 	}
 	if m.DesiredStatus.IsNull() && c.Status == broker.StatusStopped {
 		defaults[&m.DesiredStatus] = string(broker.StatusStopped)
@@ -223,5 +224,6 @@ func emptyCluster(ctx context.Context, state tfsdk.State) clusterModel {
 	m.Envs, m.FileMounts = types.MapNull(types.StringType), types.MapNull(types.StringType)
 	m.AllowedCIDRs, m.Nodes = types.ListNull(types.StringType), types.ListNull(nodeType())
 	m.Endpoints = types.MapNull(types.StringType)
+	m.Autostop = types.ObjectNull(autostopType().AttrTypes)
 	return m
 }

@@ -25,6 +25,8 @@ type clusterModel struct {
 	OnSetupFailure types.String   `tfsdk:"on_setup_failure"`
 	DesiredStatus  types.String   `tfsdk:"desired_status"`
 	Recovery       types.String   `tfsdk:"recovery"`
+	Autostop       types.Object   `tfsdk:"autostop"`
+	OnAutostop     types.String   `tfsdk:"on_autostop"`
 	Timeouts       timeouts.Value `tfsdk:"timeouts"`
 
 	ID               types.String  `tfsdk:"id"`

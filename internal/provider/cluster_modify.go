@@ -160,12 +160,16 @@ func (r *clusterResource) rank(ctx context.Context, m clusterModel, diags *diag.
 		return optimizer.Plan{}, false
 	}
 	req, err := w.request(int(m.NumNodes.ValueInt64()))
+	req.Needs = m.needs(ctx)
 	var plan optimizer.Plan
 	if err == nil {
 		loss := r.data.lossOf(m)
 		if plan, err = r.data.rank(ctx, req, loss); err == nil {
 			warnLoss(m, loss, plan, diags)
 		}
+	}
+	if err != nil && r.blameAutostop(ctx, req, err, diags) {
+		return plan, false
 	}
 	if err != nil {
 		diags.Append(diag.WithPath(path.Root("resources"), errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", m.Name.ValueString()), err)))
@@ -176,10 +180,11 @@ func (r *clusterResource) rank(ctx context.Context, m clusterModel, diags *diag.
 // planUpdate settles digests, replacement and what stays unknown.
 func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, changed bool, resp *resource.ModifyPlanResponse) {
 	before := m
-	r.planDigests(&m, old, changed, resp)
+	r.planDigests(&m, old, resp)
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	r.planAutostop(ctx, old, m, &resp.Diagnostics)
 	if fresh := !m.WorkdirDigest.Equal(old.WorkdirDigest) || !m.FileMountsDigest.Equal(old.FileMountsDigest); fresh && !changed {
 		m.Status, m.StatusReason = types.StringUnknown(), types.StringUnknown()
 		changed = true
@@ -203,15 +208,19 @@ func (r *clusterResource) planLife(ctx context.Context, old clusterModel, m *clu
 	if m.DesiredStatus.IsUnknown() || m.NumNodes.IsUnknown() {
 		return false
 	}
+	if old.is(broker.StatusTerminated) || m.staysStopped(old) {
+		return r.planEnded(old, m, resp)
+	}
+	r.planEnded(old, m, resp)
 	c, diags := old.record(ctx)
 	if resp.Diagnostics.Append(diags...); diags.HasError() {
 		return false
 	}
 	stopped := c.AtRest()
 	resize, toggle := !m.NumNodes.Equal(old.NumNodes), stopped != m.wantsStopped()
-	if stopped && m.wantsStopped() && changed && (resize || changes(old, *m) != broker.Changes{}) {
+	if stopped && m.wantsStopped() && changed && needsMachines(old, *m) {
 		resp.Diagnostics.AddAttributeError(path.Root("desired_status"), "Cluster is stopped",
-			"A stopped cluster cannot be changed in place. Set desired_status = \"UP\" together with the change.")
+			"num_nodes, setup, envs, workdir and file_mounts cannot be changed while the machines are stopped. Set desired_status = \"UP\" together with the change.")
 		return false
 	}
 	if toggle && m.wantsStopped() {
@@ -268,7 +277,7 @@ func cannotStop(registry *cloud.Registry, cloudName string, market cloud.Market)
 
 // planDigests compares what lies on this computer with what was uploaded. A
 // digest that will change stays unknown, since files may change until apply.
-func (r *clusterResource) planDigests(m *clusterModel, old clusterModel, changed bool, resp *resource.ModifyPlanResponse) {
+func (r *clusterResource) planDigests(m *clusterModel, old clusterModel, resp *resource.ModifyPlanResponse) {
 	workdir, err := pathDigest(m.Workdir)
 	if err != nil {
 		resp.Diagnostics.AddAttributeError(path.Root("workdir"), "Invalid value", sentence(err.Error()))
@@ -277,15 +286,15 @@ func (r *clusterResource) planDigests(m *clusterModel, old clusterModel, changed
 	if err != nil {
 		resp.Diagnostics.AddAttributeError(path.Root("file_mounts"), "Invalid value", sentence(err.Error()))
 	}
-	m.WorkdirDigest = plannedDigest(workdir, old.WorkdirDigest, changed)
-	m.FileMountsDigest = plannedDigest(mounts, old.FileMountsDigest, changed)
+	m.WorkdirDigest = plannedDigest(workdir, old.WorkdirDigest)
+	m.FileMountsDigest = plannedDigest(mounts, old.FileMountsDigest)
 }
 
-func plannedDigest(now, old types.String, changed bool) types.String {
+func plannedDigest(now, old types.String) types.String {
 	switch {
 	case now.IsNull():
 		return types.StringNull()
-	case changed || !now.Equal(old):
+	case !now.Equal(old):
 		return types.StringUnknown()
 	default:
 		return old
@@ -314,6 +323,7 @@ func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterMod
 		resp.Diagnostics.AddAttributeError(path.Root("resources"), "Invalid value", sentence(err.Error()))
 		return
 	}
+	now.Needs = m.needs(ctx)
 	verdict, err := r.verdict(ctx, c, old, now, changed)
 	if err != nil {
 		resp.Diagnostics.Append(diag.WithPath(path.Root("resources"), errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", c.Name), err)))

@@ -163,6 +163,9 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	default:
 		m.setRecord(fresh, r.data.reach(b, c.Name, c.Cloud))
 		m.NumNodes = types.Int64Value(int64(fresh.Size))
+		if m.OnAutostop.IsNull() { // of a state before 0.2
+			m.OnAutostop = types.StringValue(autostopKeep)
+		}
 		if m.Recovery.IsNull() { // of a state before 0.2
 			m.Recovery = types.StringValue(string(broker.RecoverElsewhere))
 		}
@@ -224,10 +227,15 @@ func (r *clusterResource) update(ctx context.Context, m *clusterModel, old clust
 	if err := m.setDigests(); err != nil {
 		return c, err
 	}
+	what := changes(old, *m)
+	if c.Status == broker.StatusTerminated || m.staysStopped(old) {
+		return b.Update(ctx, c, spec, what) // notes what it can
+	}
 	if c.Status == broker.StatusStopped && !m.wantsStopped() {
-		if c, err = b.Start(ctx, c); err != nil {
+		if c, err = b.Start(ctx, c, spec); err != nil {
 			return c, err
 		}
+		what.Autostop = false // armed at the start
 	}
 	nodes := int(m.NumNodes.ValueInt64())
 	if nodes < c.Size {
@@ -245,7 +253,7 @@ func (r *clusterResource) update(ctx context.Context, m *clusterModel, old clust
 			return c, err
 		}
 	}
-	if what := changes(old, *m); what != (broker.Changes{}) {
+	if what != (broker.Changes{}) {
 		if c, err = b.Update(ctx, c, spec, what); err != nil {
 			return c, err
 		}

@@ -98,6 +98,8 @@ func clusterInputs() map[string]schema.Attribute {
 			MarkdownDescription: "`UP` (default) or `STOPPED`. Stopping keeps the disks and ends what runs; starting resumes the same machines, perhaps under new addresses. Refused at plan where the cloud or the market cannot stop.",
 			Validators:          []validator.String{checked(checkOneOf(string(broker.StatusUp), string(broker.StatusStopped)))},
 		},
+		"autostop":    autostopAttribute(),
+		"on_autostop": onAutostopAttribute(),
 		"timeouts": timeoutsAttribute(map[string]string{
 			"create": "Bounds the whole launch, failover included. Default `60m`.",
 			"read":   "Bounds a refresh. Default `5m`.",
@@ -243,7 +245,7 @@ func clusterOutputs() map[string]schema.Attribute {
 			Computed: true, MarkdownDescription: "Price of the whole cluster at launch, in US dollars an hour. It stays what it was, whatever the market does.",
 			PlanModifiers: []planmodifier.Float64{float64planmodifier.UseStateForUnknown()},
 		},
-		"status":          fresh("`UP`, `INIT` (not ready; see `status_reason`), `STOPPED` or `DEGRADED` (some nodes are lost)."),
+		"status":          fresh("`UP`, `INIT` (not ready; see `status_reason`), `STOPPED`, `DEGRADED` (some nodes are lost) or `TERMINATED` (it removed itself; see `autostop`)."),
 		"status_reason":   fresh("Why the status is what it is; empty when all is well."),
 		"ssh_user":        fixed("The user to log in as."),
 		"ssh_key_path":    fixed("File with the private key; its content is not in state."),

@@ -92,7 +92,7 @@ func (h *jobHandle) watch(ctx context.Context) (context.Context, func()) {
 				continue
 			}
 			c, err := h.broker.Refresh(ctx, h.cluster)
-			if errors.Is(err, broker.ErrGone) || err == nil && c.Status == broker.StatusStopped {
+			if errors.Is(err, broker.ErrGone) || err == nil && (c.Status == broker.StatusStopped || c.Status == broker.StatusTerminated) {
 				cancel(errClusterGone)
 			}
 		}

@@ -217,6 +217,9 @@ func (r *jobResource) look(ctx context.Context, m *jobModel) error {
 		return err
 	}
 	defer h.close()
+	if s := h.cluster.Status; s == broker.StatusStopped || s == broker.StatusTerminated {
+		return fmt.Errorf("cluster %s is %s: %s", h.cluster.ID, s, h.cluster.StatusReason)
+	}
 	ctx, stop := context.WithTimeout(ctx, glance)
 	defer stop()
 	status, err := h.runner.Status(ctx, job.ID(m.ID.ValueString()))
@@ -330,7 +333,7 @@ func (r *jobResource) cancel(ctx context.Context, m jobModel) error {
 	}
 	defer h.close()
 	fresh, rerr := h.broker.Refresh(ctx, h.cluster)
-	if errors.Is(rerr, broker.ErrGone) || (rerr == nil && fresh.Status == broker.StatusStopped) {
+	if errors.Is(rerr, broker.ErrGone) || (rerr == nil && (fresh.Status == broker.StatusStopped || fresh.Status == broker.StatusTerminated)) {
 		return nil
 	}
 	if rerr == nil && fresh.Status != broker.StatusUp {

@@ -160,7 +160,7 @@ type clusterBroker interface {
 	Resize(ctx context.Context, c broker.Cluster, spec broker.Spec, nodes int) (broker.Cluster, error)
 	Restore(ctx context.Context, c broker.Cluster, spec broker.Spec) (broker.Cluster, error)
 	Stop(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
-	Start(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
+	Start(ctx context.Context, c broker.Cluster, spec broker.Spec) (broker.Cluster, error)
 	Destroy(ctx context.Context, c broker.Cluster) error
 	RemoveLeftovers(ctx context.Context, c broker.Cluster) error
 	Find(ctx context.Context, id string) (broker.Cluster, error)

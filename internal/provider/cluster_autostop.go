@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+)
+
+// What a plan does with a cluster that ended by itself.
+const (
+	autostopKeep    = "keep"
+	autostopRestart = "restart"
+)
+
+func autostopAttribute() schema.Attribute {
+	return schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "Ends the cluster when it is idle, also while this computer is off: a watchdog on the head node sees to it, and survives reboots. " +
+			"The idle time starts anew when a job is submitted or ends, when autostop changes, and when the cluster starts. " +
+			"The other nodes end first. `status` and `status_reason` say what happened; `on_autostop` says what the next plan makes of it. " +
+			"Changed in place; on a stopped cluster it is noted and takes effect at its start. " +
+			"Refused at plan where the cloud or the market cannot do it.",
+		Attributes: map[string]schema.Attribute{
+			"idle_minutes": schema.Float64Attribute{
+				Optional: true, MarkdownDescription: "How long the cluster must be idle, in minutes; fractions count. Default 5.",
+				Validators: []validator.Float64{aboveZero{}},
+			},
+			"down": schema.BoolAttribute{
+				Optional: true,
+				MarkdownDescription: "Whether the cluster removes itself, with its disks, instead of stopping. Default `false`. " +
+					"It then stays in state with status `TERMINATED`, costs nothing, and is not created anew unless `on_autostop` says so or a change needs machines.",
+			},
+			"wait_for": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "What keeps the cluster from being idle: `jobs_and_ssh` (default; jobs, and SSH sessions on the head node), `jobs`, " +
+					"or `none`, which ends it that long after autostop was set or the cluster started, whatever runs.",
+				Validators: []validator.String{checked(checkOneOf(string(broker.WaitForJobsAndSSH), string(broker.WaitForJobs), string(broker.WaitForNone)))},
+			},
+			"hook": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "Shell commands run on the head node before the end, in `~/sky_workdir` if there is one, with `SKY_AUTOSTOP` set to `stop` or `terminate`. " +
+					"A failure is logged in `~/.sky/autostop/log` and stops nothing; a job submitted meanwhile does.",
+				Validators: []validator.String{checked(checkScript)},
+			},
+			"hook_timeout": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "How long `hook` may take before it is killed and the cluster ends without it. Default `1h`.",
+				Validators:          []validator.String{checked(checkDuration)},
+			},
+		},
+	}
+}
+
+func onAutostopAttribute() schema.Attribute {
+	return schema.StringAttribute{
+		Optional: true, Computed: true, Default: stringdefault.StaticString(autostopKeep),
+		MarkdownDescription: "What a plan makes of a cluster that `autostop` ended: `keep` (default) leaves it ended, with an empty plan, until a change needs its machines; " +
+			"`restart` starts it where it stopped, and creates it anew where it removed itself. Changed in place.",
+		Validators: []validator.String{checked(checkOneOf(autostopKeep, autostopRestart))},
+	}
+}
+
+func autostopType() types.ObjectType {
+	return types.ObjectType{AttrTypes: map[string]attr.Type{
+		"idle_minutes": types.Float64Type, "down": types.BoolType, "wait_for": types.StringType,
+		"hook": types.StringType, "hook_timeout": types.StringType,
+	}}
+}
+
+// autostopModel is the attribute autostop.
+type autostopModel struct {
+	IdleMinutes types.Float64 `tfsdk:"idle_minutes"`
+	Down        types.Bool    `tfsdk:"down"`
+	WaitFor     types.String  `tfsdk:"wait_for"`
+	Hook        types.String  `tfsdk:"hook"`
+	HookTimeout types.String  `tfsdk:"hook_timeout"`
+}
+
+// autostop converts the attribute; nil is none. It reports false where a value
+// is still unknown.
+func (m clusterModel) autostop(ctx context.Context) (cfg *broker.Autostop, known bool, diags diag.Diagnostics) {
+	if m.Autostop.IsNull() {
+		return nil, true, nil
+	}
+	if m.Autostop.IsUnknown() {
+		return nil, false, nil
+	}
+	var a autostopModel
+	if diags = m.Autostop.As(ctx, &a, objectOptions); diags.HasError() {
+		return nil, false, diags
+	}
+	for _, v := range []attr.Value{a.IdleMinutes, a.Down, a.WaitFor, a.Hook, a.HookTimeout} {
+		if v.IsUnknown() {
+			return nil, false, nil
+		}
+	}
+	cfg = &broker.Autostop{
+		Idle: broker.DefaultIdle, Down: a.Down.ValueBool(), WaitFor: broker.WaitForJobsAndSSH,
+		Hook: a.Hook.ValueString(), HookTimeout: broker.DefaultHookTimeout,
+	}
+	if !a.IdleMinutes.IsNull() {
+		cfg.Idle = max(time.Second, time.Duration(min(a.IdleMinutes.ValueFloat64(), 1e6)*float64(time.Minute)).Round(time.Second))
+	}
+	if !a.WaitFor.IsNull() {
+		cfg.WaitFor = broker.WaitFor(a.WaitFor.ValueString())
+	}
+	if !a.HookTimeout.IsNull() {
+		timeout, err := time.ParseDuration(a.HookTimeout.ValueString())
+		if err != nil || timeout < time.Second {
+			invalid(&diags, path.Root("autostop").AtName("hook_timeout"), fmt.Sprintf("%q is no duration of a second or more, such as \"30m\"", a.HookTimeout.ValueString()))
+		}
+		cfg.HookTimeout = timeout
+	}
+	return cfg, true, diags
+}
+
+// needs are the abilities that the cluster wants of its machines.
+func (m clusterModel) needs(ctx context.Context) optimizer.Needs {
+	needs := optimizer.Needs{Stop: m.wantsStopped()}
+	if cfg, known, _ := m.autostop(ctx); known && cfg != nil {
+		needs.SelfEnd = cfg.Shutdown()
+	}
+	return needs
+}
+
+// autostopPath is the attribute that asks for an end that machines cannot come to.
+func autostopPath(how cloud.Shutdown) path.Path {
+	if how == cloud.ShutdownTerminate {
+		return path.Root("autostop").AtName("down")
+	}
+	return path.Root("autostop")
+}
+
+// autostopAdvice is what to write where machines cannot end themselves so.
+func autostopAdvice(how cloud.Shutdown) string {
+	if how == cloud.ShutdownTerminate {
+		return "Write down = false where they can stop, leave autostop out, or name a cloud whose machines can remove themselves."
+	}
+	return "Write down = true to have them removed instead, ask for on-demand machines, leave autostop out, or name a cloud whose machines can stop."
+}
+
+// blameAutostop says so where a request fails only for what autostop needs.
+func (r *clusterResource) blameAutostop(ctx context.Context, req optimizer.Request, failure error, diags *diag.Diagnostics) bool {
+	how := req.Needs.SelfEnd
+	if how == "" {
+		return false
+	}
+	req.Needs.SelfEnd = ""
+	if _, err := r.data.rank(ctx, req, nil); err != nil {
+		return false
+	}
+	invalid(diags, autostopPath(how), fmt.Sprintf("no machine that satisfies resources can do this. %s %s", autostopAdvice(how), failure))
+	return true
+}
+
+// planAutostop refuses an end that the present machines cannot come to by themselves.
+func (r *clusterResource) planAutostop(ctx context.Context, old, m clusterModel, diags *diag.Diagnostics) {
+	cfg, known, d := m.autostop(ctx)
+	if diags.Append(d...); d.HasError() || !known || cfg == nil || old.Autostop.Equal(m.Autostop) {
+		return
+	}
+	cloudName := old.Cloud.ValueString()
+	f, ok := r.data.registry.Get(cloudName)
+	if !ok {
+		return
+	}
+	caps := cloud.CapabilitiesOf(f, r.data.credentials(cloudName, "", ""))
+	if why := caps.CannotEndItself(cloudName, cloud.Market(old.Market.ValueString()), cfg.Shutdown()); why != "" {
+		invalid(diags, autostopPath(cfg.Shutdown()), why+". "+autostopAdvice(cfg.Shutdown()))
+	}
+}
+
+func (m clusterModel) is(s broker.Status) bool { return m.Status.ValueString() == string(s) }
+
+func (m clusterModel) restarts() bool { return m.OnAutostop.ValueString() == autostopRestart }
+
+// needsMachines reports whether a change cannot be made without machines that run.
+func needsMachines(old, m clusterModel) bool {
+	what := changes(old, m)
+	return what.Files || what.Setup || !m.NumNodes.Equal(old.NumNodes)
+}
+
+// staysStopped reports whether a stopped cluster that is wanted UP is left
+// stopped: autostop did it, and nothing asks for its machines.
+func (m clusterModel) staysStopped(old clusterModel) bool {
+	return old.is(broker.StatusStopped) && !old.wantsStopped() && !m.wantsStopped() &&
+		!old.Autostop.IsNull() && !m.restarts() && !needsMachines(old, m)
+}
+
+// planEnded settles what becomes of a cluster that autostop ended, and says so.
+// It reports whether the cluster is started or created anew.
+func (r *clusterResource) planEnded(old clusterModel, m *clusterModel, resp *resource.ModifyPlanResponse) bool {
+	name, reason := old.Name.ValueString(), old.StatusReason.ValueString()
+	if m.staysStopped(old) {
+		m.Status, m.StatusReason = old.Status, old.StatusReason
+		resp.Diagnostics.AddAttributeWarning(path.Root("on_autostop"), fmt.Sprintf("Cluster %q is stopped", name),
+			sentence(reason)+" It is left so, as on_autostop = \"keep\" says, and is billed for its disks only. "+
+				"on_autostop = \"restart\" starts it, as does a change that needs its machines.")
+		return false
+	}
+	if old.is(broker.StatusStopped) && !m.wantsStopped() && m.restarts() && !old.Autostop.IsNull() && !old.wantsStopped() {
+		resp.Diagnostics.AddAttributeWarning(path.Root("on_autostop"), fmt.Sprintf("Cluster %q will be started", name), sentence(reason))
+	}
+	if !old.is(broker.StatusTerminated) {
+		return false
+	}
+	switch {
+	case m.wantsStopped() && !old.wantsStopped():
+		resp.Diagnostics.AddAttributeError(path.Root("desired_status"), "Cluster is gone",
+			sentence(reason)+" There is nothing to stop. Set on_autostop = \"restart\" to create it anew, or destroy it.")
+		return false
+	case m.restarts() || needsMachines(old, *m):
+		m.Status, m.StatusReason = types.StringUnknown(), types.StringUnknown()
+		resp.RequiresReplace.Append(path.Root("status"))
+		resp.Diagnostics.AddAttributeWarning(path.Root("on_autostop"), fmt.Sprintf("Cluster %q will be created anew", name), sentence(reason))
+		return true
+	}
+	m.Status, m.StatusReason = old.Status, old.StatusReason
+	resp.Diagnostics.AddAttributeWarning(path.Root("on_autostop"), fmt.Sprintf("Cluster %q is gone", name),
+		sentence(reason)+" It is left so, as on_autostop = \"keep\" says, and costs nothing. "+
+			"on_autostop = \"restart\" creates it anew, as does a change that needs its machines; terraform destroy drops it from state.")
+	return false
+}
