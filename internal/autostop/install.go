@@ -214,8 +214,8 @@ func Running(ctx context.Context, head remote.Shell, nodes int) ([]string, error
 
 // holdScript makes its own process a reason to be busy, for as long as the
 // session lasts.
-const holdScript = "mkdir -p " + folder + "/busy && : >" + folder + "/busy/$$ || exit 1\n" +
-	"if [ -e " + folder + "/ending ]; then rm -f " + folder + "/busy/$$; exit 75; fi\n" +
+const holdScript = "mkdir -p " + folder + "/busy && : >" + folder + "/busy/$$ || { echo failed; exit 1; }\n" +
+	"if [ -e " + folder + "/ending ]; then rm -f " + folder + "/busy/$$; echo ending; exit 0; fi\n" +
 	"echo held && exec cat >/dev/null"
 
 // ErrEnding says that a cluster is ending by itself right now.
@@ -229,27 +229,32 @@ const releaseGrace = 2 * time.Second
 func Hold(ctx context.Context, head remote.Shell) (release func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	stdin, stop := io.Pipe()
-	said := newSignal()
+	said := make(firstWord, 1)
 	ended := make(chan error, 1)
 	go func() {
 		code, err := head.Run(ctx, remote.Command{Script: holdScript, Stdin: stdin, Stdout: said})
-		switch {
-		case err == nil && code == 75:
-			err = ErrEnding
-		case err == nil:
+		if err == nil {
 			err = fmt.Errorf("exit code %d", code)
 		}
 		ended <- err
 	}()
+	release = func() {
+		_ = stop.Close() // ends cat
+		timer := time.AfterFunc(releaseGrace, cancel)
+		<-ended
+		timer.Stop()
+		cancel()
+	}
 	select {
-	case <-said.seen:
-		return func() {
-			_ = stop.Close() // ends cat
-			timer := time.AfterFunc(releaseGrace, cancel)
-			<-ended
-			timer.Stop()
-			cancel()
-		}, nil
+	case word := <-said:
+		if word == "held" {
+			return release, nil
+		}
+		release()
+		if word == "ending" {
+			return nil, ErrEnding
+		}
+		return nil, errors.New("keep the cluster from ending by itself: the head's disk cannot be written to")
 	case err := <-ended:
 		_ = stop.Close()
 		cancel()
@@ -257,18 +262,15 @@ func Hold(ctx context.Context, head remote.Shell) (release func(), err error) {
 	}
 }
 
-// signal is a writer that notes that something was written.
-type signal struct {
-	seen chan struct{}
-	done bool
-}
+// firstWord is a writer that passes on the first thing written.
+type firstWord chan string
 
-func newSignal() *signal { return &signal{seen: make(chan struct{})} }
-
-func (s *signal) Write(p []byte) (int, error) {
-	if !s.done && len(p) > 0 {
-		s.done = true
-		close(s.seen)
+func (w firstWord) Write(p []byte) (int, error) {
+	if word := strings.TrimSpace(string(p)); word != "" {
+		select {
+		case w <- word:
+		default: // said already
+		}
 	}
 	return len(p), nil
 }
