@@ -13,12 +13,26 @@ m6i  x86_64 4 0.096  0.107  0.115  0.124  large xlarge 2xlarge 4xlarge 8xlarge 1
 c6i  x86_64 2 0.085  0.0912 0.097  0.107  large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 32xlarge
 r6i  x86_64 8 0.126  0.141  0.152  0.152  large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 32xlarge
 m6g  arm64  4 0.077  0.086  0.092  0.099  large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge
-c6g  arm64  2 0.068  -      0.0776 0.0856 large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge
+c6g  arm64  2 0.068  0.073  0.0776 0.0856 large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge
 r6g  arm64  8 0.1008 0.1128 0.1216 0.1216 large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge
 m7i  x86_64 4 0.1008 -      -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge
 c7i  x86_64 2 0.08925 -     -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge
 r7i  x86_64 8 0.1323 -      -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge
 m7g  arm64  4 0.0816 -      -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge
+m5a  x86_64 4 0.086  0.096  0.104  0.112  large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge
+c5   x86_64 2 0.085  0.096  0.097  0.107  large xlarge 2xlarge 4xlarge 9xlarge 12xlarge 18xlarge 24xlarge
+r5   x86_64 8 0.126  0.141  0.152  0.152  large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge
+m6a  x86_64 4 0.0864 0.0963 0.1035 -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 32xlarge 48xlarge
+c6a  x86_64 2 0.0765 0.08208 0.0873 -     large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 32xlarge 48xlarge
+r6a  x86_64 8 0.1134 -      -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 32xlarge 48xlarge
+m7a  x86_64 4 0.11592 -     -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 32xlarge 48xlarge
+c7a  x86_64 2 0.10264 -     -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 32xlarge 48xlarge
+r7a  x86_64 8 0.15215 -     -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 32xlarge 48xlarge
+c7g  arm64  2 0.0725 -      -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge
+r7g  arm64  8 0.1071 -      -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge
+m8g  arm64  4 0.08976 -     -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 48xlarge
+c8g  arm64  2 0.07976 -     -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 48xlarge
+r8g  arm64  8 0.11782 -     -      -      large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 48xlarge
 t3   x86_64 4 0.0832 0.0912 0.096  0.1088 large xlarge 2xlarge
 `
 
@@ -29,7 +43,7 @@ func awsMain() [][]string {
 }
 
 // awsDevices are the machines with accelerators. P4 and P5 have the prices
-// since June 2025.
+// since June 2025. What AWS sells in capacity blocks only is named without one.
 const awsDevices = `
 @us
 g4dn.xlarge 4 16 T4:1:16 0.526
@@ -63,6 +77,14 @@ g6e.12xlarge 48 384 L40S:4:48 10.49264
 g6e.16xlarge 64 512 L40S:1:48 7.57719
 g6e.24xlarge 96 768 L40S:4:48 15.06559
 g6e.48xlarge 192 1536 L40S:8:48 30.13118
+gr6.4xlarge 16 128 L4:1:24 1.5392
+gr6.8xlarge 32 256 L4:1:24 2.4464
+g3s.xlarge 4 30.5 M60:1:8 0.75
+g3.4xlarge 16 122 M60:1:8 1.14
+g3.8xlarge 32 244 M60:2:8 2.28
+g3.16xlarge 64 488 M60:4:8 4.56
+g4ad.xlarge 4 16 Radeon_Pro_V520:1:8 0.37853
+g4ad.2xlarge 8 32 Radeon_Pro_V520:1:8 0.54117
 g4ad.4xlarge 16 64 Radeon_Pro_V520:1:8 0.867
 g4ad.8xlarge 32 128 Radeon_Pro_V520:2:8 1.734
 g4ad.16xlarge 64 256 Radeon_Pro_V520:4:8 3.468
@@ -86,14 +108,27 @@ g5g.2xlarge 8 16 T4g:1:16 0.556
 g5g.4xlarge 16 32 T4g:1:16 0.828
 g5g.8xlarge 32 64 T4g:1:16 1.372
 g5g.16xlarge 64 128 T4g:2:16 2.744
+g5g.metal 64 128 T4g:2:16 2.744
 p3dn.24xlarge 96 768 V100-32GB:8:32 31.212
 p4de.24xlarge 96 1152 A100-80GB:8:80 27.447053
 trn1.2xlarge 8 32 Trainium:1:32 1.34375
 trn1.32xlarge 128 512 Trainium:16:32 21.5
 trn1n.32xlarge 128 512 Trainium:16:32 24.78
 dl1.24xlarge 96 768 Gaudi_HL-205:8:32 13.10904
+vt1.3xlarge 12 24 U30:1:8 0.65
+vt1.6xlarge 24 48 U30:2:8 1.3
+vt1.24xlarge 96 192 U30:8:8 5.2
+@us-east-1
+f2.6xlarge 24 256 VU47P:1:16 1.98
+f2.12xlarge 48 512 VU47P:2:16 3.96
+f2.48xlarge 192 2048 VU47P:8:16 15.84
 @us-west-2
+dl2q.24xlarge 96 768 AI100:8:16 8.9194
 p6-b200.48xlarge 192 2048 B200:8:179 113.9328
+@blocks
+p5e.48xlarge 192 2048 H200:8:141 0
+p6e-gb200.36xlarge 144 960 GB200:4:185 0
+trn2.48xlarge 192 2048 Trainium2:16:96 0
 @eu-west-1
 g4dn.xlarge 4 16 T4:1:16 0.587
 g5.xlarge 4 16 A10G:1:24 1.123
@@ -130,8 +165,8 @@ func awsBook() book {
 		}
 	}
 	devices := machines(awsDevices, map[string][]string{
-		"us": awsMain()[0], "us-east-west": {"us-east-1", "us-west-2"}, "us-west-2": {"us-west-2"},
-		"eu-west-1": {"eu-west-1"}, "eu-central-1": {"eu-central-1"}, "ap-northeast-1": {"ap-northeast-1"},
+		"us": awsMain()[0], "us-east-west": {"us-east-1", "us-west-2"}, "us-west-2": {"us-west-2"}, "us-east-1": {"us-east-1"},
+		"blocks": {"us-east-2"}, "eu-west-1": {"eu-west-1"}, "eu-central-1": {"eu-central-1"}, "ap-northeast-1": {"ap-northeast-1"},
 	})
 	for i, f := range devices {
 		if strings.HasPrefix(f.name, "g5g.") {

@@ -14,9 +14,11 @@ const gcpFamilies = `
 us      e2  0.021811 0.002923 standard:4:2,4,8,16,32 highmem:8:2,4,8,16 highcpu:1:2,4,8,16,32
 us      n1  0.031611 0.004237 standard:3.75:1,2,4,8,16,32,64,96 highmem:6.5:2,4,8,16,32,64,96
 us      n2  0.031611 0.004237 standard:4:2,4,8,16,32,48,64,80,96,128 highmem:8:2,4,8,16,32,48,64,80,96 highcpu:1:2,4,8,16,32,48,64,80,96
-us      n2d 0.027502 0.003686 standard:4:2,4,8,16,32,48,64,80,96,128,224 highmem:8:2,4,8,16,32,48,64,80,96
+us      n2d 0.027502 0.003686 standard:4:2,4,8,16,32,48,64,80,96,128,224 highmem:8:2,4,8,16,32,48,64,80,96 highcpu:1:2,4,8,16,32,48,64,80,96,128,224
+us      c2d 0.029563 0.003959 standard:4:2,4,8,16,32,56,112 highmem:8:2,4,8,16,32,56,112 highcpu:2:2,4,8,16,32,56,112
 us      c2  0.03398  0.00455  standard:4:4,8,16,30,60
 us      t2d 0.027502 0.003686 standard:4:1,2,4,8,16,32,48,60
+us-east4 e2 0.024564 0.003292 standard:4:2,4,8,16,32 highmem:8:2,4,8,16 highcpu:1:2,4,8,16,32
 us-east4 n1 0.0356   0.00477  standard:3.75:1,2,4,8,16,32,64,96 highmem:6.5:2,4,8,16,32,64,96
 us-east4 n2 0.0356   0.004771 standard:4:2,4,8,16,32,48,64,80,96,128 highmem:8:2,4,8,16,32,48,64,80,96
 `
@@ -38,6 +40,7 @@ P4   8  0.60 1,2,4   us-central1-a us-central1-c us-east4-a us-east4-b us-east4-
 `
 
 // gcpWhole are machines that come with their devices, at the price of both.
+// What Google quotes on request is named without one.
 const gcpWhole = `
 @a100
 a2-highgpu-1g 12 85 A100:1:40 3.673385
@@ -62,6 +65,17 @@ g2-standard-48 48 192 L4:4:24 4.001729
 g2-standard-96 96 384 L4:8:24 8.003458
 @h100
 a3-highgpu-8g 208 1872 H100:8:80 88.490000
+@h100-mega
+a3-megagpu-8g 208 1872 H100-MEGA:8:80 92.94
+@h200
+a3-ultragpu-8g 224 2952 H200:8:141 86.76
+@quoted
+a4-highgpu-8g 224 3968 B200:8:180 0
+arm64!a4x-highgpu-4g 140 884 GB200:4:186 0
+g4-standard-48 48 180 RTXPRO6000:1:96 0
+g4-standard-96 96 360 RTXPRO6000:2:96 0
+g4-standard-192 192 720 RTXPRO6000:4:96 0
+g4-standard-384 384 1440 RTXPRO6000:8:96 0
 `
 
 func gcpBook() book {
@@ -92,11 +106,14 @@ func gcpBook() book {
 		}
 	}
 	b.facts = append(b.facts, machines(gcpWhole, map[string][]string{
-		"a100":    inRegions([]string{"us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f", "us-east1-b", "us-west1-b"}),
-		"a100-16": inRegions([]string{"us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"}),
-		"a100-80": inRegions([]string{"us-central1-a", "us-central1-c"}),
-		"l4":      inRegions([]string{"us-central1-a", "us-central1-b", "us-central1-c", "us-east1-b", "us-east1-d", "us-west1-a", "us-west1-b"}),
-		"h100":    inRegions([]string{"us-central1-a", "us-central1-c", "us-west1-a", "us-west1-b"}),
+		"a100":      inRegions([]string{"us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f", "us-east1-b", "us-west1-b"}),
+		"a100-16":   inRegions([]string{"us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"}),
+		"a100-80":   inRegions([]string{"us-central1-a", "us-central1-c"}),
+		"l4":        inRegions([]string{"us-central1-a", "us-central1-b", "us-central1-c", "us-east1-b", "us-east1-d", "us-west1-a", "us-west1-b"}),
+		"h100-mega": inRegions([]string{"us-central1-a", "us-central1-b", "us-central1-c", "us-west1-a", "us-west1-b"}),
+		"h200":      inRegions([]string{"us-central1-b", "us-west1-c"}),
+		"quoted":    inRegions([]string{"us-central1-b"}),
+		"h100":      inRegions([]string{"us-central1-a", "us-central1-c", "us-west1-a", "us-west1-b"}),
 	})...)
 	const images = "projects/ubuntu-os-cloud/global/images/family/"
 	b.images = [][]string{

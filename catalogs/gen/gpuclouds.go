@@ -4,6 +4,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"strings"
 )
 
@@ -54,10 +57,15 @@ L40S           48 16  94 0.86 8
 L40            48  8  94 0.99 8
 RTX6000-Ada    48 10 167 0.77 8
 RTXA6000       48  9  50 0.49 8
+MI300X        192 24 283 2.49 8
+RTX5090        32  9  35 0.94 8
 RTX4090        24  6  41 0.69 8
 RTX3090        24 16 125 0.46 8
 RTXA5000       24  9  25 0.27 8
 L4             24 12  50 0.43 8
+RTX4000-Ada    20  9  50 0.26 8
+RTXA4500       20 12  54 0.25 8
+RTX2000-Ada    16  6  31 0.23 8
 RTXA4000       16  5  20 0.25 8
 `
 
@@ -96,6 +104,8 @@ BM.GPU.A100-v2.8 256 2048 A100-80GB:8:80 32.00
 BM.GPU.H100.8 224 2048 H100:8:80 80.00
 BM.GPU.H200.8 224 3072 H200:8:141 80.00
 BM.GPU.MI300X.8 224 2048 MI300X:8:192 48.00
+BM.GPU.B200.8 256 4096 B200:8:180 112.00
+arm64!BM.GPU.GB200.4 144 960 GB200:4:186 64.00
 `
 
 // ociFlexible are the flexible shapes: vCPUs for each OCPU, prices of an OCPU
@@ -132,10 +142,12 @@ func ociBook() book {
 }
 
 // ibmTypes are IBM's VPC profiles with devices. Only the one-V100 profile has a
-// figure that was seen; the others are named without one, so none is offered.
+// figure that was seen, and that with two of everything twice that; the others are
+// named without one, so none is offered.
 const ibmTypes = `
 @us
 gx2-8x64x1v100 8 64 V100:1:16 2.497
+gx2-16x128x2v100 16 128 V100:2:16 4.994
 @ca-tor
 gx2-8x64x1v100 8 64 V100:1:16 2.572
 @eu-gb
@@ -148,7 +160,6 @@ gx2-8x64x1v100 8 64 V100:1:16 2.821
 gx2-8x64x1v100 8 64 V100:1:16 2.996
 @unpriced
 gx2-16x128x1v100 16 128 V100:1:16 0
-gx2-16x128x2v100 16 128 V100:2:16 0
 gx2-32x256x2v100 32 256 V100:2:16 0
 gx3-16x80x1l4 16 80 L4:1:24 0
 gx3-32x160x2l4 32 160 L4:2:24 0
@@ -158,6 +169,47 @@ gx3-48x240x2l40s 48 240 L40S:2:48 0
 gx3d-160x1792x8h100 160 1792 H100:8:80 0
 gx3d-160x1792x8h200 160 1792 H200:8:141 0
 `
+
+// ibmFamilies are the general-purpose profiles: GiB for each vCPU, and how many
+// vCPUs. IBM bills a vCPU and a GiB by the hour; ibmVCPU and ibmGiB are estimates
+// of the two for the United States, and ibmElsewhere what other places cost more.
+const ibmFamilies = `
+bx2 4 2,4,8,16,32,48,64,96,128
+cx2 2 2,4,8,16,32,48,64,96,128
+mx2 8 2,4,8,16,32,48,64,96,128
+`
+
+const (
+	ibmVCPU = 0.034
+	ibmGiB  = 0.0035
+)
+
+func ibmElsewhere() map[string]float64 {
+	return map[string]float64{
+		"us-south": 1, "us-east": 1, "ca-tor": 1.03, "eu-gb": 1.07, "eu-de": 1.1, "jp-tok": 1.13, "au-syd": 1.2,
+	}
+}
+
+// ibmGeneral prices the general-purpose profiles, to a tenth of a cent: they are
+// estimates.
+func ibmGeneral(zones func(regions ...string) []string) []fact {
+	var out []fact
+	for l := range strings.Lines(ibmFamilies) {
+		w := strings.Fields(l)
+		if len(w) == 0 {
+			continue
+		}
+		for _, n := range strings.Split(w[2], ",") {
+			f := fact{vcpus: num(n), memory: num(n) * num(w[1]), arch: "x86_64"}
+			f.name = fmt.Sprintf("%s-%sx%v", w[0], n, f.memory)
+			for _, region := range slices.Sorted(maps.Keys(ibmElsewhere())) {
+				f.usd = math.Round(1000*ibmElsewhere()[region]*(f.vcpus*ibmVCPU+f.memory*ibmGiB)) / 1000
+				out = append(out, everywhere(f, zones(region))...)
+			}
+		}
+	}
+	return out
+}
 
 // ibmBook has no date: the figures were seen without one.
 func ibmBook() book {
@@ -170,8 +222,9 @@ func ibmBook() book {
 		}
 		return out
 	}
-	return book{cloud: "ibm", facts: machines(ibmTypes, map[string][]string{
+	devices := machines(ibmTypes, map[string][]string{
 		"us": zones("us-south", "us-east"), "ca-tor": zones("ca-tor"), "eu-gb": zones("eu-gb"), "eu-de": zones("eu-de"),
 		"jp": zones("jp-tok", "jp-osa"), "au-syd": zones("au-syd"), "unpriced": zones("us-south", "us-east"),
-	})}
+	})
+	return book{cloud: "ibm", facts: append(devices, ibmGeneral(zones)...)}
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -34,5 +35,33 @@ func TestCatalogsAreWhatTheTablesSay(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Every accelerator that the clouds sell at a list price is offered.
+func TestAcceleratorsOffered(t *testing.T) {
+	for _, b := range []struct {
+		book book
+		want string
+	}{
+		{awsBook(), "T4 A10G L4 L40S M60 V100 V100-32GB A100 A100-80GB H100 H200 B200 T4g Inferentia Inferentia2 Trainium AI100 U30 VU47P"},
+		{gcpBook(), "T4 V100 P100 P4 L4 A100 A100-80GB H100 H100-MEGA H200"},
+		{lambdaBook(), "A10 A6000 A100 A100-80GB V100 H100 B200 GH200 RTX6000"},
+		{runpodBook(), "B300 B200 H200-SXM H100 H100-SXM A100-80GB MI300X L40S L40 A40 L4 RTX5090 RTX4090 RTX3090"},
+		{ociBook(), "P100 V100 A10 L40S A100 A100-80GB H100 H200 B200 MI300X"},
+		{ibmBook(), "V100"},
+	} {
+		offered := map[string]bool{}
+		for _, f := range b.book.facts {
+			offered[f.device] = offered[f.device] || f.usd > 0
+		}
+		for _, name := range strings.Fields(b.want) {
+			if !offered[name] {
+				t.Errorf("%s offers no %s", b.book.cloud, name)
+			}
+		}
+		if b.book.cloud != "lambda" && b.book.cloud != "runpod" && !offered[""] {
+			t.Errorf("%s offers no machine without accelerators", b.book.cloud)
+		}
 	}
 }
