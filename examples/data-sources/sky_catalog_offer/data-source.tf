@@ -17,3 +17,14 @@ data "sky_catalog_offer" "spot" {
   use_spot     = true
   limit        = 5
 }
+
+# Whichever of two is cheaper; as a list, ["A100:8", "T4:1"], the first would win.
+data "sky_catalog_offer" "either" {
+  clouds       = ["fluffycloud"]
+  accelerators = { A100 = 8, T4 = 1 }
+}
+
+# Which prices answered, and how old they are.
+output "prices" {
+  value = [for c in data.sky_catalog_offer.either.catalogs : "${c.cloud}: ${c.kind}, ${c.date}"]
+}
