@@ -25,6 +25,10 @@ timer() {
 # transport N connects standard input and outputs to the runner of rank N.
 transport() {
 	echo "pid=$(exec sh -c 'echo $PPID')" >"$dir/transport.$1"
+	connect "$1"
+}
+
+connect() {
 	if [ "$1" = 0 ]; then
 		exec sh "$dir/runner.sh" rank 0
 	fi
@@ -116,7 +120,7 @@ abandon() {
 		case " $codes " in *" $i:"*) ;; *) kill -9 "$(field "$dir/transport.$i" pid)" 2>/dev/null ;; esac
 		i=$((i + 1))
 	done
-	reap 0
+	reap_here 0
 }
 
 # hang_up ends the connections of ranks that have ended.
@@ -199,7 +203,7 @@ again() {
 }
 
 lead() {
-	restarts=0 codes='' timers='' timed_out=0 gangs=0
+	restarts=0 codes='' timers='' timed_out=0 gangs=0 refused=''
 	printf 'boot=%s\npid=%s\nborn=%s\nat=%s\n' "$(boot)" "$$" "$(born $$)" "$(now)" >"$dir/started.$$"
 	sync "$dir/started.$$" 2>/dev/null
 	ln "$dir/started.$$" "$dir/started" 2>/dev/null || exit 0 # another one leads, or it was cancelled
@@ -212,7 +216,11 @@ SKYPILOT_TASK_ID=sky-$(date -u +%Y-%m-%d-%H-%M-%S)_$name; export SKYPILOT_TASK_I
 	mkfifo "$dir/events" || { finish FAILED_DRIVER '' '' 'no pipe could be made'; exit 1; }
 	exec 3<>"$dir/events"
 	if ! await_turn; then
-		finish CANCELLED '' '' 'cancelled before it ran'
+		if [ -n "$refused" ]; then
+			finish FAILED_DRIVER '' '' "$refused"
+		else
+			finish CANCELLED '' '' 'cancelled before it ran'
+		fi
 		return
 	fi
 	watch=''

@@ -34,6 +34,7 @@ step() {
 
 be_rank() {
 	rank=$1
+	: >"$dir/here.$rank"
 	rm -f -- "$dir/ended"
 	trap ': >"$dir/ended"' EXIT # what prune.sh goes by on nodes without records
 	exec 6<&0 </dev/null

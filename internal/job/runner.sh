@@ -6,12 +6,13 @@
 #   runner.sh rank N       be rank N; standard input is the leader's line
 #   runner.sh status       print what is known
 #   runner.sh cancel       ask the leader to end the job
-#   runner.sh reap N       end what is left of rank N here
+#   runner.sh reap N       end what is left of rank N here; with Ray, of every rank here
 #   runner.sh close        record a cancelled job that has no leader
 #   runner.sh log N FROM   print "SIZE OVER" and what rank N (or "all") printed since
 #   runner.sh live         print how many jobs are ahead in the queue
 #
-# lead.sh and rank.sh hold what "head" and "rank" do.
+# lead.sh and rank.sh hold what "head" and "rank" do, place.sh what "head" does
+# otherwise with Ray.
 set -u
 umask 077
 trap : HUP PIPE # handled, not ignored: what is ignored here would be in the user's script too
@@ -117,6 +118,20 @@ reap() {
 		t=$((t + 1))
 		[ "$t" -lt 50 ] || return 1
 	done
+}
+
+# reap_here N ends what is left of the job on its Nth node, which is rank N
+# unless Ray has chosen another.
+reap_here() {
+	if [ "$runtime" != ray ]; then
+		reap "$1"
+		return
+	fi
+	bad=0
+	for f in "$dir"/here.*; do
+		[ ! -e "$f" ] || reap "${f##*.}" || bad=1
+	done
+	return "$bad"
 }
 
 # ---- queue ----------------------------------------------------------------
@@ -259,6 +274,7 @@ start) start ;;
 log) log "$2" "$3" ;;
 head)
 	. "$dir/lead.sh"
+	[ "$runtime" != ray ] || . "$dir/place.sh"
 	lead
 	;;
 rank)
@@ -268,7 +284,7 @@ rank)
 status) status ;;
 cancel) cancel ;;
 reap)
-	reap "$2"
+	reap_here "$2"
 	left=$?
 	: >"$dir/ended"
 	exit "$left"

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MPL-2.0
+#
+# Ray on one node, in a Python environment of its own and off Ray's own ports,
+# so that neither the user's Python nor the user's Ray is in its way. Needs a
+# POSIX shell and the usual small tools. Every command may be repeated.
+#
+#   ray.sh secret         print the cluster's secret, made on first use; read one from standard input with "-"
+#   ray.sh install        install the pinned Ray
+#   ray.sh up [SESSION PORT]
+#                         see that Ray runs: on rank 0 the head, else a worker of
+#                         that head's session; prints "SESSION PORT"
+#   ray.sh wait N         wait until N nodes are there
+#   ray.sh down           end it
+#   ray.sh python         print the interpreter that has Ray
+#   ray.sh api PATH       print what the head answers
+set -u
+umask 077
+base=$HOME/.sky/ray
+. "$base/conf" || exit 1
+venv=$base/venv-$version
+# Sockets have short names only, and homes can be long.
+run=/tmp/sky-ray-$(id -u)-$(printf %s "$HOME $address" | cksum | tr -d ' ')
+python=$venv/bin/python
+[ -z "$preinstalled" ] || [ ! -x "$preinstalled/bin/python" ] || python=$preinstalled/bin/python
+
+say() { echo "ray: $*" >&2; }
+die() {
+	say "$@"
+	exit 1
+}
+nap() { sleep 0.2 2>/dev/null || sleep 1; }
+boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown; }
+field() { sed -n "s/^$2=//p" "$1" 2>/dev/null | head -n 1; }
+privileged() {
+	if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# born prints when a process started, which tells it from a later one with its number.
+born() {
+	[ -n "$1" ] && [ -r "/proc/$1/stat" ] || return
+	set -- "$(cat "/proc/$1/stat" 2>/dev/null)"
+	set -- ${1##*) }
+	[ "${1:-Z}" != Z ] && [ "$1" != X ] && echo "${20}"
+}
+
+# alone lets one of us at a time go on; the lock goes with its holder.
+alone() {
+	t=0
+	until mkdir "$base/lock" 2>/dev/null; do
+		holder=$(cat "$base/lock/holder" 2>/dev/null)
+		t=$((t + 1))
+		# A holder writes its name at once; one without a name was cut off.
+		if [ -n "$holder" ] && [ "$(born "${holder%% *}")" != "${holder##* }" ] || { [ -z "$holder" ] && [ "$t" -gt 25 ]; }; then
+			rm -rf -- "$base/lock"
+			continue
+		fi
+		[ "$t" -lt 3000 ] || die "another call (process ${holder%% *}) has been at it for ten minutes"
+		nap
+	done
+	trap 'rm -rf -- "$base/lock"' EXIT
+	trap 'exit 129' HUP INT TERM PIPE
+	echo "$$ $(born $$)" >"$base/lock/holder"
+}
+
+# ---- installation ---------------------------------------------------------
+
+installed() {
+	"$python" -I -c "import sys, ray, cryptography
+sys.exit(ray.__version__ != sys.argv[1])" "$version" >/dev/null 2>&1
+}
+
+# suitable prints the first Python that the pinned Ray has packages for.
+suitable() {
+	for p in $interpreters; do
+		if "$p" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then
+			command -v "$p"
+			return
+		fi
+	done
+	return 1
+}
+
+make_venv() {
+	rm -rf -- "$venv"
+	"$1" -m venv "$venv" >"$base/install.log" 2>&1 && return
+	rm -rf -- "$venv"
+	# Debian and Ubuntu leave the module out of their images.
+	command -v apt-get >/dev/null 2>&1 || return 1
+	say "installing python3-venv"
+	export DEBIAN_FRONTEND=noninteractive
+	{
+		privileged apt-get -o DPkg::Lock::Timeout=300 -qq update
+		privileged apt-get -o DPkg::Lock::Timeout=300 -qq install -y --no-install-recommends python3-venv
+	} >>"$base/install.log" 2>&1
+	"$1" -m venv "$venv" >>"$base/install.log" 2>&1
+}
+
+install() {
+	if installed; then return; fi
+	[ -d /proc/self ] || die "Ray needs Linux here"
+	python=$venv/bin/python
+	p=$(suitable) || die "no Python from 3.10 to 3.13 here (looked for: $interpreters). Use an image that has one, or runtime = \"ssh\"."
+	say "installing Ray $version into $venv with $p"
+	make_venv "$p" || die "no Python environment could be made with $p: $(tail -n 3 "$base/install.log")"
+	# shellcheck disable=SC2086 # several words each
+	PYTHONNOUSERSITE=1 "$python" -m pip install --disable-pip-version-check --no-input -q $pip_options $requirements >>"$base/install.log" 2>&1 ||
+		die "Ray $version could not be installed: $(tail -n 5 "$base/install.log")"
+	installed || die "Ray $version was installed and cannot be loaded: $("$python" -I -c 'import ray, cryptography' 2>&1 | tail -n 3)"
+}
+
+# ---- secret ---------------------------------------------------------------
+
+# secret keeps what the nodes of a cluster know one another by. Ray's own token
+# follows from it; so does the key for what must not cross the network in clear.
+secret() {
+	if [ "${1:-}" = - ]; then
+		cat >"$base/secret.$$" && [ -s "$base/secret.$$" ] || die "no secret arrived"
+		mv -f -- "$base/secret.$$" "$base/secret"
+	elif [ ! -s "$base/secret" ]; then
+		head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$base/secret.$$"
+		ln "$base/secret.$$" "$base/secret" 2>/dev/null
+		rm -f -- "$base/secret.$$"
+	fi
+	[ "${1:-}" = - ] || cat "$base/secret"
+}
+
+# ---- processes ------------------------------------------------------------
+
+# ours lists Ray's processes, by the mark in their environment. Jobs are started without it.
+ours() {
+	for m in $(grep -lsF "SKY_RAY_RUN=$run" /proc/[0-9]*/environ 2>/dev/null); do
+		m=${m#/proc/}
+		[ "${m%/environ}" = $$ ] || echo "${m%/environ}"
+	done
+}
+
+running() {
+	[ "$(field "$base/state" boot)" = "$(boot)" ] && [ "$(field "$base/state" address)" = "$address" ] &&
+		[ "$(field "$base/state" version)" = "$version" ] || return
+	for p in raylet gcs; do
+		pid=$(field "$base/state" "$p")
+		[ -z "$pid" ] || [ "$(born "$pid")" = "$(field "$base/state" "${p}_born")" ] || return
+	done
+	[ -n "$(field "$base/state" raylet)" ]
+}
+
+down() {
+	t=0
+	pid=$(field "$base/state" raylet)
+	if running; then # first the one that says goodbye to the others
+		kill "$pid" 2>/dev/null
+		while [ -n "$(born "$pid")" ] && [ "$t" -lt 50 ]; do
+			nap
+			t=$((t + 1))
+		done
+	fi
+	rm -f -- "$base/state"
+	t=0
+	while left=$(ours) && [ -n "$left" ]; do
+		# shellcheck disable=SC2086 # several numbers
+		if [ "$t" -lt 10 ]; then kill $left 2>/dev/null; else kill -9 $left 2>/dev/null; fi
+		nap
+		t=$((t + 1))
+		[ "$t" -lt 100 ] || die "these processes do not end: $left"
+	done
+	rm -rf -- "$run"
+}
+
+# pid_of PROGRAM prints the number of our process of that name.
+pid_of() {
+	for p in $(ours); do
+		case $(cat "/proc/$p/cmdline" 2>/dev/null | tr '\0' ' ') in
+		*"/$1 "*) echo "$p" && return ;;
+		esac
+	done
+}
+
+# free WANTED prints it, or a free port instead of 0.
+free() {
+	[ "$1" = 0 ] || { echo "$1" && return; }
+	"$python" -I -c 'import socket, sys
+s = socket.create_server((sys.argv[1], 0)); print(s.getsockname()[1])' "$address"
+}
+
+environment() {
+	unset PYTHONPATH PYTHONHOME RAY_ADDRESS
+	ulimit -n "$(ulimit -Hn)" 2>/dev/null
+	mkdir -p -m 700 "$run" && [ -O "$run" ] || die "$run belongs to somebody else"
+	"$python" -I -c 'import hashlib, hmac, sys
+print(hmac.new(sys.stdin.read().strip().encode(), b"token", hashlib.sha256).hexdigest(), end="")' <"$base/secret" >"$base/token" || exit 1
+	# The kernel, not Ray, ends processes where memory runs out, and jobs run at
+	# the priority of any other process.
+	export SKY_RAY_RUN="$run" PYTHONNOUSERSITE=1 RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$base/token" \
+		RAY_memory_monitor_refresh_ms=0 RAY_worker_niceness=0 RAY_USAGE_STATS_ENABLED=0 RAY_DEDUP_LOGS=0 \
+		RAY_SCHEDULER_EVENTS=0 RAY_enable_export_api_write=0
+}
+
+start() {
+	environment
+	set -- --node-ip-address="$address" --temp-dir="$run" --object-store-memory="$object_store_bytes" --min-worker-port=0 --max-worker-port=0 \
+		--object-manager-port="$(free "$object_manager_port")" --dashboard-agent-listen-port="$(free "$agent_port")" \
+		--num-gpus="$gpus" --resources="$resources" --disable-usage-stats --include-log-monitor=false --log-color=false
+	[ -z "$cpus" ] || set -- "$@" --num-cpus="$cpus"
+	if [ "$rank" = 0 ]; then
+		port=$(free "$gcs_port")
+		dashboard=$(free "$dashboard_port")
+		set -- "$@" --head --port="$port" --dashboard-host="$address" --dashboard-port="$dashboard" --ray-client-server-port="$(free "$client_port")"
+	else
+		set -- "$@" --address="$head:$port"
+	fi
+	"$python" -m ray.scripts.scripts start "$@" </dev/null >"$base/start.log" 2>&1 || {
+		said=$(tail -n 12 "$base/start.log")
+		down
+		die "Ray did not start: $said"
+	}
+	raylet=$(pid_of raylet) gcs=$(pid_of gcs_server)
+	[ -n "$raylet" ] || die "Ray ended as soon as it had started: $(tail -n 5 "$base/start.log")"
+	if [ "$rank" = 0 ]; then
+		t=0
+		until session=$(dashboard=$dashboard api /api/version 2>/dev/null | sed -n 's/.*"session_name": *"\([^"]*\)".*/\1/p') && [ -n "$session" ]; do
+			t=$((t + 1))
+			[ "$t" -lt 300 ] || die "Ray's dashboard does not answer on $address:$dashboard"
+			nap
+		done
+	fi
+	printf '%s\n' "boot=$(boot)" "address=$address" "version=$version" "session=$session" "port=$port" "dashboard=${dashboard:-}" \
+		"raylet=$raylet" "raylet_born=$(born "$raylet")" "gcs=$gcs" "gcs_born=$(born "$gcs")" >"$base/state.$$"
+	mv -f -- "$base/state.$$" "$base/state"
+}
+
+up() {
+	session=${1:-} port=${2:-}
+	[ "$rank" = 0 ] || [ -n "$port" ] || die "a worker is told the head's session"
+	if ! running || { [ "$rank" != 0 ] && [ "$(field "$base/state" session)" != "$session" ]; }; then
+		installed || die "Ray $version is not installed in $python"
+		[ -s "$base/secret" ] || die "the cluster's secret is not here"
+		alone
+		down
+		start
+	fi
+	echo "$(field "$base/state" session) $(field "$base/state" port)"
+}
+
+api() {
+	"$python" -I -c 'import sys, urllib.request
+request = urllib.request.Request(sys.argv[1], headers={"Authorization": "Bearer " + open(sys.argv[2]).read()})
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+print(opener.open(request, timeout=20).read().decode())' "http://$address:${dashboard:-$(field "$base/state" dashboard)}$1" "$base/token"
+}
+
+await_nodes() {
+	t=0
+	while :; do
+		n=$(api '/api/v0/nodes?limit=9999&filter_keys=state&filter_predicates=%3D&filter_values=ALIVE' 2>/dev/null | grep -o '"node_id"' | wc -l)
+		[ "$n" -lt "$1" ] || return 0
+		t=$((t + 1))
+		[ "$t" -lt 200 ] || die "$n of $1 nodes joined within two minutes"
+		nap
+		nap
+	done
+}
+
+case $1 in
+secret) secret "${2:-}" ;;
+install)
+	alone
+	install
+	;;
+up) up "${2:-}" "${3:-}" ;;
+wait) await_nodes "$2" ;;
+down)
+	alone
+	down
+	;;
+python) echo "$python" ;;
+api) api "$2" ;;
+*) exit 64 ;;
+esac
