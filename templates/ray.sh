@@ -126,12 +126,21 @@ secret() {
 
 # ---- processes ------------------------------------------------------------
 
-# ours lists Ray's processes, by the mark in their environment. Jobs are started without it.
+# ours lists Ray's processes: those with our mark in their environment, where
+# jobs do not have it, and what they have started, since some overwrite theirs.
 ours() {
-	for m in $(grep -lsF "SKY_RAY_RUN=$run" /proc/[0-9]*/environ 2>/dev/null); do
-		m=${m#/proc/}
-		[ "${m%/environ}" = $$ ] || echo "${m%/environ}"
-	done
+	marks=$(grep -lsF "SKY_RAY_RUN=$run" /proc/[0-9]*/environ 2>/dev/null | sed 's,^/proc/,,; s,/environ$,,')
+	[ -n "$marks" ] || return 0
+	cat /proc/[0-9]*/stat 2>/dev/null | sed 's/(.*)/x/' | awk -v marks="$marks" '
+		BEGIN { n = split(marks, m, /[ \n]+/); for (i = 1; i <= n; i++) in_[m[i]] = 1 }
+		{ parent[$1] = $4; if ($3 == "Z") dead[$1] = 1 }
+		END {
+			do {
+				more = 0
+				for (p in parent) if (!(p in in_) && (parent[p] in in_)) more = in_[p] = 1
+			} while (more)
+			for (p in in_) if (p in parent && !(p in dead)) print p
+		}'
 }
 
 running() {
@@ -196,7 +205,6 @@ print(hmac.new(sys.stdin.read().strip().encode(), b"token", hashlib.sha256).hexd
 }
 
 start() {
-	environment
 	set -- --node-ip-address="$address" --temp-dir="$run" --object-store-memory="$object_store_bytes" --min-worker-port=0 --max-worker-port=0 \
 		--object-manager-port="$(free "$object_manager_port")" --dashboard-agent-listen-port="$(free "$agent_port")" \
 		--num-gpus="$gpus" --resources="$resources" --disable-usage-stats --include-log-monitor=false --log-color=false
@@ -208,9 +216,12 @@ start() {
 	else
 		set -- "$@" --address="$head:$port"
 	fi
-	"$python" -m ray.scripts.scripts start "$@" </dev/null >"$base/start.log" 2>&1 || {
+	(
+		environment
+		exec "$python" -m ray.scripts.scripts start "$@"
+	) </dev/null >"$base/start.log" 2>&1 || {
 		said=$(tail -n 12 "$base/start.log")
-		down
+		(down)
 		die "Ray did not start: $said"
 	}
 	raylet=$(pid_of raylet) gcs=$(pid_of gcs_server)

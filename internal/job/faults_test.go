@@ -50,10 +50,9 @@ func (f *fleet) jobFile(rank int, id job.ID, name string) string {
 	return filepath.Join(f.nodes[rank].Home, ".sky/jobs", string(id), name)
 }
 
-// TestSubmissionMayBreakAnywhere cuts the connection after every so many bytes,
+// testSubmissionMayBreakAnywhere cuts the connection after every so many bytes,
 // one way and the other: the job starts exactly once all the same.
-func TestSubmissionMayBreakAnywhere(t *testing.T) {
-	t.Parallel()
+func testSubmissionMayBreakAnywhere(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 1)
 	spec := job.Spec{Name: "cut", Run: "echo x >>~/starts", Workdir: t.TempDir()}
 	if err := os.WriteFile(filepath.Join(spec.Workdir, "data"), bytes.Repeat([]byte("data"), 2000), 0o600); err != nil {
@@ -83,8 +82,7 @@ func TestSubmissionMayBreakAnywhere(t *testing.T) {
 	}
 }
 
-func TestWaitSurvivesLostConnections(t *testing.T) {
-	t.Parallel()
+func testWaitSurvivesLostConnections(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 1)
 	id := f.submit(t, job.Spec{Name: "drops", Run: `i=0; while [ $i -lt 40 ]; do echo "line $i ünïcödé"; i=$((i + 1)); sleep 0.05; done`})
 	go func() { // ever more slowly, so that a slow machine gets through as well
@@ -107,8 +105,7 @@ func TestWaitSurvivesLostConnections(t *testing.T) {
 	}
 }
 
-func TestStatusNeverGuesses(t *testing.T) {
-	t.Parallel()
+func testStatusNeverGuesses(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 1)
 	t.Run("unreachable is an error", func(t *testing.T) {
 		id := f.submit(t, job.Spec{Name: "a", Run: "true"})
@@ -162,8 +159,7 @@ func TestStatusNeverGuesses(t *testing.T) {
 	}
 }
 
-func TestWorkerLosesTheHead(t *testing.T) {
-	t.Parallel()
+func testWorkerLosesTheHead(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
 	id := f.submit(t, job.Spec{Name: "gang", Run: "sleep 1000", Grace: time.Second})
 	f.phase(t, id, job.Running)
@@ -172,8 +168,7 @@ func TestWorkerLosesTheHead(t *testing.T) {
 	f.phase(t, id, job.Unknown)
 }
 
-func TestHeadLosesAWorker(t *testing.T) {
-	t.Parallel()
+func testHeadLosesAWorker(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
 	id := f.submit(t, job.Spec{Name: "gang", Run: "sleep 1000", Grace: time.Second})
 	f.phase(t, id, job.Running)
@@ -185,8 +180,7 @@ func TestHeadLosesAWorker(t *testing.T) {
 	f.idle(t)
 }
 
-func TestSecretsLeaveNoTrace(t *testing.T) {
-	t.Parallel()
+func testSecretsLeaveNoTrace(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
 	const canary = "canary-4711-'quoted'"
 	spec := job.Spec{Name: "secret", Secrets: map[string]string{"TOKEN": canary}, SecretsVersion: "1", Run: `
@@ -230,8 +224,7 @@ while [ ! -e ~/go ]; do sleep 0.1; done`}
 	}
 }
 
-func TestQueue(t *testing.T) {
-	t.Parallel()
+func testQueue(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 1)
 	all := func(parallel int, run string) {
 		t.Helper()
@@ -256,8 +249,7 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-func TestWorkdir(t *testing.T) {
-	t.Parallel()
+func testWorkdir(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
 	dir := t.TempDir()
 	set := func(content string) {
@@ -288,8 +280,7 @@ func TestWorkdir(t *testing.T) {
 	}
 }
 
-func TestLogs(t *testing.T) {
-	t.Parallel()
+func testLogs(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
 	id := f.submit(t, job.Spec{Name: "logs", Run: `
 [ "$SKYPILOT_NODE_RANK" = 1 ] || exec sleep 0.1
@@ -340,8 +331,7 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestLogLimit(t *testing.T) {
-	t.Parallel()
+func testLogLimit(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 1)
 	status, log := f.run(t, job.Spec{Name: "loud", Run: "seq 1000000; exit 5", LogLimit: 100_000})
 	if status.Phase != job.Failed || code(status) != "5" || len(log) > 101_000 || !strings.Contains(log, "was dropped") {
@@ -349,8 +339,7 @@ func TestLogLimit(t *testing.T) {
 	}
 }
 
-func TestRecoverOnExitCodes(t *testing.T) {
-	t.Parallel()
+func testRecoverOnExitCodes(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
 	spec := job.Spec{Name: "flaky", RecoverOnExitCodes: []int{33}, MaxRestarts: 3, Run: `
 echo try >>~/tries; [ "$SKYPILOT_NODE_RANK" = 0 ] || exec sleep 1000
@@ -362,8 +351,7 @@ echo try >>~/tries; [ "$SKYPILOT_NODE_RANK" = 0 ] || exec sleep 1000
 	f.idle(t)
 }
 
-func TestBadSpecs(t *testing.T) {
-	t.Parallel()
+func testBadSpecs(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 1)
 	for name, spec := range map[string]job.Spec{
 		"nothing to run":     {Name: "x"},
@@ -381,13 +369,12 @@ func TestBadSpecs(t *testing.T) {
 	if _, err := job.New(job.Cluster{}, job.Options{}); err == nil {
 		t.Error("a cluster without nodes was taken")
 	}
-	if _, err := job.New(job.Cluster{Nodes: []job.Node{{Rank: 1}}}, job.Options{Signers: []ssh.Signer{f.nodes[0].Signer()}}); err == nil {
+	if _, err := job.New(job.Cluster{Nodes: []job.Node{{Rank: 1}}}, job.Options{Signers: []ssh.Signer{f.signer}}); err == nil {
 		t.Error("a cluster without a head was taken")
 	}
 }
 
-func TestOutputs(t *testing.T) {
-	t.Parallel()
+func testOutputs(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
 	if s, _ := f.run(t, job.Spec{Name: "out", Workdir: t.TempDir(), Run: `mkdir -p results; echo "$SKYPILOT_NODE_RANK" >results/part; echo done >results/_SUCCESS`}); s.Phase != job.Succeeded {
 		t.Fatalf("%+v", s)
@@ -405,10 +392,9 @@ func TestOutputs(t *testing.T) {
 	}
 }
 
-// TestEscapedProcessHoldsNothingUp is a process no mark and no group leads to,
+// testEscapedProcessHoldsNothingUp is a process no mark and no group leads to,
 // which keeps the job's output open.
-func TestEscapedProcessHoldsNothingUp(t *testing.T) {
-	t.Parallel()
+func testEscapedProcessHoldsNothingUp(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
 	status, log := f.run(t, job.Spec{Name: "escape", Run: `echo before; env -i PATH="$PATH" SKY_TEST_NODE="$SKY_TEST_NODE" setsid sleep 300 & sleep 0.2; exit 4`, Grace: time.Second})
 	if status.Phase != job.Failed || code(status) != "4" || strings.Count(log, "before") != 2 {
@@ -427,7 +413,7 @@ func TestClockYearsOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := cmp.Or(os.Getenv("SKY_TEST_SYSTEM_PATH"), "/usr/local/bin:/usr/bin:/bin")
-		f := newFleet(t, 1)
+		f := sshFleet(t, 1)
 		f.nodes[0].Set(remotetest.Behaviour{Env: []string{"PATH=" + bin + ":" + path}})
 		workdir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(workdir, "in"), []byte("x"), 0o600); err != nil {
@@ -459,10 +445,9 @@ func TestClockYearsOff(t *testing.T) {
 	}
 }
 
-// TestRebootInSetup is reliability.md 6, 58: what was being set up is lost, said
+// testRebootInSetup is reliability.md 6, 58: what was being set up is lost, said
 // so, and not begun again.
-func TestRebootInSetup(t *testing.T) {
-	t.Parallel()
+func testRebootInSetup(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 1)
 	spec := job.Spec{Name: "reboot", Setup: "echo x >>~/setups; sleep 1000", Run: "true"}
 	id := f.submit(t, spec)

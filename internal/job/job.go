@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -57,11 +58,34 @@ type Cluster struct {
 	AcceleratorsPerNode                   float64
 	// KeyPath is the private key for all nodes; unused where Options.Signers is set.
 	KeyPath string
+	// Runtime is "ssh", the default, or "ray": then Ray, which the cluster has
+	// been set up with, decides when and where jobs run.
+	Runtime string
+	// Accelerator is the name of a node's accelerators; empty without any.
+	Accelerator string
 	// ProcessManager is "setsid", or "auto" for systemd's system manager where
 	// it is there and may be used. Empty is "setsid".
 	ProcessManager string
 	Nodes          []Node
 }
+
+// The runtimes.
+const (
+	RuntimeSSH = "ssh"
+	RuntimeRay = "ray"
+)
+
+// Resources are what a rank takes of its node in the ray runtime.
+type Resources struct {
+	// Accelerators may be a fraction. Accelerator, where set, must be the cluster's.
+	Accelerator  string  `json:"accelerator,omitempty"`
+	Accelerators float64 `json:"accelerators"`
+	// CPUs is half a CPU where it is 0.
+	CPUs float64 `json:"cpus"`
+}
+
+// defaultCPUs is what a rank takes that asks for none, as in SkyPilot.
+const defaultCPUs = 0.5
 
 // Spec is a job.
 type Spec struct {
@@ -82,8 +106,11 @@ type Spec struct {
 	SecretsVersion string
 	// Workdir is a local folder that lands in ~/sky_workdir; empty is none.
 	Workdir string
+	// Resources are what a rank takes of its node, in the ray runtime; nil is all
+	// accelerators of the node, where it has some, and half a CPU.
+	Resources *Resources
 	// Parallel is how many jobs may run on the cluster at once while this one
-	// does; 0 is 1: first in, first out.
+	// does; 0 is 1: first in, first out. The ray runtime goes by Resources.
 	Parallel int
 	// MaxDuration ends the job; 0 never. Whole seconds.
 	MaxDuration time.Duration
@@ -159,6 +186,37 @@ var ErrConflict = errors.New("another job has this id")
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
+// fits refuses resources that no node of the cluster has.
+func (s Spec) fits(c Cluster) error {
+	r := s.Resources
+	switch {
+	case r == nil:
+		return nil
+	case c.Runtime != RuntimeRay:
+		return errors.New("resources say what a job takes of a node, and only a cluster with runtime = \"ray\" shares its nodes out; this one runs jobs one after the other, each with all there is")
+	case r.Accelerators < 0 || r.CPUs < 0:
+		return errors.New("resources cannot be negative")
+	case r.Accelerator != "" && !strings.EqualFold(r.Accelerator, c.Accelerator):
+		return fmt.Errorf("the job asks for accelerators %s and the cluster's nodes have %s", r.Accelerator, cmp.Or(c.Accelerator, "none"))
+	case r.Accelerators > 1 && r.Accelerators != math.Trunc(r.Accelerators):
+		return fmt.Errorf("the job asks for %v accelerators on each node; a fraction is for sharing one", r.Accelerators)
+	case r.Accelerators > c.AcceleratorsPerNode:
+		return fmt.Errorf("the job asks for %v accelerators on each node and the cluster's nodes have %v", r.Accelerators, c.AcceleratorsPerNode)
+	}
+	return nil
+}
+
+// share is what a rank takes of its node.
+func (s Spec) share(c Cluster) Resources {
+	r := Resources{Accelerators: c.AcceleratorsPerNode}
+	if s.Resources != nil {
+		r = *s.Resources
+	}
+	r.Accelerator = c.Accelerator
+	r.CPUs = cmp.Or(r.CPUs, defaultCPUs)
+	return r
+}
+
 // check refuses a job that could not run as asked.
 func (s Spec) check(nodes int) error {
 	if strings.TrimSpace(s.Run) == "" {
@@ -210,12 +268,14 @@ type canonical struct {
 	MaxDuration string            `json:"max_duration,omitempty"`
 	Recover     []int             `json:"recover,omitempty"`
 	MaxRestarts int               `json:"max_restarts,omitempty"`
+	Resources   *Resources        `json:"resources,omitempty"`
 }
 
 func (s Spec) canonical(workdirDigest string) ([]byte, error) {
 	c := canonical{
 		Name: s.Name, Run: s.Run, Setup: s.Setup, RunID: s.RunID, NumNodes: s.NumNodes, Envs: s.Envs,
 		Version: s.SecretsVersion, Workdir: workdirDigest, Parallel: s.Parallel, Recover: s.RecoverOnExitCodes, MaxRestarts: s.MaxRestarts,
+		Resources: s.Resources,
 	}
 	for name := range s.Secrets {
 		c.Secrets = append(c.Secrets, name)

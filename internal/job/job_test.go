@@ -24,32 +24,52 @@ func TestMain(m *testing.M) { remotetest.Main(m) }
 
 // fleet is a cluster of test machines with a runner for it.
 type fleet struct {
-	nodes  []*remotetest.Node
+	nodes  []*node
 	spec   job.Cluster
 	runner *job.Runner
+	signer ssh.Signer
 }
 
-func newFleet(t testing.TB, n int) *fleet {
+// node is a machine of any kind. Host is where the other nodes reach it.
+type node struct {
+	Host, Home string
+	machine
+}
+
+// machine is what tests do to a machine.
+type machine interface {
+	Processes() []string // of jobs
+	KillAll()            // all that runs on it ends
+	Close()              // it is gone
+	Drop()               // connections break
+	Down()               // it does not answer
+	Up()
+	Set(b remotetest.Behaviour)
+}
+
+// sshFleet is a fleet of the ssh runtime, in this process.
+func sshFleet(t testing.TB, n int) *fleet {
 	t.Helper()
 	f := &fleet{spec: job.Cluster{Name: "test", Cloud: "fluffycloud", Region: "meadow-1", Zone: "meadow-1a", Generation: "g1", AcceleratorsPerNode: 0.5}}
 	var user ssh.Signer
 	for rank := range n {
-		node := remotetest.NewNode(t, remotetest.Behaviour{})
+		n := remotetest.NewNode(t, remotetest.Behaviour{})
 		if rank == 0 {
-			user = node.Signer()
+			user = n.Signer()
 		} else {
-			node.Trust(user)
+			n.Trust(user)
 		}
-		f.nodes = append(f.nodes, node)
-		f.spec.Nodes = append(f.spec.Nodes, job.Node{Rank: rank, Host: node.Host, Port: node.Port, User: remotetest.User, HostKey: node.HostKey, InternalIP: node.Host})
+		f.nodes = append(f.nodes, &node{Host: n.Host, Home: n.Home, machine: n})
+		f.spec.Nodes = append(f.spec.Nodes, job.Node{Rank: rank, Host: n.Host, Port: n.Port, User: remotetest.User, HostKey: n.HostKey, InternalIP: n.Host})
 	}
+	f.signer = user
 	f.runner = f.newRunner(t)
 	return f
 }
 
 func (f *fleet) newRunner(t testing.TB) *job.Runner {
 	t.Helper()
-	r, err := job.New(f.spec, job.Options{Signers: []ssh.Signer{f.nodes[0].Signer()}})
+	r, err := job.New(f.spec, job.Options{Signers: []ssh.Signer{f.signer}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,8 +145,7 @@ func code(s job.Status) string {
 	return fmt.Sprint(*s.ExitCode)
 }
 
-func TestJobOnOneNode(t *testing.T) {
-	t.Parallel()
+func testJobOnOneNode(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 1)
 	tests := []struct {
 		name  string
@@ -165,8 +184,7 @@ func TestJobOnOneNode(t *testing.T) {
 	}
 }
 
-func TestGang(t *testing.T) {
-	t.Parallel()
+func testGang(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 3)
 	status, log := f.run(t, job.Spec{Name: "env", Run: `echo "$SKYPILOT_NODE_RANK of $SKYPILOT_NUM_NODES, $SKYPILOT_NUM_GPUS_PER_NODE, $(echo "$SKYPILOT_NODE_IPS" | sed -n "$((SKYPILOT_NODE_RANK + 1))p"), $SKYPILOT_CLUSTER_INFO, ${SKYPILOT_TASK_ID%%-*}"`})
 	if status.Phase != job.Succeeded || len(status.ExitCodes) != 3 {
@@ -181,8 +199,7 @@ func TestGang(t *testing.T) {
 	f.idle(t)
 }
 
-func TestGangDiesTogether(t *testing.T) {
-	t.Parallel()
+func testGangDiesTogether(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 3)
 	spec := job.Spec{Name: "die", Grace: time.Second, Run: `
 trap '' TERM
@@ -198,8 +215,7 @@ if [ "$SKYPILOT_NODE_RANK" = 1 ]; then sleep 0.5; exit 42; fi
 	f.idle(t)
 }
 
-func TestAllRanksStartOrNone(t *testing.T) {
-	t.Parallel()
+func testAllRanksStartOrNone(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 3)
 	t.Run("setup fails on one", func(t *testing.T) {
 		status, log := f.run(t, job.Spec{Name: "none", Setup: `[ "$SKYPILOT_NODE_RANK" != 2 ]`, Run: "echo started"})
@@ -207,41 +223,45 @@ func TestAllRanksStartOrNone(t *testing.T) {
 			t.Errorf("%+v, log %q", status, log)
 		}
 	})
-	t.Run("one cannot be reached from the head", func(t *testing.T) {
-		id, err := f.runner.Submit(t.Context(), job.Spec{Name: "blocker", Run: "while [ ! -e ~/go ]; do sleep 0.1; done"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		next, err := f.runner.Submit(t.Context(), job.Spec{Name: "next", Run: "echo started"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		// The head's key is taken away before the second job's turn; the first one has its line.
-		eventually(t, "the first job runs", func() bool {
-			s, err := f.runner.Status(t.Context(), id)
-			return err == nil && s.Phase == job.Running
-		})
-		if err := os.WriteFile(filepath.Join(f.nodes[2].Home, ".ssh/authorized_keys"), ssh.MarshalAuthorizedKey(f.nodes[0].Signer().PublicKey()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		for _, n := range f.nodes {
-			if err := os.WriteFile(filepath.Join(n.Home, "go"), nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if s, _ := f.wait(t, id); s.Phase != job.Succeeded {
-			t.Errorf("blocker: %+v", s)
-		}
-		status, log := f.wait(t, next)
-		if status.Phase != job.FailedDriver || status.FailedRank != 2 || strings.Contains(log, ") started") {
-			t.Errorf("%+v, log %q", status, log)
-		}
-	})
 	f.idle(t)
 }
 
-func TestCancel(t *testing.T) {
+// TestOneRankCannotBeReached is a node that the head is not let in to any more.
+func TestOneRankCannotBeReached(t *testing.T) {
 	t.Parallel()
+	f := sshFleet(t, 3)
+	id, err := f.runner.Submit(t.Context(), job.Spec{Name: "blocker", Run: "while [ ! -e ~/go ]; do sleep 0.1; done"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := f.runner.Submit(t.Context(), job.Spec{Name: "next", Run: "echo started"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The head's key is taken away before the second job's turn; the first one has its line.
+	eventually(t, "the first job runs", func() bool {
+		s, err := f.runner.Status(t.Context(), id)
+		return err == nil && s.Phase == job.Running
+	})
+	if err := os.WriteFile(filepath.Join(f.nodes[2].Home, ".ssh/authorized_keys"), ssh.MarshalAuthorizedKey(f.signer.PublicKey()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range f.nodes {
+		if err := os.WriteFile(filepath.Join(n.Home, "go"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, _ := f.wait(t, id); s.Phase != job.Succeeded {
+		t.Errorf("blocker: %+v", s)
+	}
+	status, log := f.wait(t, next)
+	if status.Phase != job.FailedDriver || status.FailedRank != 2 || strings.Contains(log, ") started") {
+		t.Errorf("%+v, log %q", status, log)
+	}
+	f.idle(t)
+}
+
+func testCancel(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
 	id, err := f.runner.Submit(t.Context(), job.Spec{Name: "long", Grace: time.Second, Run: `trap '' TERM; setsid sleep 1000 & sleep 1000; sleep 1000`})
 	if err != nil {
@@ -276,8 +296,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-func TestSubmitIsIdempotent(t *testing.T) {
-	t.Parallel()
+func testSubmitIsIdempotent(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
 	spec := job.Spec{Name: "once", Run: `echo x >>~/starts; sleep 0.5`}
 	ids := make([]job.ID, 6)

@@ -17,12 +17,11 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 )
 
-// TestOldJobsArePruned keeps the logs of the last two jobs: the others keep
+// testOldJobsArePruned keeps the logs of the last two jobs: the others keep
 // their records alone, are never run again, and say that their logs are gone.
-func TestOldJobsArePruned(t *testing.T) {
-	t.Parallel()
+func testOldJobsArePruned(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
-	r, err := job.New(f.spec, job.Options{Signers: []ssh.Signer{f.nodes[0].Signer()}, Keep: 2})
+	r, err := job.New(f.spec, job.Options{Signers: []ssh.Signer{f.signer}, Keep: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,10 +88,9 @@ func TestOldJobsArePruned(t *testing.T) {
 	f.idle(t)
 }
 
-// TestPhasesKeepTheirOrder looks at a job as often as it can: no status ever
+// testPhasesKeepTheirOrder looks at a job as often as it can: no status ever
 // comes before one that was seen already.
-func TestPhasesKeepTheirOrder(t *testing.T) {
-	t.Parallel()
+func testPhasesKeepTheirOrder(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 1)
 	order := []job.Phase{job.Init, job.Pending, job.SettingUp, job.Running, job.FailedDriver, job.Succeeded, job.Failed, job.FailedSetup, job.Cancelled}
 	go func() { // the queue holds it in PENDING for a moment

@@ -83,6 +83,13 @@ func New(c Cluster, o Options) (*Runner, error) {
 	default:
 		return nil, fmt.Errorf("process manager %q: there are \"setsid\" and \"auto\"", c.ProcessManager)
 	}
+	switch c.Runtime {
+	case "":
+		c.Runtime = RuntimeSSH
+	case RuntimeSSH, RuntimeRay:
+	default:
+		return nil, fmt.Errorf("runtime %q: there are %q and %q", c.Runtime, RuntimeSSH, RuntimeRay)
+	}
 	r := &Runner{cluster: c, options: o}
 	for _, n := range nodes {
 		r.nodes = append(r.nodes, &node{Node: n})

@@ -33,6 +33,12 @@ var leadScript []byte
 //go:embed rank.sh
 var rankScript []byte
 
+//go:embed place.sh
+var placeScript []byte
+
+//go:embed driver.py
+var driverScript []byte
+
 //go:embed step.sh
 var stepScript []byte
 
@@ -57,7 +63,7 @@ type submission struct {
 // runner leads on the head; the connection may go from then on. An error does
 // not mean that the job was not started: submit the same Spec again to know.
 func (r *Runner) Submit(ctx context.Context, spec Spec) (ID, error) {
-	if err := spec.check(len(r.nodes)); err != nil {
+	if err := errors.Join(spec.check(len(r.nodes)), spec.fits(r.cluster)); err != nil {
 		return "", err
 	}
 	s := &submission{spec: spec.withDefaults(len(r.nodes))}
@@ -110,14 +116,12 @@ func (r *Runner) submit(ctx context.Context, s *submission) error {
 	// Others wait for a claimed job as long as its ticket is fresh.
 	stop := refresh(ctx, c, s.id)
 	defer stop()
-	clusterKey := ""
-	if s.spec.NumNodes > 1 {
-		if clusterKey, err = remote.ClusterKey(ctx, c); err != nil {
-			return err
-		}
+	link, err := r.link(ctx, c, s)
+	if err != nil {
+		return err
 	}
-	err = each(ctx, s.spec.NumNodes, func(ctx context.Context, rank int) error {
-		return r.prepare(ctx, s, rank, clusterKey, head.ahead)
+	err = each(ctx, r.reach(s), func(ctx context.Context, rank int) error {
+		return r.prepare(ctx, s, rank, link, head.ahead)
 	})
 	if err != nil {
 		return err
@@ -145,7 +149,7 @@ func refresh(ctx context.Context, c *remote.Client, id ID) (stop func()) {
 }
 
 // prepare brings everything but the head's job folder to one node.
-func (r *Runner) prepare(ctx context.Context, s *submission, rank int, clusterKey string, ahead int) error {
+func (r *Runner) prepare(ctx context.Context, s *submission, rank int, link link, ahead int) error {
 	c, err := r.client(ctx, rank)
 	if err != nil {
 		return err
@@ -154,7 +158,7 @@ func (r *Runner) prepare(ctx context.Context, s *submission, rank int, clusterKe
 		if _, err := r.claim(ctx, c, s, rank); err != nil {
 			return err
 		}
-		if err := remote.AuthorizeClusterKey(ctx, c, clusterKey); err != nil {
+		if err := link(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -226,6 +230,9 @@ func (r *Runner) files(s *submission, rank int) []file {
 	if rank == 0 {
 		all = append(all, file{"env", r.env(s.spec)}, file{"spec", s.text},
 			file{"nodes", r.hosts(s.spec.NumNodes)}, file{"known_hosts", r.knownHosts(s.spec.NumNodes)})
+		if r.cluster.Runtime == RuntimeRay {
+			all = append(all, file{"place.sh", placeScript}, file{"driver.py", driverScript}, file{"ray.json", r.rayJob(s)})
+		}
 	}
 	return append(all, file{"complete", nil})
 }
@@ -266,6 +273,7 @@ func (r *Runner) conf(s *submission) []byte {
 		{"recover", remote.Quote(strings.Join(codes, " "))},
 		{"max_restarts", strconv.Itoa(s.spec.MaxRestarts)},
 		{"process_manager", r.cluster.ProcessManager},
+		{"runtime", r.cluster.Runtime},
 		{"workdir_record", remote.RecordPath(workdir)},
 	} {
 		b.WriteString(kv[0] + "=" + kv[1] + "\n")
@@ -298,7 +306,7 @@ func (r *Runner) env(s Spec) []byte {
 	vars := map[string]string{}
 	maps.Copy(vars, s.Envs)
 	maps.Copy(vars, s.Secrets)
-	gpus := strconv.Itoa(int(math.Ceil(r.cluster.AcceleratorsPerNode)))
+	gpus := strconv.Itoa(int(math.Ceil(s.share(r.cluster).Accelerators)))
 	maps.Copy(vars, map[string]string{
 		"SKYPILOT_NODE_IPS":                strings.Join(ips, "\n"),
 		"SKYPILOT_NUM_NODES":               strconv.Itoa(s.NumNodes),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-//go:build openssh && linux
+//go:build (openssh || ray) && linux
 
 package remotetest
 
@@ -8,9 +8,11 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -37,11 +39,7 @@ func NewNet(t testing.TB) *Net {
 	if os.Getuid() != 0 {
 		t.Fatal("this lane needs root for network namespaces")
 	}
-	for _, program := range []string{"ip", "unshare", "nsenter", "/usr/sbin/sshd", "busybox", "/lib/systemd/systemd", "dbus-daemon"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("this lane needs %s: run .ci/peers/test-openssh", program)
-		}
-	}
+	need(t, "ip", "unshare", "nsenter", "/usr/sbin/sshd")
 	var b [3]byte
 	_, _ = rand.Read(b[:])
 	n := &Net{t: t, name: "sky" + hex.EncodeToString(b[:]), prefix: fmt.Sprintf("10.%d.%d.", 100+b[0]%100, b[1])}
@@ -50,6 +48,16 @@ func NewNet(t testing.TB) *Net {
 	n.ip("addr", "add", n.prefix+"1/24", "dev", n.name)
 	n.ip("link", "set", n.name, "up")
 	return n
+}
+
+// need fails the test where a program is missing.
+func need(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("this lane needs %s: run .ci/peers/<lane>", program)
+		}
+	}
 }
 
 func (n *Net) ip(args ...string) {
@@ -75,6 +83,7 @@ type Machine struct {
 // MachineOptions are what is special about a machine.
 type MachineOptions struct {
 	Config  string // more lines of sshd_config
+	Early   string // run before the home folder takes its place, with $home and $dir set
 	Mount   string // run before sshd starts, with $home and $dir set
 	Profile string // the root shell's .bashrc
 	Busybox bool   // sh and all programs are busybox; there is no bash
@@ -89,6 +98,12 @@ type MachineOptions struct {
 // NewMachine starts a machine that goes with the test.
 func (n *Net) NewMachine(o MachineOptions) *Machine {
 	n.t.Helper()
+	if o.Busybox {
+		need(n.t, "busybox")
+	}
+	if o.Systemd {
+		need(n.t, "/lib/systemd/systemd", "dbus-daemon")
+	}
 	i := n.next.Add(1)
 	dir := n.t.TempDir()
 	m := &Machine{net: n, name: fmt.Sprintf("%sn%d", n.name, i), Host: n.prefix + strconv.Itoa(int(i)+1), Dir: dir, Home: filepath.Join(dir, "home"), options: o, client: o.Key}
@@ -166,11 +181,12 @@ mount --bind "$dir/ash" "$(readlink -f /bin/sh)"`
 	}
 	script := fmt.Sprintf(`set -e; dir=%s home=%s
 mount --make-rprivate /; mkdir -p /run/sshd; hostname %s
-mount --bind "$home" /root
+%s
+mount --rbind "$home" /root
 cd /root
 %s
 %s
-%s`, m.Dir, m.Home, m.name, shell, mount, last)
+%s`, m.Dir, m.Home, m.name, m.options.Early, shell, mount, last)
 	m.sshd = exec.Command("ip", "netns", "exec", m.name, "unshare", "--uts", "--mount", "--cgroup", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script) //nolint:gosec // a machine
 	log, err := os.OpenFile(filepath.Join(m.Dir, "sshd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -242,16 +258,32 @@ func (m *Machine) pids() []int {
 }
 
 // Processes lists what runs on the machine besides its SSH server.
-func (m *Machine) Processes() []string {
-	var all []string
+func (m *Machine) Processes() []string { return slices.Collect(maps.Values(m.Commands())) }
+
+// Commands is Processes by process number.
+func (m *Machine) Commands() map[int]string {
+	all := map[int]string{}
 	for _, pid := range m.pids() {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		text := strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))
 		if err == nil && text != "" && !strings.Contains(text, "sshd") && !strings.HasPrefix(text, "unshare ") && !strings.Contains(text, "systemd") {
-			all = append(all, text)
+			all[pid] = text
 		}
 	}
 	return all
+}
+
+// KillAll ends everything on the machine but its SSH server, as a reboot does.
+func (m *Machine) KillAll() {
+	for range 100 {
+		all := m.Commands()
+		if len(all) == 0 {
+			return
+		}
+		for pid := range all {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // Log is what sshd had to say.
