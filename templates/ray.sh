@@ -102,7 +102,7 @@ install() {
 	p=$(suitable) || die "no Python from 3.10 to 3.13 here (looked for: $interpreters). Use an image that has one, or runtime = \"ssh\"."
 	say "installing Ray $version into $venv with $p"
 	make_venv "$p" || die "no Python environment could be made with $p: $(tail -n 3 "$base/install.log")"
-	# shellcheck disable=SC2086 # several words each
+	set -f # several words each, and brackets among them
 	PYTHONNOUSERSITE=1 "$python" -m pip install --disable-pip-version-check --no-input -q $pip_options $requirements >>"$base/install.log" 2>&1 ||
 		die "Ray $version could not be installed: $(tail -n 5 "$base/install.log")"
 	installed || die "Ray $version was installed and cannot be loaded: $("$python" -I -c 'import ray, cryptography' 2>&1 | tail -n 3)"

@@ -267,7 +267,7 @@ func (a *attempt) newCluster(account string) Cluster {
 		Cloud: o.Cloud, Region: o.Region, Zone: o.Zone, InstanceType: o.InstanceType.Name,
 		Accelerators: o.InstanceType.Accelerator.String(), Market: o.Market, HourlyUSD: a.placement.HourlyUSD(),
 		Status: StatusInit, SSHUser: a.config.SSHUser, KeyPath: a.keys.path,
-		ProcessManager: string(a.config.ProcessManager), Size: a.placement.Nodes,
+		ProcessManager: string(a.config.ProcessManager), Runtime: a.spec.Runtime, Size: a.placement.Nodes,
 		LaunchedAt: a.started.UTC().Format(time.RFC3339), AllowedCIDRs: prefixTexts(a.runConfig.Spec.AllowedCIDRs),
 		Autostop: a.spec.Autostop,
 	}

@@ -133,6 +133,8 @@ type Spec struct {
 	FileMounts map[string]string
 	// KeyPath is the user's private key; empty means one made for this cluster.
 	KeyPath        string
+	// Runtime is how jobs run: RuntimeSSH, also where it is empty, or RuntimeRay.
+	Runtime        string
 	OnSetupFailure SetupFailure
 	// Autostop ends the cluster when it is idle; nil is never.
 	Autostop *autostop.Config `json:",omitempty"`
@@ -203,6 +205,8 @@ type Cluster struct {
 	KeyPath      string  `json:"key_path"`
 	// ProcessManager is how jobs are detached on the nodes: "auto" or "setsid".
 	ProcessManager string `json:"process_manager"`
+	// Runtime is RuntimeSSH, also where it is empty, or RuntimeRay.
+	Runtime string `json:"runtime,omitempty"`
 	Size           int    `json:"size"`
 	Nodes          []Node `json:"nodes"`
 	LaunchedAt     string `json:"launched_at"` // RFC 3339, UTC

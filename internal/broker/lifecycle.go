@@ -78,6 +78,9 @@ func (b *Broker) resume(ctx context.Context, session cloud.Session, c Cluster, s
 	if err := b.arm(ctx, b.log, clients, fresh); err != nil {
 		return fresh, fmt.Errorf("cluster %q runs again: %w", c.Name, err)
 	}
+	if err := b.rayAgain(ctx, clients, fresh); err != nil {
+		return fresh, fmt.Errorf("cluster %q runs again, but its Ray does not: %w", c.Name, err)
+	}
 	return fresh, nil
 }
 

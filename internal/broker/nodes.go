@@ -4,6 +4,7 @@ package broker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ type SetupError struct {
 	Cluster  string
 	Rank     int
 	ExitCode int
+	// What failed where it was not the user's script; empty is that.
+	What string
 	// Tail holds the last lines of what the script printed.
 	Tail string
 	// Kept says that the machines were left running, as asked for.
@@ -43,8 +46,9 @@ func (e *SetupError) Error() string {
 	if e.Kept {
 		fate = "the cluster is kept and billed (on_setup_failure = \"keep\")"
 	}
-	return fmt.Sprintf("setup of cluster %q ended with exit code %d on rank %d; %s. The whole log is in %s. Its last lines:\n%s",
-		e.Cluster, e.ExitCode, e.Rank, fate, e.LogPath, e.Tail)
+	what := cmp.Or(e.What, "setup of")
+	return fmt.Sprintf("%s cluster %q ended with exit code %d on rank %d; %s. The whole log is in %s. Its last lines:\n%s",
+		what, e.Cluster, e.ExitCode, e.Rank, fate, e.LogPath, e.Tail)
 }
 
 // node is what the broker does with a machine over SSH.
@@ -180,6 +184,11 @@ func closeAll(clients []node) {
 // setUpNodes brings files and setup to the nodes of the clients, the first of
 // c.Nodes, in parallel. The first failure ends the others.
 func (b *Broker) setUpNodes(ctx context.Context, log *slog.Logger, clients []node, c Cluster, spec Spec, prepare string) error {
+	if c.Runtime == RuntimeRay {
+		if err := b.rayUp(ctx, log, clients, c, spec.Envs); err != nil {
+			return err
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for i, client := range clients {
 		group.Go(func() error {

@@ -48,6 +48,7 @@ func (b *Broker) Resize(ctx context.Context, c Cluster, spec Spec, nodes int) (C
 func (c Cluster) perNode() float64 { return c.HourlyUSD / float64(max(c.Size, 1)) }
 
 func (b *Broker) shrink(ctx context.Context, session cloud.Session, c Cluster, nodes int) (Cluster, error) {
+	b.rayLeaves(ctx, c, nodes)
 	var doomed []string
 	kept := slices.DeleteFunc(slices.Clone(c.Nodes), func(n Node) bool {
 		if n.Rank < nodes {

@@ -22,6 +22,8 @@ type Changes struct {
 	Setup bool
 	// Autostop arms the watchdog anew, or removes it.
 	Autostop bool
+	// Runtime installs and starts Ray, or ends it.
+	Runtime bool
 }
 
 // Digest identifies the content of a file or folder as it would be uploaded:
@@ -44,7 +46,7 @@ func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes)
 			c.Autostop = spec.Autostop
 			return c, nil
 		}
-		if c.Status == StatusStopped && (what.Files || what.Setup) {
+		if c.Status == StatusStopped && (what.Files || what.Setup || what.Runtime) {
 			return c, fmt.Errorf("cluster %q is stopped, and files and setup need running machines", c.Name)
 		}
 		release, err := b.hold(ctx, c)
@@ -61,7 +63,7 @@ func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes)
 			c.Autostop = spec.Autostop
 			return c, nil
 		}
-		if what.Files || what.Setup {
+		if what.Files || what.Setup || what.Runtime {
 			if c, err = b.updateNodes(ctx, c, spec, what); err != nil {
 				return c, err
 			}
@@ -137,6 +139,14 @@ func (b *Broker) updateNodes(ctx context.Context, c Cluster, spec Spec, what Cha
 	prepare, err := b.prepareScript(c)
 	if err != nil {
 		return c, err
+	}
+	if what.Runtime {
+		c.Runtime = spec.Runtime
+		if c.Runtime != RuntimeRay {
+			if err := b.rayDown(ctx, log, clients, c); err != nil {
+				return c, err
+			}
+		}
 	}
 	err = b.setUpNodes(ctx, log, clients, c, spec, prepare)
 	if setup := (*SetupError)(nil); errors.As(err, &setup) {

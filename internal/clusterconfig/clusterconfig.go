@@ -71,6 +71,8 @@ type Config struct {
 	// SSHSessions is shell that prints a line for each open SSH session of the
 	// machine it runs on; empty looks for the processes of OpenSSH.
 	SSHSessions string `yaml:"ssh_sessions"`
+	// Ray says how the runtime "ray" gets onto the nodes.
+	Ray Ray `yaml:"ray"`
 }
 
 // Template is a parsed template.
@@ -87,7 +89,7 @@ func Load(embedded fs.FS, dir, cloudName string) (*Template, error) {
 		path := filepath.Join(dir, file)
 		text, err := os.ReadFile(path)
 		if err == nil {
-			return Parse(path, string(text))
+			return parse(path, string(text), includer{embedded, dir})
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("cluster template: %w", err)
@@ -97,19 +99,62 @@ func Load(embedded fs.FS, dir, cloudName string) (*Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cloud %q has no cluster template: %w", cloudName, err)
 	}
-	return Parse(file, string(text))
+	return parse(file, string(text), includer{embedded, dir})
 }
 
-// Parse parses a template; name appears in errors.
+// Parse parses a template that includes nothing; name appears in errors.
 func Parse(name, text string) (*Template, error) {
+	return parse(name, text, includer{})
+}
+
+func parse(name, text string, from includer) (*Template, error) {
 	tmpl, err := template.New(filepath.Base(name)).Option("missingkey=error").Funcs(template.FuncMap{
-		"indent": indent,
-		"quote":  strconv.Quote,
+		"include": from.include,
+		"indent":  indent,
+		"quote":   strconv.Quote,
 	}).Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("cluster template %s: %w", name, err)
 	}
 	return &Template{name: name, tmpl: tmpl}, nil
+}
+
+// includer finds the pieces that templates share: in the user's own folder,
+// else among the embedded ones.
+type includer struct {
+	embedded fs.FS
+	dir      string
+}
+
+// include returns a piece, filled in where its name ends in ".tmpl".
+func (i includer) include(name string, vars any) (string, error) {
+	if name != filepath.Base(name) {
+		return "", fmt.Errorf("include %q: a piece is named without a folder", name)
+	}
+	text, err := i.read(name)
+	if err != nil || !strings.HasSuffix(name, ".tmpl") {
+		return string(text), err
+	}
+	piece, err := parse(name, string(text), i)
+	if err != nil {
+		return "", err
+	}
+	var b limitedBuffer
+	err = piece.tmpl.Execute(&b, vars)
+	return b.String(), err
+}
+
+func (i includer) read(name string) ([]byte, error) {
+	if i.dir != "" {
+		text, err := os.ReadFile(filepath.Join(i.dir, name))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return text, err
+		}
+	}
+	if i.embedded == nil {
+		return nil, fmt.Errorf("include %q: there is no such piece", name)
+	}
+	return fs.ReadFile(i.embedded, name)
 }
 
 // indent puts n spaces before every line that is not empty.
@@ -175,6 +220,8 @@ func (c *Config) validate(name string) error {
 		return fmt.Errorf("cluster template %s: ssh_user must be a Unix user name such as \"ubuntu\", got %q", name, c.SSHUser)
 	case c.ProcessManager != ProcessAuto && c.ProcessManager != ProcessSetsid:
 		return fmt.Errorf("cluster template %s: process_manager must be %q or %q, got %q", name, ProcessAuto, ProcessSetsid, c.ProcessManager)
+	case c.Ray.Script != "" && c.Ray.check() != nil:
+		return fmt.Errorf("cluster template %s: %w", name, c.Ray.check())
 	case strings.ContainsRune(c.UserData, 0):
 		return fmt.Errorf("cluster template %s: user_data holds a NUL byte", name)
 	}

@@ -127,3 +127,55 @@ func FuzzRender(f *testing.F) {
 		}
 	})
 }
+
+func TestRayPiece(t *testing.T) {
+	for _, name := range []string{"aws", "gcp", "fluffycloud"} {
+		tmpl, err := clusterconfig.Load(templates.FS, "", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := tmpl.Render(clusterconfig.Vars{ClusterName: "c", Nodes: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf := cfg.Ray.Conf(clusterconfig.RayNode{Rank: 1, Address: "10.0.0.2", Head: "10.0.0.1", Accelerator: "A100", Count: 0.5})
+		port := "gcs_port='6380'\n"
+		if cfg.Ray.AnyPorts {
+			port = "gcs_port='0'\n"
+		}
+		for _, want := range []string{"version='2.60.0'\n", "requirements='ray[default]==2.60.0 cryptography>=42'\n", "gpus='1'\n", `resources='{"A100":1}'` + "\n", port} {
+			if !strings.Contains(conf, want) {
+				t.Errorf("%s: %q lacks %q", name, conf, want)
+			}
+		}
+		script, err := templates.FS.ReadFile("ray.sh")
+		if err != nil || cfg.Ray.Script != string(script) {
+			t.Errorf("%s: the script is not whole: %v", name, err)
+		}
+	}
+}
+
+func TestPieces(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"own.yaml.tmpl":   "ssh_user: {{ include \"user\" . }}\n",
+		"user":            "Not a user",
+		"bad.yaml.tmpl":   "ssh_user: me\nsetup: {{ include \"../secret\" . }}\n",
+		"none.yaml.tmpl":  "ssh_user: {{ include \"nothing\" . }}\n",
+		"ports.yaml.tmpl": "ssh_user: me\nray:\n{{ include \"ray.piece.tmpl\" . | indent 2 }}\n",
+		"ray.piece.tmpl":  "version: \"1.2\"\nrequirements: [ray]\ninterpreters: [python3]\nobject_store_bytes: 100000000\nports: {gcs: 70000}\nscript: x\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"own": "ssh_user", "bad": "without a folder", "none": "nothing", "ports": "70000 is no port"} {
+		tmpl, err := clusterconfig.Load(templates.FS, dir, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tmpl.Render(clusterconfig.Vars{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: Render = %v, want an error with %q", name, err, want)
+		}
+	}
+}

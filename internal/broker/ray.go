@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+)
+
+// The runtimes of a cluster's jobs. The zero value is RuntimeSSH.
+const (
+	RuntimeSSH = "ssh"
+	RuntimeRay = "ray"
+)
+
+// rayLeave bounds a node's goodbye to Ray before it is removed.
+const rayLeave = 20 * time.Second
+
+// ray is the bringing up of Ray on nodes of a cluster.
+type ray struct {
+	*Broker
+	cluster Cluster
+	config  clusterconfig.Ray
+	log     *slog.Logger
+	// env is the user's own; pip reads its settings there.
+	env map[string]string
+}
+
+// rayUp installs Ray on the nodes of the clients, the first of c.Nodes, and has
+// them run in one Ray with the others. It may be repeated: what runs goes on.
+func (b *Broker) rayUp(ctx context.Context, log *slog.Logger, clients []node, c Cluster, env map[string]string) error {
+	cfg, err := b.render(c)
+	if err != nil {
+		return err
+	}
+	if cfg.Ray.Script == "" {
+		return fmt.Errorf("the cluster template of cloud %s does not say how to install Ray; include \"ray.piece.tmpl\" under \"ray:\" as the provider's own templates do, or use runtime = %q", c.Cloud, RuntimeSSH)
+	}
+	c.Nodes = slices.Clone(c.Nodes)
+	r := ray{Broker: b, cluster: c, config: cfg.Ray, log: log, env: env}
+	nodes := c.Nodes
+	if len(clients) < len(nodes) {
+		more, err := r.others(ctx, len(clients))
+		if err != nil {
+			return err
+		}
+		defer closeAll(more)
+		clients = slices.Concat(clients, more)
+		nodes = nodes[:len(clients)]
+	}
+	if err := r.each(ctx, clients, nodes, r.install); err != nil {
+		return err
+	}
+	head := slices.IndexFunc(nodes, func(n Node) bool { return n.Rank == 0 })
+	if head < 0 {
+		return errors.New("the cluster has no head")
+	}
+	return r.join(ctx, clients[head], clients, nodes)
+}
+
+// others dials whom nodes that are added concern besides: the head alone, or
+// all where the head itself is new. The cluster's nodes are put in their order.
+func (r *ray) others(ctx context.Context, added int) ([]node, error) {
+	rest := slices.Clone(r.cluster.Nodes[added:])
+	if at := slices.IndexFunc(rest, func(n Node) bool { return n.Rank == 0 }); at >= 0 {
+		rest[0], rest[at] = rest[at], rest[0]
+		copy(r.cluster.Nodes[added:], rest)
+		rest = rest[:1]
+	}
+	concerned := r.cluster
+	concerned.Nodes = rest
+	return r.dialAll(ctx, concerned)
+}
+
+// join starts the head, then the workers, and waits until all are there.
+func (r ray) join(ctx context.Context, head node, clients []node, nodes []Node) error {
+	secret, err := r.ask(ctx, head, 0, "secret", nil)
+	if err != nil {
+		return err
+	}
+	session, err := r.ask(ctx, head, 0, "up", nil)
+	if err != nil {
+		return err
+	}
+	words := strings.Fields(session)
+	if len(words) != 2 {
+		return errors.New("Ray's head names no session")
+	}
+	err = r.each(ctx, clients, nodes, func(ctx context.Context, client node, n Node) error {
+		if n.Rank == 0 {
+			return nil
+		}
+		if _, err := r.ask(ctx, client, n.Rank, "secret -", strings.NewReader(secret)); err != nil {
+			return err
+		}
+		_, err := r.ask(ctx, client, n.Rank, "up "+remote.Quote(words[0])+" "+remote.Quote(words[1]), nil)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = r.ask(ctx, head, 0, fmt.Sprintf("wait %d", len(r.cluster.Nodes)), nil)
+	return err
+}
+
+// each does f on the nodes in parallel; the first failure ends the others.
+func (r ray) each(ctx context.Context, clients []node, nodes []Node, f func(context.Context, node, Node) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for i, client := range clients {
+		group.Go(func() error { return f(ctx, client, nodes[i]) })
+	}
+	return group.Wait()
+}
+
+// install brings the script, what it must know of the node, and Ray.
+func (r ray) install(ctx context.Context, client node, n Node) error {
+	head := slices.IndexFunc(r.cluster.Nodes, func(n Node) bool { return n.Rank == 0 })
+	about := clusterconfig.RayNode{Rank: n.Rank, Address: n.InternalIP, Head: n.InternalIP}
+	if head >= 0 {
+		about.Head = r.cluster.Nodes[head].InternalIP
+	}
+	if accelerators, err := cloud.ParseAccelerators(r.cluster.Accelerators); err == nil && len(accelerators) > 0 {
+		about.Accelerator, about.Count = accelerators[0].Name, accelerators[0].Count
+	}
+	script := `umask 077
+mkdir -p ~/.sky/ray && cd ~/.sky/ray && printf %s "$SKY_RAY_CONF" >conf.new && cat >ray.sh.new && mv -f conf.new conf && mv -f ray.sh.new ray.sh &&
+unset SKY_RAY_CONF && exec sh ray.sh install </dev/null`
+	env := maps.Clone(r.env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	env["SKY_RAY_CONF"] = r.config.Conf(about)
+	_, err := r.run(ctx, client, n.Rank, "the installation of Ray on", remote.Command{Script: script, Stdin: strings.NewReader(r.config.Script), Env: env})
+	return err
+}
+
+// ask runs a command of the script and returns what it prints, which is not logged.
+func (r ray) ask(ctx context.Context, client node, rank int, command string, stdin io.Reader) (string, error) {
+	return r.run(ctx, client, rank, "the start of Ray on", remote.Command{Script: "exec sh ~/.sky/ray/ray.sh " + command, Stdin: stdin})
+}
+
+func (r ray) run(ctx context.Context, client node, rank int, what string, cmd remote.Command) (string, error) {
+	said, out := &tail{limit: 4 << 10}, &tail{limit: 4 << 10}
+	lines := &logLines{ctx: ctx, log: r.log.With("rank", rank, "script", "ray")}
+	cmd.Stdout, cmd.Stderr = out, io.MultiWriter(said, lines)
+	code, err := client.Run(ctx, cmd)
+	lines.flush()
+	if err != nil {
+		return "", fmt.Errorf("%s rank %d: %w", what, rank, err)
+	}
+	if code != 0 {
+		return "", &SetupError{Cluster: r.cluster.Name, What: what, Rank: rank, ExitCode: code, Tail: said.String(), LogPath: r.LogPath(r.cluster.Name)}
+	}
+	return out.String(), nil
+}
+
+// rayAgain starts Ray on a cluster whose machines were started again.
+func (b *Broker) rayAgain(ctx context.Context, clients []node, c Cluster) error {
+	if c.Runtime != RuntimeRay {
+		return nil
+	}
+	log, closeLog, err := b.provisionLog(c.Name)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	return b.rayUp(ctx, log, clients, c, nil)
+}
+
+// rayDown ends Ray on all nodes of the clients.
+func (b *Broker) rayDown(ctx context.Context, log *slog.Logger, clients []node, c Cluster) error {
+	r := ray{Broker: b, cluster: c, log: log}
+	return r.each(ctx, clients, c.Nodes, func(ctx context.Context, client node, n Node) error {
+		_, err := r.run(ctx, client, n.Rank, "the end of Ray on", remote.Command{Script: `cd ~/.sky/ray 2>/dev/null || exit 0; exec sh ray.sh down`})
+		return err
+	})
+}
+
+// rayLeaves lets nodes that are about to be removed say goodbye, so that no job
+// is placed on them in their last moments. Where they do not, Ray finds out.
+func (b *Broker) rayLeaves(ctx context.Context, c Cluster, nodes int) {
+	if c.Runtime != RuntimeRay {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, rayLeave)
+	defer cancel()
+	leaving := c
+	leaving.Nodes = slices.DeleteFunc(slices.Clone(c.Nodes), func(n Node) bool { return n.Rank < nodes })
+	clients, err := b.dialAll(ctx, leaving)
+	if err == nil {
+		err = b.rayDown(ctx, b.log, clients, leaving)
+		closeAll(clients)
+	}
+	if err != nil {
+		b.log.InfoContext(ctx, "nodes leave Ray without a word", "cluster", c.Name, "reason", err.Error())
+	}
+}
