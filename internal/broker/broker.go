@@ -132,7 +132,7 @@ type Spec struct {
 	// FileMounts maps paths on the nodes to local files or folders.
 	FileMounts map[string]string
 	// KeyPath is the user's private key; empty means one made for this cluster.
-	KeyPath        string
+	KeyPath string
 	// Runtime is how jobs run: RuntimeSSH, also where it is empty, or RuntimeRay.
 	Runtime        string
 	OnSetupFailure SetupFailure
@@ -206,14 +206,23 @@ type Cluster struct {
 	// ProcessManager is how jobs are detached on the nodes: "auto" or "setsid".
 	ProcessManager string `json:"process_manager"`
 	// Runtime is RuntimeSSH, also where it is empty, or RuntimeRay.
-	Runtime string `json:"runtime,omitempty"`
-	Size           int    `json:"size"`
-	Nodes          []Node `json:"nodes"`
-	LaunchedAt     string `json:"launched_at"` // RFC 3339, UTC
+	Runtime    string `json:"runtime,omitempty"`
+	Size       int    `json:"size"`
+	Nodes      []Node `json:"nodes"`
+	LaunchedAt string `json:"launched_at"` // RFC 3339, UTC
 	// AllowedCIDRs may reach SSH and the ports; none where that is not known.
 	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
 	// Autostop is what the cluster was told about its own end; nil is nothing.
 	Autostop *autostop.Config `json:"autostop,omitempty"`
+}
+
+// Accelerator is the name of the devices of a node, empty without any.
+func (c Cluster) Accelerator() string {
+	accelerators, err := cloud.ParseAccelerators(c.Accelerators)
+	if err != nil || len(accelerators) == 0 {
+		return ""
+	}
+	return accelerators[0].Name
 }
 
 // AcceleratorsPerNode is the number of devices on one node, 0 without any.

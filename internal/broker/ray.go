@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
@@ -132,9 +131,7 @@ func (r ray) install(ctx context.Context, client node, n Node) error {
 	if head >= 0 {
 		about.Head = r.cluster.Nodes[head].InternalIP
 	}
-	if accelerators, err := cloud.ParseAccelerators(r.cluster.Accelerators); err == nil && len(accelerators) > 0 {
-		about.Accelerator, about.Count = accelerators[0].Name, accelerators[0].Count
-	}
+	about.Accelerator, about.Count = r.cluster.Accelerator(), r.cluster.AcceleratorsPerNode()
 	script := `umask 077
 mkdir -p ~/.sky/ray && cd ~/.sky/ray && printf %s "$SKY_RAY_CONF" >conf.new && cat >ray.sh.new && mv -f conf.new conf && mv -f ray.sh.new ray.sh &&
 unset SKY_RAY_CONF && exec sh ray.sh install </dev/null`

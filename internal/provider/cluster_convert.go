@@ -253,7 +253,7 @@ func (m clusterModel) spec(ctx context.Context, keyPath string) (broker.Spec, di
 		Name: m.Name.ValueString(), Request: req, Labels: stringMap(w.Labels), Ports: req.Alternatives[0].Ports,
 		Setup: m.Setup.ValueString(), Envs: stringMap(m.Envs), Workdir: expandHome(m.Workdir.ValueString()),
 		KeyPath: expandHome(keyPath), OnSetupFailure: broker.SetupFailure(m.OnSetupFailure.ValueString()),
-		Recovery: broker.Recovery(m.Recovery.ValueString()), Autostop: stop,
+		Recovery: broker.Recovery(m.Recovery.ValueString()), Autostop: stop, Runtime: m.Runtime.ValueString(),
 	}
 	for to, from := range stringMap(m.FileMounts) {
 		if spec.FileMounts == nil {
@@ -303,7 +303,8 @@ func (m clusterModel) record(ctx context.Context) (broker.Cluster, diag.Diagnost
 		InstanceType: m.InstanceType.ValueString(), Accelerators: m.Accelerators.ValueString(), Market: cloud.Market(m.Market.ValueString()),
 		HourlyUSD: m.HourlyCost.ValueFloat64(), Status: broker.Status(m.Status.ValueString()), StatusReason: m.StatusReason.ValueString(),
 		SSHUser: m.SSHUser.ValueString(), KeyPath: m.SSHKeyPath.ValueString(), ProcessManager: m.ProcessManager.ValueString(),
-		Size: int(m.NumNodes.ValueInt64()), LaunchedAt: m.LaunchedAt.ValueString(), AllowedCIDRs: stringList(m.AllowedCIDRs),
+		Runtime: m.Runtime.ValueString(),
+		Size:    int(m.NumNodes.ValueInt64()), LaunchedAt: m.LaunchedAt.ValueString(), AllowedCIDRs: stringList(m.AllowedCIDRs),
 	}
 	var nodes []nodeModel
 	var diags diag.Diagnostics

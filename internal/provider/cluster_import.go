@@ -3,6 +3,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -104,7 +105,7 @@ func (r *clusterResource) remembered(ctx context.Context, b clusterBroker, c bro
 	}
 	defaults := map[*types.String]string{
 		&m.OnSetupFailure: string(broker.SetupFailureDestroy), &m.Recovery: string(broker.RecoverElsewhere), &m.DesiredStatus: string(broker.StatusUp),
-		&m.OnAutostop: autostopKeep,
+		&m.OnAutostop: autostopKeep, &m.Runtime: cmp.Or(c.Runtime, broker.RuntimeSSH),
 	}
 	if m.DesiredStatus.IsNull() && c.Status == broker.StatusStopped {
 		defaults[&m.DesiredStatus] = string(broker.StatusStopped)

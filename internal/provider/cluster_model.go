@@ -23,6 +23,7 @@ type clusterModel struct {
 	FileMounts     types.Map      `tfsdk:"file_mounts"`
 	AllowedCIDRs   types.List     `tfsdk:"allowed_cidrs"`
 	OnSetupFailure types.String   `tfsdk:"on_setup_failure"`
+	Runtime        types.String   `tfsdk:"runtime"`
 	DesiredStatus  types.String   `tfsdk:"desired_status"`
 	Recovery       types.String   `tfsdk:"recovery"`
 	Autostop       types.Object   `tfsdk:"autostop"`

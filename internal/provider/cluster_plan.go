@@ -3,6 +3,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -265,6 +266,7 @@ func changes(old, now clusterModel) broker.Changes {
 		Files: !old.Workdir.Equal(now.Workdir) || !old.FileMounts.Equal(now.FileMounts) ||
 			!old.WorkdirDigest.Equal(now.WorkdirDigest) || !old.FileMountsDigest.Equal(now.FileMountsDigest),
 		Autostop: !old.Autostop.Equal(now.Autostop),
+		Runtime:  cmp.Or(old.Runtime.ValueString(), broker.RuntimeSSH) != cmp.Or(now.Runtime.ValueString(), broker.RuntimeSSH),
 		Setup:    !now.Setup.IsNull() && (!old.Setup.Equal(now.Setup) || !old.Envs.Equal(now.Envs)),
 	}
 }

@@ -169,6 +169,9 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		if m.Recovery.IsNull() { // of a state before 0.2
 			m.Recovery = types.StringValue(string(broker.RecoverElsewhere))
 		}
+		if m.Runtime.IsNull() {
+			m.Runtime = types.StringValue(broker.RuntimeSSH)
+		}
 		resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	}
 }

@@ -47,7 +47,8 @@ func (d *providerData) newRunner(c broker.Cluster, p *progress) (jobRunner, erro
 func jobCluster(c broker.Cluster) job.Cluster {
 	out := job.Cluster{
 		Name: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, Generation: c.Generation,
-		AcceleratorsPerNode: c.AcceleratorsPerNode(), KeyPath: c.KeyPath, ProcessManager: c.ProcessManager,
+		AcceleratorsPerNode: c.AcceleratorsPerNode(), Accelerator: c.Accelerator(), KeyPath: c.KeyPath, ProcessManager: c.ProcessManager,
+		Runtime: c.Runtime,
 	}
 	for _, n := range c.Nodes {
 		out.Nodes = append(out.Nodes, job.Node{
@@ -81,7 +82,10 @@ func (h *jobHandle) submit(ctx context.Context, m *jobModel) error {
 	if err != nil {
 		return err
 	}
-	spec := m.spec()
+	spec, err := m.spec()
+	if err != nil {
+		return err
+	}
 	spec.RunID, spec.Secrets = runID, h.secrets
 	id, err := h.runner.Submit(ctx, spec)
 	if err != nil {

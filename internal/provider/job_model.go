@@ -15,7 +15,7 @@ import (
 const defaultRestarts = 3
 
 // spec is the job that the model asks for; run_id and secrets are the caller's.
-func (m *jobModel) spec() job.Spec {
+func (m *jobModel) spec() (job.Spec, error) {
 	s := job.Spec{
 		Name: m.Name.ValueString(), Run: m.Run.ValueString(), Setup: m.Setup.ValueString(), NumNodes: int(m.NumNodes.ValueInt64()),
 		Envs: stringMap(m.Envs), Workdir: expandHome(m.Workdir.ValueString()), SecretsVersion: m.SecretsVersion.ValueString(),
@@ -33,7 +33,9 @@ func (m *jobModel) spec() job.Spec {
 			s.MaxRestarts = int(m.MaxRestarts.ValueInt64())
 		}
 	}
-	return s
+	var err error
+	s.Resources, err = m.share()
+	return s, err
 }
 
 // durationOf reads a checked duration; null is 0.

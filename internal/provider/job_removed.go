@@ -39,7 +39,7 @@ func removedPath(stateDir string, m jobModel) string {
 	// What came later counts only where it is used, so that old counts stay valid.
 	for name, v := range map[string]attr.Value{
 		"setup": m.Setup, "secrets_version": m.SecretsVersion, "max_duration": m.MaxDuration,
-		"recover_on_exit_codes": m.RecoverOnExitCodes, "max_restarts": m.MaxRestarts, "parallel": m.Parallel,
+		"recover_on_exit_codes": m.RecoverOnExitCodes, "max_restarts": m.MaxRestarts, "parallel": m.Parallel, "resources": m.Resources,
 	} {
 		if !v.IsNull() {
 			parts = append(parts, name+"="+v.String())

@@ -42,6 +42,7 @@ type jobModel struct {
 	MaxLogMiB          types.Int64  `tfsdk:"max_log_mib"`
 	GracePeriod        types.String `tfsdk:"grace_period"`
 	Outputs            types.Object `tfsdk:"outputs"`
+	Resources          types.Object `tfsdk:"resources"`
 
 	ID                types.String `tfsdk:"id"`
 	ClusterGeneration types.String `tfsdk:"cluster_generation"`
@@ -104,7 +105,7 @@ func jobInputs() map[string]schema.Attribute {
 		},
 		"num_nodes": schema.Int64Attribute{
 			Optional: true, Computed: true, Default: int64default.StaticInt64(1),
-			MarkdownDescription: "On how many nodes, from the head on. Default 1.",
+			MarkdownDescription: "On how many nodes, from the head on; with `runtime = \"ray\"` on those that have room. Default 1.",
 			Validators:          []validator.Int64{between(1, maxNodes, "a number of machines")},
 			PlanModifiers:       []planmodifier.Int64{int64planmodifier.RequiresReplace()},
 		},
@@ -140,6 +141,7 @@ func jobRules() map[string]schema.Attribute {
 	replace := []planmodifier.String{stringplanmodifier.RequiresReplace()}
 	replaceNumber := []planmodifier.Int64{int64planmodifier.RequiresReplace()}
 	return map[string]schema.Attribute{
+		"resources": shareAttribute(),
 		"setup": schema.StringAttribute{
 			Optional: true, MarkdownDescription: "Shell commands run on every node before `run` starts on any (status `SETTING_UP`). Where they fail on one, `run` starts on none and the job ends `FAILED_SETUP`. " +
 				"What several jobs need belongs into the cluster's own `setup`.",
