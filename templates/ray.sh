@@ -19,7 +19,8 @@ base=$HOME/.sky/ray
 . "$base/conf" || exit 1
 venv=$base/venv-$version
 # Sockets have short names only, and homes can be long.
-run=/tmp/sky-ray-$(id -u)-$(printf %s "$HOME $address" | cksum | tr -d ' ')
+private=/tmp/sky-ray-$(id -u)-$(printf %s "$HOME $address" | cksum | cut -d ' ' -f 1)
+run=$private/r # which Ray opens to everybody
 python=$venv/bin/python
 [ -z "$preinstalled" ] || [ ! -x "$preinstalled/bin/python" ] || python=$preinstalled/bin/python
 
@@ -172,7 +173,7 @@ down() {
 		t=$((t + 1))
 		[ "$t" -lt 100 ] || die "these processes do not end: $left"
 	done
-	rm -rf -- "$run"
+	rm -rf -- "$private"
 }
 
 # pid_of PROGRAM prints the number of our process of that name.
@@ -194,12 +195,12 @@ s = socket.create_server((sys.argv[1], 0)); print(s.getsockname()[1])' "$address
 environment() {
 	unset PYTHONPATH PYTHONHOME RAY_ADDRESS
 	ulimit -n "$(ulimit -Hn)" 2>/dev/null
-	mkdir -p -m 700 "$run" && [ -O "$run" ] || die "$run belongs to somebody else"
+	mkdir -p -m 700 "$private" && [ -O "$private" ] && mkdir -p "$run" || die "$private belongs to somebody else"
 	"$python" -I -c 'import hashlib, hmac, sys
 print(hmac.new(sys.stdin.read().strip().encode(), b"token", hashlib.sha256).hexdigest(), end="")' <"$base/secret" >"$base/token" || exit 1
 	# The kernel, not Ray, ends processes where memory runs out, and jobs run at
 	# the priority of any other process.
-	export SKY_RAY_RUN="$run" PYTHONNOUSERSITE=1 RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$base/token" \
+	export SKY_RAY_RUN="$run" SKY_RAY_TMPDIR="${TMPDIR:-}" TMPDIR="$run" PYTHONNOUSERSITE=1 RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$base/token" \
 		RAY_memory_monitor_refresh_ms=0 RAY_worker_niceness=0 RAY_USAGE_STATS_ENABLED=0 RAY_DEDUP_LOGS=0 \
 		RAY_SCHEDULER_EVENTS=0 RAY_enable_export_api_write=0
 }

@@ -28,6 +28,7 @@ import urllib.error
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+BEAT, SILENCE = 5, 30  # seconds between signs of life, and without one until a rank and its driver give each other up
 HEADER = struct.Struct(">BI")  # which output, how many bytes
 
 
@@ -143,6 +144,9 @@ def cipher():
 def plain_environment():
     """The environment of this node's Ray, without what Ray and we put there."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "SKY_RAY_"))}
+    env.pop("TMPDIR", None)
+    if os.environ.get("SKY_RAY_TMPDIR"):
+        env["TMPDIR"] = os.environ["SKY_RAY_TMPDIR"]
     for name in ("PYTHONNOUSERSITE", "PYTHONUNBUFFERED", "PYTHONBREAKPOINT"):
         env.pop(name, None)
     try:
@@ -166,16 +170,29 @@ class Rank:
             env["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
         home = os.path.expanduser("~")
         self.secret = cipher()
+        self.heard = time.monotonic()
         self.process = subprocess.Popen(
             ["sh", os.path.join(home, ".sky", "jobs", job, "runner.sh"), "rank", str(rank)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             cwd=home, env=env, bufsize=0, start_new_session=True,
         )
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def beat(self):
+        self.heard = time.monotonic()
+
+    def listen(self):
+        """Ends the rank when the driver is no more heard of: Ray may take minutes to notice."""
+        while self.process.poll() is None:
+            time.sleep(1)
+            if time.monotonic() - self.heard > SILENCE:
+                self.process.stdin.close()
+                return
 
     def write(self, data):
         try:
             self.process.stdin.write(self.secret.decrypt(data))
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # it has ended, or is told to
             pass
 
     def close(self, patience=0):
@@ -252,6 +269,8 @@ class Driver:
             able = sum(all(n.get(k, 0) >= v for k, v in bundle.items()) for n in nodes)
             if able >= self.job["nodes"]:
                 return True
+            if len(nodes) >= len(self.job["addresses"]):
+                break  # all are there
             time.sleep(0.2)
         asked = ", ".join(f"{v:g} {k}" for k, v in bundle.items())
         put("refused", f"the job asks for {self.job['nodes']} nodes with {asked} each, and Ray has {able} such nodes of {len(nodes)}\n")
@@ -291,7 +310,7 @@ class Driver:
             actor = self.ray.remote(Rank).options(
                 num_cpus=bundle.pop("CPU", 0), num_gpus=bundle.pop("GPU", 0),
                 resources={k: v for k, v in bundle.items() if v > 0},
-                scheduling_strategy=strategy, max_concurrency=4,
+                scheduling_strategy=strategy, max_concurrency=8,
             ).remote()
             self.actors[rank] = actor
         return actor
@@ -303,6 +322,7 @@ class Driver:
             actor = self.make(rank)
             self.ray.get(actor.start.remote(self.job["id"], rank))
             threading.Thread(target=self.feed, args=(conn, actor), daemon=True).start()
+            threading.Thread(target=self.beat, args=(conn, actor), daemon=True).start()
             generator = actor.output.options(num_returns="streaming", _generator_backpressure_num_objects=32).remote()
             for chunk in generator:
                 which, data = self.ray.get(chunk)
@@ -322,6 +342,19 @@ class Driver:
             self.ray.get(actor.close.remote())  # the rank ends what it runs
         except Exception:
             pass
+
+    def beat(self, conn, actor):
+        """Ends the connection to a rank whose node does not answer."""
+        try:
+            while conn.fileno() >= 0:
+                self.ray.get(actor.beat.remote(), timeout=SILENCE)
+                time.sleep(BEAT)
+        except Exception as e:
+            print(f"rank does not answer: {e!r}", file=sys.stderr, flush=True)
+            try:
+                conn.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def end(self):
         """Lets ranks that still run end their processes before Ray ends them."""

@@ -59,7 +59,7 @@ func testSubmissionMayBreakAnywhere(t *testing.T, newFleet fleets) {
 		t.Fatal(err)
 	}
 	count := 0
-	for i := range 24 {
+	for i := range f.cuts {
 		spec.RunID = fmt.Sprint(i)
 		cut := int64(2500 + i*1500)
 		f.nodes[0].Set(remotetest.Behaviour{DropAfter: cut})
@@ -164,7 +164,7 @@ func testWorkerLosesTheHead(t *testing.T, newFleet fleets) {
 	id := f.submit(t, job.Spec{Name: "gang", Run: "sleep 1000", Grace: time.Second})
 	f.phase(t, id, job.Running)
 	f.nodes[0].KillAll()
-	eventually(t, "the worker ends its rank", func() bool { return len(f.nodes[1].Processes()) == 0 })
+	within(t, time.Minute, "the worker ends its rank", func() bool { return len(f.nodes[1].Processes()) == 0 })
 	f.phase(t, id, job.Unknown)
 }
 
@@ -230,7 +230,7 @@ func testQueue(t *testing.T, newFleet fleets) {
 		t.Helper()
 		var ids []job.ID
 		for i := range 4 {
-			ids = append(ids, f.submit(t, job.Spec{Name: fmt.Sprint("job", i), Parallel: parallel, Run: fmt.Sprintf("i=%d\n%s", i, run)}))
+			ids = append(ids, f.submit(t, f.beside(parallel, job.Spec{Name: fmt.Sprint("job", i), Run: fmt.Sprintf("i=%d\n%s", i, run)})))
 		}
 		for _, id := range ids {
 			if s, log := f.wait(t, id); s.Phase != job.Succeeded {

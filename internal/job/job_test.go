@@ -28,7 +28,20 @@ type fleet struct {
 	spec   job.Cluster
 	runner *job.Runner
 	signer ssh.Signer
+	cuts   int // how many times a test breaks a submission
 }
+
+// beside is a job of which so many may run at once.
+func (f *fleet) beside(jobs int, s job.Spec) job.Spec {
+	s.Parallel = jobs
+	if f.spec.Runtime == job.RuntimeRay {
+		s.Resources = &job.Resources{CPUs: rayCPUs / float64(jobs)}
+	}
+	return s
+}
+
+// rayCPUs is how many CPUs the nodes of Ray offer.
+const rayCPUs = 4
 
 // node is a machine of any kind. Host is where the other nodes reach it.
 type node struct {
@@ -62,7 +75,7 @@ func sshFleet(t testing.TB, n int) *fleet {
 		f.nodes = append(f.nodes, &node{Host: n.Host, Home: n.Home, machine: n})
 		f.spec.Nodes = append(f.spec.Nodes, job.Node{Rank: rank, Host: n.Host, Port: n.Port, User: remotetest.User, HostKey: n.HostKey, InternalIP: n.Host})
 	}
-	f.signer = user
+	f.signer, f.cuts = user, 24
 	f.runner = f.newRunner(t)
 	return f
 }
@@ -89,7 +102,7 @@ func (f *fleet) run(t testing.TB, spec job.Spec) (job.Status, string) {
 
 func (f *fleet) wait(t testing.TB, id job.ID) (job.Status, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var log bytes.Buffer
 	status, err := f.runner.Wait(ctx, id, &log)
@@ -127,7 +140,12 @@ func (f *fleet) idle(t testing.TB) {
 
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	within(t, 30*time.Second, what, f)
+}
+
+func within(t testing.TB, patience time.Duration, what string, f func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
 	for now := range time.Tick(20 * time.Millisecond) {
 		if f() {
 			return

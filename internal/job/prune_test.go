@@ -27,10 +27,10 @@ func testOldJobsArePruned(t *testing.T, newFleet fleets) {
 	}
 	defer r.Close()
 	f.runner = r
-	running := f.submit(t, job.Spec{Name: "running", Parallel: 9, Run: "while [ ! -e ~/go ]; do sleep 0.1; done; echo through"})
+	running := f.submit(t, f.beside(9, job.Spec{Name: "running", Run: "while [ ! -e ~/go ]; do sleep 0.1; done; echo through"}))
 	f.phase(t, running, job.Running)
 	spec := func(i int) job.Spec {
-		return job.Spec{Name: fmt.Sprint("job", i), Parallel: 9, Run: fmt.Sprintf("echo %d >>~/starts; echo said; exit %d", i, i)}
+		return f.beside(9, job.Spec{Name: fmt.Sprint("job", i), Run: fmt.Sprintf("echo %d >>~/starts; echo said; exit %d", i, i)})
 	}
 	var ids []job.ID
 	for i := range 5 {
