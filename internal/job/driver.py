@@ -103,7 +103,7 @@ def state():
         found = ask("/api/jobs/" + job["id"])
     except (OSError, KeyError) as e:
         sys.exit(str(e))
-    print(found["status"], " ".join((found.get("message") or "").split())[:300])
+    print(found["status"], " ".join((found.get("message") or "").split())[-500:])
 
 
 # ---- the leader's side -------------------------------------------------------

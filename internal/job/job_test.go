@@ -28,7 +28,8 @@ type fleet struct {
 	spec   job.Cluster
 	runner *job.Runner
 	signer ssh.Signer
-	cuts   int // how many times a test breaks a submission
+	brief  time.Duration // long enough for a job to start
+	cuts   int           // how many times a test breaks a submission
 }
 
 // beside is a job of which so many may run at once.
@@ -75,7 +76,7 @@ func sshFleet(t testing.TB, n int) *fleet {
 		f.nodes = append(f.nodes, &node{Host: n.Host, Home: n.Home, machine: n})
 		f.spec.Nodes = append(f.spec.Nodes, job.Node{Rank: rank, Host: n.Host, Port: n.Port, User: remotetest.User, HostKey: n.HostKey, InternalIP: n.Host})
 	}
-	f.signer, f.cuts = user, 24
+	f.signer, f.cuts, f.brief = user, 24, time.Second
 	f.runner = f.newRunner(t)
 	return f
 }
@@ -183,7 +184,7 @@ func testJobOnOneNode(t *testing.T, newFleet fleets) {
 		{"no newline at the end", job.Spec{Run: "printf ünï"}, job.Succeeded, "0", "ünï"},
 		{"stdin is empty", job.Spec{Run: "cat; echo end"}, job.Succeeded, "0", "end\n"},
 		{"leftovers die", job.Spec{Run: "sleep 1000 & setsid sleep 1000 & echo done"}, job.Succeeded, "0", "done\n"},
-		{"too long", job.Spec{Run: "echo x; sleep 1000", MaxDuration: time.Second, Grace: time.Second}, job.Failed, "none", "x\n"},
+		{"too long", job.Spec{Run: "echo x; sleep 1000", MaxDuration: f.brief, Grace: time.Second}, job.Failed, "none", "x\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -90,7 +90,7 @@ func (l *rayLab) fleet(t testing.TB, n int) *fleet {
 	if len(known.nodes) == 0 {
 		l.boot(t, known, n)
 	}
-	f := &fleet{spec: known.spec, signer: known.signer, cuts: 8}
+	f := &fleet{spec: known.spec, signer: known.signer, cuts: 8, brief: 15 * time.Second}
 	f.spec.Generation = fmt.Sprint(time.Now().UnixNano())
 	for _, m := range known.nodes {
 		f.nodes = append(f.nodes, &node{Host: m.Machine.Host, Home: m.Home, machine: m})
