@@ -96,7 +96,7 @@ func (r ray) join(ctx context.Context, head node, clients []node, nodes []Node) 
 	}
 	words := strings.Fields(session)
 	if len(words) != 2 {
-		return errors.New("Ray's head names no session")
+		return errors.New("the head of Ray names no session")
 	}
 	err = r.each(ctx, clients, nodes, func(ctx context.Context, client node, n Node) error {
 		if n.Rank == 0 {
