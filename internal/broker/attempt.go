@@ -212,12 +212,12 @@ func (a *attempt) wait(ctx context.Context, session cloud.Session) error {
 	if err != nil {
 		return a.wrap(session, err)
 	}
-	return a.describe(info, session.Account)
+	return a.describe(info, session)
 }
 
 // describe fills in the cluster from what the cloud lists; every rank must be
 // there once.
-func (a *attempt) describe(info cloud.ClusterInfo, account string) error {
+func (a *attempt) describe(info cloud.ClusterInfo, session cloud.Session) error {
 	nodes := make([]Node, a.placement.Nodes)
 	seen := make([]bool, a.placement.Nodes)
 	for _, inst := range info.Instances {
@@ -233,7 +233,8 @@ func (a *attempt) describe(info cloud.ClusterInfo, account string) error {
 			return fmt.Errorf("rank %d is not among the %d running machines", rank, len(info.Instances))
 		}
 	}
-	a.cluster = a.newCluster(account)
+	a.cluster = a.newCluster(session.Account)
+	a.cluster.LaunchedBy = session.Identity
 	a.cluster.Nodes = nodes
 	if a.cluster.Zone == "" { // the offer named none, the cloud chose
 		a.cluster.Zone = commonZone(info.Instances)

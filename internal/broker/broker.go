@@ -186,11 +186,14 @@ type Node struct {
 // names a file.
 type Cluster struct {
 	// ID is "cloud/region/name".
-	ID           string       `json:"id"`
-	Name         string       `json:"name"`
-	Owner        string       `json:"owner"`
-	Generation   string       `json:"generation"`
-	Account      string       `json:"account"`
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	Owner      string `json:"owner"`
+	Generation string `json:"generation"`
+	Account    string `json:"account"`
+	// LaunchedBy is who launched it, where the credentials told. It is kept in
+	// the journal, for people.
+	LaunchedBy   string       `json:"launched_by,omitempty"`
 	Cloud        string       `json:"cloud"`
 	Region       string       `json:"region"`
 	Zone         string       `json:"zone,omitempty"`

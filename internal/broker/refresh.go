@@ -38,10 +38,22 @@ func (b *Broker) openFor(ctx context.Context, c Cluster) (cloud.Session, error) 
 		return session, err
 	}
 	if c.Account != "" && session.Account != c.Account {
-		return session, fmt.Errorf("cluster %q belongs to account %s on %s and the present credentials are of account %s; use the credentials it was launched with",
-			c.Name, c.Account, c.Cloud, session.Account)
+		return session, fmt.Errorf("cluster %q belongs to account %s on %s and the present credentials are of account %s; use the credentials it was launched with%s",
+			c.Name, c.Account, c.Cloud, session.Account, b.launchedBy(c))
 	}
 	return session, nil
+}
+
+// launchedBy says who launched the cluster, where the journal knows.
+func (b *Broker) launchedBy(c Cluster) string {
+	j, err := readJournal(b.ClusterDir(c.Name))
+	if err != nil {
+		return "" // the error that this explains is enough
+	}
+	if g := j.find(c.Generation); g != nil && g.Cluster != nil && g.Cluster.LaunchedBy != "" {
+		return ", those of " + g.Cluster.LaunchedBy
+	}
+	return ""
 }
 
 // Observe returns the cluster as its cloud sees it now. ErrGone means that all

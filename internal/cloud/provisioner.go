@@ -104,6 +104,9 @@ type Session struct {
 	// Account identifies who pays; a cluster is only declared gone, and only
 	// removed, under the account that launched it.
 	Account string
+	// Identity is who the calls are made as, for people; empty where the
+	// credentials do not tell. Colleagues may share an account.
+	Identity string
 }
 
 // Factory describes a cloud and opens it.

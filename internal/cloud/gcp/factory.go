@@ -170,5 +170,5 @@ func (f Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Sessi
 	if f.tune != nil {
 		f.tune(d)
 	}
-	return cloud.Session{Provisioner: d, Account: account}, nil
+	return cloud.Session{Provisioner: d, Account: account, Identity: c.identity}, nil
 }

@@ -6,6 +6,7 @@ package gcp
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -62,13 +63,12 @@ func TestLaunchThroughTheBroker(t *testing.T) {
 	port := freePort(t)
 	a := account{Cloud: gcpfake.Start(t, gcpfake.Options{Boot: newGuests(t, port).boot})}
 	a.Inject(gcpfake.Fault{Method: "compute.instances.insert", Match: "us-central1-a", Code: "ZONE_RESOURCE_POOL_EXHAUSTED", Message: "no room"})
-	registry, err := cloud.NewRegistry(Factory{tune: func(d *driver) { hurry(d); d.sshPort = port }})
+	registry, err := cloud.NewRegistry(Factory{tune: func(d *driver) { hurry(d); d.sshPort = port }, http: a.Client()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.New(broker.Config{
-		StateDir: t.TempDir(), Registry: registry, Credentials: func(string) cloud.Credentials { return a.Credentials() },
-	})
+	creds := cloud.Credentials{Values: map[string]string{optionEndpoint: a.URL, optionCredentials: serviceAccountKey(t, a.URL+"/token")}}
+	b, err := broker.New(broker.Config{StateDir: t.TempDir(), Registry: registry, Credentials: func(string) cloud.Credentials { return creds }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +101,13 @@ func TestLaunchThroughTheBroker(t *testing.T) {
 		t.Errorf("the nodes have no pinned host keys: %s", seen.String())
 	}
 	runJob(t, c)
+	// Project and identity stay with the cluster: in another project it is not
+	// looked for, and who launched it is said.
+	elsewhere := c
+	elsewhere.Account = "elsewhere"
+	if _, err := b.Observe(ctx, elsewhere); c.Account != gcpfake.Project || err == nil || errors.Is(err, broker.ErrGone) || !strings.Contains(err.Error(), "those of ci@acme-weather.iam.gserviceaccount.com") {
+		t.Errorf("the account is %q; with another: %v", c.Account, err)
+	}
 	if err := b.Destroy(ctx, c); err != nil {
 		t.Fatal(err)
 	}
