@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -279,4 +280,36 @@ func TestAccImport(t *testing.T) {
 		resource.TestStep{ResourceName: cluster, ImportState: true, ImportStateId: "plain", ExpectError: regexp.MustCompile(`cloud/region/name`)},
 		resource.TestStep{ResourceName: cluster, ImportState: true, ImportStateId: "fluffycloud/meadow-1/absent", ExpectError: regexp.MustCompile(`not found`)},
 	)
+}
+
+// TestAccOneConnection brings a working folder, two mounts and a setup script to
+// three nodes over one connection each, which every machine has on its console.
+func TestAccOneConnection(t *testing.T) {
+	l := newLab(t)
+	src := t.TempDir()
+	for i := range 50 {
+		writeFile(t, filepath.Join(src, fmt.Sprintf("file%d", i)), "content")
+	}
+	config := l.config(fmt.Sprintf(`
+resource "sky_cluster" "c" {
+  name        = "one"
+  num_nodes   = 3
+  resources   = { instance_type = "puff-2" }
+  workdir     = %[1]q
+  file_mounts = { "~/a" = %[1]q, "~/b/file" = "%[1]s/file0" }
+  setup       = "test $(ls ~/sky_workdir ~/a | grep -c file) = 100 && cat ~/b/file"
+}
+`, src))
+	l.test(resource.TestStep{Config: config, Check: func(*terraform.State) error {
+		consoles, err := filepath.Glob(filepath.Join(l.dir, "fluffycloud", "machines", "*", "disk", "console.log"))
+		if err != nil || len(consoles) != 3 {
+			return fmt.Errorf("consoles %q: %w", consoles, err)
+		}
+		for _, path := range consoles {
+			if n := strings.Count(readFile(t, path), "msg=login"); n != 1 {
+				return fmt.Errorf("%d connections to a node:\n%s", n, readFile(t, path))
+			}
+		}
+		return nil
+	}})
 }

@@ -115,6 +115,7 @@ func (s *sshd) serveConn(ctx context.Context, raw net.Conn) {
 		return
 	}
 	_ = raw.SetDeadline(time.Time{})
+	s.log.Info("login", "from", raw.RemoteAddr().String())
 	s.logins.Add(1)
 	defer s.logins.Add(-1)
 	ctx, lost := context.WithCancel(ctx)
