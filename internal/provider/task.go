@@ -64,6 +64,19 @@ func parseTask(text string) (task, error) {
 			return task{}, err
 		}
 	}
+	file, err := singleDocument(text)
+	if err != nil {
+		return task{}, fmt.Errorf("the task: %w", err)
+	}
+	written, err := envScalars(file)
+	if err != nil {
+		return task{}, err
+	}
+	for name, value := range written {
+		if _, set := t.envs[name]; set {
+			t.envs[name] = value
+		}
+	}
 	return t, nil
 }
 
@@ -132,6 +145,10 @@ func insteadOf(name string) string {
 	switch name {
 	case "secrets":
 		return " and give secrets where the job is declared"
+	case "job_recovery":
+		return " and give recover_on_exit_codes and max_restarts where the job is declared"
+	case "config":
+		return "; what it sets per cloud is in the provider block"
 	case "service", "pool":
 		return "; serving is not part of this provider"
 	case "volumes", "storage":
@@ -274,7 +291,7 @@ func (m taskMachine) set(name string, v any) error {
 		}
 		m[name] = types.Float64Value(f)
 	default:
-		return fmt.Errorf("%s: this field cannot be carried; remove it from the YAML", name)
+		return fmt.Errorf("%s: this field cannot be carried; remove it from the YAML%s", name, insteadOf(name))
 	}
 	return nil
 }

@@ -149,6 +149,12 @@ func TestTaskRefuses(t *testing.T) {
 		{"spot", "resources: {use_spot: maybe}", "use_spot: must be true or false"},
 		{"both", "resources: {any_of: [{cloud: aws}], ordered: [{cloud: gcp}]}", "exclude each other"},
 		{"order within any_of", "resources: {any_of: [{accelerators: ['A:1', 'B:1']}]}", "any_of[0]: accelerators: a list in order within any_of"},
+		{"job recovery", "resources: {job_recovery: {max_restarts_on_errors: 3}}", "job_recovery: this field cannot be carried; remove it from the YAML and give recover_on_exit_codes"},
+		{"pipeline", "name: a\n---\nname: b\n", "several documents"},
+		{"base 60", "envs: {T: 1:30}", "envs.T: 1:30 is read differently"},
+		{"a time", "envs: {T: 2026-11-23T10:00:00Z}", "envs.T: 2026-11-23T10:00:00Z is read differently"},
+		{"field twice", "run: a\nrun: b\n", "already defined"},
+		{"env in a list", "envs: [A]", "envs: must be an object"},
 		{"nested", "resources: {any_of: [{any_of: [{cloud: aws}]}]}", "any_of[0]: ports, labels and further alternatives"},
 	}
 	for _, tt := range tests {
@@ -158,6 +164,54 @@ func TestTaskRefuses(t *testing.T) {
 				t.Errorf("parseTask = %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// Variables have the text that SkyPilot gives them.
+func TestTaskEnvs(t *testing.T) {
+	const text = `
+name: x
+envs: &e
+  A: true
+  B: yes
+  C: "yes"
+  D: 'off'
+  E: Off
+  F: 010
+  G: 0x1F
+  H: 1_000
+  I: 1.0
+  J: 1.50
+  K: 1e-3
+  L: 1.0e+3
+  M: -0.00001
+  N: 2026-11-23
+  O: plain text
+  P: ""
+  Q: |
+    two
+    lines
+  R: 12345678901234567890123
+  S: "1:30"
+  T: .5
+  U: 100000000000000000.0
+`
+	// As Python 3 writes what yaml.safe_load reads.
+	want := map[string]string{
+		"A": "True", "B": "True", "C": "yes", "D": "off", "E": "False", "F": "8", "G": "31", "H": "1000", "I": "1.0", "J": "1.5", "K": "1e-3",
+		"L": "1000.0", "M": "-1e-05", "N": "2026-11-23", "O": "plain text", "P": "", "Q": "two\nlines\n", "R": "12345678901234567890123", "S": "1:30",
+		"T": "0.5", "U": "1e+17",
+	}
+	for _, doc := range []string{text, text + "---\n", "---" + text} {
+		parsed, err := parseTask(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, w := range want {
+			if got := parsed.envs[name]; got != w {
+				t.Errorf("%s = %q, want %q", name, got, w)
+			}
+		}
 	}
 }
 

@@ -28,6 +28,53 @@ resource "sky_job" "train" {
   run_id = "2026-11-23"
 }
 
+# What else a job can be given. Secrets are kept nowhere and need Terraform 1.11
+# or OpenTofu 1.11.
+variable "registry_token" {
+  type      = string
+  ephemeral = true
+}
+
+resource "sky_job" "evaluate" {
+  cluster_id = sky_cluster.train.id
+  name       = "evaluate"
+
+  # Whatever comes first, in the queue as well.
+  depends_on = [sky_job.train]
+
+  setup = "mkdir -p ~/scores"
+
+  run = <<-EOT
+    echo "the token has $${#REGISTRY_TOKEN} letters" > ~/scores/token.txt
+    seq 10 > ~/scores/all.txt
+  EOT
+
+  secrets         = { REGISTRY_TOKEN = var.registry_token }
+  secrets_version = "1" # change it with the secrets
+
+  # Ended after an hour; exit code 75 starts it again, twice at most.
+  max_duration          = "1h"
+  recover_on_exit_codes = [75]
+  max_restarts          = 2
+
+  # Comes back when the job has ended.
+  outputs = {
+    files  = ["~/scores/*.txt"]
+    folder = "${path.module}/results"
+  }
+
+  # A wait that runs out of time is a warning, and the next apply goes on
+  # waiting. With this the apply fails until the job has succeeded.
+  timeouts = { create = "30m" }
+
+  lifecycle {
+    postcondition {
+      condition     = self.status == "SUCCEEDED"
+      error_message = "The evaluation is ${self.status}; its log is in ${self.log_path}."
+    }
+  }
+}
+
 output "log" {
   value = sky_job.train.log_tail
 }
