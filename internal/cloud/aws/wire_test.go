@@ -6,13 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -71,10 +67,7 @@ func TestRegionalOfferTriesZones(t *testing.T) {
 	}
 	// A quota concerns the whole region: no other zone is tried.
 	w.proxy.Inject(ec2proxy.Fault{Action: "RunInstances", Status: 400, Code: "VcpuLimitExceeded", Message: "limit"})
-	spec.Ref.Generation = "h"
-	for i := range spec.Nodes {
-		spec.Nodes[i].Identity.Generation = "h"
-	}
+	spec = renamed(spec, "h")
 	before := launches(w)
 	if _, err := w.launch(t.Context(), spec, at); w.Classify(err).Kind != cloud.KindCapacity && w.Classify(err).Kind != cloud.KindQuota {
 		t.Errorf("the error is %v", err)
@@ -112,46 +105,13 @@ func TestNodesMoveOnTogether(t *testing.T) {
 		Action: "RunInstances", Match: map[string]string{"Placement.AvailabilityZone": "us-east-1c"}, Skip: 1,
 		Status: 500, Code: "InsufficientInstanceCapacity", Message: "none",
 	})
-	spec.Ref.Generation = "h"
-	for i := range spec.Nodes {
-		spec.Nodes[i].Identity.Generation = "h"
-	}
+	spec = renamed(spec, "h")
 	if cfg, err = w.Bootstrap(t.Context(), spec, at); err != nil {
 		t.Fatal(err)
 	}
 	record, err = w.Run(t.Context(), spec.Ref, cfg)
 	if w.Classify(err).Kind != cloud.KindCapacity || len(record.Created) != 1 {
 		t.Errorf("no room anywhere: %+v, %v", record, err)
-	}
-}
-
-// TestDiskTiers: what the cluster asks for beats its template.
-func TestDiskTiers(t *testing.T) {
-	w := newWorld(t, &ec2proxy.Proxy{}, nil)
-	for i, tt := range []struct{ spec, node, volume, iops, throughput string }{
-		{"", "", "gp3", "", ""},
-		{"", "medium", "gp3", "4000", "250"},
-		{"high", "medium", "gp3", "7000", "500"},
-		{"ultra", "", "io2", "20000", ""},
-	} {
-		spec, at := request(1, "m5.large", cloud.OnDemand)
-		spec = renamed(spec, fmt.Sprintf("g%d", i))
-		spec.DiskTier, spec.NodeConfig = tt.spec, map[string]any{"disk_tier": tt.node}
-		if _, err := w.launch(t.Context(), spec, at); err != nil {
-			t.Fatal(err)
-		}
-		got := w.proxy.Requests("RunInstances")[i]
-		for name, want := range map[string]string{"VolumeType": tt.volume, "Iops": tt.iops, "Throughput": tt.throughput, "Encrypted": "true"} {
-			if have := got.Get("BlockDeviceMapping.1.Ebs." + name); have != want {
-				t.Errorf("tier %q over %q: %s = %q, want %q", tt.spec, tt.node, name, have, want)
-			}
-		}
-	}
-	checkRequests(t, w.proxy)
-	spec, at := request(1, "m5.large", cloud.OnDemand)
-	spec.DiskTier = "warp"
-	if _, err := w.Bootstrap(t.Context(), spec, at); err == nil || !strings.Contains(err.Error(), "there are best, high") {
-		t.Errorf("an unknown tier: %v", err)
 	}
 }
 
@@ -311,51 +271,6 @@ func TestMissingCredentials(t *testing.T) {
 	}
 }
 
-func TestCallerAddress(t *testing.T) {
-	w := newWorld(t, &ec2proxy.Proxy{}, nil)
-	answer := "203.0.113.9\n"
-	s := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(out, answer) }))
-	defer s.Close()
-	w.d.callerSource = s.URL
-	spec, at := request(1, "m5.large", cloud.OnDemand)
-	spec.AllowedCIDRs = nil
-	if _, err := w.Bootstrap(t.Context(), spec, at); err != nil {
-		t.Fatal(err)
-	}
-	if got := w.proxy.Requests("AuthorizeSecurityGroupIngress")[0].Get("IpPermissions.1.IpRanges.1.CidrIp"); got != "203.0.113.9/32" {
-		t.Errorf("SSH is open to %q", got)
-	}
-	answer = "<html>captive portal</html>"
-	spec.Ref.Generation = "h"
-	for i := range spec.Nodes {
-		spec.Nodes[i].Identity.Generation = "h"
-	}
-	if _, err := w.Bootstrap(t.Context(), spec, at); err == nil || !strings.Contains(err.Error(), "allowed_cidrs") {
-		t.Errorf("no address: %v", err)
-	}
-}
-
-// TestLimits: a burst passes, then calls wait their turn, and a context ends the wait.
-func TestLimits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := &bucket{every: 500 * time.Millisecond, burst: 5}
-		start := time.Now()
-		for range 9 {
-			if err := b.wait(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if took := time.Since(start); took != 2*time.Second {
-			t.Errorf("9 calls took %s, want 2 s", took)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := b.wait(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("a cancelled wait: %v", err)
-		}
-	})
-}
-
 func TestLaunchRequest(t *testing.T) {
 	w := newWorld(t, &ec2proxy.Proxy{}, map[string]string{optionInternal: "true"})
 	spec, at := request(1, "p4d.24xlarge", cloud.Spot)
@@ -394,85 +309,6 @@ func TestLaunchRequest(t *testing.T) {
 	info, err := w.Describe(t.Context(), spec.Ref)
 	if err != nil || info.Instances[0].ExternalIP != info.Instances[0].InternalIP || info.SSHUser != "ubuntu" {
 		t.Errorf("a private machine is described as %+v, %v", info, err)
-	}
-}
-
-func TestImages(t *testing.T) {
-	w := newWorld(t, &ec2proxy.Proxy{}, nil)
-	w.fake.parameters["/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"] = "ami-0000000000000001"
-	w.fake.parameters["/mine"] = fakeCPUImage
-	for _, tt := range []struct{ name, typ, image, want, wrong string }{
-		{"parameter", "m5.large", "", "ami-0000000000000001", ""},
-		{"newest by name", "m7g.large", "", "ami-0000000000000003", ""},
-		{"nvidia", "p4d.24xlarge", "", "ami-0000000000000004", ""},
-		{"neuron", "trn1.2xlarge", "", "ami-0000000000000005", ""},
-		{"by id", "m5.large", fakeCPUImage, fakeCPUImage, ""},
-		{"own parameter", "m5.large", "ssm:/mine", fakeCPUImage, ""},
-		{"wrong architecture", "m7g.large", fakeCPUImage, "", "is for x86_64"},
-		{"absent", "m5.large", "ami-00000000deadbeef", "", "InvalidAMIID.NotFound"},
-		{"a name", "m5.large", "ubuntu", "", "an image on AWS is an id"},
-		{"none for the type", "g5g.xlarge", "", "", "set image_id"},
-		{"no such type", "z9.large", "", "", "InvalidInstanceType"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			spec, at := request(1, tt.typ, cloud.OnDemand)
-			spec.Image = tt.image
-			cfg, err := w.Bootstrap(t.Context(), spec, at)
-			if tt.wrong != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.wrong) || w.Classify(err).Kind != cloud.KindConfig {
-					t.Errorf("error %v (%s), want one with %q", err, w.Classify(err), tt.wrong)
-				}
-				return
-			}
-			if err != nil || cfg.Resources[resourceImage] != tt.want {
-				t.Errorf("image %q, want %q: %v", cfg.Resources[resourceImage], tt.want, err)
-			}
-		})
-	}
-}
-
-func TestNetworks(t *testing.T) {
-	w := newWorld(t, &ec2proxy.Proxy{}, nil)
-	for _, tt := range []struct {
-		name        string
-		node        map[string]any
-		want, wrong string
-	}{
-		{"default", nil, "subnet-000000000000000b@us-east-1b", ""},
-		{"private", map[string]any{"use_internal_ips": true}, "subnet-000000000000000d@us-east-1b", ""},
-		{"by tag", map[string]any{"subnet_tags": map[string]any{"zone": "us-east-1b"}}, "subnet-000000000000000b@us-east-1b", ""},
-		{"by vpc tag", map[string]any{"vpc_tags": map[string]any{"vpc": fakeVPC}}, "subnet-000000000000000b@us-east-1b", ""},
-		{"subnet of another zone", map[string]any{"subnet_ids": []any{"subnet-000000000000000a"}}, "", "us-east-1b"},
-		{"subnets of two VPCs", map[string]any{"subnet_ids": []any{"subnet-000000000000000b", "subnet-000000000000000e"}}, "", "two VPCs"},
-		{"absent subnet", map[string]any{"subnet_ids": "subnet-00000000deadbeef"}, "", "no subnet that matches"},
-		{"absent VPC", map[string]any{"vpc_id": "vpc-00000000deadbeef"}, "", "no VPC that matches"},
-		{"private only", map[string]any{"vpc_id": fakeVPC2}, "", "no suitable public subnet"},
-		{"typo", map[string]any{"vpcid": "x"}, "", "there are disk_tier, efa"},
-		{"wrong type", map[string]any{"efa": "yes"}, "", "efa cannot be yes"},
-		{"EFA on a type without", map[string]any{"efa": true}, "", "does not have"},
-		{"tier", map[string]any{"disk_tier": "warp"}, "", "there are best, high"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			spec, at := request(1, "m5.large", cloud.OnDemand)
-			spec.NodeConfig = tt.node
-			cfg, err := w.Bootstrap(t.Context(), spec, at)
-			if tt.wrong != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.wrong) || w.Classify(err).Kind != cloud.KindConfig {
-					t.Errorf("error %v (%s), want one with %q", err, w.Classify(err), tt.wrong)
-				}
-				return
-			}
-			if err != nil || cfg.Resources[resourceSubnets] != tt.want {
-				t.Errorf("subnets %q, want %q: %v", cfg.Resources[resourceSubnets], tt.want, err)
-			}
-		})
-	}
-	w.fake.mu.Lock()
-	w.fake.answers["DescribeVpcs"] = func(url.Values) (int, string) { return http.StatusOK, "<vpcSet/>" }
-	w.fake.mu.Unlock()
-	spec, at := request(1, "m5.large", cloud.OnDemand)
-	if _, err := w.Bootstrap(t.Context(), spec, at); err == nil || !strings.Contains(err.Error(), "create-default-vpc") || classify(err).Scope != cloud.ScopeRegion {
-		t.Errorf("no default VPC: %v", err)
 	}
 }
 

@@ -9,8 +9,10 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -147,16 +149,25 @@ func TestReadPricesStreams(t *testing.T) {
 	const lines = 200000
 	line := priceLine("OnDemand", "Hrs", "0.096", "USD", "m5.large", "Shared", "Linux", "Used", "NA", "OnDemand")
 	in, out := io.Pipe()
+	var most atomic.Uint64 // bytes of heap in use at the same time
 	go func() {
 		_, _ = io.WriteString(out, priceHead) // the reader's errors are the test's
-		for range lines {
+		for i := range lines {
 			_, _ = io.WriteString(out, line)
+			if i%10000 == 0 {
+				var now runtime.MemStats
+				runtime.ReadMemStats(&now)
+				most.Store(max(most.Load(), now.HeapAlloc))
+			}
 		}
 		_ = out.Close()
 	}()
 	prices, err := readPrices(in)
 	if err != nil || len(prices) != 1 {
 		t.Errorf("%d prices, %v", len(prices), err)
+	}
+	if size := uint64(lines * len(line)); most.Load() > size/2 {
+		t.Errorf("a list of %d bytes took %d bytes of heap", size, most.Load())
 	}
 }
 
