@@ -5,6 +5,7 @@ package aws
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -109,6 +111,30 @@ func TestFetch(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("rows are\n%+v\nwant\n%+v", got, want)
+	}
+}
+
+// TestActions: what the docs say a fetch may have to call, and nothing else.
+func TestActions(t *testing.T) {
+	_, o := fakeAWS(t)
+	var mu sync.Mutex
+	called := map[string]bool{}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // an empty body has no action
+		form, _ := url.ParseQuery(string(body))
+		mu.Lock()
+		defer mu.Unlock()
+		called[form.Get("Action")] = true
+		_, _ = fmt.Fprintf(w, "<%[1]sResponse>%[2]s</%[1]sResponse>", form.Get("Action"), answers(form))
+	}))
+	defer front.Close()
+	o.Endpoint = front.URL
+	if _, err := Fetch(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"DescribeAvailabilityZones", "DescribeInstanceTypeOfferings", "DescribeInstanceTypes", "DescribeRegions", "DescribeSpotPriceHistory"}
+	if got := slices.Sorted(maps.Keys(called)); !slices.Equal(got, want) {
+		t.Errorf("the actions are %v, want %v", got, want)
 	}
 }
 
