@@ -145,6 +145,28 @@ func (f *fakeEC2) touch(action string, v url.Values) {
 	}
 }
 
+// TestImageParametersAreCovered: the policy allows AWS's public parameters only,
+// and the images that the driver chooses itself are all among them.
+func TestImageParametersAreCovered(t *testing.T) {
+	page, err := os.ReadFile("../../docs/templates/guides/aws.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const resource = "arn:aws:ssm:*::parameter/aws/service/*"
+	if !strings.Contains(string(page), `"Resource": "`+resource+`"`) {
+		t.Fatalf("the policy does not name %s", resource)
+	}
+	allowed := strings.TrimSuffix(strings.TrimPrefix(resource, "arn:aws:ssm:*::parameter"), "*")
+	for _, kind := range []typeInfo{
+		{arch: "x86_64"}, {arch: "arm64"}, {arch: "x86_64", accelerator: acceleratorNeuron}, {arch: "x86_64", accelerator: acceleratorNvidia},
+		{arch: "arm64", accelerator: acceleratorNvidia}, {name: "p3.2xlarge", arch: "x86_64", accelerator: acceleratorNvidia},
+	} {
+		if name := defaultSource(kind).parameter; !strings.HasPrefix(name, allowed) {
+			t.Errorf("the parameter %s of %+v is not under %s", name, kind, allowed)
+		}
+	}
+}
+
 func TestTouch(t *testing.T) {
 	f, _ := newFakeEC2(t)
 	f.instances = append(f.instances, &fakeInstance{id: "i-1", tags: map[string]string{cloud.TagOwner: "o"}}, &fakeInstance{id: "i-2"})
