@@ -33,7 +33,7 @@ func (p *skyProvider) bastionAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "A machine of yours with an SSH server, through which machines without a public address are reached. Every connection to a node goes through it, " +
-			"and `ssh_command` too. It must allow TCP forwarding. A change takes effect at once and touches no machine.",
+			"and `ssh_command` too. It must allow TCP forwarding, and be let in: name its address in `allowed_cidrs` where the cloud would open SSH to this computer's alone. A change takes effect at once and touches no machine.",
 		Attributes: map[string]schema.Attribute{
 			"host": schema.StringAttribute{
 				Required: true, MarkdownDescription: "Its name or address, as this computer reaches it.",

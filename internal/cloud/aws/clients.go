@@ -88,27 +88,27 @@ func newClients(ctx context.Context, values map[string]string) (*clients, error)
 	}, nil
 }
 
-// account asks whose the credentials are. It tells missing ones from refused ones.
-func (c *clients) account(ctx context.Context) (string, error) {
+// account asks whose the credentials are, and as whom they act. It tells missing ones from refused ones.
+func (c *clients) account(ctx context.Context) (account, identity string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	if _, err := c.cfg.Credentials.Retrieve(ctx); err != nil {
 		if cerr := context.Cause(ctx); errors.Is(cerr, context.Canceled) {
-			return "", fmt.Errorf("find AWS credentials: %w", cerr)
+			return "", "", fmt.Errorf("find AWS credentials: %w", cerr)
 		}
-		return "", c.noCredentials(err)
+		return "", "", c.noCredentials(err)
 	}
 	out, err := sts.NewFromConfig(c.cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		if classify(err).Kind == cloud.KindAuth {
 			err = &authError{advice: "AWS refuses the credentials; renew them or name others in the provider block", err: err}
 		}
-		return "", fmt.Errorf("ask AWS for the account: %w", err)
+		return "", "", fmt.Errorf("ask AWS for the account: %w", err)
 	}
 	if aws.ToString(out.Account) == "" {
-		return "", errors.New("ask AWS for the account: the answer names none")
+		return "", "", errors.New("ask AWS for the account: the answer names none")
 	}
-	return *out.Account, nil
+	return *out.Account, aws.ToString(out.Arn), nil
 }
 
 // in returns the calls of EC2 in a region, with the region's rate limits.

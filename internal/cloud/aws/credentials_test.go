@@ -78,7 +78,7 @@ func (a *accounts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, `<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>`+
 			`<SessionToken>t</SessionToken><Expiration>%s</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`, later.Format(time.RFC3339))
 	case known == "GetCallerIdentity":
-		_, _ = fmt.Fprintf(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Account>%s</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`, account)
+		_, _ = fmt.Fprintf(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Account>%[1]s</Account><Arn>arn:aws:iam::%[1]s:user/t</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>`, account)
 	default:
 		a.refuse(w, "InvalidAction", known)
 	}
@@ -197,7 +197,7 @@ func TestCredentials(t *testing.T) {
 			}
 			session, err := Factory{}.Open(t.Context(), cloud.Credentials{Values: values})
 			if tt.want != "" {
-				if err != nil || session.Account != tt.want {
+				if err != nil || session.Account != tt.want || session.Identity != "arn:aws:iam::"+tt.want+":user/t" {
 					t.Errorf("the account is %q, %v; want %s", session.Account, err, tt.want)
 				}
 				return

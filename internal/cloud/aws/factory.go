@@ -129,7 +129,7 @@ func (f Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Sessi
 	if err != nil {
 		return cloud.Session{}, err
 	}
-	account, err := c.account(ctx)
+	account, identity, err := c.account(ctx)
 	if err != nil {
 		return cloud.Session{}, err
 	}
@@ -137,7 +137,7 @@ func (f Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Sessi
 	if f.tune != nil {
 		f.tune(d)
 	}
-	return cloud.Session{Provisioner: d, Account: account}, nil
+	return cloud.Session{Provisioner: d, Account: account, Identity: identity}, nil
 }
 
 // checkEndpoint accepts https anywhere and plain http on loopback only.
