@@ -330,6 +330,7 @@ class Driver:
         except Exception as e:  # whatever it was, the leader is told by the end of the connection
             print(f"rank's connection ended: {e!r}", file=sys.stderr, flush=True)
         finally:
+            hang_up(conn)
             conn.close()
 
     def feed(self, conn, actor):
@@ -351,10 +352,7 @@ class Driver:
                 time.sleep(BEAT)
         except Exception as e:
             print(f"rank does not answer: {e!r}", file=sys.stderr, flush=True)
-            try:
-                conn.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            hang_up(conn)
 
     def end(self):
         """Lets ranks that still run end their processes before Ray ends them."""
@@ -365,6 +363,14 @@ class Driver:
                 self.ray.get(ref)
             except Exception:
                 pass
+
+
+def hang_up(conn):
+    """Ends a connection for both sides, whoever may be reading from it."""
+    try:
+        conn.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
 
 
 def stopped(*_):

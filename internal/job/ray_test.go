@@ -8,11 +8,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -174,23 +176,30 @@ func (n *rayNode) output(script string) (string, error) {
 
 // clean ends what a test left and removes its files. Ray stays.
 func (n *rayNode) clean() error {
-	_, err := n.output(`for p in $(grep -lsF SKY_JOB_MARK= /proc/[0-9]*/environ); do p=${p#/proc/}; kill -9 "${p%/environ}" 2>/dev/null; done
-for p in $(grep -lsE "runner.sh|driver.py" /proc/[0-9]*/cmdline); do p=${p#/proc/}; [ "${p%/cmdline}" = $$ ] || kill -9 "${p%/cmdline}" 2>/dev/null; done
-rm -rf ~/.sky/jobs ~/.sky/queue ~/sky_workdir ~/results
-find ~ -maxdepth 1 -type f -delete`)
+	for range 50 {
+		left := n.jobs()
+		if len(left) == 0 {
+			break
+		}
+		for pid := range left {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	_, err := n.output(`rm -rf ~/.sky/jobs ~/.sky/queue ~/sky_workdir; find ~ -maxdepth 1 -type f -delete`)
 	return err
 }
 
 // Processes lists what jobs run on the machine: all but Ray's own.
-func (n *rayNode) Processes() []string {
-	var all []string
-	for pid, line := range n.Commands() {
+func (n *rayNode) Processes() []string { return slices.Collect(maps.Values(n.jobs())) }
+
+func (n *rayNode) jobs() map[int]string {
+	all := n.Commands()
+	for pid, line := range all {
 		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		rays := strings.HasPrefix(line, "ray-dashboard-") || strings.HasPrefix(line, "ray::") || strings.Contains(string(env), "SKY_RAY_RUN=")
 		if err != nil || rays && !strings.Contains(line, "driver.py") {
-			continue
+			delete(all, pid)
 		}
-		all = append(all, line)
 	}
 	return all
 }
