@@ -17,6 +17,7 @@ import hmac
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -216,6 +217,15 @@ class Rank:
         self.process.wait()
 
 
+def spared(job):
+    """On a node without a rank; "ended" is what prune.sh goes by there."""
+    folder = os.path.join(os.path.expanduser("~"), ".sky", "jobs", job)
+    if os.path.isdir(folder):
+        with open(os.path.join(folder, "ended"), "a", encoding="utf-8"):
+            pass
+        shutil.rmtree(os.path.join(folder, "workdir"), ignore_errors=True)
+
+
 # ---- the driver --------------------------------------------------------------
 
 
@@ -289,6 +299,17 @@ class Driver:
         self.listener.bind("socket")
         self.listener.listen(128)
         put("placement", "".join(where[b] + "\n" for b in self.bundles))
+        used = set(placement_group_table(self.group)["bundles_to_node_id"].values())
+        for node in self.ray.nodes():
+            if node["Alive"] and node["NodeID"] not in used:
+                self.spare(node["NodeID"])
+
+    def spare(self, node):
+        """Tells a node that none of the ranks is its own: what waits there for one may go."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        strategy = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+        self.ray.remote(spared).options(num_cpus=0, max_retries=0, scheduling_strategy=strategy).remote(self.job["id"])
 
     def serve(self):
         def accept():

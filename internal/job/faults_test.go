@@ -376,18 +376,19 @@ func testBadSpecs(t *testing.T, newFleet fleets) {
 
 func testOutputs(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
-	if s, _ := f.run(t, job.Spec{Name: "out", Workdir: t.TempDir(), Run: `mkdir -p results; echo "$SKYPILOT_NODE_RANK" >results/part; echo done >results/_SUCCESS`}); s.Phase != job.Succeeded {
+	id := f.submit(t, job.Spec{Name: "out", Workdir: t.TempDir(), Run: `mkdir -p results; echo "$SKYPILOT_NODE_RANK" >results/part; echo done >results/_SUCCESS`})
+	if s, _ := f.wait(t, id); s.Phase != job.Succeeded {
 		t.Fatalf("%+v", s)
 	}
 	for rank := range f.nodes {
 		dest := t.TempDir()
-		got, err := f.runner.Outputs(t.Context(), rank, []string{"results/*"}, dest)
+		got, err := f.runner.Outputs(t.Context(), id, rank, []string{"results/*"}, dest)
 		part, _ := os.ReadFile(filepath.Join(dest, "results/part"))
 		if err != nil || len(got) != 2 || string(part) != fmt.Sprintf("%d\n", rank) {
 			t.Errorf("rank %d: Outputs = %q, %v, part %q", rank, got, err, part)
 		}
 	}
-	if _, err := f.runner.Outputs(t.Context(), 0, []string{"none"}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "nothing matches") {
+	if _, err := f.runner.Outputs(t.Context(), id, 0, []string{"none"}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "nothing matches") {
 		t.Errorf("Outputs of nothing = %v", err)
 	}
 }

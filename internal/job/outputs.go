@@ -7,16 +7,20 @@ import (
 	"fmt"
 )
 
-// Outputs fetches what matches shell patterns on a rank's node into a local
-// folder and returns the paths below it. Patterns are relative to the job's
-// working folder. A pattern that matches nothing is an error.
-func (r *Runner) Outputs(ctx context.Context, rank int, patterns []string, dest string) ([]string, error) {
+// Outputs fetches what matches shell patterns on the node of a job's rank into a
+// local folder and returns the paths below it. Patterns are relative to the
+// job's working folder. A pattern that matches nothing is an error.
+func (r *Runner) Outputs(ctx context.Context, id ID, rank int, patterns []string, dest string) ([]string, error) {
 	if rank < 0 || rank >= len(r.nodes) {
 		return nil, fmt.Errorf("outputs: the cluster has no rank %d", rank)
 	}
 	var files []string
 	err := r.insist(ctx, 20, func(ctx context.Context) error {
-		c, err := r.client(ctx, rank)
+		at, err := r.nodeOf(ctx, id, rank)
+		if err != nil {
+			return err
+		}
+		c, err := r.client(ctx, at)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // link lets the head reach another node.
@@ -46,6 +47,27 @@ func (r *Runner) reach(s *submission) int {
 		return len(r.nodes)
 	}
 	return s.spec.NumNodes
+}
+
+// nodeOf is the node that a rank of a job ran on: its own, or the one Ray chose.
+func (r *Runner) nodeOf(ctx context.Context, id ID, rank int) (int, error) {
+	if err := id.check(); err != nil || r.cluster.Runtime != RuntimeRay {
+		return rank, err
+	}
+	out, err := r.output(ctx, 0, fmt.Sprintf("sed -n %dp %s/placement 2>/dev/null || :", rank+1, id.dir()))
+	if err != nil {
+		return 0, err
+	}
+	address := strings.TrimSpace(out)
+	for i, n := range r.nodes {
+		if at, _ := n.internal(); at == address {
+			return i, nil
+		}
+	}
+	if address != "" {
+		return 0, retry.Stop(fmt.Errorf("rank %d ran on %s, which is no node of the cluster any more", rank, remote.Clean(address)))
+	}
+	return rank, nil // of the time before the cluster had Ray, or pruned
 }
 
 // rayUp sees that Ray runs on a node: on the head for an empty session, else as

@@ -316,7 +316,7 @@ func testRayOnAnyNode(t *testing.T, newFleet fleets) {
 	var ids []job.ID
 	for i := range 3 {
 		ids = append(ids, f.submit(t, job.Spec{Name: fmt.Sprint("one", i), NumNodes: 1, Grace: time.Second, Resources: &job.Resources{CPUs: rayCPUs},
-			Run: "echo $SKYPILOT_NODE_IPS; sleep 1000"}))
+			Workdir: t.TempDir(), Run: "echo $SKY_JOB_ID >mine; echo $SKYPILOT_NODE_IPS; sleep 1000"}))
 	}
 	seen := map[string]bool{}
 	for _, id := range ids {
@@ -332,6 +332,23 @@ func testRayOnAnyNode(t *testing.T, newFleet fleets) {
 	for _, n := range f.nodes {
 		if !seen[n.Host] {
 			t.Errorf("no job on %s: %v", n.Host, seen)
+		}
+	}
+	for _, id := range ids { // each made a file, on the node it is on
+		dest := t.TempDir()
+		_, err := f.runner.Outputs(t.Context(), id, 0, []string{"mine"}, dest)
+		mine, _ := os.ReadFile(filepath.Join(dest, "mine"))
+		if err != nil || strings.TrimSpace(string(mine)) != string(id) {
+			t.Errorf("the output of %s: %q, %v", id, mine, err)
+		}
+		spared := 0
+		for rank := range f.nodes {
+			if _, err := os.Stat(f.jobFile(rank, id, "ended")); err == nil {
+				spared++
+			}
+		}
+		if spared != 2 {
+			t.Errorf("%d nodes know that %s does not run there, want 2", spared, id)
 		}
 	}
 	for _, id := range ids {

@@ -26,7 +26,7 @@ type jobRunner interface {
 	Logs(ctx context.Context, id job.ID, rank int, offset int64, w io.Writer) (int64, error)
 	Tail(ctx context.Context, id job.ID, rank int, most int64, w io.Writer) (size int64, torn bool, err error)
 	WaitFrom(ctx context.Context, id job.ID, offset int64, log io.Writer) (job.Status, error)
-	Outputs(ctx context.Context, rank int, patterns []string, dest string) ([]string, error)
+	Outputs(ctx context.Context, id job.ID, rank int, patterns []string, dest string) ([]string, error)
 	Cancel(ctx context.Context, id job.ID) error
 	Close() error
 }
@@ -194,7 +194,7 @@ func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) error {
 	group.SetLimit(fetchesAtOnce)
 	for rank := range ranks {
 		group.Go(func() (err error) {
-			found[rank], err = h.fetchFrom(groupCtx, want, rank, phase == job.Succeeded)
+			found[rank], err = h.fetchFrom(groupCtx, job.ID(m.ID.ValueString()), want, rank, phase == job.Succeeded)
 			return err
 		})
 	}
@@ -214,7 +214,7 @@ func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) error {
 // fetchesAtOnce bounds how many nodes send outputs at the same time.
 const fetchesAtOnce = 8
 
-func (h *jobHandle) fetchFrom(ctx context.Context, want outputsModel, rank int, all bool) ([]string, error) {
+func (h *jobHandle) fetchFrom(ctx context.Context, id job.ID, want outputsModel, rank int, all bool) ([]string, error) {
 	folder := expandHome(want.Folder.ValueString())
 	if want.AllNodes.ValueBool() {
 		folder = filepath.Join(folder, fmt.Sprintf("rank-%d", rank))
@@ -226,7 +226,7 @@ func (h *jobHandle) fetchFrom(ctx context.Context, want outputsModel, rank int, 
 	}
 	var out []string
 	for _, g := range groups {
-		files, err := h.runner.Outputs(ctx, rank, g, folder)
+		files, err := h.runner.Outputs(ctx, id, rank, g, folder)
 		if err != nil && (all || ctx.Err() != nil) {
 			return nil, err
 		}
