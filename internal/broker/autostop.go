@@ -235,7 +235,9 @@ func (b *Broker) endings(ctx context.Context, c Cluster) ([]cloud.Ending, error)
 	if !ok {
 		return nil, nil
 	}
-	ended, err := chronicler.Ended(ctx, c.ref())
+	ref := c.ref()
+	ref.Zone, ref.Instances = c.Zone, c.instanceIDs() // labels may be gone with the machines
+	ended, err := chronicler.Ended(ctx, ref)
 	var out []cloud.Ending
 	for _, inst := range ended {
 		if inst.Ending != "" && slices.Contains(c.instanceIDs(), inst.ID) && !slices.Contains(out, inst.Ending) {

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +24,8 @@ import (
 	"github.com/goccy/go-yaml"
 	gossh "golang.org/x/crypto/ssh"
 	"google.golang.org/api/compute/v1"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp/gcpfake"
 )
 
 // guests are the machines of a fake cloud, each an SSH server on a loopback
@@ -30,6 +34,9 @@ type guests struct {
 	t    *testing.T
 	port int
 	dir  string
+	// cloud is what a machine reaches that ends itself, by way of host.
+	cloud *gcpfake.Cloud
+	host  *httptest.Server
 }
 
 func newGuests(t *testing.T, port int) *guests {
@@ -42,7 +49,45 @@ func newGuests(t *testing.T, port int) *guests {
 	// The head of a cluster reaches the others with ssh, which not every computer
 	// that runs tests has.
 	g.script("ssh", fmt.Sprintf("exec '%s' fluffycloud ssh-client \"$@\"", executable))
+	// What a machine does to itself must not be done to the computer of the test.
+	g.script("sudo", `[ "$1" != -n ] || shift; exec "$@"`)
+	g.script("shutdown", `curl -sf "$SKY_HOST/off"`)
+	g.script("crontab", `case $1 in -l) cat ~/tab ;; -) cat >~/tab.new && mv ~/tab.new ~/tab ;; esac`)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{id}/off", func(_ http.ResponseWriter, r *http.Request) {
+		if err := g.cloud.PowerOff(r.PathValue("id")); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+	})
+	mux.HandleFunc("GET /{id}/md/{path...}", g.metadata)
+	g.host = httptest.NewServer(mux)
+	t.Cleanup(g.host.Close)
 	return g
+}
+
+// metadata is the metadata server as a machine sees it.
+func (g *guests) metadata(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	for _, in := range g.cloud.Instances() {
+		if strconv.FormatUint(in.Id, 10) != id || r.Header.Get("Metadata-Flavor") != "Google" {
+			continue
+		}
+		switch path := r.PathValue("path"); {
+		case path == "instance/service-accounts/default/token" && len(in.ServiceAccounts) > 0:
+			_, _ = io.WriteString(w, `{"access_token":"`+gcpfake.MachineToken+`","expires_in":3599,"token_type":"Bearer"}`)
+			return
+		case path == "project/project-id":
+			_, _ = io.WriteString(w, gcpfake.Project)
+			return
+		case path == "instance/zone":
+			_, _ = io.WriteString(w, "projects/4711/zones/"+lastPart(in.Zone))
+			return
+		case path == "instance/id":
+			_, _ = io.WriteString(w, id)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusNotFound)
 }
 
 // script puts a command onto the PATH of all machines.
@@ -89,7 +134,7 @@ func (g *guests) boot(in *compute.Instance) (string, func()) {
 			added, _ := os.ReadFile(filepath.Join(home, ".ssh", "authorized_keys")) // absent until somebody adds one
 			return ctx.User() == "ubuntu" && (strings.Contains(metadata[metaSSHKeys], "ubuntu:"+line) || strings.Contains(string(added), line))
 		},
-		Handler: func(s ssh.Session) { g.run(s, home) },
+		Handler: func(s ssh.Session) { g.run(s, home, g.host.URL+"/"+strconv.FormatUint(in.Id, 10)) },
 	}
 	if err := server.SetOption(ssh.HostKeyPEM([]byte(data.SSHKeys.Private))); err != nil {
 		g.t.Errorf("host key: %v", err)
@@ -116,10 +161,13 @@ func killAll(mark string) {
 	}
 }
 
-func (g *guests) run(s ssh.Session, home string) {
+func (g *guests) run(s ssh.Session, home, host string) {
 	cmd := exec.CommandContext(s.Context(), "/bin/sh", "-c", s.RawCommand())
 	cmd.Dir = home
 	cmd.Env = []string{"HOME=" + home, "PATH=" + filepath.Join(g.dir, "bin") + ":" + os.Getenv("PATH"), "USER=ubuntu"}
+	if g.cloud != nil {
+		cmd.Env = append(cmd.Env, "SKY_HOST="+host, "SKY_METADATA="+host+"/md", "SKY_COMPUTE="+g.cloud.URL)
+	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return

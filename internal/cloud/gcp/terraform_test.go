@@ -5,12 +5,17 @@
 package gcp
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
@@ -20,27 +25,32 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp/gcpfake"
 	"github.com/skybroker/terraform-provider-sky/internal/provider"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
+	"github.com/skybroker/terraform-provider-sky/templates"
 )
 
 // lab is a Compute Engine whose machines speak SSH, for the real Terraform.
 type lab struct {
 	account
-	t       *testing.T
-	machine *guests
-	dir     string
-	factory Factory
-	options string // more of the cloud's settings
+	t         *testing.T
+	machine   *guests
+	dir       string
+	templates string
+	factory   Factory
+	options   string // more of the cloud's settings
 }
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	port := freePort(t)
-	l := &lab{t: t, machine: newGuests(t, port), dir: t.TempDir()}
+	l := &lab{t: t, machine: newGuests(t, port), dir: t.TempDir(), templates: ownTemplate(t)}
 	l.account = account{Cloud: gcpfake.Start(t, gcpfake.Options{Boot: l.machine.boot})}
+	l.machine.cloud = l.Cloud
 	l.factory = Factory{tune: func(d *driver) { hurry(d); d.sshPort = port }}
 	t.Cleanup(func() {
 		if n, m, f := len(l.Instances()), len(l.Disks()), len(l.Firewalls()); n+m+f != 0 {
@@ -50,6 +60,25 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
+// ownTemplate is the cluster template of GCP for machines that are processes of
+// this computer: its systemd is none of theirs.
+func ownTemplate(t *testing.T) string {
+	t.Helper()
+	text, err := fs.ReadFile(templates.FS, Name+".yaml.tmpl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := bytes.Replace(text, []byte("process_manager: auto"), []byte("process_manager: setsid"), 1)
+	if bytes.Equal(own, text) {
+		t.Fatal("the template leaves no process manager to replace")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, Name+".yaml.tmpl"), own, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // config is a configuration whose clouds are this one.
 func (l *lab) config(body string) string {
 	return fmt.Sprintf(`
@@ -57,11 +86,12 @@ provider "sky" {
   state_dir       = %q
   enabled_clouds  = ["gcp"]
   show_plan_table = false
+  templates_dir   = %q
   clouds = { gcp = {
     project = %q, access_token = %q, endpoint_url = %q%s
   } }
 }
-%s`, l.dir, gcpfake.Project, gcpfake.Token, l.URL, l.options, body)
+%s`, l.dir, l.templates, gcpfake.Project, gcpfake.Token, l.URL, l.options, body)
 }
 
 func (l *lab) test(steps ...resource.TestStep) {
@@ -200,4 +230,90 @@ func TestAccNoRoomAnywhere(t *testing.T) {
 		Config:      l.config(twoNodes),
 		ExpectError: regexp.MustCompile(`(?s)us-central1-a.*capacity.*does not have enough`),
 	})
+}
+
+// idle is a cluster that ends itself soon after it began.
+func idle(down bool) string {
+	return fmt.Sprintf(`
+resource "sky_cluster" "storm" {
+  name          = "storm"
+  num_nodes     = 2
+  allowed_cidrs = ["127.0.0.0/8"]
+  resources     = { infra = "gcp/us-central1", instance_type = "n2-standard-4" }
+  autostop      = { idle_minutes = 0.02, wait_for = "none", down = %t }
+}
+`, down)
+}
+
+// until waits for the machines to be as they should.
+func (l *lab) until(done func([]compute.Instance) bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	return retry.Poll(ctx, retry.Policy{Initial: 20 * time.Millisecond, Max: 200 * time.Millisecond}, func(context.Context) (bool, error) {
+		return done(l.Instances()), nil
+	})
+}
+
+// TestAccAutostop: the machines of an idle cluster shut down by themselves, and
+// keep their disks.
+func TestAccAutostop(t *testing.T) {
+	l := newLab(t)
+	config := l.config(idle(false))
+	l.test(
+		resource.TestStep{Config: config, Check: func(*terraform.State) error {
+			return l.until(func(all []compute.Instance) bool {
+				return len(all) == 2 && !slices.ContainsFunc(all, func(in compute.Instance) bool { return in.Status != "TERMINATED" })
+			})
+		}},
+		resource.TestStep{
+			Config: config,
+			ConfigStateChecks: []statecheck.StateCheck{
+				known("sky_cluster.storm", "status", knownvalue.StringExact("STOPPED")),
+			},
+			Check: func(*terraform.State) error {
+				if n := len(l.Disks()); n != 2 {
+					return fmt.Errorf("there are %d disks", n)
+				}
+				return nil
+			},
+		},
+	)
+}
+
+// TestAccAutodownRefused: without an account of the machines' own the plan says
+// what to set.
+func TestAccAutodownRefused(t *testing.T) {
+	l := newLab(t)
+	l.test(resource.TestStep{
+		Config: l.config(idle(true)), ExpectError: regexp.MustCompile(`(?s)remove\s+themselves.*service_account.*compute\.instances\.delete.*self_delete`),
+	})
+	if n := l.Calls("compute.instances.insert"); n > 0 {
+		t.Errorf("%d launches were tried", n)
+	}
+}
+
+// TestAccAutodown: with an account of their own that may, the machines of an
+// idle cluster remove themselves.
+func TestAccAutodown(t *testing.T) {
+	l := newLab(t)
+	l.options = fmt.Sprintf(", service_account = %q, self_delete = \"true\"", gcpfake.Deleter)
+	config := l.config(idle(true))
+	l.test(
+		resource.TestStep{Config: config, Check: func(*terraform.State) error {
+			return l.until(func(all []compute.Instance) bool { return len(all) == 0 })
+		}},
+		resource.TestStep{
+			Config: config,
+			ConfigStateChecks: []statecheck.StateCheck{
+				known("sky_cluster.storm", "status", knownvalue.StringExact("TERMINATED")),
+				known("sky_cluster.storm", "status_reason", knownvalue.StringRegexp(regexp.MustCompile("the cluster removed itself; seen"))),
+			},
+			Check: func(*terraform.State) error {
+				if n := len(l.Disks()) + len(l.Instances()); n != 0 {
+					return fmt.Errorf("%d machines and disks are left", n)
+				}
+				return nil
+			},
+		},
+	)
 }
