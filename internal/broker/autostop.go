@@ -160,6 +160,11 @@ func (b *Broker) drain(ctx context.Context, c Cluster, nodes int) error {
 		return fmt.Errorf("look for jobs that use the nodes to be removed: %w", err)
 	}
 	defer closeAll(clients)
+	log, closeLog, err := b.provisionLog(c.Name)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
 	var last []string
 	err = retry.Poll(ctx, retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}, func(ctx context.Context) (bool, error) {
 		jobs, err := autostop.Running(ctx, clients[0], nodes)
@@ -167,7 +172,7 @@ func (b *Broker) drain(ctx context.Context, c Cluster, nodes int) error {
 			return false, retry.Stop(err)
 		}
 		if !slices.Equal(jobs, last) && len(jobs) > 0 {
-			b.log.InfoContext(ctx, "waiting for jobs on the nodes to be removed", "cluster", c.Name, "jobs", jobs)
+			log.InfoContext(ctx, "waiting for jobs on the nodes to be removed", "cluster", c.Name, "jobs", jobs)
 		}
 		last = jobs
 		return len(jobs) == 0, nil

@@ -5,6 +5,7 @@ package provider_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +19,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+	"golang.org/x/crypto/ssh"
 )
 
 // endsBy waits until so many machines are alive and all of them are in state.
@@ -240,6 +242,85 @@ resource "sky_job" "j" {
 		}},
 		resource.TestStep{PreConfig: l.endsBy(0, ""), Config: config, ConfigPlanChecks: action(cluster, plancheck.ResourceActionNoop)},
 	)
+}
+
+// The watchdog survives a reboot that nobody of the provider's did, and a hard
+// limit does not wait for a job.
+func TestAccAutostopAfterAReboot(t *testing.T) {
+	l := newLab(t)
+	config := autostopConfig(l, 1, `autostop = { idle_minutes = 0.1, wait_for = "none" }`) + `
+resource "sky_job" "j" {
+  cluster_id = sky_cluster.c.id
+  name       = "j"
+  run        = "sleep 600"
+  wait       = false
+}
+`
+	l.test(
+		resource.TestStep{Config: config},
+		resource.TestStep{
+			PreConfig: func() {
+				l.endsBy(1, "stopped")()
+				for _, m := range l.alive() {
+					l.call("POST", "/v1/instances/"+m.ID+"/start", nil, nil)
+				}
+				l.waitFor("running")
+				l.endsBy(1, "stopped")()
+			},
+			Config: config, ConfigPlanChecks: action(cluster, plancheck.ResourceActionNoop),
+			ConfigStateChecks: []statecheck.StateCheck{value("status", knownvalue.StringExact("STOPPED"))},
+		},
+	)
+}
+
+// An SSH session on the head keeps the cluster, until it ends.
+func TestAccAutostopWaitsForSSH(t *testing.T) {
+	l := newLab(t)
+	var session *ssh.Client
+	config := autostopConfig(l, 1, `autostop = { idle_minutes = 0.1 }`)
+	l.test(
+		resource.TestStep{Config: config, Check: func(s *terraform.State) error {
+			var err error
+			session, err = login(s.RootModule().Resources[cluster].Primary.Attributes)
+			return err
+		}},
+		resource.TestStep{
+			PreConfig: func() {
+				id := l.alive()[0].ID
+				for deadline := time.After(patience); l.fileOf(id, ".sky/autostop/why") != "an SSH session is open\n"; {
+					select {
+					case <-deadline:
+						t.Fatalf("the watchdog is busy with %q", l.fileOf(id, ".sky/autostop/why"))
+					case <-time.After(20 * time.Millisecond):
+					}
+				}
+				if err := session.Close(); err != nil {
+					t.Error(err)
+				}
+				l.endsBy(1, "stopped")()
+			},
+			Config: config, ConfigPlanChecks: action(cluster, plancheck.ResourceActionNoop),
+		},
+	)
+}
+
+// login opens an SSH connection to the head, whose host key is in state.
+func login(attributes map[string]string) (*ssh.Client, error) {
+	key, err := os.ReadFile(attributes["ssh_key_path"])
+	if err != nil {
+		return nil, err
+	}
+	signer, err := ssh.ParsePrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	pinned, _, _, _, err := ssh.ParseAuthorizedKey([]byte(attributes["nodes.0.host_key"])) //nolint:dogsled // five results, one wanted
+	if err != nil {
+		return nil, err
+	}
+	return ssh.Dial("tcp", net.JoinHostPort(attributes["head_ip"], attributes["nodes.0.ssh_port"]), &ssh.ClientConfig{
+		User: attributes["ssh_user"], Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.FixedHostKey(pinned), Timeout: patience,
+	})
 }
 
 // What a market cannot do is refused at plan, where it is written.

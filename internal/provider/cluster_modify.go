@@ -345,6 +345,9 @@ func (r *clusterResource) replace(ctx context.Context, c broker.Cluster, now opt
 			at = path.Root(name)
 		}
 		resp.RequiresReplace.Append(at)
+		if name == "accelerators" { // the CLI marks no attribute of a dynamic type
+			resp.RequiresReplace.Append(path.Root("resources"))
+		}
 	}
 	resp.Diagnostics.AddAttributeWarning(path.Root("resources"), fmt.Sprintf("Cluster %q will be replaced", c.Name),
 		fmt.Sprintf("%s Forced by: %s.", v.Why, strings.Join(v.Replace, ", ")))
