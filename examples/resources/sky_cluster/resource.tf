@@ -40,3 +40,14 @@ resource "sky_cluster" "batch" {
 output "ssh" {
   value = sky_cluster.train.ssh_command
 }
+
+# Ends by itself after half an hour without jobs and SSH sessions.
+resource "sky_cluster" "lab" {
+  name      = "lab"
+  resources = { infra = "fluffycloud", cpus = "2+" }
+
+  autostop = {
+    idle_minutes = 30
+    hook         = "echo \"ended at $(date)\" >>~/ends"
+  }
+}
