@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,9 +128,9 @@ func (r ray) each(ctx context.Context, clients []node, nodes []Node, f func(cont
 // install brings the script, what it must know of the node, and Ray.
 func (r ray) install(ctx context.Context, client node, n Node) error {
 	head := slices.IndexFunc(r.cluster.Nodes, func(n Node) bool { return n.Rank == 0 })
-	about := clusterconfig.RayNode{Rank: n.Rank, Address: n.InternalIP, Head: n.InternalIP}
+	about := clusterconfig.RayNode{Rank: n.Rank, Address: n.among(), Head: n.among()}
 	if head >= 0 {
-		about.Head = r.cluster.Nodes[head].InternalIP
+		about.Head = r.cluster.Nodes[head].among()
 	}
 	about.Accelerator, about.Count = r.cluster.Accelerator(), r.cluster.AcceleratorsPerNode()
 	script := `umask 077
@@ -143,6 +144,9 @@ unset SKY_RAY_CONF && exec sh ray.sh install </dev/null`
 	_, err := r.run(ctx, client, n.Rank, "the installation of Ray on", remote.Command{Script: script, Stdin: strings.NewReader(r.config.Script), Env: env})
 	return err
 }
+
+// among is the node's address among the nodes.
+func (n Node) among() string { return cmp.Or(n.InternalIP, n.ExternalIP) }
 
 // ask runs a command of the script and returns what it prints, which is not logged.
 func (r ray) ask(ctx context.Context, client node, rank int, command string, stdin io.Reader) (string, error) {

@@ -303,7 +303,11 @@ func testRayNoTrace(t *testing.T, newFleet fleets) {
 		t.Errorf("%+v", s)
 	}
 	for rank, n := range f.nodes {
-		out, err := n.machine.(*rayNode).output("grep -rls canary-4712 /tmp/sky-ray-* ~/.sky/ray || :")
+		m, ok := n.machine.(*rayNode)
+		if !ok {
+			t.Fatalf("rank %d has no Ray", rank)
+		}
+		out, err := m.output("grep -rls canary-4712 /tmp/sky-ray-* ~/.sky/ray || :")
 		if err != nil || strings.TrimSpace(out) != "" {
 			t.Errorf("rank %d: %q holds the secret, %v", rank, out, err)
 		}
