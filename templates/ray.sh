@@ -73,7 +73,7 @@ sys.exit(ray.__version__ != sys.argv[1])" "$version" >/dev/null 2>&1
 # suitable prints the first Python that the pinned Ray has packages for.
 suitable() {
 	for p in $interpreters; do
-		if "$p" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then
+		if "$p" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1; then
 			command -v "$p"
 			return
 		fi
@@ -100,7 +100,7 @@ install() {
 	if installed; then return; fi
 	[ -d /proc/self ] || die "Ray needs Linux here"
 	python=$venv/bin/python
-	p=$(suitable) || die "no Python from 3.10 to 3.13 here (looked for: $interpreters). Use an image that has one, or runtime = \"ssh\"."
+	p=$(suitable) || die "no Python from 3.10 to 3.14 here (looked for: $interpreters). Use an image that has one, or runtime = \"ssh\"."
 	say "installing Ray $version into $venv with $p"
 	make_venv "$p" || die "no Python environment could be made with $p: $(tail -n 3 "$base/install.log")"
 	set -f # several words each, and brackets among them

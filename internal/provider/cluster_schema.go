@@ -97,7 +97,7 @@ func clusterInputs() map[string]schema.Attribute {
 			Optional: true, Computed: true, Default: stringdefault.StaticString(broker.RuntimeSSH),
 			MarkdownDescription: "How jobs run. `ssh` (default): over SSH alone, nothing is installed, and jobs run one after the other with all there is. " +
 				"`ray`: Ray is installed on every node, in a Python environment of its own under `~/.sky/ray`, and runs the jobs side by side where they fit, by what they ask for (`resources` of `sky_job`). " +
-				"It takes Python 3.10 to 3.13 and a package index that pip reaches, whose settings (`PIP_INDEX_URL`, ...) may stand in `envs`; an image may also bring that Ray along in `/opt/sky/ray-<version>`. " +
+				"It takes Python 3.10 to 3.14 and a package index that pip reaches, whose settings (`PIP_INDEX_URL`, ...) may stand in `envs`; an image may also bring that Ray along in `/opt/sky/ray-<version>`. " +
 				"Your own Python and your own Ray are not touched: other ports, other folders. Its dashboard listens on the head's internal address only, and Ray takes no request without the cluster's own token. " +
 				"Changed in place; a change to `ssh` ends the jobs that run in Ray.",
 			Validators: []validator.String{checked(checkOneOf(broker.RuntimeSSH, broker.RuntimeRay))},
