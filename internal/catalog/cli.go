@@ -4,11 +4,14 @@ package catalog
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -20,19 +23,26 @@ import (
 
 // cli holds the flags that all catalog commands share.
 type cli struct {
-	opts Options
-	json bool
-	// defaultState finds the state folder when no flag names one.
-	defaultState func() (string, error)
-	// fetchers are the clouds that can be asked for their prices.
-	fetchers map[string]fetch.Fetcher
+	opts  Options
+	json  bool
+	tools CommandOptions
 }
 
-// Command returns the catalog commands for people. defaultState finds the
-// provider's state folder where --state-dir does not name it; fetchers are the
-// clouds that can be asked for their prices.
-func Command(defaultState func() (string, error), fetchers map[string]fetch.Fetcher) *cobra.Command {
-	c := &cli{defaultState: defaultState, fetchers: fetchers}
+// CommandOptions are what the commands need from outside of this package.
+type CommandOptions struct {
+	// DefaultState finds the state folder where --state-dir does not name it.
+	DefaultState func() (string, error)
+	// Fetchers are the clouds that can be asked for their prices.
+	Fetchers map[string]fetch.Fetcher
+	// OptIn are clouds whose offers are listed only where they are named.
+	OptIn []string
+	// Explain says why none of the offers satisfies a requirement.
+	Explain func(r cloud.Requirement, offers []cloud.Offer) error
+}
+
+// Command returns the catalog commands for people.
+func Command(tools CommandOptions) *cobra.Command {
+	c := &cli{tools: tools}
 	root := &cobra.Command{
 		Use:   "catalog",
 		Short: "Show, refresh and check the catalogs of machines and prices",
@@ -54,7 +64,7 @@ func (c *cli) open() (*Set, error) {
 		c.opts.StateDir = os.Getenv("SKY_STATE_DIR")
 	}
 	if c.opts.StateDir == "" {
-		dir, err := c.defaultState()
+		dir, err := c.tools.DefaultState()
 		if err != nil {
 			return nil, err
 		}
@@ -135,23 +145,82 @@ func (c *cli) listOffers(cmd *cobra.Command, set *Set, clouds []string, s search
 	if err != nil {
 		return err
 	}
-	offers, _, err := set.Cheapest(cmd.Context(), []cloud.Requirement{r}, clouds, s.limit)
+	if clouds == nil {
+		if clouds, err = c.unasked(set, r.Cloud); err != nil {
+			return err
+		}
+	}
+	reqs := []cloud.Requirement{r}
+	offers, _, err := set.Cheapest(cmd.Context(), reqs, clouds, s.limit)
+	if err == nil && len(offers) == 0 && !c.json {
+		err = c.explain(cmd.Context(), set, r, clouds)
+	}
 	if err != nil {
 		return err
 	}
 	if c.json {
-		return writeJSON(cmd.OutOrStdout(), offers)
-	}
-	if len(offers) == 0 {
-		return errors.New("no offer fits; sky_catalog_offer in a configuration says what each filter removed")
+		return writeJSON(cmd.OutOrStdout(), offersJSON(offers))
 	}
 	rows := [][]string{{"INFRA", "INSTANCE", "vCPUs", "Mem(GB)", "GPUS", "MARKET", "COST ($/h)"}}
 	for _, o := range offers {
 		t := o.InstanceType
 		rows = append(rows, []string{o.Place(), t.Name, fmt.Sprint(t.VCPUs), fmt.Sprint(t.MemoryGiB),
-			cmp.Or(t.Accelerator.String(), "-"), string(o.Market), fmt.Sprintf("%.4f", o.HourlyUSD)})
+			cmp.Or(t.Accelerator.String(), "-"), string(o.Market), dollars(o.HourlyUSD)})
 	}
 	return writeTable(cmd.OutOrStdout(), rows)
+}
+
+// unasked are the clouds to look at where none is named: all but those that
+// must be. The one that a place names is.
+func (c *cli) unasked(set *Set, named string) ([]string, error) {
+	all, err := set.Clouds()
+	return slices.DeleteFunc(all, func(name string) bool { return name != named && slices.Contains(c.tools.OptIn, name) }), err
+}
+
+func (c *cli) explain(ctx context.Context, set *Set, r cloud.Requirement, clouds []string) error {
+	offers, _, err := set.Offers(ctx, []cloud.Requirement{r}, clouds)
+	if err == nil && c.tools.Explain != nil {
+		err = c.tools.Explain(r, offers)
+	}
+	if err == nil {
+		err = errors.New("no offer fits")
+	}
+	return err
+}
+
+// dollars writes a price with two to six decimals.
+func dollars(usd float64) string {
+	s := strings.TrimRight(strconv.FormatFloat(usd, 'f', 6, 64), "0")
+	if after := len(s) - strings.IndexByte(s, '.') - 1; after < 2 {
+		s += "00"[after:]
+	}
+	return s
+}
+
+// offerJSON is an offer by the names that sky_catalog_offer has.
+type offerJSON struct {
+	Cloud        string  `json:"cloud"`
+	Region       string  `json:"region"`
+	Zone         string  `json:"zone"`
+	InstanceType string  `json:"instance_type"`
+	Market       string  `json:"market"`
+	HourlyCost   float64 `json:"hourly_cost"`
+	VCPUs        float64 `json:"vcpus"`
+	MemoryGiB    float64 `json:"memory_gib"`
+	Accelerator  string  `json:"accelerator_name"`
+	Count        float64 `json:"accelerator_count"`
+	DeviceGiB    float64 `json:"accelerator_memory_gib"`
+	Arch         string  `json:"arch"`
+}
+
+func offersJSON(offers []cloud.Offer) []offerJSON {
+	out := make([]offerJSON, len(offers))
+	for i, o := range offers {
+		t := o.InstanceType
+		out[i] = offerJSON{o.Cloud, o.Region, o.Zone, t.Name, string(o.Market), o.HourlyUSD, t.VCPUs, t.MemoryGiB,
+			t.Accelerator.Name, t.Accelerator.Count, t.AcceleratorMemoryGiB, t.Arch}
+	}
+	return out
 }
 
 // listing is the JSON form of the list of catalogs.
@@ -176,7 +245,7 @@ func (c *cli) listCatalogs(cmd *cobra.Command, set *Set, clouds []string) error 
 	for _, s := range sources {
 		date, old := "unknown", "unknown"
 		if !s.Date.IsZero() {
-			date, old = s.Date.Format("2006-01-02 15:04"), age(set.opts.Now().Sub(s.Date))
+			date, old = strings.TrimSuffix(s.Date.Format("2006-01-02 15:04"), " 00:00"), age(set.opts.Now().Sub(s.Date))
 		}
 		rows = append(rows, []string{s.Cloud, string(s.Kind), date, old, fmt.Sprint(s.Offers), s.SHA256[:12], s.Path})
 	}

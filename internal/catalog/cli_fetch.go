@@ -36,7 +36,12 @@ func (c *cli) fetchCommand() *cobra.Command {
 		Example: `  terraform-provider-sky catalog fetch lambda
   terraform-provider-sky catalog fetch aws --region us-east-1 --region us-west-2
   terraform-provider-sky catalog fetch gcp --out prices/gcp/vms.csv`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("name one cloud to ask: %s", strings.Join(c.askable(), ", "))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return c.fetch(cmd, args[0], flags) },
 	}
 	cmd.Flags().StringVar(&flags.out, "out", "", "write the catalog to this file instead")
@@ -48,16 +53,16 @@ func (c *cli) fetchCommand() *cobra.Command {
 func (c *cli) accesses() string {
 	var b strings.Builder
 	for _, name := range c.askable() {
-		fmt.Fprintf(&b, "  %-8s %s\n", name, c.fetchers[name].Needs)
+		fmt.Fprintf(&b, "  %-8s %s\n", name, c.tools.Fetchers[name].Needs)
 	}
 	return b.String()
 }
 
 // askable are the names of the clouds that can be asked, sorted.
-func (c *cli) askable() []string { return slices.Sorted(maps.Keys(c.fetchers)) }
+func (c *cli) askable() []string { return slices.Sorted(maps.Keys(c.tools.Fetchers)) }
 
 func (c *cli) fetch(cmd *cobra.Command, name string, flags fetchFlags) error {
-	f, ok := c.fetchers[name]
+	f, ok := c.tools.Fetchers[name]
 	if !ok {
 		return fmt.Errorf("%q cannot be asked for prices; these can: %s. For the others there is catalog update", name, strings.Join(c.askable(), ", "))
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,7 +17,12 @@ import (
 
 func runCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	cmd := Command(func() (string, error) { return t.TempDir(), nil }, fetch.Small())
+	cmd := Command(CommandOptions{
+		DefaultState: func() (string, error) { return t.TempDir(), nil }, Fetchers: fetch.Small(), OptIn: []string{"fluffycloud"},
+		Explain: func(r cloud.Requirement, offers []cloud.Offer) error {
+			return fmt.Errorf("%d offers, none of %s", len(offers), r.Accelerators[0])
+		},
+	})
 	var out, errs bytes.Buffer
 	cmd.SetOut(&out)
 	cmd.SetErr(&errs)
@@ -38,9 +44,20 @@ func TestCLIList(t *testing.T) {
 		t.Errorf("list --json: %v\n%s", err, out)
 	}
 	out, _, err = runCLI(t, "list", "fluffycloud", "--accelerators", "a100:8", "--market", "any", "--limit", "1", "--json", "--state-dir", state)
-	var offers []cloud.Offer
-	if err != nil || json.Unmarshal([]byte(out), &offers) != nil || len(offers) != 1 || offers[0].InstanceType.Name != "storm-a100-8" {
+	var offers []offerJSON
+	if err != nil || json.Unmarshal([]byte(out), &offers) != nil || len(offers) != 1 || offers[0].InstanceType != "storm-a100-8" {
 		t.Errorf("list of offers: %v\n%s", err, out)
+	}
+	out, _, err = runCLI(t, "list", "--accelerators", "H100:8", "--state-dir", state)
+	if err != nil || strings.Contains(out, "fluffycloud") || !strings.Contains(out, "lambda/us-east-1") || !strings.Contains(out, "  31.92\n") {
+		t.Errorf("list of offers where no cloud is named: %v\n%s", err, out)
+	}
+	out, _, err = runCLI(t, "list", "--accelerators", "H100:8", "--infra", "fluffycloud", "--state-dir", state)
+	if err != nil || !strings.Contains(out, "fluffycloud/meadow-1") {
+		t.Errorf("list of offers of a named cloud: %v\n%s", err, out)
+	}
+	if _, _, err = runCLI(t, "list", "--accelerators", "H1000:8", "--state-dir", state); err == nil || !strings.Contains(err.Error(), "none of H1000:8") {
+		t.Errorf("list of offers there are not: %v", err)
 	}
 	if _, _, err = runCLI(t, "list", "--cpus", "many", "--state-dir", state); err == nil {
 		t.Error("a bad filter was accepted")
@@ -60,8 +77,15 @@ func TestCLIUpdateAndVerify(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "HTML") || !strings.Contains(out, "failed") {
 		t.Errorf("update from a bad host: %v\n%s", err, out)
 	}
-	if _, _, err = runCLI(t, "update", "aws", "--offline", "--state-dir", state); err == nil {
-		t.Error("update --offline was accepted")
+	out, _, err = runCLI(t, "update", "aws", "--force", "--json", "--state-dir", state, "--base-url", set.opts.BaseURL)
+	if err == nil || !strings.Contains(out, `"outcome": "failed"`) || !strings.Contains(out, "HTML") {
+		t.Errorf("update --json from a bad host: %v\n%s", err, out)
+	}
+	if out, _, err = runCLI(t, "update", "aws", "--offline", "--state-dir", state); err == nil || out != "" {
+		t.Errorf("update --offline: %v\n%s", err, out)
+	}
+	if _, _, err = runCLI(t, "fetch"); err == nil || !strings.Contains(err.Error(), "name one cloud to ask: lambda, runpod") {
+		t.Errorf("fetch of nothing: %v", err)
 	}
 	bad := filepath.Join(t.TempDir(), "aws", "vms.csv")
 	write(t, bad, v5Header+"m.x,,,4,16,,-1,,r1,z1\n")

@@ -29,6 +29,9 @@ Without clouds, all that have a catalog already and are hosted.`,
 			if err != nil {
 				return err
 			}
+			if set.opts.Offline {
+				return errors.New("refreshing is switched off: offline is set")
+			}
 			if len(clouds) == 0 {
 				known, err := set.Clouds()
 				if err != nil {
@@ -56,6 +59,7 @@ func (c *cli) update(cmd *cobra.Command, set *Set, clouds []string, force bool) 
 			errs = append(errs, err)
 		}
 		if out.Outcome == "" {
+			results = append(results, Refreshed{Cloud: name, Outcome: outcomeFailed, Problem: err.Error()})
 			rows = append(rows, []string{name, "failed", "", "", "what was in use stays in use"})
 			continue
 		}

@@ -58,17 +58,20 @@ const (
 	OutcomeUnchanged Outcome = "unchanged" // the host has nothing newer
 	OutcomeUpdated   Outcome = "updated"
 	OutcomeUsers     Outcome = "yours" // the file was edited by hand and stays
+	outcomeFailed    Outcome = "failed"
 )
 
 // Refreshed is the result of refreshing one cloud's catalog.
 type Refreshed struct {
 	Cloud   string  `json:"cloud"`
 	Outcome Outcome `json:"outcome"`
-	Path    string  `json:"path"`
+	Path    string  `json:"path,omitempty"`
 	Rows    int     `json:"rows"`
 	// Images is how many images the images.csv beside it names.
 	Images int    `json:"images,omitempty"`
 	URL    string `json:"url,omitempty"`
+	// Problem is what went wrong, where the command line tells of a failure.
+	Problem string `json:"problem,omitempty"`
 }
 
 // RefreshOptions steer one refresh.

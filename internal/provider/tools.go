@@ -12,11 +12,14 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	fetchers "github.com/skybroker/terraform-provider-sky/internal/catalog/fetch/all"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
 // Tools returns the commands for people beside the provider.
 func Tools(version string, registry *cloud.Registry) []*cobra.Command {
-	return []*cobra.Command{broker.GCCommand(openBroker(version, registry)), catalog.Command(defaultFolder, fetchers.Fetchers())}
+	return []*cobra.Command{broker.GCCommand(openBroker(version, registry)), catalog.Command(catalog.CommandOptions{
+		DefaultState: defaultFolder, Fetchers: fetchers.Fetchers(), OptIn: optIn(registry), Explain: explainNone,
+	})}
 }
 
 // openBroker returns how tools open a broker: over a state folder, for an owner
@@ -38,6 +41,23 @@ func openBroker(version string, registry *cloud.Registry) func(stateDir, owner s
 		}
 		return b, nil
 	}
+}
+
+// optIn names the clouds that are used only where they are named.
+func optIn(registry *cloud.Registry) []string {
+	var out []string
+	for _, name := range registry.Names() {
+		if f, ok := registry.Get(name); ok && f.Capabilities().OptIn {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// explainNone says why no offer satisfies a requirement.
+func explainNone(r cloud.Requirement, offers []cloud.Offer) error {
+	_, err := optimizer.Rank(optimizer.Request{Alternatives: []cloud.Requirement{r}}, offers, nil, nil)
+	return err
 }
 
 // defaultFolder is the state folder where nothing names another.

@@ -70,7 +70,7 @@ const computeService = "services/6F81-5844-456A"
 // offers. Types whose parts have no price are left out.
 func Fetch(ctx context.Context, o Options) ([]Row, error) {
 	if o.Project == "" {
-		return nil, errors.New("fetching prices of GCP needs a project whose zones can be listed: set GOOGLE_CLOUD_PROJECT")
+		return nil, errors.New("it takes a project whose zones can be listed: set GOOGLE_CLOUD_PROJECT")
 	}
 	read := &counter{tell: o.Progress}
 	prices, err := fetchPrices(ctx, o, read)
