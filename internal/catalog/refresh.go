@@ -278,6 +278,7 @@ func (s *Set) Due(sources []Source) []string {
 	var copies, out []string
 	for _, src := range sources {
 		switch src.Kind {
+		case KindPath, KindUser:
 		case KindRefreshed:
 			copies = append(copies, src.Cloud)
 		case KindEmbedded:

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/gocarina/gocsv"
 
@@ -204,33 +203,6 @@ func (r *reader) description() []string {
 	return out
 }
 
-// sniff recognizes what is no catalog at all.
-func sniff(path string, text []byte) error {
-	head := bytes.TrimSpace(text[:min(len(text), 512)])
-	bad := func(row int, problem string) error { return &FileError{Path: path, Row: row, Problem: problem} }
-	switch {
-	case len(head) == 0:
-		return bad(0, "it is empty")
-	case head[0] == '<':
-		return bad(1, "it is an HTML or XML page, not a catalog; a login or error page was probably saved in its place")
-	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		return bad(1, "it is gzip-compressed; decompress it")
-	case head[0] == '{' || head[0] == '[':
-		return bad(1, "it is JSON, not a catalog")
-	}
-	if i := bytes.IndexByte(text, 0); i >= 0 {
-		return bad(1+bytes.Count(text[:i], []byte("\n")), "a NUL byte; the file is not text")
-	}
-	if !utf8.Valid(text) {
-		for i, l := range bytes.Split(text, []byte("\n")) {
-			if !utf8.Valid(l) {
-				return bad(i+1, "it is not valid UTF-8")
-			}
-		}
-	}
-	return nil
-}
-
 func (r *reader) fail(row int, column, format string, args ...any) error {
 	return &FileError{Path: r.path, Row: row, Column: column, Problem: fmt.Sprintf(format, args...)}
 }
@@ -268,7 +240,9 @@ func (r *reader) header() ([]string, error) {
 	if (r.at[colAccelerator] < 0) != (r.at[colCount] < 0) {
 		return nil, r.fail(1, "AcceleratorName", "AcceleratorName and AcceleratorCount must come together")
 	}
-	for r.scan.prefix = 0; slices.Contains(r.at[:colArch+1], r.scan.prefix); r.scan.prefix++ {
+	r.scan.prefix = 0
+	for slices.Contains(r.at[:colArch+1], r.scan.prefix) {
+		r.scan.prefix++
 	}
 	for _, at := range r.at[:colArch+1] {
 		if at >= r.scan.prefix {

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+)
+
+func (t task) value() types.Object {
+	resources := types.ObjectNull(resourcesTypes())
+	if t.resources != nil {
+		resources = t.resources.value()
+	}
+	return types.ObjectValueMust(taskTypes(), map[string]attr.Value{
+		"name": types.StringPointerValue(t.name), "num_nodes": types.Int64PointerValue(t.numNodes), "resources": resources,
+		"setup": types.StringPointerValue(t.setup), "run": types.StringPointerValue(t.run), "envs": textMapValue(t.envs),
+		"workdir": types.StringPointerValue(t.workdir), "file_mounts": textMapValue(t.fileMounts),
+	})
+}
+
+func textMapValue(m map[string]string) types.Map {
+	if m == nil {
+		return types.MapNull(types.StringType)
+	}
+	values := map[string]attr.Value{}
+	for k, v := range m {
+		values[k] = types.StringValue(v)
+	}
+	return types.MapValueMust(types.StringType, values)
+}
+
+// members fills the fields that are not set with null.
+func (m taskMachine) members() map[string]attr.Value {
+	out := map[string]attr.Value{}
+	for name, t := range machineTypes() {
+		switch v, ok := m[name]; {
+		case ok:
+			out[name] = v
+		case t == types.BoolType:
+			out[name] = types.BoolNull()
+		case t == types.Int64Type:
+			out[name] = types.Int64Null()
+		case t == types.Float64Type:
+			out[name] = types.Float64Null()
+		default:
+			out[name] = types.StringNull()
+		}
+	}
+	return out
+}
+
+// accelerators is the attribute of resources, which takes any type.
+func (r taskResources) accelerators() types.Dynamic {
+	if one, ok := r.taskMachine["accelerators"]; ok {
+		return types.DynamicValue(one)
+	}
+	if len(r.several.texts) == 0 {
+		return types.DynamicNull()
+	}
+	texts := make([]attr.Value, len(r.several.texts))
+	for i, a := range r.several.texts {
+		texts[i] = types.StringValue(a)
+	}
+	if r.several.ordered {
+		return types.DynamicValue(types.ListValueMust(types.StringType, texts))
+	}
+	return types.DynamicValue(types.SetValueMust(types.StringType, texts))
+}
+
+func (r taskResources) value() types.Object {
+	members := r.members()
+	members["accelerators"] = r.accelerators()
+	members["ports"] = types.ListNull(types.StringType)
+	if r.ports != nil {
+		var ports []attr.Value
+		for _, p := range r.ports {
+			ports = append(ports, types.StringValue(p))
+		}
+		members["ports"] = types.ListValueMust(types.StringType, ports)
+	}
+	members["labels"] = textMapValue(r.labels)
+	members["any_of"], members["ordered"] = machineList(r.anyOf), machineList(r.ordered)
+	members["objective"] = types.StringNull()
+	members["inputs"], members["reserved"] = types.ListNull(inputType()), types.ListNull(reservedType())
+	return types.ObjectValueMust(resourcesTypes(), members)
+}
+
+func machineList(list []taskMachine) types.List {
+	element := types.ObjectType{AttrTypes: machineTypes()}
+	if list == nil {
+		return types.ListNull(element)
+	}
+	var values []attr.Value
+	for _, m := range list {
+		values = append(values, types.ObjectValueMust(machineTypes(), m.members()))
+	}
+	return types.ListValueMust(element, values)
+}
