@@ -36,7 +36,7 @@ func TestBucket(t *testing.T) {
 		if want := []time.Duration{0, 0, 0, time.Second, 2 * time.Second, 3 * time.Second}; !slices.Equal(passed, want) {
 			t.Errorf("six at once pass after %v, want %v", passed, want)
 		}
-		time.Sleep(time.Hour) // saves up no more than the burst
+		<-time.After(time.Hour) // saves up no more than the burst
 		start, passed = time.Now(), nil
 		for range 5 {
 			if err := b.wait(t.Context()); err != nil {
@@ -93,7 +93,7 @@ func TestClustersShareOneAccount(t *testing.T) {
 	if n := launches(w); n != 5 {
 		t.Errorf("%d launches for five clusters", n)
 	}
-	if w.d.c.in(testRegion) != w.d.c.in(testRegion) {
+	if first, second := w.d.c.in(testRegion), w.d.c.in(testRegion); first != second {
 		t.Error("a region has two clients")
 	}
 }
