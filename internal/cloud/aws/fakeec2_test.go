@@ -146,7 +146,7 @@ func (f *fakeEC2) action(name string) func(url.Values) (int, string) {
 		"StartInstances":                f.toState("running", ""),
 		"CreateTags":                    f.setTags,
 		"DeleteTags":                    f.dropTags,
-		"ModifyInstanceAttribute":       f.modify(func(i *fakeInstance, v url.Values) { i.behavior = v.Get("InstanceInitiatedShutdownBehavior.Value") }),
+		"ModifyInstanceAttribute":       f.modify(func(i *fakeInstance, v url.Values) { i.behavior = v.Get("Value") }),
 		"ModifyInstanceMetadataOptions": f.modify(func(i *fakeInstance, v url.Values) { i.metadataTags = v.Get("InstanceMetadataTags") }),
 		"DescribeInstanceAttribute":     f.describeAttribute,
 		"DescribeVolumes":               f.describeVolumes,

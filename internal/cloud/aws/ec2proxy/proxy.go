@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -188,6 +189,8 @@ func (p *Proxy) do(r *http.Request, c call) (*answer, error) {
 		if id := p.firstSpot(r, c); id != "" {
 			return failure(http.StatusBadRequest, "UnsupportedOperation", "You can't stop the Spot Instance '"+id+"' because it is associated with a one-time Spot Instance request."), nil
 		}
+	case "ModifyInstanceAttribute":
+		return p.forward(r, []byte(spelledOut(c.form).Encode()))
 	case "DeleteSecurityGroup":
 		if p.inUse(r, c) {
 			p.count("DependencyViolation")
@@ -197,6 +200,20 @@ func (p *Proxy) do(r *http.Request, c call) (*answer, error) {
 		return p.placement(c), nil
 	}
 	return p.forward(r, c.body)
+}
+
+// spelledOut says what a power-off does in the other of the two ways that EC2
+// has for it. Moto takes the usual one for an empty list of security groups.
+func spelledOut(form url.Values) url.Values {
+	const short, attribute = "InstanceInitiatedShutdownBehavior.Value", "instanceInitiatedShutdownBehavior"
+	if !form.Has(short) {
+		return form
+	}
+	out := maps.Clone(form)
+	out.Set("Attribute", attribute)
+	out.Set("Value", form.Get(short))
+	out.Del(short)
+	return out
 }
 
 // runInstances honours the client token: the first answer is kept and given
