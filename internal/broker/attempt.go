@@ -60,16 +60,18 @@ func (a *attempt) run(ctx context.Context) (Cluster, error) {
 	if err != nil {
 		return Cluster{}, err
 	}
+	machines := fmt.Sprintf("%d machines of %s", a.placement.Nodes, a.placement.Offer.InstanceType.Name)
 	steps := []struct {
 		name string
 		do   func(context.Context, cloud.Session) error
+		phase
 	}{
-		{"bootstrap", a.bootstrap},
-		{"run", a.create},
-		{"wait", a.wait},
-		{"ports", a.openPorts},
-		{"ssh", a.connectAndSetUp},
-		{"commit", a.commit},
+		{"bootstrap", a.bootstrap, phase{0, 5, "network, rules and keys", 0}},
+		{"run", a.create, phase{5, 15, machines + " to be made", a.cfg.Timeouts.Boot}},
+		{"wait", a.wait, phase{15, 50, machines + " to run", a.cfg.Timeouts.Boot}},
+		{"ports", a.openPorts, phase{50, 55, "ports to be opened", 0}},
+		{"ssh", a.connectAndSetUp, phase{}}, // two phases of its own
+		{"commit", a.commit, phase{98, 100, "the cluster to be recorded", 0}},
 	}
 	for _, s := range steps {
 		if ctx.Err() != nil {
@@ -77,7 +79,12 @@ func (a *attempt) run(ctx context.Context) (Cluster, error) {
 		}
 		a.step = s.name
 		begun := a.cfg.Now()
-		if err := s.do(ctx, session); err != nil {
+		end := func() {}
+		if s.waiting != "" {
+			_, end = a.begin(ctx, a.log, s.phase, 0)
+		}
+		err := s.do(ctx, session)
+		if end(); err != nil {
 			return Cluster{}, err
 		}
 		a.log.InfoContext(ctx, "step done", "step", s.name, "took", a.cfg.Now().Sub(begun).Round(time.Millisecond))

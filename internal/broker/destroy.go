@@ -24,11 +24,13 @@ func (b *Broker) Destroy(ctx context.Context, c Cluster) error {
 	if err != nil {
 		return fmt.Errorf("nothing was removed: %w", err)
 	}
-	return b.withJournal(c.Name, func(j *journal) error {
-		if err := b.removeCluster(ctx, session, j, c); err != nil {
-			return err
-		}
-		return b.removeStrays(ctx, j, c)
+	return b.logged(ctx, c.Name, "removing the cluster, until nothing of it is seen", b.cfg.Timeouts.Cleanup, func() error {
+		return b.withJournal(c.Name, func(j *journal) error {
+			if err := b.removeCluster(ctx, session, j, c); err != nil {
+				return err
+			}
+			return b.removeStrays(ctx, j, c)
+		})
 	})
 }
 

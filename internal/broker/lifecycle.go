@@ -96,10 +96,15 @@ func (b *Broker) change(ctx context.Context, c Cluster, doing string, op func(cl
 	if err != nil {
 		return c, err
 	}
-	fresh, err := op(session)
-	if rerr := b.record(fresh); rerr != nil && err == nil {
-		return fresh, rerr
-	}
+	fresh := c
+	err = b.logged(ctx, c.Name, doing+" the cluster", b.cfg.Timeouts.Boot, func() error {
+		var err error
+		fresh, err = op(session)
+		if rerr := b.record(fresh); rerr != nil && err == nil {
+			return rerr
+		}
+		return err
+	})
 	return fresh, err
 }
 

@@ -69,8 +69,9 @@ func authorizedKey(signer ssh.Signer) string {
 
 // connectAndSetUp dials every node and sets all up, over one connection a node.
 func (a *attempt) connectAndSetUp(ctx context.Context, _ cloud.Session) error {
-	clients, err := a.dialAll(ctx, a.cluster)
-	if err != nil {
+	dialled, end := a.begin(ctx, a.log, phase{55, 65, "every node to answer over SSH", a.cfg.Timeouts.SSH}, a.cluster.Size)
+	clients, err := a.dialNodes(ctx, a.cluster, dialled)
+	if end(); err != nil {
 		return a.unreachable(ctx, err)
 	}
 	defer closeAll(clients)
@@ -137,6 +138,11 @@ func setupFailedReason(e *SetupError) string {
 
 // dialAll connects to every node, in rank order.
 func (b *Broker) dialAll(ctx context.Context, c Cluster) ([]node, error) {
+	return b.dialNodes(ctx, c, nil)
+}
+
+// dialNodes is dialAll that counts the nodes that answer.
+func (b *Broker) dialNodes(ctx context.Context, c Cluster, count *progress) ([]node, error) {
 	signers := slices.Clone(b.cfg.Signers)
 	if own, err := remote.LoadSigner(c.KeyPath, nil); err == nil {
 		signers = append([]ssh.Signer{own}, signers...)
@@ -163,6 +169,7 @@ func (b *Broker) dialAll(ctx context.Context, c Cluster) ([]node, error) {
 				return fmt.Errorf("rank %d (%s): %w", n.Rank, n.InstanceID, err)
 			}
 			clients[i] = client
+			count.one(ctx)
 			return nil
 		})
 	}
@@ -189,11 +196,17 @@ func (b *Broker) setUpNodes(ctx context.Context, log *slog.Logger, clients []nod
 			return err
 		}
 	}
+	count, end := b.begin(ctx, log, phase{65, 98, "files and setup on every node", 0}, len(clients))
+	defer end()
 	group, ctx := errgroup.WithContext(ctx)
 	for i, client := range clients {
 		group.Go(func() error {
 			n := nodeSetup{client: client, cluster: c, spec: spec, rank: c.Nodes[i].Rank, log: log, logPath: b.LogPath(c.Name)}
-			return n.run(ctx, prepare)
+			if err := n.run(ctx, prepare); err != nil {
+				return err
+			}
+			count.one(ctx)
+			return nil
 		})
 	}
 	return group.Wait()

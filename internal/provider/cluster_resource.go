@@ -96,7 +96,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		cluster, err = b.Stop(ctx, cluster)
 	}
 	if err != nil {
-		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
+		resp.Diagnostics.Append(clusterDiag(ctx, b, spec.Name, doing, err))
 	}
 	if err != nil && !alive(cluster) {
 		return
@@ -208,7 +208,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	fresh, err := r.update(ctx, &m, old, c, spec)
 	if err != nil {
-		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Change of cluster %q", c.Name), err))
+		resp.Diagnostics.Append(clusterDiag(ctx, r.data.openedBroker(), c.Name, fmt.Sprintf("Change of cluster %q", c.Name), err))
 		old.setRecord(fresh, r.reach(c))
 		old.NumNodes = types.Int64Value(int64(fresh.Size))
 		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &old)...)
@@ -300,6 +300,6 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 		err = b.Destroy(ctx, c)
 	}
 	if err != nil {
-		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Removal of cluster %q", c.Name), err))
+		resp.Diagnostics.Append(clusterDiag(ctx, b, c.Name, fmt.Sprintf("Removal of cluster %q", c.Name), err))
 	}
 }

@@ -68,6 +68,8 @@ func (f *fakeBroker) SaveSettings(_ broker.Cluster, text []byte) error {
 
 func (f *fakeBroker) Settings(broker.Cluster) []byte { return f.settings }
 
+func (f *fakeBroker) LogPath(name string) string { return "/s/" + name + ".log" }
+
 func (f *fakeBroker) KnownHostsPath(name string) string { return "/s/" + name }
 
 // bench is a clusterResource over a fake broker and the embedded catalog.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -21,6 +22,27 @@ import (
 func errorDiag(ctx context.Context, doing string, err error) diag.Diagnostic {
 	return diag.NewErrorDiagnostic(doing+" "+outcome(ctx, err), keepLines(sentence(detail(ctx, err))))
 }
+
+// clusterDiag is errorDiag for what was done to a cluster, of which there is a
+// log: the text names it.
+func clusterDiag(ctx context.Context, b clusterBroker, name, doing string, err error) diag.Diagnostic {
+	if b != nil {
+		path := b.LogPath(name)
+		if _, serr := os.Stat(path); serr == nil && !strings.Contains(err.Error(), path) {
+			err = &withLog{err: err, path: path}
+		}
+	}
+	return errorDiag(ctx, doing, err)
+}
+
+// withLog is an error whose text names the log.
+type withLog struct {
+	err  error
+	path string
+}
+
+func (e *withLog) Error() string { return sentence(e.err.Error()) + "\n\nThe whole log is in " + e.path }
+func (e *withLog) Unwrap() error { return e.err }
 
 // outcome is the second half of the summary.
 func outcome(ctx context.Context, err error) string {
