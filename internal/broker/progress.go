@@ -6,7 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -29,14 +29,16 @@ type progress struct {
 	log   *slog.Logger
 	now   func() time.Time
 	begun time.Time
-	done  atomic.Int64
-	total int64
+	total int
+
+	mu   sync.Mutex // also over what is said, so that it never goes back
+	done int
 }
 
 // begin says what is waited for, now and every so often until end is called.
 // of is how many things are to be done, 0 where there is nothing to count.
 func (b *Broker) begin(ctx context.Context, log *slog.Logger, ph phase, of int) (p *progress, end func()) {
-	p = &progress{phase: ph, log: log, now: b.cfg.Now, begun: b.cfg.Now(), total: int64(of)}
+	p = &progress{phase: ph, log: log, now: b.cfg.Now, begun: b.cfg.Now(), total: of}
 	p.say(ctx)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -46,7 +48,9 @@ func (b *Broker) begin(ctx context.Context, log *slog.Logger, ph phase, of int) 
 		for {
 			select {
 			case <-ticker.C:
+				p.mu.Lock()
 				p.say(ctx)
+				p.mu.Unlock()
 			case <-stop:
 				return
 			case <-ctx.Done():
@@ -65,7 +69,9 @@ func (p *progress) one(ctx context.Context) {
 	if p == nil {
 		return
 	}
-	p.done.Add(1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done++
 	p.say(ctx)
 }
 
@@ -75,7 +81,7 @@ func (p *progress) percent() int {
 	share := 0.0
 	switch {
 	case p.total > 0:
-		share = float64(p.done.Load()) / float64(p.total)
+		share = float64(p.done) / float64(p.total)
 	case p.bound > 0:
 		share = min(float64(p.now().Sub(p.begun))/float64(p.bound), 0.9)
 	}
@@ -85,7 +91,7 @@ func (p *progress) percent() int {
 func (p *progress) say(ctx context.Context) {
 	args := []any{"progress", fmt.Sprintf("%d%%", p.percent()), "waiting_for", p.waiting}
 	if p.total > 0 {
-		args = append(args, "done", fmt.Sprintf("%d of %d", p.done.Load(), p.total))
+		args = append(args, "done", fmt.Sprintf("%d of %d", p.done, p.total))
 	}
 	if waited := p.now().Sub(p.begun).Round(time.Second); waited > 0 {
 		args = append(args, "waited", waited)
