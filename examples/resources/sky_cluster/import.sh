@@ -1,3 +1,3 @@
-# By id, cloud/region/name. The cluster has to carry this owner's tags, and its
-# SSH keys have to be in the provider's state folder.
-terraform import sky_cluster.train fluffycloud/meadow-1/train
+# cloud/region/name; what was configured is known again where the cluster was
+# launched from the same state folder.
+terraform import sky_cluster.train aws/us-east-1/train

@@ -1,0 +1,4 @@
+import {
+  to = sky_cluster.train
+  id = "aws/us-east-1/train"
+}
