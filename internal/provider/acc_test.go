@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	if handled, code := fluffycloud.Main(os.Args); handled {
 		os.Exit(code)
 	}
+	if len(os.Args) == 3 && os.Args[1] == answerArgument {
+		os.Exit(answer(os.Args[2]))
+	}
 	if len(os.Args) == 1 && os.Getenv("TF_PLUGIN_MAGIC_COOKIE") != "" {
 		os.Exit(serve())
 	}
