@@ -41,7 +41,9 @@ type withLog struct {
 	path string
 }
 
-func (e *withLog) Error() string { return sentence(e.err.Error()) + "\n\nThe whole log is in " + e.path }
+func (e *withLog) Error() string {
+	return sentence(e.err.Error()) + "\n\nThe whole log is in " + e.path
+}
 func (e *withLog) Unwrap() error { return e.err }
 
 // outcome is the second half of the summary.
