@@ -7,6 +7,7 @@ package guest
 import (
 	"context"
 	"errors"
+	"io"
 )
 
 var errUnsupported = errors.New("FluffyCloud machines are not supported on this system; use Linux or macOS")
@@ -15,4 +16,4 @@ var errUnsupported = errors.New("FluffyCloud machines are not supported on this 
 func Run(context.Context, string) error { return errUnsupported }
 
 // Self reports that this is no machine.
-func Self(context.Context, string, func(string) string) error { return errUnsupported }
+func Self(context.Context, string, func(string) string, io.Writer) error { return errUnsupported }
