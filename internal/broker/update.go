@@ -49,11 +49,14 @@ func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes)
 		if c.Status == StatusStopped && (what.Files || what.Setup || what.Runtime) {
 			return c, fmt.Errorf("cluster %q is stopped, and files and setup need running machines", c.Name)
 		}
-		release, err := b.hold(ctx, c)
-		if err != nil {
-			return c, err
+		if what.Files || what.Setup || what.Autostop { // labels and ports take no time, and no SSH
+			release, err := b.hold(ctx, c)
+			if err != nil {
+				return c, err
+			}
+			defer release()
 		}
-		defer release()
+		var err error
 		if what.Network || what.Autostop {
 			if c, err = b.updateNetwork(ctx, session, c, spec, what.Network); err != nil {
 				return c, err
