@@ -240,15 +240,22 @@ start() {
 	mv -f -- "$base/state.$$" "$base/state"
 }
 
+# joined succeeds while Ray runs here in the session asked for.
+joined() {
+	running && { [ "$rank" = 0 ] || [ "$(field "$base/state" session)" = "$session" ]; }
+}
+
 up() {
 	session=${1:-} port=${2:-}
 	[ "$rank" = 0 ] || [ -n "$port" ] || die "a worker is told the head's session"
-	if ! running || { [ "$rank" != 0 ] && [ "$(field "$base/state" session)" != "$session" ]; }; then
+	if ! joined; then
 		installed || die "Ray $version is not installed in $python"
 		[ -s "$base/secret" ] || die "the cluster's secret is not here"
 		alone
-		down
-		start
+		if ! joined; then # another call may have seen to it meanwhile
+			down
+			start
+		fi
 	fi
 	echo "$(field "$base/state" session) $(field "$base/state" port)"
 }

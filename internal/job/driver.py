@@ -118,9 +118,12 @@ def attach(rank):
     conn.sendall(b"%d\n" % rank)
 
     def feed():
-        while chunk := os.read(0, 1 << 16):
-            conn.sendall(chunk)
-        conn.shutdown(socket.SHUT_WR)
+        try:
+            while chunk := os.read(0, 1 << 16):
+                conn.sendall(chunk)
+            conn.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the rank has ended meanwhile
 
     threading.Thread(target=feed, daemon=True).start()
     stream = conn.makefile("rb")

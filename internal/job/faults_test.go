@@ -164,7 +164,7 @@ func testWorkerLosesTheHead(t *testing.T, newFleet fleets) {
 	id := f.submit(t, job.Spec{Name: "gang", Run: "sleep 1000", Grace: time.Second})
 	f.phase(t, id, job.Running)
 	f.nodes[0].KillAll()
-	within(t, time.Minute, "the worker ends its rank", func() bool { return len(f.nodes[1].Processes()) == 0 })
+	within(t, 2*time.Minute, "the worker ends its rank", func() bool { return len(f.nodes[1].Processes()) == 0 })
 	f.phase(t, id, job.Unknown)
 }
 
