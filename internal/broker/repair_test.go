@@ -155,7 +155,9 @@ func TestRecovery(t *testing.T) {
 				if err := x.RemoveLeftovers(t.Context(), c); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(tc.after)
+				if err := pause(t.Context(), tc.after); err != nil {
+					t.Fatal(err)
+				}
 				if tc.fault != "" {
 					x.cloud.faults = []*fakeFault{{op: "run", zone: tc.fault, err: errCapacity}}
 				}

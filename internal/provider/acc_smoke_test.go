@@ -100,7 +100,7 @@ resource "sky_job" "j" {
 			if time.Now().After(deadline) {
 				return err
 			}
-			time.Sleep(50 * time.Millisecond)
+			<-time.After(50 * time.Millisecond)
 		}
 	}})
 }

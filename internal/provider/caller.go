@@ -83,7 +83,7 @@ type publicAddress struct {
 	source, memory string
 	now            func() time.Time
 	// local tells one network from another, without sending anything.
-	local func() string
+	local func(context.Context) string
 }
 
 // remembered is the content of the memory.
@@ -98,7 +98,7 @@ func (p publicAddress) find(ctx context.Context) (netip.Addr, error) {
 	if text, err := os.ReadFile(p.memory); err != nil || json.Unmarshal(text, &old) != nil {
 		old = remembered{}
 	}
-	local := p.local()
+	local := p.local(ctx)
 	age := p.now().Sub(old.Asked)
 	known := old.Address.IsValid() && old.Local == local && age >= 0
 	if known && age < callerFresh {
@@ -154,8 +154,8 @@ func (p publicAddress) ask(ctx context.Context) (netip.Addr, error) {
 
 // localAddress is the address of the interface that leads out. Nothing is
 // sent: connecting a UDP socket only looks a route up.
-func localAddress() string {
-	conn, err := net.Dial("udp", "192.0.2.1:9")
+func localAddress(ctx context.Context) string {
+	conn, err := (&net.Dialer{Timeout: callerPatience}).DialContext(ctx, "udp", "192.0.2.1:9")
 	if err != nil {
 		return ""
 	}

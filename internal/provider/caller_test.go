@@ -3,6 +3,7 @@
 package provider
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -26,7 +27,7 @@ func TestPublicAddress(t *testing.T) {
 	now, local := time.Now(), "10.0.0.2"
 	p := publicAddress{
 		source: server.URL, memory: filepath.Join(t.TempDir(), "state", "caller.json"),
-		now: func() time.Time { return now }, local: func() string { return local },
+		now: func() time.Time { return now }, local: func(context.Context) string { return local },
 	}
 	want := func(addr string, times int) {
 		t.Helper()

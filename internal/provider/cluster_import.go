@@ -101,7 +101,7 @@ func (r *clusterResource) remembered(ctx context.Context, b clusterBroker, c bro
 		}
 	}
 	if m.Resources.IsNull() {
-		m.Resources = resourcesOfMachines(c)
+		m.Resources = resourcesOfMachines(ctx, c)
 	}
 	defaults := map[*types.String]string{
 		&m.OnSetupFailure: string(broker.SetupFailureDestroy), &m.Recovery: string(broker.RecoverElsewhere), &m.DesiredStatus: string(broker.StatusUp),
@@ -119,10 +119,10 @@ func (r *clusterResource) remembered(ctx context.Context, b clusterBroker, c bro
 }
 
 // resourcesOfMachines is the request that asks for just these machines.
-func resourcesOfMachines(c broker.Cluster) types.Object {
+func resourcesOfMachines(ctx context.Context, c broker.Cluster) types.Object {
 	values := map[string]attr.Value{}
 	for name, typ := range resourcesTypes() {
-		values[name] = nullOf(typ)
+		values[name] = nullOf(ctx, typ)
 	}
 	values["infra"] = types.StringValue(cloud.ShortPlace(c.Cloud, c.Region, c.Zone))
 	values["instance_type"] = types.StringValue(c.InstanceType)
@@ -132,8 +132,8 @@ func resourcesOfMachines(c broker.Cluster) types.Object {
 	return types.ObjectValueMust(resourcesTypes(), values)
 }
 
-func nullOf(typ attr.Type) attr.Value {
-	v, err := typ.ValueFromTerraform(context.Background(), tftypes.NewValue(typ.TerraformType(context.Background()), nil))
+func nullOf(ctx context.Context, typ attr.Type) attr.Value {
+	v, err := typ.ValueFromTerraform(ctx, tftypes.NewValue(typ.TerraformType(ctx), nil))
 	if err != nil {
 		return types.DynamicNull() // not reached: every type can be null
 	}
@@ -210,7 +210,7 @@ func plainValue(v tftypes.Value) (any, error) {
 // stateFromJSON reads such JSON with the schema of the state; what the schema
 // does not know is passed over, what the JSON lacks is null.
 func stateFromJSON(ctx context.Context, like tfsdk.State, text []byte) (tfsdk.State, error) {
-	raw, err := tftypes.ValueFromJSONWithOpts(text, like.Schema.Type().TerraformType(ctx), tftypes.ValueFromJSONOpts{IgnoreUndefinedAttributes: true}) //nolint:staticcheck // the only reader of state JSON there is
+	raw, err := tftypes.ValueFromJSONWithOpts(text, like.Schema.Type().TerraformType(ctx), tftypes.ValueFromJSONOpts{IgnoreUndefinedAttributes: true})
 	if err != nil {
 		return tfsdk.State{}, fmt.Errorf("read the noted settings: %w", err)
 	}
