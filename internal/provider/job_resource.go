@@ -400,6 +400,6 @@ func diagnose(m jobModel, s job.Status, created bool) diag.Diagnostic {
 		}
 	}
 	text += fmt.Sprintf("Job %s on cluster %s %s\nThe whole log is in %s. Its end:\n\n%s",
-		m.ID.ValueString(), m.ClusterID.ValueString(), next, m.LogPath.ValueString(), indent(m.LogTail.ValueString()))
+		m.ID.ValueString(), m.ClusterID.ValueString(), next, m.LogPath.ValueString(), indent(printable(m.LogTail.ValueString())))
 	return diag.NewErrorDiagnostic(summary, text)
 }

@@ -77,7 +77,7 @@ func Poll(ctx context.Context, policy Policy, f func(context.Context) (done bool
 		if done {
 			return nil
 		}
-		if err != nil {
+		if err != nil && (ctx.Err() == nil || !errors.Is(err, context.Cause(ctx))) { // what the end broke says nothing new
 			last = err
 		}
 		if policy.Attempts > 0 && attempt >= policy.Attempts {

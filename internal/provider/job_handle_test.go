@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/job"
+)
+
+// fakeRunner is a cluster with one job.
+type fakeRunner struct {
+	jobRunner
+	status  job.Status
+	err     error // of everything
+	wait    func(ctx context.Context, log io.Writer) (job.Status, error)
+	outputs func(rank int, patterns []string) ([]string, error)
+}
+
+func (f *fakeRunner) Status(context.Context, job.ID) (job.Status, error) { return f.status, f.err }
+
+func (f *fakeRunner) Logs(context.Context, job.ID, int, int64, io.Writer) (int64, error) {
+	return 0, f.err
+}
+
+func (f *fakeRunner) WaitFrom(ctx context.Context, _ job.ID, _ int64, log io.Writer) (job.Status, error) {
+	return f.wait(ctx, log)
+}
+
+func (f *fakeRunner) Outputs(_ context.Context, rank int, patterns []string, _ string) ([]string, error) {
+	return f.outputs(rank, patterns)
+}
+
+// fakeRefresh is a broker that is only asked whether machines live.
+type fakeRefresh struct {
+	clusterBroker
+	err error
+}
+
+func (f *fakeRefresh) Refresh(_ context.Context, c broker.Cluster) (broker.Cluster, error) {
+	return c, f.err
+}
+
+func aHandle(t *testing.T, r *fakeRunner) (*jobHandle, *jobModel) {
+	t.Helper()
+	m := &jobModel{
+		ID: types.StringValue("0123"), Name: types.StringValue("j"), ClusterID: types.StringValue("c/r/n"), NumNodes: types.Int64Value(2),
+		Wait: types.BoolValue(true), LogPath: types.StringValue(filepath.Join(t.TempDir(), "logs", "j.log")), Outputs: types.ObjectNull(nil),
+	}
+	return &jobHandle{broker: &fakeRefresh{}, runner: r, progress: &progress{}}, m
+}
+
+// TestJobOutlivedByNobody waits for a job whose machines go: the wait ends long
+// before its timeout, and claims nothing of the job's end.
+func TestJobOutlivedByNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, m := aHandle(t, &fakeRunner{err: errors.New("no route to host"), wait: func(ctx context.Context, _ io.Writer) (job.Status, error) {
+			<-ctx.Done() // it dials on
+			return job.Status{}, context.Cause(ctx)
+		}})
+		h.broker = &fakeRefresh{err: fmt.Errorf("asked twice: %w", broker.ErrGone)}
+		began := time.Now()
+		diags := h.follow(t.Context(), m, true)
+		if took := time.Since(began); took < lossAfter || took > 3*lossAfter {
+			t.Errorf("it took %s", took)
+		}
+		if m.Status.ValueString() != "UNKNOWN" || !diags.HasError() || !strings.Contains(diags[0].Detail(), "machines it ran on are gone") {
+			t.Errorf("%s, %v", m.Status, diags)
+		}
+	})
+}
+
+// TestUnreachableJobIsWaitedFor is trouble on the way: the machines are there.
+func TestUnreachableJobIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, m := aHandle(t, &fakeRunner{wait: func(ctx context.Context, _ io.Writer) (job.Status, error) {
+			select {
+			case <-ctx.Done():
+				return job.Status{}, context.Cause(ctx)
+			case <-time.After(2 * time.Hour):
+				return job.Status{Phase: job.Succeeded, FailedRank: -1}, nil
+			}
+		}})
+		if diags := h.follow(t.Context(), m, true); len(diags) > 0 || m.Status.ValueString() != "SUCCEEDED" {
+			t.Errorf("%s, %v", m.Status, diags)
+		}
+	})
+}
+
+// TestTroubleWhileWaiting taints nothing where a job was created, and is an
+// error where that taints nothing.
+func TestTroubleWhileWaiting(t *testing.T) {
+	for _, created := range []bool{true, false} {
+		h, m := aHandle(t, &fakeRunner{
+			status: job.Status{Phase: job.Running, FailedRank: -1},
+			wait: func(context.Context, io.Writer) (job.Status, error) {
+				return job.Status{}, errors.New("writing the job's log: disk full")
+			},
+		})
+		diags := h.follow(t.Context(), m, created)
+		if len(diags) != 1 || (diags[0].Severity() == diag.SeverityError) == created || m.Status.ValueString() != "RUNNING" {
+			t.Errorf("created %t: %s, %v", created, m.Status, diags)
+		}
+		if text := diags[0].Detail(); !strings.Contains(text, "disk full.") || !strings.Contains(text, "not run again") {
+			t.Errorf("created %t: %s", created, text)
+		}
+	}
+}
+
+// TestOutputsOfAFailedJob are what there is of them.
+func TestOutputsOfAFailedJob(t *testing.T) {
+	code := 3
+	h, m := aHandle(t, &fakeRunner{
+		wait: func(context.Context, io.Writer) (job.Status, error) {
+			return job.Status{Phase: job.Failed, FailedRank: 1, ExitCode: &code, ExitCodes: map[int]int{1: 3}}, nil
+		},
+		outputs: func(rank int, patterns []string) ([]string, error) {
+			if slices.Contains(patterns, "none") {
+				return nil, errors.New("nothing matches none")
+			}
+			return []string{fmt.Sprintf("f%d", rank)}, nil
+		},
+	})
+	list := types.ListValueMust(types.StringType, []attr.Value{types.StringValue("none"), types.StringValue("f*")})
+	m.Outputs = types.ObjectValueMust(map[string]attr.Type{"files": list.Type(t.Context()), "folder": types.StringType, "all_nodes": types.BoolType},
+		map[string]attr.Value{"files": list, "folder": types.StringValue("out"), "all_nodes": types.BoolValue(true)})
+	diags := h.follow(t.Context(), m, true)
+	if !diags.HasError() || !strings.Contains(diags[0].Summary(), "exit code 3 on rank 1") {
+		t.Errorf("%v", diags)
+	}
+	if got := stringList(m.OutputFiles); !slices.Equal(got, []string{"out/rank-0/f0", "out/rank-1/f1"}) {
+		t.Errorf("outputs %q", got)
+	}
+	if want := types.ListValueMust(types.Int64Type, []attr.Value{types.Int64Null(), types.Int64Value(3)}); !m.ExitCodes.Equal(want) {
+		t.Errorf("exit codes %s, want %s", m.ExitCodes, want)
+	}
+}
+
+// TestPrunedLog keeps the local copy and says why there is no more.
+func TestPrunedLog(t *testing.T) {
+	h, m := aHandle(t, &fakeRunner{err: fmt.Errorf("reading: %w", job.ErrPruned)})
+	if err := os.MkdirAll(filepath.Dir(m.LogPath.ValueString()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.LogPath.ValueString(), []byte("what came before\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.fetchLog(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if tail := m.LogTail.ValueString(); !strings.HasPrefix(tail, "what came before\n") || !strings.Contains(tail, "were pruned on the cluster") {
+		t.Errorf("log tail %q", tail)
+	}
+}
+
+func TestTailHidesSecrets(t *testing.T) {
+	h, m := aHandle(t, &fakeRunner{wait: func(_ context.Context, log io.Writer) (job.Status, error) {
+		_, err := io.WriteString(log, "+ curl -H canary-1 --id abc\n")
+		return job.Status{Phase: job.Succeeded, FailedRank: -1}, err
+	}})
+	h.secrets = map[string]string{"TOKEN": "canary-1", "SHORT": "abc"}
+	if diags := h.follow(t.Context(), m, true); len(diags) > 0 || m.LogTail.ValueString() != "+ curl -H (secret) --id abc\n" {
+		t.Errorf("%q, %v", m.LogTail.ValueString(), diags)
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain\n":                           "plain\n",
+		"\x1b[31mred\x1b[0m\x07 \u202eover": "red over",
+		" 10%\r 50%\r100%\r\nnext":          "100%\nnext",
+		"\x1b]0;title\x07text\ttab":         "text\ttab",
+	} {
+		if got := printable(text); got != want {
+			t.Errorf("printable(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
