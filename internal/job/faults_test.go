@@ -437,7 +437,8 @@ func TestClockYearsOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		status, log := f.wait(t, id)
-		if status.Phase != job.Succeeded || !strings.HasPrefix(status.EndedAt, year) || !strings.HasPrefix(log, "x") {
+		if status.Phase != job.Succeeded || (os.Getenv("SKY_TEST_SYSTEM_PATH") == "" && !strings.HasPrefix(status.EndedAt, year)) || // busybox takes its own date
+			!strings.HasPrefix(log, "x") {
 			t.Errorf("%s: %+v, log %q", year, status, log)
 		}
 		if starts, _ := os.ReadFile(filepath.Join(f.nodes[0].Home, "starts")); string(starts) != "x\n" {

@@ -131,6 +131,20 @@ hang_up() {
 	done
 }
 
+# drained hangs up once the logs have stopped to grow: a slow machine may take
+# long to write down what was said. What goes on for minutes is no job's.
+drained() {
+	grown=$(ls -ln "$dir"/*.log 2>/dev/null)
+	looks=$((looks + 1))
+	if [ "$grown" = "$logged" ] || [ "$looks" -ge 30 ]; then
+		hang_up
+		return
+	fi
+	logged=$grown
+	timer 10 drained &
+	timers="$timers $!"
+}
+
 # gang runs all ranks once. Sets stopping, failed and code.
 gang() {
 	codes='' stopping='' failed='' code=0 ready=0 left=$nodes open=$nodes what='' r=0
@@ -148,7 +162,7 @@ gang() {
 		ready) rank_ready ;;
 		exit) rank_ended ;;
 		done) [ "$c" != "$gangs" ] || open=$((open - 1)) ;;
-		drained) [ "$left" -gt 0 ] || hang_up ;;
+		drained) [ "$left" -gt 0 ] || drained ;;
 		cancel) stop cancel ;;
 		timeout) timed_out=1 && stop timeout ;;
 		abandon) [ -z "$stopping" ] || abandon ;;
@@ -174,6 +188,7 @@ rank_ready() {
 rank_ended() {
 	left=$((left - 1))
 	if [ "$left" = 0 ]; then # a process that escaped may hold a log open forever
+		looks=0 logged=$(ls -ln "$dir"/*.log 2>/dev/null)
 		timer 10 drained &
 		timers="$timers $!"
 	fi
