@@ -42,7 +42,7 @@ func (f *fakeRunner) WaitFrom(ctx context.Context, _ job.ID, _ int64, log io.Wri
 	return f.wait(ctx, log)
 }
 
-func (f *fakeRunner) Outputs(_ context.Context, rank int, patterns []string, _ string) ([]string, error) {
+func (f *fakeRunner) Outputs(_ context.Context, _ job.ID, rank int, patterns []string, _ string) ([]string, error) {
 	return f.outputs(rank, patterns)
 }
 
