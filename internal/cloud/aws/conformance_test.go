@@ -134,6 +134,11 @@ func (h *harness) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFaul
 	case cloudtest.NoCapacity:
 		fault.Status, fault.Code = http.StatusInternalServerError, "InsufficientInstanceCapacity"
 		fault.Message = "We currently do not have sufficient m5.large capacity in the Availability Zone you requested."
+		if h.zone == "" && skip > 0 {
+			// Where the driver chooses the zone, a lack in one makes all nodes move on
+			// together (TestNodesMoveOnTogether); this one is the region's.
+			fault.Code, fault.Message = "InsufficientAddressCapacity", "Not enough addresses to satisfy the request"
+		}
 	case cloudtest.LostAnswer:
 		fault.Times = 1
 	default:
