@@ -13,11 +13,11 @@ await_turn() {
 # signal may come between any two commands here.
 timer() {
 	sleeper='' over=''
-	trap 'over=1; [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null' TERM
+	trap 'over=1; [ -z "$sleeper" ] || kill -9 "$sleeper" 2>/dev/null' TERM
 	exec 3>&-
 	sleep "$1" &
 	sleeper=$!
-	[ -z "$over" ] || kill "$sleeper" 2>/dev/null
+	[ -z "$over" ] || kill -9 "$sleeper" 2>/dev/null
 	wait "$sleeper"
 	[ -n "$over" ] || echo "$2" 1<>"$dir/events"
 }
