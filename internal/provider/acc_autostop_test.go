@@ -80,6 +80,7 @@ func generation(first *string, same bool) resource.TestCheckFunc {
 // A cluster of two nodes stops by itself, in real time, is left stopped, takes
 // changes that need no machines, and starts again when asked to.
 func TestAccAutostop(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	var first string
 	const quick, slow = `autostop = { idle_minutes = 0.1, hook = "echo hooked >~/hooked" }`, `autostop = { idle_minutes = 60 }`
@@ -140,6 +141,7 @@ func (l *lab) fileOf(id, name string) string {
 
 // A change that needs machines starts a cluster that stopped by itself.
 func TestAccAutostopYieldsToWork(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	const quick = `autostop = { idle_minutes = 0.05, wait_for = "jobs" }`
 	l.test(
@@ -169,6 +171,7 @@ func TestAccAutostopYieldsToWork(t *testing.T) {
 // A cluster of two nodes removes itself. It stays in state without machines
 // until the configuration asks for them.
 func TestAccAutodown(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	var first string
 	const quick, slow = `autostop = { idle_minutes = 0.05, down = true }`, `autostop = { idle_minutes = 60, down = true }`
@@ -212,6 +215,7 @@ func TestAccAutodown(t *testing.T) {
 // A change that needs machines creates a cluster that removed itself anew, and
 // one that removed itself can simply be destroyed.
 func TestAccAutodownThenWork(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	const quick = `autostop = { idle_minutes = 0.05, down = true }`
 	l.test(
@@ -227,6 +231,7 @@ func TestAccAutodownThenWork(t *testing.T) {
 // A job keeps the cluster, its end starts the idle time; the job's record stays
 // readable, and the plan empty.
 func TestAccAutodownAfterAJob(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	config := autostopConfig(l, 1, `autostop = { idle_minutes = 0.05, down = true, wait_for = "jobs" }`) + `
 resource "sky_job" "j" {
@@ -247,6 +252,7 @@ resource "sky_job" "j" {
 // The watchdog survives a reboot that nobody of the provider's did, and a hard
 // limit does not wait for a job.
 func TestAccAutostopAfterAReboot(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	config := autostopConfig(l, 1, `autostop = { idle_minutes = 0.1, wait_for = "none" }`) + `
 resource "sky_job" "j" {
@@ -275,6 +281,7 @@ resource "sky_job" "j" {
 
 // An SSH session on the head keeps the cluster, until it ends.
 func TestAccAutostopWaitsForSSH(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	var session *ssh.Client
 	config := autostopConfig(l, 1, `autostop = { idle_minutes = 0.1 }`)
@@ -325,6 +332,7 @@ func login(attributes map[string]string) (*ssh.Client, error) {
 
 // What a market cannot do is refused at plan, where it is written.
 func TestAccAutostopRefused(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	spot := func(extra string) string {
 		return strings.Replace(autostopConfig(l, 1, extra), `"T4:1"`, `"T4:1", market = "spot"`, 1)

@@ -18,6 +18,7 @@ const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERI
 // TestAccBastion reaches machines through another machine of the same cloud,
 // and none where that one is not who it should be.
 func TestAccBastion(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	jump := `
 resource "sky_cluster" "jump" {

@@ -61,6 +61,7 @@ func (l *lab) whenLogged(line, file string) (stop func()) {
 // Setup runs again only when its text or its inputs changed, and then on every
 // node at the same time: the nodes wait for one another.
 func TestAccSetupAgain(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	meet := t.TempDir()
 	config := func(round, extra string) string {
@@ -94,6 +95,7 @@ resource "sky_cluster" "c" {
 // Fewer nodes wait for the jobs on those that go; a stopped cluster takes new
 // labels and stays stopped.
 func TestAccShrinkDrains(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	gate := filepath.Join(t.TempDir(), "gate")
 	config := func(nodes int, desired, label string) string {
@@ -149,6 +151,7 @@ resource "sky_job" "j" {
 // A start that finds no capacity is an error that keeps the record; the same
 // machines start later.
 func TestAccStartWithoutCapacity(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	var first string
 	l.test(
@@ -173,6 +176,7 @@ func TestAccStartWithoutCapacity(t *testing.T) {
 // The plan says which attribute forces a replacement, and replaces nothing
 // that satisfies the changed request.
 func TestAccPlanNamesWhatForces(t *testing.T) {
+	t.Parallel()
 	body := func(resources string, nodes int) string {
 		return fmt.Sprintf("resource \"sky_cluster\" \"c\" {\n  name = \"picky\"\n  num_nodes = %d\n  resources = { %s }\n}\n", nodes, resources)
 	}

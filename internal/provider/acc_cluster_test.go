@@ -45,6 +45,7 @@ func writeFile(t *testing.T, path, text string) {
 // TestAccQuickstartShape is the main job: two nodes with an accelerator, a
 // folder that goes up, a job on both whose result comes back.
 func TestAccQuickstartShape(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	work := filepath.Join(t.TempDir(), "work")
 	numbers := ""
@@ -114,6 +115,7 @@ resource "sky_cluster" "c" {
 `
 
 func TestAccFailover(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.test(resource.TestStep{
 		PreConfig: func() {
@@ -136,6 +138,7 @@ func TestAccFailover(t *testing.T) {
 }
 
 func TestAccTotalFailureNamesEveryAttempt(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.test(resource.TestStep{
 		PreConfig: func() {
@@ -154,6 +157,7 @@ resource "sky_cluster" "c" {
 }
 
 func TestAccSetupFailure(t *testing.T) {
+	t.Parallel()
 	failing := func(l *lab, policy string) string {
 		return l.config(fmt.Sprintf(`
 resource "sky_cluster" "c" {
@@ -188,6 +192,7 @@ resource "sky_cluster" "c" {
 }
 
 func TestAccUpdateInPlace(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	work := filepath.Join(t.TempDir(), "work")
 	writeFile(t, filepath.Join(work, "a"), "1")
@@ -228,6 +233,7 @@ func TestAccUpdateInPlace(t *testing.T) {
 }
 
 func TestAccReplacement(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	config := func(resources string) string {
 		return l.config("resource \"sky_cluster\" \"c\" {\n  name = \"other\"\n  resources = {" + resources + "}\n}")
@@ -242,6 +248,7 @@ func TestAccReplacement(t *testing.T) {
 }
 
 func TestAccGone(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.test(
 		resource.TestStep{Config: l.config(plain)},
@@ -250,6 +257,7 @@ func TestAccGone(t *testing.T) {
 }
 
 func TestAccReadKeepsStateOn5xx(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	var id string
 	remember := func(s *terraform.State) error {
@@ -271,6 +279,7 @@ func TestAccReadKeepsStateOn5xx(t *testing.T) {
 }
 
 func TestAccImport(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.test(
 		resource.TestStep{Config: l.config(plain)},
@@ -285,6 +294,7 @@ func TestAccImport(t *testing.T) {
 // TestAccOneConnection brings a working folder, two mounts and a setup script to
 // three nodes over one connection each, which every machine has on its console.
 func TestAccOneConnection(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	src := t.TempDir()
 	for i := range 50 {

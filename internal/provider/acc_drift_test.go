@@ -88,6 +88,7 @@ func kept(ranks ...int) resource.TestCheckFunc {
 // planned back in place, whatever the market; nodes that were stopped are
 // started; the price stays what it was at launch.
 func TestAccDrift(t *testing.T) {
+	t.Parallel()
 	for _, market := range []string{"spot", "on_demand"} {
 		t.Run(market, func(t *testing.T) {
 			l := newLab(t)
@@ -133,6 +134,7 @@ func TestAccDrift(t *testing.T) {
 
 // TestAccDriftIsShown reads what a refresh says of a cluster that is not whole.
 func TestAccDriftIsShown(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	config := lifeConfig(l, 2, "UP", "") + `
 data "sky_cluster" "c" {
@@ -182,6 +184,7 @@ func (l *lab) waitFor1(id, state string) {
 // TestAccRestoreWithoutCapacity leaves a cluster as it is where its lost node
 // cannot be had again.
 func TestAccRestoreWithoutCapacity(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	zone := ""
 	where := func(s *terraform.State) error {
@@ -202,6 +205,7 @@ func TestAccRestoreWithoutCapacity(t *testing.T) {
 // TestAccPreempted plans a spot cluster that was taken back as a whole again:
 // elsewhere, or in the region it was in.
 func TestAccPreempted(t *testing.T) {
+	t.Parallel()
 	for how, region := range map[string]string{"failover": "hilltop-1", "same_region": "meadow-1"} {
 		t.Run(how, func(t *testing.T) {
 			l := newLab(t)

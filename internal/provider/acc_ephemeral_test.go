@@ -21,6 +21,7 @@ import (
 // TestAccClusterSSH hands the way to a node to another provider, whose resource
 // shows what it was given.
 func TestAccClusterSSH(t *testing.T) {
+	t.Parallel()
 	if !writeOnly(t, cliPath(t)) { // a CLI older than ephemeral resources, too
 		w := newWorkspace(t, "ephemeral \"sky_cluster_ssh\" \"node\" {\n  cluster_id = \"a/b/c\"\n}\n")
 		if code, out := w.output("plan", "-no-color"); code == 0 || !strings.Contains(out, `"ephemeral" are not expected here`) {

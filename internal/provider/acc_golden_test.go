@@ -101,6 +101,7 @@ func forgetNewNodeAttributes(r stateResource, attributes map[string]any) {
 // A state that a released version wrote is read without loss: the plan is
 // empty, and destroy removes every machine.
 func TestAccGoldenStates(t *testing.T) {
+	t.Parallel()
 	versions, err := os.ReadDir(golden)
 	if err != nil || len(versions) == 0 {
 		t.Fatalf("no golden states in %s: %v", golden, err)
@@ -144,6 +145,7 @@ func (w *workspace) wantNoChanges() {
 // The key that a living cluster accepts is gone: nothing is made anew, what
 // needs it says how to go on, and destroy needs none.
 func TestAccMissingKey(t *testing.T) {
+	t.Parallel()
 	w := newWorkspace(t, plain+"resource \"sky_job\" \"j\" {\n  cluster_id = sky_cluster.c.id\n  name = \"j\"\n  run = \"sleep 600\"\n  wait = false\n}\n")
 	w.mustRun("apply", "-auto-approve", "-no-color")
 	keys, err := filepath.Glob(filepath.Join(w.lab.dir, "clusters", "*", "*", "id_ed25519"))
@@ -175,6 +177,7 @@ func TestAccMissingKey(t *testing.T) {
 
 // A state folder that cannot be written to is said before anything is launched.
 func TestAccStateFolderUnwritable(t *testing.T) {
+	t.Parallel()
 	w := newWorkspace(t, plain)
 	main := filepath.Join(w.dir, "main.tf")
 	good := readFile(t, main)

@@ -17,6 +17,7 @@ import (
 // TestAccIdentity needs Terraform 1.12: a cluster is known by its identity, and
 // an import block takes it by that.
 func TestAccIdentity(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.test(
 		resource.TestStep{
@@ -33,6 +34,7 @@ func TestAccIdentity(t *testing.T) {
 // The identity of an import block: the owner may be left out, and another's is
 // refused.
 func TestAccImportByIdentity(t *testing.T) {
+	t.Parallel()
 	w := newWorkspace(t, plain)
 	w.mustRun("apply", "-auto-approve", "-no-color")
 	machine := w.only()

@@ -74,6 +74,7 @@ resource "sky_cluster" "c" {
 // A state that was lost is restored by an import, by the same configuration
 // and by one that Terraform writes, and there never is a second machine.
 func TestAccImportRestores(t *testing.T) {
+	t.Parallel()
 	w := newWorkspace(t, rich)
 	writeFile(t, filepath.Join(w.dir, "data.txt"), "d")
 	w.mustRun("apply", "-auto-approve", "-no-color")
@@ -129,6 +130,7 @@ func TestAccImportRestores(t *testing.T) {
 // A cluster of another computer is imported as far as the cloud knows it: what
 // Terraform writes for it is a configuration that changes nothing.
 func TestAccImportFromElsewhere(t *testing.T) {
+	t.Parallel()
 	w := newWorkspace(t, strings.Replace(plain, "plain", "far", 1))
 	w.mustRun("apply", "-auto-approve", "-no-color")
 	machine := w.only()

@@ -55,6 +55,7 @@ func rewrapped(parts ...string) *regexp.Regexp {
 // TestAccBadInput refuses at plan, at the attribute, and says what would be
 // right. No cloud is running: none is asked.
 func TestAccBadInput(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	loop := filepath.Join(dir, "loop", "l")
 	if err := os.MkdirAll(filepath.Dir(loop), 0o700); err != nil {
@@ -125,6 +126,7 @@ func TestAccBadInput(t *testing.T) {
 }
 
 func TestAccBadJob(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name, body string
 		want       []string
@@ -149,6 +151,7 @@ func TestAccBadJob(t *testing.T) {
 
 // TestAccUnknownValuesDefer plans with values that another resource will give.
 func TestAccUnknownValuesDefer(t *testing.T) {
+	t.Parallel()
 	l := planOnly(t)
 	l.test(resource.TestStep{
 		Config: l.config(`
@@ -192,6 +195,7 @@ resource "sky_job" "j" {
 }
 
 func TestAccBadProvider(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	key := filepath.Join(dir, "key")
 	writeFile(t, key, "not a key")
@@ -199,7 +203,8 @@ func TestAccBadProvider(t *testing.T) {
 		block string
 		want  []string
 	}{
-		"bastion":         {`bastion = { host = "b:22", user = "me", host_key = "ssh-ed25519 x" }`, []string{"bastion.host", "not a host", "host_key", "no public key"}},
+		"bastion":         {`bastion = { host = "b:22", user = "me", host_key = "ssh-ed25519 x" }`, []string{"bastion.host:", "not a host"}},
+		"bastion's key":   {`bastion = { host = "b:22", user = "me", host_key = "ssh-ed25519 x" }`, []string{"bastion.host_key", "no public key"}},
 		"bastion of":      {`bastion = { host = "b", user = "me", host_key = "` + hostKey + `", clouds = ["nimbus"] }`, []string{"bastion.clouds", `no cloud "nimbus"`}},
 		"owner":           {`owner = "Me"`, []string{"owner", "3 to 40 lower-case"}},
 		"cloud":           {`enabled_clouds = ["nimbus"]`, []string{"enabled_clouds", `no cloud "nimbus"`, "fluffycloud"}},
@@ -222,6 +227,7 @@ func TestAccBadProvider(t *testing.T) {
 }
 
 func TestAccCatalogOffer(t *testing.T) {
+	t.Parallel()
 	l := planOnly(t)
 	offer := func(name string, want knownvalue.Check) statecheck.StateCheck {
 		return statecheck.ExpectKnownValue("data.sky_catalog_offer.o", tfjsonpath.New(name), want)

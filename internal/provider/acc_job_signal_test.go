@@ -35,6 +35,7 @@ resource "sky_job" "j" {
 // TestAccJobInterrupted waits for a job and is told to stop: the job goes on
 // untainted, and the next apply waits for the same one.
 func TestAccJobInterrupted(t *testing.T) {
+	t.Parallel()
 	w := newWorkspace(t, waitedJob)
 	var out bytes.Buffer
 	apply := w.startWith(&out, []string{"TF_LOG_PROVIDER=INFO", "TF_LOG_PATH=" + filepath.Join(w.dir, "provider.log")}, applyArgs()...)
@@ -68,6 +69,7 @@ func TestAccJobInterrupted(t *testing.T) {
 
 // TestAccJobLeavesNoProcess destroys a job that hides from signals on two nodes.
 func TestAccJobLeavesNoProcess(t *testing.T) {
+	t.Parallel()
 	w := newWorkspace(t, strings.ReplaceAll(waitedJob, `echo loaded;`, `trap '' TERM; (setsid sleep 4711 &); sleep 4711 & echo loaded;`)+"\n")
 	w.rewrite("num_nodes  = 2\n", "num_nodes  = 2\n  wait = false\n  grace_period = \"1s\"\n")
 	w.mustRun(applyArgs()...)
@@ -107,6 +109,7 @@ func processes(t *testing.T, dir string, words ...string) []string {
 
 // TestAccJobSecrets follows a canary through everything that is written down.
 func TestAccJobSecrets(t *testing.T) {
+	t.Parallel()
 	const canary = "canary-0815-it's $(secret)"
 	w := newWorkspace(t, strings.Replace(waitedJob, "echo loaded;", `[ $${#TOKEN} = 26 ] || exit 9; [ \"$PLAIN\" = seen ]; echo loaded;`, 1))
 	w.rewrite("num_nodes  = 2\n", "num_nodes  = 2\n  secrets = { TOKEN = var.token }\n  secrets_version = \"1\"\n  envs = { PLAIN = \"seen\" }\n")
@@ -162,6 +165,7 @@ func TestAccJobSecrets(t *testing.T) {
 // TestAccSkyPilotTask runs examples/skypilot-task as it is, but for the
 // provider block.
 func TestAccSkyPilotTask(t *testing.T) {
+	t.Parallel()
 	example := filepath.Join("..", "..", "examples", "skypilot-task")
 	_, body, ok := strings.Cut(readFile(t, filepath.Join(example, "main.tf")), "locals {")
 	if !ok {

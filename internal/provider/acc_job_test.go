@@ -39,6 +39,7 @@ func jobValue(name string, want knownvalue.Check) statecheck.StateCheck {
 func jobID(s *terraform.State) string { return s.RootModule().Resources[theJob].Primary.ID }
 
 func TestAccJobFailure(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.test(
 		resource.TestStep{
@@ -58,6 +59,7 @@ func TestAccJobFailure(t *testing.T) {
 
 // TestAccJobAgain runs a failed job anew, though nothing in it changed.
 func TestAccJobAgain(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	config := jobConfig(l, `  run = "echo try >> ~/tries; test $(wc -l < ~/tries) -ge 2"`)
 	l.test(
@@ -67,6 +69,7 @@ func TestAccJobAgain(t *testing.T) {
 }
 
 func TestAccJobRunID(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	var first string
 	body := "  run = \"wc -l < ~/runs; echo run >> ~/runs\"\n  run_id = %q"
@@ -91,6 +94,7 @@ func TestAccJobRunID(t *testing.T) {
 // TestAccJobDetached starts a job that outlives the apply, waits for it by
 // switching wait on, and cancels another one by destroying it.
 func TestAccJobDetached(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	running := "  run = \"echo up; while ! test -e ~/go; do sleep 0.1; done; echo done\"\n"
 	release := "resource \"sky_job\" \"k\" {\n  cluster_id = sky_cluster.c.id\n  num_nodes = 2\n  run = \"true\"\n  wait = false\n}\n"
@@ -110,6 +114,7 @@ func TestAccJobDetached(t *testing.T) {
 
 // TestAccJobOutlivesItsCluster destroys a job whose machines are gone.
 func TestAccJobOutlivesItsCluster(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	config := jobConfig(l, "  run = \"sleep 600\"\n  wait = false")
 	l.test(
@@ -121,6 +126,7 @@ func TestAccJobOutlivesItsCluster(t *testing.T) {
 // TestAccJobWhole uses what a job can be given: setup on every node, a restart,
 // outputs of all nodes, limits, and codes by rank.
 func TestAccJobWhole(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	folder := filepath.Join(t.TempDir(), "not", "there yet")
 	body := func(files string) string {
@@ -179,6 +185,7 @@ func TestAccJobWhole(t *testing.T) {
 // TestAccJobFailsInSetup names the rank whose setup failed; what the job made
 // until then comes back all the same.
 func TestAccJobFailsInSetup(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	folder := t.TempDir()
 	l.test(resource.TestStep{
@@ -198,6 +205,7 @@ func TestAccJobFailsInSetup(t *testing.T) {
 // TestAccJobWaitRunsOut cuts a wait off by its timeout, at creation and later:
 // the job is never tainted and never started a second time.
 func TestAccJobWaitRunsOut(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	body := func(timeout string) string {
 		return fmt.Sprintf(`
@@ -228,6 +236,7 @@ func TestAccJobWaitRunsOut(t *testing.T) {
 
 // TestAccJobLogs reads the ends of logs, by rank and by lines.
 func TestAccJobLogs(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	logs := func(body string) string {
 		return jobConfig(l, "  num_nodes = 2\n  run = \"seq 1000; echo rank $SKYPILOT_NODE_RANK\"\n") +
@@ -245,6 +254,7 @@ func TestAccJobLogs(t *testing.T) {
 
 // TestAccJobInput refuses at plan what no job can be, at the attribute's path.
 func TestAccJobInput(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	for body, want := range map[string]string{
 		`max_restarts = 2`:                                        `which is not set`,

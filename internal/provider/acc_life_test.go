@@ -58,6 +58,7 @@ resource "sky_cluster" "c" {
 
 // A cluster grows and shrinks in place: the nodes that stay are the same.
 func TestAccResize(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	var head, first string
 	same := func(s *terraform.State) error {
@@ -99,6 +100,7 @@ func TestAccResize(t *testing.T) {
 
 // Growth that the cloud refuses leaves the cluster as it was.
 func TestAccGrowthWithoutCapacity(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	zone := ""
 	where := func(s *terraform.State) error {
@@ -118,6 +120,7 @@ func TestAccGrowthWithoutCapacity(t *testing.T) {
 }
 
 func TestAccStopAndStart(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	var machines string
 	same := func(s *terraform.State) error {
@@ -158,6 +161,7 @@ func TestAccStopAndStart(t *testing.T) {
 }
 
 func TestAccSpotCannotStop(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.test(
 		resource.TestStep{Config: lifeConfig(l, 1, "STOPPED", `, market = "spot"`), ExpectError: regexp.MustCompile(`(?s)nothing fits.*stop`)},
@@ -171,6 +175,7 @@ func TestAccSpotCannotStop(t *testing.T) {
 
 // The data sources answer about what is there.
 func TestAccDataSources(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.test(resource.TestStep{
 		Config: lifeConfig(l, 1, "UP", "") + `

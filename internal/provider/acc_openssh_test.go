@@ -44,6 +44,7 @@ resource "terraform_data" "greeting" {
 // with the real client; and a provisioner goes the way that the ephemeral
 // resource tells.
 func TestAccOpenSSHClient(t *testing.T) {
+	t.Parallel()
 	client, err := exec.LookPath("ssh")
 	if err != nil {
 		t.Fatalf("this lane needs the OpenSSH client: %v", err)

@@ -69,6 +69,7 @@ func withChecks(checks resource.ConfigPlanChecks, more ...plancheck.PlanCheck) r
 // come in and, once the head is there, where it answers; a neighbour's rules
 // are never touched.
 func TestAccPorts(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	var neighbour struct {
 		Firewall struct {

@@ -46,6 +46,7 @@ func rayLab(t *testing.T) (l *lab, templatesDir string) {
 // TestAccRay is the life of a cluster with Ray: jobs side by side, more nodes
 // and fewer, a stop and a start, and back to the other runtime.
 func TestAccRay(t *testing.T) {
+	t.Parallel()
 	l, dir := rayLab(t)
 	shared := t.TempDir()
 	config := func(nodes int, runtime, status, jobs string) string {

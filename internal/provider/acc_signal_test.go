@@ -151,6 +151,7 @@ resource "sky_cluster" "c" {
 // TestAccInterrupt sends one Ctrl-C, as a terminal does, to the whole process
 // group: in the middle of boot and in the middle of setup.
 func TestAccInterrupt(t *testing.T) {
+	t.Parallel()
 	slowBoot := `{"op":"boot","effect":{"boot":"slow","boot_delay_ms":120000}}`
 	for name, at := range map[string]struct {
 		fault  string
@@ -196,6 +197,7 @@ func TestAccInterrupt(t *testing.T) {
 // TestAccTerraformKilled kills Terraform and leaves the provider an orphan: it
 // must stop launching and clean up by itself.
 func TestAccTerraformKilled(t *testing.T) {
+	t.Parallel()
 	w := newWorkspace(t, slowCluster)
 	var out bytes.Buffer
 	apply := w.start(&out, "apply", "-auto-approve", "-no-color")
@@ -210,6 +212,7 @@ func TestAccTerraformKilled(t *testing.T) {
 // TestAccProviderKilled kills everything in the middle of a launch; the next
 // apply cleans up what it finds and never pays twice.
 func TestAccProviderKilled(t *testing.T) {
+	t.Parallel()
 	w := newWorkspace(t, strings.Replace(slowCluster, "sleep 300", "test -e ~/again || sleep 300", 1))
 	var out bytes.Buffer
 	apply := w.start(&out, "apply", "-auto-approve", "-no-color")

@@ -38,6 +38,7 @@ func answer(address string) int {
 
 // TestAccPinnedPlace pins a zone, and puts labels on what is there.
 func TestAccPinnedPlace(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	config := l.config(`
 resource "sky_cluster" "c" {
@@ -67,6 +68,7 @@ resource "sky_job" "j" {
 
 // TestAccEndpointAnswers runs a web server as a job and asks the endpoint.
 func TestAccEndpointAnswers(t *testing.T) {
+	t.Parallel()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +109,7 @@ resource "sky_job" "j" {
 
 // TestAccLongScripts runs scripts that no command line could hold.
 func TestAccLongScripts(t *testing.T) {
+	t.Parallel()
 	const lines = 200_000
 	script := filepath.Join(t.TempDir(), "long.sh")
 	writeFile(t, script, strings.Repeat(":\n", lines)+"echo the end of $0\n")

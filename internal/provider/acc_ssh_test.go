@@ -17,6 +17,7 @@ import (
 // TestAccSSHConfig follows the file through a cluster's life: a host for each
 // node, by its pinned key; new addresses after a start; gone after a destroy.
 func TestAccSSHConfig(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	path := ""
 	holds := func(hosts ...string) resource.TestCheckFunc {

@@ -41,6 +41,7 @@ func anObject(members map[string]attr.Value) types.Object {
 }
 
 func TestAcceleratorForms(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name    string
 		value   attr.Value
@@ -88,6 +89,7 @@ func validateAccelerators(v types.Dynamic) string {
 }
 
 func TestAcceleratorsRefused(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		value attr.Value
