@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +48,13 @@ func TestMain(m *testing.M) {
 	if os.Getenv("TF_ACC") == "" {
 		fmt.Println("TF_ACC is not set: the acceptance tests (TestAcc...) are left out; make test runs them.")
 		if err := flag.Set("test.skip", "^TestAcc"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	if f := flag.Lookup("test.parallel"); os.Getenv("TF_ACC") != "" && f.Value.String() == f.DefValue {
+		// They wait more than they compute.
+		if err := f.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
