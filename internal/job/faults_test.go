@@ -471,3 +471,22 @@ func testRebootInSetup(t *testing.T, newFleet fleets) {
 		t.Errorf("setups %q", setups)
 	}
 }
+
+// The order to end may come before the work of a rank has begun to show: it is
+// ended all the same.
+func TestStopBeforeTheWorkShows(t *testing.T) {
+	f := sshFleet(t, 2)
+	tools, path := t.TempDir(), cmp.Or(os.Getenv("SKY_TEST_SYSTEM_PATH"), "/usr/local/bin:/usr/bin:/bin")
+	slow := "#!/bin/sh\n[ \"$SKYPILOT_NODE_RANK\" = 0 ] || sleep 2\nPATH='" + path + "' exec setsid \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(tools, "setsid"), []byte(slow), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	status, log := f.run(t, job.Spec{
+		Name: "early", NumNodes: 2, Grace: time.Second, Envs: map[string]string{"PATH": tools + ":" + path},
+		Run: `[ "$SKYPILOT_NODE_RANK" = 0 ] || exec sleep 1000; exit 9`,
+	})
+	if status.Phase != job.Failed || code(status) != "9" {
+		t.Errorf("%+v, code %s, log %q", status, code(status), log)
+	}
+	f.idle(t)
+}

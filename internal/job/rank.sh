@@ -18,6 +18,11 @@ step() {
 		read -r _
 		: >"$dir/stop.$rank"
 		reap "$rank"
+		# The order may come before the work has begun to show itself.
+		while [ -n "$(born "$child")" ]; do
+			nap
+			reap "$rank"
+		done
 	} <&6 >/dev/null 2>&1 &
 	watcher=$!
 	wait "$child" 2>/dev/null # the shell would comment on signals
