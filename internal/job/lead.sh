@@ -63,6 +63,7 @@ listen() {
 			echo "exit $1 $end" >&3
 			;;
 		*)
+			[ -z "$end" ] || continue # only the connection speaks after the end
 			printf '%s\n' "$line" >>"$dir/rank-$1.log"
 			[ "$nodes" = 1 ] || printf '(rank %s) %s\n' "$1" "$line" >>"$merged"
 			;;
