@@ -38,17 +38,19 @@ func TestAccJobInterrupted(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t, waitedJob)
 	var out bytes.Buffer
-	apply := w.startWith(&out, []string{"TF_LOG_PROVIDER=INFO", "TF_LOG_PATH=" + filepath.Join(w.dir, "provider.log")}, applyArgs()...)
+	providerLog := filepath.Join(w.dir, "provider.log")
+	apply := w.startWith(&out, []string{"TF_LOG_PROVIDER=INFO", "TF_LOG_PATH=" + providerLog}, applyArgs()...)
 	w.until("the log grows while the apply waits", func() bool { return strings.Count(w.jobLog(), "loaded") == 2 })
+	w.until("the provider's log says how the job goes", func() bool {
+		log := readFile(t, providerLog)
+		return strings.Contains(log, "the job is RUNNING") && strings.Contains(log, "log_bytes=")
+	})
 	if err := syscall.Kill(-apply.Process.Pid, syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	_ = apply.Wait()
 	if text := out.String(); !strings.Contains(text, `Wait for job "job" was interrupted`) || strings.Contains(text, "tainted") {
 		t.Errorf("the apply said:\n%s", text)
-	}
-	if log := readFile(t, filepath.Join(w.dir, "provider.log")); !strings.Contains(log, "the job is RUNNING") || !strings.Contains(log, "log_bytes=") {
-		t.Error("the provider's log does not say how the job goes")
 	}
 	state := readFile(t, filepath.Join(w.dir, "terraform.tfstate"))
 	if strings.Contains(state, "tainted") || !strings.Contains(state, `"status": "RUNNING"`) {
