@@ -52,13 +52,13 @@ func TestAccJobInterrupted(t *testing.T) {
 	if text := out.String(); !strings.Contains(text, `Wait for job "job" was interrupted`) || strings.Contains(text, "tainted") {
 		t.Errorf("the apply said:\n%s", text)
 	}
-	state := readFile(t, filepath.Join(w.dir, "terraform.tfstate"))
-	if strings.Contains(state, "tainted") || !strings.Contains(state, `"status": "RUNNING"`) {
+	state := w.rawState()
+	if strings.Contains(state, "tainted") || !strings.Contains(state, `"status":"RUNNING"`) {
 		t.Errorf("the state after the interrupt:\n%s", state)
 	}
 	w.release()
 	w.mustRun(applyArgs()...)
-	if state := readFile(t, filepath.Join(w.dir, "terraform.tfstate")); !strings.Contains(state, `"status": "SUCCEEDED"`) {
+	if state := w.rawState(); !strings.Contains(state, `"status":"SUCCEEDED"`) {
 		t.Errorf("the state after the second apply:\n%s", state)
 	}
 	if n := w.starts(); n != 2 {

@@ -88,6 +88,16 @@ func (w *workspace) mustRun(args ...string) {
 	}
 }
 
+// rawState is the state file without spaces, which OpenTofu leaves out.
+func (w *workspace) rawState() string {
+	w.t.Helper()
+	var out bytes.Buffer
+	if err := json.Compact(&out, []byte(readFile(w.t, filepath.Join(w.dir, "terraform.tfstate")))); err != nil {
+		w.t.Fatal(err)
+	}
+	return out.String()
+}
+
 // inState lists the machines that the state holds.
 func (w *workspace) inState() []string {
 	w.t.Helper()

@@ -325,7 +325,7 @@ func runStruck(t *testing.T, step struckStep, s strike, y *tally) {
 		if twice = w.starts() - 1; twice != 0 {
 			t.Errorf("the job was started %d times", twice+1)
 		}
-		if state := readFile(t, filepath.Join(w.dir, "terraform.tfstate")); !strings.Contains(state, `"status": "SUCCEEDED"`) {
+		if state := w.rawState(); !strings.Contains(state, `"status":"SUCCEEDED"`) {
 			t.Error("the recovery apply did not wait for the end of the job")
 		}
 	}
