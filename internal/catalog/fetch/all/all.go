@@ -27,15 +27,10 @@ func Fetchers() map[string]fetch.Fetcher {
 // fromAWS asks EC2 with the credentials that the SDK finds by itself. The price
 // lists are streamed: those of all regions together have gigabytes.
 func fromAWS(ctx context.Context, o fetch.Options) ([]fetch.Row, error) {
-	rows, err := aws.Fetch(ctx, aws.Options{
+	return aws.Fetch(ctx, aws.Options{
 		Regions: o.Regions, Endpoint: o.Endpoint, PriceList: o.Endpoint, Client: streaming(o.Client),
 		Progress: func(done, total int) { progress(o, done, total, "regions") },
 	})
-	out := make([]fetch.Row, len(rows))
-	for i, r := range rows {
-		out[i] = fetch.Row(r)
-	}
-	return out, err
 }
 
 // fromGCP asks Google with Application Default Credentials.
@@ -54,12 +49,7 @@ func fromGCP(ctx context.Context, o fetch.Options) ([]fetch.Row, error) {
 	if o.Endpoint != "" {
 		opts.Client = o.Client // an address of the user's own gets no credentials of Google's
 	}
-	rows, err := gcp.Fetch(ctx, opts)
-	out := make([]fetch.Row, len(rows))
-	for i, r := range rows {
-		out[i] = fetch.Row(r)
-	}
-	return out, err
+	return gcp.Fetch(ctx, opts)
 }
 
 // streaming is a client without a deadline for the whole answer, which for a

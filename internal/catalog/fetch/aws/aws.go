@@ -22,20 +22,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"golang.org/x/sync/errgroup"
-)
 
-// Row is one machine in one zone; a price of 0 is not offered. It has the
-// fields of a catalog's row, in the same order, and converts to it.
-type Row struct {
-	Type          string
-	VCPUs, Memory float64
-	Accelerator   string
-	Count         float64
-	DeviceGiB     float64
-	Price, Spot   float64
-	Region, Zone  string
-	Arch          string
-}
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
+)
 
 // Options say what to ask, and where. The zero value asks AWS for everything.
 type Options struct {
@@ -66,7 +55,7 @@ const (
 // zone. Zones are AWS's ids, which mean the same for every account. A region
 // that cannot be read is an error: a catalog with a hole looks like a cloud
 // without offers.
-func Fetch(ctx context.Context, o Options) ([]Row, error) {
+func Fetch(ctx context.Context, o Options) ([]fetch.Row, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithAppID("terraform-provider-sky"))
 	if err != nil {
 		return nil, fmt.Errorf("the AWS configuration: %w", err)
@@ -93,13 +82,13 @@ func Fetch(ctx context.Context, o Options) ([]Row, error) {
 }
 
 // all asks about the regions, several at once.
-func (f fetcher) all(ctx context.Context, regions []string) ([]Row, error) {
+func (f fetcher) all(ctx context.Context, regions []string) ([]fetch.Row, error) {
 	tell := f.o.Progress
 	if tell == nil {
 		tell = func(int, int) {}
 	}
 	tell(0, len(regions))
-	rows := make([][]Row, len(regions))
+	rows := make([][]fetch.Row, len(regions))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	var mu sync.Mutex
@@ -158,7 +147,7 @@ func (f fetcher) regions(ctx context.Context) ([]string, error) {
 }
 
 // region puts together what AWS says of one region.
-func (f fetcher) region(ctx context.Context, region string) ([]Row, error) {
+func (f fetcher) region(ctx context.Context, region string) ([]fetch.Row, error) {
 	client := f.ec2(region)
 	kinds, err := instanceTypes(ctx, client)
 	if err != nil {
@@ -176,7 +165,7 @@ func (f fetcher) region(ctx context.Context, region string) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	var rows []Row
+	var rows []fetch.Row
 	for _, k := range kinds {
 		for _, zone := range zones[k.Type] {
 			row := k
@@ -194,11 +183,11 @@ func (f fetcher) region(ctx context.Context, region string) ([]Row, error) {
 type place struct{ instanceType, zone string }
 
 // pages reads a listing to its end; a token that comes twice is an error.
-func pages(what string, fetch func(token *string) (*string, error)) error {
+func pages(what string, page func(token *string) (*string, error)) error {
 	var token *string
 	seen := map[string]bool{}
 	for range maxPages {
-		next, err := fetch(token)
+		next, err := page(token)
 		switch {
 		case err != nil:
 			return fmt.Errorf("list %s: %w", what, err)
@@ -213,8 +202,8 @@ func pages(what string, fetch func(token *string) (*string, error)) error {
 	return fmt.Errorf("list %s: more than %d pages", what, maxPages)
 }
 
-func instanceTypes(ctx context.Context, client *ec2.Client) ([]Row, error) {
-	var all []Row
+func instanceTypes(ctx context.Context, client *ec2.Client) ([]fetch.Row, error) {
+	var all []fetch.Row
 	err := pages("instance types", func(token *string) (*string, error) {
 		out, err := client.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{NextToken: token})
 		if err != nil {
@@ -225,7 +214,7 @@ func instanceTypes(ctx context.Context, client *ec2.Client) ([]Row, error) {
 		}
 		return out.NextToken, nil
 	})
-	slices.SortFunc(all, func(a, b Row) int { return strings.Compare(a.Type, b.Type) })
+	slices.SortFunc(all, func(a, b fetch.Row) int { return strings.Compare(a.Type, b.Type) })
 	return all, err
 }
 

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
 )
 
 const priceHead = `"FormatVersion","v1.0"
@@ -104,7 +106,7 @@ func TestFetch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Row{
+	want := []fetch.Row{
 		{Type: "m5.large", VCPUs: 2, Memory: 8, Price: 0.096, Spot: 0.031, Region: "us-east-1", Zone: "use1-az4", Arch: "x86_64"},
 		{Type: "m5.large", VCPUs: 2, Memory: 8, Price: 0.096, Region: "us-east-1", Zone: "use1-az6", Arch: "x86_64"},
 		{Type: "p4de.24xlarge", VCPUs: 96, Memory: 1152, Accelerator: "A100-80GB", Count: 8, DeviceGiB: 80, Price: 40.96568, Spot: 12.5, Region: "us-east-1", Zone: "use1-az6", Arch: "x86_64"},

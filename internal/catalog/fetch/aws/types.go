@@ -8,13 +8,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
 )
 
 const mibPerGiB = 1024
 
 // describe is what a type consists of.
-func describe(t types.InstanceTypeInfo) Row {
-	row := Row{Type: string(t.InstanceType), Arch: string(types.ArchitectureTypeX8664)}
+func describe(t types.InstanceTypeInfo) fetch.Row {
+	row := fetch.Row{Type: string(t.InstanceType), Arch: string(types.ArchitectureTypeX8664)}
 	if t.VCpuInfo != nil {
 		row.VCPUs = float64(aws.ToInt32(t.VCpuInfo.DefaultVCpus))
 	}
@@ -38,14 +40,14 @@ func describe(t types.InstanceTypeInfo) Row {
 		d := t.InferenceAcceleratorInfo.Accelerators[0]
 		row.Accelerator, row.Count = aws.ToString(d.Name), float64(aws.ToInt32(d.Count))
 	case t.GpuInfo != nil && len(t.GpuInfo.Gpus) > 0:
-		row.gpu(t.GpuInfo.Gpus[0])
+		gpu(&row, t.GpuInfo.Gpus[0])
 	}
 	return row
 }
 
-// gpu names a device as catalogs do: AWS has one name for devices that differ
-// in memory, and sells some in parts.
-func (r *Row) gpu(d types.GpuDeviceInfo) {
+// gpu names a row's device as catalogs do: AWS has one name for devices that
+// differ in memory, and sells some in parts.
+func gpu(r *fetch.Row, d types.GpuDeviceInfo) {
 	name := strings.TrimPrefix(aws.ToString(d.Name), "Tesla ")
 	if d.MemoryInfo != nil {
 		r.DeviceGiB = float64(aws.ToInt32(d.MemoryInfo.SizeInMiB)) / mibPerGiB

@@ -19,22 +19,9 @@ import (
 	"google.golang.org/api/cloudbilling/v1"
 	"google.golang.org/api/compute/v1"
 	"google.golang.org/api/option"
-)
 
-// Row is one machine in one zone; a price of 0 is not offered. A row without a
-// type is devices that attach to N1 machines, whose price comes on top of
-// theirs. It has the fields of a catalog's row, in the same order, and converts
-// to it.
-type Row struct {
-	Type          string
-	VCPUs, Memory float64
-	Accelerator   string
-	Count         float64
-	DeviceGiB     float64
-	Price, Spot   float64
-	Region, Zone  string
-	Arch          string
-}
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
+)
 
 // Options say what to ask, and where.
 type Options struct {
@@ -67,8 +54,9 @@ const computeService = "services/6F81-5844-456A"
 
 // Fetch returns rows in order of region, zone, type and device. A listing that
 // is not whole is an error: a catalog with a hole looks like a cloud without
-// offers. Types whose parts have no price are left out.
-func Fetch(ctx context.Context, o Options) ([]Row, error) {
+// offers. Types whose parts have no price are left out. A row without a type is
+// devices that attach to N1 machines, whose price comes on top of theirs.
+func Fetch(ctx context.Context, o Options) ([]fetch.Row, error) {
 	if o.Project == "" {
 		return nil, errors.New("it takes a project whose zones can be listed: set GOOGLE_CLOUD_PROJECT")
 	}
@@ -81,7 +69,7 @@ func Fetch(ctx context.Context, o Options) ([]Row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open Compute Engine: %w", err)
 	}
-	var rows []Row
+	var rows []fetch.Row
 	err = svc.MachineTypes.AggregatedList(o.Project).Pages(ctx, func(page *compute.MachineTypeAggregatedList) error {
 		read.page()
 		for scope, list := range page.Items {
@@ -106,7 +94,7 @@ func Fetch(ctx context.Context, o Options) ([]Row, error) {
 	if rows = append(rows, devices...); len(rows) == 0 {
 		return nil, errors.New("no machine type of Google's has a price")
 	}
-	slices.SortFunc(rows, func(a, b Row) int {
+	slices.SortFunc(rows, func(a, b fetch.Row) int {
 		return cmp.Or(cmp.Compare(a.Region, b.Region), cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Type, b.Type),
 			cmp.Compare(a.Accelerator, b.Accelerator), cmp.Compare(a.Count, b.Count))
 	})
@@ -144,11 +132,11 @@ func fetchPrices(ctx context.Context, o Options, read *counter) (priceList, erro
 }
 
 // machineRow prices a type: its cores, its memory, and the devices it comes with.
-func machineRow(t *compute.MachineType, prices priceList) (Row, bool) {
+func machineRow(t *compute.MachineType, prices priceList) (fetch.Row, bool) {
 	if t.Deprecated != nil {
-		return Row{}, false
+		return fetch.Row{}, false
 	}
-	row := Row{
+	row := fetch.Row{
 		Type: t.Name, VCPUs: float64(t.GuestCpus), Memory: float64(t.MemoryMb) / 1024,
 		Zone: t.Zone[strings.LastIndexByte(t.Zone, '/')+1:], Arch: arch(t.Architecture),
 	}
@@ -162,7 +150,7 @@ func machineRow(t *compute.MachineType, prices priceList) (Row, bool) {
 	for _, a := range t.Accelerators {
 		d, known := devices()[a.GuestAcceleratorType]
 		if !known {
-			return Row{}, false
+			return fetch.Row{}, false
 		}
 		device, row.Accelerator, row.DeviceGiB = d.sku, d.name, d.gib
 		row.Count += float64(a.GuestAcceleratorCount)
@@ -207,8 +195,8 @@ func arch(name string) string {
 func regionOf(zone string) string { return zone[:max(strings.LastIndexByte(zone, '-'), 0)] }
 
 // fetchDevices lists the devices that attach to N1 machines, zone by zone.
-func fetchDevices(ctx context.Context, svc *compute.Service, project string, prices priceList, read *counter) ([]Row, error) {
-	var rows []Row
+func fetchDevices(ctx context.Context, svc *compute.Service, project string, prices priceList, read *counter) ([]fetch.Row, error) {
+	var rows []fetch.Row
 	err := svc.AcceleratorTypes.AggregatedList(project).Pages(ctx, func(page *compute.AcceleratorTypeAggregatedList) error {
 		read.page()
 		for scope, list := range page.Items {
@@ -223,7 +211,7 @@ func fetchDevices(ctx context.Context, svc *compute.Service, project string, pri
 				zone := t.Zone[strings.LastIndexByte(t.Zone, '/')+1:]
 				each, spot := prices[priceKey{d.sku, regionOf(zone), false}], prices[priceKey{d.sku, regionOf(zone), true}]
 				for n := int64(1); n <= t.MaximumCardsPerInstance && each+spot > 0; n *= 2 {
-					rows = append(rows, Row{
+					rows = append(rows, fetch.Row{
 						Accelerator: d.name, Count: float64(n), DeviceGiB: d.gib, Price: each * float64(n), Spot: spot * float64(n),
 						Region: regionOf(zone), Zone: zone,
 					})
