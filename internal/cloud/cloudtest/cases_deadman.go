@@ -73,41 +73,41 @@ func onDeadline(ctx context.Context, w *world, opts ...option) (*cluster, Timeke
 	return c, keeper, nil
 }
 
-func uncommittedGoes(ctx context.Context, w *world) error {
+// uncommitted lets the deadline of a machine pass that nobody committed, and
+// returns its cluster and its id.
+func uncommitted(ctx context.Context, w *world) (*cluster, string, error) {
 	c, keeper, err := onDeadline(ctx, w)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	got, err := w.Query(ctx, c.ref)
 	if err != nil {
-		return fmt.Errorf("Query: %w", err)
+		return nil, "", fmt.Errorf("Query: %w", err)
 	}
 	if len(got) != 1 || got[0].Deadline.Sub(c.spec.Deadline).Abs() > time.Minute {
-		return fmt.Errorf("Query shows %+v, want one machine with deadline %s", got, c.spec.Deadline)
+		return nil, "", fmt.Errorf("Query shows %+v, want one machine with deadline %s", got, c.spec.Deadline)
 	}
 	if err := keeper.PassTime(ctx, c.spec.Deadline); err != nil {
-		return fmt.Errorf("pass the deadline: %w", err)
+		return nil, "", fmt.Errorf("pass the deadline: %w", err)
+	}
+	return c, got[0].ID, nil
+}
+
+func uncommittedGoes(ctx context.Context, w *world) error {
+	c, _, err := uncommitted(ctx, w)
+	if err != nil {
+		return err
 	}
 	return eventually(ctx, func() error { return c.gone(ctx) })
 }
 
 // uncommittedStops: what is left then is found, and goes without a trace.
 func uncommittedStops(ctx context.Context, w *world) error {
-	c, keeper, err := onDeadline(ctx, w)
+	c, id, err := uncommitted(ctx, w)
 	if err != nil {
 		return err
 	}
-	got, err := w.Query(ctx, c.ref)
-	if err != nil {
-		return fmt.Errorf("Query: %w", err)
-	}
-	if len(got) != 1 || got[0].Deadline.Sub(c.spec.Deadline).Abs() > time.Minute {
-		return fmt.Errorf("Query shows %+v, want one machine with deadline %s", got, c.spec.Deadline)
-	}
-	if err := keeper.PassTime(ctx, c.spec.Deadline); err != nil {
-		return fmt.Errorf("pass the deadline: %w", err)
-	}
-	if err := eventually(ctx, func() error { return w.lists(ctx, c.ref, cloud.StateStopped, got[0].ID) }); err != nil {
+	if err := eventually(ctx, func() error { return w.lists(ctx, c.ref, cloud.StateStopped, id) }); err != nil {
 		return err
 	}
 	if err := w.Terminate(ctx, c.ref); err != nil {
