@@ -143,8 +143,9 @@ hook() {
 
 # reach HOST PORT USER COMMAND runs a command on another node.
 reach() {
-	ssh -i "$HOME/.sky/cluster/key" -p "$2" -o StrictHostKeyChecking=yes -o UserKnownHostsFile="$dir/known_hosts" \
-		-o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 "$3@$1" "$4" </dev/null >/dev/null 2>&1
+	ssh -i "$HOME/.sky/cluster/key" -p "$2" -o StrictHostKeyChecking=yes \
+		-o UserKnownHostsFile="\"$dir/known_hosts\"" -o BatchMode=yes -o ConnectTimeout=10 \
+		-o ServerAliveInterval=5 "$3@$1" "$4" </dev/null >/dev/null 2>&1
 }
 
 # end_node RANK HOST PORT USER tells a node to end until it answers no more.

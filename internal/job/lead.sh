@@ -34,7 +34,7 @@ connect() {
 	fi
 	set -- "$1" $(sed -n "s/^$1 //p" "$dir/nodes")
 	exec ssh -i "$HOME/.sky/cluster/key" -p "$3" -o StrictHostKeyChecking=yes \
-		-o UserKnownHostsFile="$dir/known_hosts" -o BatchMode=yes -o ConnectTimeout=20 \
+		-o UserKnownHostsFile="\"$dir/known_hosts\"" -o BatchMode=yes -o ConnectTimeout=20 \
 		-o ServerAliveInterval=10 "$4@$2" "exec sh .sky/jobs/$id/runner.sh rank $1"
 }
 

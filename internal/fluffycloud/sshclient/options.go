@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Usage is the command line that is understood.
@@ -124,7 +125,9 @@ func (o *options) set(option, home string) error {
 	if !ok {
 		key, value, ok = strings.Cut(option, " ")
 	}
-	value = strings.Trim(strings.TrimSpace(value), `"`)
+	value = strings.TrimSpace(value)
+	files := words(value)
+	value = strings.Trim(value, `"`)
 	if !ok {
 		return fmt.Errorf("option %q is not Key=Value", option)
 	}
@@ -134,7 +137,7 @@ func (o *options) set(option, home string) error {
 			return fmt.Errorf("StrictHostKeyChecking=%s is not supported: this client trusts known_hosts only; use StrictHostKeyChecking=yes", value)
 		}
 	case "userknownhostsfile":
-		for f := range strings.FieldsSeq(value) {
+		for _, f := range files {
 			o.knownHosts = append(o.knownHosts, expand(f, home))
 		}
 	case "identityfile":
@@ -160,6 +163,21 @@ func (o *options) set(option, home string) error {
 		return fmt.Errorf("option -o %s is not supported by this client", key)
 	}
 	return nil
+}
+
+// words splits at white space outside double quotes, as OpenSSH does.
+func words(value string) []string {
+	quoted := false
+	split := strings.FieldsFunc(value, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return !quoted && unicode.IsSpace(r)
+	})
+	for i, w := range split {
+		split[i] = strings.ReplaceAll(w, `"`, "")
+	}
+	return split
 }
 
 func seconds(to *time.Duration, key, value string) error {

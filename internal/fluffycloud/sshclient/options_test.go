@@ -32,6 +32,14 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestParseQuotedFiles(t *testing.T) {
+	got, err := parse([]string{"-o", `UserKnownHostsFile="/a b/known" ~/c`, "h"}, "/h")
+	want := []string{"/a b/known", "/h/c"}
+	if err != nil || !reflect.DeepEqual(got.knownHosts, want) {
+		t.Errorf("%q, %v, want %q", got.knownHosts, err, want)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for line, want := range map[string]string{
 		"":                               "no host",

@@ -77,7 +77,7 @@ type Node struct {
 func NewNode(t testing.TB, b Behaviour) *Node {
 	t.Helper()
 	dir := t.TempDir()
-	n := &Node{t: t, id: randomID(), Home: filepath.Join(dir, "home"), bin: filepath.Join(dir, "bin"), behaviour: b, conns: map[net.Conn]bool{}}
+	n := &Node{t: t, id: randomID(), Home: filepath.Join(dir, "the home"), bin: filepath.Join(dir, "bin"), behaviour: b, conns: map[net.Conn]bool{}}
 	n.hostKey, n.HostKey = newKey(t)
 	n.client, _ = newKey(t)
 	for _, d := range []string{n.Home, n.bin} {

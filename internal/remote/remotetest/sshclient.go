@@ -62,7 +62,7 @@ func sshClient(args []string) (int, error) {
 			case "StrictHostKeyChecking":
 				strict = v == "yes"
 			case "UserKnownHostsFile":
-				known = v
+				known = strings.Trim(v, `"`)
 			case "BatchMode", "ConnectTimeout", "ServerAliveInterval":
 			default:
 				return 0, fmt.Errorf("option %s is not known to every ssh", name)
