@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // Names of what Bootstrap finds or makes.
@@ -83,9 +83,9 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 func checkType(t typeInfo, s settings, at cloud.Placement) error {
 	switch {
 	case s.efa && t.efaCards == 0:
-		return configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("node_config asks for EFA, which instance type %s does not have", t.name)}
+		return converge.ConfigErrorf(cloud.ScopeRegion, "node_config asks for EFA, which instance type %s does not have", t.name)
 	case at.Offer.Market == cloud.Spot && t.noSpot:
-		return configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("instance type %s is not sold as spot in %s", t.name, at.Offer.Region)}
+		return converge.ConfigErrorf(cloud.ScopeRegion, "instance type %s is not sold as spot in %s", t.name, at.Offer.Region)
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func (d *driver) places(ctx context.Context, net network, at cloud.Placement) ([
 		if zone != "" {
 			scope = cloud.ScopeZone
 		}
-		return nil, configError{scope: scope, text: fmt.Sprintf("VPC %s has no suitable subnet in %s, where %s is to run", net.vpcID, strings.Join(zones, ", "), typ)}
+		return nil, converge.ConfigErrorf(scope, "VPC %s has no suitable subnet in %s, where %s is to run", net.vpcID, strings.Join(zones, ", "), typ)
 	}
 	return places, nil
 }

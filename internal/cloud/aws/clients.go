@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 const (
@@ -50,7 +51,7 @@ type clients struct {
 func newClients(ctx context.Context, values map[string]string) (*clients, error) {
 	key, secret := values[optionAccessKey], values[optionSecretKey]
 	if (key == "") != (secret == "") {
-		return nil, configError{text: "access_key_id and secret_access_key are needed together"}
+		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "access_key_id and secret_access_key are needed together")
 	}
 	opts := []func(*config.LoadOptions) error{
 		// The SDK's own client type: it can still take a CA bundle from the environment.
@@ -101,7 +102,7 @@ func (c *clients) account(ctx context.Context) (account, identity string, err er
 	out, err := sts.NewFromConfig(c.cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		if classify(err).Kind == cloud.KindAuth {
-			err = &authError{advice: "AWS refuses the credentials; renew them or name others in the provider block", err: err}
+			err = &converge.AuthError{Advice: "AWS refuses the credentials; renew them or name others in the provider block", Err: err}
 		}
 		return "", "", fmt.Errorf("ask AWS for the account: %w", err)
 	}
@@ -160,7 +161,7 @@ func (c *clients) regions(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(names)
 	if len(names) == 0 {
-		return nil, configError{text: fmt.Sprintf("no region to work in: regions = %q, none of which is enabled for the account", strings.Join(c.only, ","))}
+		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "no region to work in: regions = %q, none of which is enabled for the account", strings.Join(c.only, ","))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -175,8 +176,8 @@ func (c *clients) checkRegion(ctx context.Context, region string) error {
 	if err != nil || slices.Contains(all, region) {
 		return err
 	}
-	return configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("region %q is not enabled for this account, or is not among the provider's regions; there are %s",
-		region, strings.Join(all, ", "))}
+	return converge.ConfigErrorf(cloud.ScopeRegion, "region %q is not enabled for this account, or is not among the provider's regions; there are %s",
+		region, strings.Join(all, ", "))
 }
 
 // splitList reads a comma-separated list.

@@ -5,10 +5,7 @@ package aws
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -31,24 +28,6 @@ const (
 	codeWrongStateShort   = "IncorrectState"
 	codeMalformedInstance = "InvalidInstanceID.Malformed"
 )
-
-// configError is a request that cannot work as configured. Without a scope it
-// concerns the whole cloud.
-type configError struct {
-	scope cloud.Scope
-	text  string
-}
-
-func (e configError) Error() string { return e.text }
-
-// authError says what is wrong with the credentials and what would help.
-type authError struct {
-	advice string
-	err    error
-}
-
-func (e *authError) Error() string { return e.advice + " (" + e.err.Error() + ")" }
-func (e *authError) Unwrap() error { return e.err }
 
 // faultRow gives the meaning of an error code. A row with a text applies only
 // where the lower-case message holds it, and comes before the one without.
@@ -92,19 +71,16 @@ func (*driver) Classify(err error) cloud.Fault { return classify(err) }
 
 func classify(err error) cloud.Fault {
 	var (
-		auth    *authError
-		config  configError
+		auth    *converge.AuthError
+		config  *converge.ConfigError
 		machine *converge.MachineError
 		api     smithy.APIError
 	)
 	switch {
 	case errors.As(err, &auth):
-		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
+		return auth.Fault()
 	case errors.As(err, &config):
-		if config.scope == "" {
-			config.scope = cloud.ScopeCloud
-		}
-		return cloud.Fault{Kind: cloud.KindConfig, Scope: config.scope}
+		return config.Fault()
 	case errors.As(err, &machine):
 		if fault, ok := reasonFault(machine.Reason); ok {
 			return fault
@@ -113,9 +89,9 @@ func classify(err error) cloud.Fault {
 		return classifyAPI(api, err)
 	case isUnsigned(err):
 		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
-	case isUnreachable(err):
+	case converge.IsUnreachable(err):
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeRegion}
-	case isTransport(err):
+	case converge.IsTransport(err):
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
 	}
 	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
@@ -173,22 +149,6 @@ func isUnsigned(err error) bool {
 	}
 	var op *smithy.OperationError
 	return errors.As(err, &op) && strings.Contains(op.Err.Error(), "get identity: get credentials")
-}
-
-// isUnreachable reports that no connection could be made.
-func isUnreachable(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
-}
-
-// isTransport reports that a request may or may not have had its effect.
-func isTransport(err error) bool {
-	var (
-		u *url.Error
-		n net.Error
-	)
-	return errors.As(err, &u) || errors.As(err, &n) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // isTransient reports whether a later call may fare better.

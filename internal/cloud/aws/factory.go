@@ -8,12 +8,12 @@ package aws
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"strconv"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // Name is the cloud's name in configurations, catalogs and templates.
@@ -145,9 +145,9 @@ func checkEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil:
-		return configError{text: "endpoint_url must be a URL like http://127.0.0.1:5000"}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "endpoint_url must be a URL like http://127.0.0.1:5000")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return configError{text: fmt.Sprintf("endpoint_url %s would send signed requests unencrypted: use https", u.Redacted())}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "endpoint_url %s would send signed requests unencrypted: use https", u.Redacted())
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -75,7 +76,7 @@ func (d *driver) findGroup(ctx context.Context, ref cloud.ClusterRef, region, vp
 		return group{}, err
 	}
 	if !ownsGroup(ref, all[0].tags) {
-		return group{}, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("a security group named %s exists in %s and is not this cluster's", name, vpcID)}
+		return group{}, converge.ConfigErrorf(cloud.ScopeRegion, "a security group named %s exists in %s and is not this cluster's", name, vpcID)
 	}
 	return all[0], nil
 }

@@ -56,9 +56,9 @@ func errorRows() []cloudtest.ErrorRow {
 		rows = append(rows, cloudtest.ErrorRow{Name: r.code, Err: &converge.MachineError{ID: "i-1", Reason: r.code + ": text"}, Want: r.fault})
 	}
 	return append(rows,
-		cloudtest.ErrorRow{Name: "no credentials", Err: &authError{advice: "log in", err: errors.New("none")}, Want: cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}},
-		cloudtest.ErrorRow{Name: "settings", Err: configError{text: "wrong"}, Want: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeCloud}},
-		cloudtest.ErrorRow{Name: "settings of a region", Err: configError{scope: cloud.ScopeRegion, text: "wrong"}, Want: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeRegion}},
+		cloudtest.ErrorRow{Name: "no credentials", Err: &converge.AuthError{Advice: "log in", Err: errors.New("none")}, Want: cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}},
+		cloudtest.ErrorRow{Name: "settings", Err: converge.ConfigErrorf(cloud.ScopeCloud, "wrong"), Want: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeCloud}},
+		cloudtest.ErrorRow{Name: "settings of a region", Err: converge.ConfigErrorf(cloud.ScopeRegion, "wrong"), Want: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeRegion}},
 		cloudtest.ErrorRow{Name: "expired login", Err: &smithy.OperationError{Err: errors.New("get identity: get credentials: token expired")}, Want: cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}},
 		cloudtest.ErrorRow{Name: "cut connection", Err: fmt.Errorf("read: %w", io.ErrUnexpectedEOF), Want: cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}},
 	)

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // launchInput is the call that makes one machine. Equal arguments give equal
@@ -89,16 +89,16 @@ func metadataOptions() *types.InstanceMetadataOptionsRequest {
 func disk(cfg cloud.RunConfig, s settings) (types.BlockDeviceMapping, error) {
 	imageGiB, err := strconv.Atoi(cfg.Resources[resourceImageGiB])
 	if err != nil {
-		return types.BlockDeviceMapping{}, configError{text: "the run configuration is not Bootstrap's: it lacks the image's size"}
+		return types.BlockDeviceMapping{}, converge.ConfigErrorf(cloud.ScopeCloud, "the run configuration is not Bootstrap's: it lacks the image's size")
 	}
 	size := cfg.Spec.DiskGiB
 	switch {
 	case size == 0:
 		size = max(defaultDiskGiB, imageGiB)
 	case size < imageGiB:
-		return types.BlockDeviceMapping{}, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("disk_size is %d GiB, and image %s needs %d", size, cfg.Resources[resourceImage], imageGiB)}
+		return types.BlockDeviceMapping{}, converge.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", size, cfg.Resources[resourceImage], imageGiB)
 	case size > 65536:
-		return types.BlockDeviceMapping{}, configError{text: fmt.Sprintf("disk_size is %d GiB; a disk on AWS has 65536 at most", size)}
+		return types.BlockDeviceMapping{}, converge.ConfigErrorf(cloud.ScopeCloud, "disk_size is %d GiB; a disk on AWS has 65536 at most", size)
 	}
 	tier := diskTiers()[s.diskTier]
 	ebs := &types.EbsBlockDevice{

@@ -147,7 +147,7 @@ func (d *driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 	}
 	for _, m := range found.staying() {
 		if m.market == cloud.Spot {
-			return configError{text: fmt.Sprintf("machine %s is a spot machine and cannot be stopped, only terminated", m.id)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s is a spot machine and cannot be stopped, only terminated", m.id)
 		}
 	}
 	w := d.newWaiter(cloud.StateStopped)

@@ -5,7 +5,6 @@ package aws
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -28,7 +27,7 @@ const (
 // of ref.Instances that turns out foreign is an error.
 func (d *driver) look(ctx context.Context, ref cloud.ClusterRef) (census, error) {
 	if ref.Owner == "" {
-		return census{}, configError{text: "the cluster reference names no owner"}
+		return census{}, converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
 	}
 	regions, err := d.regionsOf(ctx, ref)
 	if err != nil {
@@ -95,7 +94,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, regions []str
 	}
 	for _, id := range want {
 		if !strings.HasPrefix(id, "i-") || strings.ContainsAny(id, " ,*?\\") {
-			return configError{text: fmt.Sprintf("%q is not the id of an EC2 instance", id)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "%q is not the id of an EC2 instance", id)
 		}
 	}
 	shown, err := d.byID(ctx, regions, want)
@@ -113,7 +112,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, regions []str
 		case !ok || gone:
 			found.missing = append(found.missing, id)
 		case !selects(ref, m):
-			return configError{text: fmt.Sprintf("machine %s does not belong to cluster %q of this owner: left alone", id, ref.Cluster)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", id, ref.Cluster)
 		default:
 			found.machines = append(found.machines, m)
 			d.recent.saw(m)

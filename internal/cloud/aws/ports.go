@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -44,7 +45,7 @@ func (d *driver) OpenPorts(ctx context.Context, ref cloud.ClusterRef, cfg cloud.
 // ownGroups are the security groups that the driver made for ref's clusters.
 func (d *driver) ownGroups(ctx context.Context, ref cloud.ClusterRef) ([]group, error) {
 	if ref.Owner == "" {
-		return nil, configError{text: "the cluster reference names no owner"}
+		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
 	}
 	regions, err := d.regionsOf(ctx, ref)
 	if err != nil {

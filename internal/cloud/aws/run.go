@@ -160,7 +160,7 @@ func (d *driver) create(ctx context.Context, plan converge.Plan[machine], cfg cl
 		places = slices.DeleteFunc(places, func(p string) bool { return !strings.HasSuffix(p, "@"+zone) })
 	}
 	if len(places) == 0 {
-		return configError{scope: cloud.ScopeZone, text: "there is no subnet to launch in"}
+		return converge.ConfigErrorf(cloud.ScopeZone, "there is no subnet to launch in")
 	}
 	if len(places) == 1 {
 		return errors.Join(d.createAll(ctx, nodes, cfg, places[0], record)...)
@@ -319,8 +319,8 @@ func (d *driver) checkPlace(ctx context.Context, m machine, at cloud.Placement) 
 	if m.region == o.Region && (zone == "" || m.zone == "" || m.zone == zone) && m.typ == o.InstanceType.Name && (o.Market == "" || m.market == o.Market) {
 		return nil
 	}
-	return configError{scope: cloud.ScopeZone, text: fmt.Sprintf("machine %s (rank %d) is a %s %s in %s, not %s",
-		m.id, m.identity.Rank, m.market, m.typ, m.zone, at)}
+	return converge.ConfigErrorf(cloud.ScopeZone, "machine %s (rank %d) is a %s %s in %s, not %s",
+		m.id, m.identity.Rank, m.market, m.typ, m.zone, at)
 }
 
 // checkCreated looks once more after launches. A machine that is dead already

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // settings are AWS's own part of a cluster: defaults from the provider block,
@@ -40,7 +41,7 @@ func settingsFromOptions(values map[string]string) (settings, error) {
 	if v := values[optionInternal]; v != "" {
 		var err error
 		if s.internalIPs, err = strconv.ParseBool(v); err != nil {
-			return s, configError{text: fmt.Sprintf("use_internal_ips is %q: it must be \"true\" or \"false\"", v)}
+			return s, converge.ConfigErrorf(cloud.ScopeCloud, "use_internal_ips is %q: it must be \"true\" or \"false\"", v)
 		}
 	}
 	return s, s.check()
@@ -94,10 +95,10 @@ func (s *settings) set(key string, v any) error {
 			s.placement, ok = v.(bool)
 		}
 	default:
-		return configError{text: fmt.Sprintf("node_config: there is no %q on AWS; there are %s", key, strings.Join(nodeConfigKeys(), ", "))}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "node_config: there is no %q on AWS; there are %s", key, strings.Join(nodeConfigKeys(), ", "))
 	}
 	if !ok {
-		return configError{text: fmt.Sprintf("node_config: %s cannot be %v", key, v)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "node_config: %s cannot be %v", key, v)
 	}
 	return nil
 }
@@ -141,11 +142,11 @@ func (s settings) check() error {
 	}
 	for _, id := range ids {
 		if !awsID.MatchString(id) {
-			return configError{text: fmt.Sprintf("%q is not an AWS id such as vpc-0123456789abcdef0", id)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "%q is not an AWS id such as vpc-0123456789abcdef0", id)
 		}
 	}
 	if _, ok := diskTiers()[s.diskTier]; s.diskTier != "" && !ok {
-		return configError{text: fmt.Sprintf("disk_tier %q is unknown; there are %s", s.diskTier, strings.Join(diskTierNames(), ", "))}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "disk_tier %q is unknown; there are %s", s.diskTier, strings.Join(diskTierNames(), ", "))
 	}
 	return nil
 }
@@ -181,15 +182,15 @@ func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
 	ref := spec.Ref
 	switch {
 	case ref.Owner == "" || ref.Cluster == "" || ref.Generation == "":
-		return configError{text: "the cluster reference lacks owner, name or generation"}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference lacks owner, name or generation")
 	case len(ref.Owner) > maxTagValue || len(ref.Cluster) > maxTagValue:
-		return configError{text: fmt.Sprintf("the cluster's name has more than %d characters", maxTagValue)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster's name has more than %d characters", maxTagValue)
 	case at.Offer.Cloud != Name:
-		return configError{text: fmt.Sprintf("the placement %s is not on %s", at, Name)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the placement %s is not on %s", at, Name)
 	case at.Offer.Region == "":
-		return configError{text: "the placement names no region"}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the placement names no region")
 	case len(spec.Nodes) == 0:
-		return configError{text: "the cluster has no nodes"}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster has no nodes")
 	}
 	if err := checkLabels(spec.Labels); err != nil {
 		return err
@@ -198,10 +199,10 @@ func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
 	for _, n := range spec.Nodes {
 		id := n.Identity
 		if id.Owner != ref.Owner || id.Cluster != ref.Cluster || id.Generation != ref.Generation {
-			return configError{text: fmt.Sprintf("node %d belongs to another cluster", id.Rank)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "node %d belongs to another cluster", id.Rank)
 		}
 		if id.Rank < 0 || seen[id.Rank] {
-			return configError{text: fmt.Sprintf("rank %d comes twice or is negative", id.Rank)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "rank %d comes twice or is negative", id.Rank)
 		}
 		seen[id.Rank] = true
 		if _, err := userData(n.UserData, spec.Deadline); err != nil {
@@ -217,18 +218,18 @@ var labelKey = regexp.MustCompile(`^[a-zA-Z0-9+=.,_:@-]+$`)
 
 func checkLabels(labels map[string]string) error {
 	if len(labels) > maxLabels {
-		return configError{text: fmt.Sprintf("there are %d labels; AWS has room for %d", len(labels), maxLabels)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "there are %d labels; AWS has room for %d", len(labels), maxLabels)
 	}
 	for k, v := range labels {
 		switch {
 		case strings.HasPrefix(k, cloud.TagPrefix):
-			return configError{text: fmt.Sprintf("label %q: labels that begin with %q are reserved", k, cloud.TagPrefix)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: labels that begin with %q are reserved", k, cloud.TagPrefix)
 		case strings.HasPrefix(strings.ToLower(k), "aws:"):
-			return configError{text: fmt.Sprintf("label %q: labels that begin with \"aws:\" belong to AWS", k)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: labels that begin with \"aws:\" belong to AWS", k)
 		case !labelKey.MatchString(k) || strings.Trim(k, ".") == "" || k == "_index" || len(k) > maxTagKey:
-			return configError{text: fmt.Sprintf("label %q: on AWS a key has up to %d letters, digits and the characters + - = . , _ : @", k, maxTagKey)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: on AWS a key has up to %d letters, digits and the characters + - = . , _ : @", k, maxTagKey)
 		case len(v) > maxTagValue:
-			return configError{text: fmt.Sprintf("label %q: on AWS a value has at most %d characters", k, maxTagValue)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: on AWS a value has at most %d characters", k, maxTagValue)
 		}
 	}
 	return nil

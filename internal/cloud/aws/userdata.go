@@ -13,6 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 //go:embed deadman.sh
@@ -31,8 +34,8 @@ func userData(own []byte, deadline time.Time) ([]byte, error) {
 		}
 	}
 	if len(out) > maxUserData {
-		return nil, configError{text: fmt.Sprintf("the user data has %d bytes, %d of them the launch's own; AWS takes %d: move work from the cluster "+
-			"template's user_data to setup, which has no limit", len(out), len(out)-len(own), maxUserData)}
+		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "the user data has %d bytes, %d of them the launch's own; AWS takes %d: move work from the cluster "+
+			"template's user_data to setup, which has no limit", len(out), len(out)-len(own), maxUserData)
 	}
 	return out, nil
 }

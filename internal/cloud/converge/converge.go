@@ -2,8 +2,9 @@
 
 // Package converge holds what drivers do alike to bring a cloud's machines to
 // what was asked for, once their own words are turned into the vocabulary's:
-// sort them, watch them, describe them, act on several at once. The
-// conformance suite in cloudtest is what holds a driver to the outcome.
+// sort them, watch them, describe them, act on several at once, and say what
+// went wrong. The conformance suite in cloudtest is what holds a driver to the
+// outcome.
 package converge
 
 import (
@@ -16,26 +17,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
-
-// MachineError says that a machine is in a state from which it cannot get to
-// the one waited for.
-type MachineError struct {
-	ID    string
-	Rank  int
-	State cloud.State
-	// Reason is what the cloud says of it, where it says anything.
-	Reason string
-	Want   cloud.State
-}
-
-// Error implements error.
-func (e *MachineError) Error() string {
-	text := fmt.Sprintf("machine %s (rank %d) is %s and will not become %s", e.ID, e.Rank, e.State, e.Want)
-	if e.Reason != "" {
-		text += ": " + e.Reason
-	}
-	return text
-}
 
 // Plan says what becomes of every rank.
 type Plan[M any] struct {

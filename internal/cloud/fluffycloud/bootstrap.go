@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // Names of what Bootstrap finds or makes.
@@ -66,27 +67,27 @@ func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
 	ref := spec.Ref
 	switch {
 	case ref.Owner == "" || ref.Cluster == "" || ref.Generation == "":
-		return configError("the cluster reference lacks owner, name or generation")
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference lacks owner, name or generation")
 	case at.Offer.Cloud != Name:
-		return configError(fmt.Sprintf("the placement %s is not on %s", at, Name))
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the placement %s is not on %s", at, Name)
 	case at.Offer.Region == "":
-		return configError("the placement names no region")
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the placement names no region")
 	case len(spec.Nodes) == 0:
-		return configError("the cluster has no nodes")
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster has no nodes")
 	}
 	for label := range spec.Labels {
 		if strings.HasPrefix(label, cloud.TagPrefix) {
-			return configError(fmt.Sprintf("label %q: labels that begin with %q are reserved", label, cloud.TagPrefix))
+			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: labels that begin with %q are reserved", label, cloud.TagPrefix)
 		}
 	}
 	seen := map[int]bool{}
 	for _, n := range spec.Nodes {
 		id := n.Identity
 		if id.Owner != ref.Owner || id.Cluster != ref.Cluster || id.Generation != ref.Generation {
-			return configError(fmt.Sprintf("node %d belongs to another cluster", id.Rank))
+			return converge.ConfigErrorf(cloud.ScopeCloud, "node %d belongs to another cluster", id.Rank)
 		}
 		if id.Rank < 0 || seen[id.Rank] {
-			return configError(fmt.Sprintf("rank %d comes twice or is negative", id.Rank))
+			return converge.ConfigErrorf(cloud.ScopeCloud, "rank %d comes twice or is negative", id.Rank)
 		}
 		seen[id.Rank] = true
 	}
@@ -112,7 +113,7 @@ func (d *driver) image(ctx context.Context, want string, forType cloud.InstanceT
 		}
 		names = append(names, img.ID)
 	}
-	return image{}, configError(fmt.Sprintf("there is no image %q; there are %s", want, strings.Join(names, ", ")))
+	return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "there is no image %q; there are %s", want, strings.Join(names, ", "))
 }
 
 // groupTags mark what belongs to a cluster as a whole.
@@ -174,7 +175,7 @@ func (d *driver) ensureSSHKey(ctx context.Context, ref cloud.ClusterRef, line st
 		return "", fmt.Errorf("%s was created but is not listed", want.Name)
 	}
 	if !ownsGroup(ref, keys[i].Tags) || strings.TrimSpace(keys[i].PublicKey) != line {
-		return "", configError(fmt.Sprintf("an SSH key named %s exists and is not this cluster's", want.Name))
+		return "", converge.ConfigErrorf(cloud.ScopeCloud, "an SSH key named %s exists and is not this cluster's", want.Name)
 	}
 	return keys[i].ID, nil
 }
@@ -196,7 +197,7 @@ func (d *driver) ensureFirewall(ctx context.Context, spec cloud.ClusterSpec, reg
 			return firewall{}, false, nil
 		}
 		if !ownsGroup(spec.Ref, all[i].Tags) {
-			return firewall{}, false, configError(fmt.Sprintf("a firewall named %s exists and is not this cluster's", want.Name))
+			return firewall{}, false, converge.ConfigErrorf(cloud.ScopeCloud, "a firewall named %s exists and is not this cluster's", want.Name)
 		}
 		return all[i], true, nil
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -94,7 +96,7 @@ func (c *client) try(ctx context.Context, method, path string, query url.Values,
 	target.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
 	if err != nil {
-		return 0, configError(fmt.Sprintf("%s %s: %v", method, path, err))
+		return 0, converge.ConfigErrorf(cloud.ScopeCloud, "%s %s: %v", method, path, err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.key)
 	req.Header.Set("Accept", "application/json")

@@ -3,13 +3,9 @@
 package fluffycloud
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -69,11 +65,6 @@ func hasCode(err error, code string) bool {
 	var api *APIError
 	return errors.As(err, &api) && api.Code == code
 }
-
-// configError is a request that cannot work as configured.
-type configError string
-
-func (e configError) Error() string { return string(e) }
 
 // protocolError is an answer that is not the API's.
 type protocolError struct {
@@ -154,7 +145,7 @@ func classify(err error) cloud.Fault {
 	var (
 		api     *APIError
 		machine *converge.MachineError
-		config  configError
+		config  *converge.ConfigError
 		price   *priceError
 	)
 	switch {
@@ -167,12 +158,12 @@ func classify(err error) cloud.Fault {
 			}
 		}
 	case errors.As(err, &config):
-		return cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeCloud}
+		return config.Fault()
 	case errors.As(err, &price):
 		return cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}
-	case isUnreachable(err):
+	case converge.IsUnreachable(err):
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeCloud}
-	case isTransport(err):
+	case converge.IsTransport(err):
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
 	}
 	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
@@ -188,22 +179,6 @@ func classifyAPI(e *APIError) cloud.Fault {
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
 	}
 	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
-}
-
-// isUnreachable reports that no connection to the server could be made.
-func isUnreachable(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
-}
-
-// isTransport reports that a request may or may not have had its effect.
-func isTransport(err error) bool {
-	var (
-		u *url.Error
-		n net.Error
-	)
-	return errors.As(err, &u) || errors.As(err, &n) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // isTransient reports whether a later call may fare better.

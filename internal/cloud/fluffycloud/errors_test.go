@@ -59,7 +59,7 @@ func errorRows() []cloudtest.ErrorRow {
 		{Name: "host failure", Err: &converge.MachineError{Reason: "host_failure"}, Want: fault(cloud.KindTransient, cloud.ScopeZone)},
 		{Name: "boot failure", Err: &converge.MachineError{Reason: "boot_failed"}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
 		{Name: "no reason", Err: &converge.MachineError{}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
-		{Name: "configuration", Err: configError("no"), Want: fault(cloud.KindConfig, cloud.ScopeCloud)},
+		{Name: "configuration", Err: converge.ConfigErrorf(cloud.ScopeCloud, "no"), Want: fault(cloud.KindConfig, cloud.ScopeCloud)},
 		{Name: "dear", Err: &priceError{}, Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
 		{Name: "not the API", Err: &protocolError{}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
 		{Name: "spent", Err: cloud.ErrSpent, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // Name is the cloud's name in configurations, catalogs and templates.
@@ -87,9 +88,9 @@ func (Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Session
 	endpoint, key := creds.Values[optionEndpoint], creds.Values[optionAPIKey]
 	switch {
 	case endpoint == "" && key != "":
-		return cloud.Session{}, configError("api_key is set but endpoint is not: set both to use a server of your own, or neither")
+		return cloud.Session{}, converge.ConfigErrorf(cloud.ScopeCloud, "api_key is set but endpoint is not: set both to use a server of your own, or neither")
 	case endpoint != "" && key == "":
-		return cloud.Session{}, configError("endpoint is set but api_key is not: set both to use a server of your own, or neither")
+		return cloud.Session{}, converge.ConfigErrorf(cloud.ScopeCloud, "endpoint is set but api_key is not: set both to use a server of your own, or neither")
 	case endpoint == "":
 		return openOwn(ctx, creds)
 	}
@@ -102,7 +103,7 @@ func (Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Session
 
 func openOwn(ctx context.Context, creds cloud.Credentials) (cloud.Session, error) {
 	if creds.StateDir == "" {
-		return cloud.Session{}, configError("neither an endpoint nor a state folder is given")
+		return cloud.Session{}, converge.ConfigErrorf(cloud.ScopeCloud, "neither an endpoint nor a state folder is given")
 	}
 	stateDir, err := filepath.Abs(creds.StateDir)
 	if err != nil {
@@ -142,10 +143,10 @@ func refusesKey(err error) bool {
 func parseEndpoint(endpoint string) (*url.URL, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || u.RawQuery != "" {
-		return nil, configError("endpoint must be a URL like http://127.0.0.1:8080")
+		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "endpoint must be a URL like http://127.0.0.1:8080")
 	}
 	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-		return nil, configError(fmt.Sprintf("endpoint %s would send the API key unencrypted: use https", u.Redacted()))
+		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "endpoint %s would send the API key unencrypted: use https", u.Redacted())
 	}
 	return u, nil
 }

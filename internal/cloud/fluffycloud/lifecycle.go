@@ -154,7 +154,7 @@ func (d *driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 	}
 	for _, m := range found.live() {
 		if m.Market == string(cloud.Spot) {
-			return configError(fmt.Sprintf("machine %s is a spot machine and cannot be stopped, only terminated", m.ID))
+			return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s is a spot machine and cannot be stopped, only terminated", m.ID)
 		}
 	}
 	w := d.newWaiter(cloud.StateStopped)

@@ -78,7 +78,7 @@ func (c census) live() []machine {
 // of ref.Instances that turns out foreign is an error.
 func (d *driver) look(ctx context.Context, ref cloud.ClusterRef) (census, error) {
 	if ref.Owner == "" {
-		return census{}, configError("the cluster reference names no owner")
+		return census{}, converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
 	}
 	listed, err := d.c.instances(ctx, listQuery(ref))
 	if err != nil {
@@ -113,7 +113,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[str
 		}
 		known[id] = true
 		if !validID(id) {
-			return configError(fmt.Sprintf("%q is not a machine id", id))
+			return converge.ConfigErrorf(cloud.ScopeCloud, "%q is not a machine id", id)
 		}
 		in, err := d.c.instance(ctx, id)
 		if errors.Is(err, cloud.ErrNotFound) {
@@ -130,7 +130,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[str
 		identity, ok := cloud.IdentityFromTags(in.Tags)
 		m := machine{in, identity}
 		if !ok || in.ID != id || !selects(ref, m) {
-			return configError(fmt.Sprintf("machine %s does not belong to cluster %q of this owner: left alone", id, ref.Cluster))
+			return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", id, ref.Cluster)
 		}
 		found.machines = append(found.machines, m)
 		d.recent.saw(m)

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -54,7 +55,7 @@ func (d *driver) setRules(ctx context.Context, f firewall, want []rule) error {
 // until it sees nothing twice.
 func (d *driver) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error {
 	if ref.Owner == "" {
-		return configError("the cluster reference names no owner")
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
 	}
 	quiet, refused := 0, 0
 	return retry.Poll(ctx, d.poll, func(ctx context.Context) (bool, error) {

@@ -260,8 +260,8 @@ func checkPlace(m machine, at cloud.Placement) error {
 		m.InstanceType == o.InstanceType.Name && (o.Market == "" || m.Market == string(o.Market)) {
 		return nil
 	}
-	return configError(fmt.Sprintf("machine %s (rank %d) is a %s %s in %s/%s, not %s",
-		m.ID, m.identity.Rank, m.Market, m.InstanceType, m.Region, m.Zone, at))
+	return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s (rank %d) is a %s %s in %s/%s, not %s",
+		m.ID, m.identity.Rank, m.Market, m.InstanceType, m.Region, m.Zone, at)
 }
 
 // checkPrice refuses a machine above the spec's bound, or, where there is no

@@ -16,6 +16,8 @@ import (
 	"google.golang.org/api/compute/v1"
 	"google.golang.org/api/option"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -45,7 +47,7 @@ func newClient(ctx context.Context, values map[string]string, tokens *http.Clien
 	}
 	if c.project == "" {
 		if c.project, err = found.creds.ProjectID(ctx); err != nil || c.project == "" {
-			return nil, configError{text: "the credentials name no project: set project, or GOOGLE_CLOUD_PROJECT"}
+			return nil, converge.ConfigErrorf(cloud.ScopeCloud, "the credentials name no project: set project, or GOOGLE_CLOUD_PROJECT")
 		}
 	}
 	opts := []option.ClientOption{
@@ -59,7 +61,7 @@ func newClient(ctx context.Context, values map[string]string, tokens *http.Clien
 	}
 	svc, err := compute.NewService(ctx, opts...)
 	if err != nil {
-		return nil, &authError{advice: "the Google Cloud client cannot use the credentials", err: err}
+		return nil, &converge.AuthError{Advice: "the Google Cloud client cannot use the credentials", Err: err}
 	}
 	c.api = newAPI(svc, c.project)
 	return c, nil
@@ -76,17 +78,17 @@ func (c *client) account(ctx context.Context) (string, error) {
 		// The project pays, whoever asks: colleagues share clusters.
 		return p.Name, nil
 	case isNotFound(err):
-		return "", &authError{advice: fmt.Sprintf("there is no project %q that %s can see: check project", c.project, c.who()), err: err}
+		return "", &converge.AuthError{Advice: fmt.Sprintf("there is no project %q that %s can see: check project", c.project, c.who()), Err: err}
 	case hasCode(err, "accessNotConfigured", "SERVICE_DISABLED"):
-		return "", &authError{advice: fmt.Sprintf("the Compute Engine API is not enabled: gcloud services enable compute.googleapis.com --project %s", c.project), err: err}
+		return "", &converge.AuthError{Advice: fmt.Sprintf("the Compute Engine API is not enabled: gcloud services enable compute.googleapis.com --project %s", c.project), Err: err}
 	case statusOf(err) == http.StatusForbidden:
-		return "", &authError{advice: fmt.Sprintf("%s may not look at project %q: grant roles/compute.instanceAdmin.v1 and roles/compute.securityAdmin", c.who(), c.project), err: err}
+		return "", &converge.AuthError{Advice: fmt.Sprintf("%s may not look at project %q: grant roles/compute.instanceAdmin.v1 and roles/compute.securityAdmin", c.who(), c.project), Err: err}
 	case classify(err).Kind == kindAuth:
-		var known *authError
+		var known *converge.AuthError
 		if errors.As(err, &known) {
 			return "", known
 		}
-		return "", &authError{advice: refusedAdvice, err: err}
+		return "", &converge.AuthError{Advice: refusedAdvice, Err: err}
 	}
 	return "", err
 }
@@ -161,9 +163,9 @@ func checkEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || u.RawQuery != "":
-		return configError{text: "endpoint_url must be a URL like https://compute.googleapis.com"}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "endpoint_url must be a URL like https://compute.googleapis.com")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return configError{text: fmt.Sprintf("endpoint_url %s would send tokens unencrypted: use https", u.Redacted())}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "endpoint_url %s would send tokens unencrypted: use https", u.Redacted())
 	}
 	return nil
 }

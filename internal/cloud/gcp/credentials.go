@@ -16,6 +16,9 @@ import (
 	"cloud.google.com/go/auth"
 	"cloud.google.com/go/auth/credentials"
 	"cloud.google.com/go/auth/credentials/impersonate"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // scope is what every token is good for; IAM says what its owner may do.
@@ -45,7 +48,7 @@ func findCredentials(values map[string]string, tokens *http.Client) (credentials
 	}
 	acting, err := impersonate.NewCredentials(opts)
 	if err != nil {
-		return found, &authError{advice: fmt.Sprintf("cannot act as %s: grant roles/iam.serviceAccountTokenCreator on it", target), err: err}
+		return found, &converge.AuthError{Advice: fmt.Sprintf("cannot act as %s: grant roles/iam.serviceAccountTokenCreator on it", target), Err: err}
 	}
 	// The project is the one of the credentials that act.
 	acting = explained(acting, found.creds, fmt.Sprintf("cannot act as %s: grant roles/iam.serviceAccountTokenCreator on it", target))
@@ -71,10 +74,10 @@ type explainedToken struct {
 // Token implements auth.TokenProvider.
 func (e explainedToken) Token(ctx context.Context) (*auth.Token, error) {
 	token, err := e.TokenProvider.Token(ctx)
-	var known *authError
+	var known *converge.AuthError
 	// The library has no type for all of its refusals.
 	if err != nil && !errors.As(err, &known) && strings.Contains(err.Error(), "status code 4") {
-		return nil, &authError{advice: e.advice, err: err}
+		return nil, &converge.AuthError{Advice: e.advice, Err: err}
 	}
 	return token, err
 }
@@ -103,7 +106,7 @@ func baseCredentials(values map[string]string, tokens *http.Client) (credentials
 	opts := &credentials.DetectOptions{Scopes: []string{scope}, Client: tokens}
 	switch {
 	case given != "" && token != "":
-		return credentialsFound{}, configError{text: "credentials and access_token are both set: set one of them"}
+		return credentialsFound{}, converge.ConfigErrorf(cloud.ScopeCloud, "credentials and access_token are both set: set one of them")
 	case token != "":
 		return credentialsFound{creds: auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: staticToken(token)})}, nil
 	case given != "":
@@ -117,8 +120,8 @@ func baseCredentials(values map[string]string, tokens *http.Client) (credentials
 	}
 	creds, err := credentials.DetectDefault(opts)
 	if err != nil {
-		return credentialsFound{}, &authError{
-			advice: "there are no Google Cloud credentials: run gcloud auth application-default login, or set credentials or GOOGLE_APPLICATION_CREDENTIALS", err: err,
+		return credentialsFound{}, &converge.AuthError{
+			Advice: "there are no Google Cloud credentials: run gcloud auth application-default login, or set credentials or GOOGLE_APPLICATION_CREDENTIALS", Err: err,
 		}
 	}
 	return credentialsFound{creds: creds, identity: emailIn(creds.JSON())}, nil
@@ -131,7 +134,7 @@ func defaultFile() (string, error) {
 	const variable = "GOOGLE_APPLICATION_CREDENTIALS"
 	if path := os.Getenv(variable); path != "" {
 		if _, err := os.Stat(path); err != nil {
-			return "", &authError{advice: "the file that " + variable + " names cannot be read: correct it, or unset it and run gcloud auth application-default login", err: err}
+			return "", &converge.AuthError{Advice: "the file that " + variable + " names cannot be read: correct it, or unset it and run gcloud auth application-default login", Err: err}
 		}
 		return path, nil
 	}
@@ -158,18 +161,18 @@ func credentialsFrom(place, given string, opts *credentials.DetectOptions) (cred
 	if !strings.HasPrefix(strings.TrimSpace(given), "{") {
 		var err error
 		if content, err = os.ReadFile(given); err != nil {
-			return credentialsFound{}, configError{text: "the file that " + place + " names cannot be read"}
+			return credentialsFound{}, converge.ConfigErrorf(cloud.ScopeCloud, "the file that %s names cannot be read", place)
 		}
 	}
 	var head struct {
 		Type credentials.CredType `json:"type"`
 	}
 	if json.Unmarshal(content, &head) != nil || !slices.Contains(credentialTypes(), head.Type) {
-		return credentialsFound{}, configError{text: "what " + place + " gives is neither a path nor the content of a service account's key or another credentials file of Google Cloud"}
+		return credentialsFound{}, converge.ConfigErrorf(cloud.ScopeCloud, "what %s gives is neither a path nor the content of a service account's key or another credentials file of Google Cloud", place)
 	}
 	creds, err := credentials.NewCredentialsFromJSON(head.Type, content, opts)
 	if err != nil {
-		return credentialsFound{}, &authError{advice: fmt.Sprintf("the %s that %s gives cannot be used", head.Type, place), err: err}
+		return credentialsFound{}, &converge.AuthError{Advice: fmt.Sprintf("the %s that %s gives cannot be used", head.Type, place), Err: err}
 	}
 	return credentialsFound{creds: creds, identity: emailIn(content)}, nil
 }

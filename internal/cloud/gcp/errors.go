@@ -3,13 +3,9 @@
 package gcp
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -29,24 +25,6 @@ const (
 	codeExistsOp = "RESOURCE_ALREADY_EXISTS"
 	codeGoneOp   = "RESOURCE_NOT_FOUND"
 )
-
-// configError is a request that cannot work as configured. Without a scope it
-// concerns the whole cloud.
-type configError struct {
-	scope cloud.Scope
-	text  string
-}
-
-func (e configError) Error() string { return e.text }
-
-// authError says what is wrong with the credentials and what would help.
-type authError struct {
-	advice string
-	err    error
-}
-
-func (e *authError) Error() string { return e.advice + " (" + e.err.Error() + ")" }
-func (e *authError) Unwrap() error { return e.err }
 
 // OperationError is how an operation ended that was accepted and then failed:
 // where Compute Engine says that it has no capacity, or no quota left.
@@ -160,28 +138,25 @@ func (*driver) Classify(err error) cloud.Fault { return classify(err) }
 
 func classify(err error) cloud.Fault {
 	var (
-		badAuth *authError
-		config  configError
+		badAuth *converge.AuthError
+		config  *converge.ConfigError
 		machine *converge.MachineError
 		token   *auth.Error
 	)
 	switch {
 	case errors.As(err, &badAuth):
-		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
+		return badAuth.Fault()
 	case errors.As(err, &config):
-		if config.scope == "" {
-			config.scope = cloud.ScopeCloud
-		}
-		return cloud.Fault{Kind: cloud.KindConfig, Scope: config.scope}
+		return config.Fault()
 	case errors.As(err, &machine):
 		return reasonFault(machine.Reason)
 	case len(causesOf(err)) > 0 || statusOf(err) != 0:
 		return classifyAnswer(err)
 	case errors.As(err, &token) && !token.Temporary():
 		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
-	case isUnreachable(err):
+	case converge.IsUnreachable(err):
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeCloud}
-	case isTransport(err) || token != nil:
+	case converge.IsTransport(err) || token != nil:
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
 	}
 	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
@@ -215,29 +190,13 @@ func reasonFault(reason string) cloud.Fault {
 	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
 }
 
-// isUnreachable reports that no connection could be made.
-func isUnreachable(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
-}
-
-// isTransport reports that a request may or may not have had its effect.
-func isTransport(err error) bool {
-	var (
-		u *url.Error
-		n net.Error
-	)
-	return errors.As(err, &u) || errors.As(err, &n) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded)
-}
-
 // isTransient reports whether a later call may fare better.
 func isTransient(err error) bool { return classify(err).Kind == cloud.KindTransient }
 
 // isPassing reports whether the very same call may fare better in a moment.
 func isPassing(err error) bool {
 	var op *OperationError
-	if errors.As(err, &op) || isUnreachable(err) || !isTransient(err) {
+	if errors.As(err, &op) || converge.IsUnreachable(err) || !isTransient(err) {
 		return false
 	}
 	status := statusOf(err)

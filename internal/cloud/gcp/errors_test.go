@@ -70,9 +70,9 @@ func errorRows() []cloudtest.ErrorRow {
 		{Name: "host maintenance", Err: &converge.MachineError{Reason: "compute.instances.terminateOnHostMaintenance"}, Want: fault(cloud.KindTransient, zone)},
 		{Name: "host maintenance in our words", Err: &converge.MachineError{Reason: "host maintenance"}, Want: fault(cloud.KindTransient, zone)},
 		{Name: "no reason", Err: &converge.MachineError{}, Want: fault(cloud.KindUnknown, zone)},
-		{Name: "configuration", Err: configError{text: "no"}, Want: fault(cloud.KindConfig, whole)},
-		{Name: "configuration of a region", Err: configError{scope: region, text: "no"}, Want: fault(cloud.KindConfig, region)},
-		{Name: "no credentials", Err: &authError{advice: "log in", err: errors.New("none")}, Want: fault(cloud.KindAuth, whole)},
+		{Name: "configuration", Err: converge.ConfigErrorf(cloud.ScopeCloud, "no"), Want: fault(cloud.KindConfig, whole)},
+		{Name: "configuration of a region", Err: converge.ConfigErrorf(region, "no"), Want: fault(cloud.KindConfig, region)},
+		{Name: "no credentials", Err: &converge.AuthError{Advice: "log in", Err: errors.New("none")}, Want: fault(cloud.KindAuth, whole)},
 		{
 			Name: "a token refused", Want: fault(cloud.KindAuth, whole),
 			Err: &url.Error{Op: "Get", URL: "http://x", Err: &auth.Error{Response: &http.Response{StatusCode: 400}}},

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -116,7 +117,7 @@ func portsOf(rules []*compute.Firewall) []cloud.PortRange {
 // rules lists the rules of ref's clusters.
 func (d *driver) rules(ctx context.Context, ref cloud.ClusterRef) ([]*compute.Firewall, error) {
 	if ref.Owner == "" {
-		return nil, configError{text: "the cluster reference names no owner"}
+		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
 	}
 	return call(ctx, d.c, "list firewall rules", func(ctx context.Context) ([]*compute.Firewall, error) {
 		var own []*compute.Firewall
@@ -200,7 +201,7 @@ func (d *driver) insertRule(ctx context.Context, rule *compute.Firewall) error {
 	case err != nil:
 		return err
 	case there.Description != rule.Description:
-		return configError{text: fmt.Sprintf("a firewall rule named %s exists and is not this cluster's", rule.Name)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "a firewall rule named %s exists and is not this cluster's", rule.Name)
 	case sameRule(there, rule):
 		return nil
 	}

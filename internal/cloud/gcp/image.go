@@ -4,7 +4,6 @@ package gcp
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // The images of machines for which none is named: Ubuntu's, with cloud-init,
@@ -53,7 +53,7 @@ func (d *driver) image(ctx context.Context, want string, t cloud.InstanceType, s
 	}
 	parts := imageForm.FindStringSubmatch(want)
 	if parts == nil {
-		return image{}, configError{text: fmt.Sprintf("image %q is neither a name nor projects/<project>/global/images/<name> or .../images/family/<family>", want)}
+		return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "image %q is neither a name nor projects/<project>/global/images/<name> or .../images/family/<family>", want)
 	}
 	project, family, name := parts[1], parts[2] != "", parts[3]
 	if project == "" {
@@ -66,13 +66,13 @@ func (d *driver) image(ctx context.Context, want string, t cloud.InstanceType, s
 		return d.c.api.getImage(ctx, project, name)
 	})
 	if isNotFound(err) {
-		return image{}, configError{text: fmt.Sprintf("there is no image %q, or it is not shared with this project", want)}
+		return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "there is no image %q, or it is not shared with this project", want)
 	}
 	if err != nil {
 		return image{}, err
 	}
 	if arch := archOf(found.Architecture); t.Arch != "" && arch != "" && arch != t.Arch {
-		return image{}, configError{text: fmt.Sprintf("image %s is for %s, and %s is %s", found.Name, arch, t.Name, t.Arch)}
+		return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "image %s is for %s, and %s is %s", found.Name, arch, t.Name, t.Arch)
 	}
 	link := found.SelfLink
 	if i := strings.Index(link, "projects/"); i >= 0 {

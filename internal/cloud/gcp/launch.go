@@ -3,7 +3,6 @@
 package gcp
 
 import (
-	_ "embed" // the dead-man timer
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -11,9 +10,12 @@ import (
 	"strings"
 	"time"
 
+	_ "embed" // the dead-man timer
+
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 //go:embed deadman.sh
@@ -123,14 +125,14 @@ func addMetadata(metadata map[string]string, n cloud.NodeSpec, cfg cloud.RunConf
 func bootDisk(n cloud.NodeSpec, cfg cloud.RunConfig, s settings, shape shape, labels map[string]string) (*compute.AttachedDisk, error) {
 	imageGiB, err := strconv.Atoi(cfg.Resources[resourceImageGiB])
 	if err != nil {
-		return nil, configError{text: "the run configuration is not Bootstrap's: it lacks the image's size"}
+		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "the run configuration is not Bootstrap's: it lacks the image's size")
 	}
 	size := cfg.Spec.DiskGiB
 	if size == 0 {
 		size = max(defaultDiskGiB, imageGiB)
 	}
 	if size > maxDiskGiB {
-		return nil, configError{text: fmt.Sprintf("disk_size is %d GiB; a disk on GCP has %d at most", size, maxDiskGiB)}
+		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "disk_size is %d GiB; a disk on GCP has %d at most", size, maxDiskGiB)
 	}
 	tier := diskTiers()[s.diskTier]
 	params := &compute.AttachedDiskInitializeParams{

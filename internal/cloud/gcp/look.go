@@ -5,7 +5,6 @@ package gcp
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -60,11 +59,11 @@ func newDriver(c *client, defaults settings) *driver {
 // of ref.Instances that turns out foreign is an error.
 func (d *driver) look(ctx context.Context, ref cloud.ClusterRef) (census, error) {
 	if ref.Owner == "" {
-		return census{}, configError{text: "the cluster reference names no owner"}
+		return census{}, converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
 	}
 	for _, id := range ref.Instances {
 		if !isID(id) {
-			return census{}, configError{text: fmt.Sprintf("%q is not the id of a Compute Engine instance", id)}
+			return census{}, converge.ConfigErrorf(cloud.ScopeCloud, "%q is not the id of a Compute Engine instance", id)
 		}
 	}
 	listed, err := d.list(ctx, ref.Zone, labelFilter(ref))
@@ -170,7 +169,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[str
 		case m == nil:
 			found.missing = append(found.missing, id)
 		case m.id != id || !selects(ref, *m):
-			return configError{text: fmt.Sprintf("machine %s does not belong to cluster %q of this owner: left alone", m, ref.Cluster)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", m, ref.Cluster)
 		default:
 			found.machines = append(found.machines, *m)
 			d.recent.saw(*m)

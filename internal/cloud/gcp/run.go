@@ -211,7 +211,7 @@ func (d *driver) existing(ctx context.Context, n cloud.NodeSpec, cfg cloud.RunCo
 		return "", &converge.MachineError{ID: name, Rank: n.Identity.Rank, State: cloud.StateTerminating, Reason: "one of its name is being removed", Want: cloud.StateRunning}
 	case !m.owned || m.identity != n.Identity:
 		d.recent.drop(m.zone, m.name)
-		return "", configError{scope: cloud.ScopeZone, text: fmt.Sprintf("machine %s has the name of rank %d and is somebody else's", m, n.Identity.Rank)}
+		return "", converge.ConfigErrorf(cloud.ScopeZone, "machine %s has the name of rank %d and is somebody else's", m, n.Identity.Rank)
 	}
 	return d.accept(ctx, *m, n, cfg)
 }
@@ -236,8 +236,8 @@ func checkPlace(m machine, at cloud.Placement) error {
 	if m.zone == o.Zone && m.typ == o.InstanceType.Name && (o.Market == "" || m.market == o.Market) {
 		return nil
 	}
-	return configError{scope: cloud.ScopeZone, text: fmt.Sprintf("machine %s (rank %d) is a %s %s in %s, not %s",
-		m, m.identity.Rank, m.market, m.typ, m.zone, at)}
+	return converge.ConfigErrorf(cloud.ScopeZone, "machine %s (rank %d) is a %s %s in %s, not %s",
+		m, m.identity.Rank, m.market, m.typ, m.zone, at)
 }
 
 // checkSingle looks once more after launches: a machine nobody knows of was

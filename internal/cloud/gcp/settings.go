@@ -3,7 +3,6 @@
 package gcp
 
 import (
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // settings are Compute Engine's own part of a cluster: defaults from the
@@ -43,7 +43,7 @@ func settingsFromOptions(values map[string]string) (settings, error) {
 		}
 		var err error
 		if *into, err = strconv.ParseBool(v); err != nil {
-			return s, configError{text: fmt.Sprintf("%s is %q: it must be \"true\" or \"false\"", name, v)}
+			return s, converge.ConfigErrorf(cloud.ScopeCloud, "%s is %q: it must be \"true\" or \"false\"", name, v)
 		}
 	}
 	return s, s.check()
@@ -97,10 +97,10 @@ func (s *settings) set(key string, v any) error {
 			ok = err == nil
 		}
 	default:
-		return configError{text: fmt.Sprintf("node_config: there is no %q on GCP; there are %s", key, strings.Join(nodeConfigKeys(), ", "))}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "node_config: there is no %q on GCP; there are %s", key, strings.Join(nodeConfigKeys(), ", "))
 	}
 	if !ok {
-		return configError{text: fmt.Sprintf("node_config: %s cannot be %v", key, v)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "node_config: %s cannot be %v", key, v)
 	}
 	return nil
 }
@@ -125,19 +125,19 @@ const (
 func (s settings) check() error {
 	switch _, known := diskTiers()[s.diskTier]; {
 	case s.network != "" && !networkForm.MatchString(s.network):
-		return configError{text: fmt.Sprintf("network %q is neither a name nor projects/<project>/global/networks/<name>", s.network)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "network %q is neither a name nor projects/<project>/global/networks/<name>", s.network)
 	case s.subnetwork != "" && !subnetworkForm.MatchString(s.subnetwork):
-		return configError{text: fmt.Sprintf("subnetwork %q is neither a name nor projects/<project>/regions/<region>/subnetworks/<name>", s.subnetwork)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "subnetwork %q is neither a name nor projects/<project>/regions/<region>/subnetworks/<name>", s.subnetwork)
 	case s.serviceAccount != "" && !strings.Contains(s.serviceAccount, "@"):
-		return configError{text: fmt.Sprintf("service_account %q is not an e-mail address", s.serviceAccount)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "service_account %q is not an e-mail address", s.serviceAccount)
 	case s.selfDelete && s.serviceAccount == "":
-		return configError{text: "self_delete needs a service_account, with whose token the machines delete themselves"}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "self_delete needs a service_account, with whose token the machines delete themselves")
 	case !known:
-		return configError{text: fmt.Sprintf("disk_tier %q is not known on GCP; there are %s", s.diskTier, strings.Join(diskTierNames(), ", "))}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "disk_tier %q is not known on GCP; there are %s", s.diskTier, strings.Join(diskTierNames(), ", "))
 	case s.spotAction != "" && s.spotAction != "delete" && s.spotAction != "stop":
-		return configError{text: fmt.Sprintf("spot_termination_action is %q: it must be \"delete\" or \"stop\"", s.spotAction)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "spot_termination_action is %q: it must be \"delete\" or \"stop\"", s.spotAction)
 	case s.maxRun != 0 && (s.maxRun < minRun || s.maxRun > maxRun):
-		return configError{text: fmt.Sprintf("max_run_duration is %s: Compute Engine takes 30s to 2880h", s.maxRun)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "max_run_duration is %s: Compute Engine takes 30s to 2880h", s.maxRun)
 	}
 	return nil
 }
@@ -147,13 +147,13 @@ func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
 	ref := spec.Ref
 	switch {
 	case ref.Owner == "" || ref.Cluster == "" || ref.Generation == "":
-		return configError{text: "the cluster reference lacks owner, name or generation"}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference lacks owner, name or generation")
 	case at.Offer.Cloud != Name:
-		return configError{text: fmt.Sprintf("the placement %s is not on %s", at, Name)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the placement %s is not on %s", at, Name)
 	case at.Offer.Region == "" || regionOf(at.Offer.Zone) != at.Offer.Region:
-		return configError{scope: cloud.ScopeZone, text: fmt.Sprintf("the placement %s names no zone: machines of GCP are zonal", at)}
+		return converge.ConfigErrorf(cloud.ScopeZone, "the placement %s names no zone: machines of GCP are zonal", at)
 	case len(spec.Nodes) == 0:
-		return configError{text: "the cluster has no nodes"}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster has no nodes")
 	}
 	if err := checkLabels(spec.Labels); err != nil {
 		return err
@@ -166,12 +166,12 @@ func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
 		id := n.Identity
 		switch {
 		case id.Owner != ref.Owner || id.Cluster != ref.Cluster || id.Generation != ref.Generation:
-			return configError{text: fmt.Sprintf("node %d belongs to another cluster", id.Rank)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "node %d belongs to another cluster", id.Rank)
 		case id.Rank < 0 || seen[id.Rank]:
-			return configError{text: fmt.Sprintf("rank %d comes twice or is negative", id.Rank)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "rank %d comes twice or is negative", id.Rank)
 		case len(n.UserData) > maxMetadata:
-			return configError{text: fmt.Sprintf("the user data has %d bytes; GCP takes %d: move work from the cluster template's user_data to setup, which has no limit",
-				len(n.UserData), maxMetadata)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "the user data has %d bytes; GCP takes %d: move work from the cluster template's user_data to setup, which has no limit",
+				len(n.UserData), maxMetadata)
 		}
 		seen[id.Rank] = true
 	}
@@ -180,15 +180,15 @@ func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
 
 func checkLabels(labels map[string]string) error {
 	if len(labels) > maxUserLabels {
-		return configError{text: fmt.Sprintf("there are %d labels; GCP has room for %d", len(labels), maxUserLabels)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "there are %d labels; GCP has room for %d", len(labels), maxUserLabels)
 	}
 	for k := range labels {
 		if strings.HasPrefix(k, cloud.TagPrefix) {
-			return configError{text: fmt.Sprintf("label %q: labels that begin with %q are reserved", k, cloud.TagPrefix)}
+			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: labels that begin with %q are reserved", k, cloud.TagPrefix)
 		}
 	}
 	if _, rest := userLabels(labels); len(rest) > maxMetadata {
-		return configError{text: fmt.Sprintf("the labels have %d bytes beyond what labels of GCP can hold; there is room for %d", len(rest), maxMetadata)}
+		return converge.ConfigErrorf(cloud.ScopeCloud, "the labels have %d bytes beyond what labels of GCP can hold; there is room for %d", len(rest), maxMetadata)
 	}
 	return nil
 }

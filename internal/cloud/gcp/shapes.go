@@ -3,12 +3,12 @@
 package gcp
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // shape is what the insert of a machine type needs beside its name.
@@ -56,17 +56,17 @@ func shapeOf(t cloud.InstanceType) (shape, error) {
 	s := shape{migrates: !strings.HasSuffix(name, "-metal"), hyperdisk: hasAnyPrefix(name, hyperdiskOnly())}
 	switch {
 	case strings.HasPrefix(device, "tpu-"), hasAnyPrefix(name, tpuTypes()):
-		return s, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("%s has TPUs, which Compute Engine does not launch and this driver does not support: choose a GPU or a CPU type", t.Name)}
+		return s, converge.ConfigErrorf(cloud.ScopeRegion, "%s has TPUs, which Compute Engine does not launch and this driver does not support: choose a GPU or a CPU type", t.Name)
 	case hasAnyPrefix(name, builtIn()):
 		s.gpu, s.migrates = true, false
 	case device != "" && strings.HasPrefix(name, "n1-") && attachable()[device] != "":
 		s.accelerator, s.count = attachable()[device], int64(t.Accelerator.Count)
 		s.gpu, s.migrates = true, false
 		if s.count < 1 || float64(s.count) != t.Accelerator.Count {
-			return s, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("%s: Compute Engine attaches whole devices only", t.Accelerator)}
+			return s, converge.ConfigErrorf(cloud.ScopeRegion, "%s: Compute Engine attaches whole devices only", t.Accelerator)
 		}
 	case device != "":
-		return s, configError{scope: cloud.ScopeRegion, text: fmt.Sprintf("%s does not attach to %s on Compute Engine", t.Accelerator, t.Name)}
+		return s, converge.ConfigErrorf(cloud.ScopeRegion, "%s does not attach to %s on Compute Engine", t.Accelerator, t.Name)
 	}
 	return s, nil
 }
