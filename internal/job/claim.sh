@@ -12,6 +12,7 @@ answer() {
 		if [ -e "$job/started" ] || [ -e "$job/exit" ]; then
 			state=started
 		else
+			sh "$job/runner.sh" renew # before the ticket looks fresh again
 			touch -c -- "$queue/$(cat "$job/ticket")"
 			ahead=$(sh "$job/runner.sh" live) || exit 1
 			ahead=${ahead% *}
@@ -24,18 +25,19 @@ if [ -d "$job" ]; then
 	cat >/dev/null
 	answer claimed
 fi
-trap 'rm -rf -- "$stage" "$stage.ticket"' EXIT
+n=
+trap 'rm -rf -- "$stage" "$stage.ticket" ${n:+"$queue/$n"}' EXIT
 trap 'exit 129' HUP INT TERM PIPE
 mkdir -- "$stage" && tar -xof - -C "$stage" || exit 1
 [ -e "$stage/complete" ] || { echo "the job arrived incomplete" >&2; exit 1; }
 date -u +%Y-%m-%dT%H:%M:%SZ >"$stage/submitted"
-n=
 if [ "$queued" = true ]; then
 	echo "$id" >"$stage.ticket"
-	n=$(ls "$queue" | sort -n | tail -n 1)
-	until n=$((n + 1)) && ln -- "$stage.ticket" "$queue/$n" 2>/dev/null; do
-		[ -e "$queue/$n" ] || { echo "no place in the queue" >&2; exit 1; }
+	t=$(ls "$queue" | sort -n | tail -n 1) tries=0
+	until t=$((t + 1)) && ln -- "$stage.ticket" "$queue/$t" 2>/dev/null; do
+		[ "$((tries += 1))" -lt 1000 ] || { echo "no place in the queue" >&2; exit 1; }
 	done
+	n=$t
 	echo "$n" >"$stage/ticket"
 fi
 sync "$stage"/* "$stage" 2>/dev/null || sync
@@ -44,9 +46,9 @@ sync "$stage"/* "$stage" 2>/dev/null || sync
 mv -- "$stage" "$job" 2>/dev/null
 if [ -d "$stage" ] || [ -d "$job/${stage##*/}" ]; then
 	rm -rf -- "${job:?}/${stage##*/}"
-	[ -z "$n" ] || rm -f -- "$queue/$n"
 	[ -d "$job" ] || { echo "the job's folder could not be made" >&2; exit 1; }
 	answer claimed
 fi
+n=
 prune
 answer new

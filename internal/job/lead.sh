@@ -223,6 +223,7 @@ lead() {
 	printf 'boot=%s\npid=%s\nborn=%s\nat=%s\n' "$(boot)" "$$" "$(born $$)" "$(now)" >"$dir/started.$$"
 	sync "$dir/started.$$" 2>/dev/null
 	ln "$dir/started.$$" "$dir/started" 2>/dev/null || exit 0 # another one leads, or it was cancelled
+	sync "$dir" 2>/dev/null || sync # the name, too: the job would start again without it
 	rm -f -- "$dir/started.$$"
 	cd -- "$HOME" || exit 1
 	env="$(cat "$dir/env")

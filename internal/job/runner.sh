@@ -10,6 +10,7 @@
 #   runner.sh close        record a cancelled job that has no leader
 #   runner.sh log N FROM   print "SIZE OVER" and what rank N (or "all") printed since
 #   runner.sh live         print how many jobs are ahead in the queue
+#   runner.sh renew        queue again at the end, where others may have passed
 #
 # lead.sh and rank.sh hold what "head" and "rank" do, place.sh what "head" does
 # otherwise with Ray.
@@ -39,7 +40,8 @@ born() {
 
 # put FILE writes standard input so that FILE is whole, on disk, or not there.
 put() {
-	cat >"$1.tmp.$$" && { sync "$1.tmp.$$" 2>/dev/null || sync; } && mv -f -- "$1.tmp.$$" "$1"
+	cat >"$1.tmp.$$" && { sync "$1.tmp.$$" 2>/dev/null || sync; } && mv -f -- "$1.tmp.$$" "$1" || return 1
+	sync "${1%/*}" 2>/dev/null || :
 }
 
 phase() { echo "$1" | put "$dir/phase"; }
@@ -141,11 +143,41 @@ holds() {
 	j=$(cat "$1" 2>/dev/null) || return 1
 	j=$HOME/.sky/jobs/$j
 	[ ! -e "$j/exit" ] || return 1
+	# A claim or a renewal that was cut off leaves a second one.
+	n=${1##*/}
+	[ "$(cat "$j/ticket" 2>/dev/null || echo "$n")" = "$n" ] || return 1
 	if [ -e "$j/started" ]; then
 		leads "$j"
 	else # claimed and not yet started: its client refreshes the ticket
 		[ -z "$(find "$1" -mmin +1 2>/dev/null)" ]
 	fi
+}
+
+# stale succeeds when others may have run past the job's ticket.
+stale() {
+	t=$queue/$(cat "$dir/ticket")
+	[ "$(cat "$t" 2>/dev/null)" != "$id" ] || [ -n "$(find "$t" -mmin +1 2>/dev/null)" ]
+}
+
+# renew queues again at the end, where the job has not started.
+renew() {
+	{ [ ! -e "$dir/started" ] && stale; } || return 0
+	echo "$id" >"$dir/ticket.$$" || exit 1
+	n=$(ls "$queue" | sort -n | tail -n 1) tries=0
+	until n=$((n + 1)) && ln -- "$dir/ticket.$$" "$queue/$n" 2>/dev/null; do
+		[ "$((tries += 1))" -lt 1000 ] || { echo "no place in the queue" >&2; exit 1; }
+	done
+	rm -f -- "$dir/ticket.$$"
+	echo "$n" | put "$dir/ticket"
+	tear_up "$n"
+}
+
+# tear_up removes the job's tickets, but for the number given. Numbers are used
+# again: the one the job had may be another's by now.
+tear_up() {
+	for f in "$queue"/[0-9]*; do
+		[ "${f##*/}" = "${1:-}" ] || [ "$(cat "$f" 2>/dev/null)" != "$id" ] || rm -f -- "$f"
+	done
 }
 
 # ahead prints how many jobs hold a lower ticket, and the fewest jobs any of
@@ -171,15 +203,16 @@ ahead() {
 finish() {
 	[ -e "$dir/exit" ] || printf 'phase=%s\ncode=%s\nrank=%s\nreason=%s\ncodes=%s\nrestarts=%s\nended=%s\n' \
 		"$1" "$2" "$3" "$4" "${codes:-}" "${restarts:-0}" "$(now)" | put "$dir/exit"
-	rm -f -- "$queue/$(cat "$dir/ticket")" "$dir/env" "$dir/events" "$dir"/go.*
+	tear_up
+	rm -f -- "$dir/env" "$dir/events" "$dir"/go.*
 }
 
 # ---- what a client asks ---------------------------------------------------
 
 start() {
 	if [ ! -e "$dir/started" ] && [ ! -e "$dir/exit" ]; then
-		if [ -n "$(find "$queue/$(cat "$dir/ticket")" -mmin +1 2>/dev/null)" ]; then renew; fi
-		touch -- "$queue/$(cat "$dir/ticket")"
+		renew
+		touch -c -- "$queue/$(cat "$dir/ticket")"
 		detach sh "$dir/runner.sh" head </dev/null >>"$dir/runner.log" 2>&1
 	fi
 	t=0
@@ -188,15 +221,6 @@ start() {
 		[ "$t" -lt 100 ] || { echo "the runner did not start: $(tail -c 400 "$dir/runner.log")" >&2; exit 1; }
 		nap
 	done
-}
-
-# renew queues again at the end: others may have run past a stale ticket.
-renew() {
-	old=$queue/$(cat "$dir/ticket")
-	n=$(ls "$queue" | sort -n | tail -n 1)
-	until n=$((n + 1)) && ln "$old" "$queue/$n"; do :; done
-	echo "$n" | put "$dir/ticket"
-	rm -f -- "$old"
 }
 
 detach() {
@@ -291,5 +315,6 @@ reap)
 	;;
 close) close_job ;;
 live) ahead ;;
+renew) renew ;;
 *) exit 64 ;;
 esac
