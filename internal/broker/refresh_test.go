@@ -283,13 +283,14 @@ func TestGrowthThatFailsLeavesTheClusterAlone(t *testing.T) {
 		"answer lost": {op: "run", err: errServer, applied: true},
 		"wait":        {op: "wait", err: errServer},
 		"commit":      {op: "commit", err: errServer},
+		"some commit": {op: "commit", err: errServer, applied: true},
 	}
 	for name, fault := range failing {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
 				c := x.mustLaunch(t, twoNodes("train"))
-				x.cloud.delay = time.Second
+				x.cloud.delay = x.cfg.Timeouts.Settle - time.Second // not listed for as long as that may be
 				x.cloud.faults = []*fakeFault{&fault}
 				got, err := x.Resize(t.Context(), c, twoNodes("train"), 3)
 				if !errors.Is(err, fault.err) || got.Size != 2 {
@@ -298,6 +299,29 @@ func TestGrowthThatFailsLeavesTheClusterAlone(t *testing.T) {
 				x.cloud.faults = nil
 				if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Size != 2 || fresh.Status != StatusUp {
 					t.Errorf("Refresh = %s with %d nodes, %v", fresh.Status, fresh.Size, err)
+				}
+				x.wantLive(t, 2)
+			})
+		})
+	}
+}
+
+// A disk that is full by the time the new machines are there is no reason to
+// leave them running.
+func TestGrowthOnAFullDisk(t *testing.T) {
+	for _, full := range []event{eventCreated, eventCommitting} {
+		t.Run(string(full), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				x := newBench(t, stateDir(t), newFakeCloud())
+				c := x.mustLaunch(t, twoNodes("train"))
+				x.onAppend = func(line []byte) error {
+					if strings.Contains(string(line), string(full)) || strings.Contains(string(line), string(eventRemoving)) {
+						return errors.New("no space left on device")
+					}
+					return nil
+				}
+				if got, err := x.Resize(t.Context(), c, twoNodes("train"), 3); err == nil || got.Size != 2 {
+					t.Errorf("Resize = %d nodes, %v", got.Size, err)
 				}
 				x.wantLive(t, 2)
 			})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
@@ -86,7 +87,7 @@ func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c Clust
 		return j.append(entry{Event: eventRemoving, Generation: c.Generation, Ref: &ref, Instances: doomed})
 	})
 	if err != nil {
-		return err
+		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
 	}
 	r := b.removal(session, ref, doomed)
 	r.keepRules = true
@@ -105,17 +106,35 @@ func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c C
 	return b.removeNodes(ctx, session, c, c.uncommitted(alive))
 }
 
-// dropAttempt removes what a failed growth made, also what its commit reached
-// already: the cluster's record does not hold it.
-func (b *Broker) dropAttempt(ctx context.Context, session cloud.Session, c Cluster, attempt int) error {
+// growth is what a cluster is to get.
+type growth struct {
+	spec  cloud.ClusterSpec
+	hosts []clusterconfig.HostKey
+	// created are the ids the cloud answered, whatever it lists.
+	created []string
+	// settled is when a machine that nobody has named would be listed at last.
+	settled time.Time
+}
+
+// dropGrowth removes what a failed growth made, also what its commit reached
+// already and what is not listed yet: the cluster's record does not hold it.
+func (b *Broker) dropGrowth(ctx context.Context, session cloud.Session, c Cluster, g *growth) error {
+	if err := pause(ctx, max(b.cfg.Timeouts.Gone, g.settled.Sub(b.cfg.Now()))); err != nil {
+		return err
+	}
 	alive, err := session.Query(ctx, c.ref())
 	if err != nil {
 		return err
 	}
 	doomed := c.uncommitted(alive)
 	for _, inst := range alive {
-		if inst.Committed && inst.Identity.Attempt == attempt && !slices.Contains(c.instanceIDs(), inst.ID) {
+		if inst.Committed && inst.Identity.Attempt == g.spec.Attempt && !slices.Contains(c.instanceIDs(), inst.ID) {
 			doomed = append(doomed, inst.ID)
+		}
+	}
+	for _, id := range g.created {
+		if !slices.Contains(doomed, id) {
+			doomed = append(doomed, id)
 		}
 	}
 	return b.removeNodes(ctx, session, c, doomed)
@@ -148,16 +167,14 @@ func (b *Broker) addRanks(ctx context.Context, session cloud.Session, c Cluster,
 	if err != nil {
 		return c, err
 	}
-	fresh, err := b.addNodes(ctx, session, c, spec, cs, hosts)
+	g := &growth{spec: cs, hosts: hosts}
+	fresh, err := b.addNodes(ctx, session, c, spec, g)
 	if err == nil {
 		return fresh, nil
 	}
 	cleanup, cancel := detached(ctx, b.cfg.Timeouts.Cleanup)
 	defer cancel()
-	if perr := pause(cleanup, b.cfg.Timeouts.Gone); perr != nil {
-		return c, errors.Join(err, perr)
-	}
-	if cerr := b.dropAttempt(cleanup, session, c, cs.Attempt); cerr != nil {
+	if cerr := b.dropGrowth(cleanup, session, c, g); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("and the nodes that were added could not be removed: %w", cerr))
 	}
 	have := size - len(ranks)
@@ -248,7 +265,8 @@ func (b *Broker) nextAttempt(c Cluster) int {
 }
 
 // addNodes makes the new machines, sets them up and commits them.
-func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster, spec Spec, cs cloud.ClusterSpec, hosts []clusterconfig.HostKey) (Cluster, error) {
+func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster, spec Spec, g *growth) (Cluster, error) {
+	cs := g.spec
 	placement := c.placement()
 	placement.Nodes = len(cs.Nodes)
 	cfg, err := session.Bootstrap(ctx, cs, placement)
@@ -260,6 +278,10 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 	graceful, stop := withGrace(bounded)
 	defer stop()
 	record, err := session.Run(graceful, cs.Ref, cfg)
+	g.created = record.Created
+	if err != nil && (len(g.created) > 0 || !refused(session, err)) {
+		g.settled = b.cfg.Now().Add(b.cfg.Timeouts.Settle)
+	}
 	if jerr := b.journalCreated(c, cs.Attempt, record.Created); err != nil || jerr != nil {
 		return c, errors.Join(err, jerr)
 	}
@@ -272,7 +294,7 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 	if err != nil {
 		return c, err
 	}
-	fresh, added, err := c.grown(info, hosts, len(cs.Nodes))
+	fresh, added, err := c.grown(info, g.hosts, len(cs.Nodes))
 	if err != nil {
 		return c, err
 	}
