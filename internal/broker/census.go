@@ -94,12 +94,7 @@ func (l *launch) reconcile(ctx context.Context) (*Cluster, error) {
 // censusClouds are the candidates that are open, and every cloud where the
 // journal has machines that were not observed gone.
 func (l *launch) censusClouds(ctx context.Context) ([]string, error) {
-	var clouds []string
-	for _, name := range l.candidateClouds() {
-		if _, err := l.session(ctx, name); err == nil {
-			clouds = append(clouds, name)
-		}
-	}
+	clouds := l.openCandidates(ctx)
 	for _, g := range l.journal.generations() {
 		for _, p := range g.places() {
 			if g.Removed {
@@ -114,6 +109,17 @@ func (l *launch) censusClouds(ctx context.Context) ([]string, error) {
 		}
 	}
 	return clouds, nil
+}
+
+// openCandidates are the clouds of the offers that are enabled.
+func (l *launch) openCandidates(ctx context.Context) []string {
+	var clouds []string
+	for _, name := range l.candidateClouds() {
+		if _, err := l.session(ctx, name); err == nil {
+			clouds = append(clouds, name)
+		}
+	}
+	return clouds
 }
 
 // places are where machines of the generation may be.
@@ -189,7 +195,7 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed [
 // whole cluster and the journal, restored from elsewhere perhaps, does not.
 func committedUnknown(g *generation, listed []found) bool {
 	return g.committing == 0 && slices.ContainsFunc(listed, func(f found) bool {
-		return f.generation == g.ID && slices.ContainsFunc(f.alive, func(i cloud.Instance) bool { return i.Committed })
+		return f.generation == g.ID && f.committed()
 	})
 }
 
@@ -287,9 +293,9 @@ func (b *Broker) forgetGone(ctx context.Context, j *journal, name string, g *gen
 func (l *launch) reconcileFound(ctx context.Context, f found) error {
 	g := l.journal.find(f.generation)
 	switch {
-	case g != nil: // observed gone, and here again: a late arrival
-	case slices.ContainsFunc(f.alive, func(i cloud.Instance) bool { return i.Committed }):
-		return l.taken(f.cloud, nil, f.alive)
+	case g.late(f): // observed gone, and here again
+	case f.committed():
+		return l.taken(f.cloud, g, f.alive)
 	case !overdue(f.alive, l.cfg.Now()):
 		// Launched elsewhere, and perhaps under way right now.
 		return fmt.Errorf("another launch of cluster %q seems to be under way (%s, started %s, not from this machine); %s",

@@ -122,8 +122,7 @@ func (b *Broker) removeStrays(ctx context.Context, j *journal, c Cluster) error 
 // generation observed gone, and unfinished ones past their deadline.
 func (b *Broker) removeLate(ctx context.Context, j *journal, c Cluster, f found) error {
 	g := j.find(f.generation)
-	committed := slices.ContainsFunc(f.alive, func(i cloud.Instance) bool { return i.Committed })
-	if (g != nil && !g.Removed) || (g == nil && (committed || !overdue(f.alive, b.cfg.Now()))) {
+	if !g.late(f) && (g != nil || f.committed() || !overdue(f.alive, b.cfg.Now())) {
 		return nil
 	}
 	session, err := b.session(ctx, f.cloud)

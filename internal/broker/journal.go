@@ -325,6 +325,13 @@ func (g *generation) removed(attempt int) {
 	}
 }
 
+// late reports whether these machines, of a generation that was observed gone,
+// came after that and are to go, too. A complete cluster that was lost, and is
+// there after all, is none: nobody has asked for its removal.
+func (g *generation) late(f found) bool {
+	return g != nil && g.Removed && (g.lostAt.IsZero() || !f.committed())
+}
+
 // find returns the generation, or nil.
 func (j *journal) find(id string) *generation {
 	for _, g := range j.generations() {

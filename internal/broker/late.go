@@ -13,12 +13,16 @@ import (
 
 // sweep looks for machines of this launch that came late, after their attempt
 // was observed gone, and for those of generations that were, and removes them.
-// Those of the present attempt stay; it is nil between two attempts. It returns
-// the ids of the survivors with an error.
+// Those of the present attempt stay; it is nil between two attempts, and is the
+// one about to be committed, unless it has a rival. It returns the ids of the
+// survivors with an error.
 func (l *launch) sweep(ctx context.Context, present *attempt) ([]string, error) {
 	ctx, cancel := detached(ctx, l.cfg.Timeouts.Cleanup)
 	defer cancel()
 	var clouds []string
+	if present != nil {
+		clouds = l.openCandidates(ctx)
+	}
 	for _, g := range l.journal.generations() {
 		for _, p := range g.places() {
 			_, err := l.session(ctx, p.Ref.Cloud)
@@ -41,6 +45,11 @@ func (l *launch) sweep(ctx context.Context, present *attempt) ([]string, error) 
 	if err != nil {
 		return nil, fmt.Errorf("look for machines that came late: %w", err)
 	}
+	if present != nil {
+		if err := present.rival(census); err != nil {
+			return nil, err
+		}
+	}
 	for _, f := range census {
 		if survivors, err := l.sweepFound(ctx, f, present); err != nil {
 			return survivors, err
@@ -58,7 +67,7 @@ func (b *Broker) denied(ctx context.Context, clouds []string, err error) bool {
 }
 
 func (l *launch) sweepFound(ctx context.Context, f found, present *attempt) ([]string, error) {
-	if g := l.journal.find(f.generation); g == nil || (f.generation != l.gen && !g.Removed) {
+	if g := l.journal.find(f.generation); g == nil || (f.generation != l.gen && !g.late(f)) {
 		return nil, nil
 	}
 	late := slices.DeleteFunc(f.alive, func(i cloud.Instance) bool {

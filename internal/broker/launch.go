@@ -264,7 +264,7 @@ func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, C
 		return true, Cluster{}, l.fail(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
 	case setup != nil:
 		return true, Cluster{}, failure
-	case errors.As(failure, new(*journalError)):
+	case errors.As(failure, new(*journalError)), errors.As(failure, new(*rivalError)):
 		return true, Cluster{}, l.fail(failure)
 	}
 	l.block(fault, a.placement, failure)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -316,6 +317,98 @@ func TestConcurrentLaunchNamesTheHolder(t *testing.T) {
 		}
 		x.wantLive(t, 2)
 	})
+}
+
+// Two applies of one name at the same moment, with one owner id on two state
+// folders, as two CI runners have them: neither census sees the other, and
+// still only one cluster comes of it.
+func TestRivalLaunches(t *testing.T) {
+	for _, lag := range []time.Duration{0, 5 * time.Second, 40 * time.Second} {
+		t.Run(lag.String(), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				fc := newFakeCloud()
+				fc.delay = 10 * time.Second
+				x, y := newBench(t, stateDir(t), fc), newBench(t, stateDir(t), fc)
+				y.owner = x.owner
+				y.onAppend = func(line []byte) error {
+					if strings.Contains(string(line), `"event":"attempt"`) { // its census is taken by then
+						return pause(t.Context(), lag)
+					}
+					return nil
+				}
+				var won [2]Cluster
+				var errs [2]error
+				var both sync.WaitGroup
+				both.Go(func() { won[0], errs[0] = x.Launch(t.Context(), twoNodes("train")) })
+				both.Go(func() { won[1], errs[1] = y.Launch(t.Context(), twoNodes("train")) })
+				both.Wait()
+				if (errs[0] == nil) == (errs[1] == nil) {
+					t.Fatalf("the launches ended with %v and %v, want one winner", errs[0], errs[1])
+				}
+				winner := slices.Index(errs[:], nil)
+				if loser := errs[1-winner]; !strings.Contains(loser.Error(), "goes first") || !strings.Contains(loser.Error(), won[winner].Nodes[0].InstanceID) {
+					t.Errorf("the loser does not name the winner's machines: %v", loser)
+				}
+				x.wantLive(t, 2)
+				if fc.called("run") != 2 {
+					t.Errorf("%d create calls; the loser must not try elsewhere", fc.called("run"))
+				}
+			})
+		})
+	}
+}
+
+// A cluster that was lost, as the cloud said twice, is there again when the
+// next one is launched, during that, or when that is destroyed. Nobody asked
+// for its removal.
+func TestLostClusterComesBack(t *testing.T) {
+	back := map[string]func(x *bench, all []*fakeMachine) func(){
+		"before the launch": func(x *bench, all []*fakeMachine) func() {
+			x.cloud.machines = append(x.cloud.machines, all...)
+			return func() {}
+		},
+		"during the launch": func(x *bench, all []*fakeMachine) func() {
+			x.cloud.onRun = func(cloud.RunConfig) { x.cloud.machines = append(x.cloud.machines, all...) }
+			return func() {}
+		},
+		"after the launch": func(x *bench, all []*fakeMachine) func() {
+			return func() { x.cloud.machines = append(x.cloud.machines, all...) }
+		},
+	}
+	for when, comes := range back {
+		t.Run(when, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				x := newBench(t, stateDir(t), newFakeCloud())
+				old := x.mustLaunch(t, twoNodes("train"))
+				all := x.cloud.machines
+				x.cloud.machines = nil
+				if _, err := x.Refresh(t.Context(), old); !errors.Is(err, ErrGone) {
+					t.Fatalf("Refresh = %v", err)
+				}
+				if err := x.RemoveLeftovers(t.Context(), old); err != nil {
+					t.Fatal(err)
+				}
+				fresh := x.mustLaunch(t, twoNodes("train")) // forgets the old one for good
+				if err := x.Destroy(t.Context(), fresh); err != nil {
+					t.Fatal(err)
+				}
+				then := comes(x, all)
+				c, err := x.Launch(t.Context(), twoNodes("train"))
+				then()
+				if ie := (*ImportError)(nil); when == "before the launch" && !errors.As(err, &ie) {
+					t.Errorf("Launch = %v, want an error with the import command", err)
+				}
+				if err == nil {
+					if err := x.Destroy(t.Context(), c); err != nil {
+						t.Error(err)
+					}
+				}
+				if left := x.cloud.live(x.owner); !slices.Equal(left, old.instanceIDs()) {
+					t.Errorf("alive are %v, want the lost cluster's %v", left, old.instanceIDs())
+				}
+			})
+		})
+	}
 }
 
 // What a kill -9 left behind: the machines of an unfinished launch.
