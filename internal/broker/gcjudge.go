@@ -140,7 +140,7 @@ func (b *Broker) judgeKeys(v gcView, cj clusterJournal) []Finding {
 	var out []Finding
 	for _, e := range entries {
 		g := cj.journal.find(e.Name())
-		if !e.IsDir() || !generationPattern.MatchString(e.Name()) || v.living[e.Name()] || (g != nil && !g.Removed) {
+		if !e.IsDir() || !generationPattern().MatchString(e.Name()) || v.living[e.Name()] || (g != nil && !g.Removed) {
 			continue
 		}
 		f := Finding{

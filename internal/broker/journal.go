@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -124,7 +125,7 @@ const damageAdvice = "move the file away and run \"terraform-provider-sky gc\" t
 
 // generationPattern is what a generation may look like. It names a folder, and
 // a cloud's tags may hold anything.
-var generationPattern = regexp.MustCompile(`^[a-z0-9]{1,40}$`)
+var generationPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]{1,40}$`) })
 
 func parseJournal(text []byte) ([]entry, error) {
 	var entries []entry
@@ -138,7 +139,7 @@ func parseJournal(text []byte) ([]entry, error) {
 		if e.Version > journalVersion {
 			return nil, fmt.Errorf("line %d has format %d and this build reads up to %d; use the newer provider that wrote it", n, e.Version, journalVersion)
 		}
-		if e.Version < 1 || !generationPattern.MatchString(e.Generation) {
+		if e.Version < 1 || !generationPattern().MatchString(e.Generation) {
 			return nil, fmt.Errorf("line %d is damaged (format %d, generation %q); %s", n, e.Version, e.Generation, damageAdvice)
 		}
 		entries = append(entries, e)
@@ -153,7 +154,7 @@ func (j *journal) append(e entry) error {
 	if j.broken != nil {
 		return fmt.Errorf("write the journal %s: an earlier entry was torn: %w", j.path, j.broken)
 	}
-	if !generationPattern.MatchString(e.Generation) {
+	if !generationPattern().MatchString(e.Generation) {
 		return fmt.Errorf("%q is no generation that a journal can hold", e.Generation)
 	}
 	e.Version, e.Time = journalVersion, j.now().UTC()

@@ -84,7 +84,7 @@ func ensureHostKey(path string) (clusterconfig.HostKey, error) {
 // removeKeys deletes a generation's keys; its machines are gone. What does not
 // read like a generation, as a cloud's tags may not, names no folder of ours.
 func removeKeys(clusterDir, generation string) error {
-	if !generationPattern.MatchString(generation) {
+	if !generationPattern().MatchString(generation) {
 		return nil
 	}
 	return os.RemoveAll(keyDir(clusterDir, generation))

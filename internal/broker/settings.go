@@ -11,7 +11,7 @@ import (
 // settingsPath is where the caller's own notes on a cluster are kept. They lie
 // beside the generation's keys and go with them.
 func (b *Broker) settingsPath(c Cluster) (string, error) {
-	if !generationPattern.MatchString(c.Generation) {
+	if !generationPattern().MatchString(c.Generation) {
 		return "", fmt.Errorf("%q is no generation", c.Generation)
 	}
 	return filepath.Join(keyDir(b.ClusterDir(c.Name), c.Generation), "settings.json"), nil

@@ -13,15 +13,16 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-var ownerPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{2,39}$`)
+var ownerPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{2,39}$`) })
 
 // ValidOwner reports whether an owner id can stand in machines' tags: 3 to 40
 // lower-case letters, digits and dashes, not beginning with a dash.
-func ValidOwner(owner string) bool { return ownerPattern.MatchString(owner) }
+func ValidOwner(owner string) bool { return ownerPattern().MatchString(owner) }
 
 // loadOwner returns the configured owner or the one of the state folder, which
 // it makes on first use. Two processes that race agree on one.

@@ -4,7 +4,6 @@ package catalog
 
 import (
 	"cmp"
-	"hash/crc32"
 	"math"
 	"slices"
 	"strings"
@@ -384,10 +383,10 @@ func (b *builder) finish() []byte {
 	body := b.out[headerSize:b.h.checks.off]
 	for i := range checks {
 		n := min(len(body), blockSize)
-		checks[i] = crc32.Checksum(body[:n], castagnoli)
+		checks[i] = checksum(body[:n])
 		body = body[n:]
 	}
-	b.h.checkSum = crc32.Checksum(bytesOf(checks), castagnoli)
+	b.h.checkSum = checksum(bytesOf(checks))
 	copy(b.out, b.h.encode())
 	return b.out
 }

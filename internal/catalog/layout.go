@@ -98,7 +98,11 @@ type stamp struct {
 	taken int64
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// checksum makes its table at first use: a process that asks for no offer does
+// not pay for it.
+func checksum(b []byte) uint32 {
+	return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
+}
 
 // nativeMark tells byte orders apart.
 const nativeMark uint32 = 0x01020304
@@ -121,7 +125,7 @@ func (h *header) encode() []byte {
 	}
 	put(h.checks.off, h.checks.len, uint64(h.checkSum))
 	b = b[:headerSize-4]
-	return binary.NativeEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	return binary.NativeEndian.AppendUint32(b, checksum(b))
 }
 
 var (
@@ -135,7 +139,7 @@ func decodeHeader(data []byte) (*header, error) {
 		binary.NativeEndian.Uint32(data[8:]) != nativeMark || binary.NativeEndian.Uint32(data[12:]) != formatVersion {
 		return nil, errForeign
 	}
-	if crc32.Checksum(data[:headerSize-4], castagnoli) != binary.NativeEndian.Uint32(data[headerSize-4:]) {
+	if checksum(data[:headerSize-4]) != binary.NativeEndian.Uint32(data[headerSize-4:]) {
 		return nil, errTorn
 	}
 	at := 16

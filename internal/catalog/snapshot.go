@@ -3,7 +3,6 @@
 package catalog
 
 import (
-	"hash/crc32"
 	"sync/atomic"
 	"unsafe"
 
@@ -54,7 +53,7 @@ func openSnapshot(cloudName string, data []byte) (*snapshot, error) {
 	}
 	s := &snapshot{cloud: cloudName, data: data, head: h}
 	s.sums = recordsOf[uint32](data[h.checks.off:][:h.checks.len])
-	if crc32.Checksum(bytesOf(s.sums), castagnoli) != h.checkSum {
+	if checksum(bytesOf(s.sums)) != h.checkSum {
 		return nil, errTorn
 	}
 	body := h.checks.off - headerSize
@@ -111,7 +110,7 @@ func (s *snapshot) verifyBlocks(off, n uint64) {
 func (s *snapshot) verifyBlock(b uint64) {
 	from := headerSize + b<<blockShift
 	to := min(from+blockSize, s.head.checks.off)
-	if crc32.Checksum(s.data[from:to], castagnoli) != s.sums[b] {
+	if checksum(s.data[from:to]) != s.sums[b] {
 		s.bad.Store(true)
 	}
 	s.seen[b>>5].Or(1 << (b & 31))

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"text/template"
 
 	"github.com/goccy/go-yaml"
@@ -209,14 +210,14 @@ func withoutSource(err error) string {
 
 var yamlPosition = regexp.MustCompile(`^\[(\d+):(\d+)\] (.*)$`)
 
-var userName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
+var userName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`) })
 
 func (c *Config) validate(name string) error {
 	if c.ProcessManager == "" {
 		c.ProcessManager = ProcessAuto
 	}
 	switch {
-	case !userName.MatchString(c.SSHUser):
+	case !userName().MatchString(c.SSHUser):
 		return fmt.Errorf("cluster template %s: ssh_user must be a Unix user name such as \"ubuntu\", got %q", name, c.SSHUser)
 	case c.ProcessManager != ProcessAuto && c.ProcessManager != ProcessSetsid:
 		return fmt.Errorf("cluster template %s: process_manager must be %q or %q, got %q", name, ProcessAuto, ProcessSetsid, c.ProcessManager)

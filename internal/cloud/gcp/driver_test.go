@@ -47,7 +47,7 @@ func TestLabelsRoundTrip(t *testing.T) {
 	} {
 		labels, metadata := ownership(want.Tags())
 		for k, v := range labels {
-			if !labelKeyForm.MatchString(k) || !labelValueForm.MatchString(v) {
+			if !labelKeyForm().MatchString(k) || !labelValueForm().MatchString(v) {
 				t.Errorf("label %s=%s is none that Compute Engine takes", k, v)
 			}
 		}

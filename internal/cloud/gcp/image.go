@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"google.golang.org/api/compute/v1"
 
@@ -30,7 +31,9 @@ type image struct {
 	uefi    bool
 }
 
-var imageForm = regexp.MustCompile(`^(?:(?:https://[a-z.]+/compute/v1/)?projects/([a-z0-9:.-]+)/)?(?:global/)?(?:images/)?(family/)?([a-z][-a-z0-9]{0,62})$`)
+var imageForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:(?:https://[a-z.]+/compute/v1/)?projects/([a-z0-9:.-]+)/)?(?:global/)?(?:images/)?(family/)?([a-z][-a-z0-9]{0,62})$`)
+})
 
 func defaultImage(t cloud.InstanceType, s shape) string {
 	switch arm := t.Arch == "arm64"; {
@@ -51,7 +54,7 @@ func (d *driver) image(ctx context.Context, want string, t cloud.InstanceType, s
 	if want == "" {
 		want = defaultImage(t, s)
 	}
-	parts := imageForm.FindStringSubmatch(want)
+	parts := imageForm().FindStringSubmatch(want)
 	if parts == nil {
 		return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "image %q is neither a name nor projects/<project>/global/images/<name> or .../images/family/<family>", want)
 	}

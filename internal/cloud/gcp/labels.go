@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"google.golang.org/api/compute/v1"
 
@@ -37,13 +38,13 @@ const (
 )
 
 var (
-	labelKeyForm   = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
-	labelValueForm = regexp.MustCompile(`^[a-z0-9_-]{0,63}$`)
+	labelKeyForm   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`) })
+	labelValueForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9_-]{0,63}$`) })
 )
 
 // labelValue is v itself where a label can hold it, else a digest of v.
 func labelValue(v string) string {
-	if labelValueForm.MatchString(v) && !strings.HasPrefix(v, digestPrefix) {
+	if labelValueForm().MatchString(v) && !strings.HasPrefix(v, digestPrefix) {
 		return v
 	}
 	sum := sha256.Sum256([]byte(v))
@@ -85,7 +86,7 @@ func userLabels(want map[string]string) (labels map[string]string, rest string) 
 	labels = map[string]string{}
 	others := map[string]string{}
 	for k, v := range want {
-		if labelKeyForm.MatchString(k) && labelValueForm.MatchString(v) && !strings.HasPrefix(k, googleLabelPrefix) {
+		if labelKeyForm().MatchString(k) && labelValueForm().MatchString(v) && !strings.HasPrefix(k, googleLabelPrefix) {
 			labels[k] = v
 		} else {
 			others[k] = v

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -111,9 +112,15 @@ func nodeConfigKeys() []string {
 	}
 }
 
+// Compiled at first use: repetitions are dear, and every start of the provider
+// would pay for them.
 var (
-	networkForm    = regexp.MustCompile(`^(projects/[a-z0-9:.-]+/global/networks/)?[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
-	subnetworkForm = regexp.MustCompile(`^(projects/[a-z0-9:.-]+/regions/[a-z0-9-]+/subnetworks/)?[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	networkForm = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(projects/[a-z0-9:.-]+/global/networks/)?[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	})
+	subnetworkForm = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(projects/[a-z0-9:.-]+/regions/[a-z0-9-]+/subnetworks/)?[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	})
 )
 
 // The bounds of a limited run.
@@ -124,9 +131,9 @@ const (
 
 func (s settings) check() error {
 	switch _, known := diskTiers()[s.diskTier]; {
-	case s.network != "" && !networkForm.MatchString(s.network):
+	case s.network != "" && !networkForm().MatchString(s.network):
 		return converge.ConfigErrorf(cloud.ScopeCloud, "network %q is neither a name nor projects/<project>/global/networks/<name>", s.network)
-	case s.subnetwork != "" && !subnetworkForm.MatchString(s.subnetwork):
+	case s.subnetwork != "" && !subnetworkForm().MatchString(s.subnetwork):
 		return converge.ConfigErrorf(cloud.ScopeCloud, "subnetwork %q is neither a name nor projects/<project>/regions/<region>/subnetworks/<name>", s.subnetwork)
 	case s.serviceAccount != "" && !strings.Contains(s.serviceAccount, "@"):
 		return converge.ConfigErrorf(cloud.ScopeCloud, "service_account %q is not an e-mail address", s.serviceAccount)
