@@ -78,6 +78,32 @@ func (ref ClusterRef) Matches(id Identity, region, zone string) bool {
 		(ref.Zone == "" || zone == ref.Zone)
 }
 
+// Tags mark what belongs to the ref's cluster as a whole, such as a firewall.
+func (ref ClusterRef) Tags() map[string]string {
+	return map[string]string{TagOwner: ref.Owner, TagCluster: ref.Cluster, TagGeneration: ref.Generation}
+}
+
+// Owns reports whether such tags mark something of ref's clusters.
+func (ref ClusterRef) Owns(tags map[string]string) bool {
+	return tags[TagCluster] != "" && tags[TagGeneration] != "" &&
+		ref.Owner != "" && tags[TagOwner] == ref.Owner &&
+		(ref.Cluster == "" || tags[TagCluster] == ref.Cluster) &&
+		(ref.Generation == "" || tags[TagGeneration] == ref.Generation)
+}
+
+// Name is for what belongs to the ref's cluster as a whole, and has the form of
+// a machine's name: at most limit characters, distinct for distinct owners,
+// clusters, generations and extras.
+func (ref ClusterRef) Name(limit int, extra ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{ref.Owner, ref.Cluster, ref.Generation}, extra...), "\x00")))
+	const suffix = 16
+	stem := "sky-" + Slug(ref.Cluster)
+	if room := limit - suffix - 1; len(stem) > room {
+		stem = stem[:room]
+	}
+	return strings.TrimRight(stem, "-") + "-" + hex.EncodeToString(sum[:])[:suffix]
+}
+
 // Slug turns a name into lower-case letters, digits and single dashes.
 func Slug(name string) string {
 	var b strings.Builder

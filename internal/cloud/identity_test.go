@@ -141,6 +141,45 @@ func TestMatches(t *testing.T) {
 	}
 }
 
+// TestOwns: what belongs to a cluster as a whole is known by tags without rank.
+func TestOwns(t *testing.T) {
+	of := func(owner, cluster, generation string) cloud.ClusterRef {
+		return cloud.ClusterRef{Owner: owner, Cluster: cluster, Generation: generation}
+	}
+	own := of("o", "c", "g")
+	for _, ref := range []cloud.ClusterRef{own, of("o", "c", ""), of("o", "", "")} {
+		if !ref.Owns(own.Tags()) {
+			t.Errorf("%+v does not own %v", ref, own.Tags())
+		}
+	}
+	for _, ref := range []cloud.ClusterRef{of("p", "c", "g"), of("o", "d", "g"), of("o", "c", "h"), of("", "c", "g"), {}} {
+		if ref.Owns(own.Tags()) {
+			t.Errorf("%+v owns %v", ref, own.Tags())
+		}
+	}
+	for _, tags := range []map[string]string{nil, of("", "c", "g").Tags(), of("o", "", "g").Tags(), of("o", "c", "").Tags()} {
+		if of("o", "", "").Owns(tags) || (cloud.ClusterRef{}).Owns(tags) {
+			t.Errorf("somebody owns %v", tags)
+		}
+	}
+}
+
+// TestRefName: names of what is there already must not change.
+func TestRefName(t *testing.T) {
+	ref := cloud.ClusterRef{Owner: "o", Cluster: "c", Generation: "g"}
+	long := ref
+	long.Cluster = "Long Name!"
+	for got, want := range map[string]string{
+		ref.Name(63):              "sky-c-9a942dacd4f95b0c",
+		long.Name(63, "firewall"): "sky-long-name-66164e481f5b7d0f",
+		long.Name(26, "firewall"): "sky-long-66164e481f5b7d0f",
+	} {
+		if got != want {
+			t.Errorf("Name = %s, want %s", got, want)
+		}
+	}
+}
+
 // TestRefSurvivesJSON: the journal and the state hold refs, and there "none of
 // its machines" must not become "all of them".
 func TestRefSurvivesJSON(t *testing.T) {

@@ -4,13 +4,12 @@ package aws
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
@@ -131,30 +130,14 @@ func (d *driver) places(ctx context.Context, net network, at cloud.Placement) ([
 	return places, nil
 }
 
-// groupTags mark what belongs to a cluster as a whole.
-func groupTags(ref cloud.ClusterRef, name string) map[string]string {
-	return map[string]string{
-		cloud.TagOwner: ref.Owner, cloud.TagCluster: ref.Cluster, cloud.TagGeneration: ref.Generation, tagName: name,
-	}
-}
+// groupName is the name of a cluster's security group and placement group.
+func groupName(ref cloud.ClusterRef) string { return ref.Name(120) }
 
-// ownsGroup reports whether tags mark something of the ref's cluster as a whole.
-func ownsGroup(ref cloud.ClusterRef, tags map[string]string) bool {
-	return tags[cloud.TagCluster] != "" && tags[cloud.TagGeneration] != "" &&
-		ref.Owner != "" && tags[cloud.TagOwner] == ref.Owner &&
-		(ref.Cluster == "" || tags[cloud.TagCluster] == ref.Cluster) &&
-		(ref.Generation == "" || tags[cloud.TagGeneration] == ref.Generation)
-}
-
-// groupName is unique to owner, cluster and generation.
-func groupName(ref cloud.ClusterRef) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{ref.Owner, ref.Cluster, ref.Generation}, "\x00")))
-	const suffix, limit = 16, 120
-	stem := "sky-" + cloud.Slug(ref.Cluster)
-	if room := limit - suffix - 1; len(stem) > room {
-		stem = stem[:room]
-	}
-	return strings.TrimRight(stem, "-") + "-" + hex.EncodeToString(sum[:])[:suffix]
+// groupTags mark them.
+func groupTags(ref cloud.ClusterRef) []types.Tag {
+	tags := ref.Tags()
+	tags[tagName] = groupName(ref)
+	return ec2Tags(tags)
 }
 
 func deref(s *string) string { return aws.ToString(s) }

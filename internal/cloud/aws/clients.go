@@ -71,8 +71,8 @@ func newClients(ctx context.Context, values map[string]string) (*clients, error)
 		opts = append(opts, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(key, secret, values[optionSessionToken])))
 	}
 	if e := values[optionEndpoint]; e != "" {
-		if err := checkEndpoint(e); err != nil {
-			return nil, err
+		if _, err := converge.ParseEndpoint(optionEndpoint, e, "http://127.0.0.1:5000", "signed requests"); err != nil {
+			return nil, err //nolint:wrapcheck // it names the option
 		}
 		opts = append(opts, config.WithBaseEndpoint(e))
 	}

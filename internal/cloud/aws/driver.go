@@ -4,7 +4,6 @@ package aws
 
 import (
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
@@ -30,7 +29,6 @@ type driver struct {
 	facts  facts
 	// callerSource tells the caller's public address.
 	callerSource string
-	http         *http.Client
 }
 
 var _ cloud.Provisioner = (*driver)(nil)
@@ -43,8 +41,7 @@ func newDriver(c *clients, defaults settings) *driver {
 		quietLooks:   3,
 		missingLooks: 5,
 		settle:       time.Minute,
-		callerSource: callerAddressSource,
-		http:         &http.Client{Timeout: 10 * time.Second},
+		callerSource: converge.CallerAddressSource,
 	}
 }
 

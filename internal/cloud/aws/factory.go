@@ -9,11 +9,9 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
-	"net/url"
 	"strconv"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // Name is the cloud's name in configurations, catalogs and templates.
@@ -21,42 +19,41 @@ const Name = "aws"
 
 // The options of the provider block.
 const (
-	optionProfile       = "profile"
-	optionRegion        = "region"
-	optionRegions       = "regions"
-	optionAccessKey     = "access_key_id"
-	optionSecretKey     = "secret_access_key"
-	optionSessionToken  = "session_token"
-	optionRole          = "assume_role_arn"
-	optionExternalID    = "assume_role_external_id"
-	optionEndpoint      = "endpoint_url"
-	optionVPC           = "vpc_id"
-	optionSubnets       = "subnet_ids"
-	optionGroups        = "security_group_ids"
-	optionInternal      = "use_internal_ips"
-	optionInstanceRole  = "iam_instance_profile"
-	optionPlacement     = "placement_group"
-	optionDiskTier      = "disk_tier"
-	optionVPCTags       = "vpc_tags"
-	optionSubnetTags    = "subnet_tags"
-	optionEFA           = "efa"
-	defaultRegion       = "us-east-1"
-	maxTagValue         = 256
-	maxTagKey           = 128
-	maxLabels           = 40
-	maxUserData         = 16 << 10
-	maxNameLength       = 255
-	sshPort             = 22
-	defaultDiskGiB      = 100
-	committed           = "true"
-	tagName             = "Name"
-	tagDeadline         = cloud.TagPrefix + "deadline"
-	tagSSHUser          = cloud.TagPrefix + "ssh-user"
-	tagNetwork          = cloud.TagPrefix + "network"
-	tagOnShutdown       = cloud.TagPrefix + "on-shutdown"
-	networkPrivate      = "private"
-	parallel            = 8
-	callerAddressSource = "https://checkip.amazonaws.com"
+	optionProfile      = "profile"
+	optionRegion       = "region"
+	optionRegions      = "regions"
+	optionAccessKey    = "access_key_id"
+	optionSecretKey    = "secret_access_key"
+	optionSessionToken = "session_token"
+	optionRole         = "assume_role_arn"
+	optionExternalID   = "assume_role_external_id"
+	optionEndpoint     = "endpoint_url"
+	optionVPC          = "vpc_id"
+	optionSubnets      = "subnet_ids"
+	optionGroups       = "security_group_ids"
+	optionInternal     = "use_internal_ips"
+	optionInstanceRole = "iam_instance_profile"
+	optionPlacement    = "placement_group"
+	optionDiskTier     = "disk_tier"
+	optionVPCTags      = "vpc_tags"
+	optionSubnetTags   = "subnet_tags"
+	optionEFA          = "efa"
+	defaultRegion      = "us-east-1"
+	maxTagValue        = 256
+	maxTagKey          = 128
+	maxLabels          = 40
+	maxUserData        = 16 << 10
+	maxNameLength      = 255
+	sshPort            = 22
+	defaultDiskGiB     = 100
+	committed          = "true"
+	tagName            = "Name"
+	tagDeadline        = cloud.TagPrefix + "deadline"
+	tagSSHUser         = cloud.TagPrefix + "ssh-user"
+	tagNetwork         = cloud.TagPrefix + "network"
+	tagOnShutdown      = cloud.TagPrefix + "on-shutdown"
+	networkPrivate     = "private"
+	parallel           = 8
 )
 
 // Factory opens AWS. Its zero value is ready for use.
@@ -138,24 +135,4 @@ func (f Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Sessi
 		f.tune(d)
 	}
 	return cloud.Session{Provisioner: d, Account: account, Identity: identity}, nil
-}
-
-// checkEndpoint accepts https anywhere and plain http on loopback only.
-func checkEndpoint(endpoint string) error {
-	u, err := url.Parse(endpoint)
-	switch {
-	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil:
-		return converge.ConfigErrorf(cloud.ScopeCloud, "endpoint_url must be a URL like http://127.0.0.1:5000")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return converge.ConfigErrorf(cloud.ScopeCloud, "endpoint_url %s would send signed requests unencrypted: use https", u.Redacted())
-	}
-	return nil
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }

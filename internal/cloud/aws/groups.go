@@ -75,7 +75,7 @@ func (d *driver) findGroup(ctx context.Context, ref cloud.ClusterRef, region, vp
 	if err != nil || len(all) == 0 {
 		return group{}, err
 	}
-	if !ownsGroup(ref, all[0].tags) {
+	if !ref.Owns(all[0].tags) {
 		return group{}, converge.ConfigErrorf(cloud.ScopeRegion, "a security group named %s exists in %s and is not this cluster's", name, vpcID)
 	}
 	return all[0], nil
@@ -87,7 +87,7 @@ func (d *driver) createGroup(ctx context.Context, ref cloud.ClusterRef, region, 
 	name := groupName(ref)
 	_, err := d.c.in(region).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
 		GroupName: aws.String(name), VpcId: aws.String(vpcID), Description: aws.String("Terraform sky cluster"),
-		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup, Tags: ec2Tags(groupTags(ref, name))}},
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup, Tags: groupTags(ref)}},
 	})
 	if err != nil && !hasCode(err, codeGroupDuplicate) {
 		return group{}, fmt.Errorf("create security group %s: %w", name, err)

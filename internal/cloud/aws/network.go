@@ -5,10 +5,7 @@ package aws
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -173,7 +170,7 @@ func (d *driver) cidrs(ctx context.Context, region string, s settings, net netwo
 		return asked, nil
 	}
 	if !s.internalIPs {
-		addr, err := d.callerAddress(ctx)
+		addr, err := converge.CallerAddress(ctx, d.callerSource)
 		if err != nil {
 			return nil, converge.ConfigErrorf(cloud.ScopeCloud, "cannot tell the address from which SSH is to be allowed, so say it with allowed_cidrs: %v", err)
 		}
@@ -188,26 +185,4 @@ func (d *driver) cidrs(ctx context.Context, region string, s settings, net netwo
 		return nil, fmt.Errorf("address range of VPC %s: %w", net.vpcID, err)
 	}
 	return []netip.Prefix{prefix}, nil
-}
-
-// callerAddress asks AWS from where this machine is seen.
-func (d *driver) callerAddress(ctx context.Context) (netip.Addr, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.callerSource, http.NoBody)
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("ask %s: %w", d.callerSource, err)
-	}
-	resp, err := d.http.Do(req)
-	if err != nil {
-		return netip.Addr{}, err //nolint:wrapcheck // *url.Error names method and URL already
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 256))
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("ask %s: %w", d.callerSource, err)
-	}
-	addr, err := netip.ParseAddr(strings.TrimSpace(string(text)))
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return netip.Addr{}, errors.New(d.callerSource + " answers with no address")
-	}
-	return addr.Unmap(), nil
 }

@@ -29,7 +29,7 @@ func (d *driver) ensurePlacementGroup(ctx context.Context, ref cloud.ClusterRef,
 	name := groupName(ref)
 	_, err := d.c.in(at.Offer.Region).CreatePlacementGroup(ctx, &ec2.CreatePlacementGroupInput{
 		GroupName: aws.String(name), Strategy: types.PlacementStrategyCluster,
-		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypePlacementGroup, Tags: ec2Tags(groupTags(ref, name))}},
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypePlacementGroup, Tags: groupTags(ref)}},
 	})
 	if err == nil {
 		return name, nil
@@ -57,7 +57,7 @@ func (d *driver) placementGroups(ctx context.Context, region string, ref cloud.C
 	}
 	var names []string
 	for _, g := range out.PlacementGroups {
-		if ownsGroup(ref, tagsOf(g.Tags)) && g.State != types.PlacementGroupStateDeleted && g.State != types.PlacementGroupStateDeleting {
+		if ref.Owns(tagsOf(g.Tags)) && g.State != types.PlacementGroupStateDeleted && g.State != types.PlacementGroupStateDeleting {
 			names = append(names, deref(g.GroupName))
 		}
 	}

@@ -57,7 +57,7 @@ func (d *driver) ownGroups(ctx context.Context, ref cloud.ClusterRef) ([]group, 
 		found[i], err = d.groups(ctx, regions[i], tagFilters(ref)...)
 		return err
 	})
-	return slices.DeleteFunc(slices.Concat(found...), func(g group) bool { return !ownsGroup(ref, g.tags) }), err
+	return slices.DeleteFunc(slices.Concat(found...), func(g group) bool { return !ref.Owns(g.tags) }), err
 }
 
 // CleanupPorts implements cloud.Provisioner: it deletes the cluster's own

@@ -179,37 +179,18 @@ func diskTierNames() []string {
 
 // checkSpec refuses what cannot work before anything is asked of AWS.
 func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
-	ref := spec.Ref
-	switch {
-	case ref.Owner == "" || ref.Cluster == "" || ref.Generation == "":
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference lacks owner, name or generation")
-	case len(ref.Owner) > maxTagValue || len(ref.Cluster) > maxTagValue:
+	if err := converge.CheckSpec(Name, spec, at); err != nil {
+		return err //nolint:wrapcheck // it says what is wrong
+	}
+	if len(spec.Ref.Owner) > maxTagValue || len(spec.Ref.Cluster) > maxTagValue {
 		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster's name has more than %d characters", maxTagValue)
-	case at.Offer.Cloud != Name:
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the placement %s is not on %s", at, Name)
-	case at.Offer.Region == "":
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the placement names no region")
-	case len(spec.Nodes) == 0:
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster has no nodes")
 	}
-	if err := checkLabels(spec.Labels); err != nil {
-		return err
-	}
-	seen := map[int]bool{}
 	for _, n := range spec.Nodes {
-		id := n.Identity
-		if id.Owner != ref.Owner || id.Cluster != ref.Cluster || id.Generation != ref.Generation {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "node %d belongs to another cluster", id.Rank)
-		}
-		if id.Rank < 0 || seen[id.Rank] {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "rank %d comes twice or is negative", id.Rank)
-		}
-		seen[id.Rank] = true
 		if _, err := userData(n.UserData, spec.Deadline); err != nil {
 			return err
 		}
 	}
-	return nil
+	return checkLabels(spec.Labels)
 }
 
 // labelKey is what AWS allows where the machine can read its tags, as the
@@ -222,8 +203,6 @@ func checkLabels(labels map[string]string) error {
 	}
 	for k, v := range labels {
 		switch {
-		case strings.HasPrefix(k, cloud.TagPrefix):
-			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: labels that begin with %q are reserved", k, cloud.TagPrefix)
 		case strings.HasPrefix(strings.ToLower(k), "aws:"):
 			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: labels that begin with \"aws:\" belong to AWS", k)
 		case !labelKey.MatchString(k) || strings.Trim(k, ".") == "" || k == "_index" || len(k) > maxTagKey:

@@ -25,6 +25,45 @@ func instance(id string, rank int, state cloud.State) cloud.Instance {
 	return cloud.Instance{ID: id, Identity: identity(rank), State: state}
 }
 
+func TestCheckSpec(t *testing.T) {
+	at := cloud.Placement{Nodes: 2, Offer: cloud.Offer{Cloud: "here", Region: "r"}}
+	for want, change := range map[string]func(*cloud.ClusterSpec, *cloud.Placement){
+		"":                         func(*cloud.ClusterSpec, *cloud.Placement) {},
+		"lacks owner":              func(s *cloud.ClusterSpec, _ *cloud.Placement) { s.Ref.Generation = "" },
+		"is not on here":           func(_ *cloud.ClusterSpec, at *cloud.Placement) { at.Offer.Cloud = "there" },
+		"names no region":          func(_ *cloud.ClusterSpec, at *cloud.Placement) { at.Offer.Region = "" },
+		"has no nodes":             func(s *cloud.ClusterSpec, _ *cloud.Placement) { s.Nodes = nil },
+		"are reserved":             func(s *cloud.ClusterSpec, _ *cloud.Placement) { s.Labels = map[string]string{cloud.TagOwner: "p"} },
+		"node 1 belongs to":        func(s *cloud.ClusterSpec, _ *cloud.Placement) { s.Nodes[1].Identity.Cluster = "d" },
+		"rank 0 comes twice":       func(s *cloud.ClusterSpec, _ *cloud.Placement) { s.Nodes[1].Identity.Rank = 0 },
+		"rank -1 comes twice or i": func(s *cloud.ClusterSpec, _ *cloud.Placement) { s.Nodes[1].Identity.Rank = -1 },
+	} {
+		spec := cloud.ClusterSpec{
+			Ref:   cloud.ClusterRef{Owner: "o", Cluster: "c", Generation: "g"},
+			Nodes: []cloud.NodeSpec{{Identity: identity(0)}, {Identity: identity(1)}}, Labels: map[string]string{"team": "weather"},
+		}
+		at := at
+		change(&spec, &at)
+		if err := converge.CheckSpec("here", spec, at); (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("CheckSpec = %v, want %q", err, want)
+		}
+	}
+}
+
+func TestParseEndpoint(t *testing.T) {
+	for endpoint, want := range map[string]string{
+		"https://cloud.example.com/x": "", "http://localhost:1": "", "http://127.0.0.1:1": "", "http://[::1]:1": "",
+		"http://cloud.example.com": "would send the key unencrypted", "http://127.0.0.1.example.com": "would send the key unencrypted",
+		"cloud.example.com": "must be a URL like", "ftp://127.0.0.1": "must be a URL like", "https://a:b@127.0.0.1": "must be a URL like",
+		"https://cloud.example.com/?x": "must be a URL like", "https://": "must be a URL like", "": "must be a URL like", "http://127.0.0.1?x=y": "must be a URL like",
+	} {
+		_, err := converge.ParseEndpoint("endpoint", endpoint, "https://example.com", "the key")
+		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("ParseEndpoint of %q = %v, want %q", endpoint, err, want)
+		}
+	}
+}
+
 func TestSort(t *testing.T) {
 	nodes := []cloud.NodeSpec{{Identity: identity(0)}, {Identity: identity(1)}, {Identity: identity(2)}}
 	tests := []struct {

@@ -4,8 +4,6 @@ package fluffycloud
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -34,8 +32,8 @@ const (
 // Bootstrap implements cloud.Provisioner: it finds the image, and finds or
 // makes the cluster's SSH keys and the cluster's firewall in the region.
 func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud.Placement) (cloud.RunConfig, error) {
-	if err := checkSpec(spec, at); err != nil {
-		return cloud.RunConfig{}, err
+	if err := converge.CheckSpec(Name, spec, at); err != nil {
+		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what is wrong
 	}
 	img, err := d.image(ctx, spec.Image, at.Offer.InstanceType)
 	if err != nil {
@@ -63,37 +61,6 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 	}, nil
 }
 
-func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
-	ref := spec.Ref
-	switch {
-	case ref.Owner == "" || ref.Cluster == "" || ref.Generation == "":
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference lacks owner, name or generation")
-	case at.Offer.Cloud != Name:
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the placement %s is not on %s", at, Name)
-	case at.Offer.Region == "":
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the placement names no region")
-	case len(spec.Nodes) == 0:
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster has no nodes")
-	}
-	for label := range spec.Labels {
-		if strings.HasPrefix(label, cloud.TagPrefix) {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: labels that begin with %q are reserved", label, cloud.TagPrefix)
-		}
-	}
-	seen := map[int]bool{}
-	for _, n := range spec.Nodes {
-		id := n.Identity
-		if id.Owner != ref.Owner || id.Cluster != ref.Cluster || id.Generation != ref.Generation {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "node %d belongs to another cluster", id.Rank)
-		}
-		if id.Rank < 0 || seen[id.Rank] {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "rank %d comes twice or is negative", id.Rank)
-		}
-		seen[id.Rank] = true
-	}
-	return nil
-}
-
 // image finds an image by id or catalog tag; without either it is the default.
 func (d *driver) image(ctx context.Context, want string, forType cloud.InstanceType) (image, error) {
 	images, err := d.c.images(ctx)
@@ -116,34 +83,6 @@ func (d *driver) image(ctx context.Context, want string, forType cloud.InstanceT
 	return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "there is no image %q; there are %s", want, strings.Join(names, ", "))
 }
 
-// groupTags mark what belongs to a cluster as a whole.
-func groupTags(ref cloud.ClusterRef) map[string]string {
-	return map[string]string{
-		cloud.TagOwner:      ref.Owner,
-		cloud.TagCluster:    ref.Cluster,
-		cloud.TagGeneration: ref.Generation,
-	}
-}
-
-// ownsGroup reports whether tags mark something of the ref's cluster.
-func ownsGroup(ref cloud.ClusterRef, tags map[string]string) bool {
-	return tags[cloud.TagCluster] != "" && tags[cloud.TagGeneration] != "" &&
-		ref.Owner != "" && tags[cloud.TagOwner] == ref.Owner &&
-		(ref.Cluster == "" || tags[cloud.TagCluster] == ref.Cluster) &&
-		(ref.Generation == "" || tags[cloud.TagGeneration] == ref.Generation)
-}
-
-// groupName is unique to owner, cluster, generation and extra.
-func groupName(ref cloud.ClusterRef, extra string) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{ref.Owner, ref.Cluster, ref.Generation, extra}, "\x00")))
-	const suffix = 16
-	stem := "sky-" + cloud.Slug(ref.Cluster)
-	if room := maxNameLength - suffix - 1; len(stem) > room {
-		stem = strings.TrimRight(stem[:room], "-")
-	}
-	return strings.TrimRight(stem, "-") + "-" + hex.EncodeToString(sum[:])[:suffix]
-}
-
 func (d *driver) ensureSSHKeys(ctx context.Context, spec cloud.ClusterSpec) ([]string, error) {
 	ids := make([]string, 0, len(spec.AuthorizedKeys))
 	for _, line := range spec.AuthorizedKeys {
@@ -161,7 +100,7 @@ func (d *driver) ensureSSHKeys(ctx context.Context, spec cloud.ClusterSpec) ([]s
 // ensureSSHKey creates before it looks: a conflict, or a lost answer to a
 // create that worked, then ends in the same look.
 func (d *driver) ensureSSHKey(ctx context.Context, ref cloud.ClusterRef, line string) (string, error) {
-	want := sshKey{Name: groupName(ref, line), PublicKey: line, Tags: groupTags(ref)}
+	want := sshKey{Name: ref.Name(maxNameLength, line), PublicKey: line, Tags: ref.Tags()}
 	err := d.c.createSSHKey(ctx, want)
 	if err != nil && !hasCode(err, codeConflict) {
 		return "", fmt.Errorf("create %s: %w", want.Name, err)
@@ -174,7 +113,7 @@ func (d *driver) ensureSSHKey(ctx context.Context, ref cloud.ClusterRef, line st
 	if i < 0 {
 		return "", fmt.Errorf("%s was created but is not listed", want.Name)
 	}
-	if !ownsGroup(ref, keys[i].Tags) || strings.TrimSpace(keys[i].PublicKey) != line {
+	if !ref.Owns(keys[i].Tags) || strings.TrimSpace(keys[i].PublicKey) != line {
 		return "", converge.ConfigErrorf(cloud.ScopeCloud, "an SSH key named %s exists and is not this cluster's", want.Name)
 	}
 	return keys[i].ID, nil
@@ -182,9 +121,9 @@ func (d *driver) ensureSSHKey(ctx context.Context, ref cloud.ClusterRef, line st
 
 func (d *driver) ensureFirewall(ctx context.Context, spec cloud.ClusterSpec, region string) (string, error) {
 	want := firewall{
-		Name:   groupName(spec.Ref, "firewall"),
+		Name:   spec.Ref.Name(maxNameLength, "firewall"),
 		Region: region,
-		Tags:   groupTags(spec.Ref),
+		Tags:   spec.Ref.Tags(),
 		Rules:  rules(spec.AllowedCIDRs, spec.Ports),
 	}
 	find := func() (firewall, bool, error) {
@@ -196,7 +135,7 @@ func (d *driver) ensureFirewall(ctx context.Context, spec cloud.ClusterSpec, reg
 		if i < 0 {
 			return firewall{}, false, nil
 		}
-		if !ownsGroup(spec.Ref, all[i].Tags) {
+		if !spec.Ref.Owns(all[i].Tags) {
 			return firewall{}, false, converge.ConfigErrorf(cloud.ScopeCloud, "a firewall named %s exists and is not this cluster's", want.Name)
 		}
 		return all[i], true, nil

@@ -42,9 +42,9 @@ type client struct {
 }
 
 func newClient(endpoint, key string) (*client, error) {
-	base, err := parseEndpoint(endpoint)
+	base, err := converge.ParseEndpoint(optionEndpoint, endpoint, "http://127.0.0.1:8080", "the API key")
 	if err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // it names the option
 	}
 	return &client{
 		base: base,

@@ -363,14 +363,14 @@ func TestForeignGroups(t *testing.T) {
 	spec, at := testSpec(1)
 	t.Run("firewall", func(t *testing.T) {
 		f := newFake(t)
-		f.firewalls = []firewall{{ID: "fw-x", Name: groupName(testRef, "firewall"), Region: "meadow-1"}}
+		f.firewalls = []firewall{{ID: "fw-x", Name: testRef.Name(maxNameLength, "firewall"), Region: "meadow-1"}}
 		if _, err := f.driver(t).Bootstrap(t.Context(), spec, at); classify(err).Kind != cloud.KindConfig {
 			t.Errorf("Bootstrap = %v, want a refusal", err)
 		}
 	})
 	t.Run("key", func(t *testing.T) {
 		f := newFake(t)
-		f.keys = []sshKey{{ID: "key-x", Name: groupName(testRef, spec.AuthorizedKeys[0]), PublicKey: "ssh-ed25519 EVIL", Tags: groupTags(testRef)}}
+		f.keys = []sshKey{{ID: "key-x", Name: testRef.Name(maxNameLength, spec.AuthorizedKeys[0]), PublicKey: "ssh-ed25519 EVIL", Tags: testRef.Tags()}}
 		if _, err := f.driver(t).Bootstrap(t.Context(), spec, at); classify(err).Kind != cloud.KindConfig {
 			t.Errorf("Bootstrap = %v, want a refusal", err)
 		}
@@ -420,7 +420,7 @@ func TestNames(t *testing.T) {
 		for _, owner := range []string{"o", "p"} {
 			ref := cloud.ClusterRef{Owner: owner, Cluster: cluster, Generation: "g"}
 			for _, extra := range []string{"firewall", "key"} {
-				name := groupName(ref, extra)
+				name := ref.Name(maxNameLength, extra)
 				if len(name) > maxNameLength || seen[name] || strings.Contains(name, "--") {
 					t.Errorf("groupName(%q) = %q: too long, taken or ugly", cluster, name)
 				}

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"path/filepath"
 	"time"
 
@@ -136,25 +135,4 @@ func open(ctx context.Context, c *client) (cloud.Session, error) {
 func refusesKey(err error) bool {
 	var api *APIError
 	return errors.As(err, &api) && api.Status == http.StatusUnauthorized
-}
-
-// parseEndpoint accepts https anywhere and plain http on loopback only, since
-// the API key travels with every request.
-func parseEndpoint(endpoint string) (*url.URL, error) {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || u.RawQuery != "" {
-		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "endpoint must be a URL like http://127.0.0.1:8080")
-	}
-	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "endpoint %s would send the API key unencrypted: use https", u.Redacted())
-	}
-	return u, nil
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }

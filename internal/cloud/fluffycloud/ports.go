@@ -117,7 +117,7 @@ func (d *driver) ownFirewalls(ctx context.Context, ref cloud.ClusterRef) ([]fire
 	}
 	var own []firewall
 	for _, f := range all {
-		if ownsGroup(ref, f.Tags) && (ref.Region == "" || f.Region == ref.Region) {
+		if ref.Owns(f.Tags) && (ref.Region == "" || f.Region == ref.Region) {
 			own = append(own, f)
 		}
 	}
@@ -129,7 +129,7 @@ func (d *driver) ownSSHKeys(ctx context.Context, ref cloud.ClusterRef) ([]sshKey
 	if err != nil {
 		return nil, fmt.Errorf("list SSH keys: %w", err)
 	}
-	return slices.DeleteFunc(all, func(k sshKey) bool { return !ownsGroup(ref, k.Tags) }), nil
+	return slices.DeleteFunc(all, func(k sshKey) bool { return !ref.Owns(k.Tags) }), nil
 }
 
 // user returns a machine of the cluster that nobody is removing.

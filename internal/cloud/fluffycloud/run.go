@@ -31,8 +31,8 @@ func (e *priceError) Error() string {
 // Run implements cloud.Provisioner.
 func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunConfig) (cloud.RunRecord, error) {
 	var record cloud.RunRecord
-	if err := checkSpec(cfg.Spec, cfg.Placement); err != nil {
-		return record, err
+	if err := converge.CheckSpec(Name, cfg.Spec, cfg.Placement); err != nil {
+		return record, err //nolint:wrapcheck // it says what is wrong
 	}
 	ref.Instances = nil
 	found, err := d.look(ctx, ref)

@@ -4,27 +4,16 @@ package gcp
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
-
-// callerAddressSource tells from where this machine is seen. Google has no
-// such service that is documented; with allowed_cidrs it is not asked.
-const callerAddressSource = "https://checkip.amazonaws.com"
 
 // Names of what Bootstrap finds or makes.
 const (
@@ -81,15 +70,7 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 
 // groupName is the network tag of a cluster's machines, and the beginning of
 // its firewall rules' names.
-func groupName(ref cloud.ClusterRef) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{ref.Owner, ref.Cluster, ref.Generation}, "\x00")))
-	const suffix, ending = 16, 4
-	stem := "sky-" + cloud.Slug(ref.Cluster)
-	if room := maxNameLength - suffix - 1 - ending; len(stem) > room {
-		stem = stem[:room]
-	}
-	return strings.TrimRight(stem, "-") + "-" + hex.EncodeToString(sum[:])[:suffix]
-}
+func groupName(ref cloud.ClusterRef) string { return ref.Name(maxNameLength - ruleEnding) }
 
 // network is where machines of a cluster are put, as partial URLs.
 type network struct{ network, subnetwork string }
@@ -177,34 +158,9 @@ func (d *driver) cidrs(ctx context.Context, s settings, asked []netip.Prefix) ([
 	if s.internalIPs {
 		return []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16")}, nil
 	}
-	addr, err := d.callerAddress(ctx)
+	addr, err := converge.CallerAddress(ctx, d.callerSource)
 	if err != nil {
 		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "cannot tell the address from which SSH is to be allowed, so say it with allowed_cidrs: %v", err)
 	}
 	return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}, nil
-}
-
-func (d *driver) callerAddress(ctx context.Context) (netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.callerSource, http.NoBody)
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("ask %s: %w", d.callerSource, err)
-	}
-	client := &http.Client{}
-	defer client.CloseIdleConnections()
-	resp, err := client.Do(req)
-	if err != nil {
-		return netip.Addr{}, err //nolint:wrapcheck // *url.Error names method and URL already
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 256))
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("ask %s: %w", d.callerSource, err)
-	}
-	addr, err := netip.ParseAddr(strings.TrimSpace(string(text)))
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return netip.Addr{}, errors.New(d.callerSource + " answers with no address")
-	}
-	return addr.Unmap(), nil
 }

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -54,8 +52,8 @@ func newClient(ctx context.Context, values map[string]string, tokens *http.Clien
 		option.WithAuthCredentials(found.creds), option.WithUserAgent("terraform-provider-sky"), option.WithTelemetryDisabled(),
 	}
 	if endpoint := values[optionEndpoint]; endpoint != "" {
-		if err := checkEndpoint(endpoint); err != nil {
-			return nil, err
+		if _, err := converge.ParseEndpoint(optionEndpoint, endpoint, "https://compute.googleapis.com", "tokens"); err != nil {
+			return nil, err //nolint:wrapcheck // it names the option
 		}
 		opts = append(opts, option.WithEndpoint(strings.TrimRight(endpoint, "/")+"/compute/v1/"))
 	}
@@ -157,26 +155,6 @@ func (c *client) await(ctx context.Context, op *compute.Operation) error {
 
 // lastPart is the name at the end of a resource's URL.
 func lastPart(link string) string { return link[strings.LastIndexByte(link, '/')+1:] }
-
-// checkEndpoint accepts https anywhere and plain http on loopback only.
-func checkEndpoint(endpoint string) error {
-	u, err := url.Parse(endpoint)
-	switch {
-	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || u.RawQuery != "":
-		return converge.ConfigErrorf(cloud.ScopeCloud, "endpoint_url must be a URL like https://compute.googleapis.com")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return converge.ConfigErrorf(cloud.ScopeCloud, "endpoint_url %s would send tokens unencrypted: use https", u.Redacted())
-	}
-	return nil
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
-}
 
 // staticToken is a token that somebody else renews.
 type staticToken string

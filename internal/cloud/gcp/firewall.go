@@ -25,15 +25,15 @@ const (
 	ruleIPv4   = "-v4"
 	ruleIPv6   = "-v6"
 	ruleInside = "-in"
+	// ruleEnding is the room that names leave for the endings, and one more.
+	ruleEnding = 4
 	// rulePriority is Compute Engine's default.
 	rulePriority = 1000
 )
 
 // describe writes into a rule whose it is; rules have no labels.
 func describe(ref cloud.ClusterRef) string {
-	text, _ := json.Marshal(map[string]string{ //nolint:errchkjson // strings always marshal
-		cloud.TagOwner: ref.Owner, cloud.TagCluster: ref.Cluster, cloud.TagGeneration: ref.Generation,
-	})
+	text, _ := json.Marshal(ref.Tags()) //nolint:errchkjson // strings always marshal
 	return string(text)
 }
 
@@ -44,9 +44,7 @@ func ownsRule(ref cloud.ClusterRef, rule *compute.Firewall) bool {
 		return false
 	}
 	own := cloud.ClusterRef{Owner: tags[cloud.TagOwner], Cluster: tags[cloud.TagCluster], Generation: tags[cloud.TagGeneration]}
-	return own.Owner != "" && own.Cluster != "" && own.Generation != "" && ref.Owner == own.Owner &&
-		(ref.Cluster == "" || ref.Cluster == own.Cluster) && (ref.Generation == "" || ref.Generation == own.Generation) &&
-		strings.HasPrefix(rule.Name, groupName(own)+"-")
+	return ref.Owns(tags) && strings.HasPrefix(rule.Name, groupName(own)+"-")
 }
 
 // wantedRules are the rules of a cluster that lets these prefixes reach SSH and

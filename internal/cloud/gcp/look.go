@@ -51,7 +51,7 @@ func newDriver(c *client, defaults settings) *driver {
 		missingLooks: 4,
 		settle:       time.Minute,
 		sshPort:      sshPort,
-		callerSource: callerAddressSource,
+		callerSource: converge.CallerAddressSource,
 	}
 }
 

@@ -151,48 +151,27 @@ func (s settings) check() error {
 
 // checkSpec refuses what cannot work before anything is asked of Google.
 func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
-	ref := spec.Ref
-	switch {
-	case ref.Owner == "" || ref.Cluster == "" || ref.Generation == "":
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference lacks owner, name or generation")
-	case at.Offer.Cloud != Name:
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the placement %s is not on %s", at, Name)
-	case at.Offer.Region == "" || regionOf(at.Offer.Zone) != at.Offer.Region:
-		return converge.ConfigErrorf(cloud.ScopeZone, "the placement %s names no zone: machines of GCP are zonal", at)
-	case len(spec.Nodes) == 0:
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster has no nodes")
+	if err := converge.CheckSpec(Name, spec, at); err != nil {
+		return err //nolint:wrapcheck // it says what is wrong
 	}
-	if err := checkLabels(spec.Labels); err != nil {
-		return err
+	if regionOf(at.Offer.Zone) != at.Offer.Region {
+		return converge.ConfigErrorf(cloud.ScopeZone, "the placement %s names no zone: machines of GCP are zonal", at)
 	}
 	if _, err := shapeOf(at.Offer.InstanceType); err != nil {
 		return err
 	}
-	seen := map[int]bool{}
 	for _, n := range spec.Nodes {
-		id := n.Identity
-		switch {
-		case id.Owner != ref.Owner || id.Cluster != ref.Cluster || id.Generation != ref.Generation:
-			return converge.ConfigErrorf(cloud.ScopeCloud, "node %d belongs to another cluster", id.Rank)
-		case id.Rank < 0 || seen[id.Rank]:
-			return converge.ConfigErrorf(cloud.ScopeCloud, "rank %d comes twice or is negative", id.Rank)
-		case len(n.UserData) > maxMetadata:
+		if len(n.UserData) > maxMetadata {
 			return converge.ConfigErrorf(cloud.ScopeCloud, "the user data has %d bytes; GCP takes %d: move work from the cluster template's user_data to setup, which has no limit",
 				len(n.UserData), maxMetadata)
 		}
-		seen[id.Rank] = true
 	}
-	return nil
+	return checkLabels(spec.Labels)
 }
 
 func checkLabels(labels map[string]string) error {
 	if len(labels) > maxUserLabels {
 		return converge.ConfigErrorf(cloud.ScopeCloud, "there are %d labels; GCP has room for %d", len(labels), maxUserLabels)
-	}
-	for k := range labels {
-		if strings.HasPrefix(k, cloud.TagPrefix) {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: labels that begin with %q are reserved", k, cloud.TagPrefix)
-		}
 	}
 	if _, rest := userLabels(labels); len(rest) > maxMetadata {
 		return converge.ConfigErrorf(cloud.ScopeCloud, "the labels have %d bytes beyond what labels of GCP can hold; there is room for %d", len(rest), maxMetadata)
