@@ -3,7 +3,6 @@
 package autostop
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -79,7 +78,7 @@ func Arm(ctx context.Context, head remote.Shell, others []remote.Shell, s Setup)
 		return "", err
 	}
 	script := putFiles(s.files()) + "process_manager=" + remote.Quote(s.ProcessManager) + "\n" + installScript
-	out, err := run(ctx, head, script)
+	out, err := remote.Output(ctx, head, remote.Command{Script: script})
 	if err != nil {
 		return "", fmt.Errorf("start the watchdog of autostop on the head: %w", err)
 	}
@@ -125,7 +124,7 @@ func prepareOthers(ctx context.Context, head remote.Shell, others []remote.Shell
 		group.Go(func() error {
 			err := remote.AuthorizeClusterKey(ctx, node, key)
 			if err == nil {
-				_, err = run(ctx, node, putFiles([]file{{"end.sh", s.End}}))
+				_, err = remote.Output(ctx, node, remote.Command{Script: putFiles([]file{{"end.sh", s.End}})})
 			}
 			if err != nil {
 				return fmt.Errorf("prepare rank %d for autostop: %w", s.Others[i].Rank, err)
@@ -184,19 +183,9 @@ func putFiles(files []file) string {
 	return b.String()
 }
 
-// run runs a script on a node and returns what it printed.
-func run(ctx context.Context, node remote.Shell, script string) (string, error) {
-	var out, said bytes.Buffer
-	code, err := node.Run(ctx, remote.Command{Script: script, Stdout: &out, Stderr: &said})
-	if err == nil && code != 0 {
-		err = &remote.ExitError{Code: code, Stderr: remote.Clean(said.String())}
-	}
-	return out.String(), err
-}
-
 // Disarm removes the watchdog from the head. None is success.
 func Disarm(ctx context.Context, head remote.Shell) error {
-	if _, err := run(ctx, head, removeScript); err != nil {
+	if _, err := remote.Output(ctx, head, remote.Command{Script: removeScript}); err != nil {
 		return fmt.Errorf("remove the watchdog of autostop from the head: %w", err)
 	}
 	return nil
@@ -205,7 +194,7 @@ func Disarm(ctx context.Context, head remote.Shell) error {
 // Running returns the ids of the jobs on the head that have not ended and use
 // more than that many nodes.
 func Running(ctx context.Context, head remote.Shell, nodes int) ([]string, error) {
-	out, err := run(ctx, head, "set -- jobs "+strconv.Itoa(nodes)+"\n"+watchdogScript)
+	out, err := remote.Output(ctx, head, remote.Command{Script: "set -- jobs " + strconv.Itoa(nodes) + "\n" + watchdogScript})
 	if err != nil {
 		return nil, fmt.Errorf("ask the head for its jobs: %w", err)
 	}

@@ -180,25 +180,22 @@ func (r *Runner) claim(ctx context.Context, c *remote.Client, s *submission, ran
 		return claim{}, err
 	}
 	script := fmt.Sprintf("id=%s digest=%s nonce=%s queued=%t keep=%d\n%s%s", s.id, digestOf(s.text), rand.Text(), rank == 0, r.options.Keep, pruneScript, claimScript)
-	var out, said bytes.Buffer
-	code, err := c.Run(ctx, remote.Command{Script: script, Stdin: &archive, Stdout: &out, Stderr: &said})
-	switch {
-	case err != nil:
-		return claim{}, fmt.Errorf("claiming the job on rank %d: %w", rank, err)
-	case code == 3:
+	out, err := remote.Output(ctx, c, remote.Command{Script: script, Stdin: &archive})
+	if exit := (*remote.ExitError)(nil); errors.As(err, &exit) && exit.Code == 3 {
 		return claim{}, fmt.Errorf("rank %d: %w", rank, ErrConflict)
-	case code != 0:
-		return claim{}, fmt.Errorf("claiming the job on rank %d: %w", rank, &remote.ExitError{Code: code, Stderr: remote.Clean(said.String())})
+	}
+	if err != nil {
+		return claim{}, fmt.Errorf("claiming the job on rank %d: %w", rank, err)
 	}
 	var got claim
-	fields := strings.Fields(out.String())
+	fields := strings.Fields(out)
 	if len(fields) < 2 {
-		return claim{}, fmt.Errorf("claiming the job on rank %d: unexpected answer %q", rank, remote.Clean(out.String()))
+		return claim{}, fmt.Errorf("claiming the job on rank %d: unexpected answer %q", rank, remote.Clean(out))
 	}
 	got.started = fields[0] == "started"
 	got.ahead, err = strconv.Atoi(fields[1])
 	if err != nil {
-		return claim{}, fmt.Errorf("claiming the job on rank %d: unexpected answer %q", rank, remote.Clean(out.String()))
+		return claim{}, fmt.Errorf("claiming the job on rank %d: unexpected answer %q", rank, remote.Clean(out))
 	}
 	return got, nil
 }

@@ -19,11 +19,6 @@ var clusterKeyScript string
 // cluster's other nodes, below the home folder.
 const ClusterKeyPath = ".sky/cluster/key"
 
-// Shell runs scripts on a node; a Client does.
-type Shell interface {
-	Run(ctx context.Context, cmd Command) (exitCode int, err error)
-}
-
 // ClusterKey returns the public half of the key with which the head reaches the
 // other nodes, made on the head on first use. It is never the user's.
 func ClusterKey(ctx context.Context, head Shell) (string, error) {
@@ -31,16 +26,12 @@ func ClusterKey(ctx context.Context, head Shell) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var out, said bytes.Buffer
 	script := "public=" + Quote(public) + "\n" + clusterKeyScript
-	code, err := head.Run(ctx, Command{Script: script, Stdin: bytes.NewReader(private), Stdout: &out, Stderr: &said})
-	if err == nil && code != 0 {
-		err = &ExitError{Code: code, Stderr: Clean(said.String())}
-	}
+	out, err := Output(ctx, head, Command{Script: script, Stdin: bytes.NewReader(private)})
 	if err != nil {
 		return "", fmt.Errorf("making the cluster's own key: %w", err)
 	}
-	key, _, _, _, err := ssh.ParseAuthorizedKey(out.Bytes()) //nolint:dogsled // five results, one wanted
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(out)) //nolint:dogsled // five results, one wanted
 	if err != nil {
 		return "", errors.New("making the cluster's own key: the head shows no public key")
 	}
@@ -51,12 +42,7 @@ func ClusterKey(ctx context.Context, head Shell) (string, error) {
 func AuthorizeClusterKey(ctx context.Context, node Shell, key string) error {
 	script := fmt.Sprintf(`umask 077; mkdir -p .ssh && touch .ssh/authorized_keys || exit 1
 grep -qxF %[1]s .ssh/authorized_keys || printf '%%s\n' '' %[1]s >>.ssh/authorized_keys`, Quote(key))
-	var said bytes.Buffer
-	code, err := node.Run(ctx, Command{Script: script, Stderr: &said})
-	if err == nil && code != 0 {
-		err = &ExitError{Code: code, Stderr: Clean(said.String())}
-	}
-	if err != nil {
+	if _, err := Output(ctx, node, Command{Script: script}); err != nil {
 		return fmt.Errorf("letting the head reach the node: %w", err)
 	}
 	return nil

@@ -166,20 +166,13 @@ func (c *Client) stream(ctx context.Context, t *Tree, dest string, last *upload)
 	if t.single {
 		kind = "file"
 	}
-	said := &tail{max: 4096}
 	script := fmt.Sprintf("dest=%s record=%s id=%s kind=%s\n%s", homePath(dest), recordPath(dest), nonce(), kind, treeScript)
-	code, err := c.Run(ctx, Command{Script: script, Stdin: pr, Stderr: said})
+	_, err := Output(ctx, c, Command{Script: script, Stdin: pr})
 	pr.CloseWithError(errUploadEnded)
 	if local := <-packed; local != nil && !errors.Is(local, errUploadEnded) {
 		return local
 	}
-	if err != nil {
-		return err
-	}
-	if code != 0 {
-		return &ExitError{Code: code, Stderr: Clean(said.String())}
-	}
-	return nil
+	return err
 }
 
 var errUploadEnded = errors.New("the upload ended")

@@ -129,21 +129,38 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("exit code %d: %s", e.Code, e.Stderr)
 }
 
-// Output runs a script and returns what it printed. A non-zero exit code is an
-// *ExitError; more than 8 MiB of output is an error.
-func (c *Client) Output(ctx context.Context, script string) (string, error) {
-	out := &capped{max: maxOutput}
-	said := &tail{max: 4096}
-	code, err := c.Run(ctx, Command{Script: script, Stdout: out, Stderr: said})
+// Shell runs scripts on a node; a Client does.
+type Shell interface {
+	Run(ctx context.Context, cmd Command) (exitCode int, err error)
+}
+
+var errOutput = fmt.Errorf("more than %d bytes of output", maxOutput)
+
+// Output runs a command and returns what it printed; its Stdout and Stderr are
+// taken for that. A non-zero exit code is an *ExitError; more than 8 MiB of
+// output is an error.
+func Output(ctx context.Context, node Shell, cmd Command) (string, error) {
+	out, said := &capped{max: maxOutput}, &tail{max: 4096}
+	cmd.Stdout, cmd.Stderr = out, said
+	code, err := node.Run(ctx, cmd)
 	switch {
 	case err != nil:
 		return "", err
 	case code != 0:
-		return "", fmt.Errorf("on %s: %w", c.addr, &ExitError{Code: code, Stderr: Clean(said.String())})
+		return "", &ExitError{Code: code, Stderr: Clean(said.String())}
 	case out.over:
-		return "", fmt.Errorf("on %s: more than %d bytes of output", c.addr, maxOutput)
+		return "", errOutput
 	}
 	return out.buf.String(), nil
+}
+
+// Output is the function Output for a script, with errors that name the node.
+func (c *Client) Output(ctx context.Context, script string) (string, error) {
+	out, err := Output(ctx, c, Command{Script: script})
+	if exit := (*ExitError)(nil); errors.As(err, &exit) || errors.Is(err, errOutput) {
+		err = fmt.Errorf("on %s: %w", c.addr, err)
+	}
+	return out, err
 }
 
 // session is one channel with what the server reported on it.
