@@ -77,7 +77,11 @@ func Arm(ctx context.Context, head remote.Shell, others []remote.Shell, s Setup)
 	if err := prepareOthers(ctx, head, others, s); err != nil {
 		return "", err
 	}
-	script := putFiles(s.files()) + "process_manager=" + remote.Quote(s.ProcessManager) + "\n" + installScript
+	files, err := s.files()
+	if err != nil {
+		return "", err
+	}
+	script := putFiles(files) + "process_manager=" + remote.Quote(s.ProcessManager) + "\n" + installScript
 	out, err := remote.Output(ctx, head, remote.Command{Script: script})
 	if err != nil {
 		return "", fmt.Errorf("start the watchdog of autostop on the head: %w", err)
@@ -139,20 +143,20 @@ func prepareOthers(ctx context.Context, head remote.Shell, others []remote.Shell
 type file struct{ name, content string }
 
 // files are the head's, conf last: without it the watchdog does nothing.
-func (s Setup) files() []file {
+func (s Setup) files() ([]file, error) {
 	var nodes, known strings.Builder
 	for _, h := range s.Others {
-		fmt.Fprintf(&nodes, "%d %s %d %s\n", h.Rank, h.Address, h.Port, h.User)
-		if h.Port == 22 {
-			fmt.Fprintf(&known, "%s %s\n", h.Address, h.HostKey)
-		} else {
-			fmt.Fprintf(&known, "[%s]:%d %s\n", h.Address, h.Port, h.HostKey)
+		line, err := remote.KnownHost(h.Address, h.Port, h.HostKey)
+		if err != nil {
+			return nil, fmt.Errorf("rank %d: %w", h.Rank, err)
 		}
+		fmt.Fprintf(&nodes, "%d %s %d %s\n", h.Rank, h.Address, h.Port, h.User)
+		known.WriteString(line)
 	}
 	return []file{
 		{"watchdog.sh", watchdogScript}, {"end.sh", s.End}, {"hook.sh", s.Config.Hook}, {"sessions.sh", s.Sessions},
 		{"nodes", nodes.String()}, {"known_hosts", known.String()}, {"conf", s.conf()},
-	}
+	}, nil
 }
 
 // longestPause is the most time between two looks of the watchdog.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
@@ -67,16 +66,6 @@ func (b *Bastion) Target(ctx context.Context) (*remote.Target, error) {
 
 // SSHPort is the port of its SSH server.
 func (b *Bastion) SSHPort() int { return cmp.Or(b.Port, 22) }
-
-// knownHost is the bastion's line in a known_hosts file.
-func (b *Bastion) knownHost() (string, error) {
-	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(b.HostKey)) //nolint:dogsled // five results, one wanted
-	if err != nil {
-		return "", fmt.Errorf("host key of bastion %s: %w", b.Host, err)
-	}
-	address := knownhosts.Normalize(fmt.Sprintf("[%s]:%d", b.Host, b.SSHPort()))
-	return knownhosts.Line([]string{address}, key), nil
-}
 
 // through is the way to a cloud's nodes; nil is the direct one.
 func (b *Broker) through(ctx context.Context, cloudName string) (*remote.Target, error) {

@@ -9,8 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
 // sshConfigName is the file beside known_hosts that OpenSSH reads.
@@ -38,11 +37,11 @@ func (b *Broker) writeSSHFiles(c Cluster) error {
 	var bastion *Bastion
 	if b.cfg.Bastion.Serves(c.Cloud) {
 		bastion = b.cfg.Bastion
-		line, err := bastion.knownHost()
+		line, err := remote.KnownHost(bastion.Host, bastion.SSHPort(), bastion.HostKey)
 		if err != nil {
-			return err
+			return fmt.Errorf("the bastion: %w", err)
 		}
-		known = line + "\n" + known
+		known = line + known
 	}
 	if err := replaceFile(b.KnownHostsPath(c.Name), known); err != nil {
 		return err
@@ -80,12 +79,11 @@ func knownHostsText(c Cluster) (string, error) {
 		if !n.reachable() {
 			continue
 		}
-		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(n.HostKey)) //nolint:dogsled // five results, one wanted
+		line, err := remote.KnownHost(n.ExternalIP, n.SSHPort, n.HostKey)
 		if err != nil {
-			return "", fmt.Errorf("host key of rank %d: %w", n.Rank, err)
+			return "", fmt.Errorf("rank %d: %w", n.Rank, err)
 		}
-		address := knownhosts.Normalize(fmt.Sprintf("%s:%d", n.ExternalIP, n.SSHPort))
-		text.WriteString(knownhosts.Line([]string{address}, key) + "\n")
+		text.WriteString(line)
 	}
 	return text.String(), nil
 }

@@ -176,7 +176,11 @@ func (r *Runner) prepare(ctx context.Context, s *submission, rank int, link link
 // claims one wins, and the others learn that it did.
 func (r *Runner) claim(ctx context.Context, c *remote.Client, s *submission, rank int) (claim, error) {
 	var archive bytes.Buffer
-	if err := pack(&archive, r.files(s, rank)); err != nil {
+	files, err := r.files(s, rank)
+	if err == nil {
+		err = pack(&archive, files)
+	}
+	if err != nil {
 		return claim{}, err
 	}
 	script := fmt.Sprintf("id=%s digest=%s nonce=%s queued=%t keep=%d\n%s%s", s.id, digestOf(s.text), rand.Text(), rank == 0, r.options.Keep, pruneScript, claimScript)
@@ -211,7 +215,7 @@ type file struct {
 }
 
 // files is the job's folder on a node. Only the head gets the environment.
-func (r *Runner) files(s *submission, rank int) []file {
+func (r *Runner) files(s *submission, rank int) ([]file, error) {
 	all := []file{
 		{"runner.sh", runnerScript},
 		{"lead.sh", leadScript},
@@ -225,13 +229,16 @@ func (r *Runner) files(s *submission, rank int) []file {
 		all = append(all, file{"setup.sh", []byte(s.spec.Setup + "\n")})
 	}
 	if rank == 0 {
-		all = append(all, file{"env", r.env(s.spec)}, file{"spec", s.text},
-			file{"nodes", r.hosts(s.spec.NumNodes)}, file{"known_hosts", r.knownHosts(s.spec.NumNodes)})
+		nodes, known, err := r.hosts(s.spec.NumNodes)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, file{"env", r.env(s.spec)}, file{"spec", s.text}, file{"nodes", nodes}, file{"known_hosts", known})
 		if r.cluster.Runtime == RuntimeRay {
 			all = append(all, file{"place.sh", placeScript}, file{"driver.py", driverScript}, file{"ray.json", r.rayJob(s)})
 		}
 	}
-	return append(all, file{"complete", nil})
+	return append(all, file{"complete", nil}), nil
 }
 
 func pack(w io.Writer, files []file) error {
@@ -319,25 +326,17 @@ func (r *Runner) env(s Spec) []byte {
 	return []byte(b.String())
 }
 
-// hosts lists how the head reaches the ranks: rank, address, port, user.
-func (r *Runner) hosts(n int) []byte {
-	var b strings.Builder
+// hosts lists how the head reaches the ranks, rank, address, port and user, and
+// the keys by which it knows them.
+func (r *Runner) hosts(n int) (nodes, known []byte, err error) {
 	for _, node := range r.nodes[:n] {
 		ip, port := node.internal()
-		fmt.Fprintf(&b, "%d %s %d %s\n", node.Rank, ip, port, node.User)
-	}
-	return []byte(b.String())
-}
-
-func (r *Runner) knownHosts(n int) []byte {
-	var b strings.Builder
-	for _, node := range r.nodes[:n] {
-		ip, port := node.internal()
-		if port == 22 {
-			fmt.Fprintf(&b, "%s %s\n", ip, node.HostKey)
-		} else {
-			fmt.Fprintf(&b, "[%s]:%d %s\n", ip, port, node.HostKey)
+		line, err := remote.KnownHost(ip, port, node.HostKey)
+		if err != nil {
+			return nil, nil, err
 		}
+		nodes = fmt.Appendf(nodes, "%d %s %d %s\n", node.Rank, ip, port, node.User)
+		known = append(known, line...)
 	}
-	return []byte(b.String())
+	return nodes, known, nil
 }
