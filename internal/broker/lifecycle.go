@@ -124,7 +124,7 @@ func (b *Broker) look(ctx context.Context, session cloud.Session, c Cluster) (Cl
 func (c Cluster) placement() cloud.Placement {
 	return cloud.Placement{Nodes: c.Size, Offer: cloud.Offer{
 		Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, Market: c.Market,
-		InstanceType: cloud.InstanceType{Name: c.InstanceType, Accelerator: c.accelerator()}, HourlyUSD: c.HourlyUSD / float64(max(c.Size, 1)),
+		InstanceType: cloud.InstanceType{Name: c.InstanceType, Accelerator: c.accelerator()}, HourlyUSD: c.PerNode(),
 	}}
 }
 

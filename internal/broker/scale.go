@@ -45,8 +45,8 @@ func (b *Broker) Resize(ctx context.Context, c Cluster, spec Spec, nodes int) (C
 	})
 }
 
-// perNode is the launch price of one node in US dollars an hour.
-func (c Cluster) perNode() float64 { return c.HourlyUSD / float64(max(c.Size, 1)) }
+// PerNode is the launch price of one node in US dollars an hour.
+func (c Cluster) PerNode() float64 { return c.HourlyUSD / float64(max(c.Size, 1)) }
 
 func (b *Broker) shrink(ctx context.Context, session cloud.Session, c Cluster, nodes int) (Cluster, error) {
 	b.rayLeaves(ctx, c, nodes)
@@ -64,7 +64,7 @@ func (b *Broker) shrink(ctx context.Context, session cloud.Session, c Cluster, n
 	if err := b.removeNodes(ctx, session, c, doomed); err != nil {
 		return c, fmt.Errorf("take nodes from cluster %q: %w", c.Name, err)
 	}
-	c.HourlyUSD = c.perNode() * float64(nodes)
+	c.HourlyUSD = c.PerNode() * float64(nodes)
 	c.Size, c.Nodes = nodes, kept
 	c.judge()
 	if c.Autostop != nil && c.Status == StatusUp {
@@ -347,7 +347,7 @@ func (c Cluster) grown(info cloud.ClusterInfo, hosts []clusterconfig.HostKey, no
 		return c, c, fmt.Errorf("%d of %d machines run", len(fresh.Nodes), nodes)
 	}
 	slices.SortFunc(fresh.Nodes, func(x, y Node) int { return x.Rank - y.Rank })
-	fresh.HourlyUSD = c.perNode() * float64(nodes)
+	fresh.HourlyUSD = c.PerNode() * float64(nodes)
 	fresh.Size = nodes
 	fresh.judge()
 	return fresh, added, nil

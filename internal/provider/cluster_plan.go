@@ -137,7 +137,7 @@ func (d *providerData) presentOffer(ctx context.Context, c broker.Cluster) (clou
 		return cloud.Offer{}, false, nil
 	}
 	best.Region, best.Zone, best.Market = c.Region, c.Zone, c.Market
-	best.HourlyUSD = c.HourlyUSD / float64(max(c.Size, 1))
+	best.HourlyUSD = c.PerNode()
 	return *best, true, nil
 }
 
