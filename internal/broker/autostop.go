@@ -5,7 +5,6 @@ package broker
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -18,16 +17,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 	"github.com/skybroker/terraform-provider-sky/templates"
 )
-
-// CannotEndItself says why clusters of this cloud and market cannot end by
-// themselves in the way of the configuration; empty is that they can.
-func (b *Broker) CannotEndItself(cloudName string, market cloud.Market, how cloud.Shutdown) string {
-	factory, ok := b.cfg.Registry.Get(cloudName)
-	if !ok {
-		return fmt.Sprintf("this build of the provider has no driver for cloud %q", cloudName)
-	}
-	return cloud.CapabilitiesOf(factory, b.cfg.Credentials(cloudName)).CannotEndItself(cloudName, market, how)
-}
 
 // onShutdown is what a machine's own power-off must do: remove it under
 // autodown, else stop it where it can stop.
@@ -77,7 +66,7 @@ func (b *Broker) arm(ctx context.Context, log *slog.Logger, clients []node, c Cl
 		}
 		others = append(others, clients[i])
 		hosts = append(hosts, autostop.Host{
-			Rank: n.Rank, Address: cmp.Or(n.InternalIP, n.ExternalIP), Port: cmp.Or(n.SSHPort, 22), User: c.SSHUser, HostKey: n.HostKey,
+			Rank: n.Rank, Address: n.among(), Port: cmp.Or(n.SSHPort, 22), User: c.SSHUser, HostKey: n.HostKey,
 		})
 	}
 	if head == nil {
@@ -207,7 +196,7 @@ func (b *Broker) autodown(ctx context.Context, c Cluster, gone error) (Cluster, 
 	}
 	endings, err := b.endings(ctx, c)
 	if err != nil {
-		return c, errors.Join(fmt.Errorf("cluster %q is gone, and who ended it cannot be asked: %w", c.Name, err))
+		return c, fmt.Errorf("cluster %q is gone, and who ended it cannot be asked: %w", c.Name, err)
 	}
 	if len(endings) > 0 && !slices.Contains(endings, cloud.EndedItself) {
 		return c, fmt.Errorf("%w (ended by: %v)", gone, endings)

@@ -116,9 +116,8 @@ func (b *Broker) newLaunch(spec Spec) (*launch, func(), error) {
 // reason, and the launch goes on with the others.
 func (l *launch) openClouds(ctx context.Context) {
 	for _, name := range l.candidateClouds() {
-		factory, ok := l.cfg.Registry.Get(name)
-		if ok {
-			l.caps[name] = cloud.CapabilitiesOf(factory, l.cfg.Credentials(name))
+		if caps, ok := l.cfg.Registry.Capabilities(name, l.cfg.Credentials(name)); ok {
+			l.caps[name] = caps
 		}
 		_, err := l.session(ctx, name)
 		if err == nil {

@@ -13,11 +13,11 @@ import (
 // CanStop reports why machines of this cloud and market cannot be stopped;
 // empty is that they can. It needs no account.
 func (b *Broker) CanStop(cloudName string, market cloud.Market) string {
-	factory, ok := b.cfg.Registry.Get(cloudName)
+	caps, ok := b.cfg.Registry.Capabilities(cloudName, b.cfg.Credentials(cloudName))
 	if !ok {
 		return fmt.Sprintf("this build of the provider has no driver for cloud %q", cloudName)
 	}
-	return factory.Capabilities().CannotStop(cloudName, market)
+	return caps.CannotStop(cloudName, market)
 }
 
 // Stop stops the cluster's machines and keeps their disks. It returns once all

@@ -178,3 +178,12 @@ func (r *Registry) Get(name string) (Factory, bool) {
 	f, ok := r.byName[name]
 	return f, ok
 }
+
+// Capabilities is what the cloud of that name can do under the user's settings.
+func (r *Registry) Capabilities(name string, creds Credentials) (Capabilities, bool) {
+	f, ok := r.byName[name]
+	if !ok {
+		return Capabilities{}, false
+	}
+	return CapabilitiesOf(f, creds), true
+}

@@ -175,11 +175,10 @@ func (r *clusterResource) planAutostop(ctx context.Context, old, m clusterModel,
 		return
 	}
 	cloudName := old.Cloud.ValueString()
-	f, ok := r.data.registry.Get(cloudName)
+	caps, ok := r.data.capabilitiesOf(cloudName)
 	if !ok {
 		return
 	}
-	caps := cloud.CapabilitiesOf(f, r.data.credentials(cloudName, "", ""))
 	if why := caps.CannotEndItself(cloudName, cloud.Market(old.Market.ValueString()), cfg.Shutdown()); why != "" {
 		invalid(diags, autostopPath(cfg.Shutdown()), why+". "+autostopAdvice(cfg.Shutdown()))
 	}

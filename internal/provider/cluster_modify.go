@@ -224,7 +224,9 @@ func (r *clusterResource) planLife(ctx context.Context, old clusterModel, m *clu
 		return false
 	}
 	if toggle && m.wantsStopped() {
-		if why := cannotStop(r.data.registry, old.Cloud.ValueString(), cloud.Market(old.Market.ValueString())); why != "" {
+		cloudName := old.Cloud.ValueString()
+		caps, ok := r.data.capabilitiesOf(cloudName)
+		if why := caps.CannotStop(cloudName, cloud.Market(old.Market.ValueString())); ok && why != "" {
 			resp.Diagnostics.AddAttributeError(path.Root("desired_status"), "Cluster cannot stop", sentence(why)+" Destroy it, or keep desired_status = \"UP\".")
 			return false
 		}
@@ -263,16 +265,6 @@ func planRestore(c broker.Cluster, m clusterModel, resp *resource.ModifyPlanResp
 		}
 	}
 	return append(lost, resting...)
-}
-
-// cannotStop says why machines of a cloud and market cannot stop; empty is
-// that they can.
-func cannotStop(registry *cloud.Registry, cloudName string, market cloud.Market) string {
-	f, ok := registry.Get(cloudName)
-	if !ok {
-		return ""
-	}
-	return f.Capabilities().CannotStop(cloudName, market)
 }
 
 // planDigests compares what lies on this computer with what was uploaded. A

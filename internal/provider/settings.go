@@ -300,9 +300,14 @@ func (d *providerData) openBroker(dir string) (clusterBroker, error) {
 func (d *providerData) capabilities() map[string]cloud.Capabilities {
 	out := map[string]cloud.Capabilities{}
 	for _, name := range d.clouds() {
-		if f, ok := d.registry.Get(name); ok {
-			out[name] = cloud.CapabilitiesOf(f, d.credentials(name, "", ""))
+		if caps, ok := d.capabilitiesOf(name); ok {
+			out[name] = caps
 		}
 	}
 	return out
+}
+
+// capabilitiesOf are those of a cloud of this build, whether it may be used or not.
+func (d *providerData) capabilitiesOf(name string) (cloud.Capabilities, bool) {
+	return d.registry.Capabilities(name, d.credentials(name, "", ""))
 }
