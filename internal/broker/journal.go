@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
 // journalVersion is the newest format this build can read.
@@ -92,7 +93,10 @@ func openJournal(dir string, now func() time.Time) (*journal, error) {
 	if err := j.load(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return j, syncDir(dir)
+	if err := remote.SyncDir(dir); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return j, nil
 }
 
 func (j *journal) load() error {

@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
 var ownerPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{2,39}$`) })
@@ -67,7 +68,7 @@ func linkNew(path string, content []byte) error {
 	if err := os.Link(tmp, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return remote.SyncDir(filepath.Dir(path))
 }
 
 // writeSynced creates path, 0600, and flushes it to the disk.

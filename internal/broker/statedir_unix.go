@@ -5,7 +5,6 @@
 package broker
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -22,13 +21,4 @@ func checkPrivate(path string, info fs.FileInfo) error {
 		return fmt.Errorf("%s has mode %04o, so that others may change it; run: chmod go-w %s", path, mode, path)
 	}
 	return nil
-}
-
-// syncDir flushes a folder's entries, so that a file made in it survives a crash.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -6,6 +6,3 @@ import "io/fs"
 
 // checkPrivate has nothing to check: the profile's access lists protect the folder.
 func checkPrivate(string, fs.FileInfo) error { return nil }
-
-// syncDir has nothing to do: NTFS journals its folders.
-func syncDir(string) error { return nil }

@@ -91,7 +91,7 @@ func EnsureKeyPair(path string) (authorizedKey string, err error) {
 	}
 	_, err = f.Write(private)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		_ = os.Remove(path)
@@ -118,7 +118,8 @@ func existingKey(path string) (string, error) {
 	return AuthorizedKey(signer.PublicKey()), nil
 }
 
-func syncDir(dir string) error {
+// SyncDir flushes a folder's entries, so that a file made in it survives a crash.
+func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" { // folders cannot be synced there
 		return nil
 	}
