@@ -36,9 +36,15 @@ func (b *Broker) render(c Cluster) (clusterconfig.Config, error) {
 	if err != nil {
 		return clusterconfig.Config{}, err
 	}
-	return tmpl.Render(clusterconfig.Vars{
-		ClusterName: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, InstanceType: c.InstanceType, Nodes: c.Size,
-	})
+	return tmpl.Render(c.vars())
+}
+
+// vars are what a template is told of the cluster, whatever the node.
+func (c Cluster) vars() clusterconfig.Vars {
+	return clusterconfig.Vars{
+		ClusterName: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone,
+		InstanceType: c.InstanceType, Accelerator: c.accelerator(), Nodes: c.Size,
+	}
 }
 
 // endCommand is the template's command for the end that autostop wants.

@@ -54,14 +54,11 @@ func (c Cluster) ranksThat(is func(cloud.State) bool) []int {
 // looks. When the new ones cannot be had, the cluster stays as it is.
 func (b *Broker) Restore(ctx context.Context, c Cluster, spec Spec) (Cluster, error) {
 	return b.change(ctx, c, "restoring", func(session cloud.Session) (Cluster, error) {
-		release, err := b.hold(ctx, c)
+		release, err := b.steady(ctx, session, c)
 		if err != nil {
 			return c, err
 		}
 		defer release()
-		if err := b.dropUncommitted(ctx, session, c); err != nil {
-			return c, err
-		}
 		now, err := b.look(ctx, session, c)
 		if err != nil {
 			return c, err

@@ -27,14 +27,11 @@ func (b *Broker) Resize(ctx context.Context, c Cluster, spec Spec, nodes int) (C
 		if c.Status != StatusUp && (c.Status != StatusDegraded || nodes >= c.Size) {
 			return c, fmt.Errorf("cluster %q is %s (%s) and can only be resized when it is UP", c.Name, c.Status, c.StatusReason)
 		}
-		release, err := b.hold(ctx, c)
+		release, err := b.steady(ctx, session, c)
 		if err != nil {
 			return c, err
 		}
 		defer release()
-		if err := b.dropUncommitted(ctx, session, c); err != nil {
-			return c, err
-		}
 		switch {
 		case nodes > c.Size:
 			return b.addRanks(ctx, session, c, spec, ranksFrom(c.Size, nodes), nodes)
@@ -43,6 +40,19 @@ func (b *Broker) Resize(ctx context.Context, c Cluster, spec Spec, nodes int) (C
 		}
 		return c, nil
 	})
+}
+
+// steady keeps the cluster from ending by itself while its machines are counted
+// and changed, and removes what a growth that was cut off left among them.
+func (b *Broker) steady(ctx context.Context, session cloud.Session, c Cluster) (release func(), err error) {
+	if release, err = b.hold(ctx, c); err != nil {
+		return nil, err
+	}
+	if err := b.dropUncommitted(ctx, session, c); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
 }
 
 // PerNode is the launch price of one node in US dollars an hour.
@@ -214,11 +224,11 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 			return cs, nil, err
 		}
 	}
+	vars := c.vars()
+	vars.Image, vars.Nodes, vars.AuthorizedKeys = cs.Image, size, keys.authorized
 	for _, rank := range ranks {
-		cfg, err := tmpl.Render(clusterconfig.Vars{
-			ClusterName: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, InstanceType: c.InstanceType,
-			Accelerator: c.accelerator(), Image: cs.Image, Nodes: size, Rank: rank, AuthorizedKeys: keys.authorized, HostKey: keys.hosts[rank],
-		})
+		vars.Rank, vars.HostKey = rank, keys.hosts[rank]
+		cfg, err := tmpl.Render(vars)
 		if err != nil {
 			return cs, nil, err
 		}

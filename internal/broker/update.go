@@ -7,9 +7,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/skybroker/terraform-provider-sky/internal/remote"
-
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
 // Changes says what Update must bring up to date.
