@@ -20,7 +20,9 @@ type attempt struct {
 	*launch
 	number    int
 	placement cloud.Placement
-	started   time.Time
+	// choice is why the placement was taken: for which alternative above all.
+	choice  optimizer.Choice
+	started time.Time
 	// deadline is the dead-man timer of the machines.
 	deadline  time.Time
 	step      string
@@ -117,7 +119,7 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 	}
 	spec := cloud.ClusterSpec{
 		Ref: a.ref(a.placement), Attempt: a.number, Image: image, DiskGiB: req.DiskGiB, DiskTier: req.DiskTier,
-		Ports: a.spec.Ports, AllowedCIDRs: a.spec.AllowedCIDRs, Labels: a.spec.Labels, MaxHourlyUSD: req.MaxHourlyUSD / float64(a.placement.Nodes),
+		Ports: a.spec.Ports, AllowedCIDRs: a.spec.AllowedCIDRs, Labels: a.spec.Labels, MaxHourlyUSD: perMachine(req, a.placement.Nodes-a.choice.Reserved),
 		AuthorizedKeys: a.keys.authorized, Deadline: a.deadline,
 		OnShutdown: a.onShutdown(offer.Cloud, offer.Market, a.spec.Autostop),
 	}
@@ -140,12 +142,22 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 	return spec, err
 }
 
-// requirement is the alternative of the request that the placement serves.
+// requirement is the alternative of the request that the placement was taken
+// for. Others may fit the machine as well, with another bound, disk or image.
 func (a *attempt) requirement() cloud.Requirement {
-	if i := optimizer.AlternativeOf(a.spec.Request, a.placement.Offer); i >= 0 {
-		return a.spec.Request.Alternatives[i]
+	if all := a.spec.Request.Alternatives; a.choice.Alternative < len(all) {
+		return all[a.choice.Alternative]
 	}
 	return cloud.Requirement{}
+}
+
+// perMachine is what each of the machines that are paid for may cost an hour;
+// 0 is no bound.
+func perMachine(req cloud.Requirement, machines int) float64 {
+	if machines <= 0 {
+		return 0
+	}
+	return req.MaxHourlyUSD / float64(machines)
 }
 
 func (a *attempt) identity(rank int) cloud.Identity {

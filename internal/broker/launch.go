@@ -147,14 +147,14 @@ func (l *launch) failover(ctx context.Context) (Cluster, error) {
 		return Cluster{}, err
 	}
 	for n := 1; ; n++ {
-		placement, err := l.next()
+		choice, err := l.next()
 		if err != nil {
 			return Cluster{}, l.fail(err)
 		}
 		if err := ctx.Err(); err != nil {
 			return Cluster{}, l.fail(fmt.Errorf("interrupted before the next attempt: %w", context.Cause(ctx)))
 		}
-		a := &attempt{launch: l, number: n, placement: placement, started: l.cfg.Now(), deadline: l.deadline(ctx)}
+		a := &attempt{launch: l, number: n, placement: choice.Placement, choice: choice, started: l.cfg.Now(), deadline: l.deadline(ctx)}
 		if err := a.journalIntent(ctx); err != nil {
 			return Cluster{}, l.fail(err)
 		}
@@ -187,13 +187,13 @@ func (l *launch) beginGeneration() error {
 }
 
 // next ranks what is not blocked and returns the best.
-func (l *launch) next() (cloud.Placement, error) {
+func (l *launch) next() (optimizer.Choice, error) {
 	blocked := append(slices.Clone(l.blocked), l.blocks.current()...)
 	plan, err := l.loss.Rank(l.spec.Request, l.spec.Offers, l.caps, blocked)
 	if err != nil {
-		return cloud.Placement{}, err
+		return optimizer.Choice{}, err
 	}
-	return plan.Placements[0], nil
+	return plan.Choices[0], nil
 }
 
 func (l *launch) ref(p cloud.Placement) cloud.ClusterRef {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/templates"
 )
 
@@ -202,6 +203,10 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 		return cs, nil, fmt.Errorf("new nodes could not be reached: %w", err)
 	}
 	spec.Request.Nodes = size
+	served, err := c.served(spec.Request)
+	if err != nil {
+		return cs, nil, err
+	}
 	keys, err := makeKeys(b.ClusterDir(c.Name), c.Generation, spec)
 	if err != nil {
 		return cs, nil, fmt.Errorf("ssh keys: %w", err)
@@ -217,8 +222,8 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 	if err != nil {
 		return cs, nil, err
 	}
-	served := c.served(spec)
 	cs.Image, cs.DiskGiB, cs.DiskTier = served.Image, served.DiskGiB, served.DiskTier
+	cs.MaxHourlyUSD = perMachine(served, size)
 	if b.cfg.Images != nil {
 		if cs.Image, err = b.cfg.Images(ctx, c.Cloud, served.Image, c.Region, ""); err != nil {
 			return cs, nil, err
@@ -243,19 +248,43 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 }
 
 // served is the alternative of the request that the cluster was launched for,
-// as far as its place and its machines tell.
-func (c Cluster) served(spec Spec) cloud.Requirement {
-	fits := func(want, have string) bool { return want == "" || want == have }
-	for _, r := range spec.Request.Alternatives {
-		wants := len(r.Accelerators) == 0 || slices.ContainsFunc(r.Accelerators, func(a cloud.Accelerator) bool {
-			return strings.EqualFold(a.Name, c.accelerator().Name)
-		})
-		market := slices.Contains(r.Markets, c.Market) || (len(r.Markets) == 0 && c.Market != cloud.Spot)
-		if wants && market && fits(r.Cloud, c.Cloud) && fits(r.Region, c.Region) && fits(r.Zone, c.Zone) && fits(r.InstanceType, c.InstanceType) {
-			return r
+// as far as its place, its machines and its price tell. A price with so many
+// nodes that is above the bound of each is an error.
+func (c Cluster) served(req optimizer.Request) (cloud.Requirement, error) {
+	fitting := slices.DeleteFunc(slices.Clone(req.Alternatives), func(r cloud.Requirement) bool { return !c.fits(r) })
+	if len(fitting) == 0 { // an imported cluster, in other words than the request's
+		fitting = []cloud.Requirement{{MaxHourlyUSD: loosest(req.Alternatives)}}
+	}
+	usd := optimizer.HourlyUSD(req, c.placement().Offer)
+	for _, r := range fitting {
+		if optimizer.Within(r, usd) {
+			return r, nil
 		}
 	}
-	return cloud.Requirement{}
+	return cloud.Requirement{}, fmt.Errorf("%d nodes would cost $%.4f an hour, at the price of the launch, and max_hourly_cost allows $%.4f", req.Nodes, usd, loosest(fitting))
+}
+
+// fits reports whether the cluster may have been launched for the alternative.
+func (c Cluster) fits(r cloud.Requirement) bool {
+	same := func(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
+	accelerator := len(r.Accelerators) == 0 || slices.ContainsFunc(r.Accelerators, func(a cloud.Accelerator) bool {
+		return strings.EqualFold(a.Name, c.accelerator().Name)
+	})
+	market := slices.Contains(r.Markets, c.Market) || (len(r.Markets) == 0 && c.Market != cloud.Spot)
+	return accelerator && market &&
+		same(r.Cloud, c.Cloud) && same(r.Region, c.Region) && same(r.Zone, c.Zone) && same(r.InstanceType, c.InstanceType)
+}
+
+// loosest is the highest bound of the alternatives, 0 where one has none.
+func loosest(all []cloud.Requirement) float64 {
+	bound := 0.0
+	for _, r := range all {
+		if r.MaxHourlyUSD == 0 {
+			return 0
+		}
+		bound = max(bound, r.MaxHourlyUSD)
+	}
+	return bound
 }
 
 // nextAttempt is a number that no machine of the generation has carried: the

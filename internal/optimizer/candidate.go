@@ -50,6 +50,19 @@ func hourly(req Request, o *cloud.Offer) (usd float64, reserved int) {
 	return o.HourlyUSD * float64(req.nodes()-reserved), reserved
 }
 
+// HourlyUSD is what the request's machines would cost an hour if all were of the
+// offer, reserved ones free.
+func HourlyUSD(req Request, o cloud.Offer) float64 {
+	usd, _ := hourly(req, &o)
+	return usd
+}
+
+// Within reports whether a cluster at this price is within the requirement's
+// bound. The slack is for sums such as three times 0.1, which is above 0.3.
+func Within(alt cloud.Requirement, usd float64) bool {
+	return alt.MaxHourlyUSD <= 0 || usd <= alt.MaxHourlyUSD+1e-9
+}
+
 // compare orders candidates, the better one first. It is a total order over
 // distinct offers.
 func (r Request) compare(a, b *candidate) int {

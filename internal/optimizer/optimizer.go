@@ -236,21 +236,14 @@ func (p *Plan) fill(req Request, found []candidate) {
 	}
 }
 
-// AlternativeOf returns the index of the first alternative whose requirement the
-// offer satisfies in itself (place, machine, market), or -1.
-func AlternativeOf(req Request, o cloud.Offer) int {
-	for i, alt := range req.alternatives() {
-		if firstFailing(requirementRules(alt), &o) < 0 {
-			return i
-		}
-	}
-	return -1
-}
-
 // Satisfies reports whether an offer is still what the request asks for: place,
 // machine and market of any alternative. It is how a change of the request is
 // judged against a running cluster; prices do not count.
-func Satisfies(req Request, o cloud.Offer) bool { return AlternativeOf(req, o) >= 0 }
+func Satisfies(req Request, o cloud.Offer) bool {
+	return slices.ContainsFunc(req.alternatives(), func(alt cloud.Requirement) bool {
+		return firstFailing(requirementRules(alt), &o) < 0
+	})
+}
 
 // WithDefaults fills in what a user who names no machine wants: at least 8
 // vCPUs where nothing is asked for, and at least 4 GiB for each vCPU where no

@@ -49,7 +49,7 @@ func rulesFor(req Request, alt cloud.Requirement, caps map[string]cloud.Capabili
 		}
 		rs = append(rs, rule{name: "max_hourly_cost", want: want, ok: func(o *cloud.Offer) bool {
 			usd, _ := hourly(req, o)
-			return usd <= alt.MaxHourlyUSD
+			return Within(alt, usd)
 		}})
 	}
 	if len(blocked) > 0 {
