@@ -183,9 +183,8 @@ func judge(present cloud.Offer, nodes int, old *optimizer.Request, now optimizer
 // price included, or -1.
 func alternativeWithin(req optimizer.Request, o cloud.Offer, nodes int) int {
 	for i, alt := range req.Alternatives {
-		one := optimizer.Request{Alternatives: []cloud.Requirement{alt}}
-		cost := o.HourlyUSD * float64(nodes)
-		if optimizer.Satisfies(one, o) && (alt.MaxHourlyUSD == 0 || cost <= alt.MaxHourlyUSD+1e-9) {
+		one := optimizer.Request{Alternatives: []cloud.Requirement{alt}, Nodes: nodes, Reserved: req.Reserved}
+		if optimizer.Satisfies(one, o) && optimizer.Within(alt, optimizer.HourlyUSD(one, o)) {
 			return i
 		}
 	}
@@ -214,7 +213,7 @@ func mismatches(req optimizer.Request, o cloud.Offer, nodes int, changed []strin
 		if name != "use_spot" && name != "market" {
 			one.Markets = []cloud.Market{o.Market}
 		}
-		if alternativeWithin(optimizer.Request{Alternatives: []cloud.Requirement{one}}, o, nodes) < 0 {
+		if alternativeWithin(optimizer.Request{Alternatives: []cloud.Requirement{one}, Reserved: req.Reserved}, o, nodes) < 0 {
 			out = append(out, name)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
 func TestJudge(t *testing.T) {
@@ -64,6 +65,19 @@ func TestJudge(t *testing.T) {
 				t.Errorf("judge = %+v, want %v", v, tt.replace)
 			}
 		})
+	}
+}
+
+// Reserved machines cost nothing, so a bound below their list price holds.
+func TestJudgeReserved(t *testing.T) {
+	present := cloud.Offer{Cloud: "aws", Region: "r", Market: cloud.OnDemand, HourlyUSD: 30, InstanceType: cloud.InstanceType{Name: "p4d.24xlarge", MemoryGiB: 1152}}
+	req := optimizer.Request{Alternatives: []cloud.Requirement{{MaxHourlyUSD: 40}}}
+	if v := judge(present, 2, &req, req, []string{"memory"}); len(v.Replace) == 0 {
+		t.Error("two machines at $30 stay under a bound of $40")
+	}
+	req.Reserved = []optimizer.Reservation{{Cloud: "aws", InstanceType: "p4d.24xlarge", Count: 1}}
+	if v := judge(present, 2, &req, req, []string{"memory"}); len(v.Replace) > 0 {
+		t.Errorf("one of the two is reserved, and yet %+v", v)
 	}
 }
 
