@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"maps"
+	"math"
 	"strconv"
 	"strings"
 
@@ -143,7 +144,8 @@ func spotOptions(spec cloud.ClusterSpec) *types.InstanceMarketOptionsRequest {
 		InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorTerminate,
 	}
 	if spec.MaxHourlyUSD > 0 {
-		options.MaxPrice = aws.String(strconv.FormatFloat(spec.MaxHourlyUSD, 'f', 6, 64))
+		// Down, to AWS's six decimals: the machines together must not cost more.
+		options.MaxPrice = aws.String(strconv.FormatFloat(math.Floor(spec.MaxHourlyUSD*1e6+1e-3)/1e6, 'f', 6, 64))
 	}
 	return &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: options}
 }

@@ -342,3 +342,16 @@ func TestGroupInUse(t *testing.T) {
 		t.Errorf("the group was in use %d times", n)
 	}
 }
+
+// What a cluster may cost is shared out among its machines, and never exceeded
+// by the rounding.
+func TestSpotBound(t *testing.T) {
+	for bound, want := range map[float64]string{12.5: "12.500000", 2.0 / 3: "0.666666", 0.29: "0.290000", 1.0 / 7: "0.142857", 0.0123: "0.012300"} {
+		if got := *spotOptions(cloud.ClusterSpec{MaxHourlyUSD: bound}).SpotOptions.MaxPrice; got != want {
+			t.Errorf("bound %v is told as %s, want %s", bound, got, want)
+		}
+	}
+	if got := spotOptions(cloud.ClusterSpec{}).SpotOptions.MaxPrice; got != nil {
+		t.Errorf("no bound is told as %s", *got)
+	}
+}
