@@ -129,9 +129,15 @@ func (c *client) do(ctx context.Context, what string, f func(context.Context) (*
 	return err
 }
 
+// longestWait is how long Compute Engine holds back the answer to a wait for an
+// operation that is not done yet.
+const longestWait = 2 * time.Minute
+
 // await blocks until the operation is done, and returns its own error.
 func (c *client) await(ctx context.Context, op *compute.Operation) error {
 	polls := retry.Policy{Initial: c.policy.Initial / 5, Max: c.policy.Max / 4, Factor: 1.5}
+	waiting := *c
+	waiting.tryTimeout += longestWait
 	return retry.Poll(ctx, polls, func(ctx context.Context) (bool, error) {
 		if op.Status == "DONE" {
 			if err := operationFailure(op); err != nil {
@@ -139,7 +145,7 @@ func (c *client) await(ctx context.Context, op *compute.Operation) error {
 			}
 			return true, nil
 		}
-		next, err := call(ctx, c, "wait for operation "+op.Name, func(ctx context.Context) (*compute.Operation, error) {
+		next, err := call(ctx, &waiting, "wait for operation "+op.Name, func(ctx context.Context) (*compute.Operation, error) {
 			if op.Zone != "" {
 				return c.api.waitZoneOperation(ctx, lastPart(op.Zone), op.Name)
 			}

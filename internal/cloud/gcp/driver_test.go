@@ -280,6 +280,18 @@ func TestOldFailureToldAgain(t *testing.T) {
 	}
 }
 
+// TestSlowOperation: an operation that takes longer than any single call may is
+// waited for all the same. Compute Engine answers a wait after up to two minutes.
+func TestSlowOperation(t *testing.T) {
+	a, d := opened(t, gcpfake.Options{OperationTime: 300 * time.Millisecond})
+	d.c.tryTimeout = 50 * time.Millisecond
+	spec, at := testSpec(1)
+	up(t, d, spec, at)
+	if err := d.Terminate(t.Context(), spec.Ref); err != nil || len(a.Instances())+len(a.Disks()) > 0 {
+		t.Errorf("Terminate returned %v, with %d machines", err, len(a.Instances()))
+	}
+}
+
 // TestStockoutOnStart: the machine stays stopped, with its disk.
 func TestStockoutOnStart(t *testing.T) {
 	a, d := opened(t, gcpfake.Options{})
