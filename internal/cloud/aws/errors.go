@@ -103,6 +103,8 @@ func classifyAPI(api smithy.APIError, err error) cloud.Fault {
 		return row.fault
 	}
 	switch status := statusOf(err); {
+	case strings.HasSuffix(api.ErrorCode(), "LimitExceeded"):
+		return cloud.Fault{Kind: cloud.KindQuota, Scope: cloud.ScopeRegion}
 	case strings.HasSuffix(api.ErrorCode(), ".NotFound"), strings.HasSuffix(api.ErrorCode(), ".Malformed"):
 		return cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeRegion}
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:

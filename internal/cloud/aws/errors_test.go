@@ -5,9 +5,11 @@ package aws
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -36,9 +38,42 @@ func TestFaults(t *testing.T) {
 		"InvalidThing.NotFound":        fault(cloud.KindConfig, cloud.ScopeRegion),
 		"IdempotentParameterMismatch":  fault(cloud.KindUnknown, cloud.ScopeZone),
 		"NeverHeardOf":                 fault(cloud.KindUnknown, cloud.ScopeZone),
+		"VolumeTypeNotAvailableInZone": fault(cloud.KindCapacity, cloud.ScopeZone),
+		"SomethingNewLimitExceeded":    fault(cloud.KindQuota, cloud.ScopeRegion),
 	} {
 		if got := classify(fmt.Errorf("launch: %w", apiError(code, "text"))); got != want {
 			t.Errorf("%s is %s, want %s", code, got, want)
+		}
+	}
+}
+
+// TestFaultsOfTypesAndZones: what one type or zone cannot do must not end the
+// search in the whole cloud.
+func TestFaultsOfTypesAndZones(t *testing.T) {
+	for message, want := range map[string]cloud.Scope{
+		"The architecture 'x86_64' of the specified instance type does not match the architecture 'arm64' of the specified AMI.": cloud.ScopeRegion,
+		"The specified instance type is not eligible for Free Tier.":                                                             cloud.ScopeRegion,
+		"Enhanced networking with the Elastic Network Adapter (ENA) is required for the 'm7i.large' instance type.":              cloud.ScopeRegion,
+		"Value (us-east-1e) for parameter availabilityZone is invalid.":                                                          cloud.ScopeZone,
+		"The requested Availability Zone is currently constrained.":                                                              cloud.ScopeZone,
+		"Value (x) for parameter iamInstanceProfile.name is invalid.":                                                            cloud.ScopeCloud,
+	} {
+		for _, code := range []string{"InvalidParameterValue", "InvalidParameterCombination"} {
+			if got := classify(apiError(code, message)); got != (cloud.Fault{Kind: cloud.KindConfig, Scope: want}) {
+				t.Errorf("%s, %q: %s, want config (%s)", code, message, got, want)
+			}
+		}
+	}
+}
+
+// TestThrottling: whatever the SDK takes for throttling or a timeout is passing.
+func TestThrottling(t *testing.T) {
+	ofOtherServices := []string{"LimitExceededException", "ProvisionedThroughputExceededException", "TransactionInProgressException", "PriorRequestNotComplete"}
+	for _, codes := range []map[string]struct{}{retry.DefaultThrottleErrorCodes, retry.DefaultRetryableErrorCodes} {
+		for code := range codes {
+			if kind := classify(apiError(code, "")).Kind; kind != cloud.KindTransient && !slices.Contains(ofOtherServices, code) {
+				t.Errorf("%s is %s", code, kind)
+			}
 		}
 	}
 }

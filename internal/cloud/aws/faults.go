@@ -24,18 +24,18 @@ func faultTable() []faultRow {
 
 func capacityCodes() []faultRow {
 	rows := codes(cloud.KindCapacity, cloud.ScopeZone,
-		"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity",
+		"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity", "InsufficientReservedInstancesCapacity",
 		"InsufficientCapacity", "InsufficientCapacityOnHost", "InsufficientVolumeCapacity", "InsufficientFreeAddressesInSubnet",
 		"UnfulfillableCapacity", "SpotMaxPriceTooLow", "ReservationCapacityExceeded",
-		// The type is not sold in this zone; other zones of the region may have it.
-		"Unsupported")
+		// The type, or the disk, is not sold in this zone; others of the region may have it.
+		"Unsupported", "VolumeTypeNotAvailableInZone")
 	return append(rows, codes(cloud.KindCapacity, cloud.ScopeRegion, "InsufficientAddressCapacity")...)
 }
 
 func quotaCodes() []faultRow {
 	return codes(cloud.KindQuota, cloud.ScopeRegion,
 		"VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "MaxSpotFleetRequestCountExceeded",
-		"VolumeLimitExceeded", "MaxIOPSLimitExceeded", "ResourceLimitExceeded", "NetworkInterfaceLimitExceeded",
+		"VolumeLimitExceeded", "MaxIOPSLimitExceeded", "VolumeIOPSLimit", "ResourceCountExceeded", "ResourceCountLimitExceeded", "ResourceLimitExceeded", "NetworkInterfaceLimitExceeded",
 		"SecurityGroupLimitExceeded", "RulesPerSecurityGroupLimitExceeded", "SecurityGroupsPerInterfaceLimitExceeded",
 		"SecurityGroupsPerInstanceLimitExceeded", "PrivateIpAddressLimitExceeded", "AddressLimitExceeded",
 		"PlacementGroupLimitExceeded", "CreditSpecificationLimitExceeded",
@@ -58,12 +58,20 @@ func configCodes() []faultRow {
 		// The one code for both: not subscribed to the image, or to the region.
 		code: "OptInRequired", text: "marketplace", fault: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeCloud},
 	}}
+	for _, code := range []string{"InvalidParameterValue", "InvalidParameterCombination", "InvalidParameter"} {
+		// What one type cannot do, another may, and what one zone cannot, another zone.
+		rows = append(rows,
+			faultRow{code: code, text: "instance type", fault: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeRegion}},
+			faultRow{code: code, text: "availabilityzone", fault: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeZone}},
+			faultRow{code: code, text: "availability zone", fault: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeZone}})
+	}
 	rows = append(rows, codes(cloud.KindConfig, cloud.ScopeRegion,
 		"OptInRequired", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidInstanceType", "InvalidInstanceType.NotFound",
 		"DefaultVpcDoesNotExist", "VPCIdNotSpecified", "InvalidVpcID.NotFound", "VpcNotFound", "InvalidSubnet",
 		"InvalidSubnetID.NotFound", "InvalidGroup.NotFound", "InvalidSecurityGroupID.NotFound",
 		"InvalidZone.NotFound", "InvalidAvailabilityZone", "InvalidSnapshot.NotFound", "InvalidPlacementGroup.Unknown",
-		"ParameterNotFound", "UnsupportedOperation", "UnsupportedHibernationConfiguration", "EncryptedVolumesNotSupported")...)
+		"ParameterNotFound", "UnsupportedOperation", "UnsupportedTenancy", "UnsupportedInstanceAttribute", "BootForVolumeTypeUnsupported", "InvalidRegion",
+		"UnsupportedHibernationConfiguration", "EncryptedVolumesNotSupported")...)
 	return append(rows, codes(cloud.KindConfig, cloud.ScopeCloud,
 		"InvalidParameterValue", "InvalidParameter", "InvalidParameterCombination", "InvalidParameterDependency", "MissingParameter",
 		"MissingInput", "UnknownParameter", "ValidationError", "ValidationException", "InvalidUserData.Malformed", "InvalidAMIID.Malformed",

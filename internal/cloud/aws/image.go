@@ -92,7 +92,7 @@ func (d *driver) image(ctx context.Context, region, want string, t typeInfo) (im
 		return image{}, err
 	}
 	if found.arch != t.arch && found.arch != "" {
-		return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "image %s is for %s, and instance type %s is %s", found.id, found.arch, t.name, t.arch)
+		return image{}, converge.ConfigErrorf(cloud.ScopeRegion, "image %s is for %s, and instance type %s is %s", found.id, found.arch, t.name, t.arch)
 	}
 	return found, nil
 }

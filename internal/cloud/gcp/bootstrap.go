@@ -44,7 +44,7 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 		return cloud.RunConfig{}, err
 	}
 	if spec.DiskGiB != 0 && int64(spec.DiskGiB) < img.diskGiB {
-		return cloud.RunConfig{}, converge.ConfigErrorf(cloud.ScopeCloud, "disk_size is %d GiB, and image %s needs %d", spec.DiskGiB, lastPart(img.link), img.diskGiB)
+		return cloud.RunConfig{}, converge.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", spec.DiskGiB, lastPart(img.link), img.diskGiB)
 	}
 	net, err := d.network(ctx, at.Offer.Region, s)
 	if err != nil {

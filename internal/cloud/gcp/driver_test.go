@@ -167,6 +167,23 @@ func TestInsert(t *testing.T) {
 	}
 }
 
+// TestLowTier: the slowest disk that the type takes.
+func TestLowTier(t *testing.T) {
+	for typ, want := range map[string]string{"n2-standard-4": standardDisk, "g2-standard-4": balancedDisk, "c3d-standard-4": balancedDisk, "n4-standard-2": hyperdiskType} {
+		spec, at := testSpec(1)
+		at.Offer.InstanceType = cloud.InstanceType{Name: typ}
+		shape, err := shapeOf(at.Offer.InstanceType)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := cloud.RunConfig{Spec: spec, Placement: at, Resources: map[string]string{resourceImageGiB: "10"}}
+		disk, err := bootDisk(spec.Nodes[0], cfg, settings{diskTier: "low"}, shape, nil)
+		if err != nil || lastPart(disk.InitializeParams.DiskType) != want {
+			t.Errorf("%s boots from %+v, want %s, %v", typ, disk, want, err)
+		}
+	}
+}
+
 // TestRefusals: what cannot work is refused before anything is made.
 func TestRefusals(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -183,8 +200,11 @@ func TestRefusals(t *testing.T) {
 		"no zone":      {func(_ *cloud.ClusterSpec, at *cloud.Placement) { at.Offer.Zone = "" }, "names no zone", cloud.ScopeZone},
 		"image":        {func(s *cloud.ClusterSpec, _ *cloud.Placement) { s.Image = "no-such-image" }, "there is no image", cloud.ScopeCloud},
 		"image's form": {func(s *cloud.ClusterSpec, _ *cloud.Placement) { s.Image = "ami-12345" }, "there is no image", cloud.ScopeCloud},
-		"small disk":   {func(s *cloud.ClusterSpec, _ *cloud.Placement) { s.DiskGiB = 5 }, "needs 10", cloud.ScopeCloud},
-		"network":      {func(s *cloud.ClusterSpec, _ *cloud.Placement) { s.NodeConfig = map[string]any{"network": "nowhere"} }, `no network "nowhere"`, cloud.ScopeCloud},
+		"small disk":   {func(s *cloud.ClusterSpec, _ *cloud.Placement) { s.DiskGiB = 5 }, "needs 10", cloud.ScopeRegion},
+		"another architecture": {func(_ *cloud.ClusterSpec, at *cloud.Placement) {
+			at.Offer.InstanceType = cloud.InstanceType{Name: "n2-standard-4", Arch: "arm64"}
+		}, "is for x86_64", cloud.ScopeRegion},
+		"network": {func(s *cloud.ClusterSpec, _ *cloud.Placement) { s.NodeConfig = map[string]any{"network": "nowhere"} }, `no network "nowhere"`, cloud.ScopeCloud},
 		"ambiguous subnetworks": {func(s *cloud.ClusterSpec, at *cloud.Placement) {
 			s.NodeConfig = map[string]any{"network": "custom"}
 			at.Offer.Region, at.Offer.Zone = "europe-west4", "europe-west4-a"

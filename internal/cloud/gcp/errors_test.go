@@ -50,6 +50,8 @@ func errorRows() []cloudtest.ErrorRow {
 	bare := func(status int) error { return &googleapi.Error{Code: status, Body: "<html>"} }
 	zone, region, whole := cloud.ScopeZone, cloud.ScopeRegion, cloud.ScopeCloud
 	return append(rows, []cloudtest.ErrorRow{
+		{Name: "a disk that the type does not take", Err: refused(400, "badRequest", "[pd-standard, n4-standard-2] features are not compatible for creating instance."), Want: fault(cloud.KindConfig, region)},
+		{Name: "another disk that the type does not take", Err: refused(400, "invalid", "pd-standard disk type cannot be used by c3-standard-4 machine type."), Want: fault(cloud.KindConfig, zone)},
 		{Name: "bare 401", Err: bare(401), Want: fault(cloud.KindAuth, whole)},
 		{Name: "bare 403", Err: bare(403), Want: fault(cloud.KindAuth, whole)},
 		{Name: "bare 404", Err: bare(404), Want: fault(cloud.KindConfig, region)},
@@ -126,6 +128,8 @@ func wantOf(code, message string) cloud.Fault {
 		return fault(cloud.KindAuth, cloud.ScopeCloud)
 	case strings.Contains(text, "type"):
 		return fault(cloud.KindConfig, cloud.ScopeZone)
+	case strings.Contains(text, "not compatible"):
+		return fault(cloud.KindConfig, cloud.ScopeRegion)
 	case has("notfound", "not_found", "unsupported_operation") && !has("vpc_not_found"):
 		return fault(cloud.KindConfig, cloud.ScopeRegion)
 	case has("SUBNET_NOT_FOUND"):

@@ -78,8 +78,10 @@ func configCodes() []faultRow {
 	// A type that a zone does not have; others of the region may.
 	var rows []faultRow
 	for _, text := range []string{"machinetype", "machine type", "acceleratortype", "accelerator type", "disktype"} {
-		rows = append(rows, withText(cloud.KindConfig, cloud.ScopeZone, text, "invalid", "INVALID_FIELD_VALUE", codeGoneOp, "notFound")...)
+		rows = append(rows, withText(cloud.KindConfig, cloud.ScopeZone, text, "invalid", "INVALID_FIELD_VALUE", codeGoneOp, "notFound", "badRequest", "INVALID_USAGE", "INVALID_ARGUMENT")...)
 	}
+	// "[n4-standard-2, pd-standard] features are not compatible for creating instance."
+	rows = append(rows, withText(cloud.KindConfig, cloud.ScopeRegion, "not compatible", "badRequest", "invalid", "INVALID_FIELD_VALUE", "INVALID_USAGE", "INVALID_ARGUMENT")...)
 	rows = append(rows, codes(cloud.KindConfig, cloud.ScopeRegion,
 		"notFound", codeGoneOp, "SUBNET_NOT_FOUND_FOR_VPC", "UNSUPPORTED_OPERATION", "resourceNotFound")...)
 	rows = append(rows, withText(cloud.KindConfig, cloud.ScopeCloud, "constraint", "conditionNotMet", "CONDITION_NOT_MET")...)

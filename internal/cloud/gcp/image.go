@@ -75,7 +75,7 @@ func (d *driver) image(ctx context.Context, want string, t cloud.InstanceType, s
 		return image{}, err
 	}
 	if arch := archOf(found.Architecture); t.Arch != "" && arch != "" && arch != t.Arch {
-		return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "image %s is for %s, and %s is %s", found.Name, arch, t.Name, t.Arch)
+		return image{}, converge.ConfigErrorf(cloud.ScopeRegion, "image %s is for %s, and %s is %s", found.Name, arch, t.Name, t.Arch)
 	}
 	link := found.SelfLink
 	if i := strings.Index(link, "projects/"); i >= 0 {

@@ -139,6 +139,9 @@ func bootDisk(n cloud.NodeSpec, cfg cloud.RunConfig, s settings, shape shape, la
 		DiskName: n.Identity.Name(maxNameLength), DiskSizeGb: int64(size), SourceImage: cfg.Resources[resourceImage], Labels: labels,
 	}
 	kind := tier.persistent
+	if kind == standardDisk && shape.noStandard {
+		kind = balancedDisk
+	}
 	if shape.hyperdisk {
 		kind = hyperdiskType
 		params.ProvisionedIops, params.ProvisionedThroughput = tier.iops, tier.throughput

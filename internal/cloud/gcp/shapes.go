@@ -22,6 +22,8 @@ type shape struct {
 	migrates bool
 	// hyperdisk says that the type takes no Persistent Disk.
 	hyperdisk bool
+	// noStandard says that the type takes no standard Persistent Disk.
+	noStandard bool
 }
 
 // attachable are the devices that attach to N1 machines, by the catalog's
@@ -40,6 +42,11 @@ func hyperdiskOnly() []string {
 	return []string{"a3-ultragpu-", "a4-", "a4x-", "c4-", "c4a-", "c4d-", "g4-", "h4d-", "m4-", "n4-", "n4a-", "n4d-", "x4-"}
 }
 
+// noStandardDisk are the families whose Persistent Disks are balanced at least.
+func noStandardDisk() []string {
+	return []string{"a3-", "c3-", "c3d-", "g2-", "h3-", "m3-", "z3-"}
+}
+
 // tpuTypes are the types that are hosts of TPUs, which another API makes.
 func tpuTypes() []string {
 	return []string{"tpu-vm", "tpu7x-", "ct3-", "ct3p-", "ct4l-", "ct4p-", "ct5l-", "ct5lp-", "ct5p-", "ct6e-"}
@@ -53,7 +60,9 @@ func hasAnyPrefix(s string, prefixes []string) bool {
 // an error that says why.
 func shapeOf(t cloud.InstanceType) (shape, error) {
 	name, device := strings.ToLower(t.Name), strings.ToLower(t.Accelerator.Name)
-	s := shape{migrates: !strings.HasSuffix(name, "-metal"), hyperdisk: hasAnyPrefix(name, hyperdiskOnly())}
+	s := shape{
+		migrates: !strings.HasSuffix(name, "-metal"), hyperdisk: hasAnyPrefix(name, hyperdiskOnly()), noStandard: hasAnyPrefix(name, noStandardDisk()),
+	}
 	switch {
 	case strings.HasPrefix(device, "tpu-"), hasAnyPrefix(name, tpuTypes()):
 		return s, converge.ConfigErrorf(cloud.ScopeRegion, "%s has TPUs, which Compute Engine does not launch and this driver does not support: choose a GPU or a CPU type", t.Name)
@@ -71,6 +80,11 @@ func shapeOf(t cloud.InstanceType) (shape, error) {
 	return s, nil
 }
 
+const (
+	standardDisk = "pd-standard"
+	balancedDisk = "pd-balanced"
+)
+
 // diskTier says how fast a boot disk is.
 type diskTier struct {
 	persistent string // the type of Persistent Disk
@@ -80,9 +94,9 @@ type diskTier struct {
 
 func diskTiers() map[string]diskTier {
 	return map[string]diskTier{
-		"":       {persistent: "pd-balanced"},
-		"low":    {persistent: "pd-standard"},
-		"medium": {persistent: "pd-balanced"},
+		"":       {persistent: balancedDisk},
+		"low":    {persistent: standardDisk},
+		"medium": {persistent: balancedDisk},
 		"high":   {persistent: "pd-ssd", iops: 7000, throughput: 400},
 		"best":   {persistent: "pd-ssd", iops: 15000, throughput: 600},
 	}
