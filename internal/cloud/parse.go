@@ -158,14 +158,6 @@ type Infra struct {
 	Cloud, Region, Zone string
 }
 
-// String returns the form ParseInfra reads; "*" is anywhere.
-func (i Infra) String() string {
-	if i == (Infra{}) {
-		return "*"
-	}
-	return ShortPlace(i.Cloud, i.Region, i.Zone)
-}
-
 // ParseInfra reads "cloud", "cloud/region" or "cloud/region/zone"; "*" is any in
 // its part, and trailing parts may be left out. Cloud names become lower case.
 func ParseInfra(s string) (Infra, error) {

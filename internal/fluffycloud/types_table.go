@@ -3,10 +3,8 @@
 package fluffycloud
 
 import (
-	"fmt"
 	"math"
 	"slices"
-	"strings"
 )
 
 // placeSpec is a region with its zones and what it costs beside the cheapest one.
@@ -56,7 +54,7 @@ func places() []placeSpec {
 }
 
 // typeTable returns the instance types. It is the one source of FluffyCloud's
-// prices; catalogs/fluffycloud/vms.csv is written from it.
+// prices; catalogs/fluffycloud/vms.csv says the same.
 func typeTable() []typeSpec {
 	noLagoon := []string{"meadow-1a", "meadow-1b", "meadow-1c", "hilltop-1a", "hilltop-1b"}
 	return []typeSpec{
@@ -138,33 +136,4 @@ func findZone(region, zone string) (placeSpec, zoneSpec, bool) {
 
 func findRegion(region string) bool {
 	return slices.ContainsFunc(places(), func(p placeSpec) bool { return p.name == region })
-}
-
-// CatalogCSV returns the offers as a catalog file of schema v8, sorted by
-// type, region and zone.
-func CatalogCSV() string {
-	var b strings.Builder
-	b.WriteString("InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone,Arch\n")
-	for _, t := range typeTable() {
-		for _, p := range places() {
-			for _, z := range p.zones {
-				if t.soldIn(z.name) {
-					b.WriteString(catalogRow(t, p, z))
-				}
-			}
-		}
-	}
-	return b.String()
-}
-
-func catalogRow(t typeSpec, p placeSpec, z zoneSpec) string {
-	onDemand, spot := t.prices(p, z)
-	count, info := "", ""
-	if t.gpu != "" {
-		count = fmt.Sprintf("%.1f", t.gpuCount)
-		info = fmt.Sprintf("\"{'Gpus': [{'Name': '%s', 'Manufacturer': 'NVIDIA', 'Count': %.1f, 'MemoryInfo': {'SizeInMiB': %d}}], 'TotalGpuMemoryInMiB': %d}\"",
-			t.gpu, t.gpuCount, t.gpuMiB, t.gpuMiB*int(t.gpuCount))
-	}
-	return fmt.Sprintf("%s,%s,%s,%.1f,%.1f,%s,%.4f,%.4f,%s,%s,%s\n",
-		t.name, t.gpu, count, t.vcpus, t.memoryGiB, info, onDemand, spot, p.name, z.name, t.arch)
 }

@@ -3,7 +3,6 @@
 package gcpfake
 
 import (
-	"fmt"
 	"net/http"
 	"net/netip"
 	"regexp"
@@ -227,6 +226,3 @@ func parseFilter(text string) (func(fields, labels map[string]string) bool, *api
 		return true
 	}, nil
 }
-
-// String describes a machine type in errors.
-func (t machineType) String() string { return fmt.Sprintf("%d CPUs, %d GPUs", t.cpus, t.gpus) }
