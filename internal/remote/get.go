@@ -109,7 +109,7 @@ func place(root *os.Root, name string, h *tar.Header, content io.Reader) (isFile
 	case tar.TypeReg:
 		isFile, err = true, placeFile(root, name, mode, content)
 	case tar.TypeSymlink:
-		if filepath.IsAbs(h.Linkname) || !filepath.IsLocal(filepath.Join(filepath.Dir(name), filepath.FromSlash(h.Linkname))) {
+		if filepath.IsAbs(h.Linkname) || !filepath.IsLocal(filepath.Join(filepath.Dir(name), filepath.FromSlash(h.Linkname))) || winds(root, name, h.Linkname) {
 			return false, fmt.Errorf("%s is a link to %q, outside the folder: name the file itself", name, Clean(h.Linkname))
 		}
 		err = errors.Join(root.MkdirAll(filepath.Dir(name), 0o755), gone(root.Remove(name)), root.Symlink(h.Linkname, name))
@@ -123,6 +123,24 @@ func place(root *os.Root, name string, h *tar.Header, content io.Reader) (isFile
 		return false, fmt.Errorf("writing %s: %w", name, err)
 	}
 	return isFile, nil
+}
+
+// winds reports whether a link, or its target, leads through what may be another
+// link, so that its words do not tell where it ends.
+func winds(root *os.Root, name, target string) bool {
+	down := false
+	for word := range strings.SplitSeq(target, "/") {
+		if word == ".." && down {
+			return true
+		}
+		down = down || (word != ".." && word != "." && word != "")
+	}
+	for dir := filepath.Dir(name); dir != "."; dir = filepath.Dir(dir) {
+		if info, err := root.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func gone(err error) error {
