@@ -5,6 +5,8 @@ umask 077
 jobs=$HOME/.sky/jobs queue=$HOME/.sky/queue
 job=$jobs/$id stage=$jobs/.$id.$nonce
 mkdir -p -- "$jobs" "$queue" || exit 1
+# What a reboot or a kill cut off while it was staged holds an environment.
+find "$jobs" -maxdepth 1 -name '.?*.?*' -mmin +60 -exec rm -rf -- {} + 2>/dev/null
 answer() {
 	[ "$(cat "$job/digest")" = "$digest" ] || exit 3
 	state=$1 ahead=0

@@ -339,6 +339,21 @@ func testLogLimit(t *testing.T, newFleet fleets) {
 	}
 }
 
+// testLogLimitOfAGang ends a log within a character, and says so in the log of
+// all ranks as well.
+func testLogLimitOfAGang(t *testing.T, newFleet fleets) {
+	f := newFleet(t, 2)
+	id := f.submit(t, job.Spec{Name: "loud", Run: `i=0; while [ $i -lt 3000 ]; do echo "€€€€€€€€€€€€€€€€"; i=$((i + 1)); done`, LogLimit: 512 * 11})
+	status, log := f.wait(t, id)
+	if status.Phase != job.Succeeded || len(log) > 512*11+200 || !strings.HasSuffix(log, "was dropped\n") {
+		t.Errorf("%+v, %d bytes of log that end %q", status, len(log), log[max(0, len(log)-200):])
+	}
+	var one bytes.Buffer
+	if next, err := f.runner.Logs(t.Context(), id, 1, 0, &one); err != nil || next != int64(one.Len()) || !strings.HasSuffix(one.String(), "was dropped\n") {
+		t.Errorf("Logs = %d, %v, of %d bytes", next, err, one.Len())
+	}
+}
+
 func testRecoverOnExitCodes(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
 	spec := job.Spec{Name: "flaky", RecoverOnExitCodes: []int{33}, MaxRestarts: 3, Run: `

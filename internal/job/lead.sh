@@ -254,7 +254,7 @@ SKYPILOT_TASK_ID=sky-$(date -u +%Y-%m-%d-%H-%M-%S)_$name; export SKYPILOT_TASK_I
 }
 
 conclude() {
-	for f in "$dir"/rank-*.log; do
+	for f in "$dir"/rank-*.log "$dir/run.log"; do
 		[ ! -e "$f" ] || [ "$(wc -c <"$f")" -lt $((log_blocks * 512)) ] ||
 			printf '\nsky: what came after %s bytes was dropped\n' $((log_blocks * 512)) >>"$f"
 	done

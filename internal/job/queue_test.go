@@ -117,3 +117,29 @@ func TestClaimThatWasPassedQueuesAgain(t *testing.T) {
 		}
 	}
 }
+
+// What a reboot cut off while a claim was staged holds an environment, with
+// secrets perhaps; the next claim removes it.
+func TestStageOfAClaimThatWasCutOffGoes(t *testing.T) {
+	t.Parallel()
+	f := sshFleet(t, 1)
+	jobs := filepath.Join(f.nodes[0].Home, ".sky/jobs")
+	old, fresh := filepath.Join(jobs, ".0123456789abcdef01234567.OLD"), filepath.Join(jobs, ".0123456789abcdef01234567.NEW")
+	for _, dir := range []string{old, fresh} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "env"), []byte("TOKEN=canary"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(old, before, before); err != nil {
+		t.Fatal(err)
+	}
+	f.run(t, job.Spec{Name: "next", Run: "true"})
+	left, _ := filepath.Glob(filepath.Join(jobs, ".*"))
+	if len(left) != 1 || left[0] != fresh {
+		t.Errorf("staged claims left: %q, want %s alone, which may be under way", left, fresh)
+	}
+}

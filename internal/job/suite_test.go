@@ -32,6 +32,7 @@ func suite() []suiteTest {
 		{"Workdir", testWorkdir},
 		{"Logs", testLogs},
 		{"LogLimit", testLogLimit},
+		{"LogLimitOfAGang", testLogLimitOfAGang},
 		{"RecoverOnExitCodes", testRecoverOnExitCodes},
 		{"BadSpecs", testBadSpecs},
 		{"Outputs", testOutputs},
