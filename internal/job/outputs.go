@@ -5,11 +5,16 @@ package job
 import (
 	"context"
 	"fmt"
+
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
+
+// ErrNoOutput is a pattern that nothing on the node matches.
+var ErrNoOutput = remote.ErrNoMatch
 
 // Outputs fetches what matches shell patterns on the node of a job's rank into a
 // local folder and returns the paths below it. Patterns are relative to the
-// job's working folder. A pattern that matches nothing is an error.
+// job's working folder. A pattern that matches nothing is ErrNoOutput.
 func (r *Runner) Outputs(ctx context.Context, id ID, rank int, patterns []string, dest string) ([]string, error) {
 	if rank < 0 || rank >= len(r.nodes) {
 		return nil, fmt.Errorf("outputs: the cluster has no rank %d", rank)

@@ -150,7 +150,7 @@ func (r *Runner) insist(ctx context.Context, attempts int, f func(context.Contex
 		var key *remote.HostKeyError
 		var auth *remote.AuthError
 		if errors.As(err, &exit) || errors.As(err, &key) || errors.As(err, &auth) ||
-			errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrPruned) {
+			errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrPruned) || errors.Is(err, ErrNoOutput) {
 			return retry.Stop(err)
 		}
 		return err

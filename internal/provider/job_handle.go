@@ -118,7 +118,7 @@ func (h *jobHandle) follow(ctx context.Context, m *jobModel, created bool) diag.
 	}
 	m.setStatus(status)
 	if err := h.fetchOutputs(ctx, m); err != nil {
-		diags.Append(soften(errorDiag(ctx, fetching(*m), &withMore{err, fmt.Sprintf("The job itself is %s, and is not run again for this: the next apply fetches them anew", status.Phase)}), created))
+		diags.Append(soften(errorDiag(ctx, fetching(*m), &withMore{err, unfetched(status.Phase)}), created))
 	}
 	if d := diagnose(*m, status, created); d != nil && m.Wait.ValueBool() {
 		diags.Append(d)
@@ -138,6 +138,14 @@ func (h *jobHandle) cutOff(ctx context.Context, m jobModel, err error, created b
 		return diag.NewWarningDiagnostic(doing+" was interrupted", sentence(goesOn))
 	}
 	return soften(errorDiag(ctx, doing, &withMore{err, goesOn}), created)
+}
+
+// unfetched says what becomes of a job whose outputs did not come.
+func unfetched(phase job.Phase) string {
+	if phase == job.Succeeded {
+		return "The job itself is SUCCEEDED, and is not run again for this: the next apply fetches them anew"
+	}
+	return fmt.Sprintf("The job itself is %s, and output_files has what came of them", phase)
 }
 
 func fetching(m jobModel) string {
@@ -191,6 +199,9 @@ func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) error {
 	}
 	found := make([][]string, ranks)
 	group, groupCtx := errgroup.WithContext(ctx)
+	if phase != job.Succeeded {
+		groupCtx = ctx // one node's trouble does not keep the others' outputs away
+	}
 	group.SetLimit(fetchesAtOnce)
 	for rank := range ranks {
 		group.Go(func() (err error) {
@@ -198,7 +209,8 @@ func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) error {
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
+	err := group.Wait()
+	if err != nil && phase == job.Succeeded {
 		return err
 	}
 	all := slices.Concat(found...)
@@ -208,7 +220,7 @@ func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) error {
 		files = append(files, types.StringValue(f))
 	}
 	m.OutputFiles = types.ListValueMust(types.StringType, files)
-	return nil
+	return err
 }
 
 // fetchesAtOnce bounds how many nodes send outputs at the same time.
@@ -225,14 +237,15 @@ func (h *jobHandle) fetchFrom(ctx context.Context, id job.ID, want outputsModel,
 		groups = slices.Collect(slices.Chunk(patterns, 1))
 	}
 	var out []string
+	var errs []error
 	for _, g := range groups {
 		files, err := h.runner.Outputs(ctx, id, rank, g, folder)
-		if err != nil && (all || ctx.Err() != nil) {
-			return nil, err
+		if err != nil && (all || !errors.Is(err, job.ErrNoOutput)) {
+			errs = append(errs, err)
 		}
 		for _, f := range files {
 			out = append(out, filepath.ToSlash(filepath.Join(folder, f)))
 		}
 	}
-	return out, nil
+	return out, errors.Join(errs...)
 }

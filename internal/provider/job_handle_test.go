@@ -28,14 +28,22 @@ type fakeRunner struct {
 	jobRunner
 	status  job.Status
 	err     error // of everything
+	logs    string
 	wait    func(ctx context.Context, log io.Writer) (job.Status, error)
 	outputs func(rank int, patterns []string) ([]string, error)
 }
 
 func (f *fakeRunner) Status(context.Context, job.ID) (job.Status, error) { return f.status, f.err }
 
-func (f *fakeRunner) Logs(context.Context, job.ID, int, int64, io.Writer) (int64, error) {
-	return 0, f.err
+func (f *fakeRunner) Logs(_ context.Context, _ job.ID, _ int, offset int64, w io.Writer) (int64, error) {
+	if f.logs == "" {
+		return 0, f.err
+	}
+	if offset > int64(len(f.logs)) { // as after a reboot that lost some of it
+		offset = 0
+	}
+	n, err := io.WriteString(w, f.logs[offset:])
+	return offset + int64(n), err
 }
 
 func (f *fakeRunner) WaitFrom(ctx context.Context, _ job.ID, _ int64, log io.Writer) (job.Status, error) {
@@ -131,7 +139,10 @@ func TestOutputsOfAFailedJob(t *testing.T) {
 		},
 		outputs: func(rank int, patterns []string) ([]string, error) {
 			if slices.Contains(patterns, "none") {
-				return nil, errors.New("nothing matches none")
+				return nil, fmt.Errorf("outputs: %w", job.ErrNoOutput)
+			}
+			if rank == 0 {
+				return []string{"f0"}, errors.New("disk full")
 			}
 			return []string{fmt.Sprintf("f%d", rank)}, nil
 		},
@@ -140,8 +151,11 @@ func TestOutputsOfAFailedJob(t *testing.T) {
 	m.Outputs = types.ObjectValueMust(map[string]attr.Type{"files": list.Type(t.Context()), "folder": types.StringType, "all_nodes": types.BoolType},
 		map[string]attr.Value{"files": list, "folder": types.StringValue("out"), "all_nodes": types.BoolValue(true)})
 	diags := h.follow(t.Context(), m, true)
-	if !diags.HasError() || !strings.Contains(diags[0].Summary(), "exit code 3 on rank 1") {
+	if !diags.HasError() || !strings.Contains(diags[len(diags)-1].Summary(), "exit code 3 on rank 1") {
 		t.Errorf("%v", diags)
+	}
+	if len(diags) != 2 || !strings.Contains(diags[0].Detail(), "isk full") || strings.Contains(diags[0].Detail(), "next apply") {
+		t.Errorf("what did not come is not said: %v", diags)
 	}
 	if got := stringList(m.OutputFiles); !slices.Equal(got, []string{"out/rank-0/f0", "out/rank-1/f1"}) {
 		t.Errorf("outputs %q", got)
@@ -165,6 +179,24 @@ func TestPrunedLog(t *testing.T) {
 	}
 	if tail := m.LogTail.ValueString(); !strings.HasPrefix(tail, "what came before\n") || !strings.Contains(tail, "were pruned on the cluster") {
 		t.Errorf("log tail %q", tail)
+	}
+}
+
+// TestLogOfALostJob is read once after the reboot: the cluster's copy may have
+// lost its end, and would come again with every refresh.
+func TestLogOfALostJob(t *testing.T) {
+	r := &fakeRunner{logs: "one\n"}
+	h, m := aHandle(t, r)
+	m.Status = types.StringValue(string(job.Running))
+	for range 3 {
+		if err := h.fetchLog(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		r.logs = "o"
+		m.Status = types.StringValue(string(job.LostReboot))
+	}
+	if got := m.LogTail.ValueString(); got != "one\n" {
+		t.Errorf("log %q", got)
 	}
 }
 

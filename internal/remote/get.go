@@ -20,6 +20,12 @@ import (
 //go:embed get.sh
 var getScript string
 
+// ErrNoMatch is a pattern that nothing on the node matches.
+var ErrNoMatch = errors.New("no such file on the node")
+
+// noMatch is what get.sh exits with then.
+const noMatch = 66
+
 // Get fetches what matches shell patterns on the node into the local folder
 // dest, as one stream, and returns the files' paths below dest. Patterns are
 // relative to base where that folder exists, else to the home folder; "~/" and
@@ -57,6 +63,8 @@ func (c *Client) Get(ctx context.Context, base string, patterns []string, dest s
 	_ = pw.Close()
 	local := <-unpacked
 	switch {
+	case code == noMatch:
+		err = fmt.Errorf("%w: %s", ErrNoMatch, Clean(said.String()))
 	case code > 0:
 		err = &ExitError{Code: code, Stderr: Clean(said.String())}
 	case err == nil || errors.Is(err, local.err):

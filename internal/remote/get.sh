@@ -1,7 +1,6 @@
 # Sends what matches the patterns, given one a line on standard input, as an
 # archive; names are below $base, or below / where they are outside it.
 set -f
-fail() { echo "$1" >&2; exit 1; }
 [ -d "$base" ] || base=$HOME
 cd -- "$base" || exit 1
 set --
@@ -18,7 +17,7 @@ while IFS= read -r pattern; do
 	done
 	set -f
 	IFS=$old
-	[ -n "$found" ] || fail "nothing matches ${pattern#./}"
+	[ -n "$found" ] || { echo "nothing matches ${pattern#./}" >&2; exit 66; }
 done
 [ $# -gt 0 ] || exit 0
 tar -cf - -- "$@"

@@ -5,12 +5,14 @@ package remote_test
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/remote/remotetest"
 )
 
@@ -36,6 +38,9 @@ func TestGet(t *testing.T) {
 		if _, err := c.Get(t.Context(), "~/sky_workdir", []string{pattern}, dest); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("Get(%q) = %v, want %q", pattern, err, says)
 		}
+	}
+	if _, err := c.Get(t.Context(), "~/sky_workdir", []string{"none"}, dest); !errors.Is(err, remote.ErrNoMatch) {
+		t.Errorf("Get of nothing = %v, want ErrNoMatch", err)
 	}
 	if got, err := c.Get(t.Context(), "~/sky_workdir", []string{"~/at home"}, dest); err != nil || len(got) != 1 || !strings.HasSuffix(got[0], "at home") {
 		t.Errorf("Get from home = %q, %v", got, err)
