@@ -118,8 +118,13 @@ func (h *jobHandle) followLog(ctx context.Context, m *jobModel) (job.Status, err
 	return status, err
 }
 
-// fetchLog appends to the local log what the job printed since.
+// fetchLog appends to the local log what the job printed since. Nothing writes
+// to the log of a job that is known to be lost; its copy on the head may have
+// got shorter with the reboot, and would be read anew each time.
 func (h *jobHandle) fetchLog(ctx context.Context, m *jobModel) error {
+	if job.Phase(m.Status.ValueString()) == job.LostReboot {
+		return nil
+	}
 	file, size, err := openLog(m.LogPath.ValueString())
 	if err != nil {
 		return err
