@@ -70,6 +70,11 @@ func (c *cli) open() (*Set, error) {
 		}
 		c.opts.StateDir = dir
 	}
+	if c.opts.Path != "" {
+		if _, err := os.Stat(c.opts.Path); err != nil {
+			return nil, fmt.Errorf("--path: %w", err)
+		}
+	}
 	return Open(c.opts)
 }
 
@@ -95,6 +100,12 @@ func (c *cli) listCommand() *cobra.Command {
 			}
 			if len(clouds) == 0 {
 				clouds = nil
+			}
+			if cmd.Flags().Changed("max-hourly-cost") && s.max <= 0 {
+				return fmt.Errorf("--max-hourly-cost %v: write US dollars an hour, above zero, such as 2.5", s.max)
+			}
+			if s.limit < 1 {
+				return fmt.Errorf("--limit %d: write a number of offers from 1 on", s.limit)
 			}
 			if cmd.Flags().NFlag() > 0 && s.given() {
 				return c.listOffers(cmd, set, clouds, s)

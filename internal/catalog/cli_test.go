@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -61,6 +62,32 @@ func TestCLIList(t *testing.T) {
 	}
 	if _, _, err = runCLI(t, "list", "--cpus", "many", "--state-dir", state); err == nil {
 		t.Error("a bad filter was accepted")
+	}
+}
+
+func TestCLISaysWhatIsWrong(t *testing.T) {
+	state := t.TempDir()
+	for args, want := range map[string]string{
+		"list --cpus 8 --limit 0":                    "--limit 0: write a number of offers",
+		"list --cpus 8 --max-hourly-cost -1":         "--max-hourly-cost -1: write US dollars an hour",
+		"list amazon":                                "there are those of aws, fluffycloud, gcp",
+		"list --path /nonexistent":                   "--path: stat /nonexistent: no such file or directory",
+		"update fluffycloud":                         `no catalog of "fluffycloud" is hosted; those of aws`,
+		"list --accelerators T4 --infra a/b/c/d":     "more than three",
+		"list --path /nonexistent --accelerators T4": "--path",
+	} {
+		_, _, err := runCLI(t, append(strings.Fields(args), "--state-dir", state)...)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Count(err.Error(), "\n") > 0 {
+			t.Errorf("%s: %v, want one line with %q", args, err, want)
+		}
+	}
+}
+
+func TestAge(t *testing.T) {
+	for d, want := range map[time.Duration]string{time.Minute: "1 minute", 3 * time.Hour: "3 hours", 49 * time.Hour: "2 days"} {
+		if got := age(d); got != want {
+			t.Errorf("age(%s) = %q, want %q", d, got, want)
+		}
 	}
 }
 

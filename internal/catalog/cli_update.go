@@ -52,6 +52,11 @@ func (c *cli) update(cmd *cobra.Command, set *Set, clouds []string, force bool) 
 	var results []Refreshed
 	var errs []error
 	for _, name := range clouds {
+		if c.opts.BaseURL == "" && !slices.Contains(Hosted(), name) {
+			return fmt.Errorf("no catalog of %q is hosted; those of %s are", name, strings.Join(Hosted(), ", "))
+		}
+	}
+	for _, name := range clouds {
 		bar := newProgress(cmd.ErrOrStderr(), name)
 		out, err := set.Refresh(cmd.Context(), name, RefreshOptions{Force: force, Progress: bar.tell})
 		bar.done()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -88,7 +89,11 @@ func (s *Set) origins(name string) ([]origin, error) {
 		out = append(out, origin{name, KindEmbedded, "embedded:" + name + "/vms.csv", s.snapPath(name, "")})
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%w for cloud %q: no place holds %s/vms.csv", ErrNoCatalog, name, name)
+		known, err := s.Clouds()
+		if err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w for cloud %q: no place holds %s/vms.csv; there are those of %s", ErrNoCatalog, name, name, strings.Join(known, ", "))
 	}
 	return out, nil
 }
