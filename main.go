@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -39,6 +40,10 @@ func command(registry *cloud.Registry) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !debug && os.Getenv("TF_PLUGIN_MAGIC_COOKIE") == "" {
+				_ = cmd.Help()
+				return errors.New("without a command this is for Terraform to start")
+			}
 			collectLess()
 			return provider.Serve(cmd.Context(), version, registry, debug)
 		},

@@ -83,12 +83,18 @@ func Command(version string) *cobra.Command {
 		Use:           subcommand,
 		Short:         "FluffyCloud, a small real cloud on this machine",
 		Long:          "FluffyCloud is a small real cloud on this machine: an HTTP API on loopback and machines one can SSH into.\nIt needs no account. The provider starts it on first use.",
+		Args:          cobra.NoArgs,
+		RunE:          help,
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	cmd.PersistentFlags().StringVar(&c.stateDir, "state-dir", "", "the provider's state folder (default $SKY_STATE_DIR, else ~/.terraform-provider-sky)")
 	cmd.AddCommand(c.serveCommand(), c.statusCommand(), c.stopCommand(), c.faultsCommand(), machineCommand(), sshCommand(), selfCommand())
 	return cmd
 }
+
+// help is what a command does that only has others: with NoArgs, a misspelt one
+// is an error.
+func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 func (c *cli) serveCommand() *cobra.Command {
 	opts := Options{Version: c.version, Log: os.Stderr}

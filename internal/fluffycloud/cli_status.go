@@ -57,6 +57,7 @@ func takeInventory(st *store, now time.Time) (v inventory, err error) {
 		if err != nil {
 			return err
 		}
+		v.Instances = make([]Instance, 0, len(instances)) // a list in JSON, also without any
 		for _, i := range instances {
 			v.Instances = append(v.Instances, i.Instance)
 		}
@@ -80,7 +81,7 @@ func readInventory(ctx context.Context, dir string) (inventory, error) {
 	c, err := connect(ctx, dir)
 	if errors.Is(err, errNoServer) {
 		if _, err := os.Stat(filepath.Join(dir, "fluffycloud.db")); errors.Is(err, fs.ErrNotExist) {
-			return inventory{}, nil
+			return inventory{Instances: []Instance{}, Disks: []Disk{}, SSHKeys: []SSHKey{}, Firewalls: []Firewall{}}, nil
 		}
 		st, err := openStore(dir, true)
 		if err != nil {

@@ -111,7 +111,7 @@ func (s *Server) terminateEverything(ctx context.Context, _ *call) (reply, error
 }
 
 func (c *cli) faultsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "faults", Short: "Make the cloud fail, for tests"}
+	cmd := &cobra.Command{Use: "faults", Short: "Make the cloud fail, for tests", Args: cobra.NoArgs, RunE: help}
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "list", Short: "List the faults", Args: cobra.NoArgs,

@@ -68,6 +68,14 @@ func TestCommands(t *testing.T) {
 	if out, _, code := run("status", "--expect-empty"); code != 0 || !strings.Contains(out, "No FluffyCloud server") {
 		t.Errorf("%d: %s", code, out)
 	}
+	if out, _, _ := run("status", "--json"); strings.Contains(out, "null") {
+		t.Errorf("what is not there is no list: %s", out)
+	}
+	for _, args := range [][]string{{"serv"}, {"faults", "lst"}} {
+		if _, errOut, code := run(args...); code != 1 || !strings.Contains(errOut, "unknown command") {
+			t.Errorf("%v: %d: %s", args, code, errOut)
+		}
+	}
 	if out, _, code := run("stop"); code != 0 || !strings.Contains(out, "No FluffyCloud server") {
 		t.Errorf("%d: %s", code, out)
 	}
