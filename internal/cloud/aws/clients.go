@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
@@ -58,6 +59,8 @@ func newClients(ctx context.Context, values map[string]string) (*clients, error)
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(callTimeout)),
 		config.WithRetryer(func() aws.Retryer { return newRetryer(callAttempts) }),
 		config.WithAppID("terraform-provider-sky"),
+		// It writes to stderr, in the midst of what a command prints; what matters comes as an error.
+		config.WithLogger(logging.Nop{}),
 		// Before anything else is looked up: taking a role asks STS of some region.
 		config.WithDefaultRegion(defaultRegion),
 	}

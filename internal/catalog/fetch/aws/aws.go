@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/smithy-go/logging"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
@@ -56,7 +57,7 @@ const (
 // that cannot be read is an error: a catalog with a hole looks like a cloud
 // without offers.
 func Fetch(ctx context.Context, o Options) ([]fetch.Row, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithAppID("terraform-provider-sky"))
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithAppID("terraform-provider-sky"), config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return nil, fmt.Errorf("the AWS configuration: %w", err)
 	}
