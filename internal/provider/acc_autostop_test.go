@@ -340,7 +340,7 @@ func TestAccAutostopRefused(t *testing.T) {
 	l.test(
 		resource.TestStep{Config: spot(`autostop = { idle_minutes = 0 }`), ExpectError: regexp.MustCompile(`autostop.idle_minutes`)},
 		resource.TestStep{Config: spot(`autostop = { wait_for = "godot" }`), ExpectError: regexp.MustCompile(`autostop.wait_for`)},
-		resource.TestStep{Config: spot(`autostop = {}`), ExpectError: regexp.MustCompile(`(?s)autostop.*Write\s+down\s+=\s+true`)},
+		resource.TestStep{Config: spot(`autostop = {}`), ExpectError: regexp.MustCompile(`(?s)autostop.*write\s+down\s+=\s+true`)},
 		resource.TestStep{Config: spot(`autostop = { idle_minutes = 60, down = true }`), ConfigStateChecks: []statecheck.StateCheck{value("market", knownvalue.StringExact("spot"))}},
 		resource.TestStep{Config: spot(`autostop = { idle_minutes = 60 }`), ExpectError: regexp.MustCompile(`(?s)Spot\s+machines\s+of\s+fluffycloud\s+cannot\s+be\s+stopped.*down\s+=\s+true`)},
 	)

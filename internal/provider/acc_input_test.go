@@ -109,10 +109,16 @@ func TestAccBadInput(t *testing.T) {
 		{"17 no alternatives", in(`any_of = []`), []string{"any_of is empty"}},
 		{"17 no resources", map[string]string{"resources": ""}, []string{`"resources" is required`}},
 		{"in an alternative", in(`any_of = [{ cpus = "2" }, { cpus = "many" }]`), []string{"resources.any_of[1].cpus", "many"}},
-		{"unknown cloud", in(`infra = "nimbostratus/x"`), []string{"nimbostratus"}},
+		{"unknown cloud", in(`infra = "nimbostratus/x"`), []string{`there is no cloud "nimbostratus" in this provider`, "aws, fluffycloud, gcp"}},
 		{"unknown policy", map[string]string{"on_setup_failure": `"shrug"`}, []string{"write destroy or keep"}},
 		{"reserved label", in(`instance_type = "puff-2", labels = { sky-owner = "me" }`), []string{"is reserved"}},
-		{"not a price", in(`instance_type = "puff-2", max_hourly_cost = -1`), []string{"-1 is not a price"}},
+		{"not a price", in(`instance_type = "puff-2", max_hourly_cost = -1`), []string{"-1 is out of range; write US dollars an hour"}},
+		{"no hours", in(`instance_type = "puff-2", estimated_hours = 0`), []string{"resources.estimated_hours: 0 is out of range; write hours, above zero"}},
+		{"no idle minutes", map[string]string{"autostop": "{ idle_minutes = 0 }"}, []string{"autostop.idle_minutes: 0 is out of range; write minutes, above zero"}},
+		{"data of no size", in(`instance_type = "puff-2", inputs = [{ cloud = "aws", size_gb = -1 }]`), []string{"resources.inputs[0].size_gb: -1 is out of range; write gigabytes"}},
+		{"a bucket", map[string]string{"file_mounts": `{ "~/x" = "s3://bucket/x" }`}, []string{"only local files and folders are uploaded"}},
+		{"a repository", map[string]string{"workdir": `"https://github.com/a/b"`}, []string{"only local files and folders are uploaded"}},
+		{"empty workdir", map[string]string{"workdir": `""`}, []string{"The path is empty; leave it out"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -137,6 +143,8 @@ func TestAccBadJob(t *testing.T) {
 		{"own variable", "cluster_id = \"a/b/c\"\nrun = \"true\"\nenvs = { SKYPILOT_NODE_RANK = \"\" }", []string{"is set by the provider"}},
 		{"no nodes", "cluster_id = \"a/b/c\"\nrun = \"true\"\nnum_nodes = -3", []string{"-3 is out of range"}},
 		{"workdir", "cluster_id = \"a/b/c\"\nrun = \"true\"\nworkdir = \"/nonexistent\"", []string{"workdir", "no such file"}},
+		{"no outputs", "cluster_id = \"a/b/c\"\nrun = \"true\"\noutputs = { files = [], folder = \"r\" }", []string{"outputs.files", "The list is empty"}},
+		{"no folder", "cluster_id = \"a/b/c\"\nrun = \"true\"\noutputs = { files = [\"a\"], folder = \"\" }", []string{"outputs.folder", "write one such as"}},
 		{"timeout", "cluster_id = \"a/b/c\"\nrun = \"true\"\ntimeouts = { create = \"soon\" }", []string{"no duration"}},
 	}
 	for _, tt := range tests {
@@ -214,6 +222,9 @@ func TestAccBadProvider(t *testing.T) {
 		"version":         {`catalog = { version = "xyz" }`, []string{"is no content hash"}},
 		"base URL":        {`catalog = { base_url = "catalogs.example" }`, []string{"catalog.base_url", "is no web address"}},
 		"TTL":             {`catalog = { ttl = "often" }`, []string{"catalog.ttl", "is no duration"}},
+		"state folder":    {fmt.Sprintf("state_dir = %q", key), []string{"state_dir = ", "is a file; name a folder"}},
+		"no clouds":       {`enabled_clouds = []`, []string{"enabled_clouds = ", "The list is empty"}},
+		"other clouds":    {`enabled_clouds = ["aws"]`, []string{"fluffycloud is not among enabled_clouds"}},
 		"another version": {`catalog = { version = "0123456789abcdef" }`, []string{"catalogs hold version", "0123456789abcdef is pinned"}},
 	} {
 		t.Run(name, func(t *testing.T) {

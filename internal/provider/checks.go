@@ -255,6 +255,17 @@ func checkOutput(pattern string) error {
 	return checkBlank(pattern)
 }
 
+// checkOutputFolder is for where files of the machines go on this computer.
+func checkOutputFolder(name string) error {
+	if strings.TrimSpace(name) == "" {
+		return errors.New("the folder is empty; write one such as \"./results\"")
+	}
+	if err := checkText(name); err != nil {
+		return err
+	}
+	return checkNewFolder(name)
+}
+
 // checkFolder is for settings that must name a folder of this computer.
 func checkFolder(name string) error {
 	info, err := os.Stat(name)
@@ -267,20 +278,51 @@ func checkFolder(name string) error {
 	return nil
 }
 
+// checkNewFolder is for folders that are made where they are missing: nothing
+// else may stand in the way.
+func checkNewFolder(name string) error {
+	for at := filepath.Clean(expandHome(name)); ; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		switch {
+		case err == nil && !info.IsDir():
+			return fmt.Errorf("the folder %q cannot be made: %q is a file; name a folder", name, at)
+		case err == nil, at == filepath.Dir(at):
+			return nil
+		}
+	}
+}
+
 // laterHint is for files that another resource of the same apply will make.
 const laterHint = "; if another resource makes it, derive this path from an attribute that is known only after that, such as its id"
 
 // checkWorkdir refuses what could not be uploaded: nothing there, no folder,
 // something unreadable.
 func checkWorkdir(name string) error {
+	if err := checkLocal(name); err != nil {
+		return err
+	}
 	if err := checkFolder(name); err != nil {
 		return fmt.Errorf("%w%s", err, laterHint)
 	}
 	return checkSource(name)
 }
 
+// checkLocal refuses what SkyPilot's users may mean to be fetched from elsewhere.
+func checkLocal(name string) error {
+	if name == "" {
+		return errors.New("the path is empty; leave it out, or write one such as \"./src\"")
+	}
+	if scheme, _, ok := strings.Cut(name, "://"); ok && !strings.Contains(scheme, "/") {
+		return fmt.Errorf("%q cannot be uploaded: only local files and folders are uploaded; fetch it on the machines, in setup", name)
+	}
+	return nil
+}
+
 // checkSource reads a file or folder through, as an upload would.
 func checkSource(name string) error {
+	if err := checkLocal(name); err != nil {
+		return err
+	}
 	info, err := os.Stat(name)
 	if err != nil {
 		return fmt.Errorf("%q cannot be uploaded: %w%s", name, plainPathError(err), laterHint)

@@ -49,6 +49,7 @@ func TestChecks(t *testing.T) {
 		{"accelerators", checkAccelerators, []string{"A100:8", "T4"}, map[string]string{"H100:0": "above zero", "H100:-1": "H100", "H100:NaN": "NaN", "": "no name"}},
 		{"cpus", checkCPUs, []string{"8", "8+"}, map[string]string{"": "", "-1": "", "8++": ""}},
 		{"memory", checkMemory, []string{"32", "32+", "4x"}, map[string]string{"": "", "much": ""}},
+		{"outputs folder", checkOutputFolder, []string{"results", "~/r/x"}, map[string]string{"": "empty", "checks_test.go": "is a file", "checks_test.go/x/y": "is a file"}},
 		{"infra", checkInfra, []string{"aws", "aws/us-east-1", "*/*/z"}, map[string]string{"": "empty", "a/b/c/d": "more than three"}},
 		{"port", checkPort, []string{"80", "8000-8010"}, map[string]string{"0": "1 to 65535", "70000": "65535", "9-8": "reversed", "22": "SSH", "20-30": "SSH"}},
 		{"place", checkPlaceName, []string{"us-east-1"}, map[string]string{"aws/us": "slash", " ": "empty"}},

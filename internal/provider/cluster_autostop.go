@@ -38,7 +38,7 @@ func autostopAttribute() schema.Attribute {
 		Attributes: map[string]schema.Attribute{
 			"idle_minutes": schema.Float64Attribute{
 				Optional: true, MarkdownDescription: "How long the cluster must be idle, in minutes; fractions count. Default 5.",
-				Validators: []validator.Float64{aboveZero{}},
+				Validators: []validator.Float64{aboveZero{"minutes", "30"}},
 			},
 			"down": schema.BoolAttribute{
 				Optional: true,
@@ -149,9 +149,9 @@ func autostopPath(how cloud.Shutdown) path.Path {
 // autostopAdvice is what to write where machines cannot end themselves so.
 func autostopAdvice(how cloud.Shutdown) string {
 	if how == cloud.ShutdownTerminate {
-		return "Write down = false where they can stop, leave autostop out, or name a cloud whose machines can remove themselves."
+		return "write down = false where they can stop, leave autostop out, or name a cloud whose machines can remove themselves"
 	}
-	return "Write down = true to have them removed instead, ask for on-demand machines, leave autostop out, or name a cloud whose machines can stop."
+	return "write down = true to have them removed instead, ask for on-demand machines, leave autostop out, or name a cloud whose machines can stop"
 }
 
 // blameAutostop says so where a request fails only for what autostop needs.
@@ -164,7 +164,7 @@ func (r *clusterResource) blameAutostop(ctx context.Context, req optimizer.Reque
 	if _, err := r.data.rank(ctx, req, nil); err != nil {
 		return false
 	}
-	invalid(diags, autostopPath(how), fmt.Sprintf("no machine that satisfies resources can do this. %s %s", autostopAdvice(how), failure))
+	invalid(diags, autostopPath(how), fmt.Sprintf("no machine that satisfies resources can do this; %s: %s", autostopAdvice(how), failure))
 	return true
 }
 

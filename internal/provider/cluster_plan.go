@@ -5,6 +5,7 @@ package provider
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,7 +48,11 @@ func (d *providerData) rank(ctx context.Context, req optimizer.Request, loss *br
 	if err != nil {
 		return optimizer.Plan{}, err
 	}
-	return loss.Rank(req, offers, d.capabilities(), nil)
+	plan, err := loss.Rank(req, offers, d.capabilities(), nil)
+	if infeasible := (*optimizer.InfeasibleError)(nil); errors.As(err, &infeasible) {
+		infeasible.Hints = append(infeasible.Hints, d.cloudHints(req.Alternatives)...)
+	}
+	return plan, err
 }
 
 // lossOf is the loss of the spot cluster of that name; nil where there was none.

@@ -48,11 +48,11 @@ func (parseAcceleratorsFunction) Run(ctx context.Context, req function.RunReques
 	}
 	parsed, err := cloud.ParseAccelerators(text)
 	if err != nil {
-		resp.Error = function.NewArgumentFuncError(0, sentence(err.Error()))
+		resp.Error = function.NewArgumentFuncError(0, clause(err.Error()))
 		return
 	}
 	if len(parsed) != 1 {
-		resp.Error = function.NewArgumentFuncError(0, "Write one accelerator, such as \"A100:8\".")
+		resp.Error = function.NewArgumentFuncError(0, clause("write one accelerator, such as \"A100:8\""))
 		return
 	}
 	resp.Error = resp.Result.Set(ctx, types.ObjectValueMust(acceleratorType().AttrTypes, map[string]attr.Value{
@@ -84,7 +84,7 @@ func (parseResourcesFunction) Run(ctx context.Context, req function.RunRequest, 
 	}
 	resources, err := parseResources(text)
 	if err != nil {
-		resp.Error = function.NewArgumentFuncError(0, sentence("the YAML cannot be used: "+err.Error()))
+		resp.Error = function.NewArgumentFuncError(0, clause("the YAML cannot be used: "+err.Error()))
 		return
 	}
 	resp.Error = resp.Result.Set(ctx, resources.value())
@@ -114,7 +114,7 @@ func (taskFunction) Run(ctx context.Context, req function.RunRequest, resp *func
 	}
 	parsed, err := parseTask(text)
 	if err != nil {
-		resp.Error = function.NewArgumentFuncError(0, sentence("the YAML cannot be used: "+err.Error()))
+		resp.Error = function.NewArgumentFuncError(0, clause("the YAML cannot be used: "+err.Error()))
 		return
 	}
 	resp.Error = resp.Result.Set(ctx, parsed.value())

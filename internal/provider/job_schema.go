@@ -197,11 +197,11 @@ func outputsAttribute() schema.Attribute {
 			"files": schema.ListAttribute{
 				Required: true, ElementType: types.StringType,
 				MarkdownDescription: "Shell patterns such as `results/*.csv`, relative to `~/sky_workdir` where there is one, else to the home folder; absolute ones and `~/` are allowed. A folder comes whole.",
-				Validators:          []validator.List{elements(checkOutput), noDuplicates()},
+				Validators:          []validator.List{notEmpty{}, elements(checkOutput), noDuplicates()},
 			},
 			"folder": schema.StringAttribute{
 				Required: true, MarkdownDescription: "Local folder for them, made where it is missing. Files keep their paths below it; those of the same name are replaced.",
-				Validators: []validator.String{notBlank()},
+				Validators: []validator.String{checked(checkOutputFolder)},
 			},
 			"all_nodes": schema.BoolAttribute{
 				Optional: true, MarkdownDescription: "Whether to fetch from every node of the job, into a folder `rank-0`, `rank-1`, ... each, instead of from the head alone. Default `false`.",

@@ -84,7 +84,7 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				Optional: true,
 				MarkdownDescription: "Folder for what outlives a run: the journal of machines, generated SSH keys, catalogs and logs. Made with mode 0700. " +
 					"Default `~/.terraform-provider-sky`, or the environment variable `SKY_STATE_DIR`.",
-				Validators: []validator.String{notBlank()},
+				Validators: []validator.String{notBlank(), checked(checkNewFolder)},
 			},
 			"owner": schema.StringAttribute{
 				Optional: true,
@@ -110,7 +110,7 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "The only clouds that may be used. Default all of them but the built-in `fluffycloud`, whose machines are simulated and which must be named, here, in `clouds` or in `infra`. " +
 					"A cloud whose credentials are missing is passed over with its reason.",
-				Validators: []validator.List{elements(p.checkCloud), noDuplicates()},
+				Validators: []validator.List{notEmpty{}, elements(p.checkCloud), noDuplicates()},
 			},
 			"show_plan_table": schema.BoolAttribute{
 				Optional:            true,

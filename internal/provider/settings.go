@@ -66,6 +66,9 @@ func (s settings) folder() (string, error) {
 		}
 		dir = filepath.Join(base, rest)
 	}
+	if err := checkNewFolder(dir); err != nil {
+		return "", fmt.Errorf("state_dir of the provider block, else SKY_STATE_DIR: %w", err)
+	}
 	return filepath.Abs(dir)
 }
 
@@ -89,6 +92,23 @@ func (s settings) candidates(reqs []cloud.Requirement) ([]string, error) {
 			strings.Join(s.clouds(), " and "))
 	}
 	return left, nil
+}
+
+// cloudHints say which clouds of the requirements cannot be used at all.
+func (s settings) cloudHints(reqs []cloud.Requirement) []string {
+	var hints []string
+	for _, r := range reqs {
+		hint := ""
+		if err := checkCloudName(s.registry, r.Cloud); err != nil {
+			hint = err.Error()
+		} else if !slices.Contains(s.clouds(), r.Cloud) {
+			hint = fmt.Sprintf("%s is not among enabled_clouds of the provider block: %s", r.Cloud, strings.Join(s.clouds(), ", "))
+		}
+		if r.Cloud != "" && hint != "" && !slices.Contains(hints, hint) {
+			hints = append(hints, hint)
+		}
+	}
+	return hints
 }
 
 // mustBeNamed reports whether a cloud is used only where it is named.

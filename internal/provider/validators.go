@@ -187,11 +187,13 @@ func (v exitCodes) ValidateList(ctx context.Context, req validator.ListRequest, 
 	}
 }
 
-// aboveZero bounds a price.
-type aboveZero struct{}
+// aboveZero bounds a number of something.
+type aboveZero struct{ what, such string }
 
-func (aboveZero) Description(context.Context) string {
-	return "US dollars an hour, above zero, such as 2.5"
+func aPrice() validator.Float64 { return aboveZero{"US dollars an hour", "2.5"} }
+
+func (v aboveZero) Description(context.Context) string {
+	return v.what + ", above zero, such as " + v.such
 }
 
 func (v aboveZero) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
@@ -201,8 +203,11 @@ func (v aboveZero) ValidateFloat64(ctx context.Context, req validator.Float64Req
 	if f.IsNull() || f.IsUnknown() || f.ValueFloat64() > 0 {
 		return
 	}
-	invalid(&resp.Diagnostics, req.Path, fmt.Sprintf("%v is not a price; write %s.", f.ValueFloat64(), v.Description(ctx)))
+	invalid(&resp.Diagnostics, req.Path, fmt.Sprintf("%v is out of range; write %s.", f.ValueFloat64(), v.Description(ctx)))
 }
+
+// clause makes an error's text what a function returns: the CLI adds the full stop.
+func clause(text string) string { return strings.TrimSuffix(sentence(text), ".") }
 
 // sentence makes an error's text one: capital letter first, full stop last.
 func sentence(text string) string {
