@@ -123,16 +123,16 @@ func offered(a cloud.Accelerator, offers []cloud.Offer) bool {
 // placeHints catches a zone outside its region and a region outside its cloud.
 func placeHints(alt cloud.Requirement, offers []cloud.Offer) []string {
 	var hints []string
+	zone := func(o *cloud.Offer) bool { return strings.EqualFold(o.Zone, alt.Zone) }
+	region := func(o *cloud.Offer) bool { return strings.EqualFold(o.Region, alt.Region) }
+	ofCloud := func(o *cloud.Offer) bool { return strings.EqualFold(o.Cloud, alt.Cloud) }
 	if alt.Zone != "" && alt.Region != "" {
-		if o := find(offers, func(o *cloud.Offer) bool { return strings.EqualFold(o.Zone, alt.Zone) }); o != nil && !strings.EqualFold(o.Region, alt.Region) {
+		if o := find(offers, zone); o != nil && find(offers, zone, region) == nil {
 			hints = append(hints, fmt.Sprintf("zone %s lies in region %s of %s, not in %s", o.Zone, o.Region, o.Cloud, alt.Region))
 		}
 	}
 	if alt.Region != "" && alt.Cloud != "" {
-		if o := find(offers, func(o *cloud.Offer) bool { return strings.EqualFold(o.Region, alt.Region) }); o != nil && !strings.EqualFold(o.Cloud, alt.Cloud) &&
-			find(offers, func(o *cloud.Offer) bool {
-				return strings.EqualFold(o.Region, alt.Region) && strings.EqualFold(o.Cloud, alt.Cloud)
-			}) == nil {
+		if o := find(offers, region); o != nil && find(offers, region, ofCloud) == nil {
 			hints = append(hints, fmt.Sprintf("region %s belongs to %s, not to %s", o.Region, o.Cloud, alt.Cloud))
 		}
 	}
@@ -151,13 +151,19 @@ func placeHints(alt cloud.Requirement, offers []cloud.Offer) []string {
 	return hints
 }
 
-func find(offers []cloud.Offer, ok func(o *cloud.Offer) bool) *cloud.Offer {
+// find returns the offer for which all of that is so, the first by place.
+func find(offers []cloud.Offer, is ...func(o *cloud.Offer) bool) *cloud.Offer {
+	var found *cloud.Offer
 	for i := range offers {
-		if ok(&offers[i]) {
-			return &offers[i]
+		o := &offers[i]
+		if slices.ContainsFunc(is, func(f func(o *cloud.Offer) bool) bool { return !f(o) }) {
+			continue
+		}
+		if found == nil || cmp.Or(strings.Compare(o.Cloud, found.Cloud), strings.Compare(o.Region, found.Region), strings.Compare(o.Zone, found.Zone)) < 0 {
+			found = o
 		}
 	}
-	return nil
+	return found
 }
 
 // relaxations finds what single change, or else what pair of changes, would
@@ -246,7 +252,7 @@ func relax(req Request, index int, alt cloud.Requirement, r rule, left []*cloud.
 	case "max_hourly_cost":
 		all := relaxation(req, index, "", left)
 		limit := math.Ceil(all.FromUSD*1e4-1e-6) / 1e4
-		left = slices.DeleteFunc(left, func(o *cloud.Offer) bool { usd, _ := hourly(req, o); return usd > limit })
+		left = slices.DeleteFunc(left, func(o *cloud.Offer) bool { return !Within(cloud.Requirement{MaxHourlyUSD: limit}, HourlyUSD(req, *o)) })
 		return relaxation(req, index, fmt.Sprintf("max_hourly_cost %s instead of %s",
 			strings.TrimPrefix(dollars(limit), "$"), strings.TrimPrefix(dollars(alt.MaxHourlyUSD), "$")), left)
 	case "accelerators":
