@@ -170,6 +170,16 @@ func everywhere(f fact, places []string) []fact {
 	return out
 }
 
+// priced is the price of a machine that a table refers to; one that has none stops
+// the generator, as a typing error does.
+func priced(f fact, name string) float64 {
+	if f.usd == 0 {
+		fmt.Fprintf(os.Stderr, "table: %q has no price to compare with\n", name)
+		os.Exit(1)
+	}
+	return f.usd
+}
+
 // num reads a number of the tables; a typing error there stops the generator.
 func num(s string) float64 {
 	n, err := strconv.ParseFloat(s, 64)
