@@ -92,8 +92,8 @@ vt1.24xlarge* eu-west-1=5.87294 ap-northeast-1=6.54588
 `
 
 // awsDevices are the machines with accelerators, in the United States. P4 and P5
-// have the prices since June 2025. What AWS sells in capacity blocks only is named
-// without one, and so is what no price was seen of.
+// have the prices since June 2025. What AWS sells in capacity blocks only or sells
+// no more is named without one, and so is what no price was seen of.
 const awsDevices = `
 @us
 g4dn.xlarge 4 16 T4:1:16 0.526
@@ -129,10 +129,6 @@ g6e.24xlarge 96 768 L40S:4:48 15.06559
 g6e.48xlarge 192 1536 L40S:8:48 30.13118
 gr6.4xlarge 16 128 L4:1:24 1.5392
 gr6.8xlarge 32 256 L4:1:24 2.4464
-g3s.xlarge 4 30.5 M60:1:8 0.75
-g3.4xlarge 16 122 M60:1:8 1.14
-g3.8xlarge 32 244 M60:2:8 2.28
-g3.16xlarge 64 488 M60:4:8 4.56
 g4ad.xlarge 4 16 Radeon_Pro_V520:1:8 0.37853
 g4ad.2xlarge 8 32 Radeon_Pro_V520:1:8 0.54117
 g4ad.4xlarge 16 64 Radeon_Pro_V520:1:8 0.867
@@ -194,6 +190,11 @@ f2.12xlarge 48 512 VU47P:2:16 3.96
 f2.48xlarge 192 2048 VU47P:8:16 15.84
 @us-west-2
 dl2q.24xlarge 96 768 AI100:8:16 8.9194
+@withdrawn
+g3s.xlarge 4 30.5 M60:1:8 0
+g3.4xlarge 16 122 M60:1:8 0
+g3.8xlarge 32 244 M60:2:8 0
+g3.16xlarge 64 488 M60:4:8 0
 @blocks
 p5e.48xlarge 192 2048 H200:8:141 0
 p6e-gb200.36xlarge 144 960 GB200:4:185 0
@@ -208,7 +209,7 @@ func awsBook() book {
 	b.facts = append(awsGeneral(awsFamilies, us), awsGeneral(awsNewest, us[:1])...)
 	devices := machines(awsDevices, map[string][]string{
 		"us": us, "us-east-west": {"us-east-1", "us-west-2"}, "us-west-2": {"us-west-2"}, "us-east-1": {"us-east-1"},
-		"blocks": {"us-east-2"},
+		"withdrawn": {"us-east-1"}, "blocks": {"us-east-2"},
 	})
 	for i, f := range devices {
 		if strings.HasPrefix(f.name, "g5g.") {

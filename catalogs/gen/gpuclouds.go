@@ -4,9 +4,7 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"strings"
 )
 
@@ -42,31 +40,36 @@ func lambdaBook() book {
 }
 
 // runpodTypes are the devices of RunPod's secure cloud: name in catalogs, GiB,
-// vCPUs and memory that come with one, price of one, the most in a pod.
+// vCPUs and memory that come with one, 0 where not known, price of one, the most in
+// a pod.
 const runpodTypes = `
-B300          288 32 251 7.89 8
-B200          180 28 283 6.79 8
-H200-SXM      141 24 276 4.59 8
-H100-SXM       80 20 125 3.99 8
-H100-NVL       94 16  94 3.19 8
-H100           80 16 188 2.89 8
-A100-80GB      80  8 117 1.79 8
-A100-80GB-SXM  80 16 125 1.79 8
-A40            48  9  50 0.44 8
-L40S           48 16  94 0.86 8
-L40            48  8  94 0.99 8
-RTX6000-Ada    48 10 167 0.77 8
-RTXA6000       48  9  50 0.49 8
-MI300X        192 24 283 2.49 8
-RTX5090        32  9  35 0.94 8
-RTX4090        24  6  41 0.69 8
-RTX3090        24 16 125 0.46 8
-RTXA5000       24  9  25 0.27 8
-L4             24 12  50 0.43 8
-RTX4000-Ada    20  9  50 0.26 8
-RTXA4500       20 12  54 0.25 8
-RTX2000-Ada    16  6  31 0.23 8
-RTXA4000       16  5  20 0.25 8
+B300            288 32 251 7.89 8
+B200            180 28 283 6.79 8
+H200-SXM        141 24 276 4.59 8
+NVIDIA-H200-NVL 143  0   0 3.79 8
+H100-SXM         80 20 125 3.99 8
+H100-NVL         94 16  94 3.19 8
+H100             80 16 188 2.89 8
+A100-80GB        80  8 117 1.79 8
+A100-80GB-SXM    80 16 125 1.79 8
+RTXPRO6000       96  0   0 2.09 8
+RTXPRO6000-WK    96  0   0 1.89 8
+RTXPRO4500       32  0   0 0.72 8
+A40              48  9  50 0.44 8
+L40S             48 16  94 1.07 8
+L40              48  8  94 0.82 8
+RTX6000-Ada      48 10 167 0.84 8
+RTXA6000         48  9  50 0.53 8
+MI300X          192 24 283 2.39 8
+RTX5090          32  9  35 0.99 8
+RTX4090          24  6  41 0.74 8
+RTX3090          24 16 125 0.46 8
+RTXA5000         24  9  25 0.27 8
+L4               24 12  50 0.49 8
+RTX4000-Ada      20  9  50 0.28 8
+RTXA4500         20 12  54 0.25 4
+RTX2000-Ada      16  6  31 0.23 8
+RTXA4000         16  5  20 0.25 8
 `
 
 func runpodBook() book {
@@ -79,21 +82,23 @@ func runpodBook() book {
 		for n := 1.0; n <= num(w[5]); n *= 2 {
 			f := fact{name: fmt.Sprintf("%vx_%s_SECURE", n, w[0]), vcpus: num(w[2]) * n, memory: num(w[3]) * n,
 				device: w[0], count: n, deviceGiB: num(w[1]), usd: num(w[4]) * n, arch: "x86_64"}
-			b.facts = append(b.facts, everywhere(f, []string{"US", "CA", "CZ", "IS", "NL", "NO", "RO", "SE"})...)
+			b.facts = append(b.facts, everywhere(f, []string{"US", "CA", "CZ", "FR", "IN", "IS", "JP", "NL", "NO", "RO", "SE"})...)
 		}
 	}
 	return b
 }
 
 // ociTypes are Oracle's shapes with devices; Oracle's prices are the same in
-// every commercial region. vCPUs are two for each OCPU.
+// every commercial region. vCPUs are two for each OCPU, but on Grace. Those that may
+// be preemptible cost half then.
 const ociTypes = `
-@all
+@preemptible
 VM.GPU2.1 24 72 P100:1:16 1.275
-BM.GPU2.2 56 192 P100:2:16 2.55
 VM.GPU3.1 12 90 V100:1:16 2.95
 VM.GPU3.2 24 180 V100:2:16 5.90
 VM.GPU3.4 48 360 V100:4:16 11.80
+@all
+BM.GPU2.2 56 192 P100:2:16 2.55
 BM.GPU3.8 104 768 V100:8:16 23.60
 VM.GPU.A10.1 30 240 A10:1:24 2.00
 VM.GPU.A10.2 60 480 A10:2:24 4.00
@@ -104,8 +109,12 @@ BM.GPU.A100-v2.8 256 2048 A100-80GB:8:80 32.00
 BM.GPU.H100.8 224 2048 H100:8:80 80.00
 BM.GPU.H200.8 224 3072 H200:8:141 80.00
 BM.GPU.MI300X.8 224 2048 MI300X:8:192 48.00
+BM.GPU.MI355X.8 256 3072 MI355X:8:288 68.80
 BM.GPU.B200.8 256 4096 B200:8:180 112.00
+BM.GPU.B300.8 256 4096 B300:8:268 120.00
+BM.GPU.RTXPRO.8 288 3072 RTXPRO6000:8:96 36.00
 arm64!BM.GPU.GB200.4 144 960 GB200:4:186 64.00
+arm64!BM.GPU.GB300.4 144 960 GB300:4:278 72.00
 `
 
 // ociFlexible are the flexible shapes: vCPUs for each OCPU, prices of an OCPU
@@ -119,8 +128,13 @@ VM.Standard.A1.Flex arm64  1 0.01  0.0015 2,4,6 1,2,4,8,16,32,64
 `
 
 func ociBook() book {
-	regions := []string{"us-ashburn-1", "us-phoenix-1", "us-sanjose-1", "eu-frankfurt-1", "uk-london-1", "ap-tokyo-1", "ap-sydney-1"}
-	b := book{cloud: "oci", date: "2025-07-01", facts: machines(ociTypes, map[string][]string{"all": regions})}
+	regions := strings.Fields(`us-ashburn-1 us-phoenix-1 us-sanjose-1 us-chicago-1 ca-toronto-1 sa-saopaulo-1 eu-frankfurt-1
+		eu-amsterdam-1 uk-london-1 ap-tokyo-1 ap-singapore-1 ap-mumbai-1 ap-sydney-1`)
+	b := book{cloud: "oci", date: "2025-07-01", facts: machines(ociTypes, map[string][]string{"preemptible": regions})}
+	for i := range b.facts {
+		b.facts[i].spot = b.facts[i].usd / 2
+	}
+	b.facts = append(b.facts, machines(ociTypes, map[string][]string{"all": regions})...)
 	for l := range strings.Lines(ociFlexible) {
 		w := strings.Fields(l)
 		if len(w) == 0 {
@@ -142,8 +156,8 @@ func ociBook() book {
 }
 
 // ibmTypes are IBM's VPC profiles with devices. Only the one-V100 profile has a
-// figure that was seen, and that with two of everything twice that; the others are
-// named without one, so none is offered.
+// figure that was seen, and that with two of everything costs twice that; the others
+// are named without one, so none is offered.
 const ibmTypes = `
 @us
 gx2-8x64x1v100 8 64 V100:1:16 2.497
@@ -156,7 +170,7 @@ gx2-8x64x1v100 8 64 V100:1:16 2.672
 gx2-8x64x1v100 8 64 V100:1:16 2.746
 @jp
 gx2-8x64x1v100 8 64 V100:1:16 2.821
-@au-syd
+@au-br
 gx2-8x64x1v100 8 64 V100:1:16 2.996
 @unpriced
 gx2-16x128x1v100 16 128 V100:1:16 0
@@ -166,33 +180,29 @@ gx3-32x160x2l4 32 160 L4:2:24 0
 gx3-64x320x4l4 64 320 L4:4:24 0
 gx3-24x120x1l40s 24 120 L40S:1:48 0
 gx3-48x240x2l40s 48 240 L40S:2:48 0
+gx3d-24x120x1a100p 24 120 A100-80GB:1:80 0
+gx3d-48x240x2a100p 48 240 A100-80GB:2:80 0
 gx3d-160x1792x8h100 160 1792 H100:8:80 0
 gx3d-160x1792x8h200 160 1792 H200:8:141 0
+gx3d-160x1792x8gaudi3 160 1792 Gaudi3:8:128 0
+gx3d-208x1792x8mi300x 208 1792 MI300X:8:192 0
+gx4d-232x3840x8b300 232 3840 B300:8:268 0
 `
 
 // ibmFamilies are the general-purpose profiles: GiB for each vCPU, and how many
-// vCPUs. IBM bills a vCPU and a GiB by the hour; ibmVCPU and ibmGiB are estimates
-// of the two for the United States, and ibmElsewhere what other places cost more.
+// vCPUs. Of bx2 the price of 8 vCPUs was seen, in ibmBalanced; its other sizes are
+// multiples of that. Of the others none was.
 const ibmFamilies = `
 bx2 4 2,4,8,16,32,48,64,96,128
 cx2 2 2,4,8,16,32,48,64,96,128
 mx2 8 2,4,8,16,32,48,64,96,128
 `
 
-const (
-	ibmVCPU = 0.034
-	ibmGiB  = 0.0035
-)
+// ibmBalanced are prices of bx2-8x32 by region.
+const ibmBalanced = `us-south=0.384 us-east=0.384 ca-tor=0.396 eu-gb=0.411 eu-de=0.423 jp-tok=0.434 jp-osa=0.434 au-syd=0.461 br-sao=0.461`
 
-func ibmElsewhere() map[string]float64 {
-	return map[string]float64{
-		"us-south": 1, "us-east": 1, "ca-tor": 1.03, "eu-gb": 1.07, "eu-de": 1.1, "jp-tok": 1.13, "au-syd": 1.2,
-	}
-}
-
-// ibmGeneral prices the general-purpose profiles, to a tenth of a cent: they are
-// estimates.
-func ibmGeneral(zones func(regions ...string) []string) []fact {
+// ibmGeneral are the general-purpose profiles, to a tenth of a cent.
+func ibmGeneral() []fact {
 	var out []fact
 	for l := range strings.Lines(ibmFamilies) {
 		w := strings.Fields(l)
@@ -202,10 +212,26 @@ func ibmGeneral(zones func(regions ...string) []string) []fact {
 		for _, n := range strings.Split(w[2], ",") {
 			f := fact{vcpus: num(n), memory: num(n) * num(w[1]), arch: "x86_64"}
 			f.name = fmt.Sprintf("%s-%sx%v", w[0], n, f.memory)
-			for _, region := range slices.Sorted(maps.Keys(ibmElsewhere())) {
-				f.usd = math.Round(1000*ibmElsewhere()[region]*(f.vcpus*ibmVCPU+f.memory*ibmGiB)) / 1000
-				out = append(out, everywhere(f, zones(region))...)
+			if w[0] != "bx2" {
+				out = append(out, everywhere(f, ibmZones("us-south"))...)
+				continue
 			}
+			for _, place := range strings.Fields(ibmBalanced) {
+				region, price, _ := strings.Cut(place, "=")
+				f.usd = math.Round(1000*num(price)*f.vcpus/8) / 1000
+				out = append(out, everywhere(f, ibmZones(region))...)
+			}
+		}
+	}
+	return out
+}
+
+// ibmZones are the zones of regions; each has three.
+func ibmZones(regions ...string) []string {
+	var out []string
+	for _, r := range regions {
+		for _, n := range []string{"1", "2", "3"} {
+			out = append(out, r+"/"+r+"-"+n)
 		}
 	}
 	return out
@@ -213,18 +239,9 @@ func ibmGeneral(zones func(regions ...string) []string) []fact {
 
 // ibmBook has no date: the figures were seen without one.
 func ibmBook() book {
-	zones := func(regions ...string) []string {
-		var out []string
-		for _, r := range regions {
-			for _, n := range []string{"1", "2", "3"} {
-				out = append(out, r+"/"+r+"-"+n)
-			}
-		}
-		return out
-	}
 	devices := machines(ibmTypes, map[string][]string{
-		"us": zones("us-south", "us-east"), "ca-tor": zones("ca-tor"), "eu-gb": zones("eu-gb"), "eu-de": zones("eu-de"),
-		"jp": zones("jp-tok", "jp-osa"), "au-syd": zones("au-syd"), "unpriced": zones("us-south", "us-east"),
+		"us": ibmZones("us-south", "us-east"), "ca-tor": ibmZones("ca-tor"), "eu-gb": ibmZones("eu-gb"), "eu-de": ibmZones("eu-de"),
+		"jp": ibmZones("jp-tok", "jp-osa"), "au-br": ibmZones("au-syd", "br-sao"), "unpriced": ibmZones("us-south"),
 	})
-	return book{cloud: "ibm", facts: append(devices, ibmGeneral(zones)...)}
+	return book{cloud: "ibm", facts: append(devices, ibmGeneral()...)}
 }

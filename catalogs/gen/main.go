@@ -98,14 +98,13 @@ func positive(v float64) string {
 	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
 }
 
-// gpuInfo writes the memory of the devices in the form that catalogs have it.
+// gpuInfo writes the memory of a device in the form that catalogs have it; what
+// other columns say as well is left out.
 func gpuInfo(f fact) string {
 	if f.device == "" || f.deviceGiB == 0 {
 		return ""
 	}
-	each := f.deviceGiB * 1024
-	return fmt.Sprintf("{'Gpus': [{'Name': '%s', 'Count': %v, 'MemoryInfo': {'SizeInMiB': %d}}], 'TotalGpuMemoryInMiB': %d}",
-		f.device, f.count, int(each), int(each*f.count))
+	return fmt.Sprintf("{'Gpus': [{'MemoryInfo': {'SizeInMiB': %d}}]}", int(f.deviceGiB*1024))
 }
 
 func writeCSV(path string, rows [][]string) error {
