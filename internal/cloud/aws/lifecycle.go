@@ -26,10 +26,18 @@ func (d *driver) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.Stat
 			return d.gone(c, &quiet), nil
 		})
 	}
-	w := d.newWaiter(want)
+	w := d.newWaiter(ref, want)
 	return d.watch(ctx, ref, func(_ context.Context, c census) (bool, error) {
-		return w.look(ref, c)
+		return w.Look(ref, c.view())
 	})
+}
+
+func (d *driver) newWaiter(ref cloud.ClusterRef, want cloud.State) *converge.Waiter[machine] {
+	return &converge.Waiter[machine]{
+		Want: want, Looks: min(2, d.quietLooks), MissingLooks: d.missingLooks,
+		As:    func(m machine) cloud.Instance { return m.portable(ref.Zone) },
+		Stuck: func(m machine) error { return m.stuck(want) },
+	}
 }
 
 // gone reports whether nothing of c is left, seen often enough in a row. What
@@ -150,7 +158,7 @@ func (d *driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 			return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s is a spot machine and cannot be stopped, only terminated", m.id)
 		}
 	}
-	w := d.newWaiter(cloud.StateStopped)
+	w := d.newWaiter(ref, cloud.StateStopped)
 	return d.watch(ctx, ref, func(ctx context.Context, c census) (bool, error) {
 		busy := slices.DeleteFunc(c.live(), func(m machine) bool { return m.state != cloud.StateRunning && m.state != cloud.StatePending })
 		for region, ids := range byRegion(busy) {
@@ -159,7 +167,7 @@ func (d *driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 				return false, fmt.Errorf("stop machines %v: %w", ids, err)
 			}
 		}
-		return w.look(ref, c)
+		return w.Look(ref, c.view())
 	})
 }
 

@@ -201,6 +201,14 @@ func (c census) staying() []machine {
 	return slices.DeleteFunc(c.live(), func(m machine) bool { return m.state == cloud.StateTerminating })
 }
 
+func (c census) view() converge.View[machine] {
+	v := converge.View[machine]{Machines: c.machines, Missing: c.missing, Doubtful: c.doubtful}
+	for _, m := range c.late {
+		v.Late = append(v.Late, m.identity)
+	}
+	return v
+}
+
 // String lists the machines that are not terminated, for errors.
 func (c census) String() string {
 	var parts []string

@@ -3,6 +3,7 @@
 package converge_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -179,5 +180,79 @@ func TestEachGoesOn(t *testing.T) {
 	})
 	if !errors.Is(err, bad) || strings.Count(err.Error(), "bad") != 2 || ran.Load() != 4 {
 		t.Errorf("Each = %v after %d items, want two errors after four", err, ran.Load())
+	}
+}
+
+// TestWaiter: what a wait makes of the looks; each line is a look, and the last
+// one says how it ends.
+func TestWaiter(t *testing.T) {
+	up := func(id string, rank int) cloud.Instance {
+		m := instance(id, rank, cloud.StateRunning)
+		m.ExternalIP, m.SSHPort = "192.0.2.1", 22
+		return m
+	}
+	committed, odd := up("a", 0), instance("u", 0, cloud.StateUnknown)
+	committed.Committed = true
+	odd.Reason = "it burns"
+	dead, dying := instance("b", 1, cloud.StateTerminated), instance("b", 1, cloud.StateTerminating)
+	earlier := dead
+	earlier.Identity.Attempt = 0
+	show := func(all ...cloud.Instance) converge.View[cloud.Instance] {
+		return converge.View[cloud.Instance]{Machines: all}
+	}
+	late := converge.View[cloud.Instance]{Machines: []cloud.Instance{up("a", 0)}, Late: []cloud.Identity{identity(1)}}
+	doubtful := converge.View[cloud.Instance]{Doubtful: true}
+	missing := converge.View[cloud.Instance]{Machines: []cloud.Instance{up("a", 0)}, Missing: []string{"b"}}
+	type views = []converge.View[cloud.Instance]
+	named := cloud.ClusterRef{Cluster: "c", Instances: []string{"a", "b"}}
+	for name, tt := range map[string]struct {
+		ref   cloud.ClusterRef
+		want  cloud.State
+		looks views
+		end   string // "" is more looks, "done", or an error's text
+	}{
+		"all there":                         {looks: views{show(up("a", 0), up("b", 1))}, end: "done"},
+		"no address yet":                    {looks: views{show(up("a", 0), instance("b", 1, cloud.StateRunning))}},
+		"no port yet":                       {looks: views{show(cloud.Instance{ID: "a", State: cloud.StateRunning, ExternalIP: "192.0.2.1"})}},
+		"an address is for those that run":  {want: cloud.StateStopped, looks: views{show(instance("a", 0, cloud.StateStopped))}, end: "done"},
+		"nobody":                            {looks: views{show(), show()}, end: "no machine to wait for"},
+		"nobody once":                       {looks: views{show(), show(up("a", 0))}, end: "done"},
+		"nobody, and one may turn up":       {looks: views{doubtful, doubtful, doubtful, doubtful}},
+		"one is late":                       {looks: views{late, late, late, late}},
+		"one is missing":                    {looks: views{missing, missing, missing}, end: "machines [b] of cluster \"c\" are not there any more"},
+		"one is missing for a moment":       {looks: views{missing, missing, show(up("a", 0), up("b", 1))}, end: "done"},
+		"one was there":                     {looks: views{show(up("a", 0), instance("b", 1, cloud.StatePending)), show(up("b", 1)), show(up("b", 1)), show(up("b", 1))}, end: "machines [a]"},
+		"one dies that was there":           {looks: views{show(committed, instance("b", 1, cloud.StatePending)), show(committed, dying), show(committed, dead)}, end: "stuck b"},
+		"one died beside its siblings":      {looks: views{show(up("a", 0), dead), show(up("a", 0), dead)}, end: "stuck b"},
+		"one died beside one that is late":  {looks: views{{Machines: []cloud.Instance{dead}, Late: []cloud.Identity{identity(0)}}, {Machines: []cloud.Instance{dead}, Late: []cloud.Identity{identity(0)}}}, end: "stuck b"},
+		"a dead one of an earlier attempt":  {looks: views{show(up("a", 0), earlier)}, end: "done"},
+		"a dead one that has a successor":   {looks: views{show(up("a", 0), up("b2", 1), dead)}, end: "done"},
+		"a dead one beside recorded ones":   {looks: views{show(committed, dead)}, end: "done"},
+		"a dead one that was named":         {ref: named, looks: views{show(committed, earlier), show(committed, earlier)}, end: "stuck b"},
+		"only dead ones":                    {looks: views{show(earlier), show(earlier)}, end: "stuck b"},
+		"a stopped one will not run":        {looks: views{show(instance("a", 0, cloud.StateStopping)), show(instance("a", 0, cloud.StateStopped))}, end: "stuck a"},
+		"bad news for a moment":             {looks: views{show(instance("a", 0, cloud.StateStopped)), show(up("a", 0))}, end: "done"},
+		"a state nobody knows":              {looks: views{show(instance("u", 0, cloud.StateUnknown)), show(instance("u", 0, cloud.StateUnknown)), show(instance("u", 0, cloud.StateUnknown))}},
+		"a state nobody knows for a reason": {looks: views{show(odd), show(odd)}, end: "stuck u"},
+	} {
+		w := &converge.Waiter[cloud.Instance]{
+			Want: cmp.Or(tt.want, cloud.StateRunning), Looks: 2, MissingLooks: 3,
+			As:    func(m cloud.Instance) cloud.Instance { return m },
+			Stuck: func(m cloud.Instance) error { return errors.New("stuck " + m.ID) },
+		}
+		if tt.ref.Cluster == "" {
+			tt.ref.Cluster = "c"
+		}
+		for i, v := range tt.looks {
+			want := ""
+			if i == len(tt.looks)-1 {
+				want = tt.end
+			}
+			done, err := w.Look(tt.ref, v)
+			if done != (want == "done") || (err != nil) != (want != "" && !done) || (err != nil && !strings.Contains(err.Error(), want)) {
+				t.Errorf("%s: look %d: %t, %v; want %q", name, i, done, err, want)
+				break
+			}
+		}
 	}
 }

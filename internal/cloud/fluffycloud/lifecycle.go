@@ -26,8 +26,15 @@ func (d *driver) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.Stat
 	}
 	w := d.newWaiter(want)
 	return d.watch(ctx, ref, func(_ context.Context, c census) (bool, error) {
-		return w.look(ref, c)
+		return w.Look(ref, c.view())
 	})
+}
+
+func (d *driver) newWaiter(want cloud.State) *converge.Waiter[machine] {
+	return &converge.Waiter[machine]{
+		Want: want, Looks: d.quietLooks, MissingLooks: d.missingLooks, As: machine.portable,
+		Stuck: func(m machine) error { return m.stuck(want) },
+	}
 }
 
 // gone reports whether nothing of c is left, seen often enough in a row. What
@@ -121,7 +128,7 @@ func (d *driver) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 		if len(c.late) > 0 {
 			return false, nil
 		}
-		live := slices.DeleteFunc(c.live(), func(m machine) bool { return m.state() == cloud.StateTerminating })
+		live := c.staying()
 		missing := slices.DeleteFunc(slices.Clone(ref.Instances), func(id string) bool {
 			return slices.ContainsFunc(live, func(m machine) bool { return m.ID == id })
 		})
@@ -172,7 +179,7 @@ func (d *driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 		if err != nil {
 			return false, err
 		}
-		return w.look(ref, c)
+		return w.Look(ref, c.view())
 	})
 }
 
@@ -191,8 +198,8 @@ func (d *driver) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
 			}
 			return fmt.Errorf("terminate machine %s: %w", m.ID, err)
 		})
-		for _, id := range c.late {
-			_ = d.c.terminate(ctx, id) // it may be there; the next look tells
+		for _, m := range c.late {
+			_ = d.c.terminate(ctx, m.ID) // it may be there; the next look tells
 		}
 		return err == nil && d.gone(c, &quiet), err
 	})

@@ -63,8 +63,9 @@ type census struct {
 	// machines are sorted by rank, attempt and id, in every state.
 	machines []machine
 	// missing are ids that should be there and answered not_found; late are
-	// those of them that were launched a moment ago and never seen yet.
-	missing, late []string
+	// machines of which that is so because they were launched a moment ago.
+	missing []string
+	late    []machine
 }
 
 // live are the machines that are not terminated.
@@ -72,6 +73,11 @@ func (c census) live() []machine {
 	return slices.DeleteFunc(slices.Clone(c.machines), func(m machine) bool {
 		return m.state() == cloud.StateTerminated
 	})
+}
+
+// staying are the machines that nobody is removing.
+func (c census) staying() []machine {
+	return slices.DeleteFunc(c.live(), func(m machine) bool { return m.state() == cloud.StateTerminating })
 }
 
 // look lists the machines of ref. Foreign machines are never part of it; an id
@@ -117,8 +123,8 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[str
 		}
 		in, err := d.c.instance(ctx, id)
 		if errors.Is(err, cloud.ErrNotFound) {
-			if d.recent.late(id, d.settle) {
-				found.late = append(found.late, id)
+			if late, ok := d.recent.late(id, d.settle); ok {
+				found.late = append(found.late, late)
 			} else {
 				found.missing = append(found.missing, id)
 			}
@@ -168,14 +174,25 @@ func (d *driver) watch(ctx context.Context, ref cloud.ClusterRef, f func(context
 	return converge.Watch(ctx, w, func(ctx context.Context) (census, error) { return d.look(ctx, ref) }, f)
 }
 
+func (c census) view() converge.View[machine] {
+	v := converge.View[machine]{Machines: c.machines, Missing: c.missing}
+	for _, m := range c.late {
+		v.Late = append(v.Late, m.identity)
+	}
+	return v
+}
+
 // String lists the machines that are not terminated, for errors.
 func (c census) String() string {
 	var parts []string
 	for _, m := range c.live() {
 		parts = append(parts, fmt.Sprintf("%s (rank %d, %s)", m.ID, m.identity.Rank, m.State))
 	}
-	for _, id := range slices.Concat(c.missing, c.late) {
+	for _, id := range c.missing {
 		parts = append(parts, id+" (not found)")
+	}
+	for _, m := range c.late {
+		parts = append(parts, m.ID+" (not found)")
 	}
 	if len(parts) == 0 {
 		return "no machines"

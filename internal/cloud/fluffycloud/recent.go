@@ -49,12 +49,12 @@ func (r *recent) saw(m machine) {
 	}
 }
 
-// late reports whether the machine may exist although the cloud denies it.
-func (r *recent) late(id string, settle time.Duration) bool {
+// late returns a machine that may exist although the cloud denies it.
+func (r *recent) late(id string, settle time.Duration) (machine, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l, ok := r.ids[id]
-	return ok && !l.seen && time.Since(l.at) < settle
+	return l.machine, ok && !l.seen && time.Since(l.at) < settle
 }
 
 // forget drops the machines of ref.

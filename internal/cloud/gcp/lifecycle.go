@@ -26,9 +26,17 @@ func (d *driver) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.Stat
 	}
 	w := d.newWaiter(want)
 	err := d.watch(ctx, ref, func(_ context.Context, c census) (bool, error) {
-		return w.look(ref, c)
+		return w.Look(ref, c.view())
 	})
 	return d.explain(ctx, ref, err)
+}
+
+func (d *driver) newWaiter(want cloud.State) *converge.Waiter[machine] {
+	return &converge.Waiter[machine]{
+		Want: want, Looks: d.quietLooks, MissingLooks: d.missingLooks,
+		As:    func(m machine) cloud.Instance { return m.portable(d.sshPort) },
+		Stuck: func(m machine) error { return m.stuck(want) },
+	}
 }
 
 // gone reports whether nothing of c is left, seen often enough in a row. ended
@@ -202,7 +210,7 @@ func (d *driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 		if err != nil {
 			return false, err
 		}
-		return w.look(ref, c)
+		return w.Look(ref, c.view())
 	})
 }
 

@@ -161,6 +161,14 @@ func (c census) staying() []machine {
 	return slices.DeleteFunc(slices.Clone(c.machines), func(m machine) bool { return m.state == cloud.StateTerminating })
 }
 
+func (c census) view() converge.View[machine] {
+	v := converge.View[machine]{Machines: c.machines, Missing: c.missing}
+	for _, l := range c.late {
+		v.Late = append(v.Late, l.identity)
+	}
+	return v
+}
+
 // String lists the machines, for errors.
 func (c census) String() string {
 	var parts []string
