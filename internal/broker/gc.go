@@ -147,7 +147,7 @@ type clusterJournal struct {
 }
 
 func (b *Broker) gcLook(ctx context.Context, opts GCOptions) (gcView, error) {
-	v := gcView{report: Report{Owner: b.owner, Findings: []Finding{}}, sessions: map[string]cloud.Session{}, living: map[string]bool{}}
+	v := gcView{report: Report{Owner: b.owner, Clouds: []CloudReport{}, Findings: []Finding{}}, sessions: map[string]cloud.Session{}, living: map[string]bool{}}
 	if err := b.gcJournals(&v); err != nil {
 		return v, err
 	}

@@ -5,6 +5,7 @@ package broker
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -236,6 +237,43 @@ func TestGCSecondLook(t *testing.T) {
 			t.Fatal(err)
 		}
 		x.wantLive(t, before)
+	})
+}
+
+// Work that began after the second look, and was over before the removal, is
+// noticed.
+func TestGCLeavesWhatWasWorkedOn(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x, _, _ := gcWorld(t)
+		x.cloud.faults = []*fakeFault{{op: "query", skip: 1, times: 1, hook: func() {
+			err := x.withJournal("cut", func(j *journal) error {
+				return j.append(entry{Event: eventCommitted, Generation: "abcdef", Attempt: 1})
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}}}
+		report, err := x.GC(t.Context(), GCOptions{Delete: true})
+		if err != nil || report.failure() == nil {
+			t.Fatalf("GC = %v, %v; want a removal that failed", err, report.failure())
+		}
+		for _, f := range report.Findings {
+			if f.Cluster == "cut" && (f.Deleted || !strings.Contains(f.Error, "meanwhile")) {
+				t.Errorf("finding = %+v", f)
+			}
+		}
+		x.wantLive(t, 7)
+	})
+}
+
+// A report of nothing is empty lists, which programs can read like any other.
+func TestGCOfNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		report, err := newBench(t, stateDir(t), newFakeCloud()).GC(t.Context(), GCOptions{})
+		text, jerr := json.Marshal(report)
+		if err := errors.Join(err, jerr); err != nil || !strings.Contains(string(text), `"findings":[]`) {
+			t.Errorf("GC = %s, %v", text, err)
+		}
 	})
 }
 

@@ -4,6 +4,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -77,6 +78,9 @@ func (b *Broker) gcGeneration(ctx context.Context, v gcView, doomed []*Finding) 
 	ctx, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.Cleanup, fmt.Errorf("the removal took longer than %s", b.cfg.Timeouts.Cleanup))
 	defer cancel()
 	return b.withJournal(name, func(j *journal) error {
+		if j.count(gen) != v.journalOf(name, b).journal.count(gen) {
+			return errors.New("somebody worked on it meanwhile, so it was left alone; run gc again")
+		}
 		for cloudName, session := range v.sessions {
 			if err := b.gcMachines(ctx, v, j, session, cloudName, doomed); err != nil {
 				return err

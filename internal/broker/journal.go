@@ -5,6 +5,7 @@ package broker
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -251,9 +252,9 @@ type generation struct {
 	launched   bool // here, not imported
 	// Recorded says that Terraform was seen to hold the cluster in state.
 	Recorded bool
-	// Replacing says that the state which holds the cluster is about to hold
-	// another of its name beside it (create_before_destroy).
-	Replacing bool
+	// replacing is the home whose state holds the cluster and is about to hold
+	// another of its name beside it (create_before_destroy); empty is none.
+	replacing string
 	// Removing says that the removal of the whole generation has begun.
 	Removing bool
 	Removed  bool
@@ -305,10 +306,10 @@ func (g *generation) apply(e entry) {
 		g.committed = g.committed || e.Event == eventCommitted
 		g.halfway = e.Event == eventCommitting
 	case eventRecorded:
-		g.Recorded, g.Removing, g.halfway = true, false, false
+		g.Recorded, g.Removing, g.halfway, g.replacing = true, false, false, ""
 		g.Complete = g.Complete || !g.launched
 	case eventReplacing:
-		g.Replacing = true
+		g.replacing = cmp.Or(e.Home, g.Home)
 	case eventLost:
 		g.lostAt = e.Time
 	case eventRemoved:
@@ -345,6 +346,17 @@ func (j *journal) find(id string) *generation {
 		}
 	}
 	return nil
+}
+
+// count is how many entries speak of a generation.
+func (j *journal) count(generation string) int {
+	n := 0
+	for _, e := range j.entries {
+		if e.Generation == generation {
+			n++
+		}
+	}
+	return n
 }
 
 // readJournal loads a journal without the right to write it. A missing one is

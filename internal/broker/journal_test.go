@@ -70,6 +70,33 @@ func TestJournalDamage(t *testing.T) {
 	}
 }
 
+// A journal that is a link, and one of another user, are refused.
+func TestForeignJournal(t *testing.T) {
+	dir := stateDir(t)
+	path := filepath.Join(dir, "journal.jsonl")
+	if err := os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openJournal(dir, time.Now); err == nil || !strings.Contains(err.Error(), "is no regular file") {
+		t.Errorf("a link: %v", err)
+	}
+	foreign := "/dev/null" // root's
+	if os.Getuid() == 0 {
+		foreign = filepath.Join(t.TempDir(), "journal.jsonl")
+		writeJournal(t, filepath.Dir(foreign), goodLine, 0o600)
+		if err := os.Chown(foreign, 4711, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkPrivate(foreign, info); err == nil || !strings.Contains(err.Error(), "belongs to user") {
+		t.Errorf("of another user: %v", err)
+	}
+}
+
 // A disk that is full refuses the entry, and the error says that nothing began.
 func TestJournalFullDisk(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
