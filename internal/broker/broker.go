@@ -99,8 +99,8 @@ type Broker struct {
 	// onAppend is where tests fill the disk or kill the process: it sees every
 	// line before it is written.
 	onAppend func(line []byte) error
-	// seen are the generations refreshed by this process, by cluster name.
-	seen map[string]string
+	// seen are the clusters refreshed by this process, by generation.
+	seen map[string]Cluster
 	// mine are the generations committed by this process; see adoptable.
 	mine map[string]bool
 }
@@ -292,7 +292,7 @@ func New(cfg Config) (*Broker, error) {
 		blocks:   blocklist{now: cfg.Now},
 		sessions: map[string]cloud.Session{},
 		dial:     dialSSH,
-		seen:     map[string]string{},
+		seen:     map[string]Cluster{},
 		mine:     map[string]bool{},
 	}, nil
 }

@@ -182,7 +182,7 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed [
 		return l.adopt(ctx, g)
 	case !g.committed && !g.Recorded && g.launched && g.Home == l.cfg.Home:
 		return nil, l.finish(ctx, g) // its launch never came to an end, so no state has it
-	case g.Replacing && g.Home == l.cfg.Home:
+	case g.replacing != "" && g.replacing == l.cfg.Home:
 		return nil, nil // create_before_destroy: state holds it, and will remove it
 	}
 	for _, f := range listed {

@@ -5,6 +5,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -302,6 +303,70 @@ func TestCreateBeforeDestroy(t *testing.T) {
 		if known, err := os.ReadFile(apply.KnownHostsPath("train")); err != nil || len(known) == 0 {
 			t.Errorf("known_hosts of the new generation = %q, %v", known, err)
 		}
+	})
+}
+
+// What the state of this folder holds may be replaced, wherever it was launched:
+// on another machine, as CI runners do, or before the folder was moved.
+func TestCreateBeforeDestroyOfACloneOrAMove(t *testing.T) {
+	for _, moved := range []bool{false, true} {
+		t.Run(fmt.Sprint("moved ", moved), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				dir, fc := stateDir(t), newFakeCloud()
+				first := newBench(t, dir, fc)
+				old := first.mustLaunch(t, twoNodes("train"))
+				if !moved {
+					dir = stateDir(t)
+				}
+				run := func() *bench {
+					x := newBench(t, dir, fc)
+					x.owner, x.cfg.Home = first.owner, "/home/me/elsewhere (default)"
+					return x
+				}
+				plan := run()
+				if _, err := plan.Refresh(t.Context(), old); err != nil {
+					t.Fatal(err)
+				}
+				if err := plan.NoteReplacement(t.Context(), "train"); err != nil {
+					t.Fatal(err)
+				}
+				apply := run()
+				fresh := apply.mustLaunch(t, twoNodes("train"))
+				apply.wantLive(t, 4)
+				if err := apply.Destroy(t.Context(), old); err != nil {
+					t.Fatal(err)
+				}
+				if got, err := apply.Refresh(t.Context(), fresh); err != nil || got.Status != StatusUp {
+					t.Errorf("the new generation after the old one's end: %s, %v", got.Status, err)
+				}
+				apply.wantLive(t, 2)
+			})
+		})
+	}
+}
+
+// A replacement that was planned and never applied gives nobody leave to launch
+// beside the cluster later.
+func TestReplacementThatWasNotApplied(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir, fc := stateDir(t), newFakeCloud()
+		c := newBench(t, dir, fc).mustLaunch(t, twoNodes("train"))
+		plan := newBench(t, dir, fc)
+		if _, err := plan.Refresh(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if err := plan.NoteReplacement(t.Context(), "train"); err != nil {
+			t.Fatal(err)
+		}
+		later := newBench(t, dir, fc) // the change was taken back
+		if _, err := later.Refresh(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		_, err := newBench(t, dir, fc).Launch(t.Context(), twoNodes("train")) // after a "terraform state rm"
+		if ie := (*ImportError)(nil); !errors.As(err, &ie) {
+			t.Errorf("Launch = %v, want an ImportError", err)
+		}
+		later.wantLive(t, 2)
 	})
 }
 

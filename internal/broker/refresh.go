@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -92,7 +93,7 @@ func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
 		return c, err
 	}
 	b.mu.Lock()
-	b.seen[c.Name] = c.Generation
+	b.seen[c.Generation] = fresh
 	b.mu.Unlock()
 	return fresh, nil
 }
@@ -116,9 +117,9 @@ func (b *Broker) latest(c Cluster) (Cluster, error) {
 // that the launch does not take the old one for somebody else's.
 func (b *Broker) NoteReplacement(ctx context.Context, name string) error {
 	b.mu.Lock()
-	gen := b.seen[name]
+	old := slices.DeleteFunc(slices.Collect(maps.Values(b.seen)), func(c Cluster) bool { return c.Name != name })
 	b.mu.Unlock()
-	if gen == "" {
+	if len(old) == 0 {
 		return nil
 	}
 	release, err := b.lockCluster(ctx, name, "planning")
@@ -127,11 +128,28 @@ func (b *Broker) NoteReplacement(ctx context.Context, name string) error {
 	}
 	defer release()
 	return b.withJournal(name, func(j *journal) error {
-		if g := j.find(gen); g == nil || g.Replacing || g.Removed {
-			return nil
+		for _, c := range old {
+			if err := b.noteReplaced(j, c); err != nil {
+				return err
+			}
 		}
-		return j.append(entry{Event: eventReplacing, Generation: gen})
+		return nil
 	})
+}
+
+// noteReplaced records that a cluster of this home's state is to be replaced,
+// one that was launched from elsewhere, too.
+func (b *Broker) noteReplaced(j *journal, c Cluster) error {
+	g := j.find(c.Generation)
+	if g != nil && (g.Removed || g.replacing == b.cfg.Home) {
+		return nil
+	}
+	if g == nil {
+		if err := j.append(entry{Event: eventRecorded, Generation: c.Generation, Cluster: &c}); err != nil {
+			return err
+		}
+	}
+	return j.append(entry{Event: eventReplacing, Generation: c.Generation, Home: b.cfg.Home})
 }
 
 // lookTwice lists the machines, by id where ids are known. It takes a second
@@ -260,7 +278,7 @@ func (b *Broker) writeRecord(ctx context.Context, c Cluster) error {
 	}
 	g := j.find(c.Generation)
 	same := g != nil && g.Cluster != nil && reflect.DeepEqual(*g.Cluster, c)
-	if g == nil || g.Removed || (g.Recorded && same && !g.Removing && !g.halfway) {
+	if g == nil || g.Removed || (g.Recorded && same && !g.Removing && !g.halfway && g.replacing == "") {
 		return nil
 	}
 	release, err := b.lockCluster(ctx, c.Name, "refreshing")
