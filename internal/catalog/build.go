@@ -83,6 +83,9 @@ func (b *builder) reserve() {
 	copy(b.view(secStrings), b.strings)
 }
 
+// offered reports whether a price is one: neither blank, which is NaN, nor zero.
+func offered(usd float64) bool { return usd > 0 }
+
 // count finds out how many offers each market has.
 func (b *builder) count() {
 	for i := range b.in.lines {
@@ -91,11 +94,11 @@ func (b *builder) count() {
 		if b.pairOf[b.typeID[w.typ]] >= 0 {
 			paired = 1
 		}
-		if w.price == w.price { //nolint:gocritic // it is not NaN
+		if offered(w.price) {
 			b.priced[0]++
 			b.paired[0] += paired
 		}
-		if w.spot == w.spot { //nolint:gocritic // it is not NaN
+		if offered(w.spot) {
 			b.priced[1]++
 			b.paired[1] += paired
 		}
@@ -224,7 +227,7 @@ func (b *builder) market(m int) {
 		if markets[m] == cloud.Spot {
 			usd = w.spot
 		}
-		if !math.IsNaN(usd) {
+		if offered(usd) {
 			all = append(all, priced{dict.number(usd), b.typeID[w.typ], w.place})
 		}
 	}

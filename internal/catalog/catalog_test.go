@@ -104,10 +104,11 @@ func TestBadFilesAreRejectedWhole(t *testing.T) {
 func TestReaderTraps(t *testing.T) {
 	text := "\xef\xbb\xbfRegion,Price,GPUInfo,vCPUs,MemoryGiB,InstanceType,AcceleratorCount,AcceleratorName,Extra\r\n" +
 		"r1,1.25,\"{'Gpus': [{'Name': 'L4', 'MemoryInfo': {'SizeInMiB': 24}}]}\",8,32,a.b,0.5,L4,x\r\n" +
-		"r1,,,8,32,blank,,,\r\n"
+		"r1,,,8,32,blank,,,\r\n" +
+		"r1,0,,8,32,zero,,,\r\n"
 	got := offersIn(t, "runpod", text)
 	if len(got) != 1 {
-		t.Fatalf("a blank price must offer nothing: %+v", got)
+		t.Fatalf("a blank price, and zero, must offer nothing: %+v", got)
 	}
 	o := got[0]
 	if o.Zone != "" || o.HourlyUSD != 1.25 || o.InstanceType.AcceleratorMemoryGiB != 24 || o.InstanceType.Accelerator.Count != 0.5 {
@@ -122,6 +123,11 @@ func TestGCPPricesAreJoined(t *testing.T) {
 		"n1-standard-8,,,8,30,,0.5,,r1,r1-a\n" +
 		"n1-standard-96,,,96,360,,4.5,1,r1,r1-a\n" +
 		"e2-standard-8,,,8,32,,0.25,0.1,r1,r1-a\n" +
+		"a4-highgpu-8g,,,224,3968,,0,0,r1,r1-a\n" + // all of its price is in the devices' row
+		"a9-megagpu-8g,,,224,3968,,2,1,r1,r1-a\n" + // a family nobody knows, with devices nobody prices
+		"ct9-hightpu-4t,,,24,48,,2,1,r1,r1-a\n" +
+		"g1-small,,,1,1.7,,0.03,,r1,r1-a\n" +
+		",B200,8,,,B200,60,20,r1,r1-a\n" +
 		",A100,1,,,A100,3,1,r1,r1-a\n" +
 		",T4,1,,,T4,0.25,0.125,r1,r1-a\n" +
 		",tpu-v2-8,1,,,tpu-v2-8,4.5,1.5,r1,r1-a\n"
@@ -134,6 +140,7 @@ func TestGCPPricesAreJoined(t *testing.T) {
 		"n1-standard-8  r1-a on_demand": 0.5, "n1-standard-8 T4:1 r1-a on_demand": 0.75,
 		"n1-standard-96  r1-a on_demand": 4.5, "n1-standard-96  r1-a spot": 1,
 		"e2-standard-8  r1-a on_demand": 0.25, "e2-standard-8  r1-a spot": 0.1,
+		"a4-highgpu-8g B200:8 r1-a on_demand": 60, "a4-highgpu-8g B200:8 r1-a spot": 20, "g1-small  r1-a on_demand": 0.03,
 		"TPU-VM tpu-v2-8:1 r1-a on_demand": 4.5, "TPU-VM tpu-v2-8:1 r1-a spot": 1.5,
 	}
 	for k, v := range want {

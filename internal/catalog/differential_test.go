@@ -67,11 +67,11 @@ func refOffers(t testing.TB, cloudName, text string) []cloud.Offer {
 		if acc != "" {
 			o.InstanceType.Accelerator = cloud.Accelerator{Name: acc, Count: zero(count)}
 		}
-		if !math.IsNaN(od) {
+		if od > 0 { // neither blank nor zero
 			o.Market, o.HourlyUSD = cloud.OnDemand, od
 			out = append(out, o)
 		}
-		if !math.IsNaN(spot) {
+		if spot > 0 {
 			o.Market, o.HourlyUSD = cloud.Spot, spot
 			out = append(out, o)
 		}

@@ -110,7 +110,7 @@ func (j *joiner) single(host uint32) uint32 {
 	switch {
 	case t.Name == "" && t.Accelerator.IsTPU():
 		t.Name = tpuHost
-	case t.Name == "", t.Name == tpuHost && t.Accelerator.IsZero(), bundleOf(t.Name) != nil && t.Accelerator.IsZero():
+	case t.Name == "", t.Name == tpuHost && t.Accelerator.IsZero(), comesWithDevices(t.Name) && t.Accelerator.IsZero():
 		return none
 	}
 	return intern(j.ids, &j.out.types, t) + madeOf
@@ -165,6 +165,14 @@ func bundleOf(typeName string) *bundle {
 		}
 	}
 	return nil
+}
+
+// comesWithDevices reports whether a host is of a bundle, or of a family newer
+// than the bundles: A2, G2 or CT5LP and those after them.
+func comesWithDevices(typeName string) bool {
+	family, _, _ := strings.Cut(typeName, "-")
+	newer := len(family) > 1 && (family[0] == 'a' || family[0] == 'g') && family[1] >= '2' && family[1] <= '9'
+	return newer || strings.HasPrefix(family, "ct") || bundleOf(typeName) != nil
 }
 
 func takes(b *bundle, host cloud.InstanceType, a cloud.Accelerator) bool {

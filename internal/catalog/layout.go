@@ -28,7 +28,7 @@ const (
 	blockSize  = 1 << blockShift
 	// formatVersion is raised whenever the layout or the meaning of rows changes;
 	// snapshots of another version are rebuilt.
-	formatVersion = 1
+	formatVersion = 2
 )
 
 var magic = [8]byte{'S', 'K', 'Y', 'C', 'A', 'T', 0x1a, '\n'}

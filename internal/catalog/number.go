@@ -71,7 +71,7 @@ func decimal(f []byte) (float64, bool) {
 var powers = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10,
 	1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
 
-// price reads US dollars an hour; blank is NaN, which is not offered, never free.
+// price reads US dollars an hour; blank is NaN. Neither that nor zero is offered.
 func price(f []byte) (float64, string) {
 	if len(f) == 0 {
 		return math.NaN(), ""
