@@ -38,6 +38,25 @@ asia-southeast1 e2 0.02690931 0.00360594
 australia-southeast1 e2 0.03095064 0.00414759
 northamerica-northeast1 e2 0.02401338 0.00321816
 southamerica-east1 e2 0.0346242 0.00464025
+us-west2 n1 0.03797 0.005089
+us-west3 n1 0.03797 0.005089
+europe-west1 n1 0.034773 0.004661
+europe-west2 n1 0.040692 0.005453
+europe-west3 n1 0.040692 0.005453
+europe-west4 n1 0.034806 0.004664
+asia-east1 n1 0.036602 0.004906
+asia-northeast1 n1 0.040618 0.005419
+asia-south1 n1 0.03797 0.005088
+asia-southeast1 n1 0.038999 0.005226
+australia-southeast1 n1 0.044856 0.006011
+northamerica-northeast1 n1 0.034802 0.004664
+southamerica-east1 n1 0.05018 0.006725
+us-west4 n2 0.0356 0.00477
+europe-west1 n2 0.034773 0.004661
+europe-west3 n2 0.040692 0.005453
+europe-west4 n2 0.034806 0.004664
+asia-northeast1 n2 0.040618 0.005419
+asia-southeast1 n2 0.038999 0.005226
 `
 
 // gcpZones are the zones of a table's first word: of the three regions with one
@@ -65,12 +84,30 @@ func zones(of ...string) []string {
 	return out
 }
 
-// gcpDevices attach to N1 hosts: the price of one, the numbers sold, the zones.
+// gcpDevices attach to N1 hosts: GiB and the numbers sold, then the price of one
+// and where.
 const gcpDevices = `
-T4   16 0.35 1,2,4   us-central1-a us-central1-b us-central1-c us-central1-f us-east1-c us-east1-d us-west1-a us-west1-b us-east4-a us-east4-b us-east4-c
-V100 16 2.48 1,2,4,8 us-central1-a us-central1-b us-central1-c us-central1-f us-east1-c us-west1-a us-west1-b
-P100 16 1.46 1,2,4   us-central1-c us-central1-f us-east1-b us-east1-c us-west1-a us-west1-b
-P4   8  0.60 1,2,4   us-central1-a us-central1-c us-east4-a us-east4-b us-east4-c
+T4 16 1,2,4
+= 0.35 us-central1-abcf us-east1-bcd us-west1-ab europe-west1-bcd asia-east1-ac
+= 0.37 us-east4-abc asia-northeast1-ac asia-southeast1-abc
+= 0.42074 us-west2-bc us-west3-b
+= 0.399 europe-west2-ab
+= 0.41 europe-west3-b asia-south1-ab
+= 0.3675 europe-west4-abc
+= 0.44 australia-southeast1-ac
+= 0.38538 northamerica-northeast1-c
+= 0.48 southamerica-east1-abc
+V100 16 1,2,4,8
+= 2.48 us-central1-abcf us-east1-c us-west1-ab
+P100 16 1,2,4
+= 1.46 us-central1-cf us-east1-bc us-west1-ab
+= 1.6 europe-west1-bd asia-east1-ac australia-southeast1-b
+= 1.533 europe-west4-a
+P4 8 1,2,4
+= 0.6 us-central1-ac us-east4-abc
+= 0.72 us-west2-bc
+= 0.63 europe-west4-bc
+= 0.65 asia-southeast1-abc australia-southeast1-ab northamerica-northeast1-abc
 `
 
 // gcpWhole are machines that come with their devices, at the price of both. After
@@ -184,17 +221,7 @@ arm64!a4x-maxgpu-4g-metal 144 960 GB300:4:279 0
 `
 
 func gcpBook() book {
-	b := book{cloud: "gcp", date: "2025-03-06", facts: gcpGeneral(gcpFamilies)}
-	for l := range strings.Lines(gcpDevices) {
-		w := strings.Fields(l)
-		if len(w) == 0 {
-			continue
-		}
-		for _, n := range strings.Split(w[3], ",") {
-			f := fact{device: w[0], count: num(n), deviceGiB: num(w[1]), usd: num(w[2]) * num(n)}
-			b.facts = append(b.facts, everywhere(f, inRegions(w[4:]))...)
-		}
-	}
+	b := book{cloud: "gcp", date: "2025-03-06", facts: append(gcpGeneral(gcpFamilies), gcpAttached(gcpDevices)...)}
 	b.facts = append(b.facts, gcpOptimized(gcpWhole)...)
 	b.facts = append(b.facts, machines(gcpQuoted, map[string][]string{"quoted": inRegions(zones("us-central1-b"))})...)
 	const images = "projects/ubuntu-os-cloud/global/images/family/"
@@ -229,6 +256,26 @@ func gcpGeneral(table string) []fact {
 				f := fact{name: fmt.Sprintf("%s-%s-%s", w[1], p[0], n), vcpus: cpus, memory: cpus * num(p[1]), arch: "x86_64"}
 				f.usd = f.vcpus*num(w[2]) + f.memory*num(w[3])
 				out = append(out, everywhere(f, gcpZones(w[0]))...)
+			}
+		}
+	}
+	return out
+}
+
+// gcpAttached reads a table of devices without hosts.
+func gcpAttached(table string) []fact {
+	var out []fact
+	var device []string
+	for l := range strings.Lines(table) {
+		w := strings.Fields(l)
+		switch {
+		case len(w) == 0:
+		case w[0] != "=":
+			device = w
+		default:
+			for _, n := range strings.Split(device[2], ",") {
+				f := fact{device: device[0], count: num(n), deviceGiB: num(device[1]), usd: num(w[1]) * num(n)}
+				out = append(out, everywhere(f, inRegions(zones(w[2:]...)))...)
 			}
 		}
 	}
