@@ -205,3 +205,53 @@ func TestEveryEmbeddedCatalogReads(t *testing.T) {
 		t.Errorf("the cheapest T4 on gcp is %+v, %v, %v", best, ok, err)
 	}
 }
+
+// The newest accelerators are found by the names that SkyPilot has for them, in
+// the market that sells them, and in no other.
+func TestEmbeddedAccelerators(t *testing.T) {
+	set, err := Open(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		cloud, accelerator string
+		count              float64
+		region             string
+		market             cloud.Market
+		want               string
+	}{
+		{"aws", "B300", 8, "", cloud.OnDemand, "p6-b300.48xlarge"},
+		{"aws", "h200", 8, "eu-north-1", cloud.OnDemand, "p5en.48xlarge"},
+		{"aws", "RTXPro6000", 1, "", cloud.OnDemand, "g7e.2xlarge"},
+		{"aws", "L4", 0.125, "", cloud.OnDemand, "g6f.large"},
+		{"aws", "L4", 8, "ap-northeast-1", cloud.OnDemand, "g6.48xlarge"},
+		{"aws", "Inferentia2", 1, "eu-west-1", cloud.OnDemand, "inf2.xlarge"},
+		{"aws", "Trainium2", 16, "", cloud.OnDemand, ""},
+		{"aws", "GB200", 4, "", cloud.OnDemand, ""},
+		{"gcp", "B200", 8, "us-west2", cloud.Spot, "a4-highgpu-8g"},
+		{"gcp", "B200", 8, "", cloud.OnDemand, ""},
+		{"gcp", "H100", 1, "europe-west4", cloud.Spot, "a3-highgpu-1g"},
+		{"gcp", "H100", 1, "", cloud.OnDemand, ""},
+		{"gcp", "L4", 1, "asia-south1", cloud.OnDemand, "g2-standard-4"},
+		{"gcp", "T4", 1, "asia-southeast1", cloud.OnDemand, "n1-standard-1"},
+		{"gcp", "RTXPRO6000", 8, "", cloud.OnDemand, "g4-standard-384"},
+		{"gcp", "GB200", 4, "", cloud.OnDemand, ""},
+		{"oci", "GB300", 4, "eu-frankfurt-1", cloud.OnDemand, "BM.GPU.GB300.4"},
+		{"oci", "MI355X", 8, "", cloud.OnDemand, "BM.GPU.MI355X.8"},
+		{"oci", "V100", 1, "", cloud.Spot, "VM.GPU3.1"},
+		{"runpod", "RTXPRO6000", 2, "JP", cloud.OnDemand, "2x_RTXPRO6000_SECURE"},
+		{"ibm", "H100", 8, "", cloud.OnDemand, ""},
+	} {
+		req := &cloud.Requirement{
+			Accelerators: []cloud.Accelerator{{Name: tt.accelerator, Count: tt.count}},
+			Cloud:        tt.cloud, Region: tt.region, Markets: []cloud.Market{tt.market},
+		}
+		best, ok, err := set.Best(context.Background(), req, []string{tt.cloud})
+		if err != nil || ok != (tt.want != "") || ok && best.InstanceType.Name != tt.want {
+			t.Errorf("%v %s:%v in %q of %s is %q, %v, %v; want %q", tt.market, tt.accelerator, tt.count, tt.region, tt.cloud, best.InstanceType.Name, ok, err, tt.want)
+		}
+		if ok && (best.HourlyUSD <= 0 || best.Market != tt.market) {
+			t.Errorf("%s costs %v as %v", best.InstanceType.Name, best.HourlyUSD, best.Market)
+		}
+	}
+}
