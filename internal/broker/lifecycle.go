@@ -57,13 +57,14 @@ func (b *Broker) resume(ctx context.Context, session cloud.Session, c Cluster, s
 		return c, fmt.Errorf("start cluster %q: %w", c.Name, err)
 	}
 	if _, err := session.Run(ctx, present.Ref, cfg); err != nil {
-		return c, fmt.Errorf("start cluster %q (%s); it stays as it was: %w", c.Name, session.Classify(err), err)
+		err = fmt.Errorf("start cluster %q (%s); it stays as it was: %w", c.Name, session.Classify(err), err)
+		return c, b.restAgain(ctx, session, c, err)
 	}
 	bounded, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.Boot,
 		fmt.Errorf("the machines were not running after %s", b.cfg.Timeouts.Boot))
 	defer cancel()
 	if err := session.Wait(bounded, present.Ref, cloud.StateRunning); err != nil {
-		return c, fmt.Errorf("start cluster %q: %w", c.Name, err)
+		return c, b.restAgain(ctx, session, c, fmt.Errorf("start cluster %q: %w", c.Name, err))
 	}
 	fresh, err := b.look(ctx, session, c)
 	if err != nil {
@@ -82,6 +83,26 @@ func (b *Broker) resume(ctx context.Context, session cloud.Session, c Cluster, s
 		return fresh, fmt.Errorf("cluster %q runs again, but its Ray does not: %w", c.Name, err)
 	}
 	return fresh, nil
+}
+
+// restAgain stops what a failed start had started: nobody would know of it, and
+// it would be billed.
+func (b *Broker) restAgain(ctx context.Context, session cloud.Session, c Cluster, failed error) error {
+	ref := c.ref()
+	for _, n := range c.Nodes {
+		if n.State == cloud.StateStopped {
+			ref.Instances = append(ref.Instances, n.InstanceID)
+		}
+	}
+	if len(ref.Instances) == 0 {
+		return failed
+	}
+	ctx, cancel := detached(ctx, b.cfg.Timeouts.Cleanup)
+	defer cancel()
+	if err := session.Stop(ctx, ref); err != nil {
+		return fmt.Errorf("%w; those of its machines %v that had started could not be stopped again, run and are billed: %w", failed, ref.Instances, err)
+	}
+	return failed
 }
 
 // change runs an operation on a living cluster under its lock and records what

@@ -210,6 +210,13 @@ func TestStopAndStart(t *testing.T) {
 		if !errors.Is(err, errCapacity) || kept.Generation != c.Generation || kept.Status != StatusStopped {
 			t.Errorf("Start without capacity = %s, %v", kept.Status, err)
 		}
+		x.cloud.faults = []*fakeFault{{op: "wait", times: 1, err: errServer}}
+		if kept, err := x.Start(t.Context(), stopped, Spec{}); !errors.Is(err, errServer) || kept.Status != StatusStopped {
+			t.Errorf("Start of machines that do not come up = %s, %v", kept.Status, err)
+		}
+		if seen, err := x.Observe(t.Context(), stopped); err != nil || seen.Status != StatusStopped {
+			t.Errorf("after a start that failed the cluster is %s (%s), %v, want what had started to rest again", seen.Status, seen.StatusReason, err)
+		}
 		started, err := x.Start(t.Context(), stopped, Spec{})
 		if err != nil || started.Status != StatusUp || started.Generation != c.Generation {
 			t.Fatalf("Start = %s, %v", started.Status, err)

@@ -149,28 +149,41 @@ resource "sky_job" "j" {
 }
 
 // A start that finds no capacity is an error that keeps the record; the same
-// machines start later.
+// machines start later. What had started by then rests again.
 func TestAccStartWithoutCapacity(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	var first string
 	l.test(
-		resource.TestStep{Config: lifeConfig(l, 1, "UP", ""), Check: generation(&first, true)},
-		resource.TestStep{Config: lifeConfig(l, 1, "STOPPED", ""), Check: generation(&first, true)},
+		resource.TestStep{Config: lifeConfig(l, 2, "UP", ""), Check: generation(&first, true)},
+		resource.TestStep{Config: lifeConfig(l, 2, "STOPPED", ""), Check: generation(&first, true)},
 		resource.TestStep{
-			PreConfig: l.fault(`{"op": "start", "effect": {"error": {"code": "insufficient_capacity", "message": "not a puff left"}}}`),
-			Config:    lifeConfig(l, 1, "UP", ""), ExpectError: regexp.MustCompile(`(?s)capacity.*it\s+stays\s+as\s+it\s+was.*not\s+a\s+puff\s+left`),
+			PreConfig: l.fault(`{"op": "start", "after": 1, "effect": {"error": {"code": "insufficient_capacity", "message": "not a puff left"}}}`),
+			Config:    lifeConfig(l, 2, "UP", ""), ExpectError: regexp.MustCompile(`(?s)capacity.*it\s+stays\s+as\s+it\s+was.*not\s+a\s+puff\s+left`),
 		},
 		resource.TestStep{
-			Config: lifeConfig(l, 1, "STOPPED", ""), ConfigPlanChecks: action(cluster, plancheck.ResourceActionNoop),
-			Check:             resource.ComposeTestCheckFunc(generation(&first, true), l.aliveNow(1)),
+			Config: lifeConfig(l, 2, "STOPPED", ""), ConfigPlanChecks: action(cluster, plancheck.ResourceActionNoop),
+			Check:             resource.ComposeTestCheckFunc(generation(&first, true), l.allAre("stopped", 2)),
 			ConfigStateChecks: []statecheck.StateCheck{value("status", knownvalue.StringExact("STOPPED"))},
 		},
 		resource.TestStep{
-			PreConfig: l.noFaults, Config: lifeConfig(l, 1, "UP", ""), Check: generation(&first, true),
+			PreConfig: l.noFaults, Config: lifeConfig(l, 2, "UP", ""), Check: generation(&first, true),
 			ConfigStateChecks: []statecheck.StateCheck{value("status", knownvalue.StringExact("UP"))},
 		},
 	)
+}
+
+// allAre checks that so many machines are alive, and all in the state.
+func (l *lab) allAre(state string, want int) resource.TestCheckFunc {
+	return func(*terraform.State) error {
+		alive := l.alive()
+		for _, m := range alive {
+			if m.State != state || len(alive) != want {
+				return fmt.Errorf("want %d machines %s: %+v", want, state, alive)
+			}
+		}
+		return nil
+	}
 }
 
 // The plan says which attribute forces a replacement, and replaces nothing
