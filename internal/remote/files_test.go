@@ -182,6 +182,69 @@ func TestPutTreeAgain(t *testing.T) {
 	same(t, read(t, dest), read(t, src))
 }
 
+// TestPutTreeRestores brings again what a job has changed or removed, and leaves
+// alone what it made.
+func TestPutTreeRestores(t *testing.T) {
+	n := remotetest.NewNode(t, remotetest.Behaviour{})
+	c := dial(t, n)
+	src := t.TempDir()
+	write(t, src, odd)
+	write(t, src, map[string]string{"config": "ours", "it's": "ours"})
+	if err := os.Mkdir(filepath.Join(src, "results"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put := func() {
+		t.Helper()
+		if err := c.PutTree(t.Context(), src, "~/w"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put()
+	dest := filepath.Join(n.Home, "w")
+	plain, err := os.Stat(filepath.Join(dest, "plain"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Join(dest, "sub")), os.Mkdir(filepath.Join(dest, "locked"), 0)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"results", "new\nline", "link", "\xff\xfe"} {
+		if err := os.Remove(filepath.Join(dest, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, dest, map[string]string{"config": "a job's", "it's": "a job's", "result": "of a job"})
+	later := time.Now().Add(time.Minute)
+	for _, name := range []string{"config", "it's"} {
+		if err := os.Chtimes(filepath.Join(dest, name), later, later); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put()
+	if err := errors.Join(os.Remove(filepath.Join(dest, "locked")), os.Remove(filepath.Join(dest, "results"))); err != nil {
+		t.Errorf("the empty folder did not come again: %v", err)
+	}
+	want := read(t, src)
+	want["result"] = "of a job"
+	same(t, read(t, dest), want)
+	if now, err := os.Stat(filepath.Join(dest, "plain")); err != nil || !os.SameFile(plain, now) {
+		t.Errorf("an unchanged file was sent again: %v", err)
+	}
+	file := filepath.Join(src, "config")
+	for range 2 {
+		if err := c.PutTree(t.Context(), file, "~/one"); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, n.Home)["one"]; got != "ours" {
+			t.Errorf("the file reads %q", got)
+		}
+		write(t, n.Home, map[string]string{"one": "a job's"})
+		if err := os.Chtimes(filepath.Join(n.Home, "one"), later, later); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestPutTreeOfAFile(t *testing.T) {
 	n := remotetest.NewNode(t, remotetest.Behaviour{})
 	c := dial(t, n)

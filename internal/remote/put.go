@@ -21,6 +21,9 @@ import (
 //go:embed put.sh
 var putScript string
 
+//go:embed touched.sh
+var touchedScript string
+
 //go:embed tree.sh
 var treeScript string
 
@@ -68,7 +71,7 @@ func (f *failing) Read(p []byte) (int, error) {
 // one rename where dest is new; else file by file, each by a rename, so that
 // folders a job works in stay, files the job made stay, and files that an
 // earlier upload brought and src no longer has go. Only what changed since the
-// last upload to dest travels; nothing does when nothing changed.
+// last upload to dest, here or there, travels; nothing does when nothing changed.
 func (c *Client) PutTree(ctx context.Context, src, dest string) error {
 	t, err := walkTree(src)
 	if err != nil {
@@ -103,20 +106,61 @@ func (c *Client) putTree(ctx context.Context, shared *Tree, dest string) error {
 	if err != nil {
 		return err
 	}
-	if last != nil {
-		if err := t.hashAll(); err != nil {
-			return err
-		}
-		if last.digest == t.Digest() {
-			return nil
-		}
+	if last == nil {
+		return c.stream(ctx, t, dest, nil)
 	}
-	if last != nil && !t.single {
+	if err := t.hashAll(); err != nil {
+		return err
+	}
+	touched, err := c.touched(ctx, t, dest)
+	if err != nil {
+		return err
+	}
+	if last.digest == t.Digest() && len(touched) == 0 {
+		return nil
+	}
+	if !t.single {
 		if last.entries, err = c.lastManifest(ctx, dest); err != nil {
 			return err
 		}
+		for name := range touched {
+			delete(last.entries, name)
+		}
 	}
 	return c.stream(ctx, t, dest, last)
+}
+
+// touched is what of the tree somebody, a job say, has changed or removed at
+// dest since the last upload.
+func (c *Client) touched(ctx context.Context, t *Tree, dest string) (map[string]bool, error) {
+	var script commands
+	fmt.Fprintf(&script, "dest=%s record=%s\n%s", homePath(dest), recordPath(dest), touchedScript)
+	var words []string
+	ours := map[string]bool{}
+	for _, e := range t.entries {
+		ours[e.path] = true
+		words = append(words, Quote("./"+e.path))
+	}
+	if !t.single {
+		script.each("absent", words, "")
+	}
+	out := &capped{max: 256 << 20}
+	code, err := c.Run(ctx, Command{Script: script.String(), Stdout: out})
+	if err != nil || code != 0 {
+		return nil, fmt.Errorf("looking for what has changed since the last upload (exit code %d): %w", code, cmp.Or(err, errTorn))
+	}
+	if out.over {
+		return ours, nil
+	}
+	touched := map[string]bool{}
+	for name := range strings.SplitSeq(out.buf.String(), "\x00") {
+		if name = strings.TrimPrefix(name, "./"); t.single && name != "" {
+			touched["."] = true
+		} else if ours[name] {
+			touched[name] = true
+		}
+	}
+	return touched, nil
 }
 
 // upload is what a node recorded of the last upload to a target.

@@ -30,4 +30,5 @@ else
 	fi
 	(cd -- "$dest" && set -e && . "$stage/apply" && . "$stage/modes") || exit 1
 fi
+touch -- "$stage/manifest" # what is newer was changed after the upload
 mv -f -- "$stage/manifest" "$record"
