@@ -201,6 +201,14 @@ func (c census) staying() []machine {
 	return slices.DeleteFunc(c.live(), func(m machine) bool { return m.state == cloud.StateTerminating })
 }
 
+func ids(machines []machine) []string {
+	out := make([]string, len(machines))
+	for i, m := range machines {
+		out[i] = m.id
+	}
+	return out
+}
+
 func (c census) view() converge.View[machine] {
 	v := converge.View[machine]{Machines: c.machines, Missing: c.missing, Doubtful: c.doubtful}
 	for _, m := range c.late {

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -223,41 +222,11 @@ func (d *driver) createFirst(ctx context.Context, n cloud.NodeSpec, cfg cloud.Ru
 	return 0, errors.Join(refusals...)
 }
 
-// createAll launches the nodes in rank order, a few at a time. After a failure
-// no further one begins, but those under way are seen through, so that the
-// record is whole.
+// createAll launches the nodes in rank order in one place.
 func (d *driver) createAll(ctx context.Context, nodes []cloud.NodeSpec, cfg cloud.RunConfig, place string, record *cloud.RunRecord) []error {
-	ids, errs := make([]string, len(nodes)), make([]error, len(nodes))
-	var failed failure
-	_ = each(indexes(nodes), func(i int) error { // each has its error
-		if failed.happened() {
-			return nil
-		}
-		if ids[i], errs[i] = d.createOne(ctx, nodes[i], cfg, place); errs[i] != nil {
-			failed.set()
-		}
-		return nil
-	})
-	record.Created = append(record.Created, slices.DeleteFunc(ids, func(id string) bool { return id == "" })...)
-	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
-}
-
-// failure remembers that something failed.
-type failure struct {
-	mu  sync.Mutex
-	was bool
-}
-
-func (f *failure) set() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.was = true
-}
-
-func (f *failure) happened() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.was
+	made, errs := converge.Launch(parallel, nodes, func(n cloud.NodeSpec) (string, error) { return d.createOne(ctx, n, cfg, place) })
+	record.Created = append(record.Created, made...)
+	return errs
 }
 
 // createOne launches one machine. The id may come together with an error: the
@@ -334,19 +303,11 @@ func (d *driver) checkCreated(ctx context.Context, ref cloud.ClusterRef, nodes [
 	if err != nil {
 		return fmt.Errorf("look again after launching: %w", err)
 	}
-	var extra []string
-	wanted := slices.Concat(record.Created, record.Resumed, record.Adopted)
 	for _, m := range found.machines {
 		dead := m.state == cloud.StateTerminated || m.state == cloud.StateTerminating
-		switch {
-		case dead && slices.Contains(record.Created, m.id):
+		if dead && slices.Contains(record.Created, m.id) {
 			return fmt.Errorf("launch rank %d: %w: %w", m.identity.Rank, m.stuck(cloud.StateRunning), cloud.ErrSpent)
-		case !dead && !slices.Contains(wanted, m.id):
-			extra = append(extra, m.id)
 		}
 	}
-	if len(extra) > 0 {
-		return &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
-	}
-	return nil
+	return converge.CheckSingle(ref, nodes, record, ids(found.staying())) //nolint:wrapcheck // it names the cluster
 }

@@ -11,6 +11,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -61,6 +63,65 @@ func Sort[M any](ref cloud.ClusterRef, nodes []cloud.NodeSpec, machines []M, as 
 		}
 	}
 	return plan, nil
+}
+
+// Launch calls one for every node, in their order, at most limit at once. After
+// a failure no further one begins, but those under way are seen through, so that
+// no id is lost. An id may come together with an error.
+func Launch(limit int, nodes []cloud.NodeSpec, one func(cloud.NodeSpec) (string, error)) (ids []string, errs []error) {
+	type outcome struct {
+		id  string
+		err error
+	}
+	outcomes := make([]outcome, len(nodes))
+	var failed atomic.Bool
+	var g errgroup.Group
+	g.SetLimit(limit)
+	for i, n := range nodes {
+		g.Go(func() error {
+			if failed.Load() {
+				return nil
+			}
+			id, err := one(n)
+			if err != nil {
+				failed.Store(true)
+			}
+			outcomes[i] = outcome{id, err}
+			return nil
+		})
+	}
+	_ = g.Wait() // the functions return nil
+	for _, o := range outcomes {
+		if o.id != "" {
+			ids = append(ids, o.id)
+		}
+		if o.err != nil {
+			errs = append(errs, o.err)
+		}
+	}
+	return ids, errs
+}
+
+// CheckSingle is for a look after launches: a machine of the cluster that is not
+// in the record was made by somebody else with its identity, or by a cloud that
+// took one request twice. It is an ExtraNodesError.
+func CheckSingle(ref cloud.ClusterRef, nodes []cloud.NodeSpec, record cloud.RunRecord, ids []string) error {
+	known := slices.Concat(record.Created, record.Resumed, record.Adopted)
+	extra := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(known, id) })
+	if len(extra) > 0 {
+		return &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
+	}
+	return nil
+}
+
+// CheckPresent is cloud.ErrNotFound where a machine that ref names is not among
+// the ids, or there are none.
+func CheckPresent(ref cloud.ClusterRef, ids []string) error {
+	missing := slices.DeleteFunc(slices.Clone(ref.Instances), func(id string) bool { return slices.Contains(ids, id) })
+	if len(ids) == 0 || len(missing) > 0 {
+		return fmt.Errorf("cluster %q: machines %v: %w", ref.Cluster, missing, cloud.ErrNotFound)
+	}
+	return nil
 }
 
 // Running are those of a cluster's machines that run. None at all is

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -180,6 +181,59 @@ func TestEachGoesOn(t *testing.T) {
 	})
 	if !errors.Is(err, bad) || strings.Count(err.Error(), "bad") != 2 || ran.Load() != 4 {
 		t.Errorf("Each = %v after %d items, want two errors after four", err, ran.Load())
+	}
+}
+
+// TestLaunch: after a failure no launch begins, and nothing that began is lost.
+func TestLaunch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := make([]cloud.NodeSpec, 6)
+		for i := range nodes {
+			nodes[i].Identity = identity(i)
+		}
+		ids, errs := converge.Launch(2, nodes, func(n cloud.NodeSpec) (string, error) {
+			rank := n.Identity.Rank
+			<-time.After(time.Duration(2-rank%2) * time.Second) // of the bubble: the odd ones are faster
+			switch {
+			case rank > 3:
+				t.Errorf("rank %d was launched", rank)
+			case rank == 2:
+				return "i-2", errors.New("not as asked for")
+			case rank == 3:
+				return "", errors.New("no room")
+			}
+			return fmt.Sprintf("i-%d", rank), nil
+		})
+		if !slices.Equal(ids, []string{"i-0", "i-1", "i-2"}) || len(errs) != 2 {
+			t.Errorf("Launch = %v, %v", ids, errs)
+		}
+	})
+}
+
+func TestCheckSingle(t *testing.T) {
+	record := cloud.RunRecord{Created: []string{"a"}, Resumed: []string{"b"}, Adopted: []string{"c"}}
+	var extra *cloud.ExtraNodesError
+	if err := converge.CheckSingle(cloud.ClusterRef{}, nil, record, []string{"c", "a", "b"}); err != nil {
+		t.Error(err)
+	}
+	if err := converge.CheckSingle(cloud.ClusterRef{}, nil, record, []string{"c", "x"}); !errors.As(err, &extra) || !slices.Equal(extra.Extra, []string{"x"}) {
+		t.Errorf("CheckSingle = %v", err)
+	}
+}
+
+func TestCheckPresent(t *testing.T) {
+	named := cloud.ClusterRef{Instances: []string{"a", "b"}}
+	for _, tt := range []struct {
+		ref  cloud.ClusterRef
+		ids  []string
+		want error
+	}{
+		{named, []string{"b", "c", "a"}, nil}, {named, []string{"a"}, cloud.ErrNotFound},
+		{cloud.ClusterRef{}, []string{"a"}, nil}, {cloud.ClusterRef{}, nil, cloud.ErrNotFound},
+	} {
+		if err := converge.CheckPresent(tt.ref, tt.ids); !errors.Is(err, tt.want) {
+			t.Errorf("CheckPresent of %v among %v = %v, want %v", tt.ref.Instances, tt.ids, err, tt.want)
+		}
 	}
 }
 

@@ -129,11 +129,8 @@ func (d *driver) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 			return false, nil
 		}
 		live := c.staying()
-		missing := slices.DeleteFunc(slices.Clone(ref.Instances), func(id string) bool {
-			return slices.ContainsFunc(live, func(m machine) bool { return m.ID == id })
-		})
-		if len(live) == 0 || len(missing) > 0 {
-			return false, fmt.Errorf("commit cluster %q: machines %v: %w", ref.Cluster, missing, cloud.ErrNotFound)
+		if err := converge.CheckPresent(ref, ids(live)); err != nil {
+			return false, fmt.Errorf("commit %w", err)
 		}
 		armed := slices.DeleteFunc(live, func(m machine) bool {
 			return m.Tags[cloud.TagCommitted] == committed && m.ExpiresAt == nil

@@ -174,6 +174,14 @@ func (d *driver) watch(ctx context.Context, ref cloud.ClusterRef, f func(context
 	return converge.Watch(ctx, w, func(ctx context.Context) (census, error) { return d.look(ctx, ref) }, f)
 }
 
+func ids(machines []machine) []string {
+	out := make([]string, len(machines))
+	for i, m := range machines {
+		out[i] = m.ID
+	}
+	return out
+}
+
 func (c census) view() converge.View[machine] {
 	v := converge.View[machine]{Machines: c.machines, Missing: c.missing}
 	for _, m := range c.late {

@@ -9,10 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
@@ -135,50 +132,11 @@ func labelChanges(tags, want map[string]string) (set map[string]string, remove [
 	return set, remove
 }
 
-// create launches the nodes in rank order, a few at a time. After a failure no
-// further one begins, but those under way are seen through, so that the record
-// is whole.
+// create launches the nodes in rank order.
 func (d *driver) create(ctx context.Context, nodes []cloud.NodeSpec, cfg cloud.RunConfig, record *cloud.RunRecord) error {
-	ids, errs := make([]string, len(nodes)), make([]error, len(nodes))
-	var failed failure
-	var g errgroup.Group
-	g.SetLimit(parallel)
-	for i, n := range nodes {
-		g.Go(func() error {
-			if failed.happened() {
-				return nil
-			}
-			if ids[i], errs[i] = d.createOne(ctx, n, cfg); errs[i] != nil {
-				failed.set()
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // the functions return nil
-	for _, id := range ids {
-		if id != "" {
-			record.Created = append(record.Created, id)
-		}
-	}
-	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
-}
-
-// failure remembers that something failed.
-type failure struct {
-	mu  sync.Mutex
-	was bool
-}
-
-func (f *failure) set() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.was = true
-}
-
-func (f *failure) happened() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.was
+	made, errs := converge.Launch(parallel, nodes, func(n cloud.NodeSpec) (string, error) { return d.createOne(ctx, n, cfg) })
+	record.Created = made
+	return errors.Join(errs...)
 }
 
 // createOne launches one machine. The id may come together with an error: the
@@ -288,15 +246,5 @@ func (d *driver) checkSingle(ctx context.Context, ref cloud.ClusterRef, nodes []
 	if err != nil {
 		return fmt.Errorf("look again after launching: %w", err)
 	}
-	wanted := slices.Concat(record.Created, record.Resumed, record.Adopted)
-	var extra []string
-	for _, m := range found.live() {
-		if !slices.Contains(wanted, m.ID) && m.state() != cloud.StateTerminating {
-			extra = append(extra, m.ID)
-		}
-	}
-	if len(extra) > 0 {
-		return &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
-	}
-	return nil
+	return converge.CheckSingle(ref, nodes, record, ids(found.staying())) //nolint:wrapcheck // it names the cluster
 }

@@ -161,6 +161,14 @@ func (c census) staying() []machine {
 	return slices.DeleteFunc(slices.Clone(c.machines), func(m machine) bool { return m.state == cloud.StateTerminating })
 }
 
+func ids(machines []machine) []string {
+	out := make([]string, len(machines))
+	for i, m := range machines {
+		out[i] = m.id
+	}
+	return out
+}
+
 func (c census) view() converge.View[machine] {
 	v := converge.View[machine]{Machines: c.machines, Missing: c.missing}
 	for _, l := range c.late {

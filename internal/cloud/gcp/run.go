@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"sync/atomic"
 
 	"google.golang.org/api/compute/v1"
 
@@ -101,27 +99,11 @@ func (d *driver) resume(ctx context.Context, m machine) error {
 	})
 }
 
-// create launches the nodes, a few at a time. After a failure no further one
-// begins, but those under way are seen through, so that the record is whole.
+// create launches the nodes in rank order.
 func (d *driver) create(ctx context.Context, nodes []cloud.NodeSpec, cfg cloud.RunConfig, record *cloud.RunRecord) error {
-	ids := make([]string, len(nodes))
-	indexes := make([]int, len(nodes))
-	for i := range indexes {
-		indexes[i] = i
-	}
-	var failed atomic.Bool
-	err := each(indexes, func(i int) error {
-		if failed.Load() {
-			return nil
-		}
-		var err error
-		if ids[i], err = d.createOne(ctx, nodes[i], cfg); err != nil {
-			failed.Store(true)
-		}
-		return err
-	})
-	record.Created = append(record.Created, slices.DeleteFunc(ids, func(id string) bool { return id == "" })...)
-	return err
+	made, errs := converge.Launch(parallel, nodes, func(n cloud.NodeSpec) (string, error) { return d.createOne(ctx, n, cfg) })
+	record.Created = made
+	return errors.Join(errs...)
 }
 
 // replays is how many operations of earlier failures may come before a new one.
@@ -250,15 +232,5 @@ func (d *driver) checkSingle(ctx context.Context, ref cloud.ClusterRef, nodes []
 	if err != nil {
 		return fmt.Errorf("look again after launching: %w", err)
 	}
-	wanted := slices.Concat(record.Created, record.Resumed, record.Adopted)
-	var extra []string
-	for _, m := range found.staying() {
-		if !slices.Contains(wanted, m.id) {
-			extra = append(extra, m.id)
-		}
-	}
-	if len(extra) > 0 {
-		return &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
-	}
-	return nil
+	return converge.CheckSingle(ref, nodes, record, ids(found.staying())) //nolint:wrapcheck // it names the cluster
 }
