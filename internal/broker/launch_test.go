@@ -560,6 +560,9 @@ func TestSetupFailure(t *testing.T) {
 					x.wantLive(t, 0)
 					return
 				}
+				if !strings.Contains(err.Error(), "terraform untaint") {
+					t.Errorf("how the cluster may stay is not said: %v", err)
+				}
 				if c.Status != StatusInit || !se.Kept || len(c.Nodes) != 2 || !strings.Contains(c.StatusReason, "rank 1") {
 					t.Errorf("cluster = %+v, kept = %v", c, se.Kept)
 				}
@@ -570,6 +573,31 @@ func TestSetupFailure(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A script that fails on a running cluster, or on the nodes that it is to get,
+// ends no machine that was there, and what is said is so.
+func TestSetupFailureOfAChange(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		c := x.mustLaunch(t, twoNodes("train"))
+		x.exit = func(_ int, script string) (int, string) {
+			if strings.Contains(script, "install") {
+				return 3, ""
+			}
+			return 0, ""
+		}
+		spec := twoNodes("train")
+		spec.Setup = "install things"
+		_, grow := x.Resize(t.Context(), c, spec, 3)
+		_, change := x.Update(t.Context(), c, spec, Changes{Setup: true})
+		for err, want := range map[error]string{grow: "are removed again, and the others run on", change: "the next apply runs setup again"} {
+			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "on_setup_failure") {
+				t.Errorf("%v; want %q", err, want)
+			}
+		}
+		x.wantLive(t, 2)
+	})
 }
 
 // TestPackageLockInSetup is reliability.md 6, 58: what the error quotes of a

@@ -36,15 +36,22 @@ type SetupError struct {
 	// Tail holds the last lines of what the script printed.
 	Tail string
 	// Kept says that the machines were left running, as asked for.
-	Kept    bool
+	Kept bool
+	// Running says that the cluster ran before: it stays, whatever was asked for.
+	Running bool
 	LogPath string
 }
 
 // Error implements error.
 func (e *SetupError) Error() string {
 	fate := "the cluster was removed (on_setup_failure = \"destroy\")"
-	if e.Kept {
-		fate = "the cluster is kept and billed (on_setup_failure = \"keep\")"
+	switch {
+	case e.Running && e.Kept:
+		fate = "its machines run on and are billed, and the next apply runs setup again"
+	case e.Running:
+		fate = "the nodes that were to be added are removed again, and the others run on"
+	case e.Kept:
+		fate = "the cluster is kept and billed (on_setup_failure = \"keep\"). The next apply replaces it, unless \"terraform untaint <its address>\" comes first"
 	}
 	what := cmp.Or(e.What, "setup of")
 	return fmt.Sprintf("%s cluster %q ended with exit code %d on rank %d; %s. The whole log is in %s. Its last lines:\n%s",

@@ -415,5 +415,9 @@ func (b *Broker) setUpAdded(ctx context.Context, fresh, added Cluster, spec Spec
 			whole.Nodes = append(whole.Nodes, n)
 		}
 	}
-	return b.setUpNodes(ctx, log, clients, whole, spec, prepare)
+	err = b.setUpNodes(ctx, log, clients, whole, spec, prepare)
+	if setup := (*SetupError)(nil); errors.As(err, &setup) {
+		setup.Running = true
+	}
+	return err
 }

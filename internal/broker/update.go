@@ -152,7 +152,7 @@ func (b *Broker) updateNodes(ctx context.Context, c Cluster, spec Spec, what Cha
 	}
 	err = b.setUpNodes(ctx, log, clients, c, spec, prepare)
 	if setup := (*SetupError)(nil); errors.As(err, &setup) {
-		setup.Kept = true
+		setup.Kept, setup.Running = true, true
 		c.Status, c.StatusReason = StatusInit, setupFailedReason(setup)
 		return c, err
 	}

@@ -90,7 +90,7 @@ func clusterInputs() map[string]schema.Attribute {
 		"on_setup_failure": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString(string(broker.SetupFailureDestroy)),
 			MarkdownDescription: "What becomes of the machines when `setup` fails during creation: `destroy` (default), or `keep` to look at them over SSH. " +
-				"The apply fails either way; kept machines are in state, marked as tainted.",
+				"The apply fails either way; kept machines are in state, marked as tainted: the next apply replaces them, unless `terraform untaint` comes first.",
 			Validators: []validator.String{checked(checkOneOf(string(broker.SetupFailureDestroy), string(broker.SetupFailureKeep)))},
 		},
 		"runtime": schema.StringAttribute{
