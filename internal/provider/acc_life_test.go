@@ -215,3 +215,26 @@ output "task" { value = "${local.task.num_nodes} ${local.task.resources.accelera
 		},
 	})
 }
+
+// With create_before_destroy two clusters of one name live side by side for a
+// while, the one of the state never being taken for somebody else's; a second
+// plan is empty.
+func TestAccCreateBeforeDestroy(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, `
+resource "sky_cluster" "c" {
+  name      = "swap"
+  resources = { instance_type = "puff-2" }
+  lifecycle { create_before_destroy = true }
+}
+`)
+	w.mustRun(applyArgs()...)
+	before := w.inState()
+	w.rewrite(`"puff-2"`, `"puff-4"`)
+	w.mustRun(applyArgs()...)
+	after, alive := w.inState(), w.alive()
+	if len(after) != 1 || len(alive) != 1 || alive[0].ID != after[0] || after[0] == before[0] {
+		t.Errorf("in state %v, then %v; alive %+v", before, after, alive)
+	}
+	w.wantNoChanges()
+}
