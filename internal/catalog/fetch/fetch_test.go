@@ -52,3 +52,14 @@ func TestFetchers(t *testing.T) {
 		}
 	}
 }
+
+func TestRunPodDevices(t *testing.T) {
+	for words, want := range map[string]string{
+		"H100 SXM": "H100-SXM", "H100 PCIe": "H100", "A100 PCIe": "A100-80GB", "RTX A6000": "RTXA6000", "RTX 6000 Ada": "RTX6000-Ada",
+		"RTX PRO 6000": "RTXPRO6000", "RTX PRO 6000 WK": "RTXPRO6000-WK", "RTX PRO 4500": "RTXPRO4500", "NVIDIA H200 NVL": "NVIDIA-H200-NVL",
+	} {
+		if got := runpodDevice(words, 80); got != want {
+			t.Errorf("%q is %q, want %q", words, got, want)
+		}
+	}
+}

@@ -92,7 +92,7 @@ func runpodDevice(words string, gib float64) string {
 	case "H100 PCIe":
 		return "H100"
 	}
-	name := strings.ReplaceAll(strings.ReplaceAll(words, "RTX ", "RTX"), " ", "-")
+	name := strings.NewReplacer("RTX PRO ", "RTXPRO", "RTX ", "RTX", " ", "-").Replace(words)
 	if name == "A100-SXM-40GB" || (name == "A100" && gib < 80) {
 		return "A100"
 	}

@@ -57,6 +57,8 @@ func gpu(r *fetch.Row, d types.GpuDeviceInfo) {
 		name = "A100-80GB"
 	case name == "V100" && r.DeviceGiB > 20:
 		name = "V100-32GB"
+	case strings.HasPrefix(name, "RTX PRO "): // "RTX PRO Server 6000"
+		name = strings.NewReplacer("Server ", "", " ", "").Replace(name)
 	}
 	r.Accelerator, r.Count = name, float64(aws.ToInt32(d.Count))
 	if part := aws.ToFloat64(d.GpuPartitionSize); part > 0 && part < 1 {
