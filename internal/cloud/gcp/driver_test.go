@@ -531,6 +531,39 @@ func TestFirewallRules(t *testing.T) {
 	}
 }
 
+// TestRuleThatSomebodyChanged: whatever would let others in, or let others'
+// machines be reached, is put right by the next Bootstrap, and nothing else is.
+func TestRuleThatSomebodyChanged(t *testing.T) {
+	a, d := opened(t, gcpfake.Options{})
+	spec, at := testSpec(1)
+	boot := func() {
+		t.Helper()
+		if _, err := d.Bootstrap(t.Context(), spec, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	boot()
+	good := a.Firewalls()
+	boot()
+	if n := a.Calls("compute.firewalls.patch"); n != 0 {
+		t.Errorf("rules that are as they should be were changed %d times", n)
+	}
+	for name, change := range map[string]func(*compute.Firewall){
+		"for all machines":            func(f *compute.Firewall) { f.TargetTags = nil },
+		"for all machines of a group": func(f *compute.Firewall) { f.TargetTags = append(f.TargetTags, "everybody") },
+		"from everywhere":             func(f *compute.Firewall) { f.SourceRanges = []string{"0.0.0.0/0"} },
+		"overruled":                   func(f *compute.Firewall) { f.Priority = 65000 },
+		"off":                         func(f *compute.Firewall) { f.Disabled = true },
+	} {
+		for _, f := range good {
+			have, want := f, f
+			if change(&have); sameRule(&have, &want) {
+				t.Errorf("%s: %s counts as it should be", name, f.Name)
+			}
+		}
+	}
+}
+
 // TestForbidden: a call that IAM refuses is asked for once.
 func TestForbidden(t *testing.T) {
 	a, d := opened(t, gcpfake.Options{})

@@ -173,7 +173,8 @@ func (d *driver) setRules(ctx context.Context, have, want []*compute.Firewall) e
 
 func sameRule(have, want *compute.Firewall) bool {
 	sorted := func(list []string) []string { return slices.Sorted(slices.Values(list)) }
-	if len(have.Allowed) != len(want.Allowed) || have.Disabled || !strings.HasSuffix(have.Network, want.Network) {
+	if len(have.Allowed) != len(want.Allowed) || have.Disabled || !strings.HasSuffix(have.Network, want.Network) ||
+		have.Direction != want.Direction || have.Priority != want.Priority || !reflect.DeepEqual(sorted(have.TargetTags), sorted(want.TargetTags)) {
 		return false
 	}
 	for i, a := range have.Allowed {
