@@ -75,21 +75,26 @@ listen() {
 }
 
 # collect N keeps the output of rank N: as it is, and merged line by line.
-# Beyond the cap it is read and dropped, so that the job does not notice.
+# What cannot be written, beyond the cap or onto a full disk, is read and
+# dropped, so that the job does not notice.
 collect() {
 	trap '' XFSZ
 	ulimit -f "$log_blocks" 2>/dev/null
 	if [ "$nodes" = 1 ]; then
-		cat >>"$dir/rank-0.log" 2>/dev/null
+		cat >>"$dir/rank-0.log" 2>/dev/null || lacks rank-0
 	elif sed -u p </dev/null >/dev/null 2>&1; then
-		tee -a "$dir/rank-$1.log" 2>/dev/null | { LC_ALL=C sed -u "s/^/(rank $1) /" >>"$merged" 2>/dev/null; cat >/dev/null; }
+		{ tee -a "$dir/rank-$1.log" 2>/dev/null || lacks "rank-$1"; } |
+			{ LC_ALL=C sed -u "s/^/(rank $1) /" >>"$merged" 2>/dev/null || lacks run; cat >/dev/null; }
 	else
-		tee -a "$dir/rank-$1.log" 2>/dev/null | while IFS= read -r line || [ -n "$line" ]; do
-			printf '(rank %s) %s\n' "$1" "$line" >>"$merged"
+		{ tee -a "$dir/rank-$1.log" 2>/dev/null || lacks "rank-$1"; } | while IFS= read -r line || [ -n "$line" ]; do
+			printf '(rank %s) %s\n' "$1" "$line" >>"$merged" || lacks run
 		done 2>/dev/null
 	fi
 	cat >/dev/null
 }
+
+# lacks NAME notes that a log lacks something.
+lacks() { : >"$dir/cut.$1"; }
 
 supervise() {
 	{ feed "$1" <>"$dir/go.$1" | transport "$1" 2>&1 1>&4 3>&- 4>&- | listen "$1" 4>&-; } 4>&1 | collect "$1"
@@ -229,6 +234,7 @@ lead() {
 	env="$(cat "$dir/env")
 SKYPILOT_TASK_ID=sky-$(date -u +%Y-%m-%d-%H-%M-%S)_$name; export SKYPILOT_TASK_ID"
 	rm -f -- "$dir/env"
+	head -c 16384 /dev/zero >"$dir/room" 2>/dev/null # for the record of the end, should the job fill the disk
 	phase PENDING
 	mkfifo "$dir/events" || { finish FAILED_DRIVER '' '' 'no pipe could be made'; exit 1; }
 	exec 3<>"$dir/events"
@@ -254,9 +260,14 @@ SKYPILOT_TASK_ID=sky-$(date -u +%Y-%m-%d-%H-%M-%S)_$name; export SKYPILOT_TASK_I
 }
 
 conclude() {
+	rm -f -- "$dir/room"
 	for f in "$dir"/rank-*.log "$dir/run.log"; do
-		[ ! -e "$f" ] || [ "$(wc -c <"$f")" -lt $((log_blocks * 512)) ] ||
+		[ -e "$f" ] || continue
+		if [ "$(wc -c <"$f")" -ge $((log_blocks * 512)) ]; then
 			printf '\nsky: what came after %s bytes was dropped\n' $((log_blocks * 512)) >>"$f"
+		elif f=${f%.log} && [ -e "$dir/cut.${f##*/}" ]; then
+			printf '\nsky: some of it was lost, since the disk was full\n' >>"$f.log"
+		fi
 	done
 	case $stopping in
 	'') finish SUCCEEDED 0 '' '' ;;

@@ -201,6 +201,7 @@ ahead() {
 
 # finish PHASE CODE RANK REASON records the end; the first record stands.
 finish() {
+	rm -f -- "$dir/room"
 	[ -e "$dir/exit" ] || printf 'phase=%s\ncode=%s\nrank=%s\nreason=%s\ncodes=%s\nrestarts=%s\nended=%s\n' \
 		"$1" "$2" "$3" "$4" "${codes:-}" "${restarts:-0}" "$(now)" | put "$dir/exit"
 	tear_up
