@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -139,5 +138,3 @@ func groupTags(ref cloud.ClusterRef) []types.Tag {
 	tags[tagName] = groupName(ref)
 	return ec2Tags(tags)
 }
-
-func deref(s *string) string { return aws.ToString(s) }

@@ -231,7 +231,7 @@ func (h *harness) passOn(ctx context.Context, id string, until time.Time) error 
 	if err != nil || data.UserData == nil {
 		return err
 	}
-	shutdown, err := deadManVerdict(ctx, h.t, deref(data.UserData.Value), until, func() (map[string]string, bool) {
+	shutdown, err := deadManVerdict(ctx, h.t, aws.ToString(data.UserData.Value), until, func() (map[string]string, bool) {
 		m, err := h.show(ctx, id)
 		return m.tags, err == nil && m.metadataTags
 	})
@@ -249,7 +249,7 @@ func (h *harness) powerOff(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if deref(out.InstanceInitiatedShutdownBehavior.Value) == string(types.ShutdownBehaviorTerminate) {
+	if aws.ToString(out.InstanceInitiatedShutdownBehavior.Value) == string(types.ShutdownBehaviorTerminate) {
 		return h.Remove(ctx, id)
 	}
 	_, err = h.direct.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{id}})

@@ -17,7 +17,7 @@ import (
 // Name is the cloud's name in configurations, catalogs and templates.
 const Name = "aws"
 
-// The options of the provider block.
+// The options of the provider block, and of a cluster template's node_config.
 const (
 	optionProfile      = "profile"
 	optionRegion       = "region"
@@ -38,22 +38,34 @@ const (
 	optionVPCTags      = "vpc_tags"
 	optionSubnetTags   = "subnet_tags"
 	optionEFA          = "efa"
-	defaultRegion      = "us-east-1"
-	maxTagValue        = 256
-	maxTagKey          = 128
-	maxLabels          = 40
-	maxUserData        = 16 << 10
-	maxNameLength      = 255
-	sshPort            = 22
-	defaultDiskGiB     = 100
-	committed          = "true"
-	tagName            = "Name"
-	tagDeadline        = cloud.TagPrefix + "deadline"
-	tagSSHUser         = cloud.TagPrefix + "ssh-user"
-	tagNetwork         = cloud.TagPrefix + "network"
-	tagOnShutdown      = cloud.TagPrefix + "on-shutdown"
-	networkPrivate     = "private"
-	parallel           = 8
+)
+
+// Bounds of EC2.
+const (
+	maxTagValue   = 256
+	maxTagKey     = 128
+	maxLabels     = 40
+	maxUserData   = 16 << 10
+	maxNameLength = 255
+)
+
+// The tags of a machine beside those of its identity, and their values.
+const (
+	committed      = "true"
+	tagName        = "Name"
+	tagDeadline    = cloud.TagPrefix + "deadline"
+	tagSSHUser     = cloud.TagPrefix + "ssh-user"
+	tagNetwork     = cloud.TagPrefix + "network"
+	tagOnShutdown  = cloud.TagPrefix + "on-shutdown"
+	networkPrivate = "private"
+)
+
+const (
+	defaultRegion  = "us-east-1"
+	sshPort        = 22
+	defaultDiskGiB = 100
+	// parallel bounds the calls under way at once.
+	parallel = 8
 )
 
 // Factory opens AWS. Its zero value is ready for use.

@@ -35,7 +35,7 @@ func (d *driver) groups(ctx context.Context, region string, filters ...types.Fil
 		}
 		var all []group
 		for _, g := range out.SecurityGroups {
-			all = append(all, group{id: deref(g.GroupId), name: deref(g.GroupName), region: region, vpcID: deref(g.VpcId), tags: tagsOf(g.Tags), rules: g.IpPermissions})
+			all = append(all, group{id: aws.ToString(g.GroupId), name: aws.ToString(g.GroupName), region: region, vpcID: aws.ToString(g.VpcId), tags: tagsOf(g.Tags), rules: g.IpPermissions})
 		}
 		return all, out.NextToken, nil
 	})
@@ -125,14 +125,14 @@ func rulesOf(g group) []rule {
 	var out []rule
 	for _, p := range g.rules {
 		first, last := aws.ToInt32(p.FromPort), aws.ToInt32(p.ToPort)
-		if deref(p.IpProtocol) != "tcp" || first < 0 || last > 65535 || first > last {
+		if aws.ToString(p.IpProtocol) != "tcp" || first < 0 || last > 65535 || first > last {
 			continue
 		}
 		for _, r := range p.IpRanges {
-			out = append(out, rule{first: first, last: last, cidr: deref(r.CidrIp)})
+			out = append(out, rule{first: first, last: last, cidr: aws.ToString(r.CidrIp)})
 		}
 		for _, r := range p.Ipv6Ranges {
-			out = append(out, rule{first: first, last: last, cidr: deref(r.CidrIpv6), v6: true})
+			out = append(out, rule{first: first, last: last, cidr: aws.ToString(r.CidrIpv6), v6: true})
 		}
 	}
 	return out
@@ -217,7 +217,7 @@ func (d *driver) openInside(ctx context.Context, g group, efa bool) error {
 	inside := []types.IpPermission{{IpProtocol: aws.String("-1"), UserIdGroupPairs: []types.UserIdGroupPair{{GroupId: aws.String(g.id)}}}}
 	client := d.c.in(g.region)
 	open := slices.ContainsFunc(g.rules, func(p types.IpPermission) bool {
-		return deref(p.IpProtocol) == "-1" && slices.ContainsFunc(p.UserIdGroupPairs, func(u types.UserIdGroupPair) bool { return deref(u.GroupId) == g.id })
+		return aws.ToString(p.IpProtocol) == "-1" && slices.ContainsFunc(p.UserIdGroupPairs, func(u types.UserIdGroupPair) bool { return aws.ToString(u.GroupId) == g.id })
 	})
 	if !open {
 		_, err := client.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: aws.String(g.id), IpPermissions: inside})

@@ -141,7 +141,7 @@ func (d *driver) disarm(ctx context.Context, m machine) error {
 		HttpTokens: types.HttpTokensStateRequired, HttpEndpoint: types.InstanceMetadataEndpointStateEnabled,
 		HttpPutResponseHopLimit: aws.Int32(1),
 	})
-	return err //nolint:wrapcheck // as above
+	return err //nolint:wrapcheck // the SDK names operation and code; commit says the rest
 }
 
 // Stop implements cloud.Provisioner.

@@ -203,8 +203,8 @@ func zoneIDOf(t *testing.T, h *harness, name string) string {
 		t.Fatal(err)
 	}
 	for _, z := range out.AvailabilityZones {
-		if deref(z.ZoneName) == name {
-			return deref(z.ZoneId)
+		if aws.ToString(z.ZoneName) == name {
+			return aws.ToString(z.ZoneId)
 		}
 	}
 	t.Fatalf("no zone %s", name)

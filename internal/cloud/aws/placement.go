@@ -58,7 +58,7 @@ func (d *driver) placementGroups(ctx context.Context, region string, ref cloud.C
 	var names []string
 	for _, g := range out.PlacementGroups {
 		if ref.Owns(tagsOf(g.Tags)) && g.State != types.PlacementGroupStateDeleted && g.State != types.PlacementGroupStateDeleting {
-			names = append(names, deref(g.GroupName))
+			names = append(names, aws.ToString(g.GroupName))
 		}
 	}
 	return names, nil

@@ -138,11 +138,11 @@ func (d *driver) removeVolumes(ctx context.Context, ref cloud.ClusterRef, owned 
 				}
 				_, err := d.c.in(region).DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: v.VolumeId})
 				if err != nil && !isNotFound(err) && !isTransient(err) {
-					return false, retry.Stop(fmt.Errorf("delete volume %s: %w", deref(v.VolumeId), err))
+					return false, retry.Stop(fmt.Errorf("delete volume %s: %w", aws.ToString(v.VolumeId), err))
 				}
 			}
 			if len(left) > 0 {
-				return false, fmt.Errorf("volume %s is still there (%s)", deref(left[0].VolumeId), left[0].State)
+				return false, fmt.Errorf("volume %s is still there (%s)", aws.ToString(left[0].VolumeId), left[0].State)
 			}
 			return true, nil
 		})
@@ -166,7 +166,7 @@ func (d *driver) volumes(ctx context.Context, region string, ref cloud.ClusterRe
 	}
 	return slices.DeleteFunc(all, func(v types.Volume) bool {
 		id, ok := cloud.IdentityFromTags(tagsOf(v.Tags))
-		mine := ok && ref.Matches(id, region, cmpZone(ref, zone, deref(v.AvailabilityZone)))
+		mine := ok && ref.Matches(id, region, cmpZone(ref, zone, aws.ToString(v.AvailabilityZone)))
 		if ref.Instances != nil {
 			mine = mine && owned[id]
 		}

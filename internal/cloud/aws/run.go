@@ -247,7 +247,7 @@ func (d *driver) createOne(ctx context.Context, n cloud.NodeSpec, cfg cloud.RunC
 		}
 		return "", fmt.Errorf("launch rank %d in %s: %w", rank, aws.ToString(in.Placement.AvailabilityZone), err)
 	}
-	if len(out.Instances) != 1 || deref(out.Instances[0].InstanceId) == "" {
+	if len(out.Instances) != 1 || aws.ToString(out.Instances[0].InstanceId) == "" {
 		d.recent.doubt(n.Identity, region, aws.ToString(in.Placement.AvailabilityZone))
 		return "", fmt.Errorf("launch rank %d: AWS answered with %d machines instead of one", rank, len(out.Instances))
 	}

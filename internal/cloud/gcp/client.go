@@ -81,7 +81,7 @@ func (c *client) account(ctx context.Context) (string, error) {
 		return "", &converge.AuthError{Advice: fmt.Sprintf("the Compute Engine API is not enabled: gcloud services enable compute.googleapis.com --project %s", c.project), Err: err}
 	case statusOf(err) == http.StatusForbidden:
 		return "", &converge.AuthError{Advice: fmt.Sprintf("%s may not look at project %q: grant roles/compute.instanceAdmin.v1 and roles/compute.securityAdmin", c.who(), c.project), Err: err}
-	case classify(err).Kind == kindAuth:
+	case classify(err).Kind == cloud.KindAuth:
 		var known *converge.AuthError
 		if errors.As(err, &known) {
 			return "", known

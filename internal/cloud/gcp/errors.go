@@ -17,8 +17,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
-const kindAuth = cloud.KindAuth
-
 // Codes that the driver itself acts upon.
 const (
 	codeExists   = "alreadyExists"

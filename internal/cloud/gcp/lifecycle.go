@@ -5,7 +5,9 @@ package gcp
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"google.golang.org/api/compute/v1"
 
@@ -122,9 +124,7 @@ func (d *driver) setMetadata(ctx context.Context, m machine, set map[string]stri
 	for _, k := range remove {
 		delete(values, k)
 	}
-	for k, v := range set {
-		values[k] = v
-	}
+	maps.Copy(values, set)
 	changed := &compute.Metadata{Items: metadataItems(values)}
 	if in.Metadata != nil {
 		changed.Fingerprint = in.Metadata.Fingerprint
@@ -141,18 +141,15 @@ func (d *driver) setLabels(ctx context.Context, m machine, labels map[string]str
 	merge := func(have map[string]string) map[string]string {
 		out := map[string]string{}
 		for k, v := range have {
-			if len(k) >= len(googleLabelPrefix) && k[:len(googleLabelPrefix)] == googleLabelPrefix {
+			if strings.HasPrefix(k, googleLabelPrefix) {
 				out[k] = v
 			}
 		}
-		for _, from := range []map[string]string{user, own} {
-			for k, v := range from {
-				out[k] = v
-			}
-		}
+		maps.Copy(out, user)
+		maps.Copy(out, own)
 		return out
 	}
-	if want := merge(m.labels); !sameMap(want, m.labels) {
+	if want := merge(m.labels); !maps.Equal(want, m.labels) {
 		// The disks first: what the machine shows is then true of both.
 		err := each(m.disks, func(disk string) error { return d.setDiskLabels(ctx, m.zone, disk, merge) })
 		if err == nil {
@@ -173,18 +170,6 @@ func (d *driver) setLabels(ctx context.Context, m machine, labels map[string]str
 		return d.setMetadata(ctx, m, nil, []string{metaLabels})
 	}
 	return d.setMetadata(ctx, m, map[string]string{metaLabels: rest}, nil)
-}
-
-func sameMap(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for k, v := range a {
-		if w, ok := b[k]; !ok || w != v {
-			return false
-		}
-	}
-	return true
 }
 
 // Stop implements cloud.Provisioner.
