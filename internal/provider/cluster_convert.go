@@ -3,6 +3,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -341,6 +342,23 @@ func (m *clusterModel) setRecord(c broker.Cluster, by reach) {
 	m.Endpoints = m.endpoints()
 	if m.AllowedCIDRs.IsUnknown() || (m.AllowedCIDRs.IsNull() && len(c.AllowedCIDRs) > 0) {
 		m.AllowedCIDRs = textList(c.AllowedCIDRs)
+	}
+}
+
+// setDefaults gives what neither an earlier release's state nor an import says
+// the value that a configuration without it has, as far as the cluster is so.
+func (m *clusterModel) setDefaults(c broker.Cluster) {
+	desired := broker.StatusUp
+	if c.Status == broker.StatusStopped {
+		desired = broker.StatusStopped
+	}
+	for field, value := range map[*types.String]string{
+		&m.OnSetupFailure: string(broker.SetupFailureDestroy), &m.Recovery: string(broker.RecoverElsewhere),
+		&m.DesiredStatus: string(desired), &m.OnAutostop: autostopKeep, &m.Runtime: cmp.Or(c.Runtime, broker.RuntimeSSH),
+	} {
+		if field.IsNull() {
+			*field = types.StringValue(value)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@
 package provider
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -103,18 +102,7 @@ func (r *clusterResource) remembered(ctx context.Context, b clusterBroker, c bro
 	if m.Resources.IsNull() {
 		m.Resources = resourcesOfMachines(ctx, c)
 	}
-	defaults := map[*types.String]string{
-		&m.OnSetupFailure: string(broker.SetupFailureDestroy), &m.Recovery: string(broker.RecoverElsewhere), &m.DesiredStatus: string(broker.StatusUp),
-		&m.OnAutostop: autostopKeep, &m.Runtime: cmp.Or(c.Runtime, broker.RuntimeSSH),
-	}
-	if m.DesiredStatus.IsNull() && c.Status == broker.StatusStopped {
-		defaults[&m.DesiredStatus] = string(broker.StatusStopped)
-	}
-	for field, value := range defaults {
-		if field.IsNull() {
-			*field = types.StringValue(value)
-		}
-	}
+	m.setDefaults(c)
 	return m
 }
 

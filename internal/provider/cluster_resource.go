@@ -163,15 +163,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	default:
 		m.setRecord(fresh, r.data.reach(b, c.Name, c.Cloud))
 		m.NumNodes = types.Int64Value(int64(fresh.Size))
-		if m.OnAutostop.IsNull() { // of a state before 0.2
-			m.OnAutostop = types.StringValue(autostopKeep)
-		}
-		if m.Recovery.IsNull() { // of a state before 0.2
-			m.Recovery = types.StringValue(string(broker.RecoverElsewhere))
-		}
-		if m.Runtime.IsNull() {
-			m.Runtime = types.StringValue(broker.RuntimeSSH)
-		}
+		m.setDefaults(fresh)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	}
 }
