@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -93,7 +95,7 @@ func byName(members map[string]attr.Value) (acceleratorChoice, func(path.Path) p
 	if len(members) == 0 {
 		return c, itself, errors.New("it names no accelerator; write at least one, or leave the attribute out")
 	}
-	for _, name := range sortedKeys(members) {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
 		at := func(p path.Path) path.Path { return p.AtMapKey(name) }
 		text, unknown, err := acceleratorText(members[name])
 		if err != nil {

@@ -201,17 +201,9 @@ func (m *acceleratorsModel) set(rows []*sold) {
 		values = append(values, types.ObjectValueMust(soldType().AttrTypes, map[string]attr.Value{
 			"accelerators": types.StringValue(r.accelerator.String()), "name": types.StringValue(r.accelerator.Name),
 			"count": types.Float64Value(r.accelerator.Count), "cloud": types.StringValue(r.cloud), "memory_gib": types.Float64Value(r.memoryGiB),
-			"instance_types": stringsValue(r.types), "regions": stringsValue(r.regions),
+			"instance_types": textListValue(r.types), "regions": textListValue(r.regions),
 			"hourly_cost": types.Float64PointerValue(r.onDemand), "spot_hourly_cost": types.Float64PointerValue(r.onSpot),
 		}))
 	}
-	m.Accelerators, m.Names = types.ListValueMust(soldType(), values), stringsValue(names)
-}
-
-func stringsValue(list []string) types.List {
-	values := make([]attr.Value, 0, len(list))
-	for _, s := range list {
-		values = append(values, types.StringValue(s))
-	}
-	return types.ListValueMust(types.StringType, values)
+	m.Accelerators, m.Names = types.ListValueMust(soldType(), values), textListValue(names)
 }

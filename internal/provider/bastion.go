@@ -103,18 +103,11 @@ func bastionSettings(ctx context.Context, in types.Object, getenv func(string) s
 	}
 	var m bastionModel
 	diags := in.As(ctx, &m, objectOptions)
-	var clouds []types.String
-	if !m.Clouds.IsNull() && !m.Clouds.IsUnknown() {
-		diags.Append(m.Clouds.ElementsAs(ctx, &clouds, false)...)
-	}
-	out := &broker.Bastion{
+	return &broker.Bastion{
 		Host: m.Host.ValueString(), Port: int(m.Port.ValueInt64()), User: m.User.ValueString(), HostKey: m.HostKey.ValueString(),
 		KeyPath: expandHome(m.PrivateKeyPath.ValueString()), AgentSocket: getenv("SSH_AUTH_SOCK"),
-	}
-	for _, c := range clouds {
-		out.Clouds = append(out.Clouds, c.ValueString())
-	}
-	return out, diags
+		Clouds: stringList(m.Clouds),
+	}, diags
 }
 
 // openBastion adds the user's own keys to the settings.

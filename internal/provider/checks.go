@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/netip"
 	"net/url"
@@ -166,7 +167,7 @@ func openToWorld(texts []string) []string {
 		}
 	}
 	var open []string
-	for _, version := range sortedKeys(share) {
+	for _, version := range slices.Sorted(maps.Keys(share)) {
 		if share[version] > 0.25 {
 			open = append(open, version)
 		}

@@ -67,14 +67,14 @@ func (d *cloudsDataSource) Read(ctx context.Context, _ datasource.ReadRequest, r
 }
 
 func newCloudsModel(statuses []broker.CloudStatus) cloudsModel {
-	clouds, enabled := map[string]attr.Value{}, []attr.Value{}
+	clouds, enabled := map[string]attr.Value{}, []string(nil)
 	for _, s := range statuses {
 		clouds[s.Name] = types.ObjectValueMust(cloudStatusType().AttrTypes, map[string]attr.Value{
 			"enabled": types.BoolValue(s.Enabled), "account": types.StringValue(s.Account), "reason": types.StringValue(s.Reason),
 		})
 		if s.Enabled {
-			enabled = append(enabled, types.StringValue(s.Name))
+			enabled = append(enabled, s.Name)
 		}
 	}
-	return cloudsModel{Clouds: types.MapValueMust(cloudStatusType(), clouds), Enabled: types.ListValueMust(types.StringType, enabled)}
+	return cloudsModel{Clouds: types.MapValueMust(cloudStatusType(), clouds), Enabled: textListValue(enabled)}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -38,59 +39,15 @@ func readResources(ctx context.Context, object types.Object) (wish, bool, diag.D
 	if diags.Append(object.As(ctx, &w.resourcesModel, objectOptions)...); diags.HasError() {
 		return w, false, diags
 	}
-	known := true
 	for _, list := range []struct {
 		from types.List
 		to   any
 	}{{w.AnyOf, &w.anyOf}, {w.Ordered, &w.ordered}, {w.Inputs, &w.inputs}, {w.Reserved, &w.reserved}} {
-		if list.from.IsUnknown() || anyUnknown(list.from.Elements()) {
-			known = false
-			continue
-		}
-		if !list.from.IsNull() {
+		if !list.from.IsNull() && !list.from.IsUnknown() && !slices.ContainsFunc(list.from.Elements(), attr.Value.IsUnknown) {
 			diags.Append(list.from.ElementsAs(ctx, list.to, false)...)
 		}
 	}
-	return w, known && fullyKnown(object), diags
-}
-
-func anyUnknown(values []attr.Value) bool {
-	for _, v := range values {
-		if v.IsUnknown() {
-			return true
-		}
-	}
-	return false
-}
-
-// fullyKnown reports whether a value holds nothing unknown, however deep.
-func fullyKnown(v attr.Value) bool {
-	if v.IsUnknown() {
-		return false
-	}
-	switch v := v.(type) {
-	case types.Object:
-		for _, member := range v.Attributes() {
-			if !fullyKnown(member) {
-				return false
-			}
-		}
-	case types.Map:
-		for _, e := range v.Elements() {
-			if !fullyKnown(e) {
-				return false
-			}
-		}
-	case types.Dynamic:
-		return v.IsNull() || fullyKnown(v.UnderlyingValue())
-	case interface{ Elements() []attr.Value }: // List, Set, Tuple
-		for _, e := range v.Elements() {
-			if !fullyKnown(e) {
-				return false
-			}
-		}
-	}
-	return true
+	return w, fullyKnown(object), diags
 }
 
 // request converts the wish for a cluster of so many nodes.
@@ -273,29 +230,6 @@ func (m clusterModel) spec(ctx context.Context, keyPath string) (broker.Spec, di
 	return spec, diags
 }
 
-func stringMap(m types.Map) map[string]string {
-	if m.IsNull() || m.IsUnknown() {
-		return nil
-	}
-	out := map[string]string{}
-	for k, v := range m.Elements() {
-		if s, ok := v.(types.String); ok {
-			out[k] = s.ValueString()
-		}
-	}
-	return out
-}
-
-func stringList(l types.List) []string {
-	var out []string
-	for _, v := range l.Elements() {
-		if s, ok := v.(types.String); ok {
-			out = append(out, s.ValueString())
-		}
-	}
-	return out
-}
-
 // record converts the state to the broker's record of the cluster.
 func (m clusterModel) record(ctx context.Context) (broker.Cluster, diag.Diagnostics) {
 	c := broker.Cluster{
@@ -341,7 +275,7 @@ func (m *clusterModel) setRecord(c broker.Cluster, by reach) {
 	m.SSHConfigPath = types.StringValue(broker.SSHConfigBeside(by.knownHosts))
 	m.Endpoints = m.endpoints()
 	if m.AllowedCIDRs.IsUnknown() || (m.AllowedCIDRs.IsNull() && len(c.AllowedCIDRs) > 0) {
-		m.AllowedCIDRs = textList(c.AllowedCIDRs)
+		m.AllowedCIDRs = textListValue(c.AllowedCIDRs)
 	}
 }
 

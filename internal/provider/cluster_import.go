@@ -120,14 +120,6 @@ func resourcesOfMachines(ctx context.Context, c broker.Cluster) types.Object {
 	return types.ObjectValueMust(resourcesTypes(), values)
 }
 
-func nullOf(ctx context.Context, typ attr.Type) attr.Value {
-	v, err := typ.ValueFromTerraform(ctx, tftypes.NewValue(typ.TerraformType(ctx), nil))
-	if err != nil {
-		return types.DynamicNull() // not reached: every type can be null
-	}
-	return v
-}
-
 // remember keeps what is in state now, for an import after the state was lost.
 // It is no more secret than the state is, and lies in a folder of mode 0700.
 func (r *clusterResource) remember(b clusterBroker, c broker.Cluster, state tfsdk.State, diags *diag.Diagnostics) {

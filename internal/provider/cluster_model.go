@@ -6,11 +6,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 )
-
-// objectOptions read an object whose members may be null or unknown.
-var objectOptions = basetypes.ObjectAsOptions{}
 
 // clusterModel is sky_cluster as Terraform holds it.
 type clusterModel struct {

@@ -43,7 +43,7 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 func (w wish) conflicts(root path.Path) diag.Diagnostics {
 	var diags diag.Diagnostics
 	conflict(&diags, root, w.machineModel)
-	if isSet(w.AnyOf) && isSet(w.Ordered) {
+	if !w.AnyOf.IsNull() && !w.Ordered.IsNull() {
 		diags.AddAttributeError(root.AtName("ordered"), "Conflicting attributes", "Write either any_of (the cheapest wins) or ordered (the first wins), not both.")
 	}
 	for _, l := range []struct {
@@ -51,7 +51,7 @@ func (w wish) conflicts(root path.Path) diag.Diagnostics {
 		value types.List
 		items []alternativeModel
 	}{{"any_of", w.AnyOf, w.anyOf}, {"ordered", w.Ordered, w.ordered}} {
-		if isSet(l.value) && len(l.value.Elements()) == 0 && !l.value.IsUnknown() {
+		if !l.value.IsNull() && empty(l.value) {
 			diags.AddAttributeError(root.AtName(l.name), "Invalid value", fmt.Sprintf("%s is empty; write at least one alternative, or leave it out.", l.name))
 		}
 		for i, m := range l.items {
@@ -60,8 +60,6 @@ func (w wish) conflicts(root path.Path) diag.Diagnostics {
 	}
 	return diags
 }
-
-func isSet(l types.List) bool { return !l.IsNull() }
 
 // conflict refuses infra beside cloud, region and zone, and market beside use_spot.
 func conflict(diags *diag.Diagnostics, at path.Path, m machineModel) {
@@ -148,7 +146,7 @@ func (r *clusterResource) planCaller(ctx context.Context, plan optimizer.Plan, r
 		for _, p := range prefixes {
 			texts = append(texts, p.String())
 		}
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, at, textList(texts))...)
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, at, textListValue(texts))...)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -240,7 +241,7 @@ func blame(changed []string, name string) []string {
 func changedMembers(old, now types.Object) []string {
 	before, after := old.Attributes(), now.Attributes()
 	var out []string
-	for _, name := range sortedKeys(after) {
+	for _, name := range slices.Sorted(maps.Keys(after)) {
 		if name == "ports" || name == "labels" {
 			continue
 		}
@@ -272,16 +273,5 @@ func changes(old, now clusterModel) broker.Changes {
 		Autostop: !old.Autostop.Equal(now.Autostop),
 		Runtime:  cmp.Or(old.Runtime.ValueString(), broker.RuntimeSSH) != cmp.Or(now.Runtime.ValueString(), broker.RuntimeSSH),
 		Setup:    !now.Setup.IsNull() && (!old.Setup.Equal(now.Setup) || !old.Envs.Equal(now.Envs)),
-	}
-}
-
-func empty(v attr.Value) bool {
-	switch v := v.(type) {
-	case types.List:
-		return len(v.Elements()) == 0 && !v.IsUnknown()
-	case types.Map:
-		return len(v.Elements()) == 0 && !v.IsUnknown()
-	default:
-		return v.IsNull()
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -38,7 +40,7 @@ func mountsDigest(mounts types.Map) (types.String, error) {
 	}
 	sum := sha256.New()
 	members := stringMap(mounts)
-	for _, to := range sortedKeys(members) {
+	for _, to := range slices.Sorted(maps.Keys(members)) {
 		digest, err := broker.Digest(expandHome(members[to]))
 		if err != nil {
 			return types.StringNull(), fmt.Errorf("%q for %q cannot be uploaded: %w", members[to], to, err)

@@ -43,12 +43,3 @@ func (m clusterModel) endpoints() types.Map {
 	}
 	return types.MapValueMust(types.StringType, out)
 }
-
-// textList is a list of these strings, empty for none.
-func textList(texts []string) types.List {
-	values := make([]attr.Value, 0, len(texts))
-	for _, t := range texts {
-		values = append(values, types.StringValue(t))
-	}
-	return types.ListValueMust(types.StringType, values)
-}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"golang.org/x/sync/errgroup"
@@ -215,11 +214,7 @@ func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) error {
 	}
 	all := slices.Concat(found...)
 	slices.Sort(all)
-	files := []attr.Value{}
-	for _, f := range slices.Compact(all) {
-		files = append(files, types.StringValue(f))
-	}
-	m.OutputFiles = types.ListValueMust(types.StringType, files)
+	m.OutputFiles = textListValue(slices.Compact(all))
 	return err
 }
 

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -64,7 +66,7 @@ func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateC
 		invalid(&resp.Diagnostics, path.Root("max_restarts"), "It says how often recover_on_exit_codes starts the job again, which is not set; set that too, or leave this out.")
 	}
 	envs := m.Envs.Elements()
-	for _, name := range sortedKeys(m.Secrets.Elements()) {
+	for _, name := range slices.Sorted(maps.Keys(m.Secrets.Elements())) {
 		if _, twice := envs[name]; twice {
 			invalid(&resp.Diagnostics, path.Root("secrets").AtMapKey(name), "The variable is in envs as well; name it in one of them.")
 		}

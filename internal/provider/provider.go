@@ -231,16 +231,9 @@ func (p *skyProvider) settings(ctx context.Context, m providerModel) (settings, 
 		stateDir: m.StateDir.ValueString(), owner: m.Owner.ValueString(),
 		keyPath: m.SSHPrivateKeyPath.ValueString(), templatesDir: m.TemplatesDir.ValueString(),
 		showPlanTable: m.ShowPlanTable.IsNull() || m.ShowPlanTable.ValueBool(),
-		getenv:        osGetenv,
+		enabled:       stringList(m.EnabledClouds), getenv: osGetenv,
 	}
 	var diags diag.Diagnostics
-	var clouds []types.String
-	if !m.EnabledClouds.IsNull() && !m.EnabledClouds.IsUnknown() {
-		diags.Append(m.EnabledClouds.ElementsAs(ctx, &clouds, false)...)
-	}
-	for _, c := range clouds {
-		s.enabled = append(s.enabled, c.ValueString())
-	}
 	var c catalogModel
 	if !m.Catalog.IsNull() && !m.Catalog.IsUnknown() {
 		diags.Append(m.Catalog.As(ctx, &c, objectOptions)...)

@@ -19,17 +19,6 @@ func (t task) value() types.Object {
 	})
 }
 
-func textMapValue(m map[string]string) types.Map {
-	if m == nil {
-		return types.MapNull(types.StringType)
-	}
-	values := map[string]attr.Value{}
-	for k, v := range m {
-		values[k] = types.StringValue(v)
-	}
-	return types.MapValueMust(types.StringType, values)
-}
-
 // members fills the fields that are not set with null.
 func (m taskMachine) members() map[string]attr.Value {
 	out := map[string]attr.Value{}
@@ -58,14 +47,11 @@ func (r taskResources) accelerators() types.Dynamic {
 	if len(r.several.texts) == 0 {
 		return types.DynamicNull()
 	}
-	texts := make([]attr.Value, len(r.several.texts))
-	for i, a := range r.several.texts {
-		texts[i] = types.StringValue(a)
-	}
+	list := textListValue(r.several.texts)
 	if r.several.ordered {
-		return types.DynamicValue(types.ListValueMust(types.StringType, texts))
+		return types.DynamicValue(list)
 	}
-	return types.DynamicValue(types.SetValueMust(types.StringType, texts))
+	return types.DynamicValue(types.SetValueMust(types.StringType, list.Elements()))
 }
 
 func (r taskResources) value() types.Object {
@@ -73,11 +59,7 @@ func (r taskResources) value() types.Object {
 	members["accelerators"] = r.accelerators()
 	members["ports"] = types.ListNull(types.StringType)
 	if r.ports != nil {
-		var ports []attr.Value
-		for _, p := range r.ports {
-			ports = append(ports, types.StringValue(p))
-		}
-		members["ports"] = types.ListValueMust(types.StringType, ports)
+		members["ports"] = textListValue(r.ports)
 	}
 	members["labels"] = textMapValue(r.labels)
 	members["any_of"], members["ordered"] = machineList(r.anyOf), machineList(r.ordered)

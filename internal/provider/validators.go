@@ -5,6 +5,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -78,7 +79,7 @@ func (v stringsValidator) ValidateList(_ context.Context, req validator.ListRequ
 // ValidateMap implements validator.Map.
 func (v stringsValidator) ValidateMap(_ context.Context, req validator.MapRequest, resp *validator.MapResponse) {
 	members := req.ConfigValue.Elements()
-	for _, key := range sortedKeys(members) {
+	for _, key := range slices.Sorted(maps.Keys(members)) {
 		at := req.Path.AtMapKey(key)
 		if v.keys {
 			v.report(&resp.Diagnostics, at, key)
@@ -92,15 +93,6 @@ func (v stringsValidator) ValidateMap(_ context.Context, req validator.MapReques
 			v.report(&resp.Diagnostics, at, s.ValueString())
 		}
 	}
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // uniqueValidator refuses a list that holds a value twice.

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
+)
+
+// objectOptions read an object whose members may be null or unknown.
+var objectOptions = basetypes.ObjectAsOptions{}
+
+// fullyKnown reports whether a value holds nothing unknown, however deep.
+func fullyKnown(v attr.Value) bool {
+	if v.IsUnknown() {
+		return false
+	}
+	var inner []attr.Value
+	switch v := v.(type) {
+	case types.Dynamic:
+		return v.IsNull() || fullyKnown(v.UnderlyingValue())
+	case types.Object:
+		inner = slices.Collect(maps.Values(v.Attributes()))
+	case types.Map:
+		inner = slices.Collect(maps.Values(v.Elements()))
+	case interface{ Elements() []attr.Value }: // List, Set, Tuple
+		inner = v.Elements()
+	}
+	return !slices.ContainsFunc(inner, func(e attr.Value) bool { return !fullyKnown(e) })
+}
+
+// empty reports whether a value is null, or a list or map without elements.
+func empty(v attr.Value) bool {
+	switch v := v.(type) {
+	case types.List:
+		return len(v.Elements()) == 0 && !v.IsUnknown()
+	case types.Map:
+		return len(v.Elements()) == 0 && !v.IsUnknown()
+	default:
+		return v.IsNull()
+	}
+}
+
+// nullOf is the null value of a type.
+func nullOf(ctx context.Context, typ attr.Type) attr.Value { return valueOf(ctx, typ, nil) }
+
+func valueOf(ctx context.Context, typ attr.Type, content any) attr.Value {
+	v, err := typ.ValueFromTerraform(ctx, tftypes.NewValue(typ.TerraformType(ctx), content))
+	if err != nil {
+		return types.DynamicNull() // not reached: every type can be null and unknown
+	}
+	return v
+}
+
+// stringMap is what a map of strings holds; nil where it is null or unknown.
+func stringMap(m types.Map) map[string]string {
+	if m.IsNull() || m.IsUnknown() {
+		return nil
+	}
+	out := map[string]string{}
+	for k, v := range m.Elements() {
+		if s, ok := v.(types.String); ok {
+			out[k] = s.ValueString()
+		}
+	}
+	return out
+}
+
+// stringList is what a list of strings holds.
+func stringList(l types.List) []string {
+	var out []string
+	for _, v := range l.Elements() {
+		if s, ok := v.(types.String); ok {
+			out = append(out, s.ValueString())
+		}
+	}
+	return out
+}
+
+// textListValue is a list of these strings, empty for none.
+func textListValue(texts []string) types.List {
+	values := make([]attr.Value, 0, len(texts))
+	for _, t := range texts {
+		values = append(values, types.StringValue(t))
+	}
+	return types.ListValueMust(types.StringType, values)
+}
+
+// textMapValue is a map of these strings, null for nil.
+func textMapValue(m map[string]string) types.Map {
+	if m == nil {
+		return types.MapNull(types.StringType)
+	}
+	values := map[string]attr.Value{}
+	for k, v := range m {
+		values[k] = types.StringValue(v)
+	}
+	return types.MapValueMust(types.StringType, values)
+}
