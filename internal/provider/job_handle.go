@@ -68,6 +68,34 @@ type jobHandle struct {
 	secrets map[string]string
 }
 
+// errOtherCluster says that the cluster was replaced since.
+var errOtherCluster = errors.New("the cluster it ran on was replaced by another one of the same name")
+
+// open finds the cluster and makes a runner for it. An empty generation is any.
+func (r *jobResource) open(ctx context.Context, clusterID, generation string) (*jobHandle, error) {
+	b, err := r.data.broker()
+	if err != nil {
+		return nil, err
+	}
+	c, err := b.Find(ctx, clusterID)
+	if err != nil {
+		return nil, fmt.Errorf("find cluster %s: %w", clusterID, err)
+	}
+	if generation != "" && c.Generation != generation {
+		return nil, errOtherCluster
+	}
+	p := &progress{}
+	runner, err := r.data.openJobs(c, p)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := r.data.stateFolder()
+	if err != nil {
+		return nil, errors.Join(err, runner.Close())
+	}
+	return &jobHandle{broker: b, cluster: c, runner: runner, progress: p, stateDir: dir}, nil
+}
+
 func (h *jobHandle) close() { _ = h.runner.Close() }
 
 // submit starts the job and fills in what is known of it then.
@@ -166,6 +194,34 @@ func soften(d diag.Diagnostic, warn bool) diag.Diagnostic {
 		return diag.NewWarningDiagnostic(d.Summary(), d.Detail())
 	}
 	return d
+}
+
+// diagnose is the diagnostic for a job that ended badly; nil for a good end.
+func diagnose(m jobModel, s job.Status, created bool) diag.Diagnostic {
+	if s.Phase == job.Succeeded {
+		return nil
+	}
+	summary := fmt.Sprintf("Job %q ended %s", m.Name.ValueString(), s.Phase)
+	if s.ExitCode != nil {
+		summary += fmt.Sprintf(" with exit code %d", *s.ExitCode)
+	}
+	if s.FailedRank >= 0 && (s.Phase == job.Failed || s.Phase == job.FailedSetup) {
+		summary += fmt.Sprintf(" on rank %d", s.FailedRank)
+	}
+	text := ""
+	if s.Reason != "" {
+		text = sentence(s.Reason) + "\n\n"
+	}
+	next := "is kept in state as it ended, and not run again by itself: change run_id for that."
+	if created {
+		next = "is kept in state as tainted; the next apply runs it again."
+		if !s.Phase.Final() {
+			next = "is kept in state as tainted. How far it came nobody knows: the next apply runs it a second time, unless you run \"terraform untaint\" before."
+		}
+	}
+	text += fmt.Sprintf("Job %s on cluster %s %s\nThe whole log is in %s. Its end:\n\n%s",
+		m.ID.ValueString(), m.ClusterID.ValueString(), next, m.LogPath.ValueString(), indent(printable(m.LogTail.ValueString())))
+	return diag.NewErrorDiagnostic(summary, text)
 }
 
 // observe looks at the job and brings its log, to its end where it is waited for.

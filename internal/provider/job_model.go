@@ -72,10 +72,3 @@ func (m *jobModel) setStatus(s job.Status) {
 	}
 	m.ExitCodes = types.ListValueMust(types.Int64Type, codes)
 }
-
-// keepOutcome takes over what is known of an unchanged job.
-func (m *jobModel) keepOutcome(old jobModel) {
-	m.Status, m.StatusReason, m.ExitCode, m.FailedRank = old.Status, old.StatusReason, old.ExitCode, old.FailedRank
-	m.StartedAt, m.EndedAt, m.LogTail, m.WorkdirDigest = old.StartedAt, old.EndedAt, old.LogTail, old.WorkdirDigest
-	m.ExitCodes, m.Restarts, m.OutputFiles = old.ExitCodes, old.Restarts, old.OutputFiles
-}

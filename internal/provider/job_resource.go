@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -54,91 +52,6 @@ func (r *jobResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *
 
 func (r *jobResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
 	r.data = providerDataOf(req.ProviderData, &resp.Diagnostics)
-}
-
-// ValidateConfig checks what no attribute can by itself.
-func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
-	var m jobModel
-	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
-		return
-	}
-	if !m.MaxRestarts.IsNull() && m.RecoverOnExitCodes.IsNull() {
-		invalid(&resp.Diagnostics, path.Root("max_restarts"), "It says how often recover_on_exit_codes starts the job again, which is not set; set that too, or leave this out.")
-	}
-	envs := m.Envs.Elements()
-	for _, name := range slices.Sorted(maps.Keys(m.Secrets.Elements())) {
-		if _, twice := envs[name]; twice {
-			invalid(&resp.Diagnostics, path.Root("secrets").AtMapKey(name), "The variable is in envs as well; name it in one of them.")
-		}
-	}
-}
-
-// ModifyPlan replaces the job where the content of its workdir changed.
-func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if r.data == nil || req.Plan.Raw.IsNull() {
-		return
-	}
-	var old, m jobModel
-	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
-		return
-	}
-	if req.State.Raw.IsNull() {
-		if m.Workdir.IsNull() {
-			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
-		}
-		return
-	}
-	if resp.Diagnostics.Append(req.State.Get(ctx, &old)...); resp.Diagnostics.HasError() {
-		return
-	}
-	digest, err := pathDigest(m.Workdir)
-	if err != nil {
-		resp.Diagnostics.AddAttributeError(path.Root("workdir"), "Invalid value", sentence(err.Error()))
-		return
-	}
-	if digest.Equal(old.WorkdirDigest) {
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), old.WorkdirDigest)...)
-		phase := job.Phase(old.Status.ValueString())
-		if phase.Final() {
-			resp.Diagnostics.Append(planKept(ctx, &resp.Plan, old)...)
-		}
-		switch {
-		case m.Wait.ValueBool() && !phase.Over():
-			resp.Diagnostics.Append(planOutcome(ctx, &resp.Plan)...)
-		case !m.Outputs.Equal(old.Outputs), phase == job.Succeeded && !m.Outputs.IsNull() && old.OutputFiles.IsNull():
-			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("output_files"), types.ListUnknown(types.StringType))...)
-		}
-		return
-	}
-	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringUnknown())...)
-	resp.RequiresReplace.Append(path.Root("workdir_digest"))
-}
-
-// planKept plans that a job that has ended stays as it ended.
-func planKept(ctx context.Context, plan *tfsdk.Plan, old jobModel) diag.Diagnostics {
-	var diags diag.Diagnostics
-	for name, v := range map[string]any{
-		"status": old.Status, "status_reason": old.StatusReason, "started_at": old.StartedAt, "ended_at": old.EndedAt, "log_tail": old.LogTail,
-		"exit_code": old.ExitCode, "failed_rank": old.FailedRank, "restarts": old.Restarts, "exit_codes": old.ExitCodes, "output_files": old.OutputFiles,
-	} {
-		diags.Append(plan.SetAttribute(ctx, path.Root(name), v)...)
-	}
-	return diags
-}
-
-// planOutcome plans to wait for the end of a job that an interrupted apply
-// left running. It is started no second time for that.
-func planOutcome(ctx context.Context, plan *tfsdk.Plan) diag.Diagnostics {
-	var diags diag.Diagnostics
-	for _, name := range []string{"status", "status_reason", "started_at", "ended_at", "log_tail"} {
-		diags.Append(plan.SetAttribute(ctx, path.Root(name), types.StringUnknown())...)
-	}
-	for _, name := range []string{"exit_code", "failed_rank", "restarts"} {
-		diags.Append(plan.SetAttribute(ctx, path.Root(name), types.Int64Unknown())...)
-	}
-	diags.Append(plan.SetAttribute(ctx, path.Root("exit_codes"), types.ListUnknown(types.Int64Type))...)
-	diags.Append(plan.SetAttribute(ctx, path.Root("output_files"), types.ListUnknown(types.StringType))...)
-	return diags
 }
 
 // Create submits the job and, if asked to, waits for its end.
@@ -253,7 +166,7 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	if resp.Diagnostics.Append(diags...); diags.HasError() {
 		return
 	}
-	m.keepOutcome(old)
+	m.outcomeModel = old.outcomeModel
 	resp.Diagnostics.Append(r.goOn(hideFromLog(ctx, secrets), &m, old, secrets)...)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
 }
@@ -348,60 +261,4 @@ func (r *jobResource) cancel(ctx context.Context, m jobModel) error {
 		return nil
 	}
 	return err
-}
-
-// errOtherCluster says that the cluster was replaced since.
-var errOtherCluster = errors.New("the cluster it ran on was replaced by another one of the same name")
-
-// open finds the cluster and makes a runner for it. An empty generation is any.
-func (r *jobResource) open(ctx context.Context, clusterID, generation string) (*jobHandle, error) {
-	b, err := r.data.broker()
-	if err != nil {
-		return nil, err
-	}
-	c, err := b.Find(ctx, clusterID)
-	if err != nil {
-		return nil, fmt.Errorf("find cluster %s: %w", clusterID, err)
-	}
-	if generation != "" && c.Generation != generation {
-		return nil, errOtherCluster
-	}
-	p := &progress{}
-	runner, err := r.data.openJobs(c, p)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := r.data.stateFolder()
-	if err != nil {
-		return nil, errors.Join(err, runner.Close())
-	}
-	return &jobHandle{broker: b, cluster: c, runner: runner, progress: p, stateDir: dir}, nil
-}
-
-// diagnose is the diagnostic for a job that ended badly; nil for a good end.
-func diagnose(m jobModel, s job.Status, created bool) diag.Diagnostic {
-	if s.Phase == job.Succeeded {
-		return nil
-	}
-	summary := fmt.Sprintf("Job %q ended %s", m.Name.ValueString(), s.Phase)
-	if s.ExitCode != nil {
-		summary += fmt.Sprintf(" with exit code %d", *s.ExitCode)
-	}
-	if s.FailedRank >= 0 && (s.Phase == job.Failed || s.Phase == job.FailedSetup) {
-		summary += fmt.Sprintf(" on rank %d", s.FailedRank)
-	}
-	text := ""
-	if s.Reason != "" {
-		text = sentence(s.Reason) + "\n\n"
-	}
-	next := "is kept in state as it ended, and not run again by itself: change run_id for that."
-	if created {
-		next = "is kept in state as tainted; the next apply runs it again."
-		if !s.Phase.Final() {
-			next = "is kept in state as tainted. How far it came nobody knows: the next apply runs it a second time, unless you run \"terraform untaint\" before."
-		}
-	}
-	text += fmt.Sprintf("Job %s on cluster %s %s\nThe whole log is in %s. Its end:\n\n%s",
-		m.ID.ValueString(), m.ClusterID.ValueString(), next, m.LogPath.ValueString(), indent(printable(m.LogTail.ValueString())))
-	return diag.NewErrorDiagnostic(summary, text)
 }

@@ -46,19 +46,32 @@ type jobModel struct {
 
 	ID                types.String `tfsdk:"id"`
 	ClusterGeneration types.String `tfsdk:"cluster_generation"`
-	Status            types.String `tfsdk:"status"`
-	StatusReason      types.String `tfsdk:"status_reason"`
-	ExitCode          types.Int64  `tfsdk:"exit_code"`
-	FailedRank        types.Int64  `tfsdk:"failed_rank"`
 	SubmittedAt       types.String `tfsdk:"submitted_at"`
-	StartedAt         types.String `tfsdk:"started_at"`
-	EndedAt           types.String `tfsdk:"ended_at"`
 	LogPath           types.String `tfsdk:"log_path"`
-	LogTail           types.String `tfsdk:"log_tail"`
 	WorkdirDigest     types.String `tfsdk:"workdir_digest"`
-	ExitCodes         types.List   `tfsdk:"exit_codes"`
-	Restarts          types.Int64  `tfsdk:"restarts"`
-	OutputFiles       types.List   `tfsdk:"output_files"`
+	outcomeModel
+}
+
+// outcomeModel is what changes as a job goes on, and stays once it has ended.
+type outcomeModel struct {
+	Status       types.String `tfsdk:"status"`
+	StatusReason types.String `tfsdk:"status_reason"`
+	ExitCode     types.Int64  `tfsdk:"exit_code"`
+	FailedRank   types.Int64  `tfsdk:"failed_rank"`
+	StartedAt    types.String `tfsdk:"started_at"`
+	EndedAt      types.String `tfsdk:"ended_at"`
+	LogTail      types.String `tfsdk:"log_tail"`
+	ExitCodes    types.List   `tfsdk:"exit_codes"`
+	Restarts     types.Int64  `tfsdk:"restarts"`
+	OutputFiles  types.List   `tfsdk:"output_files"`
+}
+
+func unknownOutcome() outcomeModel {
+	text, number := types.StringUnknown(), types.Int64Unknown()
+	return outcomeModel{
+		Status: text, StatusReason: text, ExitCode: number, FailedRank: number, StartedAt: text, EndedAt: text, LogTail: text,
+		ExitCodes: types.ListUnknown(types.Int64Type), Restarts: number, OutputFiles: types.ListUnknown(types.StringType),
+	}
 }
 
 // outputsModel is what comes back after a job.

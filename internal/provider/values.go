@@ -48,12 +48,10 @@ func empty(v attr.Value) bool {
 }
 
 // nullOf is the null value of a type.
-func nullOf(ctx context.Context, typ attr.Type) attr.Value { return valueOf(ctx, typ, nil) }
-
-func valueOf(ctx context.Context, typ attr.Type, content any) attr.Value {
-	v, err := typ.ValueFromTerraform(ctx, tftypes.NewValue(typ.TerraformType(ctx), content))
+func nullOf(ctx context.Context, typ attr.Type) attr.Value {
+	v, err := typ.ValueFromTerraform(ctx, tftypes.NewValue(typ.TerraformType(ctx), nil))
 	if err != nil {
-		return types.DynamicNull() // not reached: every type can be null and unknown
+		return types.DynamicNull() // not reached: every type can be null
 	}
 	return v
 }

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/job"
+)
+
+// ValidateConfig checks what no attribute can by itself.
+func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var m jobModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if !m.MaxRestarts.IsNull() && m.RecoverOnExitCodes.IsNull() {
+		invalid(&resp.Diagnostics, path.Root("max_restarts"), "It says how often recover_on_exit_codes starts the job again, which is not set; set that too, or leave this out.")
+	}
+	envs := m.Envs.Elements()
+	for _, name := range slices.Sorted(maps.Keys(m.Secrets.Elements())) {
+		if _, twice := envs[name]; twice {
+			invalid(&resp.Diagnostics, path.Root("secrets").AtMapKey(name), "The variable is in envs as well; name it in one of them.")
+		}
+	}
+}
+
+// ModifyPlan replaces the job where the content of its workdir changed, and else
+// plans what is left to do for it.
+func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.data == nil || req.Plan.Raw.IsNull() {
+		return
+	}
+	var old, m jobModel
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if req.State.Raw.IsNull() {
+		if m.Workdir.IsNull() {
+			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
+		}
+		return
+	}
+	if resp.Diagnostics.Append(req.State.Get(ctx, &old)...); resp.Diagnostics.HasError() {
+		return
+	}
+	digest, err := pathDigest(m.Workdir)
+	if err != nil {
+		invalid(&resp.Diagnostics, path.Root("workdir"), err.Error())
+		return
+	}
+	if digest.Equal(old.WorkdirDigest) {
+		m.WorkdirDigest = digest
+		m.planOutcome(old)
+	} else {
+		m.WorkdirDigest = types.StringUnknown()
+		resp.RequiresReplace.Append(path.Root("workdir_digest"))
+	}
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, &m)...)
+}
+
+// planOutcome plans that a job that has ended stays as it ended, and to wait for
+// the end of one that an interrupted apply left running. It is started no second
+// time for that.
+func (m *jobModel) planOutcome(old jobModel) {
+	phase := job.Phase(old.Status.ValueString())
+	if phase.Final() {
+		m.outcomeModel = old.outcomeModel
+	}
+	switch {
+	case m.Wait.ValueBool() && !phase.Over():
+		m.outcomeModel = unknownOutcome()
+	case !m.Outputs.Equal(old.Outputs), phase == job.Succeeded && !m.Outputs.IsNull() && old.OutputFiles.IsNull():
+		m.OutputFiles = types.ListUnknown(types.StringType)
+	}
+}
