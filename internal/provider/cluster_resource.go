@@ -65,14 +65,10 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	timeout, diags := m.Timeouts.Create(ctx, defaultCreate)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
-		return
-	}
-	ctx, end := r.data.begin(ctx, timeout)
+	ctx, end := r.data.within(ctx, m.Timeouts.Create, defaultCreate, &resp.Diagnostics)
 	defer end()
 	spec, diags := m.spec(ctx, r.data.keyPath)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
+	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
 	var asked types.List
@@ -132,14 +128,10 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		return
 	}
 	m.identify(ctx, resp.Identity, &resp.Diagnostics) // also where the resource goes: it must never be missing
-	timeout, diags := m.Timeouts.Read(ctx, defaultRead)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
-		return
-	}
-	ctx, end := r.data.begin(ctx, timeout)
+	ctx, end := r.data.within(ctx, m.Timeouts.Read, defaultRead, &resp.Diagnostics)
 	defer end()
 	c, diags := m.record(ctx)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
+	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
 	doing := fmt.Sprintf("Refresh of cluster %q", c.Name)
@@ -186,11 +178,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	timeout, diags := m.Timeouts.Update(ctx, defaultUpdate)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
-		return
-	}
-	ctx, end := r.data.begin(ctx, timeout)
+	ctx, end := r.data.within(ctx, m.Timeouts.Update, defaultUpdate, &resp.Diagnostics)
 	defer end()
 	c, diags := old.record(ctx)
 	resp.Diagnostics.Append(diags...)
@@ -277,14 +265,10 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	if resp.Diagnostics.Append(req.State.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	timeout, diags := m.Timeouts.Delete(ctx, defaultDelete)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
-		return
-	}
-	ctx, end := r.data.begin(ctx, timeout)
+	ctx, end := r.data.within(ctx, m.Timeouts.Delete, defaultDelete, &resp.Diagnostics)
 	defer end()
 	c, diags := m.record(ctx)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
+	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
 	b, err := r.data.broker()

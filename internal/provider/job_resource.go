@@ -60,14 +60,10 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	timeout, diags := m.Timeouts.Create(ctx, defaultJob)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
-		return
-	}
-	ctx, end := r.data.begin(ctx, timeout)
+	ctx, end := r.data.within(ctx, m.Timeouts.Create, defaultJob, &resp.Diagnostics)
 	defer end()
 	secrets, diags := secretsOf(ctx, req.Config)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
+	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
 	ctx = hideFromLog(ctx, secrets)
@@ -111,12 +107,11 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	if job.Phase(m.Status.ValueString()).Final() {
 		return
 	}
-	timeout, diags := m.Timeouts.Read(ctx, defaultRead)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
+	ctx, end := r.data.within(ctx, m.Timeouts.Read, defaultRead, &resp.Diagnostics)
+	defer end()
+	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, end := r.data.begin(ctx, timeout)
-	defer end()
 	if err := r.look(ctx, &m); err != nil {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %q cannot be asked after", m.Name.ValueString()),
 			sentence(fmt.Sprintf("its last known status is %s, and it stays so in state: %v", m.Status.ValueString(), err)))
@@ -156,14 +151,10 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	timeout, diags := m.Timeouts.Update(ctx, defaultJob)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
-		return
-	}
-	ctx, end := r.data.begin(ctx, timeout)
+	ctx, end := r.data.within(ctx, m.Timeouts.Update, defaultJob, &resp.Diagnostics)
 	defer end()
 	secrets, diags := secretsOf(ctx, req.Config)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
+	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
 	m.outcomeModel = old.outcomeModel
@@ -205,12 +196,11 @@ func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	if resp.Diagnostics.Append(req.State.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	timeout, diags := m.Timeouts.Delete(ctx, defaultCancel)
-	if resp.Diagnostics.Append(diags...); diags.HasError() {
+	ctx, end := r.data.within(ctx, m.Timeouts.Delete, defaultCancel, &resp.Diagnostics)
+	defer end()
+	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, end := r.data.begin(ctx, timeout)
-	defer end()
 	err := r.remove(ctx, m)
 	if missing := (*broker.MissingKeyError)(nil); errors.As(err, &missing) {
 		// No error: it would keep the cluster alive, and billed, for a key that may never come back.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 )
 
 // parentPoll is how often the parent process is looked at.
@@ -64,6 +66,16 @@ func (d *providerData) begin(ctx context.Context, timeout time.Duration) (contex
 		stop(nil)
 		d.ops.running.Done()
 	}
+}
+
+// within is begin with a bound that the attribute timeouts sets, else with the
+// other one. A bound that is no duration is an error that the caller returns on.
+func (d *providerData) within(
+	ctx context.Context, bound func(context.Context, time.Duration) (time.Duration, diag.Diagnostics), otherwise time.Duration, to *diag.Diagnostics,
+) (context.Context, func()) {
+	timeout, diags := bound(ctx, otherwise)
+	to.Append(diags...)
+	return d.begin(ctx, timeout)
 }
 
 // timeoutError says which bound was hit and how to raise it.
