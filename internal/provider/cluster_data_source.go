@@ -97,7 +97,7 @@ func (d *clusterDataSource) Read(ctx context.Context, req datasource.ReadRequest
 		var c broker.Cluster
 		if c, err = b.FindByName(ctx, m.Name.ValueString(), d.data.clouds()); err == nil {
 			if c, err = b.Observe(ctx, c); err == nil {
-				m.set(c, d.data.reach(b, c.Name, c.Cloud))
+				m.set(c, d.data.reach(b, c))
 			}
 		}
 	}

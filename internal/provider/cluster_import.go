@@ -82,7 +82,7 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 		return
 	}
 	m := r.remembered(ctx, b, c, resp.State)
-	m.setRecord(c, r.data.reach(b, c.Name, c.Cloud))
+	m.setRecord(c, r.data.reach(b, c))
 	m.Name, m.NumNodes = types.StringValue(c.Name), types.Int64Value(int64(c.Size))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)

@@ -97,7 +97,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if err != nil && !alive(cluster) {
 		return
 	}
-	m.setRecord(cluster, r.data.reach(b, spec.Name, cluster.Cloud))
+	m.setRecord(cluster, r.data.reach(b, cluster))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
 	r.remember(b, cluster, resp.State, &resp.Diagnostics)
@@ -153,7 +153,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	case err != nil:
 		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
 	default:
-		m.setRecord(fresh, r.data.reach(b, c.Name, c.Cloud))
+		m.setRecord(fresh, r.data.reach(b, c))
 		m.NumNodes = types.Int64Value(int64(fresh.Size))
 		m.setDefaults(fresh)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
@@ -186,28 +186,31 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
-	fresh, err := r.update(ctx, &m, old, c, spec)
+	doing := fmt.Sprintf("Change of cluster %q", c.Name)
+	b, err := r.data.broker()
 	if err != nil {
-		resp.Diagnostics.Append(clusterDiag(ctx, r.data.openedBroker(), c.Name, fmt.Sprintf("Change of cluster %q", c.Name), err))
-		old.setRecord(fresh, r.reach(c))
+		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
+		return
+	}
+	fresh, err := m.update(ctx, b, old, c, spec)
+	if err != nil {
+		resp.Diagnostics.Append(clusterDiag(ctx, b, c.Name, doing, err))
+		old.setRecord(fresh, r.data.reach(b, c))
 		old.NumNodes = types.Int64Value(int64(fresh.Size))
 		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &old)...)
 		return
 	}
-	m.fillUnknown(fresh, r.reach(c))
+	m.fillUnknown(fresh, r.data.reach(b, c))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
-	if b, err := r.data.broker(); err == nil {
-		r.remember(b, fresh, resp.State, &resp.Diagnostics)
-	}
+	r.remember(b, fresh, resp.State, &resp.Diagnostics)
 }
 
-func (r *clusterResource) update(ctx context.Context, m *clusterModel, old clusterModel, c broker.Cluster, spec broker.Spec) (broker.Cluster, error) {
-	b, err := r.data.broker()
+// update brings the machines from old to m, in the order that asks least of
+// them, and returns how far that came.
+func (m *clusterModel) update(ctx context.Context, b clusterBroker, old clusterModel, c broker.Cluster, spec broker.Spec) (broker.Cluster, error) {
+	err := m.setDigests()
 	if err != nil {
-		return c, err
-	}
-	if err := m.setDigests(); err != nil {
 		return c, err
 	}
 	what := changes(old, *m)
@@ -249,14 +252,6 @@ func (r *clusterResource) update(ctx context.Context, m *clusterModel, old clust
 
 func (m clusterModel) wantsStopped() bool {
 	return m.DesiredStatus.ValueString() == string(broker.StatusStopped)
-}
-
-func (r *clusterResource) reach(c broker.Cluster) reach {
-	b, err := r.data.broker()
-	if err != nil {
-		return reach{}
-	}
-	return r.data.reach(b, c.Name, c.Cloud)
 }
 
 // Delete removes the machines and returns after their absence was observed.

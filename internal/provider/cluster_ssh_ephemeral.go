@@ -105,7 +105,7 @@ func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *
 		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("The way to cluster %q", m.ClusterID.ValueString()), err))
 		return
 	}
-	if m.set(c, e.data.reach(b, c.Name, c.Cloud)); m.Host.IsNull() {
+	if m.set(c, e.data.reach(b, c)); m.Host.IsNull() {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Rank %d of cluster %q does not run", m.Rank.ValueInt64(), c.Name),
 			fmt.Sprintf("The cluster has %d nodes and is %s. There is no address to connect to for now. %s", c.Size, c.Status, sentence(c.StatusReason)))
 	}
