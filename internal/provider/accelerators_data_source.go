@@ -5,7 +5,6 @@ package provider
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -107,18 +106,9 @@ func (d *acceleratorsDataSource) Read(ctx context.Context, req datasource.ReadRe
 }
 
 func (d *acceleratorsDataSource) offers(ctx context.Context, m acceleratorsModel) ([]cloud.Offer, error) {
-	if d.data.catalogUnknown {
-		return nil, errors.New("the provider's catalog settings are not known yet; apply what they come from first, with -target")
-	}
-	set, err := d.data.catalogs()
+	set, clouds, err := d.data.searched(m.Clouds)
 	if err != nil {
 		return nil, err
-	}
-	clouds := stringList(m.Clouds)
-	if len(clouds) == 0 {
-		if clouds, err = d.data.candidates(nil); err != nil {
-			return nil, err
-		}
 	}
 	offers, sources, err := set.Offers(ctx, nil, clouds)
 	if err != nil {

@@ -57,22 +57,13 @@ func (d *offerDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 }
 
 func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.Offer, []catalog.Source, error) {
-	if d.data.catalogUnknown {
-		return nil, nil, errors.New("the provider's catalog settings are not known yet; apply what they come from first, with -target")
-	}
 	r, err := m.requirement()
 	if err != nil {
 		return nil, nil, err
 	}
-	set, err := d.data.catalogs()
+	set, clouds, err := d.data.searched(m.Clouds)
 	if err != nil {
 		return nil, nil, err
-	}
-	clouds := stringList(m.Clouds)
-	if len(clouds) == 0 {
-		if clouds, err = d.data.candidates(nil); err != nil {
-			return nil, nil, err
-		}
 	}
 	limit := defaultOffers
 	if !m.Limit.IsNull() {
@@ -84,6 +75,23 @@ func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.O
 		return offers, sources, err
 	}
 	return d.explain(ctx, set, []cloud.Requirement{r}, clouds, limit)
+}
+
+// searched are the catalogs, and the clouds that a data source looks at: those
+// it names, else those that may be used.
+func (d *providerData) searched(names types.List) (*catalog.Set, []string, error) {
+	if d.catalogUnknown {
+		return nil, nil, errors.New("the provider's catalog settings are not known yet; apply what they come from first, with -target")
+	}
+	set, err := d.catalogs()
+	if err != nil {
+		return nil, nil, err
+	}
+	if clouds := stringList(names); len(clouds) > 0 {
+		return set, clouds, nil
+	}
+	clouds, err := d.candidates(nil)
+	return set, clouds, err
 }
 
 // cheapest returns the cheapest offers; where markets or accelerators are in an
