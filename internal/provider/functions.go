@@ -4,6 +4,8 @@ package provider
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/function"
@@ -14,108 +16,89 @@ import (
 
 // Functions implements provider.ProviderWithFunctions.
 func (p *skyProvider) Functions(context.Context) []func() function.Function {
-	return []func() function.Function{
-		func() function.Function { return parseAcceleratorsFunction{} },
-		func() function.Function { return parseResourcesFunction{} },
-		func() function.Function { return taskFunction{} },
-	}
+	return []func() function.Function{parseAcceleratorsFunction, parseResourcesFunction, taskFunction}
 }
 
-// parseAcceleratorsFunction is provider::sky::parse_accelerators.
-type parseAcceleratorsFunction struct{}
+// textFunction makes an object of one text.
+type textFunction struct {
+	name       string
+	definition function.Definition
+	object     func(text string) (types.Object, error)
+}
+
+func (f textFunction) Metadata(_ context.Context, _ function.MetadataRequest, resp *function.MetadataResponse) {
+	resp.Name = f.name
+}
+
+func (f textFunction) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
+	resp.Definition = f.definition
+}
+
+func (f textFunction) Run(ctx context.Context, req function.RunRequest, resp *function.RunResponse) {
+	var text string
+	if resp.Error = req.Arguments.Get(ctx, &text); resp.Error != nil {
+		return
+	}
+	object, err := f.object(text)
+	if err != nil {
+		resp.Error = function.NewArgumentFuncError(0, clause(err.Error()))
+		return
+	}
+	resp.Error = resp.Result.Set(ctx, object)
+}
 
 func acceleratorType() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{"name": types.StringType, "count": types.Float64Type}}
 }
 
-func (parseAcceleratorsFunction) Metadata(_ context.Context, _ function.MetadataRequest, resp *function.MetadataResponse) {
-	resp.Name = "parse_accelerators"
-}
-
-func (parseAcceleratorsFunction) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
-	resp.Definition = function.Definition{
+func parseAcceleratorsFunction() function.Function {
+	return textFunction{"parse_accelerators", function.Definition{
 		Summary:             "Split accelerators into name and count",
 		MarkdownDescription: "Reads accelerators as `sky_cluster` does, such as `\"A100:8\"`, and returns an object with `name` and `count`. A count left out is 1. It only reads the text: whether any cloud sells it is for `sky_catalog_offer` to say.",
 		Parameters:          []function.Parameter{function.StringParameter{Name: "accelerators", MarkdownDescription: "`NAME` or `NAME:COUNT`."}},
 		Return:              function.ObjectReturn{AttributeTypes: acceleratorType().AttrTypes},
-	}
+	}, func(text string) (types.Object, error) {
+		parsed, err := cloud.ParseAccelerators(text)
+		if err != nil {
+			return types.Object{}, err
+		}
+		if len(parsed) != 1 {
+			return types.Object{}, errors.New("write one accelerator, such as \"A100:8\"")
+		}
+		return types.ObjectValueMust(acceleratorType().AttrTypes, map[string]attr.Value{
+			"name": types.StringValue(parsed[0].Name), "count": types.Float64Value(parsed[0].Count),
+		}), nil
+	}}
 }
 
-func (parseAcceleratorsFunction) Run(ctx context.Context, req function.RunRequest, resp *function.RunResponse) {
-	var text string
-	if resp.Error = req.Arguments.Get(ctx, &text); resp.Error != nil {
-		return
-	}
-	parsed, err := cloud.ParseAccelerators(text)
-	if err != nil {
-		resp.Error = function.NewArgumentFuncError(0, clause(err.Error()))
-		return
-	}
-	if len(parsed) != 1 {
-		resp.Error = function.NewArgumentFuncError(0, clause("write one accelerator, such as \"A100:8\""))
-		return
-	}
-	resp.Error = resp.Result.Set(ctx, types.ObjectValueMust(acceleratorType().AttrTypes, map[string]attr.Value{
-		"name": types.StringValue(parsed[0].Name), "count": types.Float64Value(parsed[0].Count),
-	}))
-}
-
-// parseResourcesFunction is provider::sky::parse_resources.
-type parseResourcesFunction struct{}
-
-func (parseResourcesFunction) Metadata(_ context.Context, _ function.MetadataRequest, resp *function.MetadataResponse) {
-	resp.Name = "parse_resources"
-}
-
-func (parseResourcesFunction) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
-	resp.Definition = function.Definition{
+func parseResourcesFunction() function.Function {
+	return textFunction{"parse_resources", function.Definition{
 		Summary: "Turn SkyPilot's resources into the attribute resources",
 		MarkdownDescription: "Reads the YAML of a SkyPilot `resources` section and returns an object for the attribute `resources` of `sky_cluster`. " +
 			"A field that it cannot carry is an error that names it.",
 		Parameters: []function.Parameter{function.StringParameter{Name: "yaml", MarkdownDescription: "The section's YAML, such as `yamlencode({ accelerators = \"A100:8\" })`."}},
 		Return:     function.ObjectReturn{AttributeTypes: resourcesTypes()},
-	}
+	}, func(text string) (types.Object, error) {
+		resources, err := parseResources(text)
+		if err != nil {
+			return types.Object{}, fmt.Errorf("the YAML cannot be used: %w", err)
+		}
+		return resources.value(), nil
+	}}
 }
 
-func (parseResourcesFunction) Run(ctx context.Context, req function.RunRequest, resp *function.RunResponse) {
-	var text string
-	if resp.Error = req.Arguments.Get(ctx, &text); resp.Error != nil {
-		return
-	}
-	resources, err := parseResources(text)
-	if err != nil {
-		resp.Error = function.NewArgumentFuncError(0, clause("the YAML cannot be used: "+err.Error()))
-		return
-	}
-	resp.Error = resp.Result.Set(ctx, resources.value())
-}
-
-// taskFunction is provider::sky::task.
-type taskFunction struct{}
-
-func (taskFunction) Metadata(_ context.Context, _ function.MetadataRequest, resp *function.MetadataResponse) {
-	resp.Name = "task"
-}
-
-func (taskFunction) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
-	resp.Definition = function.Definition{
+func taskFunction() function.Function {
+	return textFunction{"task", function.Definition{
 		Summary: "Turn a SkyPilot task into arguments of sky_cluster and sky_job",
 		MarkdownDescription: "Reads a SkyPilot task YAML and returns an object with `name`, `num_nodes`, `resources`, `setup`, `run`, `envs`, `workdir` and `file_mounts`, " +
 			"each null where the task does not say it. What it cannot carry is an error that names the field; nothing is dropped in silence.",
 		Parameters: []function.Parameter{function.StringParameter{Name: "yaml", MarkdownDescription: "The task, usually `file(\"task.yaml\")`."}},
 		Return:     function.ObjectReturn{AttributeTypes: taskTypes()},
-	}
-}
-
-func (taskFunction) Run(ctx context.Context, req function.RunRequest, resp *function.RunResponse) {
-	var text string
-	if resp.Error = req.Arguments.Get(ctx, &text); resp.Error != nil {
-		return
-	}
-	parsed, err := parseTask(text)
-	if err != nil {
-		resp.Error = function.NewArgumentFuncError(0, clause("the YAML cannot be used: "+err.Error()))
-		return
-	}
-	resp.Error = resp.Result.Set(ctx, parsed.value())
+	}, func(text string) (types.Object, error) {
+		parsed, err := parseTask(text)
+		if err != nil {
+			return types.Object{}, fmt.Errorf("the YAML cannot be used: %w", err)
+		}
+		return parsed.value(), nil
+	}}
 }

@@ -240,15 +240,15 @@ func call(t *testing.T, f function.Function, arg string) (attr.Value, *function.
 }
 
 func TestFunctions(t *testing.T) {
-	got, ferr := call(t, parseAcceleratorsFunction{}, "A100:8")
+	got, ferr := call(t, parseAcceleratorsFunction(), "A100:8")
 	want := types.ObjectValueMust(acceleratorType().AttrTypes, map[string]attr.Value{"name": types.StringValue("A100"), "count": types.Float64Value(8)})
 	if ferr != nil || !got.Equal(want) {
 		t.Errorf("parse_accelerators = %v, %v", got, ferr)
 	}
-	if _, ferr := call(t, parseAcceleratorsFunction{}, "A100:-1"); ferr == nil || ferr.FunctionArgument == nil {
+	if _, ferr := call(t, parseAcceleratorsFunction(), "A100:-1"); ferr == nil || ferr.FunctionArgument == nil {
 		t.Errorf("parse_accelerators of nonsense = %v, want an error at its argument", ferr)
 	}
-	for _, f := range []function.Function{parseResourcesFunction{}, taskFunction{}} {
+	for _, f := range []function.Function{parseResourcesFunction(), taskFunction()} {
 		if v, ferr := call(t, f, "{}"); ferr != nil || v.IsUnknown() {
 			t.Errorf("%T of {} = %v, %v", f, v, ferr)
 		}
