@@ -104,7 +104,7 @@ func TestAccBadInput(t *testing.T) {
 		{"15 relative target", map[string]string{"file_mounts": `{ "x" = "/etc/hosts" }`}, []string{"is relative", `"~/data"`}},
 		{"16 negative timeout", map[string]string{"timeouts": `{ create = "-1m" }`}, []string{"timeouts.create", "above zero"}},
 		{"16 endless timeout", map[string]string{"timeouts": `{ create = "999999h" }`}, []string{"longer than"}},
-		{"17 infra and region", in(`infra = "fluffycloud", region = "meadow-1"`), []string{"Conflicting attributes", "either infra or region"}},
+		{"17 infra and region", in(`infra = "fluffycloud", region = "meadow-1"`), []string{"Conflicting attributes", "resources.region: ", "either infra or region"}},
 		{"17 any_of and ordered", in(`any_of = [{}], ordered = [{}]`), []string{"either any_of", "or ordered"}},
 		{"17 no alternatives", in(`any_of = []`), []string{"any_of is empty"}},
 		{"17 no resources", map[string]string{"resources": ""}, []string{`"resources" is required`}},
@@ -281,6 +281,13 @@ output "version" { value = data.sky_catalog_offer.map.catalog_version }`),
   memory       = "999+"
 }`),
 			ExpectError: rewrapped("not possible: nothing fits", "memory"),
+		},
+		resource.TestStep{
+			Config: l.config(`data "sky_catalog_offer" "o" {
+  market   = "spot"
+  use_spot = true
+}`),
+			ExpectError: rewrapped("Conflicting attributes", "either market or use_spot"),
 		},
 	)
 }

@@ -191,18 +191,18 @@ func (m clusterModel) spec(ctx context.Context, keyPath string) (broker.Spec, di
 		return broker.Spec{}, diags
 	}
 	if !known {
-		diags.AddAttributeError(path.Root("resources"), "Unknown value", "A value in resources is still unknown while the cluster is about to be launched.")
+		diags.AddAttributeError(path.Root("resources"), "Unknown value", "A value in resources is still unknown while the cluster is about to be launched or changed.")
 		return broker.Spec{}, diags
 	}
 	req, err := w.request(int(m.NumNodes.ValueInt64()))
 	if err != nil {
-		diags.AddAttributeError(path.Root("resources"), "Invalid value", sentence(err.Error()))
+		invalid(&diags, path.Root("resources"), err.Error())
 		return broker.Spec{}, diags
 	}
 	req.Needs = m.needs(ctx)
 	stop, known, d := m.autostop(ctx)
 	if diags.Append(d...); !known && !diags.HasError() {
-		diags.AddAttributeError(path.Root("autostop"), "Unknown value", "A value in autostop is still unknown while the cluster is about to be launched.")
+		diags.AddAttributeError(path.Root("autostop"), "Unknown value", "A value in autostop is still unknown while the cluster is about to be launched or changed.")
 	}
 	if diags.HasError() {
 		return broker.Spec{}, diags
@@ -222,7 +222,7 @@ func (m clusterModel) spec(ctx context.Context, keyPath string) (broker.Spec, di
 	for i, text := range stringList(m.AllowedCIDRs) {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			diags.AddAttributeError(path.Root("allowed_cidrs").AtListIndex(i), "Invalid value", sentence(checkCIDR(text).Error()))
+			invalid(&diags, path.Root("allowed_cidrs").AtListIndex(i), checkCIDR(text).Error())
 			continue
 		}
 		spec.AllowedCIDRs = append(spec.AllowedCIDRs, prefix)

@@ -44,7 +44,7 @@ func (w wish) conflicts(root path.Path) diag.Diagnostics {
 	var diags diag.Diagnostics
 	conflict(&diags, root, w.machineModel)
 	if !w.AnyOf.IsNull() && !w.Ordered.IsNull() {
-		diags.AddAttributeError(root.AtName("ordered"), "Conflicting attributes", "Write either any_of (the cheapest wins) or ordered (the first wins), not both.")
+		refuse(&diags, root.AtName("ordered"), "Conflicting attributes", "Write either any_of (the cheapest wins) or ordered (the first wins), not both.")
 	}
 	for _, l := range []struct {
 		name  string
@@ -52,7 +52,7 @@ func (w wish) conflicts(root path.Path) diag.Diagnostics {
 		items []alternativeModel
 	}{{"any_of", w.AnyOf, w.anyOf}, {"ordered", w.Ordered, w.ordered}} {
 		if !l.value.IsNull() && empty(l.value) {
-			diags.AddAttributeError(root.AtName(l.name), "Invalid value", fmt.Sprintf("%s is empty; write at least one alternative, or leave it out.", l.name))
+			invalid(&diags, root.AtName(l.name), fmt.Sprintf("%s is empty; write at least one alternative, or leave it out.", l.name))
 		}
 		for i, m := range l.items {
 			conflict(&diags, root.AtName(l.name).AtListIndex(i), m.machineModel)
@@ -64,7 +64,7 @@ func (w wish) conflicts(root path.Path) diag.Diagnostics {
 // conflict refuses infra beside cloud, region and zone, and market beside use_spot.
 func conflict(diags *diag.Diagnostics, at path.Path, m machineModel) {
 	if !m.Market.IsNull() && !m.UseSpot.IsNull() {
-		diags.AddAttributeError(at.AtName("use_spot"), "Conflicting attributes",
+		refuse(diags, at.AtName("use_spot"), "Conflicting attributes",
 			"market says how machines are bought; write either market or use_spot. use_spot = true is market = \"spot\".")
 	}
 	if m.Infra.IsNull() {
@@ -75,7 +75,7 @@ func conflict(diags *diag.Diagnostics, at path.Path, m machineModel) {
 		value types.String
 	}{{"cloud", m.Cloud}, {"region", m.Region}, {"zone", m.Zone}} {
 		if !other.value.IsNull() {
-			diags.AddAttributeError(at.AtName(other.name), "Conflicting attributes",
+			refuse(diags, at.AtName(other.name), "Conflicting attributes",
 				fmt.Sprintf("infra says where already; write either infra or %s. All in one is infra = \"cloud/region/zone\", with * for any.", other.name))
 		}
 	}
@@ -270,11 +270,11 @@ func planRestore(c broker.Cluster, m clusterModel, resp *resource.ModifyPlanResp
 func (r *clusterResource) planDigests(m *clusterModel, old clusterModel, resp *resource.ModifyPlanResponse) {
 	workdir, err := pathDigest(m.Workdir)
 	if err != nil {
-		resp.Diagnostics.AddAttributeError(path.Root("workdir"), "Invalid value", sentence(err.Error()))
+		invalid(&resp.Diagnostics, path.Root("workdir"), err.Error())
 	}
 	mounts, err := mountsDigest(m.FileMounts)
 	if err != nil {
-		resp.Diagnostics.AddAttributeError(path.Root("file_mounts"), "Invalid value", sentence(err.Error()))
+		invalid(&resp.Diagnostics, path.Root("file_mounts"), err.Error())
 	}
 	m.WorkdirDigest = plannedDigest(workdir, old.WorkdirDigest)
 	m.FileMountsDigest = plannedDigest(mounts, old.FileMountsDigest)
@@ -310,7 +310,7 @@ func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterMod
 	}
 	now, err := w.request(int(m.NumNodes.ValueInt64()))
 	if err != nil {
-		resp.Diagnostics.AddAttributeError(path.Root("resources"), "Invalid value", sentence(err.Error()))
+		invalid(&resp.Diagnostics, path.Root("resources"), err.Error())
 		return
 	}
 	now.Needs = m.needs(ctx)

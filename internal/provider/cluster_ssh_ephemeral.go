@@ -102,7 +102,7 @@ func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *
 		}
 	}
 	if err != nil {
-		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("The way to cluster %q", m.ClusterID.ValueString()), err))
+		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Search for the way to cluster %q", m.ClusterID.ValueString()), err))
 		return
 	}
 	if m.set(c, e.data.reach(b, c)); m.Host.IsNull() {

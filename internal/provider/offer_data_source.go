@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
@@ -16,7 +17,10 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
-var _ datasource.DataSourceWithConfigure = (*offerDataSource)(nil)
+var (
+	_ datasource.DataSourceWithConfigure      = (*offerDataSource)(nil)
+	_ datasource.DataSourceWithValidateConfig = (*offerDataSource)(nil)
+)
 
 type offerDataSource struct{ data *providerData }
 
@@ -32,6 +36,14 @@ func (d *offerDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, 
 
 func (d *offerDataSource) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
 	d.data = providerDataOf(req.ProviderData, &resp.Diagnostics)
+}
+
+// ValidateConfig checks what concerns several attributes at once.
+func (d *offerDataSource) ValidateConfig(ctx context.Context, req datasource.ValidateConfigRequest, resp *datasource.ValidateConfigResponse) {
+	var m offerDataModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); !resp.Diagnostics.HasError() {
+		conflict(&resp.Diagnostics, path.Empty(), m.machine())
+	}
 }
 
 // Read answers from the catalogs alone.
@@ -57,7 +69,7 @@ func (d *offerDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 }
 
 func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.Offer, []catalog.Source, error) {
-	r, err := m.requirement()
+	r, err := m.machine().requirement(m.Accelerators)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -162,14 +174,11 @@ func (d *offerDataSource) explain(ctx context.Context, set *catalog.Set, reqs []
 	return out, sources, nil
 }
 
-func (m offerDataModel) requirement() (cloud.Requirement, error) {
-	if !m.Market.IsNull() && !m.UseSpot.IsNull() {
-		return cloud.Requirement{}, errors.New("market and use_spot say the same; write one of them")
-	}
+func (m offerDataModel) machine() machineModel {
 	return machineModel{
 		Region: m.Region, Zone: m.Zone, InstanceType: m.InstanceType,
 		CPUs: m.CPUs, Memory: m.Memory, UseSpot: m.UseSpot, Market: m.Market, MaxHourlyCost: m.MaxHourlyCost,
-	}.requirement(m.Accelerators)
+	}
 }
 
 // set writes what was found; offers holds at least one.

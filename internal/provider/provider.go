@@ -203,7 +203,7 @@ func (p *skyProvider) ValidateConfig(ctx context.Context, req provider.ValidateC
 		return
 	}
 	if err := checkKeyPair(key.ValueString()); err != nil {
-		resp.Diagnostics.AddAttributeError(path.Root("ssh_private_key_path"), "Keys do not match", err.Error())
+		resp.Diagnostics.AddAttributeError(path.Root("ssh_private_key_path"), "Keys do not match", sentence(err.Error()))
 	}
 }
 
@@ -246,7 +246,7 @@ func (p *skyProvider) settings(ctx context.Context, m providerModel) (settings, 
 	if text := c.TTL.ValueString(); text != "" {
 		var err error
 		if s.catalogTTL, err = time.ParseDuration(text); err != nil {
-			diags.AddAttributeError(path.Root("catalog").AtName("ttl"), "Invalid value", sentence(err.Error()))
+			invalid(&diags, path.Root("catalog").AtName("ttl"), err.Error())
 		}
 	}
 	s.refresh = !m.Catalog.IsUnknown() && !c.Offline.IsUnknown() && !c.BaseURL.IsUnknown() && !c.TTL.IsUnknown() && !c.Version.IsUnknown()

@@ -45,14 +45,19 @@ func (v stringsValidator) report(diags *diag.Diagnostics, at path.Path, value st
 	}
 }
 
-// invalid reports a bad value at its path. Terraform shows the line of a
-// member of an attribute only as the resource's first, so the text names it.
+// invalid reports a bad value at its path.
 func invalid(diags *diag.Diagnostics, at path.Path, text string) {
+	refuse(diags, at, "Invalid value", text)
+}
+
+// refuse reports an error at its path. Terraform shows the line of a member of
+// an attribute only as the resource's first, so the text names it.
+func refuse(diags *diag.Diagnostics, at path.Path, summary, text string) {
 	text = sentence(text)
 	if len(at.Steps()) > 1 {
 		text = at.String() + ": " + text
 	}
-	diags.AddAttributeError(at, "Invalid value", text)
+	diags.AddAttributeError(at, summary, text)
 }
 
 // ValidateString implements validator.String.
