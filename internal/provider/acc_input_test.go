@@ -106,7 +106,7 @@ func TestAccBadInput(t *testing.T) {
 		{"16 endless timeout", map[string]string{"timeouts": `{ create = "999999h" }`}, []string{"longer than"}},
 		{"17 infra and region", in(`infra = "fluffycloud", region = "meadow-1"`), []string{"Conflicting attributes", "resources.region: ", "either infra or region"}},
 		{"17 any_of and ordered", in(`any_of = [{}], ordered = [{}]`), []string{"either any_of", "or ordered"}},
-		{"17 no alternatives", in(`any_of = []`), []string{"any_of is empty"}},
+		{"17 no alternatives", in(`any_of = []`), []string{"resources.any_of: The list is empty"}},
 		{"17 no resources", map[string]string{"resources": ""}, []string{`"resources" is required`}},
 		{"in an alternative", in(`any_of = [{ cpus = "2" }, { cpus = "many" }]`), []string{"resources.any_of[1].cpus", "many"}},
 		{"unknown cloud", in(`infra = "nimbostratus/x"`), []string{`there is no cloud "nimbostratus" in this provider`, "aws, fluffycloud, gcp"}},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
@@ -153,6 +154,29 @@ func TestUnknownValuesDefer(t *testing.T) {
 	}
 	if _, known, diags := readResources(context.Background(), types.ObjectUnknown(resourcesTypes())); known || diags.HasError() {
 		t.Errorf("the whole: known %v, %v", known, diags)
+	}
+}
+
+// TestConflicts: what is not known yet may turn out to be null, as the half that
+// a module's caller leaves out does.
+func TestConflicts(t *testing.T) {
+	unknown := types.StringUnknown()
+	for name, tt := range map[string]struct {
+		in   values
+		want int
+	}{
+		"infra and zone":     {values{"infra": text("aws"), "zone": text("z"), "region": text("r")}, 2},
+		"market and spot":    {values{"market": text("spot"), "use_spot": types.BoolValue(false)}, 1},
+		"infra later":        {values{"infra": unknown, "zone": text("z")}, 0},
+		"zone later":         {values{"infra": text("aws"), "zone": unknown}, 0},
+		"market later":       {values{"market": unknown, "use_spot": types.BoolValue(true)}, 0},
+		"alternatives later": {values{"any_of": types.ListUnknown(types.ObjectType{AttrTypes: machineTypes()}), "ordered": types.ListUnknown(types.ObjectType{AttrTypes: machineTypes()})}, 0},
+		"no alternatives":    {values{"any_of": types.ListValueMust(types.ObjectType{AttrTypes: machineTypes()}, nil)}, 1},
+	} {
+		w, _, diags := readResources(context.Background(), resourcesOf(tt.in))
+		if diags = append(diags, w.conflicts(path.Root("resources"))...); diags.ErrorsCount() != tt.want {
+			t.Errorf("%s: %v, want %d errors", name, diags, tt.want)
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 func (w wish) conflicts(root path.Path) diag.Diagnostics {
 	var diags diag.Diagnostics
 	conflict(&diags, root, w.machineModel)
-	if !w.AnyOf.IsNull() && !w.Ordered.IsNull() {
+	if isSet(w.AnyOf) && isSet(w.Ordered) {
 		refuse(&diags, root.AtName("ordered"), "Conflicting attributes", "Write either any_of (the cheapest wins) or ordered (the first wins), not both.")
 	}
 	for _, l := range []struct {
@@ -51,8 +51,8 @@ func (w wish) conflicts(root path.Path) diag.Diagnostics {
 		value types.List
 		items []alternativeModel
 	}{{"any_of", w.AnyOf, w.anyOf}, {"ordered", w.Ordered, w.ordered}} {
-		if !l.value.IsNull() && empty(l.value) {
-			invalid(&diags, root.AtName(l.name), fmt.Sprintf("%s is empty; write at least one alternative, or leave it out.", l.name))
+		if isSet(l.value) && empty(l.value) {
+			invalid(&diags, root.AtName(l.name), "The list is empty; write at least one alternative, or leave it out.")
 		}
 		for i, m := range l.items {
 			conflict(&diags, root.AtName(l.name).AtListIndex(i), m.machineModel)
@@ -63,20 +63,20 @@ func (w wish) conflicts(root path.Path) diag.Diagnostics {
 
 // conflict refuses infra beside cloud, region and zone, and market beside use_spot.
 func conflict(diags *diag.Diagnostics, at path.Path, m machineModel) {
-	if !m.Market.IsNull() && !m.UseSpot.IsNull() {
+	if isSet(m.Market) && isSet(m.UseSpot) {
 		refuse(diags, at.AtName("use_spot"), "Conflicting attributes",
-			"market says how machines are bought; write either market or use_spot. use_spot = true is market = \"spot\".")
+			"Write either market or use_spot: market says how machines are bought, and use_spot = true is market = \"spot\".")
 	}
-	if m.Infra.IsNull() {
+	if !isSet(m.Infra) {
 		return
 	}
 	for _, other := range []struct {
 		name  string
 		value types.String
 	}{{"cloud", m.Cloud}, {"region", m.Region}, {"zone", m.Zone}} {
-		if !other.value.IsNull() {
+		if isSet(other.value) {
 			refuse(diags, at.AtName(other.name), "Conflicting attributes",
-				fmt.Sprintf("infra says where already; write either infra or %s. All in one is infra = \"cloud/region/zone\", with * for any.", other.name))
+				fmt.Sprintf("Write either infra or %s: infra says where already. All in one is infra = \"cloud/region/zone\", with * for any.", other.name))
 		}
 	}
 }

@@ -20,7 +20,7 @@ func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateC
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if !m.MaxRestarts.IsNull() && m.RecoverOnExitCodes.IsNull() {
+	if isSet(m.MaxRestarts) && m.RecoverOnExitCodes.IsNull() {
 		invalid(&resp.Diagnostics, path.Root("max_restarts"), "It says how often recover_on_exit_codes starts the job again, which is not set; set that too, or leave this out.")
 	}
 	envs := m.Envs.Elements()

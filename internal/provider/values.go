@@ -35,6 +35,10 @@ func fullyKnown(v attr.Value) bool {
 	return !slices.ContainsFunc(inner, func(e attr.Value) bool { return !fullyKnown(e) })
 }
 
+// isSet reports whether a value is known to be there: one that is not known yet
+// may turn out to be null.
+func isSet(v attr.Value) bool { return !v.IsNull() && !v.IsUnknown() }
+
 // empty reports whether a value is null, or a list or map without elements.
 func empty(v attr.Value) bool {
 	switch v := v.(type) {
