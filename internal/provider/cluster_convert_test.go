@@ -18,28 +18,7 @@ import (
 
 // object builds a Terraform object of the types, null where not given.
 func object(of map[string]attr.Type, values map[string]attr.Value) types.Object {
-	all := map[string]attr.Value{}
-	for name, typ := range of {
-		switch typ := typ.(type) {
-		case types.ListType:
-			all[name] = types.ListNull(typ.ElemType)
-		case types.MapType:
-			all[name] = types.MapNull(typ.ElemType)
-		default:
-			switch {
-			case typ.Equal(types.DynamicType):
-				all[name] = types.DynamicNull()
-			case typ.Equal(types.StringType):
-				all[name] = types.StringNull()
-			case typ.Equal(types.BoolType):
-				all[name] = types.BoolNull()
-			case typ.Equal(types.Int64Type):
-				all[name] = types.Int64Null()
-			default:
-				all[name] = types.Float64Null()
-			}
-		}
-	}
+	all := nulls(context.Background(), of)
 	for name, v := range values {
 		if of[name].Equal(types.DynamicType) {
 			v = types.DynamicValue(v)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/big"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -108,10 +107,7 @@ func (r *clusterResource) remembered(ctx context.Context, b clusterBroker, c bro
 
 // resourcesOfMachines is the request that asks for just these machines.
 func resourcesOfMachines(ctx context.Context, c broker.Cluster) types.Object {
-	values := map[string]attr.Value{}
-	for name, typ := range resourcesTypes() {
-		values[name] = nullOf(ctx, typ)
-	}
+	values := nulls(ctx, resourcesTypes())
 	values["infra"] = types.StringValue(cloud.ShortPlace(c.Cloud, c.Region, c.Zone))
 	values["instance_type"] = types.StringValue(c.InstanceType)
 	if c.Market == cloud.Spot {

@@ -3,6 +3,9 @@
 package provider
 
 import (
+	"context"
+	"maps"
+
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
@@ -21,21 +24,8 @@ func (t task) value() types.Object {
 
 // members fills the fields that are not set with null.
 func (m taskMachine) members() map[string]attr.Value {
-	out := map[string]attr.Value{}
-	for name, t := range machineTypes() {
-		switch v, ok := m[name]; {
-		case ok:
-			out[name] = v
-		case t == types.BoolType:
-			out[name] = types.BoolNull()
-		case t == types.Int64Type:
-			out[name] = types.Int64Null()
-		case t == types.Float64Type:
-			out[name] = types.Float64Null()
-		default:
-			out[name] = types.StringNull()
-		}
-	}
+	out := nulls(context.Background(), machineTypes())
+	maps.Copy(out, m)
 	return out
 }
 
@@ -55,16 +45,14 @@ func (r taskResources) accelerators() types.Dynamic {
 }
 
 func (r taskResources) value() types.Object {
-	members := r.members()
+	members := nulls(context.Background(), resourcesTypes())
+	maps.Copy(members, r.taskMachine)
 	members["accelerators"] = r.accelerators()
-	members["ports"] = types.ListNull(types.StringType)
 	if r.ports != nil {
 		members["ports"] = textListValue(r.ports)
 	}
 	members["labels"] = textMapValue(r.labels)
 	members["any_of"], members["ordered"] = machineList(r.anyOf), machineList(r.ordered)
-	members["objective"] = types.StringNull()
-	members["inputs"], members["reserved"] = types.ListNull(inputType()), types.ListNull(reservedType())
 	return types.ObjectValueMust(resourcesTypes(), members)
 }
 

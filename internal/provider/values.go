@@ -51,13 +51,17 @@ func empty(v attr.Value) bool {
 	}
 }
 
-// nullOf is the null value of a type.
-func nullOf(ctx context.Context, typ attr.Type) attr.Value {
-	v, err := typ.ValueFromTerraform(ctx, tftypes.NewValue(typ.TerraformType(ctx), nil))
-	if err != nil {
-		return types.DynamicNull() // not reached: every type can be null
+// nulls are the null values of some types.
+func nulls(ctx context.Context, of map[string]attr.Type) map[string]attr.Value {
+	out := map[string]attr.Value{}
+	for name, typ := range of {
+		v, err := typ.ValueFromTerraform(ctx, tftypes.NewValue(typ.TerraformType(ctx), nil))
+		if err != nil {
+			v = types.DynamicNull() // not reached: every type can be null
+		}
+		out[name] = v
 	}
-	return v
+	return out
 }
 
 // stringMap is what a map of strings holds; nil where it is null or unknown.
