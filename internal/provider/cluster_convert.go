@@ -260,22 +260,28 @@ func (m clusterModel) record(ctx context.Context) (broker.Cluster, diag.Diagnost
 // setRecord writes the broker's record into the computed attributes. Nothing
 // of them stays unknown.
 func (m *clusterModel) setRecord(c broker.Cluster, by reach) {
-	m.ID, m.Cloud, m.Region, m.Zone = types.StringValue(c.ID), types.StringValue(c.Cloud), types.StringValue(c.Region), types.StringValue(c.Zone)
-	m.InstanceType, m.Accelerators = types.StringValue(c.InstanceType), types.StringValue(c.Accelerators)
-	m.Market, m.HourlyCost = types.StringValue(string(c.Market)), types.Float64Value(c.HourlyUSD)
-	m.Status, m.StatusReason = types.StringValue(string(c.Status)), types.StringValue(c.StatusReason)
-	m.SSHUser, m.SSHKeyPath = types.StringValue(c.SSHUser), types.StringValue(c.KeyPath)
-	m.Generation, m.Account, m.Owner = types.StringValue(c.Generation), types.StringValue(c.Account), types.StringValue(c.Owner)
-	m.LaunchedAt, m.ProcessManager = types.StringValue(c.LaunchedAt), types.StringValue(c.ProcessManager)
-	m.SSHCommand, m.HeadIP = types.StringValue(sshCommand(c, by)), types.StringValue("")
-	if len(c.Nodes) > 0 {
-		m.HeadIP = types.StringValue(c.Nodes[0].ExternalIP)
-	}
-	m.Nodes = nodeList(c.Nodes)
-	m.SSHConfigPath = types.StringValue(broker.SSHConfigBeside(by.knownHosts))
+	m.factsModel = factsOf(c, by)
+	m.ProcessManager, m.SSHConfigPath = types.StringValue(c.ProcessManager), types.StringValue(broker.SSHConfigBeside(by.knownHosts))
 	m.Endpoints = m.endpoints()
 	if m.AllowedCIDRs.IsUnknown() || (m.AllowedCIDRs.IsNull() && len(c.AllowedCIDRs) > 0) {
 		m.AllowedCIDRs = textListValue(c.AllowedCIDRs)
+	}
+}
+
+func factsOf(c broker.Cluster, by reach) factsModel {
+	head := ""
+	if len(c.Nodes) > 0 {
+		head = c.Nodes[0].ExternalIP
+	}
+	return factsModel{
+		ID: types.StringValue(c.ID), Cloud: types.StringValue(c.Cloud), Region: types.StringValue(c.Region), Zone: types.StringValue(c.Zone),
+		InstanceType: types.StringValue(c.InstanceType), Accelerators: types.StringValue(c.Accelerators),
+		Market: types.StringValue(string(c.Market)), HourlyCost: types.Float64Value(c.HourlyUSD),
+		Status: types.StringValue(string(c.Status)), StatusReason: types.StringValue(c.StatusReason),
+		SSHUser: types.StringValue(c.SSHUser), SSHKeyPath: types.StringValue(c.KeyPath),
+		SSHCommand: types.StringValue(sshCommand(c, by)), HeadIP: types.StringValue(head), Nodes: nodeList(c.Nodes),
+		Generation: types.StringValue(c.Generation), Account: types.StringValue(c.Account), Owner: types.StringValue(c.Owner),
+		LaunchedAt: types.StringValue(c.LaunchedAt),
 	}
 }
 

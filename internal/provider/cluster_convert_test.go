@@ -185,7 +185,9 @@ func TestRecordSurvivesState(t *testing.T) {
 }
 
 func TestFillUnknownKeepsPromises(t *testing.T) {
-	m := clusterModel{Nodes: types.ListUnknown(nodeType()), HourlyCost: types.Float64Value(1), Status: types.StringUnknown(), ID: types.StringValue("promised")}
+	m := clusterModel{factsModel: factsModel{
+		Nodes: types.ListUnknown(nodeType()), HourlyCost: types.Float64Value(1), Status: types.StringUnknown(), ID: types.StringValue("promised"),
+	}}
 	m.fillUnknown(exampleCluster(), reach{})
 	if m.ID.ValueString() != "promised" || m.HourlyCost.ValueFloat64() != 1 {
 		t.Errorf("what the plan promised changed: %v %v", m.ID, m.HourlyCost)

@@ -21,27 +21,9 @@ type clusterDataSource struct{ data *providerData }
 func newClusterDataSource() datasource.DataSource { return &clusterDataSource{} }
 
 type clusterDataModel struct {
-	Name         types.String  `tfsdk:"name"`
-	ID           types.String  `tfsdk:"id"`
-	NumNodes     types.Int64   `tfsdk:"num_nodes"`
-	Cloud        types.String  `tfsdk:"cloud"`
-	Region       types.String  `tfsdk:"region"`
-	Zone         types.String  `tfsdk:"zone"`
-	InstanceType types.String  `tfsdk:"instance_type"`
-	Accelerators types.String  `tfsdk:"accelerators"`
-	Market       types.String  `tfsdk:"market"`
-	HourlyCost   types.Float64 `tfsdk:"hourly_cost"`
-	Status       types.String  `tfsdk:"status"`
-	StatusReason types.String  `tfsdk:"status_reason"`
-	SSHUser      types.String  `tfsdk:"ssh_user"`
-	SSHKeyPath   types.String  `tfsdk:"ssh_key_path"`
-	SSHCommand   types.String  `tfsdk:"ssh_command"`
-	HeadIP       types.String  `tfsdk:"head_ip"`
-	Nodes        types.List    `tfsdk:"nodes"`
-	Generation   types.String  `tfsdk:"generation"`
-	Account      types.String  `tfsdk:"account"`
-	Owner        types.String  `tfsdk:"owner"`
-	LaunchedAt   types.String  `tfsdk:"launched_at"`
+	Name     types.String `tfsdk:"name"`
+	NumNodes types.Int64  `tfsdk:"num_nodes"`
+	factsModel
 }
 
 func (d *clusterDataSource) Metadata(_ context.Context, _ datasource.MetadataRequest, resp *datasource.MetadataResponse) {
@@ -97,7 +79,7 @@ func (d *clusterDataSource) Read(ctx context.Context, req datasource.ReadRequest
 		var c broker.Cluster
 		if c, err = b.FindByName(ctx, m.Name.ValueString(), d.data.clouds()); err == nil {
 			if c, err = b.Observe(ctx, c); err == nil {
-				m.set(c, d.data.reach(b, c))
+				m.NumNodes, m.factsModel = types.Int64Value(int64(c.Size)), factsOf(c, d.data.reach(b, c))
 			}
 		}
 	}
@@ -106,16 +88,4 @@ func (d *clusterDataSource) Read(ctx context.Context, req datasource.ReadRequest
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
-}
-
-// set writes the broker's record, in the words of the resource.
-func (m *clusterDataModel) set(c broker.Cluster, by reach) {
-	var r clusterModel
-	r.setRecord(c, by)
-	*m = clusterDataModel{
-		Name: m.Name, ID: r.ID, NumNodes: types.Int64Value(int64(c.Size)), Cloud: r.Cloud, Region: r.Region, Zone: r.Zone,
-		InstanceType: r.InstanceType, Accelerators: r.Accelerators, Market: r.Market, HourlyCost: r.HourlyCost,
-		Status: r.Status, StatusReason: r.StatusReason, SSHUser: r.SSHUser, SSHKeyPath: r.SSHKeyPath, SSHCommand: r.SSHCommand,
-		HeadIP: r.HeadIP, Nodes: r.Nodes, Generation: r.Generation, Account: r.Account, Owner: r.Owner, LaunchedAt: r.LaunchedAt,
-	}
 }

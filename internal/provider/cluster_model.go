@@ -26,30 +26,35 @@ type clusterModel struct {
 	OnAutostop     types.String   `tfsdk:"on_autostop"`
 	Timeouts       timeouts.Value `tfsdk:"timeouts"`
 
-	ID               types.String  `tfsdk:"id"`
-	Cloud            types.String  `tfsdk:"cloud"`
-	Region           types.String  `tfsdk:"region"`
-	Zone             types.String  `tfsdk:"zone"`
-	InstanceType     types.String  `tfsdk:"instance_type"`
-	Accelerators     types.String  `tfsdk:"accelerators"`
-	Market           types.String  `tfsdk:"market"`
-	HourlyCost       types.Float64 `tfsdk:"hourly_cost"`
-	Status           types.String  `tfsdk:"status"`
-	StatusReason     types.String  `tfsdk:"status_reason"`
-	SSHUser          types.String  `tfsdk:"ssh_user"`
-	SSHKeyPath       types.String  `tfsdk:"ssh_key_path"`
-	SSHCommand       types.String  `tfsdk:"ssh_command"`
-	SSHConfigPath    types.String  `tfsdk:"ssh_config_path"`
-	HeadIP           types.String  `tfsdk:"head_ip"`
-	Endpoints        types.Map     `tfsdk:"endpoints"`
-	Nodes            types.List    `tfsdk:"nodes"`
-	Generation       types.String  `tfsdk:"generation"`
-	Account          types.String  `tfsdk:"account"`
-	Owner            types.String  `tfsdk:"owner"`
-	LaunchedAt       types.String  `tfsdk:"launched_at"`
-	ProcessManager   types.String  `tfsdk:"process_manager"`
-	WorkdirDigest    types.String  `tfsdk:"workdir_digest"`
-	FileMountsDigest types.String  `tfsdk:"file_mounts_digest"`
+	factsModel
+	SSHConfigPath    types.String `tfsdk:"ssh_config_path"`
+	Endpoints        types.Map    `tfsdk:"endpoints"`
+	ProcessManager   types.String `tfsdk:"process_manager"`
+	WorkdirDigest    types.String `tfsdk:"workdir_digest"`
+	FileMountsDigest types.String `tfsdk:"file_mounts_digest"`
+}
+
+// factsModel is what the resource and the data source both tell of a cluster.
+type factsModel struct {
+	ID           types.String  `tfsdk:"id"`
+	Cloud        types.String  `tfsdk:"cloud"`
+	Region       types.String  `tfsdk:"region"`
+	Zone         types.String  `tfsdk:"zone"`
+	InstanceType types.String  `tfsdk:"instance_type"`
+	Accelerators types.String  `tfsdk:"accelerators"`
+	Market       types.String  `tfsdk:"market"`
+	HourlyCost   types.Float64 `tfsdk:"hourly_cost"`
+	Status       types.String  `tfsdk:"status"`
+	StatusReason types.String  `tfsdk:"status_reason"`
+	SSHUser      types.String  `tfsdk:"ssh_user"`
+	SSHKeyPath   types.String  `tfsdk:"ssh_key_path"`
+	SSHCommand   types.String  `tfsdk:"ssh_command"`
+	HeadIP       types.String  `tfsdk:"head_ip"`
+	Nodes        types.List    `tfsdk:"nodes"`
+	Generation   types.String  `tfsdk:"generation"`
+	Account      types.String  `tfsdk:"account"`
+	Owner        types.String  `tfsdk:"owner"`
+	LaunchedAt   types.String  `tfsdk:"launched_at"`
 }
 
 // machineModel is what one node must be, less its accelerators, which are of
