@@ -246,6 +246,13 @@ func TestAccCatalogOffer(t *testing.T) {
 	l.test(
 		resource.TestStep{
 			Config: l.config(`data "sky_catalog_offer" "o" {
+  market   = "spot"
+  use_spot = true
+}`),
+			ExpectError: rewrapped("Conflicting attributes", "either market or use_spot"),
+		},
+		resource.TestStep{
+			Config: l.config(`data "sky_catalog_offer" "o" {
   accelerators = "t4:1"
   cpus         = "4+"
   limit        = 3
@@ -281,13 +288,6 @@ output "version" { value = data.sky_catalog_offer.map.catalog_version }`),
   memory       = "999+"
 }`),
 			ExpectError: rewrapped("not possible: nothing fits", "memory"),
-		},
-		resource.TestStep{
-			Config: l.config(`data "sky_catalog_offer" "o" {
-  market   = "spot"
-  use_spot = true
-}`),
-			ExpectError: rewrapped("Conflicting attributes", "either market or use_spot"),
 		},
 	)
 }

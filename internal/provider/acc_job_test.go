@@ -267,7 +267,7 @@ func TestAccJobInput(t *testing.T) {
 		`max_log_mib = 0`:                                         `0 is out of range`,
 		`setup = "  "`:                                            `The script is empty`,
 		`outputs = { files = ["a\nb"], folder = "x" }`:            `holds a line\s+break`,
-		`outputs = { files = ["a"], folder = "" }`:                `The value is empty`,
+		`outputs = { files = ["a"], folder = "" }`:                `The folder is empty`,
 		`outputs = { files = ["a"] }`:                             `(?s)attribute\s+"folder" is\s+required`,
 		`secrets = { A = "x" }` + "\n  envs = { A = \"y\" }":      `(?s)(in envs as\s+well|WriteOnly Attribute Not Allowed)`,
 		`secrets = { "A-B" = "x" }`:                               `(?s)("A-B" cannot name|WriteOnly Attribute Not Allowed)`,
