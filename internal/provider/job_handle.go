@@ -57,6 +57,11 @@ func jobCluster(c broker.Cluster) job.Cluster {
 	return out
 }
 
+// runsNothing reports whether a cluster is known to have no machine that runs.
+func runsNothing(c broker.Cluster) bool {
+	return c.Status == broker.StatusStopped || c.Status == broker.StatusTerminated
+}
+
 // jobHandle is one operation on a job.
 type jobHandle struct {
 	broker   clusterBroker
@@ -136,7 +141,7 @@ func (h *jobHandle) follow(ctx context.Context, m *jobModel, created bool) diag.
 	if err != nil {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 		defer cancel()
-		if status, serr := h.runner.Status(last, job.ID(m.ID.ValueString())); serr == nil {
+		if status, serr := h.runner.Status(last, m.id()); serr == nil {
 			m.setStatus(status)
 		}
 		h.readTail(m)
@@ -158,7 +163,7 @@ func (h *jobHandle) cutOff(ctx context.Context, m jobModel, err error, created b
 	doing := fmt.Sprintf("Wait for job %q", m.Name.ValueString())
 	goesOn := fmt.Sprintf("The job goes on: %s on cluster %s, last seen %s. It is not run again: the next apply waits for its end, and \"terraform destroy\" cancels it. Its log so far is in %s",
 		m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), m.LogPath.ValueString())
-	if job.Phase(m.Status.ValueString()).Over() {
+	if m.phase().Over() {
 		goesOn = fmt.Sprintf("The job has ended meanwhile: %s. The next refresh or apply brings the rest of its log, which goes to %s", m.Status.ValueString(), m.LogPath.ValueString())
 	}
 	if late := (timeoutError{}); ctx.Err() != nil && !errors.As(context.Cause(ctx), &late) {
@@ -229,7 +234,7 @@ func (h *jobHandle) observe(ctx context.Context, m *jobModel) (job.Status, error
 	if m.Wait.ValueBool() {
 		return h.followLog(ctx, m)
 	}
-	status, err := h.runner.Status(ctx, job.ID(m.ID.ValueString())) // before the log: after the end the log is whole
+	status, err := h.runner.Status(ctx, m.id()) // before the log: after the end the log is whole
 	if err == nil {
 		err = h.fetchLog(ctx, m)
 	}
@@ -240,7 +245,7 @@ func (h *jobHandle) observe(ctx context.Context, m *jobModel) (job.Status, error
 // all that was asked for, else what there is.
 func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) error {
 	m.OutputFiles = types.ListNull(types.StringType)
-	phase := job.Phase(m.Status.ValueString())
+	phase := m.phase()
 	if m.Outputs.IsNull() || !phase.Over() {
 		return nil
 	}
@@ -260,7 +265,7 @@ func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) error {
 	group.SetLimit(fetchesAtOnce)
 	for rank := range ranks {
 		group.Go(func() (err error) {
-			found[rank], err = h.fetchFrom(groupCtx, job.ID(m.ID.ValueString()), want, rank, phase == job.Succeeded)
+			found[rank], err = h.fetchFrom(groupCtx, m.id(), want, rank, phase == job.Succeeded)
 			return err
 		})
 	}

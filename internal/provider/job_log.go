@@ -92,7 +92,7 @@ func (h *jobHandle) watch(ctx context.Context) (context.Context, func()) {
 				continue
 			}
 			c, err := h.broker.Refresh(ctx, h.cluster)
-			if errors.Is(err, broker.ErrGone) || err == nil && (c.Status == broker.StatusStopped || c.Status == broker.StatusTerminated) {
+			if errors.Is(err, broker.ErrGone) || err == nil && runsNothing(c) {
 				cancel(errClusterGone)
 			}
 		}
@@ -109,7 +109,7 @@ func (h *jobHandle) followLog(ctx context.Context, m *jobModel) (job.Status, err
 	h.progress.begin()
 	watched, stop := h.watch(tflog.SetField(tflog.SetField(ctx, "job", m.ID.ValueString()), "name", m.Name.ValueString()))
 	defer stop()
-	status, err := h.runner.WaitFrom(watched, job.ID(m.ID.ValueString()), size, file)
+	status, err := h.runner.WaitFrom(watched, m.id(), size, file)
 	if err != nil && errors.Is(context.Cause(watched), errClusterGone) {
 		status, err = job.Status{Phase: job.Unknown, FailedRank: -1, Reason: errClusterGone.Error()}, nil
 	}
@@ -122,14 +122,14 @@ func (h *jobHandle) followLog(ctx context.Context, m *jobModel) (job.Status, err
 // to the log of a job that is known to be lost; its copy on the head may have
 // got shorter with the reboot, and would be read anew each time.
 func (h *jobHandle) fetchLog(ctx context.Context, m *jobModel) error {
-	if job.Phase(m.Status.ValueString()) == job.LostReboot {
+	if m.phase() == job.LostReboot {
 		return nil
 	}
 	file, size, err := openLog(m.LogPath.ValueString())
 	if err != nil {
 		return err
 	}
-	_, err = h.runner.Logs(ctx, job.ID(m.ID.ValueString()), job.Merged, size, file)
+	_, err = h.runner.Logs(ctx, m.id(), job.Merged, size, file)
 	if errors.Is(err, job.ErrPruned) { // what is here stays
 		_, err = fmt.Fprintf(file, "\n[sky: %v]\n", job.ErrPruned)
 	}

@@ -38,6 +38,10 @@ func (m *jobModel) spec() (job.Spec, error) {
 	return s, err
 }
 
+func (m *jobModel) id() job.ID { return job.ID(m.ID.ValueString()) }
+
+func (m *outcomeModel) phase() job.Phase { return job.Phase(m.Status.ValueString()) }
+
 // durationOf reads a checked duration; null is 0.
 func durationOf(text types.String) time.Duration {
 	d, _ := time.ParseDuration(text.ValueString()) // validated

@@ -69,7 +69,7 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 // the end of one that an interrupted apply left running. It is started no second
 // time for that.
 func (m *jobModel) planOutcome(old jobModel) {
-	phase := job.Phase(old.Status.ValueString())
+	phase := old.phase()
 	if phase.Final() {
 		m.outcomeModel = old.outcomeModel
 	}

@@ -104,7 +104,7 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	if resp.Diagnostics.Append(req.State.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if job.Phase(m.Status.ValueString()).Final() {
+	if m.phase().Final() {
 		return
 	}
 	ctx, end := r.data.within(ctx, m.Timeouts.Read, defaultRead, &resp.Diagnostics)
@@ -127,12 +127,12 @@ func (r *jobResource) look(ctx context.Context, m *jobModel) error {
 		return err
 	}
 	defer h.close()
-	if s := h.cluster.Status; s == broker.StatusStopped || s == broker.StatusTerminated {
-		return fmt.Errorf("cluster %s is %s: %s", h.cluster.ID, s, h.cluster.StatusReason)
+	if c := h.cluster; runsNothing(c) {
+		return fmt.Errorf("cluster %s is %s: %s", c.ID, c.Status, c.StatusReason)
 	}
 	ctx, stop := context.WithTimeout(ctx, glance)
 	defer stop()
-	status, err := h.runner.Status(ctx, job.ID(m.ID.ValueString()))
+	status, err := h.runner.Status(ctx, m.id())
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 // goOn is Update's work: what is left to do for a job.
 func (r *jobResource) goOn(ctx context.Context, m *jobModel, old jobModel, secrets map[string]string) diag.Diagnostics {
 	var diags diag.Diagnostics
-	phase := job.Phase(old.Status.ValueString())
+	phase := old.phase()
 	unfetched := m.OutputFiles.IsNull() || !m.Outputs.Equal(old.Outputs)
 	if m.Outputs.IsNull() {
 		m.OutputFiles = types.ListNull(types.StringType)
@@ -214,7 +214,7 @@ func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 }
 
 func (r *jobResource) remove(ctx context.Context, m jobModel) error {
-	if !job.Phase(m.Status.ValueString()).Final() {
+	if !m.phase().Final() {
 		if err := r.cancel(ctx, m); err != nil {
 			return err
 		}
@@ -238,7 +238,7 @@ func (r *jobResource) cancel(ctx context.Context, m jobModel) error {
 	}
 	defer h.close()
 	fresh, rerr := h.broker.Refresh(ctx, h.cluster)
-	if errors.Is(rerr, broker.ErrGone) || (rerr == nil && (fresh.Status == broker.StatusStopped || fresh.Status == broker.StatusTerminated)) {
+	if errors.Is(rerr, broker.ErrGone) || (rerr == nil && runsNothing(fresh)) {
 		return nil
 	}
 	if rerr == nil && fresh.Status != broker.StatusUp {
@@ -246,7 +246,7 @@ func (r *jobResource) cancel(ctx context.Context, m jobModel) error {
 		ctx, stop = context.WithTimeoutCause(ctx, cripple, fmt.Errorf("the cluster is %s: %s", fresh.Status, fresh.StatusReason))
 		defer stop()
 	}
-	err = h.runner.Cancel(ctx, job.ID(m.ID.ValueString()))
+	err = h.runner.Cancel(ctx, m.id())
 	if errors.Is(err, job.ErrNotFound) {
 		return nil
 	}
