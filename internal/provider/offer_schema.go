@@ -34,8 +34,8 @@ type offerDataModel struct {
 	CatalogVersion   types.String  `tfsdk:"catalog_version"`
 }
 
-// defaultOffers is how many offers are listed where limit is not set.
 const (
+	// defaultOffers is how many offers are listed where limit is not set.
 	defaultOffers = 20
 	maxOffers     = 1000
 )
@@ -92,7 +92,7 @@ func offerInputs() map[string]schema.Attribute {
 		"cpus":     text("vCPUs: `\"8\"` exactly or `\"8+\"` at least.", checkCPUs),
 		"memory":   text("Memory in GiB: `\"32\"` exactly, `\"32+\"` at least, or `\"4x\"` at least four for each vCPU.", checkMemory),
 		"use_spot": schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to look at spot machines instead of on-demand ones. Default `false`. Not together with `market`."},
-		"market":   both("`on_demand` (default), `spot`, or `any` for both; each of `offers` says its own.", checkMarket),
+		"market":   both("`on_demand` (default), `spot`, `any` for both, or `spot_then_on_demand` for both, all spot offers first; each of `offers` says its own. Not together with `use_spot`.", checkMarket),
 		"max_hourly_cost": schema.Float64Attribute{
 			Optional: true, MarkdownDescription: "The most one machine may cost, in US dollars an hour.", Validators: []validator.Float64{aPrice()},
 		},
