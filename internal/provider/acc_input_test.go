@@ -122,6 +122,7 @@ func TestAccBadInput(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			if tt.name == "13 NUL in an env" {
 				tt.want = nil // Terraform itself refuses it
 			}
@@ -149,6 +150,7 @@ func TestAccBadJob(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			l := planOnly(t)
 			l.test(resource.TestStep{
 				Config: l.config("resource \"sky_job\" \"j\" {\n" + tt.body + "\n}"), PlanOnly: true, ExpectError: rewrapped(tt.want...),
@@ -228,6 +230,7 @@ func TestAccBadProvider(t *testing.T) {
 		"another version": {`catalog = { version = "0123456789abcdef" }`, []string{"catalogs hold version", "0123456789abcdef is pinned"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := planOnly(t)
 			l.test(resource.TestStep{
 				Config:   "provider \"sky\" {\n" + tt.block + "\n}\n" + clusterWith(map[string]string{"resources": `{ infra = "fluffycloud" }`}),

@@ -280,6 +280,7 @@ func TestAccJobInput(t *testing.T) {
 		`outputs = { files = ["a"], folder = "x", all_nodes = 3}`: `bool`,
 	} {
 		t.Run(body, func(t *testing.T) {
+			t.Parallel()
 			if !strings.Contains(body, "cluster_id") {
 				body += "\n  cluster_id = \"fluffycloud/meadow-1/c\""
 			}
