@@ -14,9 +14,7 @@ import (
 
 // build lays rows out as a snapshot.
 func build(in *rows, content [32]byte, at stamp) []byte {
-	if in.ranks == nil {
-		in.ranks = rank(in)
-	}
+	in.sort()
 	b := &builder{in: in, texts: make(map[string]str)}
 	b.h.content, b.h.stamp = content, at
 	b.types()
@@ -213,32 +211,36 @@ func (b *builder) places() {
 	}
 }
 
-// priced is an offer of one market before it has its rank.
-type priced struct{ price, typ, place uint32 }
-
 // market ranks the offers of a market: by price, and those of one price in the
-// order of the lines' ranking. There are far fewer prices than offers.
+// order of the lines. There are far fewer prices than offers.
 func (b *builder) market(m int) {
-	all := make([]priced, 0, b.priced[m])
-	dict := newPrices(b.priced[m])
-	for _, i := range b.in.ranks.lines {
-		w := &b.in.lines[i]
-		usd := w.price
+	usd := func(w *line) float64 {
 		if markets[m] == cloud.Spot {
-			usd = w.spot
+			return w.spot
 		}
-		if offered(usd) {
-			all = append(all, priced{dict.number(usd), b.typeID[w.typ], w.place})
+		return w.price
+	}
+	dict := newPrices(b.priced[m])
+	numbers := make([]uint32, 0, b.priced[m])
+	for i := range b.in.lines {
+		if price := usd(&b.in.lines[i]); offered(price) {
+			numbers = append(numbers, dict.number(price))
 		}
 	}
 	base := secMarket + m*perMarket
 	types, places := recordsOf[uint32](b.view(base+secType)), recordsOf[uint32](b.view(base+secPlace))
 	prices := recordsOf[float64](b.view(base + secPrice))
 	starts := dict.starts()
-	for _, p := range all {
-		at := starts[p.price]
-		starts[p.price]++
-		types[at], places[at], prices[at] = p.typ, p.place, dict.values[p.price]
+	for i := range b.in.lines {
+		w := &b.in.lines[i]
+		price := usd(w)
+		if !offered(price) {
+			continue
+		}
+		at := &starts[numbers[0]]
+		numbers = numbers[1:]
+		types[*at], places[*at], prices[*at] = b.typeID[w.typ], w.place, price
+		*at++
 	}
 	b.byType(base, types)
 	b.byPair(m, types)

@@ -10,43 +10,36 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// ranking is the order of offers of one price: by region, zone and type.
-type ranking struct {
-	// names and places are the ranks of the types and of the places.
-	names, places []uint32
-	// lines are the lines in the order of their ranks.
-	lines []uint32
-}
-
-func rank(in *rows) *ranking {
-	r := &ranking{}
-	r.names = inverse(order(len(in.types), func(i, j uint32) int { return compareNames(&in.types[i], &in.types[j]) }))
-	r.places = inverse(order(len(in.places), func(i, j uint32) int {
+// sort puts the lines into the order of offers of one price: by region, zone
+// and type, and those of one type in one place as they came. What is done with
+// the lines afterwards reads them one after the other.
+func (in *rows) sort() {
+	if in.sorted {
+		return
+	}
+	names := inverse(order(len(in.types), func(i, j uint32) int { return compareNames(&in.types[i], &in.types[j]) }))
+	places := inverse(order(len(in.places), func(i, j uint32) int {
 		return cmp.Or(strings.Compare(in.places[i].region, in.places[j].region), strings.Compare(in.places[i].zone, in.places[j].zone))
 	}))
-	byName := make([]uint32, len(in.lines))
-	starts := make([]uint32, len(in.types)+1)
-	for i := range in.lines {
-		starts[r.names[in.lines[i].typ]+1]++
+	byName := make([]line, len(in.lines))
+	distribute(byName, in.lines, len(names), func(w *line) uint32 { return names[w.typ] })
+	distribute(in.lines, byName, len(places), func(w *line) uint32 { return places[w.place] })
+	in.sorted = true
+}
+
+// distribute copies lines in the order of their keys, which are below n; lines
+// of one key keep their order.
+func distribute(to, from []line, n int, key func(w *line) uint32) {
+	starts := make([]uint32, n+1)
+	for i := range from {
+		starts[key(&from[i])+1]++
 	}
 	sum(starts)
-	for i := range in.lines {
-		at := &starts[r.names[in.lines[i].typ]]
-		byName[*at] = uint32(i)
+	for i := range from {
+		at := &starts[key(&from[i])]
+		to[*at] = from[i]
 		*at++
 	}
-	r.lines = make([]uint32, len(in.lines))
-	starts = make([]uint32, len(in.places)+1)
-	for i := range in.lines {
-		starts[r.places[in.lines[i].place]+1]++
-	}
-	sum(starts)
-	for _, i := range byName {
-		at := &starts[r.places[in.lines[i].place]]
-		r.lines[*at] = i
-		*at++
-	}
-	return r
 }
 
 // sum turns counts into where each begins.
@@ -76,68 +69,50 @@ func (in *rows) machineIDs() []uint32 {
 	return ids
 }
 
-// repeats reports whether two lines are about one machine in one place: in the
-// order of the ranking such lines stand side by side.
-func (in *rows) repeats() bool {
-	ids := in.machineIDs()
-	var lastType, lastPlace uint32 = math.MaxUint32, math.MaxUint32
-	for _, i := range in.ranks.lines {
-		w := &in.lines[i]
-		id := ids[w.typ]
-		if id == lastType && w.place == lastPlace {
-			return true
-		}
-		lastType, lastPlace = id, w.place
-	}
-	return false
-}
-
 // unique drops repeated rows; two rows that give one machine in one place
-// different prices reject the file, since one of them is wrong.
+// different prices reject the file, since one of them is wrong. The lines are
+// sorted: those about one machine in one place stand side by side.
 func (r *reader) unique() error {
+	lines := r.out.lines
 	ids := r.out.machineIDs()
-	first := make(map[uint64]int, len(r.out.lines))
-	kept := make([]line, 0, len(r.out.lines))
-	for i := range r.out.lines {
-		w := r.out.lines[i]
-		key := uint64(ids[w.typ])<<32 | uint64(w.place)
-		at, again := first[key]
-		if !again {
-			first[key] = i
-			kept = append(kept, w)
-			continue
+	kept := lines[:0]
+	var original, wrong line // the first row that contradicts, and whom
+	for from, to := 0, 0; from < len(lines); from = to {
+		first := lines[from]
+		for to = from + 1; to < len(lines) && lines[to].place == first.place && ids[lines[to].typ] == ids[first.typ]; to++ {
+			if lines[to].row < first.row {
+				first = lines[to]
+			}
 		}
-		if err := r.contradiction(at, i); err != nil {
-			return err
+		for _, w := range lines[from:to] {
+			if w.contradicts(first) && (wrong.row == 0 || w.row < wrong.row) {
+				original, wrong = first, w
+			}
 		}
+		kept = append(kept, first)
+	}
+	if wrong.row > 0 {
+		return r.contradiction(original, wrong)
 	}
 	r.out.lines = kept
 	return nil
 }
 
-// contradiction compares two lines about one machine in one place.
-func (r *reader) contradiction(first, second int) error {
-	a, b := &r.out.lines[first], &r.out.lines[second]
-	switch {
-	case !samePrice(a.price, b.price):
-		return r.fail(r.rowOf(second), "Price", "it is %v, while row %d gives the same machine in the same place %v", b.price, r.rowOf(first), a.price)
-	case !samePrice(a.spot, b.spot):
-		return r.fail(r.rowOf(second), "SpotPrice", "it is %v, while row %d gives the same machine in the same place %v", b.spot, r.rowOf(first), a.spot)
-	case a.typ != b.typ:
-		return r.fail(r.rowOf(second), "InstanceType", "row %d describes %s differently", r.rowOf(first), r.out.types[b.typ].Name)
-	}
-	return nil
+// contradicts reports whether two lines about one machine in one place differ.
+func (w line) contradicts(other line) bool {
+	return !samePrice(w.price, other.price) || !samePrice(w.spot, other.spot) || w.typ != other.typ
 }
 
-// rowOf scans the file again for the row of a line.
-func (r *reader) rowOf(index int) int {
-	s := newScanner(r.scan.text)
-	for n := -1; s.scan(); n++ { // the header comes first
-		if n == index {
-			return s.row
-		}
+// contradiction says in what two such lines differ.
+func (r *reader) contradiction(first, second line) error {
+	row := int(second.row)
+	switch {
+	case !samePrice(first.price, second.price):
+		return r.fail(row, "Price", "it is %v, while row %d gives the same machine in the same place %v", second.price, first.row, first.price)
+	case !samePrice(first.spot, second.spot):
+		return r.fail(row, "SpotPrice", "it is %v, while row %d gives the same machine in the same place %v", second.spot, first.row, first.spot)
 	}
-	return 0
+	return r.fail(row, "InstanceType", "row %d describes %s differently", first.row, r.out.types[second.typ].Name)
 }
 
 func samePrice(a, b float64) bool { return a == b || (math.IsNaN(a) && math.IsNaN(b)) }

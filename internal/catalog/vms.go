@@ -24,8 +24,8 @@ type rows struct {
 	types  []cloud.InstanceType
 	places []place
 	lines  []line
-	// ranks orders the lines, once that is known.
-	ranks *ranking
+	// sorted says that the lines are in the order of sort.
+	sorted bool
 }
 
 type place struct{ region, zone string }
@@ -33,6 +33,8 @@ type place struct{ region, zone string }
 type line struct {
 	typ, place  uint32
 	price, spot float64
+	// row is where the file has it.
+	row uint32
 }
 
 // The columns of vms.csv, by header. Files of the schemas v5 to v8 hold them in
@@ -124,11 +126,9 @@ func parseVMs(path, cloudName string, text []byte) (*rows, error) {
 	if err := r.describe(machines); err != nil {
 		return nil, err
 	}
-	if r.out.ranks = rank(&r.out); r.out.repeats() {
-		if err := r.unique(); err != nil {
-			return nil, err
-		}
-		r.out.ranks = rank(&r.out)
+	r.out.sort()
+	if err := r.unique(); err != nil {
+		return nil, err
 	}
 	if splitPrices(cloudName) {
 		return joinHosts(&r.out), nil
@@ -274,7 +274,7 @@ func (r *reader) record() (isNew bool, err error) {
 	if n := len(r.scan.fields); n != r.width {
 		return false, r.fail(r.scan.row, "", "it has %d fields where the header has %d; the row is cut off, or a field with commas (GpuInfo?) is not quoted", n, r.width)
 	}
-	w := line{spot: math.NaN()}
+	w := line{spot: math.NaN(), row: uint32(r.scan.row)}
 	w.typ, isNew = r.machine()
 	if w.place, err = r.place(); err != nil {
 		return false, err
