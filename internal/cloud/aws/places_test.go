@@ -144,3 +144,42 @@ func TestDiskTiers(t *testing.T) {
 		t.Errorf("an unknown tier: %v", err)
 	}
 }
+
+// Security groups of other clusters survive, also where a cluster's name cannot
+// be told in a filter, so that AWS shows them all.
+func TestOnlyOwnGroupsAreTouched(t *testing.T) {
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
+	spec, at := request(1, "m5.large", cloud.OnDemand)
+	spec.Ref.Cluster = "any*"
+	for i := range spec.Nodes {
+		spec.Nodes[i].Identity.Cluster = spec.Ref.Cluster
+	}
+	cfg, err := w.Bootstrap(t.Context(), spec, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tags := range map[string]map[string]string{
+		"another cluster":  {cloud.TagOwner: spec.Ref.Owner, cloud.TagCluster: "anything", cloud.TagGeneration: spec.Ref.Generation},
+		"no cluster":       {cloud.TagOwner: spec.Ref.Owner, cloud.TagGeneration: spec.Ref.Generation},
+		"another owner":    {cloud.TagOwner: "they", cloud.TagCluster: spec.Ref.Cluster, cloud.TagGeneration: spec.Ref.Generation},
+		"the user's own":   {"Name": "mine"},
+		"another launch's": {cloud.TagOwner: spec.Ref.Owner, cloud.TagCluster: spec.Ref.Cluster, cloud.TagGeneration: "before"},
+	} {
+		w.fake.groups = append(w.fake.groups, &fakeGroup{id: fmt.Sprintf("sg-%017x", 0xf00+len(w.fake.groups)), name: name, tags: tags})
+	}
+	before := len(w.fake.groups)
+	if err := w.OpenPorts(t.Context(), spec.Ref, cfg, []cloud.PortRange{{First: 80, Last: 80}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.CleanupPorts(t.Context(), spec.Ref); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.fake.groups) != before-1 {
+		t.Errorf("%d of %d groups are left, want all but one", len(w.fake.groups), before)
+	}
+	for _, g := range w.fake.groups {
+		if len(g.rules) > 0 || g.id == cfg.Resources[resourceGroup] {
+			t.Errorf("group %q: %d rules", g.name, len(g.rules))
+		}
+	}
+}
