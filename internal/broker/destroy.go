@@ -52,7 +52,7 @@ func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, j *jo
 	}
 	b.log.InfoContext(ctx, "removing the cluster", "cluster", c.Name, "generation", c.Generation, "instances", known)
 	if survivors, err := b.removal(session, ref, known).do(ctx); err != nil {
-		return fmt.Errorf("cluster %q is not removed; still alive: %v: %w", c.Name, survivors, err)
+		return fmt.Errorf("cluster %q is not removed; %w", c.Name, stillAlive(survivors, err))
 	}
 	if g == nil {
 		return b.forget(ctx, j, c.Name, c.Generation)
@@ -134,4 +134,13 @@ func (b *Broker) removeLate(ctx context.Context, j *journal, c Cluster, f found)
 		return fmt.Errorf("an earlier launch of cluster %q left %v: %w", c.Name, survivors, err)
 	}
 	return removeKeys(b.ClusterDir(c.Name), f.generation)
+}
+
+// stillAlive is the error of a removal that did not come to its end. None are
+// named where it was cut off before it could see any.
+func stillAlive(survivors []string, err error) error {
+	if len(survivors) == 0 {
+		return fmt.Errorf("what is left is not known: %w", err)
+	}
+	return fmt.Errorf("still alive: %v: %w", survivors, err)
 }

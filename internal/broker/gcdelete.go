@@ -139,7 +139,7 @@ func (b *Broker) gcMachines(ctx context.Context, v gcView, j *journal, session c
 	r := b.removal(session, ref, known)
 	r.keepRules = v.keepsSome(gen, doomed)
 	if survivors, err := r.do(ctx); err != nil {
-		return fmt.Errorf("still alive: %v: %w", survivors, err)
+		return stillAlive(survivors, err)
 	}
 	return nil
 }

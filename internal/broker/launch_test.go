@@ -377,7 +377,8 @@ func TestConcurrentLaunchNamesTheHolder(t *testing.T) {
 		var err error
 		x.cloud.onRun = func(cloud.RunConfig) { _, err = y.Launch(t.Context(), twoNodes("train")) }
 		x.mustLaunch(t, twoNodes("train"))
-		if be := (*BusyError)(nil); !errors.As(err, &be) || !strings.Contains(err.Error(), "launching") || !strings.Contains(err.Error(), "/home/me/project") {
+		if be := (*BusyError)(nil); !errors.As(err, &be) || !strings.Contains(be.Holder, "launching") || !strings.Contains(be.Holder, "/home/me/project") ||
+			!be.Own || !strings.Contains(err.Error(), "for another resource of this apply") {
 			t.Errorf("the loser got %v", err)
 		}
 		x.wantLive(t, 2)

@@ -25,6 +25,9 @@ type holder struct {
 }
 
 func (h holder) String() string {
+	if h.PID == 0 {
+		return "another process"
+	}
 	return fmt.Sprintf("process %d on %s (%s, from %s, since %s)", h.PID, h.Host, h.Doing, h.Home, h.Since.Format(time.RFC3339))
 }
 
@@ -32,10 +35,16 @@ func (h holder) String() string {
 type BusyError struct {
 	Cluster string
 	Holder  string
+	// Own is that it is this process: another resource of the same apply.
+	Own bool
 }
 
 // Error implements error.
 func (e *BusyError) Error() string {
+	if e.Own {
+		return fmt.Sprintf("cluster %q is being worked on for another resource of this apply; "+
+			"give each cluster a name of its own, such as \"%s-${count.index}\", and a resource that was only renamed a moved block", e.Cluster, e.Cluster)
+	}
 	return fmt.Sprintf("cluster %q is being worked on by %s; wait for it to end and apply again", e.Cluster, e.Holder)
 }
 
@@ -59,7 +68,7 @@ func (b *Broker) lockCluster(ctx context.Context, name, doing string) (release f
 	}
 	who := path + ".holder"
 	if !ok {
-		return nil, &BusyError{Cluster: name, Holder: readHolder(who)}
+		return nil, b.busy(name, who)
 	}
 	host, _ := os.Hostname()
 	text, err := json.Marshal(holder{PID: os.Getpid(), Host: host, Home: b.cfg.Home, Doing: doing, Since: b.cfg.Now().UTC()})
@@ -75,11 +84,18 @@ func (b *Broker) lockCluster(ctx context.Context, name, doing string) (release f
 	}, nil
 }
 
-func readHolder(path string) string {
+// busy says who holds a lock.
+func (b *Broker) busy(name, path string) *BusyError {
+	h := readHolder(path)
+	host, _ := os.Hostname()
+	return &BusyError{Cluster: name, Holder: h.String(), Own: h.PID == os.Getpid() && h.Host == host && h.Home == b.cfg.Home}
+}
+
+// readHolder is empty where nobody can be read.
+func readHolder(path string) holder {
 	var h holder
-	text, err := os.ReadFile(path)
-	if err != nil || json.Unmarshal(text, &h) != nil {
-		return "another process"
+	if text, err := os.ReadFile(path); err != nil || json.Unmarshal(text, &h) != nil {
+		return holder{}
 	}
-	return h.String()
+	return h
 }

@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -62,11 +63,23 @@ func TestLockOfADeadProcess(t *testing.T) {
 		t.Fatalf("the lock of a dead process stands in the way: %v", err)
 	}
 	var busy *BusyError
-	if _, err := b.lockCluster(t.Context(), "wool", "stopping"); !errors.As(err, &busy) || !strings.Contains(busy.Holder, "launching") {
+	if _, err := b.lockCluster(t.Context(), "wool", "stopping"); !errors.As(err, &busy) || !strings.Contains(busy.Holder, "launching") || !strings.Contains(err.Error(), `such as "wool-${count.index}"`) {
 		t.Errorf("a second lock = %v, want the living holder", err)
 	}
 	release()
 	if _, err := os.Stat(filepath.Join(dir, "lock.holder")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the holder file outlives the lock: %v", err)
+	}
+}
+
+// What users read of a removal that was cut off, and of another process's work.
+func TestRefusalsInWords(t *testing.T) {
+	cut := stillAlive(nil, context.Canceled).Error()
+	left := stillAlive([]string{"i-1"}, context.Canceled).Error()
+	busy := (&BusyError{Cluster: "wool", Holder: "process 7 on ark"}).Error()
+	for got, want := range map[string]string{cut: "what is left is not known", left: "still alive: [i-1]", busy: "being worked on by process 7 on ark; wait"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q does not say %q", got, want)
+		}
 	}
 }

@@ -103,7 +103,7 @@ func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c Clust
 	r := b.removal(session, ref, doomed)
 	r.keepRules = true
 	if survivors, err := r.do(ctx); err != nil {
-		return fmt.Errorf("still alive: %v: %w", survivors, err)
+		return stillAlive(survivors, err)
 	}
 	return nil
 }
