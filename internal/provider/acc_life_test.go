@@ -143,6 +143,10 @@ func TestAccStopAndStart(t *testing.T) {
 		resource.TestStep{Config: lifeConfig(l, 2, "STOPPED", ""), ConfigPlanChecks: action(cluster, plancheck.ResourceActionNoop)},
 		resource.TestStep{Config: lifeConfig(l, 1, "STOPPED", ""), ExpectError: regexp.MustCompile(`Cluster is stopped`)},
 		resource.TestStep{
+			Config:      lifeConfig(l, 2, "STOPPED", "") + "data \"sky_job_logs\" \"stopped\" {\n  cluster_id = sky_cluster.c.id\n  job_id = \"0123456789abcdef01234567\"\n}\n",
+			ExpectError: rewrapped("is STOPPED, and the log is on its machines; start it"),
+		},
+		resource.TestStep{
 			Config: lifeConfig(l, 2, "UP", ""), ConfigPlanChecks: action(cluster, plancheck.ResourceActionUpdate), Check: same,
 			ConfigStateChecks: []statecheck.StateCheck{value("status", knownvalue.StringExact("UP"))},
 		},

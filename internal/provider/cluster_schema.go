@@ -164,7 +164,7 @@ func resourcesAttribute() schema.Attribute {
 	maps.Copy(attributes, choiceAttributes())
 	return schema.SingleNestedAttribute{
 		Required: true, Attributes: attributes,
-		MarkdownDescription: "What every node must be. An empty object asks for 8 vCPUs or more with 4 GiB each. " +
+		MarkdownDescription: "What every node must be. Terraform passes over a member that it does not know, such as a misspelt one, without a word: the plan shows what it took. An empty object asks for 8 vCPUs or more with 4 GiB each. " +
 			"A change replaces the cluster only where its present machines no longer satisfy it.",
 	}
 }

@@ -5,12 +5,14 @@ package provider
 import (
 	"bytes"
 	"context"
+	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 )
 
@@ -85,6 +87,9 @@ func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) error {
 	cluster, err := b.Find(ctx, m.ClusterID.ValueString())
 	if err != nil {
 		return err
+	}
+	if s := cluster.Status; s == broker.StatusStopped || s == broker.StatusTerminated {
+		return fmt.Errorf("cluster %s is %s, and the log is on its machines; start it with desired_status = \"UP\", or read the local copy, whose path is the job's log_path", cluster.ID, s)
 	}
 	runner, err := d.data.openJobs(cluster, &progress{})
 	if err != nil {
