@@ -64,11 +64,11 @@ func (b *Broker) Observe(ctx context.Context, c Cluster) (Cluster, error) {
 	if err != nil {
 		return c, err
 	}
-	latest, err := b.latest(c)
+	views, err := b.views(c)
 	if err != nil {
 		return c, err
 	}
-	fresh, err := b.look(ctx, session, latest)
+	latest, fresh, err := b.lookAs(ctx, session, views)
 	if errors.Is(err, ErrGone) && latest.Status == StatusTerminated {
 		return latest, nil // as it is known to be
 	}
@@ -96,19 +96,6 @@ func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
 	b.seen[c.Generation] = fresh
 	b.mu.Unlock()
 	return fresh, nil
-}
-
-// latest is the cluster with the size and the nodes of the local journal, which
-// knows of a resize whose result was cut off from state.
-func (b *Broker) latest(c Cluster) (Cluster, error) {
-	j, err := readJournal(b.ClusterDir(c.Name))
-	if err != nil {
-		return c, err
-	}
-	if g := j.find(c.Generation); g != nil && !g.Removed && g.Cluster != nil && g.Cluster.Size != c.Size {
-		c.Size, c.Nodes, c.HourlyUSD = g.Cluster.Size, g.Cluster.Nodes, g.Cluster.HourlyUSD
-	}
-	return c, nil
 }
 
 // NoteReplacement is called when a cluster is planned to be created. Where this
