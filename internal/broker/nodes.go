@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/errgroup"
@@ -264,7 +265,7 @@ func (n nodeSetup) sync(ctx context.Context) error {
 func (n nodeSetup) script(ctx context.Context, name, text string) error {
 	out := &tail{limit: 4 << 10}
 	lines := &logLines{ctx: ctx, log: n.log.With("rank", n.rank, "script", name)}
-	both := io.MultiWriter(out, lines)
+	both := &inTurn{w: io.MultiWriter(out, lines)}
 	code, err := n.client.Run(ctx, remote.Command{
 		Script: "cd ~/sky_workdir 2>/dev/null || cd ~ || exit 1\n" + text,
 		Env:    n.env(), Stdout: both, Stderr: both,
@@ -294,6 +295,18 @@ func (n nodeSetup) env() map[string]string {
 	}
 	maps.Copy(env, n.spec.Envs)
 	return env
+}
+
+// inTurn lets several goroutines write, one after the other.
+type inTurn struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (t *inTurn) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.w.Write(p)
 }
 
 // tail keeps the last bytes written to it.

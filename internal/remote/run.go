@@ -50,7 +50,8 @@ type Command struct {
 	Script string
 	// Stdin is the script's standard input; nil is empty.
 	Stdin          io.Reader
-	Stdout, Stderr io.Writer // nil discards
+	// Stdout and Stderr are written to at the same time; nil discards.
+	Stdout, Stderr io.Writer
 	// Env is set for the script and never part of a command line.
 	Env map[string]string
 	// Dir is the working folder, "~/" allowed; empty is the home folder.
