@@ -149,3 +149,28 @@ func TestAutostopWithoutATemplateCommand(t *testing.T) {
 		t.Errorf("%d machines were made", n)
 	}
 }
+
+// A watchdog that is ending the cluster is found out before any change that
+// needs its machines begins.
+func TestUpdateOfAClusterThatIsEnding(t *testing.T) {
+	for name, what := range map[string]Changes{"files": {Files: true}, "setup": {Setup: true}, "runtime": {Runtime: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newBench(t, stateDir(t), newFakeCloud())
+				c := launchedAlone(t, x, &autostop.Config{Idle: time.Minute, WaitFor: autostop.Jobs})
+				var scripts []string
+				x.exit = func(_ int, script string) (int, string) {
+					scripts = append(scripts, script)
+					return 0, "ending"
+				}
+				spec := twoNodes(c.Name)
+				spec.Setup, spec.Workdir, spec.Runtime = "true", "/x/code", RuntimeRay
+				x.uploads = nil
+				got, err := x.Update(t.Context(), c, spec, what)
+				if err == nil || len(scripts) != 1 || !strings.Contains(scripts[0], "busy") || len(x.uploads) != 0 || got.Runtime != c.Runtime {
+					t.Errorf("Update = %v after %d scripts and %d uploads", err, len(scripts), len(x.uploads))
+				}
+			})
+		})
+	}
+}

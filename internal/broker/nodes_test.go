@@ -40,7 +40,7 @@ func (n chatty) print(write func([]byte) (int, error), stream string) error {
 
 // What a setup script prints on its two streams arrives at the same time.
 func TestSetupThatPrintsOnBothStreams(t *testing.T) {
-	const lines = 5000
+	const lines = 1000
 	var log bytes.Buffer
 	n := nodeSetup{client: chatty{lines: lines}, log: slog.New(slog.NewTextHandler(&log, nil))}
 	if err := n.script(t.Context(), "setup", "true"); err == nil || strings.Count(err.Error(), "\nstd") < 100 {

@@ -48,7 +48,7 @@ func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes)
 		if c.Status == StatusStopped && (what.Files || what.Setup || what.Runtime) {
 			return c, fmt.Errorf("cluster %q is stopped, and files and setup need running machines", c.Name)
 		}
-		if what.Files || what.Setup || what.Autostop { // labels and ports take no time, and no SSH
+		if what.Files || what.Setup || what.Runtime || what.Autostop { // labels and ports take no time, and no SSH
 			release, err := b.hold(ctx, c)
 			if err != nil {
 				return c, err
