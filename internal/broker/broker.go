@@ -95,7 +95,9 @@ type Broker struct {
 	blocks   blocklist
 	mu       sync.Mutex
 	sessions map[string]cloud.Session
-	dial     func(context.Context, remote.Target, []ssh.Signer) (node, error)
+	// opening has one token for each cloud, for who opens it.
+	opening map[string]chan struct{}
+	dial    func(context.Context, remote.Target, []ssh.Signer) (node, error)
 	// onAppend is where tests fill the disk or kill the process: it sees every
 	// line before it is written.
 	onAppend func(line []byte) error
@@ -291,6 +293,7 @@ func New(cfg Config) (*Broker, error) {
 		cfg: cfg, owner: owner, log: cfg.Log,
 		blocks:   blocklist{now: cfg.Now},
 		sessions: map[string]cloud.Session{},
+		opening:  map[string]chan struct{}{},
 		dial:     dialSSH,
 		seen:     map[string]Cluster{},
 		mine:     map[string]bool{},
@@ -300,11 +303,20 @@ func New(cfg Config) (*Broker, error) {
 // Owner returns the ownership id on the broker's machines.
 func (b *Broker) Owner() string { return b.owner }
 
-// session opens a cloud on first use and keeps it.
+// session opens a cloud on first use and keeps it. A cloud that is slow to open
+// holds up nobody who needs another.
 func (b *Broker) session(ctx context.Context, name string) (cloud.Session, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if s, ok := b.sessions[name]; ok {
+	s, opening, ok := b.opened(name)
+	if ok {
+		return s, nil
+	}
+	select {
+	case opening <- struct{}{}:
+		defer func() { <-opening }()
+	case <-ctx.Done():
+		return cloud.Session{}, fmt.Errorf("cloud %s is still being opened: %w", name, context.Cause(ctx))
+	}
+	if s, _, ok := b.opened(name); ok {
 		return s, nil
 	}
 	factory, ok := b.cfg.Registry.Get(name)
@@ -315,8 +327,22 @@ func (b *Broker) session(ctx context.Context, name string) (cloud.Session, error
 	if err != nil {
 		return cloud.Session{}, fmt.Errorf("cloud %s is not enabled: %w", name, err)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.sessions[name] = s
 	return s, nil
+}
+
+// opened is the session of a cloud, if there is one yet, and what to hold while
+// making it.
+func (b *Broker) opened(name string) (s cloud.Session, opening chan struct{}, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, ok = b.sessions[name]
+	if b.opening[name] == nil {
+		b.opening[name] = make(chan struct{}, 1)
+	}
+	return s, b.opening[name], ok
 }
 
 // CloudStatus answers "is this cloud enabled, and if not, why".
