@@ -49,7 +49,7 @@ var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 type Command struct {
 	Script string
 	// Stdin is the script's standard input; nil is empty.
-	Stdin          io.Reader
+	Stdin io.Reader
 	// Stdout and Stderr are written to at the same time; nil discards.
 	Stdout, Stderr io.Writer
 	// Env is set for the script and never part of a command line.
