@@ -83,10 +83,7 @@ func (d *driver) regionsOf(ctx context.Context, ref cloud.ClusterRef) ([]string,
 // lookUp asks for the machines that should be there but were not listed: by
 // id, since a listing by tags lags further behind.
 func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, regions []string, known map[string]bool, found *census) error {
-	want := slices.Clone(ref.Instances)
-	for _, m := range d.recent.matching(ref) {
-		want = append(want, m.id)
-	}
+	want := slices.Concat(ref.Instances, d.recent.machines.Matching(func(m machine) bool { return selects(ref, m) }))
 	slices.Sort(want)
 	want = slices.DeleteFunc(slices.Compact(want), func(id string) bool { return known[id] })
 	if len(want) == 0 {
@@ -103,7 +100,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, regions []str
 	}
 	for _, id := range want {
 		m, ok := shown[id]
-		late, isLate := d.recent.late(id, d.settle)
+		late, isLate := d.recent.machines.Late(id, d.settle)
 		// AWS drops the tags of a terminated machine before the machine itself.
 		gone := ok && m.state == cloud.StateTerminated && !m.owned
 		switch {

@@ -7,21 +7,16 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // recent holds the machines that this process launched and has not seen
 // terminated, and the launches whose outcome it does not know. EC2's listings
 // lag behind by seconds: what they do not show yet may be there.
 type recent struct {
-	mu     sync.Mutex
-	ids    map[string]launched
-	doubts map[cloud.Identity]doubt
-}
-
-type launched struct {
-	machine machine
-	at      time.Time
-	seen    bool
+	machines converge.Recent[machine]
+	mu       sync.Mutex
+	doubts   map[cloud.Identity]doubt
 }
 
 type doubt struct {
@@ -31,15 +26,21 @@ type doubt struct {
 
 // add remembers a machine that was just launched.
 func (r *recent) add(m machine) {
+	r.machines.Add(m.id, m) // first, so that at no moment it is neither known nor in doubt
+	r.settle(m.identity)
+}
+
+// saw takes note that the cloud shows the machine.
+func (r *recent) saw(m machine) {
+	r.settle(m.identity)
+	r.machines.Saw(m.id, m.state == cloud.StateTerminated)
+}
+
+// settle ends the doubt about a launch.
+func (r *recent) settle(id cloud.Identity) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ids == nil {
-		r.ids = map[string]launched{}
-	}
-	delete(r.doubts, m.identity)
-	if _, ok := r.ids[m.id]; !ok {
-		r.ids[m.id] = launched{machine: m, at: time.Now()}
-	}
+	delete(r.doubts, id)
 }
 
 // doubt remembers a launch that may have made a machine.
@@ -64,49 +65,4 @@ func (r *recent) doubtful(ref cloud.ClusterRef, settle time.Duration) bool {
 		}
 	}
 	return false
-}
-
-// saw takes note that the cloud shows the machine.
-func (r *recent) saw(m machine) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.doubts, m.identity)
-	l, ok := r.ids[m.id]
-	switch {
-	case !ok:
-	case m.state == cloud.StateTerminated:
-		delete(r.ids, m.id)
-	default:
-		l.seen = true
-		r.ids[m.id] = l
-	}
-}
-
-// late returns a machine that may exist although no listing shows it.
-func (r *recent) late(id string, settle time.Duration) (machine, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	l, ok := r.ids[id]
-	return l.machine, ok && !l.seen && time.Since(l.at) < settle
-}
-
-// forget drops the machines of ref.
-func (r *recent) forget(ref cloud.ClusterRef) {
-	for _, m := range r.matching(ref) {
-		r.mu.Lock()
-		delete(r.ids, m.id)
-		r.mu.Unlock()
-	}
-}
-
-func (r *recent) matching(ref cloud.ClusterRef) []machine {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var out []machine
-	for _, l := range r.ids {
-		if selects(ref, l.machine) {
-			out = append(out, l.machine)
-		}
-	}
-	return out
 }

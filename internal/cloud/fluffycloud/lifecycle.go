@@ -203,6 +203,6 @@ func (d *driver) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
 	if err != nil {
 		return fmt.Errorf("terminate cluster %q: %w", ref.Cluster, err)
 	}
-	d.recent.forget(ref)
+	d.recent.Forget(func(m machine) bool { return selects(ref, m) })
 	return nil
 }

@@ -31,7 +31,7 @@ type driver struct {
 	missingLooks int
 	// settle is how long a machine that was launched may stay invisible.
 	settle time.Duration
-	recent recent
+	recent converge.Recent[machine]
 }
 
 var _ cloud.Provisioner = (*driver)(nil)
@@ -97,7 +97,7 @@ func (d *driver) look(ctx context.Context, ref cloud.ClusterRef) (census, error)
 		if m := (machine{in, identity}); ok && !known[in.ID] && selects(ref, m) {
 			known[in.ID] = true
 			found.machines = append(found.machines, m)
-			d.recent.saw(m)
+			d.recent.Saw(m.ID, m.state() == cloud.StateTerminated)
 		}
 	}
 	if err := d.lookUp(ctx, ref, known, &found); err != nil {
@@ -112,7 +112,7 @@ func (d *driver) look(ctx context.Context, ref cloud.ClusterRef) (census, error)
 
 // lookUp asks for the machines that should be there but were not listed.
 func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, found *census) error {
-	ids := append(d.recent.matching(ref), ref.Instances...)
+	ids := append(d.recent.Matching(func(m machine) bool { return selects(ref, m) }), ref.Instances...)
 	for _, id := range ids {
 		if known[id] {
 			continue
@@ -123,7 +123,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[str
 		}
 		in, err := d.c.instance(ctx, id)
 		if errors.Is(err, cloud.ErrNotFound) {
-			if late, ok := d.recent.late(id, d.settle); ok {
+			if late, ok := d.recent.Late(id, d.settle); ok {
 				found.late = append(found.late, late)
 			} else {
 				found.missing = append(found.missing, id)
@@ -139,7 +139,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[str
 			return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", id, ref.Cluster)
 		}
 		found.machines = append(found.machines, m)
-		d.recent.saw(m)
+		d.recent.Saw(m.ID, m.state() == cloud.StateTerminated)
 	}
 	return nil
 }

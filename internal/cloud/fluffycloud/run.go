@@ -153,7 +153,7 @@ func (d *driver) createOne(ctx context.Context, n cloud.NodeSpec, cfg cloud.RunC
 		return "", fmt.Errorf("launch rank %d: %w: %w", rank, m.stuck(cloud.StateRunning), cloud.ErrSpent)
 	case cloud.StatePending, cloud.StateRunning, cloud.StateStopping, cloud.StateStopped, cloud.StateUnknown:
 	}
-	d.recent.add(m)
+	d.recent.Add(m.ID, m)
 	if err := d.ensureTags(ctx, m); err != nil {
 		return m.ID, err
 	}
