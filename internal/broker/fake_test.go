@@ -220,7 +220,7 @@ func (f *fakeCloud) Stop(_ context.Context, ref cloud.ClusterRef) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, m := range f.machines {
-		if ref.Matches(m.Identity, m.Region, m.Zone) {
+		if ref.Matches(m.Identity, m.Region, m.Zone) && (ref.Instances == nil || slices.Contains(ref.Instances, m.ID)) {
 			m.State, m.ExternalIP = cloud.StateStopped, ""
 		}
 	}

@@ -78,8 +78,9 @@ func (b *Broker) Restore(ctx context.Context, c Cluster, spec Spec) (Cluster, er
 		}
 		fresh, err := b.addRanks(ctx, session, now, spec, lost, now.Size)
 		if err != nil {
-			return now, fmt.Errorf("restore the lost nodes %v in place, in %s (to begin anew elsewhere, replace the cluster with \"terraform apply -replace\"): %w",
+			err = fmt.Errorf("restore the lost nodes %v in place, in %s (to begin anew elsewhere, replace the cluster with \"terraform apply -replace\"): %w",
 				lost, cloud.ShortPlace(c.Cloud, c.Region, c.Zone), err)
+			return now, b.restAgain(ctx, session, now, err)
 		}
 		return fresh, nil
 	})

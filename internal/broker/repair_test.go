@@ -121,6 +121,27 @@ func TestRestoreThatFailsLeavesTheClusterAlone(t *testing.T) {
 	})
 }
 
+// What was at rest rests again where a lost node beside it cannot be had.
+func TestRestoreThatFailsStartsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		spec := twoNodes("train")
+		spec.Request.Nodes = 3
+		c := x.mustLaunch(t, spec)
+		x.cloud.machines[1].State, x.cloud.machines[1].ExternalIP = cloud.StateStopped, ""
+		x.lose(2)
+		x.cloud.faults = []*fakeFault{{op: "wait", err: errCapacity}}
+		if _, err := x.Restore(t.Context(), c, spec); !errors.Is(err, errCapacity) {
+			t.Fatalf("Restore = %v", err)
+		}
+		x.cloud.faults = nil
+		seen, err := x.Observe(t.Context(), c)
+		if err != nil || !slices.Equal(seen.Resting(), []int{1}) || !slices.Equal(seen.Lost(), []int{2}) || seen.Nodes[0].State != cloud.StateRunning {
+			t.Errorf("%+v, %v, want rank 0 to run, 1 to rest and 2 to be lost", seen.Nodes, err)
+		}
+	})
+}
+
 // A spot cluster that was lost as a whole is launched elsewhere, or in the same
 // region, and only for a day.
 func TestRecovery(t *testing.T) {
