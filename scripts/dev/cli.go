@@ -45,14 +45,14 @@ func findCLI(ctx context.Context, wanted string, env []string) (cli, error) {
 		cmd.Env = env
 		out, err := cmd.Output()
 		if err != nil {
-			return cli{}, fmt.Errorf("%s version: %w", path, err)
+			return cli{}, fmt.Errorf("%s is neither Terraform nor OpenTofu: its version command failed: %w", path, err)
 		}
 		return parseVersion(path, string(out))
 	}
 	if wanted == "" {
 		wanted = "neither terraform nor tofu is on PATH"
 	} else {
-		wanted += " is not on PATH"
+		wanted += " is no command that can be run, on PATH or by its path"
 	}
 	return cli{}, fmt.Errorf("%s: install Terraform or OpenTofu, %d.%d or newer, or say where it is: make quickstart TERRAFORM=/path/to/it",
 		wanted, minMajor, minMinor)

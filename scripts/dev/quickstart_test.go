@@ -169,3 +169,15 @@ func write(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+func TestFindCLISaysWhatIsWrong(t *testing.T) {
+	for wanted, want := range map[string]string{
+		t.TempDir(): "is no command that can be run",
+		"nonesuch":  "is no command that can be run",
+		"false":     "is neither Terraform nor OpenTofu: its version command failed",
+	} {
+		if _, err := findCLI(t.Context(), wanted, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", wanted, err, want)
+		}
+	}
+}
