@@ -144,7 +144,7 @@ func TestAccStopAndStart(t *testing.T) {
 		resource.TestStep{Config: lifeConfig(l, 1, "STOPPED", ""), ExpectError: regexp.MustCompile(`Cluster is stopped`)},
 		resource.TestStep{
 			Config:      lifeConfig(l, 2, "STOPPED", "") + "data \"sky_job_logs\" \"stopped\" {\n  cluster_id = sky_cluster.c.id\n  job_id = \"0123456789abcdef01234567\"\n}\n",
-			ExpectError: rewrapped("is STOPPED, and the log is on its machines; start it"),
+			ExpectError: rewrapped("is STOPPED, the log is on its machines, and there is no local copy"),
 		},
 		resource.TestStep{
 			Config: lifeConfig(l, 2, "UP", ""), ConfigPlanChecks: action(cluster, plancheck.ResourceActionUpdate), Check: same,
@@ -181,8 +181,7 @@ func TestAccSpotCannotStop(t *testing.T) {
 func TestAccDataSources(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.test(resource.TestStep{
-		Config: lifeConfig(l, 1, "UP", "") + `
+	const more = `
 resource "sky_job" "j" {
   cluster_id = sky_cluster.c.id
   name       = "j"
@@ -207,7 +206,9 @@ locals {
   task = provider::sky::task(yamlencode({ resources = { accelerators = { A100 = 8 } }, num_nodes = 2 }))
 }
 output "task" { value = "${local.task.num_nodes} ${local.task.resources.accelerators} ${provider::sky::parse_accelerators("T4").count}" }
-`,
+`
+	l.test(resource.TestStep{
+		Config: lifeConfig(l, 1, "UP", "") + more,
 		ConfigStateChecks: []statecheck.StateCheck{
 			statecheck.CompareValuePairs("data.sky_cluster.c", tfjsonpath.New("generation"), cluster, tfjsonpath.New("generation"), compare.ValuesSame()),
 			statecheck.ExpectKnownValue("data.sky_cluster.c", tfjsonpath.New("status"), knownvalue.StringExact("UP")),
@@ -217,7 +218,14 @@ output "task" { value = "${local.task.num_nodes} ${local.task.resources.accelera
 			statecheck.ExpectKnownValue("data.sky_catalog_offer.any", tfjsonpath.New("offers").AtSliceIndex(0).AtMapKey("market"), knownvalue.StringExact("spot")),
 			statecheck.ExpectKnownOutputValue("task", knownvalue.StringExact("2 A100:8 1")),
 		},
-	})
+	},
+		// The log of a cluster at rest is the local copy of it, in the plan too.
+		resource.TestStep{
+			Config:            lifeConfig(l, 1, "STOPPED", "") + more,
+			ConfigStateChecks: []statecheck.StateCheck{statecheck.ExpectKnownValue("data.sky_job_logs.j", tfjsonpath.New("content"), knownvalue.StringExact("two\nthree\n"))},
+		},
+		resource.TestStep{Config: lifeConfig(l, 1, "STOPPED", "") + more, ConfigPlanChecks: action(cluster, plancheck.ResourceActionNoop)},
+	)
 }
 
 // With create_before_destroy two clusters of one name live side by side for a

@@ -124,7 +124,7 @@ func (h *jobHandle) submit(ctx context.Context, m *jobModel) error {
 		return err
 	}
 	m.ID = types.StringValue(string(id))
-	m.LogPath = types.StringValue(filepath.Join(filepath.Dir(h.broker.LogPath(h.cluster.Name)), string(id)+".log"))
+	m.LogPath = types.StringValue(localLog(h.broker, h.cluster.Name, string(id)))
 	m.LogTail = types.StringValue("")
 	m.OutputFiles = types.ListNull(types.StringType)
 	m.setStatus(job.Status{Phase: job.Init, FailedRank: -1})

@@ -100,6 +100,11 @@ func (h *jobHandle) watch(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { cancel(nil) }
 }
 
+// localLog is where the log of a job is copied to.
+func localLog(b clusterBroker, cluster, id string) string {
+	return filepath.Join(filepath.Dir(b.LogPath(cluster)), id+".log")
+}
+
 // followLog copies the log until the job is over, from where the local copy ends.
 func (h *jobHandle) followLog(ctx context.Context, m *jobModel) (job.Status, error) {
 	file, size, err := openLog(m.LogPath.ValueString())
@@ -165,7 +170,10 @@ const (
 // readTail fills in the end of the local log, less the secrets where they are
 // known.
 func (h *jobHandle) readTail(m *jobModel) {
-	text := tailOf(m.LogPath.ValueString())
+	text, _, err := endOf(m.LogPath.ValueString(), tailBytes, tailLines)
+	if err != nil {
+		text = ""
+	}
 	for _, secret := range h.secrets {
 		if len(secret) >= leastSecret {
 			text = strings.ReplaceAll(text, secret, "(secret)")
@@ -174,23 +182,24 @@ func (h *jobHandle) readTail(m *jobModel) {
 	m.LogTail = types.StringValue(text)
 }
 
-// tailOf is the end of a file: whole lines and valid UTF-8 within the bounds.
-func tailOf(path string) string {
+// endOf is the end of a file, whole lines and valid UTF-8 within the bounds, and
+// the size of the file.
+func endOf(path string, most int64, lines int) (string, int64, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return ""
+		return "", 0, err
 	}
 	defer func() { _ = file.Close() }()
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
-		return ""
+		return "", 0, err
 	}
-	from := max(size-tailBytes, 0)
+	from := max(size-most, 0)
 	text, err := io.ReadAll(io.NewSectionReader(file, from, size-from))
 	if err != nil {
-		return ""
+		return "", 0, err
 	}
-	return lastLines(string(text), from > 0, tailLines)
+	return lastLines(string(text), from > 0, lines), size, nil
 }
 
 // lastLines cuts to the last whole lines; torn says that the first one lacks

@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -45,7 +47,7 @@ func (d *jobLogsDataSource) Metadata(_ context.Context, _ datasource.MetadataReq
 
 func (d *jobLogsDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "The end of what a job has printed so far, read from the cluster. The whole log of a job that was waited for is in the file `log_path` of `sky_job`. The cluster keeps the logs of the last 50 jobs that ended; asking for an earlier one is an error that says so.",
+		MarkdownDescription: "The end of what a job has printed so far, read from the cluster; while that is stopped, from the local copy that `sky_job` made, with a warning, for all ranks only. The whole log of a job that was waited for is in the file `log_path` of `sky_job`. The cluster keeps the logs of the last 50 jobs that ended; asking for an earlier one is an error that says so.",
 		Attributes: map[string]schema.Attribute{
 			"cluster_id": schema.StringAttribute{Required: true, MarkdownDescription: "The `id` of the `sky_cluster` that it runs on, which reads `cloud/region/name`.", Validators: []validator.String{checked(checkClusterID)}},
 			"job_id":     schema.StringAttribute{Required: true, MarkdownDescription: "The `id` of the `sky_job`.", Validators: []validator.String{notBlank()}},
@@ -72,30 +74,28 @@ func (d *jobLogsDataSource) Read(ctx context.Context, req datasource.ReadRequest
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := d.read(ctx, &m); err != nil {
+	copied, err := d.read(ctx, &m)
+	if err != nil {
 		resp.Diagnostics.Append(errorDiag(ctx, "Reading the job's log", err))
 		return
+	}
+	if copied != "" {
+		resp.Diagnostics.AddAttributeWarning(path.Root("cluster_id"), "Cluster is at rest",
+			fmt.Sprintf("The log is on its machines. What is returned is the local copy in %s, as far as the job was last followed.", copied))
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
 
-func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) error {
+// read reads from the cluster, or from a local copy, whose path it returns.
+func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) (copied string, err error) {
 	b, err := d.data.broker()
 	if err != nil {
-		return err
+		return "", err
 	}
 	cluster, err := b.Find(ctx, m.ClusterID.ValueString())
 	if err != nil {
-		return err
+		return "", err
 	}
-	if s := cluster.Status; s == broker.StatusStopped || s == broker.StatusTerminated {
-		return fmt.Errorf("cluster %s is %s, and the log is on its machines; start it with desired_status = \"UP\", or read the local copy, whose path is the job's log_path", cluster.ID, s)
-	}
-	runner, err := d.data.openJobs(cluster, &progress{})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = runner.Close() }()
 	rank, lines := job.Merged, defaultTailLines
 	if !m.Rank.IsNull() {
 		rank = int(m.Rank.ValueInt64())
@@ -103,11 +103,24 @@ func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) error {
 	if !m.TailLines.IsNull() {
 		lines = int(m.TailLines.ValueInt64())
 	}
+	if s := cluster.Status; s == broker.StatusStopped || s == broker.StatusTerminated {
+		local := localLog(b, cluster.Name, m.JobID.ValueString())
+		if text, size, err := endOf(local, maxTailBytes, lines); err == nil && rank == job.Merged && filepath.Base(local) == m.JobID.ValueString()+".log" {
+			m.Content, m.Bytes = types.StringValue(text), types.Int64Value(size)
+			return local, nil
+		}
+		return "", fmt.Errorf("cluster %s is %s, the log is on its machines, and there is no local copy of it; start the cluster with desired_status = \"UP\"", cluster.ID, s)
+	}
+	runner, err := d.data.openJobs(cluster, &progress{})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = runner.Close() }()
 	var end bytes.Buffer
 	size, torn, err := runner.Tail(ctx, job.ID(m.JobID.ValueString()), rank, maxTailBytes, &end)
 	if err != nil {
-		return err
+		return "", err
 	}
 	m.Content, m.Bytes = types.StringValue(lastLines(end.String(), torn, lines)), types.Int64Value(size)
-	return nil
+	return "", nil
 }
