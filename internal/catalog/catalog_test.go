@@ -58,6 +58,28 @@ func TestPathWins(t *testing.T) {
 	}
 }
 
+// A request that names its cloud reads no other catalog, unless nothing fits and
+// it is to be said why.
+func TestOnlyNamedCatalogsAreRead(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "aws", "vms.csv"), v5Header+"m.x,,,4,16,,0.5,,r1,z1\n")
+	write(t, filepath.Join(dir, "gcp", "vms.csv"), "not a catalog\n")
+	set, err := Open(Options{Path: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clouds := []string{"aws", "gcp"}
+	offers, sources, err := set.Offers(t.Context(), []cloud.Requirement{{Cloud: "aws"}}, clouds)
+	if err != nil || len(offers) != 1 || len(sources) != 1 || sources[0].Cloud != "aws" {
+		t.Errorf("%v from %v, %v", offers, sources, err)
+	}
+	for _, r := range []cloud.Requirement{{}, {Cloud: "aws", InstanceType: "none"}} {
+		if _, _, err := set.Offers(t.Context(), []cloud.Requirement{r}, clouds); err == nil {
+			t.Errorf("%+v did not read the catalog of gcp", r)
+		}
+	}
+}
+
 func TestBadFilesAreRejectedWhole(t *testing.T) {
 	good := "m.x,,,4,16,,0.5,0.2,r1,z1\n"
 	cases := map[string]struct {

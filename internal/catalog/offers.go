@@ -16,29 +16,34 @@ import (
 // does it returns every offer of the clouds, so that the optimizer can say what
 // each rule removed. No requirement asks for every offer; nil clouds are all.
 func (s *Set) Offers(ctx context.Context, reqs []cloud.Requirement, clouds []string) ([]cloud.Offer, []Source, error) {
-	tables, err := s.loaded(ctx, clouds, true)
+	named := slices.DeleteFunc(slices.Clone(clouds), func(name string) bool {
+		return len(reqs) > 0 && !slices.ContainsFunc(reqs, func(r cloud.Requirement) bool { return r.Cloud == "" || r.Cloud == name })
+	})
+	tables, err := s.loaded(ctx, named, true)
 	if err != nil {
 		return nil, nil, err
 	}
+	out, err := offersOf(tables, func(snap *snapshot) []cloud.Offer { return snap.matching(reqs) })
+	if err != nil || len(out) > 0 {
+		return out, sourcesOf(tables), err
+	}
+	if tables, err = s.loaded(ctx, clouds, true); err != nil {
+		return nil, nil, err
+	}
+	out, err = offersOf(tables, func(snap *snapshot) []cloud.Offer { return snap.all(nil) })
+	return out, sourcesOf(tables), err
+}
+
+func offersOf(tables []*table, of func(snap *snapshot) []cloud.Offer) ([]cloud.Offer, error) {
 	var out []cloud.Offer
 	for _, t := range tables {
 		var found []cloud.Offer
-		if err := t.use(func(snap *snapshot) { found = snap.matching(reqs) }); err != nil {
-			return nil, nil, err
+		if err := t.use(func(snap *snapshot) { found = of(snap) }); err != nil {
+			return nil, err
 		}
 		out = append(out, found...)
 	}
-	if len(out) > 0 {
-		return out, sourcesOf(tables), nil
-	}
-	for _, t := range tables {
-		var found []cloud.Offer
-		if err := t.use(func(snap *snapshot) { found = snap.all(nil) }); err != nil {
-			return nil, nil, err
-		}
-		out = append(out, found...)
-	}
-	return out, sourcesOf(tables), nil
+	return out, nil
 }
 
 // all appends every offer.
