@@ -257,9 +257,7 @@ func (b *Broker) removeGeneration(ctx context.Context, j *journal, name string, 
 		ref := p.Ref
 		ref.Zone = "" // a late arrival elsewhere in the region would hold the rules
 		r := b.removal(session, ref, p.Instances)
-		if p.Created < p.Nodes {
-			r.settled = p.Since.Add(b.cfg.Timeouts.Settle)
-		}
+		r.settled = p.settled(b.cfg.Now(), b.cfg.Timeouts.Settle)
 		if survivors, err := r.do(ctx); err != nil {
 			return fmt.Errorf("an earlier launch of cluster %q left machines in %s that could not be removed (%s): %w",
 				name, cloud.ShortPlace(p.Ref.Cloud, p.Ref.Region, p.Ref.Zone), strings.Join(survivors, ", "), err)

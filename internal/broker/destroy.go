@@ -39,8 +39,10 @@ func (b *Broker) Destroy(ctx context.Context, c Cluster) error {
 func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, j *journal, c Cluster) error {
 	ref := c.ref()
 	known := c.instanceIDs()
+	r := b.removal(session, ref, nil)
 	g := j.find(c.Generation)
 	if g != nil {
+		r.settled = g.settled(c.Cloud, c.Region, b.cfg.Now(), b.cfg.Timeouts.Settle) // a growth may have been cut off
 		for _, id := range g.ids(c.Cloud) {
 			if !slices.Contains(known, id) && g.in(id, c.Region) {
 				known = append(known, id)
@@ -51,7 +53,8 @@ func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, j *jo
 		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
 	}
 	b.log.InfoContext(ctx, "removing the cluster", "cluster", c.Name, "generation", c.Generation, "instances", known)
-	if survivors, err := b.removal(session, ref, known).do(ctx); err != nil {
+	r.known = known
+	if survivors, err := r.do(ctx); err != nil {
 		return fmt.Errorf("cluster %q is not removed; %w", c.Name, stillAlive(survivors, err))
 	}
 	if g == nil {

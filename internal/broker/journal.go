@@ -224,8 +224,12 @@ type place struct {
 	// Nodes is how many machines were asked for, Created how many the cloud named.
 	Nodes, Created int
 	Instances      []string
-	// Since is when the intent was written.
-	Since time.Time
+	// Deadline is later than any create call of the attempt; zero where none was
+	// made here.
+	Deadline time.Time
+	// Ended is when the generation's next entry was written: its create call, and
+	// be it with its process, had ended by then. Zero is not known.
+	Ended time.Time
 	// Removed says that the absence of the attempt's machines was observed.
 	Removed bool
 }
@@ -280,13 +284,20 @@ func (j *journal) generations() []*generation {
 }
 
 func (g *generation) apply(e entry) {
+	if n := len(g.Places); n > 0 && g.Places[n-1].Ended.IsZero() {
+		g.Places[n-1].Ended = e.Time
+	}
 	switch e.Event {
 	case eventLaunch:
 		g.Home, g.Digest, g.launched = e.Home, e.Digest, true
 	case eventAttempt:
 		g.Attempts, g.Removed, g.Removing = e.Attempt, false, false
 		if e.Ref != nil {
-			g.Places = append(g.Places, place{Ref: *e.Ref, Account: e.Account, Attempt: e.Attempt, Nodes: e.Nodes, Since: e.Time})
+			p := place{Ref: *e.Ref, Account: e.Account, Attempt: e.Attempt, Nodes: e.Nodes}
+			if e.Deadline != nil {
+				p.Deadline = *e.Deadline
+			}
+			g.Places = append(g.Places, p)
 		}
 	case eventCreated:
 		g.Instances = append(g.Instances, e.Instances...)

@@ -108,8 +108,19 @@ func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c Clust
 	return nil
 }
 
-// dropUncommitted removes what a growth that was cut off left behind.
+// dropUncommitted removes what a growth that was cut off left behind, once all
+// of it would be listed.
 func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c Cluster) error {
+	j, err := readJournal(b.ClusterDir(c.Name))
+	if err != nil {
+		return err
+	}
+	if g := j.find(c.Generation); g != nil {
+		now := b.cfg.Now()
+		if err := pause(ctx, g.settled(c.Cloud, c.Region, now, b.cfg.Timeouts.Settle).Sub(now)); err != nil {
+			return err
+		}
+	}
 	alive, err := session.Query(ctx, c.ref())
 	if err != nil {
 		return err
@@ -310,7 +321,7 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 	placement.Nodes = len(cs.Nodes)
 	cfg, err := session.Bootstrap(ctx, cs, placement)
 	if err != nil {
-		return c, err
+		return c, errors.Join(err, b.journalCreated(c, cs.Attempt, nil))
 	}
 	bounded, cancel := context.WithTimeout(ctx, b.cfg.Timeouts.Boot)
 	defer cancel()
@@ -356,11 +367,9 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 	return fresh, session.Commit(commit, all)
 }
 
-// journalCreated notes the ids of machines that a growth made.
+// journalCreated notes that the create call of a growth has ended, and the ids
+// of the machines that it made.
 func (b *Broker) journalCreated(c Cluster, attempt int, created []string) error {
-	if len(created) == 0 {
-		return nil
-	}
 	return b.withJournal(c.Name, func(j *journal) error {
 		return j.append(entry{Event: eventCreated, Generation: c.Generation, Attempt: attempt, Instances: created})
 	})
