@@ -479,6 +479,14 @@ func TestRunningCountsNodes(t *testing.T) {
 			t.Errorf("of more than %d nodes: %v, %v; want %q", nodes, got, err, want)
 		}
 	}
+	// Ray places a narrow job on any node.
+	c.machine.write(".sky/jobs/wide/placement", "10.0.0.7\n10.0.0.9\n", 0o600)
+	for address, want := range map[string]string{"10.0.0.9": "wide", "10.0.0.70": "", "10.0.0.": ""} {
+		got, err := autostop.Running(t.Context(), c.machine, 2, "10.0.0.1", address)
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("of those at %s: %v, %v; want %q", address, got, err, want)
+		}
+	}
 }
 
 // TestOtherShells runs a whole life under every POSIX shell that is here.

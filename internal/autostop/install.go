@@ -196,9 +196,13 @@ func Disarm(ctx context.Context, head remote.Shell) error {
 }
 
 // Running returns the ids of the jobs on the head that have not ended and use
-// more than that many nodes.
-func Running(ctx context.Context, head remote.Shell, nodes int) ([]string, error) {
-	out, err := remote.Output(ctx, head, remote.Command{Script: "set -- jobs " + strconv.Itoa(nodes) + "\n" + watchdogScript})
+// more than that many nodes, or a node that has one of the addresses.
+func Running(ctx context.Context, head remote.Shell, nodes int, addresses ...string) ([]string, error) {
+	args := "set -- jobs " + strconv.Itoa(nodes)
+	for _, a := range addresses {
+		args += " " + remote.Quote(a)
+	}
+	out, err := remote.Output(ctx, head, remote.Command{Script: args + "\n" + watchdogScript})
 	if err != nil {
 		return nil, fmt.Errorf("ask the head for its jobs: %w", err)
 	}

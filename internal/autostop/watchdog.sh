@@ -2,7 +2,8 @@
 # for as long as conf says. Needs a POSIX shell and the usual small tools.
 #
 #   watchdog.sh run        watch until this machine ends; the newest run wins
-#   watchdog.sh jobs N     print the jobs that have not ended and use more than N nodes
+#   watchdog.sh jobs N [ADDRESS...]  print the jobs that have not ended and use more
+#                          than N nodes, or one that Ray placed at such an address
 #
 # Beside it lie conf, end.sh (ends the machine it runs on; on every node),
 # nodes and known_hosts (the other nodes), and perhaps hook.sh and sessions.sh.
@@ -58,14 +59,28 @@ alive() {
 	esac
 }
 
-# running N prints the living jobs that use more than N nodes.
+# running N [ADDRESS...] prints the living jobs that use more than N nodes, or
+# one of those addresses. Only Ray places a job on other nodes than the first.
 running() {
+	most=$1
+	shift
 	for j in "$jobs"/*/; do
 		j=${j%/}
 		alive "$j" || continue
 		n=$(sed -n 's/^nodes=//p' "$j/conf" 2>/dev/null)
-		[ "${n:-1}" -le "$1" ] || echo "${j##*/}"
+		if [ "${n:-1}" -gt "$most" ] || placed "$j" "$@"; then echo "${j##*/}"; fi
 	done
+}
+
+# placed JOB [ADDRESS...] succeeds where Ray gave the job one of the addresses.
+placed() {
+	[ -e "$1/placement" ] || return 1
+	at=$1/placement
+	shift
+	for a in "$@"; do
+		if grep -qxF -- "$a" "$at"; then return 0; fi
+	done
+	return 1
 }
 
 # seen prints something that changes when a job is submitted or ends.
@@ -222,6 +237,10 @@ watch() {
 
 case ${1:-} in
 run) watch ;;
-jobs) running "${2:-0}" ;;
+jobs)
+	[ $# -ge 2 ] || set -- jobs 0
+	shift
+	running "$@"
+	;;
 *) exit 64 ;;
 esac

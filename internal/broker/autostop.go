@@ -145,7 +145,8 @@ func (b *Broker) dialHead(ctx context.Context, c Cluster) ([]node, error) {
 	return b.dialAll(ctx, c)
 }
 
-// drain waits for the end of the jobs that use more than that many nodes.
+// drain waits for the end of the jobs that use more than that many nodes, or one
+// beyond them.
 func (b *Broker) drain(ctx context.Context, c Cluster, nodes int) error {
 	if !c.headRuns() {
 		return nil // without it no job runs
@@ -160,9 +161,14 @@ func (b *Broker) drain(ctx context.Context, c Cluster, nodes int) error {
 		return err
 	}
 	defer closeLog()
-	var last []string
+	var leaving, last []string
+	for _, n := range c.Nodes {
+		if n.Rank >= nodes {
+			leaving = append(leaving, n.among())
+		}
+	}
 	err = retry.Poll(ctx, retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}, func(ctx context.Context) (bool, error) {
-		jobs, err := autostop.Running(ctx, clients[0], nodes)
+		jobs, err := autostop.Running(ctx, clients[0], nodes, leaving...)
 		if err != nil {
 			return false, retry.Stop(err)
 		}

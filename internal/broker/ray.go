@@ -191,7 +191,8 @@ func (b *Broker) rayDown(ctx context.Context, log *slog.Logger, clients []node, 
 }
 
 // rayLeaves lets nodes that are about to be removed say goodbye, so that no job
-// is placed on them in their last moments. Where they do not, Ray finds out.
+// is placed on them in their last moments. It ends what runs there, so they are
+// drained before. Where they say nothing, Ray finds out.
 func (b *Broker) rayLeaves(ctx context.Context, c Cluster, nodes int) {
 	if c.Runtime != RuntimeRay {
 		return

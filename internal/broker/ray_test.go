@@ -19,6 +19,9 @@ type rayBench struct {
 	*bench
 	told []string
 	fail string // this command fails
+	// jobs are what the head says, one answer after the other, of the jobs that
+	// keep nodes; asked is what it was asked and after which words to the nodes.
+	jobs, asked []string
 }
 
 func newRayBench(t *testing.T) *rayBench {
@@ -30,6 +33,17 @@ func newRayBench(t *testing.T) *rayBench {
 	}
 	command := regexp.MustCompile(`ray\.sh ((?:install|secret|up|wait|down)[^<\n]*)`)
 	x.exit = func(rank int, script string) (int, string) {
+		if first, _, _ := strings.Cut(script, "\n"); strings.HasPrefix(first, "set -- jobs ") {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.asked = append(x.asked, fmt.Sprintf("%s after %q", strings.TrimPrefix(first, "set -- "), x.told))
+			if len(x.jobs) == 0 {
+				return 0, ""
+			}
+			said := x.jobs[0]
+			x.jobs = x.jobs[1:]
+			return 0, said + "\n"
+		}
 		m := command.FindStringSubmatch(script)
 		if m == nil {
 			return 0, ""
@@ -88,9 +102,14 @@ func TestRayLife(t *testing.T) {
 		}
 		x.wantTold(t, []string{"0 install", "2 install"}, []string{"0 secret"}, []string{"0 up"},
 			[]string{"2 secret -"}, []string{"2 up 'session_1' '6380'"}, []string{"0 wait 3"})
+		x.jobs = []string{"narrow", "narrow"}
 		small, err := x.Resize(t.Context(), big, spec, 2)
 		if err != nil {
 			t.Fatal(err)
+		}
+		drained := fmt.Sprintf("jobs 2 '%s' after []", big.Nodes[2].InternalIP)
+		if want := []string{drained, drained, drained}; !slices.Equal(x.asked, want) {
+			t.Errorf("the head was asked %q, want %q: jobs come to their end before their node leaves", x.asked, want)
 		}
 		x.wantTold(t, []string{"2 down"})
 		spec.Runtime = RuntimeSSH

@@ -60,7 +60,6 @@ func (b *Broker) steady(ctx context.Context, session cloud.Session, c Cluster) (
 func (c Cluster) PerNode() float64 { return c.HourlyUSD / float64(max(c.Size, 1)) }
 
 func (b *Broker) shrink(ctx context.Context, session cloud.Session, c Cluster, nodes int) (Cluster, error) {
-	b.rayLeaves(ctx, c, nodes)
 	var doomed []string
 	kept := slices.DeleteFunc(slices.Clone(c.Nodes), func(n Node) bool {
 		if n.Rank < nodes {
@@ -72,6 +71,7 @@ func (b *Broker) shrink(ctx context.Context, session cloud.Session, c Cluster, n
 	if err := b.drain(ctx, c, nodes); err != nil {
 		return c, fmt.Errorf("take nodes from cluster %q: %w", c.Name, err)
 	}
+	b.rayLeaves(ctx, c, nodes)
 	if err := b.removeNodes(ctx, session, c, doomed); err != nil {
 		return c, fmt.Errorf("take nodes from cluster %q: %w", c.Name, err)
 	}
