@@ -91,7 +91,11 @@ func TestAutodownNeedsProof(t *testing.T) {
 					t.Fatalf("Refresh = %s %q, %v", fresh.Status, fresh.StatusReason, err)
 				}
 				time.Sleep(time.Hour) //nolint:forbidigo // virtual time
+				asked := time.Now()
 				again, err := x.Refresh(t.Context(), fresh)
+				if took := time.Since(asked); took > 0 {
+					t.Errorf("looked for %s for what is known to be gone", took)
+				}
 				if err != nil || again.StatusReason != fresh.StatusReason || again.Status != StatusTerminated {
 					t.Errorf("the second Refresh = %s %q, %v", again.Status, again.StatusReason, err)
 				}

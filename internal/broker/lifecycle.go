@@ -131,7 +131,12 @@ func (b *Broker) change(ctx context.Context, c Cluster, doing string, op func(cl
 
 // look returns the cluster as its cloud sees it now.
 func (b *Broker) look(ctx context.Context, session cloud.Session, c Cluster) (Cluster, error) {
-	alive, err := b.lookTwice(ctx, session, c)
+	return b.lookTimes(ctx, session, c, 2)
+}
+
+// lookTimes is look that takes so many looks before it finds the cluster gone.
+func (b *Broker) lookTimes(ctx context.Context, session cloud.Session, c Cluster, looks int) (Cluster, error) {
+	alive, err := b.list(ctx, session, c, looks)
 	if err != nil {
 		return c, err
 	}

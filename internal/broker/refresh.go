@@ -64,11 +64,15 @@ func (b *Broker) Observe(ctx context.Context, c Cluster) (Cluster, error) {
 	if err != nil {
 		return c, err
 	}
-	views, err := b.views(c)
+	views, ended, err := b.views(c)
 	if err != nil {
 		return c, err
 	}
-	latest, fresh, err := b.lookAs(ctx, session, views)
+	looks := 2
+	if ended {
+		looks = 1
+	}
+	latest, fresh, err := b.lookAs(ctx, session, views, looks)
 	if errors.Is(err, ErrGone) && latest.Status == StatusTerminated {
 		return latest, nil // as it is known to be
 	}
@@ -142,10 +146,15 @@ func (b *Broker) noteReplaced(j *journal, c Cluster) error {
 // lookTwice lists the machines, by id where ids are known. It takes a second
 // look before it returns none.
 func (b *Broker) lookTwice(ctx context.Context, session cloud.Session, c Cluster) ([]cloud.Instance, error) {
+	return b.list(ctx, session, c, 2)
+}
+
+// list is lookTwice that takes so many looks before it returns none.
+func (b *Broker) list(ctx context.Context, session cloud.Session, c Cluster, looks int) ([]cloud.Instance, error) {
 	byTags := c.ref()
 	byID := byTags
 	byID.Instances = c.instanceIDs()
-	for look := range 2 {
+	for look := range looks {
 		if look > 0 {
 			if err := pause(ctx, b.cfg.Timeouts.Gone); err != nil {
 				return nil, err
