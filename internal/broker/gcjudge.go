@@ -34,9 +34,14 @@ func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj
 		return f
 	}
 	named := slices.Contains(opts.DeleteIDs, inst.ID)
+	var g *generation
+	if cj.err == nil {
+		g = cj.journal.find(inst.Identity.Generation)
+	}
+	undone := g != nil && slices.Contains(g.undone, inst.ID)
 	for _, state := range opts.States {
 		for _, h := range state.Clusters {
-			if h.holds(cloudName, inst) {
+			if h.holds(cloudName, inst, undone) {
 				return say("held", false, "%s in %s has it", h.Address, state.Source)
 			}
 		}
@@ -49,16 +54,18 @@ func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj
 	case cj.err != nil:
 		return say("unknown", false, "its journal cannot be read: %v", cj.err)
 	}
-	g := cj.journal.find(inst.Identity.Generation)
 	inCluster := g != nil && g.Complete && g.Cluster != nil && slices.Contains(g.Cluster.instanceIDs(), inst.ID)
+	committed := (inst.Committed || inCluster) && !undone
 	switch {
-	case (inst.Committed || inCluster) && len(opts.States) > 0:
+	case committed && len(opts.States) > 0:
 		return say("in no state", named, "a complete cluster that none of the given states holds%s; import it with \"terraform import <address> %s\", or remove it with --delete-id %s",
 			g.origin(), cloudName+"/"+inst.Region+"/"+inst.Identity.Cluster, inst.ID)
-	case inst.Committed || inCluster:
+	case committed:
 		return say("complete", false, "a complete cluster%s; give your states with --state to learn whether one holds it", g.origin())
 	case g != nil && g.account(cloudName) != "" && g.account(cloudName) != account:
 		return say("unknown", false, "the journal has it under account %s", g.account(cloudName))
+	case undone:
+		return say("unfinished", true, "the growth of its cluster that made it failed, and could not remove it")
 	case g != nil && g.Removed:
 		return say("late", true, "it came after its launch was cleaned up")
 	case g != nil:

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ const (
 	eventRecorded   event = "recorded"   // Terraform has been seen to hold the cluster in state
 	eventReplacing  event = "replacing"  // a plan replaces the cluster by another of its name
 	eventLost       event = "lost"       // every machine was found gone, and nobody had asked for that
+	eventUndone     event = "undone"     // a growth failed; these machines are to go, and none are left where it names none
 	eventRemoving   event = "removing"   // before the terminate calls
 	eventRemoved    event = "removed"    // absence was observed
 )
@@ -198,7 +200,7 @@ func (e event) consequence() string {
 	switch e {
 	case eventLaunch, eventAttempt, eventCommitting:
 		return " (nothing was started)"
-	case eventCreated, eventCommitted, eventRecorded, eventReplacing, eventLost, eventRemoving, eventRemoved:
+	case eventCreated, eventCommitted, eventRecorded, eventReplacing, eventLost, eventUndone, eventRemoving, eventRemoved:
 	}
 	return ""
 }
@@ -251,6 +253,9 @@ type generation struct {
 	// halfway says that the newest commit, a growth's perhaps, was begun and
 	// never seen to end.
 	halfway bool
+	// undone are the machines of growths that failed, not observed gone yet. No
+	// state holds them, even where the cloud heard of their commit.
+	undone []string
 	// committing is the attempt that Complete speaks of; 0 is none.
 	committing int
 	launched   bool // here, not imported
@@ -323,11 +328,14 @@ func (g *generation) apply(e entry) {
 		g.replacing = cmp.Or(e.Home, g.Home)
 	case eventLost:
 		g.lostAt = e.Time
+	case eventUndone:
+		g.undone, g.halfway = slices.Clone(e.Instances), false
 	case eventRemoved:
 		g.removed(e.Attempt)
 	}
 	if e.Cluster != nil {
 		g.Cluster = e.Cluster
+		g.undone = slices.DeleteFunc(g.undone, func(id string) bool { return slices.Contains(e.Cluster.instanceIDs(), id) })
 	}
 }
 

@@ -96,6 +96,7 @@ func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
 	if err := b.writeRecord(ctx, fresh); err != nil {
 		return c, err
 	}
+	b.dropUndone(ctx, fresh)
 	b.mu.Lock()
 	b.seen[c.Generation] = fresh
 	b.mu.Unlock()

@@ -105,6 +105,7 @@ func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c Clust
 	if survivors, err := r.do(ctx); err != nil {
 		return stillAlive(survivors, err)
 	}
+	b.noteGone(ctx, c, doomed)
 	return nil
 }
 
@@ -125,7 +126,21 @@ func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c C
 	if err != nil {
 		return err
 	}
-	return b.removeNodes(ctx, session, c, c.uncommitted(alive))
+	undone, err := b.undone(c)
+	if err != nil {
+		return err
+	}
+	return b.removeNodes(ctx, session, c, union(c.uncommitted(alive), undone))
+}
+
+// union is x with what y has besides.
+func union(x, y []string) []string {
+	for _, s := range y {
+		if !slices.Contains(x, s) {
+			x = append(x, s)
+		}
+	}
+	return x
 }
 
 // growth is what a cluster is to get.
@@ -134,6 +149,8 @@ type growth struct {
 	hosts []clusterconfig.HostKey
 	// created are the ids the cloud answered, whatever it lists.
 	created []string
+	// committing are the ids of the new nodes, once their commit is about to begin.
+	committing []string
 	// settled is when a machine that nobody has named would be listed at last.
 	settled time.Time
 }
@@ -154,12 +171,7 @@ func (b *Broker) dropGrowth(ctx context.Context, session cloud.Session, c Cluste
 			doomed = append(doomed, inst.ID)
 		}
 	}
-	for _, id := range g.created {
-		if !slices.Contains(doomed, id) {
-			doomed = append(doomed, id)
-		}
-	}
-	return b.removeNodes(ctx, session, c, doomed)
+	return b.removeNodes(ctx, session, c, union(union(doomed, g.created), g.committing))
 }
 
 // uncommitted are the ids of machines that are not, or not yet, the cluster's.
@@ -196,6 +208,9 @@ func (b *Broker) addRanks(ctx context.Context, session cloud.Session, c Cluster,
 	}
 	cleanup, cancel := detached(ctx, b.cfg.Timeouts.Cleanup)
 	defer cancel()
+	if len(g.committing) > 0 {
+		b.noteUndone(cleanup, c, g.committing)
+	}
 	if cerr := b.dropGrowth(cleanup, session, c, g); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("and the nodes that were added could not be removed: %w", cerr))
 	}
@@ -356,6 +371,7 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 			return c, err
 		}
 	}
+	g.committing = added.instanceIDs()
 	err = b.withJournal(c.Name, func(j *journal) error {
 		return j.append(entry{Event: eventCommitting, Generation: c.Generation, Attempt: cs.Attempt, Cluster: &fresh})
 	})

@@ -21,7 +21,7 @@ func (b *Broker) views(c Cluster) (views []Cluster, ended bool, err error) {
 	}
 	g := j.find(c.Generation)
 	ended = c.Status == StatusTerminated && (g == nil || g.Cluster == nil || g.Cluster.Status == StatusTerminated)
-	if g == nil || g.Removed || !g.Complete || g.Cluster == nil ||
+	if g == nil || g.Removed || !g.Complete || g.Cluster == nil || g.undoneIn(c) ||
 		(g.Cluster.Size == c.Size && slices.Equal(g.Cluster.instanceIDs(), c.instanceIDs())) {
 		return []Cluster{c}, ended, nil
 	}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// undoneLimit bounds what a refresh waits for the removal of undone machines.
+const undoneLimit = 2 * time.Minute
+
+// noteUndone records that a growth whose commit was begun has failed, before its
+// machines are removed: some of them may look like the cluster's by now.
+func (b *Broker) noteUndone(ctx context.Context, c Cluster, ids []string) {
+	err := b.withJournal(c.Name, func(j *journal) error {
+		return j.append(entry{Event: eventUndone, Generation: c.Generation, Instances: append(j.undone(c), ids...), Cluster: &c})
+	})
+	if err != nil {
+		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
+	}
+}
+
+// noteGone records which of the undone machines were observed gone. Where it
+// cannot, their absence is observed once more, by the next refresh.
+func (b *Broker) noteGone(ctx context.Context, c Cluster, gone []string) {
+	err := b.withJournal(c.Name, func(j *journal) error {
+		undone := j.undone(c)
+		left := slices.DeleteFunc(slices.Clone(undone), func(id string) bool { return slices.Contains(gone, id) })
+		if len(left) == len(undone) {
+			return nil
+		}
+		return j.append(entry{Event: eventUndone, Generation: c.Generation, Instances: left})
+	})
+	if err != nil {
+		b.log.ErrorContext(ctx, "the journal cannot be written", "error", err)
+	}
+}
+
+// undone are the machines of failed growths that were not observed gone. A
+// record of the cluster holds none of them, and c does not.
+func (j *journal) undone(c Cluster) []string {
+	g := j.find(c.Generation)
+	if g == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(g.undone), func(id string) bool { return slices.Contains(c.instanceIDs(), id) })
+}
+
+// undoneIn reports whether the cluster, as a state has it, holds a machine that
+// the journal has for undone: then the state is right.
+func (g *generation) undoneIn(c Cluster) bool {
+	return slices.ContainsFunc(c.instanceIDs(), func(id string) bool { return slices.Contains(g.undone, id) })
+}
+
+// undone is the journal's, read anew.
+func (b *Broker) undone(c Cluster) ([]string, error) {
+	j, err := readJournal(b.ClusterDir(c.Name))
+	if err != nil {
+		return nil, err
+	}
+	return j.undone(c), nil
+}
+
+// withoutUndone leaves machines of failed growths out.
+func (b *Broker) withoutUndone(c Cluster, alive []cloud.Instance) ([]cloud.Instance, error) {
+	undone, err := b.undone(c)
+	return slices.DeleteFunc(alive, func(i cloud.Instance) bool { return slices.Contains(undone, i.ID) }), err
+}
+
+// dropUndone removes what a growth that failed could not remove itself, at the
+// refresh of a cluster that does not have it. It may fail: the machines stay on
+// record, and the next refresh, change or gc tries again.
+func (b *Broker) dropUndone(ctx context.Context, c Cluster) {
+	undone, err := b.undone(c)
+	if err != nil || len(undone) == 0 {
+		return
+	}
+	if err := b.tryDropUndone(ctx, c); err != nil {
+		b.log.WarnContext(ctx, "machines of a growth that failed are not removed yet and may be billed", "cluster", c.Name, "instances", undone, "error", err)
+	}
+}
+
+func (b *Broker) tryDropUndone(ctx context.Context, c Cluster) error {
+	release, err := b.lockCluster(ctx, c.Name, "refreshing")
+	if busy := (*BusyError)(nil); errors.As(err, &busy) {
+		return nil // its holder removes them, or the next refresh
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
+	undone, err := b.undone(c) // as of now, under the lock
+	if err != nil || len(undone) == 0 {
+		return err
+	}
+	session, err := b.openFor(ctx, c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, undoneLimit, fmt.Errorf("the removal took longer than %s", undoneLimit))
+	defer cancel()
+	return b.removeNodes(ctx, session, c, undone)
+}
