@@ -7,6 +7,8 @@ package job_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -272,9 +274,10 @@ apt-get --no-download -o Dir::State::status="$HOME/dpkg/status" install -y hello
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "setup runs", func() bool {
+		eventually(t, "setup runs", func() bool { // the phase is a moment earlier than the script
 			s, err := f.runner.Status(t.Context(), id)
-			return err == nil && s.Phase == job.SettingUp
+			setups, _ := os.ReadFile(filepath.Join(f.machines[0].Home, "setups"))
+			return err == nil && s.Phase == job.SettingUp && len(setups) > 0
 		})
 		f.machines[0].Stop()
 		f.machines[0].Start()
