@@ -5,6 +5,7 @@ package job_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -141,5 +142,46 @@ func TestStageOfAClaimThatWasCutOffGoes(t *testing.T) {
 	left, _ := filepath.Glob(filepath.Join(jobs, ".*"))
 	if len(left) != 1 || left[0] != fresh {
 		t.Errorf("staged claims left: %q, want %s alone, which may be under way", left, fresh)
+	}
+}
+
+// A job whose leader alone was killed is UNKNOWN, and its work runs on: the next
+// job does not start beside it.
+func TestWorkWithoutItsLeaderHoldsTheQueue(t *testing.T) {
+	t.Parallel()
+	f := sshFleet(t, 1)
+	orphan := f.submit(t, job.Spec{Name: "orphan", Run: "touch ~/works; " + untilGo})
+	eventually(t, "it works", func() bool { _, err := os.Stat(filepath.Join(f.nodes[0].Home, "works")); return err == nil })
+	f.killLeader(t, orphan)
+	f.phase(t, orphan, job.Unknown)
+	next := f.submit(t, job.Spec{Name: "next", Run: "true"})
+	f.phase(t, next, job.Pending)
+	f.waits(t, next)
+	f.letGo(t)
+	if s, _ := f.wait(t, next); s.Phase != job.Succeeded {
+		t.Errorf("%+v", s)
+	}
+	f.phase(t, orphan, job.Unknown) // nobody has seen how it ended
+}
+
+// killLeader ends the leader of a job and nothing else.
+func (f *fleet) killLeader(t *testing.T, id job.ID) {
+	t.Helper()
+	started, err := os.ReadFile(f.jobFile(0, id, "started"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(started), "\npid=")
+	text, _, _ := strings.Cut(rest, "\n")
+	pid, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%q: %v", started, err)
+	}
+	leader, err := os.FindProcess(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.Kill(); err != nil {
+		t.Fatal(err)
 	}
 }

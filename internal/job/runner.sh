@@ -81,6 +81,17 @@ group() {
 	echo "$g"
 }
 
+# works succeeds while work of the job in DIR runs here, be its leader gone.
+works() (
+	dir=$1 id=${1##*/}
+	for f in "$dir"/pid.*; do
+		[ -n "$(group "${f##*.}")" ] || continue
+		# The group's number may be another's by now, and that one would hold the queue forever.
+		if [ ! -d /proc/self ] || [ -n "$(marked "${f##*.}")" ]; then exit 0; fi
+	done
+	exit 1
+)
+
 privileged() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
@@ -147,7 +158,7 @@ holds() {
 	n=${1##*/}
 	[ "$(cat "$j/ticket" 2>/dev/null || echo "$n")" = "$n" ] || return 1
 	if [ -e "$j/started" ]; then
-		leads "$j"
+		leads "$j" || works "$j"
 	else # claimed and not yet started: its client refreshes the ticket
 		[ -z "$(find "$1" -mmin +1 2>/dev/null)" ]
 	fi
