@@ -296,6 +296,42 @@ func TestInterruptedTreeLeavesTheOldOne(t *testing.T) {
 	same(t, read(t, filepath.Join(n.Home, "w")), read(t, src))
 }
 
+// What a hard kill left of an upload goes at the next one; an upload that may be
+// under way stays, and so does what only looks like one.
+func TestStageOfAKilledUploadGoes(t *testing.T) {
+	n := remotetest.NewNode(t, remotetest.Behaviour{})
+	src := t.TempDir()
+	write(t, src, map[string]string{"a": "1"})
+	const id = "0123456789abcdef0123456"
+	kept := map[string]string{
+		"w.sky-" + id + "1/tree/slow": "", "w.sky-" + id + "1/tree/now": "", "w.sky-" + id + "x/tree/f": "", "w.sky-notes/f": "", "w.sky-" + id + "2": "a file",
+		"w.sky-" + id + "3": "-> elsewhere", "elsewhere/f": "", "other.sky-" + id + "4/tree/f": "",
+	}
+	write(t, n.Home, kept)
+	write(t, n.Home, map[string]string{"w.sky-" + id + "5/tree/f": "", "w.sky-" + id + "6/tree/f": ""})
+	before := time.Now().Add(-2 * time.Hour)
+	err := filepath.WalkDir(n.Home, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink != 0 || d.Name() == "now" {
+			return err
+		}
+		return os.Chtimes(path, before, before)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dial(t, n).PutTree(t.Context(), src, "~/w"); err != nil {
+		t.Fatal(err)
+	}
+	got := read(t, n.Home)
+	for name := range got {
+		if strings.HasPrefix(name, ".sky/") {
+			delete(got, name)
+		}
+	}
+	kept["w/a"] = "1"
+	same(t, got, kept)
+}
+
 func TestPutTreeStopsWithItsContext(t *testing.T) {
 	n := remotetest.NewNode(t, remotetest.Behaviour{})
 	src := t.TempDir()
