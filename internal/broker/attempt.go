@@ -309,14 +309,14 @@ func (a *attempt) commit(ctx context.Context, session cloud.Session) error {
 	if err := a.writeSSHFiles(a.cluster); err != nil {
 		return err
 	}
-	survivors, err := a.sweep(ctx, a)
+	late, err := a.sweep(ctx, a)
 	if errors.As(err, new(*rivalError)) {
 		return err
 	}
 	if err != nil {
 		// The journal names their place, so that the removal of the cluster, the
 		// next launch and gc look there again.
-		a.log.WarnContext(ctx, "machines of failed attempts that came late are not removed", "instances", survivors, "error", err)
+		a.log.WarnContext(ctx, "machines of failed attempts that came late are not removed", "instances", allIDs(late), "error", err)
 	}
 	if err := a.journal.append(entry{Event: eventCommitting, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster}); err != nil {
 		return err

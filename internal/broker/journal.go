@@ -41,6 +41,7 @@ const (
 	eventUndone     event = "undone"     // a growth failed; these machines are to go, and none are left where it names none
 	eventRemoving   event = "removing"   // before the terminate calls
 	eventRemoved    event = "removed"    // absence was observed
+	eventLate       event = "late"       // machines that came after that, and could not be removed
 )
 
 // entry is one line of a journal.
@@ -200,7 +201,7 @@ func (e event) consequence() string {
 	switch e {
 	case eventLaunch, eventAttempt, eventCommitting:
 		return " (nothing was started)"
-	case eventCreated, eventCommitted, eventRecorded, eventReplacing, eventLost, eventUndone, eventRemoving, eventRemoved:
+	case eventCreated, eventCommitted, eventRecorded, eventReplacing, eventLost, eventUndone, eventRemoving, eventRemoved, eventLate:
 	}
 	return ""
 }
@@ -332,6 +333,11 @@ func (g *generation) apply(e entry) {
 		g.undone, g.halfway = slices.Clone(e.Instances), false
 	case eventRemoved:
 		g.removed(e.Attempt)
+	case eventLate:
+		if e.Ref != nil {
+			n := len(e.Instances)
+			g.Removed, g.Places = false, append(g.Places, place{Ref: *e.Ref, Account: e.Account, Nodes: n, Created: n, Instances: e.Instances})
+		}
 	}
 	if e.Cluster != nil {
 		g.Cluster = e.Cluster

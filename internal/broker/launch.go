@@ -247,8 +247,10 @@ func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, C
 	l.log.ErrorContext(ctx, "attempt failed", "placement", a.placement.String(), "step", a.step, "fault", fault.String(), "error", failure)
 	survivors, cleanupErr := a.remove(ctx)
 	l.asked = l.asked || a.asked
+	var late []found
 	if cleanupErr == nil && l.asked {
-		survivors, cleanupErr = l.sweep(ctx, nil)
+		late, cleanupErr = l.sweep(ctx, nil)
+		survivors = allIDs(late)
 	}
 	row.Removed = cleanupErr == nil
 	row.Took = l.cfg.Now().Sub(a.started)
@@ -256,7 +258,7 @@ func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, C
 	if cleanupErr != nil {
 		err := l.fail(fmt.Errorf("the removal of a failed attempt failed, so no other placement was tried: %w", cleanupErr))
 		err.Survivors = survivors
-		return true, a.wreck(ctx, survivors), err
+		return true, a.wreck(ctx, survivors, late), err
 	}
 	switch {
 	case ctx.Err() != nil:

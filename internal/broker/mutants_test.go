@@ -46,8 +46,8 @@ func mutants() []mutant {
 		one("the user's variables in the log", "launch.go", "l := &launch{Broker: b,", "log.Info(\"launching\", \"envs\", spec.Envs)\n\tl := &launch{Broker: b,"),
 		{"no wait for, and no look for, what was asked for and not named", []edit{
 			{"attempt.go", "a.lostAnswer = a.cfg.Now()", "_ = a.cfg"},
-			{"launch.go", "survivors, cleanupErr = l.sweep(ctx, nil)", "survivors, cleanupErr = nil, nil"},
-			{"attempt.go", "a.sweep(ctx, a)", "[]string(nil), error(nil)"},
+			{"launch.go", "late, cleanupErr = l.sweep(ctx, nil)", "late, cleanupErr = nil, nil"},
+			{"attempt.go", "a.sweep(ctx, a)", "[]found(nil), error(nil)"},
 		}},
 	}
 }

@@ -203,9 +203,15 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// wreck is what goes into state when a removal failed: enough to try again.
-func (a *attempt) wreck(ctx context.Context, survivors []string) Cluster {
+// wreck is what goes into state when a removal failed: enough to try again,
+// where the survivors are. Of late ones in several places those of the first
+// are; the journal has the others.
+func (a *attempt) wreck(ctx context.Context, survivors []string, late []found) Cluster {
 	c := a.newCluster("")
+	if len(late) > 0 {
+		c, survivors = a.insteadAt(late[0]).newCluster(""), idsOf(late[0].alive)
+		c.Generation = late[0].generation
+	}
 	if s, err := a.session(ctx, c.Cloud); err == nil {
 		c.Account = s.Account
 	}
