@@ -3,6 +3,8 @@
 package broker
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,6 +89,38 @@ func TestFailoverStaysWithinTheBound(t *testing.T) {
 		spec.Request.Reserved = []optimizer.Reservation{{Cloud: "nimbus", Zone: "r1a", InstanceType: "gpu-8", Count: 1}}
 		if x.mustLaunch(t, spec); len(*bounds) != 1 || (*bounds)[0] != 1 {
 			t.Errorf("one of two machines is reserved, and the other may cost %v", *bounds)
+		}
+	})
+}
+
+// New nodes get the image of their own architecture: a tag may have several.
+func TestImageOfNewNodesIsOfTheirArchitecture(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		var asked []string
+		x.cfg.Images = func(_ context.Context, _, image, _, arch string) (string, error) {
+			asked = append(asked, arch)
+			return image, nil
+		}
+		spec := twoNodes("train")
+		for i := range spec.Offers {
+			spec.Offers[i].InstanceType.Arch = "arm64"
+		}
+		c := x.mustLaunch(t, spec)
+		c, err := x.Resize(t.Context(), c, spec, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.lose(1)
+		if c, err = x.Refresh(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		spec.Request.Nodes = 3
+		if _, err = x.Restore(t.Context(), c, spec); err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"arm64", "arm64", "arm64"}; !slices.Equal(asked, want) {
+			t.Errorf("images were asked for with %q, want %q", asked, want)
 		}
 	})
 }

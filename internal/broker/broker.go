@@ -121,7 +121,8 @@ type Spec struct {
 	Name string
 	// Request is what the optimizer ranks; its Nodes is the cluster's size.
 	Request optimizer.Request
-	// Offers are the catalogs' answers to Request.
+	// Offers are the catalogs' answers to Request; for a cluster that is there, at
+	// most its own.
 	Offers []cloud.Offer
 	// Ports beyond SSH, open to AllowedCIDRs; empty CIDRs are the caller's address.
 	Ports        []cloud.PortRange

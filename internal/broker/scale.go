@@ -251,7 +251,7 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 	cs.Image, cs.DiskGiB, cs.DiskTier = served.Image, served.DiskGiB, served.DiskTier
 	cs.MaxHourlyUSD = perMachine(served, size)
 	if b.cfg.Images != nil {
-		if cs.Image, err = b.cfg.Images(ctx, c.Cloud, served.Image, c.Region, ""); err != nil {
+		if cs.Image, err = b.cfg.Images(ctx, c.Cloud, served.Image, c.Region, c.arch(spec.Offers)); err != nil {
 			return cs, nil, err
 		}
 	}
@@ -271,6 +271,17 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 	return cs, keys.hosts, b.withJournal(c.Name, func(j *journal) error {
 		return j.append(entry{Event: eventAttempt, Generation: c.Generation, Attempt: cs.Attempt, Ref: &ref, Account: c.Account, Nodes: len(ranks), Deadline: &cs.Deadline})
 	})
+}
+
+// arch is that of the cluster's instance type, by the catalogs; empty where they
+// do not say.
+func (c Cluster) arch(offers []cloud.Offer) string {
+	for _, o := range offers {
+		if o.Cloud == c.Cloud && o.InstanceType.Name == c.InstanceType {
+			return o.InstanceType.Arch
+		}
+	}
+	return ""
 }
 
 // served is the alternative of the request that the cluster was launched for,

@@ -100,6 +100,10 @@ func TestPresentOfferWhateverTheZone(t *testing.T) {
 	if err != nil || !ok || o.Zone != "eu-north-1b" || o.Region != "eu-north-1" || o.InstanceType.VCPUs != 8 || o.HourlyUSD != 0.5 {
 		t.Errorf("presentOffer = %+v, %v, %v", o, ok, err)
 	}
+	c.InstanceType = "m7g.large"
+	if own := d.ownOffer(t.Context(), c); len(own) != 1 || own[0].InstanceType.Arch != "arm64" {
+		t.Errorf("ownOffer = %+v, want the one of an ARM machine", own)
+	}
 	c.InstanceType = "m1.forgotten"
 	if _, ok, err := d.presentOffer(t.Context(), c); ok || err != nil {
 		t.Errorf("a type of no catalog: %v, %v", ok, err)

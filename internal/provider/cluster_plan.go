@@ -103,6 +103,16 @@ func warnOfDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities, diag
 	}
 }
 
+// ownOffer is presentOffer for the nodes that a cluster is to get. What no catalog
+// knows any more is none, which says nothing of their architecture.
+func (d *providerData) ownOffer(ctx context.Context, c broker.Cluster) []cloud.Offer {
+	offer, ok, err := d.presentOffer(ctx, c)
+	if err != nil || !ok {
+		return nil
+	}
+	return []cloud.Offer{offer}
+}
+
 // presentOffer is what a running cluster's machines are, by the catalog, where
 // they are and at the price they were launched for. A catalog that names the
 // zone otherwise, or sells the type elsewhere by now, knows them all the same.

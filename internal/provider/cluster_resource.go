@@ -192,6 +192,9 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
 		return
 	}
+	if int(m.NumNodes.ValueInt64()) > c.Size || len(c.Lost()) > 0 {
+		spec.Offers = r.data.ownOffer(ctx, c)
+	}
 	fresh, err := m.update(ctx, b, old, c, spec)
 	if err != nil {
 		resp.Diagnostics.Append(clusterDiag(ctx, b, c.Name, doing, err))
