@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// The fault matrix: nine steps of a cluster's life by seven kinds of trouble.
+// The fault matrix: ten steps of a cluster's life by seven kinds of trouble.
 // Each cell runs on simCloud in virtual time, from a seed, and is followed by
 // the recovery that a user would attempt: apply, then destroy. After every
 // cell, see simTerraform.check and checkNothingLeft.
@@ -36,7 +36,7 @@ func columns() []string {
 }
 
 func steps() []string {
-	return []string{"bootstrap", "run", "wait", "ssh", "setup", "job submit", "read", "stop", "terminate"}
+	return []string{"bootstrap", "run", "wait", "ssh", "setup", "job submit", "read", "grow", "stop", "terminate"}
 }
 
 // Outcomes of a cell.
@@ -173,6 +173,24 @@ func matrix() []cell {
 		{step: "read", column: stale, name: "5xx", fault: simFault{phase: "query", err: errSimServer}, spread: 2, want: []string{kept}},
 		{step: "read", column: expiry, fault: simFault{phase: "query", times: 1}, spread: 2, want: []string{kept}},
 
+		{step: "grow", column: refusal, name: "capacity", fault: simFault{phase: "run", op: "create", err: errSimCapacity}, spread: 2, want: []string{kept}},
+		{step: "grow", column: refusal, name: "rules", fault: simFault{phase: "bootstrap", err: errSimConfig}, want: []string{kept}},
+		{step: "grow", column: refusal, name: "disk full at the intent", full: eventAttempt, want: []string{kept}},
+		{step: "grow", column: refusal, name: "disk full at the ids", full: eventCreated, most: 4, exact: true, want: []string{kept}},
+		{step: "grow", column: refusal, name: "disk full at the commit", full: eventCommitting, most: 4, exact: true, want: []string{kept}},
+		{step: "grow", column: timeout, name: "one answer", fault: simFault{phase: "run", op: "create", times: 1, err: errSimTimeout, applied: true}, spread: 2, want: []string{up}},
+		{step: "grow", column: timeout, name: "every answer", fault: simFault{phase: "run", op: "create", err: errSimTimeout, applied: true}, spread: 2, exact: true, want: []string{kept}},
+		{step: "grow", column: timeout, name: "late", fault: simFault{phase: "run", op: "create", times: 4, err: errSimTimeout}, lateFrom: time.Second, lateTo: 15 * time.Second, want: []string{kept}},
+		{step: "grow", column: sigint, name: "at the create call", fault: simFault{phase: "run", times: 1}, spread: 4, exact: true, want: []string{kept}},
+		{step: "grow", column: sigint, name: "at setup", fault: simFault{phase: "setup", times: 1}, spread: 2, exact: true, want: []string{kept}},
+		{step: "grow", column: kill9, name: "at the create call", at: "run/create", spread: 2, want: []string{killed}},
+		{step: "grow", column: kill9, name: "while committing", at: "commit/tag", spread: 2, want: []string{killed}},
+		{step: "grow", column: vanish, fault: simFault{phase: "wait", op: "list", times: 1, vanish: rank(2)}, want: []string{kept}},
+		{step: "grow", column: stale, name: "empty lists", fault: simFault{phase: "wait", op: "list", times: 3, empty: true}, want: []string{up}},
+		{step: "grow", column: stale, name: "5xx", fault: simFault{phase: "run", times: 2, err: errSimServer}, spread: 4, want: []string{up}},
+		{step: "grow", column: stale, name: "half a commit", fault: simFault{phase: "commit", op: "disarm", times: 8, err: errSimServer}, spread: 2, exact: true, want: []string{kept}},
+		{step: "grow", column: expiry, fault: simFault{phase: "run", op: "create", times: 1}, spread: 2, want: []string{kept}},
+
 		{step: "stop", column: refusal, fault: simFault{phase: "stop", op: "stop", err: errSimConfig}, spread: 2, want: []string{kept}},
 		{step: "stop", column: timeout, fault: simFault{phase: "stop", op: "stop", times: 1, err: errSimTimeout, applied: true}, spread: 2, want: []string{stopped}},
 		{step: "stop", column: sigint, fault: simFault{phase: "stop", times: 1}, spread: 3, want: []string{kept}},
@@ -261,6 +279,8 @@ func (x *simTerraform) act(c cell) string {
 	switch c.step {
 	case "read":
 		dead, err = x.read()
+	case "grow":
+		dead, err = x.resize(4)
 	case "stop":
 		dead, err = x.stop()
 	case "terminate":
@@ -312,7 +332,7 @@ func runCell(t *testing.T, c cell, seed uint64, sum *counts) cellResult {
 			x := newSimTerraform(t, seed)
 			defer x.end()
 			defer func() { sum.add(x, !t.Failed()) }()
-			if slices.Contains([]string{"read", "stop", "terminate"}, c.step) {
+			if slices.Contains([]string{"read", "grow", "stop", "terminate"}, c.step) {
 				if _, err := x.apply(); err != nil {
 					t.Fatal(err)
 				}

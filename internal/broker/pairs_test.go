@@ -42,7 +42,7 @@ func cleanupFaults() []cell {
 func pairable() []cell {
 	return slices.DeleteFunc(matrix(), func(c cell) bool {
 		fails := slices.Contains(c.want, next) || slices.Contains(c.want, clean)
-		return c.never != "" || !fails || c.full != "" || slices.Contains([]string{"read", "stop", "terminate"}, c.step)
+		return c.never != "" || !fails || c.full != "" || slices.Contains([]string{"read", "grow", "stop", "terminate"}, c.step)
 	})
 }
 
