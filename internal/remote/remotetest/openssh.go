@@ -273,8 +273,19 @@ func (m *Machine) Commands() map[int]string {
 	return all
 }
 
-// KillAll ends everything on the machine but its SSH server, as a reboot does.
+// KillAll ends everything on the machine but its SSH server, as a reboot does:
+// nothing sees anything else end, so all is stopped first.
 func (m *Machine) KillAll() {
+	stopped := map[int]bool{}
+	for more := true; more; {
+		more = false
+		for pid := range m.Commands() {
+			if !stopped[pid] {
+				_ = syscall.Kill(pid, syscall.SIGSTOP)
+				stopped[pid], more = true, true
+			}
+		}
+	}
 	for range 100 {
 		all := m.Commands()
 		if len(all) == 0 {
