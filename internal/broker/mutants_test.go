@@ -17,41 +17,6 @@ import (
 	"text/tabwriter"
 )
 
-// edit replaces text that is once in a file.
-type edit struct{ file, before, after string }
-
-// mutant is a broker with one of its defences taken out. Where two defences
-// stand in for each other, both are.
-type mutant struct {
-	name  string
-	edits []edit
-}
-
-func mutants() []mutant {
-	one := func(name, file, before, after string) mutant { return mutant{name, []edit{{file, before, after}}} }
-	return []mutant{
-		one("no journal entry before the create call", "launch.go", "if err := a.journalIntent(ctx); err != nil {", "if err := error(nil); err != nil {"),
-		one("no journal entry before the commit", "attempt.go", "if err := a.journal.append(entry{Event: eventCommitting", "if err := a.journal.append(entry{Event: eventCreated"),
-		one("no census before a launch", "launch.go", "adopted, err := l.reconcile(ctx)", "adopted, err := (*Cluster)(nil), error(nil)"),
-		one("clean-up on the cancelled context", "remove.go", "context.WithTimeoutCause(context.WithoutCancel(ctx), d,", "context.WithTimeoutCause(ctx, d,"),
-		one("failover after a removal that failed", "launch.go", "if cleanupErr != nil {", "if false {"),
-		one("no dead-man timer", "attempt.go", "Deadline: a.deadline,", ""),
-		one("one empty answer is death", "refresh.go", "for look := range 2 {", "for look := range 1 {"),
-		one("adopts what lacks a machine", "census.go", "return running == g.Cluster.Size && len(alive) == running", "return true"),
-		one("destroy looks for the cluster's own generation and region only", "destroy.go", "return b.removeStrays(ctx, j, c)", "return nil"),
-		one("a torn line makes the journal unreadable", "journal.go", "parseJournal(text[:whole]); err != nil", "parseJournal(text); err != nil"),
-		one("the keys of removed generations stay", "keys.go", "errs = append(errs, removeKeys(b.ClusterDir(name), g.ID))", "_ = name"),
-		one("the commit of a growth that was cut off is not finished", "refresh.go", "if g.halfway && g.committed {", "if false {"),
-		one("a full disk does not end a launch", "launch.go", "errors.As(failure, new(*journalError)),", "false,"),
-		one("the user's variables in the log", "launch.go", "l := &launch{Broker: b,", "log.Info(\"launching\", \"envs\", spec.Envs)\n\tl := &launch{Broker: b,"),
-		{"no wait for, and no look for, what was asked for and not named", []edit{
-			{"attempt.go", "a.lostAnswer = a.cfg.Now()", "_ = a.cfg"},
-			{"launch.go", "late, cleanupErr = l.sweep(ctx, nil)", "late, cleanupErr = nil, nil"},
-			{"attempt.go", "a.sweep(ctx, a)", "[]found(nil), error(nil)"},
-		}},
-	}
-}
-
 // TestMutantsAreCaught breaks the broker, one defence at a time, and sees the
 // matrix and the kills fail.
 func TestMutantsAreCaught(t *testing.T) {

@@ -12,14 +12,19 @@ fi
 trap 'rm -rf -- "$stage"' EXIT
 trap 'exit 129' HUP INT TERM PIPE
 (umask 077 && mkdir -p -- "${record%/*}" && mkdir -- "$stage") || exit 1
-# What hard kills left of earlier uploads goes, where nothing in it has changed for an hour.
-for old in "${stage%-*}"-*; do
-	case ${old##*-} in *[!0-9a-f]*) continue ;; esac
-	if [ "${#old}" = "${#stage}" ] && [ -d "$old" ] && [ ! -h "$old" ] &&
-		[ -n "$(find "$old" -prune -mmin +60 2>/dev/null)" ] && [ -z "$(find "$old" -mmin -61 2>/dev/null)" ]; then
-		rm -rf -- "$old" 2>/dev/null
-	fi
-done
+# What hard kills left of earlier uploads goes, where nothing in it has changed in
+# the hour before this one by the clock of the files, which need not be that of
+# the node.
+if touch -d "@$(($(stat -c %Y "$stage") - 3600))" "$stage/hour" 2>/dev/null; then
+	for old in "${stage%-*}"-*; do
+		case ${old##*-} in *[!0-9a-f]*) continue ;; esac
+		if [ "${#old}" = "${#stage}" ] && [ -d "$old" ] && [ ! -h "$old" ] &&
+			young=$(find "$old" -newer "$stage/hour" 2>/dev/null) && [ -z "$young" ]; then
+			rm -rf -- "$old" 2>/dev/null
+		fi
+	done
+	rm -f -- "$stage/hour"
+fi
 tar -xopf - -C "$stage" || exit 1
 [ -f "$stage/manifest" ] || fail "the upload ended early"
 # All is here; what follows is local, short and not to be interrupted.
