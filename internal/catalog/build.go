@@ -4,7 +4,6 @@ package catalog
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -44,8 +43,10 @@ type builder struct {
 	pairs     []pairRec
 	// pairOf is the pair of each renumbered type, -1 for none.
 	pairOf []int32
-	// paired is how many offers of each market have accelerators.
+	// priced is how many offers each market has, paired how many of them have
+	// accelerators; starts is where those of each price begin.
 	priced, paired [2]int
+	starts         [2][]uint32
 }
 
 // reserve lays the sections out, and fills in those that are known.
@@ -81,24 +82,31 @@ func (b *builder) reserve() {
 	copy(b.view(secStrings), b.strings)
 }
 
-// offered reports whether a price is one: neither blank, which is NaN, nor zero.
-func offered(usd float64) bool { return usd > 0 }
-
-// count finds out how many offers each market has.
+// count finds out how many offers each market has, and where those of each
+// price begin.
 func (b *builder) count() {
+	for m := range markets {
+		b.starts[m] = make([]uint32, len(b.in.prices.usd))
+	}
 	for i := range b.in.lines {
 		w := &b.in.lines[i]
 		paired := 0
 		if b.pairOf[b.typeID[w.typ]] >= 0 {
 			paired = 1
 		}
-		if offered(w.price) {
-			b.priced[0]++
-			b.paired[0] += paired
+		for m := range markets {
+			if price := w.in(m); offered(price) {
+				b.starts[m][price]++
+				b.priced[m]++
+				b.paired[m] += paired
+			}
 		}
-		if offered(w.spot) {
-			b.priced[1]++
-			b.paired[1] += paired
+	}
+	ascending := b.in.prices.ascending()
+	for m := range markets {
+		next := uint32(0)
+		for _, price := range ascending {
+			b.starts[m][price], next = next, next+b.starts[m][price]
 		}
 	}
 }
@@ -214,32 +222,18 @@ func (b *builder) places() {
 // market ranks the offers of a market: by price, and those of one price in the
 // order of the lines. There are far fewer prices than offers.
 func (b *builder) market(m int) {
-	usd := func(w *line) float64 {
-		if markets[m] == cloud.Spot {
-			return w.spot
-		}
-		return w.price
-	}
-	dict := newPrices(b.priced[m])
-	numbers := make([]uint32, 0, b.priced[m])
-	for i := range b.in.lines {
-		if price := usd(&b.in.lines[i]); offered(price) {
-			numbers = append(numbers, dict.number(price))
-		}
-	}
 	base := secMarket + m*perMarket
 	types, places := recordsOf[uint32](b.view(base+secType)), recordsOf[uint32](b.view(base+secPlace))
 	prices := recordsOf[float64](b.view(base + secPrice))
-	starts := dict.starts()
+	starts := b.starts[m]
 	for i := range b.in.lines {
 		w := &b.in.lines[i]
-		price := usd(w)
+		price := w.in(m)
 		if !offered(price) {
 			continue
 		}
-		at := &starts[numbers[0]]
-		numbers = numbers[1:]
-		types[*at], places[*at], prices[*at] = b.typeID[w.typ], w.place, price
+		at := &starts[price]
+		types[*at], places[*at], prices[*at] = b.typeID[w.typ], w.place, b.in.prices.usd[price]
 		*at++
 	}
 	b.byType(base, types)
@@ -280,107 +274,6 @@ func (b *builder) byPair(m int, types []uint32) {
 			starts[p]++
 		}
 	}
-}
-
-// prices numbers prices as they come and counts how often each does.
-type prices struct {
-	values []float64
-	counts []uint32
-	// slots is a hash table of numbers, plus one; its length is a power of two.
-	slots []uint32
-	shift uint
-}
-
-func newPrices(most int) *prices {
-	p := &prices{}
-	p.grow(min(max(most/2, 64), 1<<14))
-	return p
-}
-
-// grow makes room for n prices.
-func (p *prices) grow(n int) {
-	p.shift = 64
-	size := 1
-	for ; size < 2*n; size *= 2 {
-		p.shift--
-	}
-	p.slots = make([]uint32, size)
-	for i, v := range p.values {
-		*p.slot(math.Float64bits(v)) = uint32(i) + 1
-	}
-}
-
-// slot is where the number of a price is, or belongs.
-func (p *prices) slot(bits uint64) *uint32 {
-	for at := bits * 0x9e3779b97f4a7c15 >> p.shift; ; at = (at + 1) & uint64(len(p.slots)-1) {
-		s := &p.slots[at]
-		if *s == 0 || math.Float64bits(p.values[*s-1]) == bits {
-			return s
-		}
-	}
-}
-
-func (p *prices) number(usd float64) uint32 {
-	s := p.slot(math.Float64bits(usd))
-	if *s == 0 {
-		if 2*len(p.values) >= len(p.slots) {
-			p.grow(len(p.slots))
-			s = p.slot(math.Float64bits(usd))
-		}
-		p.values = append(p.values, usd)
-		p.counts = append(p.counts, 0)
-		*s = uint32(len(p.values))
-	}
-	p.counts[*s-1]++
-	return *s - 1
-}
-
-// starts is where the offers of each price begin in the order of prices.
-func (p *prices) starts() []uint32 {
-	all := make([]numbered, len(p.values))
-	for i, v := range p.values {
-		all[i] = numbered{math.Float64bits(v), uint32(i)}
-	}
-	out := make([]uint32, len(p.values))
-	next := uint32(0)
-	for _, n := range sortNumbered(all) {
-		out[n.number] = next
-		next += p.counts[n.number]
-	}
-	return out
-}
-
-// numbered is a price by its bits, which order as it does, since no price is
-// negative.
-type numbered struct {
-	bits   uint64
-	number uint32
-}
-
-// sortNumbered sorts by digits. Comparing would take several times as long.
-func sortNumbered(all []numbered) []numbered {
-	const digit = 11
-	spare := make([]numbered, len(all))
-	for shift := 0; shift < 64; shift += digit {
-		var at [1 << digit]int
-		for i := range all {
-			at[all[i].bits>>shift&(1<<digit-1)]++
-		}
-		if len(all) > 0 && at[all[0].bits>>shift&(1<<digit-1)] == len(all) {
-			continue
-		}
-		next := 0
-		for d, n := range at {
-			at[d], next = next, next+n
-		}
-		for _, n := range all {
-			d := n.bits >> shift & (1<<digit - 1)
-			spare[at[d]] = n
-			at[d]++
-		}
-		all, spare = spare, all
-	}
-	return all
 }
 
 func (b *builder) finish() []byte {

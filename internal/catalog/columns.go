@@ -38,11 +38,10 @@ func (r *reader) header() ([]string, error) {
 		r.at[i] = -1
 	}
 	if !r.scan.scan() {
-		problem := r.scan.err
-		if problem == "" {
-			problem = "it holds no header"
+		if r.scan.err != "" {
+			return nil, r.fail(r.scan.row, "", "%s", r.scan.err)
 		}
-		return nil, r.fail(1, "", "%s", problem)
+		return nil, r.fail(1, "", "it holds no header")
 	}
 	r.width = len(r.scan.fields)
 	seen := make(map[string]bool, r.width)

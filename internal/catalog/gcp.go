@@ -67,7 +67,7 @@ func joinHosts(in *rows) *rows {
 			devices[w.place] = append(devices[w.place], w)
 		}
 	}
-	j := joiner{in: in, out: &rows{places: in.places}, ids: make(map[cloud.InstanceType]uint32)}
+	j := joiner{in: in, out: &rows{places: in.places, prices: in.prices}, ids: make(map[cloud.InstanceType]uint32)}
 	j.alone, j.pairs = make([]uint32, len(in.types)), make([][]uint32, len(in.types))
 	j.out.lines = make([]line, 0, len(in.lines)+len(in.lines)/2)
 	for _, w := range in.lines {
@@ -149,8 +149,8 @@ func (j *joiner) add(w line, devices []line) {
 		}
 		both := w
 		both.typ = pairs[d.typ] - madeOf
-		both.price += d.price // NaN, not offered, wins
-		both.spot += d.spot
+		both.price = j.out.prices.sum(w.price, d.price)
+		both.spot = j.out.prices.sum(w.spot, d.spot)
 		j.out.lines = append(j.out.lines, both)
 	}
 }

@@ -129,8 +129,8 @@ func (s *Set) contentIs(o origin, hashes ...string) bool {
 	if snap := s.stored(o); snap != nil && at.same(snap.head.stamp) {
 		return slices.Contains(hashes, hexHash(snap.head.content))
 	}
-	text, err := readCapped(o.path, maxCatalogBytes)
-	return err == nil && slices.Contains(hashes, hexHash(sha256.Sum256(text)))
+	content, err := s.hash(o)
+	return err == nil && slices.Contains(hashes, hexHash(content))
 }
 
 // Clouds returns the clouds that any place holds a catalog for, sorted. Places

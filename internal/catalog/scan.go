@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -38,14 +39,22 @@ func (e *FileError) Error() string {
 // parsed while somebody waits: encoding/csv costs a string for each record and
 // gocsv reflection for each field.
 type scanner struct {
-	text []byte
-	pos  int
+	feed *feed
+	// block is the one in use; all is its text, after the begin of the row that the
+	// block before ended in, and text the whole lines of it.
+	block     block
+	all, text []byte
+	pos       int
+	// before is how much of the feed lies before text.
+	before int64
 	// row is the line on which the last record began, next the line after it.
 	row, next int
 	fields    [][]byte
 	// buf holds the fields that had doubled quotes.
 	buf []byte
-	err string
+	// err says what is wrong with the text; readErr why it could not be had.
+	err     string
+	readErr error
 	// prefix is how many leading fields are worth comparing with those of the
 	// record before; head is their text, and same that both had the same, so that
 	// the fields stand as they are.
@@ -56,22 +65,100 @@ type scanner struct {
 	headLines int
 }
 
-func newScanner(text []byte) *scanner {
-	return &scanner{text: bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), next: 1}
+func newScanner(f *feed) *scanner { return &scanner{feed: f, next: 1} }
+
+// refill goes on to the next block; what lies from a position on in the present
+// one stays. It reports false where nothing comes or something is wrong.
+func (s *scanner) refill(from int) bool {
+	if s.block.last || s.err != "" || s.readErr != nil {
+		return false
+	}
+	first := s.block.mem == nil
+	s.before += int64(from)
+	s.all, s.text, s.pos, s.head = s.all[from:], nil, 0, nil
+	for len(s.text) == 0 && !s.block.last {
+		if len(s.all) > maxRowBytes {
+			s.row = s.next
+			s.fail(fmt.Sprintf("it is longer than %d KiB; a quote is probably not closed", maxRowBytes>>10))
+			return false
+		}
+		b := <-s.feed.blocks
+		if s.readErr = b.err; b.err != nil {
+			return false
+		}
+		start := maxRowBytes - len(s.all)
+		copy(b.mem[start:], s.all)
+		if s.block.mem != nil {
+			s.feed.free <- s.block.mem
+		}
+		s.block, s.all = b, b.mem[start:]
+		if s.text = s.all; !b.last {
+			s.text = s.all[:bytes.LastIndexByte(s.all, '\n')+1]
+		}
+	}
+	return s.check(first)
+}
+
+// check looks at a text that is new for what is no text, or no catalog at all.
+func (s *scanner) check(first bool) bool {
+	line, problem := notText(s.text)
+	if first {
+		if bare, ok := bytes.CutPrefix(s.text, []byte("\xef\xbb\xbf")); ok {
+			s.pos = len(s.text) - len(bare)
+		}
+		if l, p := notCSV(s.text); p != "" {
+			line, problem = l, p
+		}
+	}
+	if problem != "" {
+		s.row = s.next - 1 + line
+		s.fail(problem)
+	}
+	return problem == ""
 }
 
 // scan reads the next record into s.fields, which are valid until the next
-// call. It reports false at the end and on an error, which s.err then tells.
+// call. It reports false at the end and on an error, which s.err or s.readErr
+// then tells.
 func (s *scanner) scan() bool {
-	for s.pos < len(s.text) && (s.text[s.pos] == '\n' || bytes.HasPrefix(s.text[s.pos:], []byte("\r\n"))) {
-		if s.text[s.pos] == '\n' {
-			s.next++
+	for s.skipBlank() {
+		start := s.pos
+		if s.record() {
+			return true
 		}
-		s.pos++
+		if s.err != "" || s.block.last {
+			s.fail(cmp.Or(s.err, "the file ends inside a quoted field; it may be cut off"))
+			return false
+		}
+		s.next = s.row
+		if !s.refill(start) {
+			return false
+		}
 	}
-	if s.pos >= len(s.text) {
-		return false
+	return false
+}
+
+// skipBlank goes on to the next line that is not blank.
+func (s *scanner) skipBlank() bool {
+	for {
+		for s.pos < len(s.text) && (s.text[s.pos] == '\n' || bytes.HasPrefix(s.text[s.pos:], []byte("\r\n"))) {
+			if s.text[s.pos] == '\n' {
+				s.next++
+			}
+			s.pos++
+		}
+		if s.pos < len(s.text) {
+			return true
+		}
+		if !s.refill(s.pos) {
+			return false
+		}
 	}
+}
+
+// record reads a record. It reports false on an error, and, without one, where
+// the record goes on beyond the text.
+func (s *scanner) record() bool {
 	s.row = s.next
 	start := s.pos
 	if s.same = len(s.head) > 0 && bytes.HasPrefix(s.text[start:], s.head); s.same {
@@ -159,7 +246,7 @@ func (s *scanner) quoted() (last, ok bool) {
 			return s.afterQuote(i + 1)
 		}
 	}
-	return s.fail("the file ends inside a quoted field; it may be cut off")
+	return false, false
 }
 
 func (s *scanner) afterQuote(i int) (last, ok bool) {

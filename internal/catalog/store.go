@@ -3,6 +3,7 @@
 package catalog
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -35,65 +36,87 @@ const settled = 2 * time.Second
 // open returns the catalog as a snapshot: the stored one where it is of this
 // very content, else one made anew and stored.
 func (s *Set) open(o origin) (*snapshot, error) {
-	now := s.opts.Now()
-	at, text, err := s.stat(o)
+	at, err := s.stamp(o)
 	if err != nil {
 		return nil, err
 	}
 	stored := s.stored(o)
-	if stored != nil && text == nil && at.same(stored.head.stamp) {
+	if stored == nil {
+		return s.rebuild(o, at)
+	}
+	if o.kind != KindEmbedded && at.same(stored.head.stamp) {
 		return stored, nil
 	}
-	if text == nil {
-		if text, err = readCapped(o.path, maxCatalogBytes); err != nil {
-			return nil, fmt.Errorf("reading the catalog of %s: %w", o.cloud, err)
-		}
-	}
-	at.taken = now.UnixNano()
-	if stored != nil && stored.head.content == sha256.Sum256(text) {
-		if o.kind != KindEmbedded {
-			s.restamp(o, stored, at)
-		}
-		return stored, nil
-	}
-	return s.rebuild(o, text, at)
-}
-
-// rebuild parses a catalog, hashing it meanwhile.
-func (s *Set) rebuild(o origin, text []byte, at stamp) (*snapshot, error) {
-	content := make(chan [32]byte, 1)
-	go func() { content <- sha256.Sum256(text) }()
-	rows, err := parseVMs(o.path, o.cloud, text)
+	content, err := s.hash(o)
 	if err != nil {
 		return nil, err
 	}
-	data := build(rows, <-content, at)
+	if stored.head.content != content {
+		return s.rebuild(o, at)
+	}
+	if o.kind != KindEmbedded {
+		s.restamp(o, stored, at)
+	}
+	return stored, nil
+}
+
+// rebuild makes a snapshot from the text alone, and stores it.
+func (s *Set) rebuild(o origin, at stamp) (*snapshot, error) {
+	text, size, err := s.text(o)
+	if err != nil {
+		return nil, err
+	}
+	defer text.Close()
+	f := newFeed(text, size, feedLength)
+	defer f.Close()
+	rows, content, err := readVMs(o.path, o.cloud, f)
+	if err != nil {
+		return nil, err
+	}
+	data := build(rows, content, at)
 	s.store(o, data)
 	return openSnapshot(o.cloud, data)
 }
 
-// remake returns a snapshot from the text alone, for when a stored one turned
-// out to be damaged.
+// remake is rebuild, for when a stored snapshot turned out to be damaged.
 func (s *Set) remake(o origin) (*snapshot, error) {
-	at, text, err := s.stat(o)
-	if err == nil && text == nil {
-		text, err = readCapped(o.path, maxCatalogBytes)
-	}
+	at, err := s.stamp(o)
 	if err != nil {
-		return nil, fmt.Errorf("reading the catalog of %s: %w", o.cloud, err)
+		return nil, err
 	}
-	at.taken = s.opts.Now().UnixNano()
-	return s.rebuild(o, text, at)
+	return s.rebuild(o, at)
 }
 
-// stat describes the text of a catalog; an embedded one is at hand at once.
-func (s *Set) stat(o origin) (stamp, []byte, error) {
-	if o.kind == KindEmbedded {
-		text, err := fs.ReadFile(s.opts.Embedded, o.cloud+"/vms.csv")
-		return stamp{size: int64(len(text))}, text, err
+// stamp describes the text of a catalog that is to be read now.
+func (s *Set) stamp(o origin) (at stamp, err error) {
+	if o.kind != KindEmbedded {
+		at, err = stampOf(o.path)
 	}
-	at, err := stampOf(o.path)
-	return at, nil, err
+	at.taken = s.opts.Now().UnixNano()
+	return at, err
+}
+
+// text opens the text of a catalog, and says how long it is.
+func (s *Set) text(o origin) (io.ReadCloser, int64, error) {
+	if o.kind != KindEmbedded {
+		return openCapped(o.path, maxCatalogBytes)
+	}
+	text, err := fs.ReadFile(s.opts.Embedded, o.cloud+"/vms.csv")
+	return io.NopCloser(bytes.NewReader(text)), int64(len(text)), err
+}
+
+// hash is the SHA-256 of the text of a catalog.
+func (s *Set) hash(o origin) (sum [32]byte, err error) {
+	text, _, err := s.text(o)
+	if err != nil {
+		return sum, err
+	}
+	defer text.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, text); err != nil {
+		return sum, fmt.Errorf("reading %s: %w", o.path, err)
+	}
+	return [32]byte(h.Sum(nil)), nil
 }
 
 // same reports whether a file that looked like old when its content was taken,
@@ -176,26 +199,35 @@ func writeInPieces(w io.Writer, data []byte) error {
 
 // readCapped reads a file of at most limit bytes.
 func readCapped(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, size, err := openCapped(path, limit)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, &FileError{Path: path, Problem: "it is not a regular file"}
-	}
-	if st.Size() > limit {
-		return nil, &FileError{Path: path, Problem: fmt.Sprintf("it has %d bytes, more than the %d a catalog may have", st.Size(), limit)}
-	}
-	text := make([]byte, st.Size())
+	text := make([]byte, size)
 	if _, err := io.ReadFull(f, text); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	return text, nil
+}
+
+// openCapped opens a regular file of at most limit bytes, and says how many it has.
+func openCapped(path string, limit int64) (f *os.File, size int64, err error) {
+	if f, err = os.Open(path); err != nil {
+		return nil, 0, err
+	}
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+	case !st.Mode().IsRegular():
+		err = &FileError{Path: path, Problem: "it is not a regular file"}
+	case st.Size() > limit:
+		err = &FileError{Path: path, Problem: fmt.Sprintf("it has %d bytes, more than the %d a catalog may have", st.Size(), limit)}
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, st.Size(), nil
 }
 
 func hexHash(sum [32]byte) string { return hex.EncodeToString(sum[:]) }

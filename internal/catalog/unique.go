@@ -4,7 +4,6 @@ package catalog
 
 import (
 	"cmp"
-	"math"
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -100,19 +99,17 @@ func (r *reader) unique() error {
 
 // contradicts reports whether two lines about one machine in one place differ.
 func (w line) contradicts(other line) bool {
-	return !samePrice(w.price, other.price) || !samePrice(w.spot, other.spot) || w.typ != other.typ
+	return w.price != other.price || w.spot != other.spot || w.typ != other.typ
 }
 
 // contradiction says in what two such lines differ.
 func (r *reader) contradiction(first, second line) error {
-	row := int(second.row)
+	row, usd := int(second.row), r.out.prices.usd
 	switch {
-	case !samePrice(first.price, second.price):
-		return r.fail(row, "Price", "it is %v, while row %d gives the same machine in the same place %v", second.price, first.row, first.price)
-	case !samePrice(first.spot, second.spot):
-		return r.fail(row, "SpotPrice", "it is %v, while row %d gives the same machine in the same place %v", second.spot, first.row, first.spot)
+	case first.price != second.price:
+		return r.fail(row, "Price", "it is %v, while row %d gives the same machine in the same place %v", usd[second.price], first.row, usd[first.price])
+	case first.spot != second.spot:
+		return r.fail(row, "SpotPrice", "it is %v, while row %d gives the same machine in the same place %v", usd[second.spot], first.row, usd[first.spot])
 	}
 	return r.fail(row, "InstanceType", "row %d describes %s differently", first.row, r.out.types[second.typ].Name)
 }
-
-func samePrice(a, b float64) bool { return a == b || (math.IsNaN(a) && math.IsNaN(b)) }

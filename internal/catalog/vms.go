@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strings"
 	"unicode"
 
@@ -17,11 +16,11 @@ import (
 )
 
 // rows is a vms.csv with its values checked: what machines there are, where,
-// and for each line of the file one of both with its prices. Prices are NaN
-// where the line leaves them out, which means not offered, never free.
+// at which prices, and for each line of the file which of them.
 type rows struct {
 	types  []cloud.InstanceType
 	places []place
+	prices *prices
 	lines  []line
 	// sorted says that the lines are in the order of sort.
 	sorted bool
@@ -29,9 +28,10 @@ type rows struct {
 
 type place struct{ region, zone string }
 
+// line is small, since there are many: it holds numbers of what rows has.
 type line struct {
 	typ, place  uint32
-	price, spot float64
+	price, spot uint32
 	// row is where the file has it.
 	row uint32
 }
@@ -78,41 +78,55 @@ type reader struct {
 	next      []uint32
 	lastPlace uint32
 	texts     map[string]string
+
+	lastPrice, lastSpot priceText
 }
 
-// parseVMs reads a whole vms.csv. Anything wrong rejects the file; the error is
-// a *FileError.
+// parseVMs is readVMs of a text at hand.
 func parseVMs(path, cloudName string, text []byte) (*rows, error) {
-	if err := sniff(path, text); err != nil {
-		return nil, err
-	}
+	f := newFeed(bytes.NewReader(text), int64(len(text)), feedLength)
+	defer f.Close()
+	all, _, err := readVMs(path, cloudName, f)
+	return all, err
+}
+
+// readVMs reads a whole vms.csv and returns its SHA-256 too. Anything wrong
+// rejects the file; the error is a *FileError, unless reading failed.
+func readVMs(path, cloudName string, f *feed) (*rows, [32]byte, error) {
 	r := &reader{
-		path: path, cloud: cloudName, scan: newScanner(text),
+		path: path, cloud: cloudName, scan: newScanner(f),
 		machines: make(map[string]uint32), placeIDs: make(map[place]uint32), texts: make(map[string]string),
 	}
-	r.out.lines = make([]line, 0, bytes.Count(text, []byte("\n")))
-	var machines []machineRow
-	if err := gocsv.UnmarshalCSV(r, &machines); err != nil {
-		return nil, r.located(err)
-	}
-	if len(r.out.lines) == 0 {
-		return nil, r.fail(0, "", "it holds a header and no rows")
-	}
-	if err := r.describe(machines); err != nil {
-		return nil, err
-	}
-	r.out.sort()
-	if err := r.unique(); err != nil {
-		return nil, err
+	r.out.prices = newPrices()
+	if err := r.read(); err != nil {
+		return nil, [32]byte{}, err
 	}
 	if splitPrices(cloudName) {
-		return joinHosts(&r.out), nil
+		return joinHosts(&r.out), r.scan.block.sum, nil
 	}
-	return &r.out, nil
+	return &r.out, r.scan.block.sum, nil
+}
+
+func (r *reader) read() error {
+	var machines []machineRow
+	if err := gocsv.UnmarshalCSV(r, &machines); err != nil {
+		return r.located(err)
+	}
+	if len(r.out.lines) == 0 {
+		return r.fail(0, "", "it holds a header and no rows")
+	}
+	if err := r.describe(machines); err != nil {
+		return err
+	}
+	r.out.sort()
+	return r.unique()
 }
 
 // located makes sure that an error says where it is.
 func (r *reader) located(err error) error {
+	if r.scan.readErr != nil {
+		return fmt.Errorf("reading %s: %w", r.path, r.scan.readErr)
+	}
 	var at *FileError
 	if errors.As(err, &at) {
 		return at
@@ -134,6 +148,9 @@ func (r *reader) Read() ([]string, error) {
 		if isNew {
 			return r.description(), nil
 		}
+	}
+	if r.scan.readErr != nil {
+		return nil, r.scan.readErr
 	}
 	if r.scan.err != "" {
 		return nil, r.fail(r.scan.row, "", "%s", r.scan.err)
@@ -188,22 +205,58 @@ func (r *reader) record() (isNew bool, err error) {
 	if n := len(r.scan.fields); n != r.width {
 		return false, r.fail(r.scan.row, "", "it has %d fields where the header has %d; the row is cut off, or a field with commas (GpuInfo?) is not quoted", n, r.width)
 	}
-	w := line{spot: math.NaN(), row: uint32(r.scan.row)}
+	w := line{row: uint32(r.scan.row)}
 	w.typ, isNew = r.machine()
 	if w.place, err = r.place(); err != nil {
 		return false, err
 	}
-	var problem string
-	if w.price, problem = price(r.field(colPrice)); problem != "" {
-		return false, r.fail(r.scan.row, "Price", "%s", problem)
+	if w.price, err = r.price(colPrice, &r.lastPrice); err != nil {
+		return false, err
 	}
-	if r.at[colSpot] >= 0 {
-		if w.spot, problem = price(r.field(colSpot)); problem != "" {
-			return false, r.fail(r.scan.row, "SpotPrice", "%s", problem)
-		}
+	if w.spot, err = r.price(colSpot, &r.lastSpot); err != nil {
+		return false, err
+	}
+	if len(r.out.lines) == cap(r.out.lines) {
+		r.room()
 	}
 	r.out.lines = append(r.out.lines, w)
 	return isNew, nil
+}
+
+// room makes room for the lines to come, if they are as long as those so far.
+// Memory that none of them needs is never touched, and so costs nothing.
+func (r *reader) room() {
+	s := r.scan
+	seen, lines := s.before+int64(s.pos), len(r.out.lines)
+	if lines == 0 {
+		seen, lines = int64(len(s.all)), bytes.Count(s.all, []byte("\n"))
+	}
+	all := int64(lines) * s.feed.size / max(seen, 1)
+	grown := make([]line, len(r.out.lines), max(int(all+all/4), len(r.out.lines)+16))
+	copy(grown, r.out.lines)
+	r.out.lines = grown
+}
+
+// priceText is a price as a row has it, and its number.
+type priceText struct {
+	text   []byte
+	number uint32
+}
+
+// price numbers a price of the record just scanned. Many rows repeat that of the
+// row above.
+func (r *reader) price(col int, last *priceText) (uint32, error) {
+	f := r.field(col)
+	if bytes.Equal(f, last.text) {
+		return last.number, nil
+	}
+	usd, problem := price(f)
+	if problem != "" {
+		return 0, r.fail(r.scan.row, columnNames[col], "%s", problem)
+	}
+	last.text = append(last.text[:0], f...)
+	last.number = r.out.prices.number(usd)
+	return last.number, nil
 }
 
 // machine returns the number of the text that describes the machine. Most rows

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"math"
+	"math/bits"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// prices numbers the prices of a catalog as they come: there are far fewer of
+// them than rows.
+type prices struct {
+	// usd holds each price; the first two are those that are no offers.
+	usd []float64
+	// slots is a hash table of numbers, plus one; its length is a power of two.
+	slots []uint32
+	shift uint
+}
+
+// The numbers of what is no offer.
+const (
+	priceBlank = iota // not offered there, never free
+	priceZero
+	firstOffered
+)
+
+// offered reports whether the price with a number is one.
+func offered(number uint32) bool { return number >= firstOffered }
+
+// in is the number of the line's price in a market.
+func (w *line) in(m int) uint32 {
+	if markets[m] == cloud.Spot {
+		return w.spot
+	}
+	return w.price
+}
+
+func newPrices() *prices {
+	p := &prices{usd: []float64{priceBlank: math.NaN(), priceZero: 0}}
+	p.grow(256)
+	return p
+}
+
+// grow makes the table this long, a power of two.
+func (p *prices) grow(size int) {
+	p.slots, p.shift = make([]uint32, size), uint(64-bits.TrailingZeros(uint(size)))
+	for i, usd := range p.usd {
+		*p.slot(math.Float64bits(usd)) = uint32(i) + 1
+	}
+}
+
+// slot is where the number of a price, given by its bits, is or belongs.
+func (p *prices) slot(usd uint64) *uint32 {
+	for at := usd * 0x9e3779b97f4a7c15 >> p.shift; ; at = (at + 1) & uint64(len(p.slots)-1) {
+		s := &p.slots[at]
+		if *s == 0 || math.Float64bits(p.usd[*s-1]) == usd {
+			return s
+		}
+	}
+}
+
+// number returns the number of a price, NaN for a blank one.
+func (p *prices) number(usd float64) uint32 {
+	if math.IsNaN(usd) {
+		return priceBlank
+	}
+	s := p.slot(math.Float64bits(usd))
+	if *s == 0 {
+		p.usd = append(p.usd, usd)
+		*s = uint32(len(p.usd))
+		if 2*len(p.usd) > len(p.slots) {
+			p.grow(2 * len(p.slots))
+		}
+		return uint32(len(p.usd)) - 1
+	}
+	return *s - 1
+}
+
+// sum is the number of what two cost together, blank where either is.
+func (p *prices) sum(a, b uint32) uint32 {
+	if a == priceBlank || b == priceBlank {
+		return priceBlank
+	}
+	return p.number(p.usd[a] + p.usd[b])
+}
+
+// ascending returns the numbers of the prices offered, the lowest price first.
+func (p *prices) ascending() []uint32 {
+	all := make([]numbered, 0, len(p.usd)-firstOffered)
+	for i := firstOffered; i < len(p.usd); i++ {
+		all = append(all, numbered{math.Float64bits(p.usd[i]), uint32(i)})
+	}
+	out := make([]uint32, len(all))
+	for i, n := range sortNumbered(all) {
+		out[i] = n.number
+	}
+	return out
+}
+
+// numbered is a price by its bits, which order as it does, since no price is
+// negative.
+type numbered struct {
+	bits   uint64
+	number uint32
+}
+
+// sortNumbered sorts by digits. Comparing would take several times as long.
+func sortNumbered(all []numbered) []numbered {
+	const digit = 11
+	spare := make([]numbered, len(all))
+	for shift := 0; shift < 64; shift += digit {
+		var at [1 << digit]int
+		for i := range all {
+			at[all[i].bits>>shift&(1<<digit-1)]++
+		}
+		if len(all) > 0 && at[all[0].bits>>shift&(1<<digit-1)] == len(all) {
+			continue
+		}
+		next := 0
+		for d, n := range at {
+			at[d], next = next, next+n
+		}
+		for _, n := range all {
+			d := n.bits >> shift & (1<<digit - 1)
+			spare[at[d]] = n
+			at[d]++
+		}
+		all, spare = spare, all
+	}
+	return all
+}
