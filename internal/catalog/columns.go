@@ -73,6 +73,11 @@ func (r *reader) header() ([]string, error) {
 			r.beside = append(r.beside, at)
 		}
 	}
+	// Where files end in the place, it is guessed; see place.
+	r.scan.guessAfter = max(r.scan.prefix, r.at[colPrice]+1, r.at[colSpot]+1)
+	if at := r.at[colZone]; r.at[colRegion] < r.scan.guessAfter || at >= 0 && at < r.scan.guessAfter {
+		r.scan.guessAfter = -1
+	}
 	return columnNames[:colArch+1], nil
 }
 

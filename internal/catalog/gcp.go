@@ -61,15 +61,22 @@ const tpuHost = "TPU-VM"
 // machines. A host that only comes with devices is left out where its devices
 // have no price: its own price alone would mislead.
 func joinHosts(in *rows) *rows {
-	devices := make(map[uint32][]line)
+	j := joiner{in: in, out: &rows{places: in.places, prices: in.prices}, ids: make(map[cloud.InstanceType]uint32)}
+	j.alone, j.pairs = make([]uint32, len(in.types)), make([][]uint32, len(in.types))
+	j.device = make([]int, len(in.types))
+	for i := range in.types {
+		if in.types[i].Name == "" {
+			j.device[i] = j.devices
+			j.devices++
+		}
+	}
+	devices := make([][]line, len(in.places))
 	for _, w := range in.lines {
 		if in.types[w.typ].Name == "" {
 			devices[w.place] = append(devices[w.place], w)
 		}
 	}
-	j := joiner{in: in, out: &rows{places: in.places, prices: in.prices}, ids: make(map[cloud.InstanceType]uint32)}
-	j.alone, j.pairs = make([]uint32, len(in.types)), make([][]uint32, len(in.types))
-	j.out.lines = make([]line, 0, len(in.lines)+len(in.lines)/2)
+	j.out.lines = make([]line, 0, 2*len(in.lines))
 	for _, w := range in.lines {
 		j.add(w, devices[w.place])
 	}
@@ -81,8 +88,11 @@ func joinHosts(in *rows) *rows {
 type joiner struct {
 	in, out *rows
 	ids     map[cloud.InstanceType]uint32
+	// device numbers the types that are devices; there are few of them.
+	device  []int
+	devices int
 	// alone holds, by host type, the type that it is by itself; pairs, by host
-	// type and device type, what they make. Numbers are raised by madeOf, so that
+	// type and device, what they make. Numbers are raised by madeOf, so that
 	// 0 is not known yet; none is that there is no such machine. A host that takes
 	// no device has an empty list.
 	alone []uint32
@@ -121,7 +131,7 @@ func (j *joiner) learn(host uint32) {
 	t := j.in.types[host]
 	j.alone[host] = j.single(host)
 	if t.Name != "" && t.Name != tpuHost && t.Accelerator.IsZero() && (bundleOf(t.Name) != nil || strings.HasPrefix(t.Name, attachPrefix)) {
-		j.pairs[host] = make([]uint32, len(j.in.types))
+		j.pairs[host] = make([]uint32, j.devices)
 	}
 }
 
@@ -141,14 +151,15 @@ func (j *joiner) add(w line, devices []line) {
 		return
 	}
 	for _, d := range devices {
-		if pairs[d.typ] == 0 {
-			pairs[d.typ] = j.whole(host, d.typ)
+		made := &pairs[j.device[d.typ]]
+		if *made == 0 {
+			*made = j.whole(host, d.typ)
 		}
-		if pairs[d.typ] == none {
+		if *made == none {
 			continue
 		}
 		both := w
-		both.typ = pairs[d.typ] - madeOf
+		both.typ = *made - madeOf
 		both.price = j.out.prices.sum(w.price, d.price)
 		both.spot = j.out.prices.sum(w.spot, d.spot)
 		j.out.lines = append(j.out.lines, both)

@@ -3,6 +3,7 @@
 package catalog
 
 import (
+	"encoding/binary"
 	"math"
 	"math/bits"
 
@@ -37,6 +38,9 @@ func (w *line) in(m int) uint32 {
 	return w.price
 }
 
+// spread multiplies what is hashed, so that its highest bits depend on all of it.
+const spread = 0x9e3779b97f4a7c15
+
 func newPrices() *prices {
 	p := &prices{usd: []float64{priceBlank: math.NaN(), priceZero: 0}}
 	p.grow(256)
@@ -53,7 +57,7 @@ func (p *prices) grow(size int) {
 
 // slot is where the number of a price, given by its bits, is or belongs.
 func (p *prices) slot(usd uint64) *uint32 {
-	for at := usd * 0x9e3779b97f4a7c15 >> p.shift; ; at = (at + 1) & uint64(len(p.slots)-1) {
+	for at := usd * spread >> p.shift; ; at = (at + 1) & uint64(len(p.slots)-1) {
 		s := &p.slots[at]
 		if *s == 0 || math.Float64bits(p.usd[*s-1]) == usd {
 			return s
@@ -130,4 +134,22 @@ func sortNumbered(all []numbered) []numbered {
 		all, spare = spare, all
 	}
 	return all
+}
+
+// priceText is how rows write a price that was read before. There is room for so
+// many that most rows need no more than to look theirs up.
+type priceText struct {
+	text   uint64
+	number uint32
+}
+
+const priceTextBits = 13
+
+// shortText packs a text of up to eight bytes, none of them NUL; 0 is that it is
+// longer, or too near the end of its memory.
+func shortText(f []byte) uint64 {
+	if len(f) > 8 || cap(f) < 8 {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(f[:8]) << (64 - 8*len(f))
 }

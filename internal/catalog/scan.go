@@ -63,6 +63,33 @@ type scanner struct {
 	same      bool
 	headBuf   int
 	headLines int
+	// guess is what the record may end in, after as many fields as guessAfter; ended
+	// is where that end began in text, and guessed that it was as guessed.
+	guess      *ending
+	guessAfter int
+	ended      int
+	guessed    bool
+}
+
+// ending is how a record ends: its text and its fields, which lie in it.
+type ending struct {
+	text   []byte
+	fields [][]byte
+}
+
+// ending returns how the record just scanned ends; nil where that cannot be
+// guessed again.
+func (s *scanner) ending() *ending {
+	text := bytes.Clone(s.text[s.ended:s.pos])
+	if bytes.IndexByte(text, '"') >= 0 {
+		return nil
+	}
+	e := &ending{text: text}
+	for _, f := range s.fields[s.guessAfter:] {
+		e.fields = append(e.fields, text[:len(f)])
+		text = text[len(f)+1:]
+	}
+	return e
 }
 
 func newScanner(f *feed) *scanner { return &scanner{feed: f, next: 1} }
@@ -167,7 +194,15 @@ func (s *scanner) record() bool {
 	} else {
 		s.fields, s.buf, s.head = s.fields[:0], s.buf[:0], nil
 	}
+	s.guessed = false
 	for {
+		if len(s.fields) == s.guessAfter {
+			if s.ended = s.pos; s.guess != nil && bytes.HasPrefix(s.text[s.pos:], s.guess.text) {
+				s.fields, s.guessed = append(s.fields, s.guess.fields...), true
+				s.pos, s.next = s.pos+len(s.guess.text), s.next+1
+				return true
+			}
+		}
 		last, ok := s.field()
 		if !ok {
 			return false

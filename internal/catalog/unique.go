@@ -20,25 +20,57 @@ func (in *rows) sort() {
 	places := inverse(order(len(in.places), func(i, j uint32) int {
 		return cmp.Or(strings.Compare(in.places[i].region, in.places[j].region), strings.Compare(in.places[i].zone, in.places[j].zone))
 	}))
-	byName := make([]line, len(in.lines))
-	distribute(byName, in.lines, len(names), func(w *line) uint32 { return names[w.typ] })
-	distribute(in.lines, byName, len(places), func(w *line) uint32 { return places[w.place] })
-	in.sorted = true
-}
-
-// distribute copies lines in the order of their keys, which are below n; lines
-// of one key keep their order.
-func distribute(to, from []line, n int, key func(w *line) uint32) {
-	starts := make([]uint32, n+1)
-	for i := range from {
-		starts[key(&from[i])+1]++
-	}
-	sum(starts)
-	for i := range from {
-		at := &starts[key(&from[i])]
-		to[*at] = from[i]
+	// Files list the places of one machine after each other, so that there are far
+	// fewer runs of lines of one type than lines.
+	runs := in.runs()
+	starts := startsOf(runs, len(names), func(r *run) uint32 { return names[r.typ] })
+	byName := make([]run, len(runs))
+	for _, r := range runs {
+		at := &starts[names[r.typ]]
+		byName[*at] = r
 		*at++
 	}
+	starts = startsOf(in.lines, len(places), func(w *line) uint32 { return places[w.place] })
+	sorted := make([]line, len(in.lines))
+	for _, r := range byName {
+		for _, w := range in.lines[r.from:r.to] {
+			at := &starts[places[w.place]]
+			sorted[*at] = w
+			*at++
+		}
+	}
+	in.lines, in.sorted = sorted, true
+}
+
+// run is the lines [from, to), all of one type.
+type run struct{ typ, from, to uint32 }
+
+func (in *rows) runs() []run {
+	n := 0
+	for i := range in.lines {
+		if i == 0 || in.lines[i].typ != in.lines[i-1].typ {
+			n++
+		}
+	}
+	all := make([]run, 0, n)
+	for i := range in.lines {
+		if typ := in.lines[i].typ; i == 0 || typ != in.lines[i-1].typ {
+			all = append(all, run{typ: typ, from: uint32(i)})
+		}
+		all[len(all)-1].to = uint32(i) + 1
+	}
+	return all
+}
+
+// startsOf is where those of each key, which is below n, begin in the order of
+// keys.
+func startsOf[T any](all []T, n int, key func(v *T) uint32) []uint32 {
+	starts := make([]uint32, n+1)
+	for i := range all {
+		starts[key(&all[i])+1]++
+	}
+	sum(starts)
+	return starts
 }
 
 // sum turns counts into where each begins.

@@ -74,12 +74,14 @@ type reader struct {
 	spare []string
 
 	placeIDs map[place]uint32
-	// next is the place that came after each the last time.
+	// next is the place that came after each the last time; endings is how rows of
+	// each end.
 	next      []uint32
+	endings   []*ending
 	lastPlace uint32
 	texts     map[string]string
 
-	lastPrice, lastSpot priceText
+	priceTexts [1 << priceTextBits]priceText
 }
 
 // parseVMs is readVMs of a text at hand.
@@ -210,10 +212,10 @@ func (r *reader) record() (isNew bool, err error) {
 	if w.place, err = r.place(); err != nil {
 		return false, err
 	}
-	if w.price, err = r.price(colPrice, &r.lastPrice); err != nil {
+	if w.price, err = r.price(colPrice); err != nil {
 		return false, err
 	}
-	if w.spot, err = r.price(colSpot, &r.lastSpot); err != nil {
+	if w.spot, err = r.price(colSpot); err != nil {
 		return false, err
 	}
 	if len(r.out.lines) == cap(r.out.lines) {
@@ -237,26 +239,23 @@ func (r *reader) room() {
 	r.out.lines = grown
 }
 
-// priceText is a price as a row has it, and its number.
-type priceText struct {
-	text   []byte
-	number uint32
-}
-
-// price numbers a price of the record just scanned. Many rows repeat that of the
-// row above.
-func (r *reader) price(col int, last *priceText) (uint32, error) {
+// price numbers a price of the record just scanned.
+func (r *reader) price(col int) (uint32, error) {
 	f := r.field(col)
-	if bytes.Equal(f, last.text) {
-		return last.number, nil
+	if len(f) == 0 {
+		return priceBlank, nil
+	}
+	text := shortText(f)
+	known := &r.priceTexts[text*spread>>(64-priceTextBits)]
+	if text != 0 && known.text == text {
+		return known.number, nil
 	}
 	usd, problem := price(f)
 	if problem != "" {
 		return 0, r.fail(r.scan.row, columnNames[col], "%s", problem)
 	}
-	last.text = append(last.text[:0], f...)
-	last.number = r.out.prices.number(usd)
-	return last.number, nil
+	*known = priceText{text, r.out.prices.number(usd)}
+	return known.number, nil
 }
 
 // machine returns the number of the text that describes the machine. Most rows
@@ -353,24 +352,27 @@ func (r *reader) checkMachine(t *cloud.InstanceType, row int) error {
 // place numbers where the record just scanned is. Files list the places of one
 // machine in the order of those of the machine before.
 func (r *reader) place() (uint32, error) {
-	region, zone := r.field(colRegion), r.field(colZone)
-	if len(r.next) > 0 {
-		id := r.next[r.lastPlace]
-		if p := &r.out.places[id]; p.region == string(region) && p.zone == string(zone) {
-			r.lastPlace = id
-			return id, nil
-		}
+	if r.scan.guessed {
+		r.lastPlace = r.next[r.lastPlace]
+	} else if err := r.lookUpPlace(); err != nil {
+		return 0, err
 	}
+	r.scan.guess = r.endings[r.next[r.lastPlace]]
+	return r.lastPlace, nil
+}
+
+func (r *reader) lookUpPlace() error {
+	region, zone := r.field(colRegion), r.field(colZone)
 	id, ok := r.placeIDs[place{string(region), string(zone)}]
 	if !ok {
 		var err error
 		if id, err = r.newPlace(region, zone); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	r.next[r.lastPlace] = id
 	r.lastPlace = id
-	return id, nil
+	return nil
 }
 
 func (r *reader) newPlace(regionText, zoneText []byte) (uint32, error) {
@@ -385,7 +387,11 @@ func (r *reader) newPlace(regionText, zoneText []byte) (uint32, error) {
 	if problem != "" {
 		return 0, r.fail(r.scan.row, "AvailabilityZone", "%s", problem)
 	}
-	r.next = append(r.next, 0)
+	var end *ending
+	if r.scan.guessAfter >= 0 {
+		end = r.scan.ending()
+	}
+	r.next, r.endings = append(r.next, 0), append(r.endings, end)
 	return intern(r.placeIDs, &r.out.places, place{region, zone}), nil
 }
 
