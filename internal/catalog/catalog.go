@@ -6,16 +6,20 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/catalogs"
 )
@@ -189,31 +193,53 @@ func (s *Set) present(clouds []string, into []*table) bool {
 	return all
 }
 
-// loadMissing loads tables side by side and keeps those that came out well.
+// loadMissing loads tables, as many at once as there are processors, and keeps
+// those that came out well. The largest comes first: what is last to be done is
+// then short.
 func (s *Set) loadMissing(ctx context.Context, clouds []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("loading catalogs: %w", err)
 	}
-	var missing []string
+	var missing []*loading
 	for _, name := range clouds {
-		if s.tables[name] == nil && !slices.Contains(missing, name) {
-			missing = append(missing, name)
+		if s.tables[name] == nil && !slices.ContainsFunc(missing, func(l *loading) bool { return l.cloud == name }) {
+			missing = append(missing, &loading{cloud: name})
 		}
 	}
-	loaded, errs := make([]*table, len(missing)), make([]error, len(missing))
-	var wg sync.WaitGroup
-	for i, name := range missing {
-		wg.Go(func() { loaded[i], errs[i] = s.loadTable(name) })
+	for _, l := range missing {
+		l.origins, l.err = s.origins(l.cloud)
+		l.size = sizeOf(l.origins)
 	}
-	wg.Wait()
-	for i, t := range loaded {
-		if errs[i] == nil {
-			s.tables[missing[i]] = t
+	slices.SortStableFunc(missing, func(a, b *loading) int { return cmp.Compare(b.size, a.size) })
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, l := range missing {
+		g.Go(func() error {
+			if l.err == nil {
+				l.table, l.err = s.loadTable(l.cloud, l.origins)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	var errs []error
+	for _, l := range missing {
+		if errs = append(errs, l.err); l.err == nil {
+			s.tables[l.cloud] = l.table
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// loading is the table of a cloud while it is loaded.
+type loading struct {
+	cloud   string
+	origins []origin
+	size    int64
+	table   *table
+	err     error
 }
 
 // checkPin compares the content with the pinned version, once.

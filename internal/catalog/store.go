@@ -105,6 +105,18 @@ func (s *Set) text(o origin) (io.ReadCloser, int64, error) {
 	return io.NopCloser(bytes.NewReader(text)), int64(len(text)), err
 }
 
+// sizeOf is about how much there is to read: the size of the first file.
+func sizeOf(origins []origin) int64 {
+	if len(origins) == 0 || origins[0].kind == KindEmbedded {
+		return 0
+	}
+	at, err := stampOf(origins[0].path)
+	if err != nil {
+		return 0 // opening it will say why
+	}
+	return at.size
+}
+
 // hash is the SHA-256 of the text of a catalog.
 func (s *Set) hash(o origin) (sum [32]byte, err error) {
 	text, _, err := s.text(o)

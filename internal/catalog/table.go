@@ -29,11 +29,7 @@ type table struct {
 
 // loadTable opens the first place that holds a catalog of the cloud. A bad file
 // of the user's is an error; a bad copy gives way to the next place.
-func (s *Set) loadTable(name string) (*table, error) {
-	origins, err := s.origins(name)
-	if err != nil {
-		return nil, err
-	}
+func (s *Set) loadTable(name string, origins []origin) (*table, error) {
 	var warnings []string
 	for _, o := range origins {
 		snap, err := s.open(o)

@@ -106,27 +106,50 @@ func (in *rows) machineIDs() []uint32 {
 func (r *reader) unique() error {
 	lines := r.out.lines
 	ids := r.out.machineIDs()
-	kept := lines[:0]
+	about := func(at int) uint64 { return uint64(lines[at].place)<<32 | uint64(ids[lines[at].typ]) }
+	kept := 0
 	var original, wrong line // the first row that contradicts, and whom
-	for from, to := 0, 0; from < len(lines); from = to {
-		first := lines[from]
-		for to = from + 1; to < len(lines) && lines[to].place == first.place && ids[lines[to].typ] == ids[first.typ]; to++ {
-			if lines[to].row < first.row {
-				first = lines[to]
+	for from, next := 0, about(0); from < len(lines); {
+		this, to := next, from+1
+		for ; to < len(lines); to++ {
+			if next = about(to); next != this {
+				break
 			}
 		}
-		for _, w := range lines[from:to] {
-			if w.contradicts(first) && (wrong.row == 0 || w.row < wrong.row) {
-				original, wrong = first, w
+		if to > from+1 {
+			first, bad := agree(lines[from:to])
+			if bad.row > 0 && (wrong.row == 0 || bad.row < wrong.row) {
+				original, wrong = first, bad
 			}
+			lines[from] = first
 		}
-		kept = append(kept, first)
+		if kept != from {
+			lines[kept] = lines[from]
+		}
+		kept, from = kept+1, to
 	}
 	if wrong.row > 0 {
 		return r.contradiction(original, wrong)
 	}
-	r.out.lines = kept
+	r.out.lines = lines[:kept]
 	return nil
+}
+
+// agree returns the first of some lines about one machine in one place, and the
+// first that contradicts it; its row is 0 where none does.
+func agree(lines []line) (first, wrong line) {
+	first = lines[0]
+	for _, w := range lines {
+		if w.row < first.row {
+			first = w
+		}
+	}
+	for _, w := range lines {
+		if w.contradicts(first) && (wrong.row == 0 || w.row < wrong.row) {
+			wrong = w
+		}
+	}
+	return first, wrong
 }
 
 // contradicts reports whether two lines about one machine in one place differ.
