@@ -148,9 +148,7 @@ func inverse(ids []uint32) []uint32 {
 
 func (b *builder) types() {
 	in := b.in.types
-	bySize := order(len(in), func(i, j uint32) int {
-		return cmp.Or(cmp.Compare(in[i].VCPUs, in[j].VCPUs), cmp.Compare(in[i].MemoryGiB, in[j].MemoryGiB), compareNames(&in[i], &in[j]))
-	})
+	bySize := b.bySize()
 	b.typeID = inverse(bySize)
 	// What every query reads lies together, so that it touches few pages.
 	for i := range in {
@@ -167,10 +165,36 @@ func (b *builder) types() {
 		}
 	}
 	b.typeRecs = recs
-	b.names = order(len(recs), func(i, j uint32) int {
+	// Names and their folded forms have much the same order, in which sorting is quick.
+	b.names = make([]uint32, len(recs))
+	for at, id := range bySize {
+		b.names[b.in.byName[id]] = uint32(at)
+	}
+	slices.SortFunc(b.names, func(i, j uint32) int {
 		return cmp.Or(strings.Compare(folds[i], folds[j]), cmp.Compare(i, j))
 	})
 	b.makePairs(bySize)
+}
+
+// bySize returns the types by vCPUs, memory and name.
+func (b *builder) bySize() []uint32 {
+	type sized struct {
+		vcpus, memory float64
+		name, id      uint32
+	}
+	all := make([]sized, len(b.in.types))
+	for i := range b.in.types {
+		t := &b.in.types[i]
+		all[i] = sized{t.VCPUs, t.MemoryGiB, b.in.byName[i], uint32(i)}
+	}
+	slices.SortFunc(all, func(x, y sized) int {
+		return cmp.Or(cmp.Compare(x.vcpus, y.vcpus), cmp.Compare(x.memory, y.memory), cmp.Compare(x.name, y.name))
+	})
+	ids := make([]uint32, len(all))
+	for at, s := range all {
+		ids[at] = s.id
+	}
+	return ids
 }
 
 func compareNames(a, b *cloud.InstanceType) int {
@@ -279,12 +303,21 @@ func (b *builder) byPair(m int, types []uint32) {
 func (b *builder) finish() []byte {
 	checks := recordsOf[uint32](b.out[b.h.checks.off:][:b.h.checks.len])
 	body := b.out[headerSize:b.h.checks.off]
+	half := len(checks) / 2
+	var wg sync.WaitGroup
+	wg.Go(func() { fillChecks(checks[:half], body) })
+	fillChecks(checks[half:], body[half*blockSize:])
+	wg.Wait()
+	b.h.checkSum = checksum(bytesOf(checks))
+	copy(b.out, b.h.encode())
+	return b.out
+}
+
+// fillChecks computes the checksums of the first blocks of a text.
+func fillChecks(checks []uint32, body []byte) {
 	for i := range checks {
 		n := min(len(body), blockSize)
 		checks[i] = checksum(body[:n])
 		body = body[n:]
 	}
-	b.h.checkSum = checksum(bytesOf(checks))
-	copy(b.out, b.h.encode())
-	return b.out
 }

@@ -13,20 +13,20 @@ import (
 // and type, and those of one type in one place as they came. What is done with
 // the lines afterwards reads them one after the other.
 func (in *rows) sort() {
-	if in.sorted {
+	if in.byName != nil {
 		return
 	}
-	names := inverse(order(len(in.types), func(i, j uint32) int { return compareNames(&in.types[i], &in.types[j]) }))
+	in.byName = inverse(order(len(in.types), func(i, j uint32) int { return compareNames(&in.types[i], &in.types[j]) }))
 	places := inverse(order(len(in.places), func(i, j uint32) int {
 		return cmp.Or(strings.Compare(in.places[i].region, in.places[j].region), strings.Compare(in.places[i].zone, in.places[j].zone))
 	}))
 	// Files list the places of one machine after each other, so that there are far
 	// fewer runs of lines of one type than lines.
 	runs := in.runs()
-	starts := startsOf(runs, len(names), func(r *run) uint32 { return names[r.typ] })
+	starts := startsOf(runs, len(in.byName), func(r *run) uint32 { return in.byName[r.typ] })
 	byName := make([]run, len(runs))
 	for _, r := range runs {
-		at := &starts[names[r.typ]]
+		at := &starts[in.byName[r.typ]]
 		byName[*at] = r
 		*at++
 	}
@@ -39,7 +39,7 @@ func (in *rows) sort() {
 			*at++
 		}
 	}
-	in.lines, in.sorted = sorted, true
+	in.lines = sorted
 }
 
 // run is the lines [from, to), all of one type.
@@ -80,24 +80,39 @@ func sum(counts []uint32) {
 	}
 }
 
-// machineIDs numbers what makes types one machine: name and accelerator.
-func (in *rows) machineIDs() []uint32 {
-	type machine struct {
-		name string
-		acc  cloud.Accelerator
-	}
-	seen := make(map[machine]uint32, len(in.types))
-	ids := make([]uint32, len(in.types))
-	for i, t := range in.types {
-		m := machine{t.Name, t.Accelerator}
-		id, ok := seen[m]
-		if !ok {
-			id = uint32(len(seen))
-			seen[m] = id
+// machine is what makes types one machine.
+type machine struct {
+	name string
+	acc  cloud.Accelerator
+}
+
+// describer numbers types.
+type describer struct {
+	in *rows
+	// first is the first type of each machine; other the next one, or 0.
+	first map[machine]uint32
+	other []uint32
+}
+
+func (d *describer) add(t cloud.InstanceType) uint32 {
+	m := machine{t.Name, t.Accelerator}
+	id := uint32(len(d.in.types))
+	first, ok := d.first[m]
+	if !ok {
+		first = id
+		d.first[m] = id
+	} else {
+		at := first
+		for d.in.types[at] != t && d.other[at] != 0 {
+			at = d.other[at]
 		}
-		ids[i] = id
+		if d.in.types[at] == t {
+			return at
+		}
+		d.other[at] = id
 	}
-	return ids
+	d.in.types, d.in.machine, d.other = append(d.in.types, t), append(d.in.machine, first), append(d.other, 0)
+	return id
 }
 
 // unique drops repeated rows; two rows that give one machine in one place
@@ -105,8 +120,7 @@ func (in *rows) machineIDs() []uint32 {
 // sorted: those about one machine in one place stand side by side.
 func (r *reader) unique() error {
 	lines := r.out.lines
-	ids := r.out.machineIDs()
-	about := func(at int) uint64 { return uint64(lines[at].place)<<32 | uint64(ids[lines[at].typ]) }
+	about := func(at int) uint64 { return uint64(lines[at].place)<<32 | uint64(r.out.machine[lines[at].typ]) }
 	kept := 0
 	var original, wrong line // the first row that contradicts, and whom
 	for from, next := 0, about(0); from < len(lines); {

@@ -20,10 +20,14 @@ import (
 type rows struct {
 	types  []cloud.InstanceType
 	places []place
-	prices *prices
-	lines  []line
-	// sorted says that the lines are in the order of sort.
-	sorted bool
+	// machine is, for each type, the first type that is of the same machine; a file
+	// in which another is, in one place, contradicts itself.
+	machine []uint32
+	prices  *prices
+	lines   []line
+	// byName is the position of each type in the order of names, once the lines are
+	// sorted.
+	byName []uint32
 }
 
 type place struct{ region, zone string }
@@ -79,7 +83,6 @@ type reader struct {
 	next      []uint32
 	endings   []*ending
 	lastPlace uint32
-	texts     map[string]string
 
 	priceTexts [1 << priceTextBits]priceText
 }
@@ -97,7 +100,8 @@ func parseVMs(path, cloudName string, text []byte) (*rows, error) {
 func readVMs(path, cloudName string, f *feed) (*rows, [32]byte, error) {
 	r := &reader{
 		path: path, cloud: cloudName, scan: newScanner(f),
-		machines: make(map[string]uint32), placeIDs: make(map[place]uint32), texts: make(map[string]string),
+		// Files in use describe a machine every one to five KiB.
+		machines: make(map[string]uint32, f.size/4096), placeIDs: make(map[place]uint32),
 	}
 	r.out.prices = newPrices()
 	if err := r.read(); err != nil {
@@ -286,7 +290,7 @@ func (r *reader) machine() (id uint32, isNew bool) {
 // describe turns what gocsv read into types, and the numbers of the texts in
 // the lines into those of the types.
 func (r *reader) describe(machines []machineRow) error {
-	ids := make(map[cloud.InstanceType]uint32, len(machines))
+	d := &describer{in: &r.out, first: make(map[machine]uint32, len(machines))}
 	types := make([]uint32, len(machines))
 	same := true
 	for i := range machines {
@@ -294,7 +298,7 @@ func (r *reader) describe(machines []machineRow) error {
 		if err != nil {
 			return err
 		}
-		types[i] = intern(ids, &r.out.types, t)
+		types[i] = d.add(t)
 		same = same && types[i] == uint32(i)
 	}
 	if !same {
@@ -312,10 +316,9 @@ func (r *reader) instanceType(m *machineRow, row int) (t cloud.InstanceType, err
 		}
 	}
 	var problem string
-	t.Name, problem = r.text([]byte(m.Type))
-	check(colType, problem)
-	t.Accelerator.Name, problem = r.text([]byte(m.Accelerator))
-	check(colAccelerator, problem)
+	t.Name, t.Accelerator.Name = m.Type, m.Accelerator
+	check(colType, badName(m.Type))
+	check(colAccelerator, badName(m.Accelerator))
 	t.Accelerator.Count, problem = number([]byte(m.Count), maxDevices)
 	check(colCount, problem)
 	t.VCPUs, problem = number([]byte(m.VCPUs), maxVCPUs)
@@ -363,7 +366,15 @@ func (r *reader) place() (uint32, error) {
 
 func (r *reader) lookUpPlace() error {
 	region, zone := r.field(colRegion), r.field(colZone)
-	id, ok := r.placeIDs[place{string(region), string(zone)}]
+	id, ok := uint32(0), false
+	if len(r.next) > 0 {
+		id = r.next[r.lastPlace]
+		p := &r.out.places[id]
+		ok = p.region == string(region) && p.zone == string(zone)
+	}
+	if !ok {
+		id, ok = r.placeIDs[place{string(region), string(zone)}]
+	}
 	if !ok {
 		var err error
 		if id, err = r.newPlace(region, zone); err != nil {
@@ -376,15 +387,15 @@ func (r *reader) lookUpPlace() error {
 }
 
 func (r *reader) newPlace(regionText, zoneText []byte) (uint32, error) {
-	region, problem := r.text(regionText)
-	if problem == "" && region == "" {
+	p := place{string(regionText), string(zoneText)}
+	problem := badName(p.region)
+	if p.region == "" {
 		problem = "it is blank"
 	}
 	if problem != "" {
 		return 0, r.fail(r.scan.row, "Region", "%s", problem)
 	}
-	zone, problem := r.text(zoneText)
-	if problem != "" {
+	if problem := badName(p.zone); problem != "" {
 		return 0, r.fail(r.scan.row, "AvailabilityZone", "%s", problem)
 	}
 	var end *ending
@@ -392,7 +403,7 @@ func (r *reader) newPlace(regionText, zoneText []byte) (uint32, error) {
 		end = r.scan.ending()
 	}
 	r.next, r.endings = append(r.next, 0), append(r.endings, end)
-	return intern(r.placeIDs, &r.out.places, place{region, zone}), nil
+	return intern(r.placeIDs, &r.out.places, p), nil
 }
 
 func intern[T comparable](ids map[T]uint32, all *[]T, v T) uint32 {
@@ -405,18 +416,18 @@ func intern[T comparable](ids map[T]uint32, all *[]T, v T) uint32 {
 	return id
 }
 
-// text returns a field as a string that rows share.
-func (r *reader) text(f []byte) (string, string) {
-	if s, ok := r.texts[string(f)]; ok {
-		return s, ""
-	}
-	s := string(f)
+// badName says what is wrong with a name; most are plain and short.
+func badName(s string) string {
 	if len(s) > 200 {
-		return "", fmt.Sprintf("%q is too long", clip(s, 40))
+		return fmt.Sprintf("%q is too long", clip(s, 40))
 	}
-	if strings.ContainsFunc(s, unicode.IsControl) {
-		return "", fmt.Sprintf("%q holds a control character", s)
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f {
+			if strings.ContainsFunc(s, unicode.IsControl) {
+				return fmt.Sprintf("%q holds a control character", s)
+			}
+			return ""
+		}
 	}
-	r.texts[s] = s
-	return s, ""
+	return ""
 }
