@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
 // build lays rows out as a snapshot.
@@ -127,25 +125,6 @@ func (b *builder) str(s string) str {
 	return at
 }
 
-// order returns the positions of n things in the order of compare.
-func order(n int, compare func(i, j uint32) int) []uint32 {
-	ids := make([]uint32, n)
-	for i := range ids {
-		ids[i] = uint32(i)
-	}
-	slices.SortFunc(ids, compare)
-	return ids
-}
-
-// inverse returns the position of each entry of a permutation.
-func inverse(ids []uint32) []uint32 {
-	out := make([]uint32, len(ids))
-	for at, id := range ids {
-		out[id] = uint32(at)
-	}
-	return out
-}
-
 func (b *builder) types() {
 	in := b.in.types
 	bySize := b.bySize()
@@ -195,11 +174,6 @@ func (b *builder) bySize() []uint32 {
 		ids[at] = s.id
 	}
 	return ids
-}
-
-func compareNames(a, b *cloud.InstanceType) int {
-	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Accelerator.Name, b.Accelerator.Name),
-		cmp.Compare(a.Accelerator.Count, b.Accelerator.Count))
 }
 
 // fold is the form in which names are compared.

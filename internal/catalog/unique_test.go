@@ -64,3 +64,13 @@ func TestRepeatedRows(t *testing.T) {
 		t.Fatalf("only %d repeats and %d contradictions", repeats, contradictions)
 	}
 }
+
+// A machine may differ from place to place, and one description be written in
+// several ways.
+func TestOneMachineDescribedInSeveralWays(t *testing.T) {
+	head := "InstanceType,vCPUs,MemoryGiB,Price,SpotPrice,Region\n"
+	all, err := parseVMs("x", "aws", []byte(head+"t,4,8,1,,r1\nt,8,8,1,,r2\nt,8.0,8,1,,r2\nt,6,8,1,,r3\nt,08,8,1,,r2\nt,4.0,8.0,1,,r1\n"))
+	if err != nil || len(all.lines) != 3 || len(all.types) != 3 {
+		t.Errorf("%+v, %v", all, err)
+	}
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// sort puts the lines into the order of offers of one price: by region, zone
+// and type, and those of one type in one place as they came. What is done with
+// the lines afterwards reads them one after the other.
+func (in *rows) sort() {
+	if in.byName != nil {
+		return
+	}
+	in.byName = inverse(order(len(in.types), func(i, j uint32) int { return compareNames(&in.types[i], &in.types[j]) }))
+	places := inverse(order(len(in.places), func(i, j uint32) int {
+		return cmp.Or(strings.Compare(in.places[i].region, in.places[j].region), strings.Compare(in.places[i].zone, in.places[j].zone))
+	}))
+	// Files list the places of one machine after each other, so that there are far
+	// fewer runs of lines of one type than lines.
+	runs := in.runs()
+	starts := startsOf(runs, len(in.byName), func(r *run) uint32 { return in.byName[r.typ] })
+	byName := make([]run, len(runs))
+	for _, r := range runs {
+		at := &starts[in.byName[r.typ]]
+		byName[*at] = r
+		*at++
+	}
+	starts = startsOf(in.lines, len(places), func(w *line) uint32 { return places[w.place] })
+	sorted := make([]line, len(in.lines))
+	for _, r := range byName {
+		for _, w := range in.lines[r.from:r.to] {
+			at := &starts[places[w.place]]
+			sorted[*at] = w
+			*at++
+		}
+	}
+	in.lines = sorted
+}
+
+// run is the lines [from, to), all of one type.
+type run struct{ typ, from, to uint32 }
+
+func (in *rows) runs() []run {
+	n := 0
+	for i := range in.lines {
+		if i == 0 || in.lines[i].typ != in.lines[i-1].typ {
+			n++
+		}
+	}
+	all := make([]run, 0, n)
+	for i := range in.lines {
+		if typ := in.lines[i].typ; i == 0 || typ != in.lines[i-1].typ {
+			all = append(all, run{typ: typ, from: uint32(i)})
+		}
+		all[len(all)-1].to = uint32(i) + 1
+	}
+	return all
+}
+
+// startsOf is where those of each key, which is below n, begin in the order of
+// keys.
+func startsOf[T any](all []T, n int, key func(v *T) uint32) []uint32 {
+	starts := make([]uint32, n+1)
+	for i := range all {
+		starts[key(&all[i])+1]++
+	}
+	sum(starts)
+	return starts
+}
+
+// sum turns counts into where each begins.
+func sum(counts []uint32) {
+	for i := 1; i < len(counts); i++ {
+		counts[i] += counts[i-1]
+	}
+}
+
+// order returns the positions of n things in the order of compare.
+func order(n int, compare func(i, j uint32) int) []uint32 {
+	ids := make([]uint32, n)
+	for i := range ids {
+		ids[i] = uint32(i)
+	}
+	slices.SortFunc(ids, compare)
+	return ids
+}
+
+// inverse returns the position of each entry of a permutation.
+func inverse(ids []uint32) []uint32 {
+	out := make([]uint32, len(ids))
+	for at, id := range ids {
+		out[id] = uint32(at)
+	}
+	return out
+}
+
+// compareNames is the order of types by name.
+func compareNames(a, b *cloud.InstanceType) int {
+	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Accelerator.Name, b.Accelerator.Name),
+		cmp.Compare(a.Accelerator.Count, b.Accelerator.Count))
+}
