@@ -19,6 +19,21 @@ func (x *bench) boundsSeen() *[]float64 {
 	return &bounds
 }
 
+// loseAndRestore has a machine of the cluster vanish, and the cluster get it back.
+func (x *bench) loseAndRestore(t *testing.T, c Cluster, spec Spec, machine int) Cluster {
+	t.Helper()
+	x.lose(machine)
+	seen, err := x.Refresh(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := x.Restore(t.Context(), seen, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return whole
+}
+
 // What a cluster may cost bounds each machine of a launch, of a growth and of a
 // restoration: prices on the spot market move after the offer was made.
 func TestBoundHoldsForTheWholeCluster(t *testing.T) {
@@ -32,14 +47,8 @@ func TestBoundHoldsForTheWholeCluster(t *testing.T) {
 		if err != nil || c.HourlyUSD != 4 {
 			t.Fatalf("Resize to 4 = %v, %v", c.HourlyUSD, err)
 		}
-		x.lose(3)
-		if c, err = x.Refresh(t.Context(), c); err != nil {
-			t.Fatal(err)
-		}
 		spec.Request.Nodes = 4
-		if c, err = x.Restore(t.Context(), c, spec); err != nil {
-			t.Fatal(err)
-		}
+		c = x.loseAndRestore(t, c, spec, 3)
 		if want := []float64{3, 1.5, 1.5}; len(*bounds) != 3 || (*bounds)[0] != want[0] || (*bounds)[1] != want[1] || (*bounds)[2] != want[2] {
 			t.Errorf("a machine may cost %v, want %v", *bounds, want)
 		}
@@ -111,14 +120,8 @@ func TestImageOfNewNodesIsOfTheirArchitecture(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x.lose(1)
-		if c, err = x.Refresh(t.Context(), c); err != nil {
-			t.Fatal(err)
-		}
 		spec.Request.Nodes = 3
-		if _, err = x.Restore(t.Context(), c, spec); err != nil {
-			t.Fatal(err)
-		}
+		x.loseAndRestore(t, c, spec, 1)
 		if want := []string{"arm64", "arm64", "arm64"}; !slices.Equal(asked, want) {
 			t.Errorf("images were asked for with %q, want %q", asked, want)
 		}

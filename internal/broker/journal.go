@@ -341,7 +341,7 @@ func (g *generation) apply(e entry) {
 	}
 	if e.Cluster != nil {
 		g.Cluster = e.Cluster
-		g.undone = slices.DeleteFunc(g.undone, func(id string) bool { return slices.Contains(e.Cluster.instanceIDs(), id) })
+		g.undone = without(g.undone, e.Cluster.instanceIDs())
 	}
 }
 

@@ -137,6 +137,11 @@ func union(x, y []string) []string {
 	return x
 }
 
+// without returns the strings of x that are not in y.
+func without(x, y []string) []string {
+	return slices.DeleteFunc(slices.Clone(x), func(s string) bool { return slices.Contains(y, s) })
+}
+
 // uncommitted are the ids of machines that are not, or not yet, the cluster's.
 func (c Cluster) uncommitted(alive []cloud.Instance) []string {
 	var out []string

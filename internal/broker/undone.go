@@ -31,7 +31,7 @@ func (b *Broker) noteUndone(ctx context.Context, c Cluster, ids []string) {
 func (b *Broker) noteGone(ctx context.Context, c Cluster, gone []string) {
 	err := b.withJournal(c.Name, func(j *journal) error {
 		undone := j.undone(c)
-		left := slices.DeleteFunc(slices.Clone(undone), func(id string) bool { return slices.Contains(gone, id) })
+		left := without(undone, gone)
 		if len(left) == len(undone) {
 			return nil
 		}
@@ -49,7 +49,7 @@ func (j *journal) undone(c Cluster) []string {
 	if g == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(g.undone), func(id string) bool { return slices.Contains(c.instanceIDs(), id) })
+	return without(g.undone, c.instanceIDs())
 }
 
 // undoneIn reports whether the cluster, as a state has it, holds a machine that

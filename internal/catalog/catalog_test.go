@@ -111,7 +111,7 @@ func TestBadFilesAreRejectedWhole(t *testing.T) {
 		"unknown processor": {strings.TrimSpace(v5Header) + ",Arch\n" + "m.x,,,4,16,,1,,r1,z1,mips\n", "Arch", "mips", 2},
 	}
 	for name, c := range cases {
-		rows, err := parseVMs("x/vms.csv", "aws", []byte(c.text))
+		rows, _, err := parseVMs("x/vms.csv", "aws", []byte(c.text))
 		var fe *FileError
 		if !errors.As(err, &fe) {
 			t.Errorf("%s: %v, %v", name, rows, err)
@@ -178,7 +178,7 @@ func TestGCPPricesAreJoined(t *testing.T) {
 // offersIn returns every offer of a file's text, by way of a snapshot.
 func offersIn(t *testing.T, cloudName, text string) []cloud.Offer {
 	t.Helper()
-	rows, err := parseVMs("x", cloudName, []byte(text))
+	rows, _, err := parseVMs("x", cloudName, []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

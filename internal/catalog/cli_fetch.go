@@ -91,7 +91,7 @@ func (c *cli) keep(cmd *cobra.Command, cloudName, path string, rows []fetch.Row)
 	if err != nil {
 		return err
 	}
-	if _, err := parseVMs("the answer of "+cloudName, cloudName, text); err != nil {
+	if _, _, err := parseVMs("the answer of "+cloudName, cloudName, text); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -38,10 +39,7 @@ func (r *reader) header() ([]string, error) {
 		r.at[i] = -1
 	}
 	if !r.scan.scan() {
-		if r.scan.err != "" {
-			return nil, r.fail(r.scan.row, "", "%s", r.scan.err)
-		}
-		return nil, r.fail(1, "", "it holds no header")
+		return nil, cmp.Or(r.scanError(), r.fail(1, "", "it holds no header"))
 	}
 	r.width = len(r.scan.fields)
 	seen := make(map[string]bool, r.width)

@@ -47,7 +47,7 @@ func TestBlocksMakeNoDifference(t *testing.T) {
 		if rng.IntN(20) == 0 {
 			text = text[:len(text)-1-rng.IntN(200)]
 		}
-		want, wantErr := parseVMs("x", "aws", []byte(text))
+		want, _, wantErr := parseVMs("x", "aws", []byte(text))
 		got, sum, err := parseInBlocks(text, 512+rng.IntN(200))
 		if fmt.Sprint(err) != fmt.Sprint(wantErr) {
 			t.Fatalf("%q\nby blocks: %v\nwhole: %v", text, err, wantErr)

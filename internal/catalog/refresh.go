@@ -195,10 +195,12 @@ func (r *refresh) accept(got *download, now time.Time) error {
 		return fmt.Errorf("%s is dated in the future (%s)", got.url, got.lastModified)
 	}
 	var machines *rows
+	var content [32]byte
 	var err error
 	if r.file == vmsFile {
-		machines, err = parseVMs(got.url, r.cloud, got.text)
+		machines, content, err = parseVMs(got.url, r.cloud, got.text)
 	} else {
+		content = sha256.Sum256(got.text)
 		_, err = parseImages(got.url, string(got.text))
 	}
 	if err != nil {
@@ -208,7 +210,6 @@ func (r *refresh) accept(got *download, now time.Time) error {
 	if r.meta.Rows > 0 && n < r.meta.Rows/2 {
 		return fmt.Errorf("%s has %d rows where the last good copy has %d; it is probably not whole (delete %s to take it all the same)", got.url, n, r.meta.Rows, r.path)
 	}
-	content := sha256.Sum256(got.text)
 	// The record goes first: a file that does not match it would count as the
 	// user's and never be refreshed again.
 	old := r.meta

@@ -128,14 +128,13 @@ func (s *scanner) refill(from int) bool {
 
 // check looks at a text that is new for what is no text, or no catalog at all.
 func (s *scanner) check(first bool) bool {
-	line, problem := notText(s.text)
+	line, problem := 0, ""
 	if first {
-		if bare, ok := bytes.CutPrefix(s.text, []byte("\xef\xbb\xbf")); ok {
-			s.pos = len(s.text) - len(bare)
-		}
-		if l, p := notCSV(s.text); p != "" {
-			line, problem = l, p
-		}
+		s.pos = len(s.text) - len(bytes.TrimPrefix(s.text, []byte("\xef\xbb\xbf")))
+		line, problem = notCSV(s.text)
+	}
+	if problem == "" {
+		line, problem = notText(s.text)
 	}
 	if problem != "" {
 		s.row = s.next - 1 + line

@@ -138,7 +138,7 @@ func FuzzCatalog(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, name := range []string{"aws", "gcp"} {
-			rows, err := parseVMs("x", name, []byte(text))
+			rows, _, err := parseVMs("x", name, []byte(text))
 			if err != nil {
 				continue
 			}

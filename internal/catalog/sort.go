@@ -47,16 +47,17 @@ func (in *rows) sort() {
 type run struct{ typ, from, to uint32 }
 
 func (in *rows) runs() []run {
+	begins := func(i int) bool { return i == 0 || in.lines[i].typ != in.lines[i-1].typ }
 	n := 0
 	for i := range in.lines {
-		if i == 0 || in.lines[i].typ != in.lines[i-1].typ {
+		if begins(i) {
 			n++
 		}
 	}
 	all := make([]run, 0, n)
 	for i := range in.lines {
-		if typ := in.lines[i].typ; i == 0 || typ != in.lines[i-1].typ {
-			all = append(all, run{typ: typ, from: uint32(i)})
+		if begins(i) {
+			all = append(all, run{typ: in.lines[i].typ, from: uint32(i)})
 		}
 		all[len(all)-1].to = uint32(i) + 1
 	}

@@ -43,7 +43,7 @@ func TestRepeatedRows(t *testing.T) {
 				wrong = row
 			}
 		}
-		got, err := parseVMs("x", "aws", []byte(text))
+		got, _, err := parseVMs("x", "aws", []byte(text))
 		if wrong != 0 {
 			contradictions++
 			var at *FileError
@@ -52,7 +52,7 @@ func TestRepeatedRows(t *testing.T) {
 			}
 			continue
 		}
-		want, err2 := parseVMs("x", "aws", []byte(once))
+		want, _, err2 := parseVMs("x", "aws", []byte(once))
 		if err != nil || err2 != nil {
 			t.Fatalf("%s\n%v, %v", text, err, err2)
 		}
@@ -69,7 +69,7 @@ func TestRepeatedRows(t *testing.T) {
 // several ways.
 func TestOneMachineDescribedInSeveralWays(t *testing.T) {
 	head := "InstanceType,vCPUs,MemoryGiB,Price,SpotPrice,Region\n"
-	all, err := parseVMs("x", "aws", []byte(head+"t,4,8,1,,r1\nt,8,8,1,,r2\nt,8.0,8,1,,r2\nt,6,8,1,,r3\nt,08,8,1,,r2\nt,4.0,8.0,1,,r1\n"))
+	all, _, err := parseVMs("x", "aws", []byte(head+"t,4,8,1,,r1\nt,8,8,1,,r2\nt,8.0,8,1,,r2\nt,6,8,1,,r3\nt,08,8,1,,r2\nt,4.0,8.0,1,,r1\n"))
 	if err != nil || len(all.lines) != 3 || len(all.types) != 3 {
 		t.Errorf("%+v, %v", all, err)
 	}

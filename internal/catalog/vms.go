@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -86,11 +87,10 @@ type reader struct {
 }
 
 // parseVMs is readVMs of a text at hand.
-func parseVMs(path, cloudName string, text []byte) (*rows, error) {
+func parseVMs(path, cloudName string, text []byte) (*rows, [32]byte, error) {
 	f := newFeed(bytes.NewReader(text), int64(len(text)), feedLength)
 	defer f.Close()
-	all, _, err := readVMs(path, cloudName, f)
-	return all, err
+	return readVMs(path, cloudName, f)
 }
 
 // readVMs reads a whole vms.csv and returns its SHA-256 too. Anything wrong
@@ -153,13 +153,15 @@ func (r *reader) Read() ([]string, error) {
 			return r.description(), nil
 		}
 	}
-	if r.scan.readErr != nil {
-		return nil, r.scan.readErr
-	}
+	return nil, cmp.Or(r.scanError(), io.EOF)
+}
+
+// scanError is why the scanner stopped, nil at the end of the text.
+func (r *reader) scanError() error {
 	if r.scan.err != "" {
-		return nil, r.fail(r.scan.row, "", "%s", r.scan.err)
+		return r.fail(r.scan.row, "", "%s", r.scan.err)
 	}
-	return nil, io.EOF
+	return r.scan.readErr
 }
 
 // ReadAll implements gocsv.CSVReader.
