@@ -32,21 +32,21 @@ var treeScript string
 func (c *Client) Put(ctx context.Context, r io.Reader, path string, mode fs.FileMode) error {
 	end := nonce()
 	source := &failing{r: r}
-	said := &tail{max: 4096}
+	words := &tail{max: 4096}
 	code, err := c.Run(ctx, Command{
 		Script: fmt.Sprintf("target=%s mode=%04o end=%s\n%s", homePath(path), mode.Perm(), end, putScript),
 		// A connection that dies looks like the end of the file; only a whole
 		// file is followed by this.
 		Stdin:  io.MultiReader(source, strings.NewReader(end)),
-		Stderr: said,
+		Stderr: words,
 	})
 	switch {
 	case source.err != nil:
-		return fmt.Errorf("uploading %s: %w", path, source.err)
+		return fmt.Errorf("uploading %s: %w", path, locally(source.err))
 	case err != nil:
 		return fmt.Errorf("uploading %s: %w", path, err)
 	case code != 0:
-		return fmt.Errorf("uploading %s to %s: %w", path, c.addr, &ExitError{Code: code, Stderr: Clean(said.String())})
+		return fmt.Errorf("uploading %s to %s: %w", path, c.addr, said(&ExitError{Code: code, Stderr: Clean(words.String())}))
 	}
 	return nil
 }
@@ -72,10 +72,12 @@ func (f *failing) Read(p []byte) (int, error) {
 // folders a job works in stay, files the job made stay, and files that an
 // earlier upload brought and src no longer has go. Only what changed since the
 // last upload to dest, here or there, travels; nothing does when nothing changed.
+//
+// An upload that would fail again wherever it is tried is an *UploadError.
 func (c *Client) PutTree(ctx context.Context, src, dest string) error {
 	t, err := walkTree(src)
 	if err != nil {
-		return err
+		return locally(err)
 	}
 	if err := c.putTree(ctx, t, dest); err != nil {
 		return fmt.Errorf("uploading %s to %s:%s: %w", src, c.addr, dest, err)
@@ -93,7 +95,7 @@ func (t *Tree) Put(ctx context.Context, c *Client, dest string) error {
 
 func (c *Client) putTree(ctx context.Context, shared *Tree, dest string) error {
 	if clean := path.Clean(dest); dest == "" || clean == "/" || strings.ContainsRune(dest, 0) {
-		return fmt.Errorf("%q cannot be a target", Clean(dest))
+		return locally(fmt.Errorf("%q cannot be a target", Clean(dest)))
 	}
 	if dest != "~/" {
 		dest = strings.TrimSuffix(dest, "/")
@@ -110,7 +112,7 @@ func (c *Client) putTree(ctx context.Context, shared *Tree, dest string) error {
 		return c.stream(ctx, t, dest, nil)
 	}
 	if err := t.hashAll(); err != nil {
-		return err
+		return locally(err)
 	}
 	touched, err := c.touched(ctx, t, dest)
 	if err != nil {
@@ -174,7 +176,7 @@ func recordPath(dest string) string { return `"$HOME"/` + RecordPath(dest) }
 func (c *Client) lastUpload(ctx context.Context, dest string) (*upload, error) {
 	out, err := c.Output(ctx, fmt.Sprintf("if [ -e %s ] && [ -f %[2]s ]; then head -n 1 %[2]s; fi", homePath(dest), recordPath(dest)))
 	if err != nil {
-		return nil, fmt.Errorf("reading the record of the last upload: %w", err)
+		return nil, said(fmt.Errorf("reading the record of the last upload: %w", err))
 	}
 	if digest := strings.TrimSpace(out); digest != "" {
 		return &upload{digest: digest}, nil
@@ -214,9 +216,9 @@ func (c *Client) stream(ctx context.Context, t *Tree, dest string, last *upload)
 	_, err := Output(ctx, c, Command{Script: script, Stdin: pr})
 	pr.CloseWithError(errUploadEnded)
 	if local := <-packed; local != nil && !errors.Is(local, errUploadEnded) {
-		return local
+		return locally(local)
 	}
-	return err
+	return said(err)
 }
 
 var errUploadEnded = errors.New("the upload ended")

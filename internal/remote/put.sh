@@ -8,6 +8,6 @@ trap 'rm -f -- "$temp"' EXIT
 trap 'exit 129' HUP INT TERM PIPE
 cat >"$temp" || exit 1
 size=$(($(wc -c <"$temp") - ${#end}))
-[ "$size" -ge 0 ] && [ "$(tail -c "${#end}" "$temp")" = "$end" ] || fail "the upload ended early"
+[ "$size" -ge 0 ] && [ "$(tail -c "${#end}" "$temp")" = "$end" ] || { echo "the upload ended early" >&2; exit 99; }
 dd if=/dev/null of="$temp" bs=1 seek="$size" 2>/dev/null || exit 1
 chmod "$mode" "$temp" && mv -f -- "$temp" "$target"

@@ -25,8 +25,8 @@ if touch -d "@$(($(stat -c %Y "$stage") - 3600))" "$stage/hour" 2>/dev/null; the
 	done
 	rm -f -- "$stage/hour"
 fi
-tar -xopf - -C "$stage" || exit 1
-[ -f "$stage/manifest" ] || fail "the upload ended early"
+tar -xopf - -C "$stage" || exit
+[ -f "$stage/manifest" ] || { echo "the upload ended early" >&2; exit 99; }
 # All is here; what follows is local, short and not to be interrupted.
 trap '' HUP INT TERM PIPE
 tree=$stage/tree
