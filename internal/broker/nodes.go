@@ -22,6 +22,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
 
 // remoteWorkdir is where workdir lands on every node, as in SkyPilot.
@@ -232,7 +233,7 @@ type nodeSetup struct {
 
 func (n nodeSetup) run(ctx context.Context, prepare string) error {
 	if prepare != "" {
-		if err := n.script(ctx, "prepare", prepare); err != nil {
+		if err := n.script(ctx, "prepare", "cd ~/sky_workdir 2>/dev/null || cd ~ || exit 1\n"+prepare); err != nil {
 			return err
 		}
 	}
@@ -242,7 +243,7 @@ func (n nodeSetup) run(ctx context.Context, prepare string) error {
 	if n.spec.Setup == "" {
 		return nil
 	}
-	return n.script(ctx, "setup", n.spec.Setup)
+	return n.script(ctx, "setup", script.Become("setup", n.spec.Setup))
 }
 
 // sync uploads the working folder and the file mounts.
@@ -261,14 +262,13 @@ func (n nodeSetup) sync(ctx context.Context) error {
 	return nil
 }
 
-// script runs a script on the node and logs what it prints.
+// script runs shell on the node and logs what it prints.
 func (n nodeSetup) script(ctx context.Context, name, text string) error {
 	out := &tail{limit: 4 << 10}
 	lines := &logLines{ctx: ctx, log: n.log.With("rank", n.rank, "script", name)}
 	both := &inTurn{w: io.MultiWriter(out, lines)}
 	code, err := n.client.Run(ctx, remote.Command{
-		Script: "cd ~/sky_workdir 2>/dev/null || cd ~ || exit 1\n" + text,
-		Env:    n.env(), Stdout: both, Stderr: both,
+		Script: text, Env: script.Env(n.env()), Stdout: both, Stderr: both,
 	})
 	lines.flush()
 	if err != nil {
