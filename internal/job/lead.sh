@@ -51,7 +51,7 @@ SKYPILOT_NODE_RANK=$1 SKYPILOT_SETUP_NODE_RANK=$1; export SKYPILOT_NODE_RANK SKY
 	echo "$order"
 }
 
-# listen N turns what rank N reports into events.
+# listen N turns what rank N reports into events, and passes on the rest.
 listen() {
 	end=
 	while IFS= read -r line; do
@@ -64,8 +64,7 @@ listen() {
 			;;
 		*)
 			[ -z "$end" ] || continue # only the connection speaks after the end
-			printf '%s\n' "$line" >>"$dir/rank-$1.log"
-			[ "$nodes" = 1 ] || printf '(rank %s) %s\n' "$1" "$line" >>"$merged"
+			printf '%s\n' "$line"
 			;;
 		esac
 	done
@@ -74,30 +73,8 @@ listen() {
 	echo "exit $1 lost" >&3
 }
 
-# collect N keeps the output of rank N: as it is, and merged line by line.
-# What cannot be written, beyond the cap or onto a full disk, is read and
-# dropped, so that the job does not notice.
-collect() {
-	trap '' XFSZ
-	ulimit -f "$log_blocks" 2>/dev/null
-	if [ "$nodes" = 1 ]; then
-		cat >>"$dir/rank-0.log" 2>/dev/null || lacks rank-0
-	elif sed -u p </dev/null >/dev/null 2>&1; then
-		{ tee -a "$dir/rank-$1.log" 2>/dev/null || lacks "rank-$1"; } |
-			{ LC_ALL=C sed -u "s/^/(rank $1) /" >>"$merged" 2>/dev/null || lacks run; cat >/dev/null; }
-	else
-		{ tee -a "$dir/rank-$1.log" 2>/dev/null || lacks "rank-$1"; } | while IFS= read -r line || [ -n "$line" ]; do
-			printf '(rank %s) %s\n' "$1" "$line" >>"$merged" || lacks run
-		done 2>/dev/null
-	fi
-	cat >/dev/null
-}
-
-# lacks NAME notes that a log lacks something.
-lacks() { : >"$dir/cut.$1"; }
-
 supervise() {
-	{ feed "$1" <>"$dir/go.$1" | transport "$1" 2>&1 1>&4 3>&- 4>&- | listen "$1" 4>&-; } 4>&1 | collect "$1"
+	{ feed "$1" <>"$dir/go.$1" | transport "$1" 2>&1 1>&4 3>&- 4>&- | listen "$1" >&4 4>&-; } 4>&1 | collect "$1"
 	rm -f -- "$dir/transport.$1"
 	echo "done $1 $gangs" >&3
 }
@@ -233,7 +210,8 @@ lead() {
 	cd -- "$HOME" || exit 1
 	env="$(cat "$dir/env")
 SKYPILOT_TASK_ID=sky-$(date -u +%Y-%m-%d-%H-%M-%S)_$name; export SKYPILOT_TASK_ID"
-	rm -f -- "$dir/env"
+	hide=$(cat "$dir/hide" 2>/dev/null)
+	rm -f -- "$dir/env" "$dir/hide"
 	head -c 16384 /dev/zero >"$dir/room" 2>/dev/null # for the record of the end, should the job fill the disk
 	phase PENDING
 	mkfifo "$dir/events" || { finish FAILED_DRIVER '' '' 'no pipe could be made'; exit 1; }

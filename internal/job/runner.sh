@@ -12,8 +12,8 @@
 #   runner.sh live         print how many jobs are ahead in the queue
 #   runner.sh renew        queue again at the end, where others may have passed
 #
-# lead.sh and rank.sh hold what "head" and "rank" do, place.sh what "head" does
-# otherwise with Ray.
+# lead.sh, log.sh and rank.sh hold what "head" and "rank" do, place.sh what "head"
+# does otherwise with Ray.
 set -u
 umask 077
 trap : HUP PIPE # handled, not ignored: what is ignored here would be in the user's script too
@@ -216,7 +216,7 @@ finish() {
 	[ -e "$dir/exit" ] || printf 'phase=%s\ncode=%s\nrank=%s\nreason=%s\ncodes=%s\nrestarts=%s\nended=%s\n' \
 		"$1" "$2" "$3" "$4" "${codes:-}" "${restarts:-0}" "$(now)" | put "$dir/exit"
 	tear_up
-	rm -f -- "$dir/env" "$dir/events" "$dir"/go.*
+	rm -f -- "$dir/env" "$dir/hide" "$dir/events" "$dir"/go.*
 }
 
 # ---- what a client asks ---------------------------------------------------
@@ -310,6 +310,7 @@ start) start ;;
 log) log "$2" "$3" ;;
 head)
 	. "$dir/lead.sh"
+	. "$dir/log.sh"
 	[ "$runtime" != ray ] || . "$dir/place.sh"
 	lead
 	;;

@@ -30,6 +30,9 @@ var runnerScript []byte
 //go:embed lead.sh
 var leadScript []byte
 
+//go:embed log.sh
+var logScript []byte
+
 //go:embed rank.sh
 var rankScript []byte
 
@@ -233,7 +236,10 @@ func (r *Runner) files(s *submission, rank int) ([]file, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, file{"env", r.env(s.spec)}, file{"spec", s.text}, file{"nodes", nodes}, file{"known_hosts", known})
+		if words := hidden(s.spec.Secrets); words != nil {
+			all = append(all, file{"hide", words})
+		}
+		all = append(all, file{"log.sh", logScript}, file{"env", r.env(s.spec)}, file{"spec", s.text}, file{"nodes", nodes}, file{"known_hosts", known})
 		if r.cluster.Runtime == RuntimeRay {
 			all = append(all, file{"place.sh", placeScript}, file{"driver.py", driverScript}, file{"ray.json", r.rayJob(s)})
 		}

@@ -163,7 +163,7 @@ func jobRules() map[string]schema.Attribute {
 		"secrets": schema.MapAttribute{
 			Optional: true, WriteOnly: true, ElementType: types.StringType,
 			MarkdownDescription: "Environment variables of the job, `setup` included, that are kept nowhere: not in state or plan, and on the head only in a file of mode 0600 that is removed when the job is loaded. " +
-				"What the job itself prints of them is in its log like all it prints. " +
+				"Where the job prints one, as it is or a line of it, its log has `(secret)` instead, before anything is written down; values of less than 4 characters, and what was encoded or taken apart, are not recognized. " +
 				"Terraform cannot see them change: change `secrets_version` with them. Needs Terraform 1.11 or OpenTofu 1.11; older ones work without this attribute.",
 			Validators: []validator.Map{mapKeys(checkEnvName), mapValues(checkText)},
 		},
