@@ -26,8 +26,9 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
-// ID names a job on its cluster. It follows from the cluster's generation and
-// the whole Spec, so submitting the same job again names the same job.
+// ID names a job on its cluster. It follows from the cluster's generation, the
+// whole Spec and the number of the run, so submitting the same job again names the
+// same job until that is removed.
 type ID string
 
 // Node is one machine of a cluster.
@@ -41,7 +42,9 @@ type Node struct {
 	InternalIP string
 	// InternalPort is SSH's port there; 0 is Port.
 	InternalPort int
-	Bastion      *remote.Target
+	// Gone is a machine that its cloud does not have any more: nothing runs on it.
+	Gone    bool
+	Bastion *remote.Target
 }
 
 func (n Node) internal() (string, int) {
@@ -97,6 +100,12 @@ type Spec struct {
 	Setup string
 	// RunID makes an otherwise equal job another one.
 	RunID string
+	// Removed is how many runs are known to have been removed before the head kept
+	// count of them; no part of the job's identity.
+	Removed int
+	// Unwanted are jobs that were removed, and whose head was not told; no part of
+	// the job's identity.
+	Unwanted []ID
 	// NumNodes is how many nodes, from the head on; 0 is all.
 	NumNodes int
 	Envs     map[string]string

@@ -35,7 +35,7 @@ END
 		mv -f -- "$j/records.sh" "$j/runner.sh" || continue
 		for f in "$j"/* "$j"/.[!.]*; do
 			case ${f##*/} in
-			runner.sh | digest | submitted | running | started | exit) ;;
+			runner.sh | digest | submitted | running | started | exit | removed) ;;
 			*) rm -rf -- "$f" ;;
 			esac
 		done

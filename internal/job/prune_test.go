@@ -38,7 +38,11 @@ func testOldJobsArePruned(t *testing.T, newFleet fleets) {
 		id := f.submit(t, spec(i))
 		f.wait(t, id)
 		f.endedAt(t, id, time.Now().Add(time.Duration(i-60)*time.Minute))
-		ids = append(ids, id)
+		if ids = append(ids, id); i == 0 {
+			if err := r.Remove(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	// The last claim came before the last job's end: one more than two are whole.
 	for i, id := range ids {
@@ -53,7 +57,11 @@ func testOldJobsArePruned(t *testing.T, newFleet fleets) {
 		if s, err := r.Status(t.Context(), id); err != nil || code(s) != fmt.Sprint(i) || len(s.ExitCodes) != 2 || s.StartedAt == "" {
 			t.Errorf("the status of job %d: %+v, %v", i, s, err)
 		}
-		if again := f.submit(t, spec(i)); again != id {
+		if i == 0 { // that it was removed is on record longer than its log
+			if _, err := os.Stat(f.jobFile(0, id, "removed")); err != nil {
+				t.Error(err)
+			}
+		} else if again := f.submit(t, spec(i)); again != id {
 			t.Errorf("job %d has become %s", i, again)
 		}
 		if err := r.Cancel(t.Context(), id); err != nil {
@@ -71,7 +79,7 @@ func testOldJobsArePruned(t *testing.T, newFleet fleets) {
 	for i := range left {
 		left[i] = filepath.Base(left[i])
 	}
-	if !slices.Equal(left, []string{"digest", "exit", "runner.sh", "running", "started", "submitted"}) {
+	if !slices.Equal(left, []string{"digest", "exit", "removed", "runner.sh", "running", "started", "submitted"}) {
 		t.Errorf("a pruned job keeps %q on the head", left)
 	}
 	for i, id := range ids {

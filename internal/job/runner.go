@@ -226,21 +226,13 @@ func (r *Runner) Cancel(ctx context.Context, id ID) error {
 		_, err := r.ask(ctx, 0, id, "cancel")
 		return err
 	})
+	if errors.Is(err, ErrNotFound) { // a head that was replaced: the others may still be at work
+		err = errors.Join(err, r.Reap(ctx, id))
+	}
 	if err != nil {
 		return fmt.Errorf("cancelling job %s: %w", id, err)
 	}
-	err = each(ctx, len(r.nodes), func(ctx context.Context, rank int) error {
-		return r.insist(ctx, 10, func(ctx context.Context) error {
-			_, err := r.ask(ctx, rank, id, fmt.Sprintf("reap %d", rank))
-			if rank > 0 && errors.Is(err, ErrNotFound) { // not one of the job's nodes
-				return nil
-			}
-			return err
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("ending what is left of job %s: %w", id, err)
-	}
+	reaped := r.reap(ctx, id, 0)
 	err = r.insist(ctx, 10, func(ctx context.Context) error {
 		_, err := r.ask(ctx, 0, id, "close")
 		return err
@@ -248,5 +240,44 @@ func (r *Runner) Cancel(ctx context.Context, id ID) error {
 	if err != nil {
 		return fmt.Errorf("recording the end of job %s: %w", id, err)
 	}
+	return reaped
+}
+
+// Reap ends what runs of a job on the nodes beside the head, each for itself: for
+// a job whose head is gone or does not answer.
+func (r *Runner) Reap(ctx context.Context, id ID) error { return r.reap(ctx, id, 1) }
+
+// reachWithin bounds connecting to a node to end what runs there. A node that
+// answers is given the time that the processes are.
+const reachWithin = 30 * time.Second
+
+// reap ends what is left of a job on the nodes from a rank on. One node's trouble
+// keeps no other from being asked, and one that is gone runs nothing.
+func (r *Runner) reap(ctx context.Context, id ID, from int) error {
+	errs := make([]error, len(r.nodes))
+	_ = each(ctx, len(r.nodes), func(_ context.Context, rank int) error {
+		if rank >= from && !r.nodes[rank].Gone {
+			errs[rank] = r.reapOn(ctx, id, rank)
+		}
+		return nil
+	})
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("ending what is left of job %s: %w", id, err)
+	}
 	return nil
+}
+
+func (r *Runner) reapOn(ctx context.Context, id ID, rank int) error {
+	return r.insist(ctx, 10, func(ctx context.Context) error {
+		bounded, cancel := context.WithTimeoutCause(ctx, reachWithin, fmt.Errorf("rank %d does not answer within %s", rank, reachWithin))
+		defer cancel()
+		if err := r.insist(bounded, 10, func(ctx context.Context) error { _, err := r.client(ctx, rank); return err }); err != nil {
+			return retry.Stop(err)
+		}
+		_, err := r.ask(ctx, rank, id, fmt.Sprintf("reap %d", rank))
+		if rank > 0 && errors.Is(err, ErrNotFound) { // not one of the job's nodes
+			return nil
+		}
+		return err
+	})
 }

@@ -5,6 +5,7 @@ package job
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -62,14 +63,15 @@ type submission struct {
 }
 
 // Submit starts a job, at most once however often it is called: the same Spec on
-// the same cluster is the same job, running or ended. It returns once the job's
+// the same cluster is the same job, running or ended, until it is removed; then it
+// is its next run. It returns once the job's
 // runner leads on the head; the connection may go from then on. An error does
 // not mean that the job was not started: submit the same Spec again to know.
 func (r *Runner) Submit(ctx context.Context, spec Spec) (ID, error) {
 	if err := errors.Join(spec.check(len(r.nodes)), spec.fits(r.cluster)); err != nil {
 		return "", err
 	}
-	s := &submission{spec: spec.withDefaults(len(r.nodes))}
+	s := &submission{spec: spec.plain(r.cluster).withDefaults(len(r.nodes))}
 	digest := ""
 	if spec.Workdir != "" {
 		var err error
@@ -78,14 +80,17 @@ func (r *Runner) Submit(ctx context.Context, spec Spec) (ID, error) {
 		}
 		digest = s.tree.Digest()
 	}
-	var err error
-	if s.text, err = s.spec.canonical(digest); err != nil {
-		return "", err
-	}
-	s.id = idOf(r.cluster.Generation, s.text)
 	// Every step reads back what an earlier try did, so a lost answer is no harm.
-	if err := r.insist(ctx, 20, func(ctx context.Context) error { return r.submit(ctx, s) }); err != nil {
-		return "", fmt.Errorf("submitting job %s: %w", s.id, redacted(err, spec.Secrets))
+	err := r.insist(ctx, 20, func(ctx context.Context) error {
+		if s.id == "" {
+			if err := r.choose(ctx, s, digest); err != nil {
+				return err
+			}
+		}
+		return r.submit(ctx, s)
+	})
+	if err != nil {
+		return "", fmt.Errorf("submitting job %s: %w", cmp.Or(string(s.id), spec.Name), redacted(err, spec.Secrets))
 	}
 	return s.id, nil
 }

@@ -22,7 +22,11 @@ import (
 // whether the request can be met, what is considered, and what forces a
 // replacement.
 func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if r.data == nil || req.Plan.Raw.IsNull() {
+	if r.data == nil {
+		return
+	}
+	if req.Plan.Raw.IsNull() {
+		r.data.planRemoval(ctx, req, resp)
 		return
 	}
 	var m clusterModel

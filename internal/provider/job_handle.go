@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 )
 
@@ -27,6 +28,8 @@ type jobRunner interface {
 	WaitFrom(ctx context.Context, id job.ID, offset int64, log io.Writer) (job.Status, error)
 	Outputs(ctx context.Context, id job.ID, rank int, patterns []string, dest string) ([]string, error)
 	Cancel(ctx context.Context, id job.ID) error
+	Reap(ctx context.Context, id job.ID) error
+	Remove(ctx context.Context, id job.ID) error
 	Close() error
 }
 
@@ -52,6 +55,7 @@ func jobCluster(c broker.Cluster) job.Cluster {
 	for _, n := range c.Nodes {
 		out.Nodes = append(out.Nodes, job.Node{
 			Rank: n.Rank, Host: n.ExternalIP, Port: n.SSHPort, User: c.SSHUser, HostKey: n.HostKey, InternalIP: n.InternalIP,
+			Gone: n.State == cloud.StateTerminated,
 		})
 	}
 	return out
@@ -69,6 +73,8 @@ type jobHandle struct {
 	runner   jobRunner
 	progress *progress
 	stateDir string
+	// unwanted are jobs whose removal their head was not told of.
+	unwanted []job.ID
 	// secrets are the values to hide, where the operation knows them.
 	secrets map[string]string
 }
@@ -76,18 +82,45 @@ type jobHandle struct {
 // errOtherCluster says that the cluster was replaced since.
 var errOtherCluster = errors.New("the cluster it ran on was replaced by another one of the same name")
 
-// open finds the cluster and makes a runner for it. An empty generation is any.
-func (r *jobResource) open(ctx context.Context, clusterID, generation string) (*jobHandle, error) {
+// find finds a cluster. An empty generation is any.
+func (r *jobResource) find(ctx context.Context, clusterID, generation string) (clusterBroker, broker.Cluster, error) {
 	b, err := r.data.broker()
 	if err != nil {
-		return nil, err
+		return nil, broker.Cluster{}, err
 	}
 	c, err := b.Find(ctx, clusterID)
 	if err != nil {
-		return nil, fmt.Errorf("find cluster %s: %w", clusterID, err)
+		return nil, c, fmt.Errorf("find cluster %s: %w", clusterID, err)
 	}
 	if generation != "" && c.Generation != generation {
-		return nil, errOtherCluster
+		return nil, c, errOtherCluster
+	}
+	return b, c, nil
+}
+
+// clusterOf is the cluster that a job runs on, as its cloud sees it now, or as it
+// is recorded where the cloud gives no answer. It is cloud.ErrNotFound where all
+// its machines are positively gone.
+func (r *jobResource) clusterOf(ctx context.Context, m jobModel) (broker.Cluster, error) {
+	b, c, err := r.find(ctx, m.ClusterID.ValueString(), m.ClusterGeneration.ValueString())
+	if err != nil {
+		return c, err
+	}
+	fresh, err := b.Refresh(ctx, c)
+	switch {
+	case errors.Is(err, broker.ErrGone):
+		return c, cloud.ErrNotFound
+	case err != nil:
+		return c, nil //nolint:nilerr // its machines may answer all the same
+	}
+	return fresh, nil
+}
+
+// open finds the cluster and makes a runner for it. An empty generation is any.
+func (r *jobResource) open(ctx context.Context, clusterID, generation string) (*jobHandle, error) {
+	b, c, err := r.find(ctx, clusterID, generation)
+	if err != nil {
+		return nil, err
 	}
 	p := &progress{}
 	runner, err := r.data.openJobs(c, p)
@@ -98,7 +131,7 @@ func (r *jobResource) open(ctx context.Context, clusterID, generation string) (*
 	if err != nil {
 		return nil, errors.Join(err, runner.Close())
 	}
-	return &jobHandle{broker: b, cluster: c, runner: runner, progress: p, stateDir: dir}, nil
+	return &jobHandle{broker: b, cluster: c, runner: runner, progress: p, stateDir: dir, unwanted: r.data.unwanted.jobs()}, nil
 }
 
 func (h *jobHandle) close() { _ = h.runner.Close() }
@@ -110,7 +143,7 @@ func (h *jobHandle) submit(ctx context.Context, m *jobModel) error {
 		return err
 	}
 	m.WorkdirDigest, m.ClusterGeneration = digest, types.StringValue(h.cluster.Generation)
-	runID, err := effectiveRunID(h.stateDir, *m)
+	removed, err := removedCount(removedPath(h.stateDir, *m))
 	if err != nil {
 		return err
 	}
@@ -118,7 +151,7 @@ func (h *jobHandle) submit(ctx context.Context, m *jobModel) error {
 	if err != nil {
 		return err
 	}
-	spec.RunID, spec.Secrets = runID, h.secrets
+	spec.Removed, spec.Unwanted, spec.Secrets = removed, h.unwanted, h.secrets
 	id, err := h.runner.Submit(ctx, spec)
 	if err != nil {
 		return err

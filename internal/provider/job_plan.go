@@ -34,14 +34,19 @@ func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateC
 // ModifyPlan replaces the job where the content of its workdir changed, and else
 // plans what is left to do for it.
 func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if r.data == nil || req.Plan.Raw.IsNull() {
+	if r.data == nil {
+		return
+	}
+	if req.Plan.Raw.IsNull() {
+		resp.Diagnostics.Append(fate{Plan: r.data.going.name()}.leave(ctx, resp.Private)...)
 		return
 	}
 	var old, m jobModel
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if req.State.Raw.IsNull() {
+	if req.State.Raw.IsNull() { // where it replaces one, that one's removal hears of it
+		resp.Diagnostics.Append(fate{Replaced: true, ClusterToo: m.ClusterID.IsUnknown()}.leave(ctx, resp.Private)...)
 		if m.Workdir.IsNull() {
 			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
 		}

@@ -17,18 +17,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 )
 
-// A job that was removed and is asked for again must run again, while one
-// whose submission was cut off must not start twice. So what was removed is
-// counted beside the state, and the count is part of the job's identity.
-
-// effectiveRunID is the user's run_id with the number of the run, from the second on.
-func effectiveRunID(stateDir string, m jobModel) (string, error) {
-	n, err := removedCount(removedPath(stateDir, m))
-	if err != nil || n == 0 {
-		return m.RunID.ValueString(), err
-	}
-	return fmt.Sprintf("%s#%d", m.RunID.ValueString(), n+1), nil
-}
+// Older versions counted in the state folder how often a job was removed. The head
+// keeps count now; what such a version has counted is handed over to it.
 
 func removedPath(stateDir string, m jobModel) string {
 	sum := sha256.New()
@@ -52,6 +42,7 @@ func removedPath(stateDir string, m jobModel) string {
 	return filepath.Join(stateDir, "jobs", hex.EncodeToString(sum.Sum(nil))[:32])
 }
 
+// removedCount is how often an old version saw the job removed.
 func removedCount(path string) (int, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -65,20 +56,4 @@ func removedCount(path string) (int, error) {
 		return 0, fmt.Errorf("%s holds no number; remove it: %w", path, err)
 	}
 	return n, nil
-}
-
-func noteRemoved(stateDir string, m jobModel) error {
-	path := removedPath(stateDir, m)
-	n, err := removedCount(path)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("note the job's removal: %w", err)
-	}
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, []byte(strconv.Itoa(n+1)+"\n"), 0o600); err != nil {
-		return fmt.Errorf("note the job's removal: %w", err)
-	}
-	return os.Rename(tmp, path)
 }

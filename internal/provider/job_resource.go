@@ -4,7 +4,6 @@ package provider
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -14,10 +13,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
-
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/job"
 )
 
 var (
@@ -31,8 +26,6 @@ const (
 	defaultCancel = 10 * time.Minute
 	// lastLook bounds asking after a job once the caller's time is over.
 	lastLook = 10 * time.Second
-	// cripple bounds cancelling on a cluster that has lost nodes.
-	cripple = time.Minute
 	// glance bounds asking after a job during a refresh, which should not wait
 	// long for machines that do not answer.
 	glance = 30 * time.Second
@@ -189,8 +182,8 @@ func (r *jobResource) goOn(ctx context.Context, m *jobModel, old jobModel, secre
 	return diags
 }
 
-// Delete cancels a job that may still run. Where the cluster is gone, so is
-// the job.
+// Delete cancels a job that may still run, and notes on its cluster that it was
+// removed. Where the cluster is gone, so is the job.
 func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var m jobModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &m)...); resp.Diagnostics.HasError() {
@@ -201,54 +194,5 @@ func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	err := r.remove(ctx, m)
-	if missing := (*broker.MissingKeyError)(nil); errors.As(err, &missing) {
-		// No error: it would keep the cluster alive, and billed, for a key that may never come back.
-		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %q was not cancelled", m.Name.ValueString()),
-			sentence("It is dropped from state and ends with its cluster, if not by itself: "+missing.Error()))
-		return
-	}
-	if err != nil {
-		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Cancelling of job %q", m.Name.ValueString()), err))
-	}
-}
-
-func (r *jobResource) remove(ctx context.Context, m jobModel) error {
-	if !m.phase().Final() {
-		if err := r.cancel(ctx, m); err != nil {
-			return err
-		}
-	}
-	dir, err := r.data.stateFolder()
-	if err != nil {
-		return err
-	}
-	return noteRemoved(dir, m)
-}
-
-// cancel asks the cloud first: a job cannot run where no machine does, and
-// asking dead machines would last until the timeout.
-func (r *jobResource) cancel(ctx context.Context, m jobModel) error {
-	h, err := r.open(ctx, m.ClusterID.ValueString(), m.ClusterGeneration.ValueString())
-	if errors.Is(err, cloud.ErrNotFound) || errors.Is(err, errOtherCluster) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer h.close()
-	fresh, rerr := h.broker.Refresh(ctx, h.cluster)
-	if errors.Is(rerr, broker.ErrGone) || (rerr == nil && runsNothing(fresh)) {
-		return nil
-	}
-	if rerr == nil && fresh.Status != broker.StatusUp {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeoutCause(ctx, cripple, fmt.Errorf("the cluster is %s: %s", fresh.Status, fresh.StatusReason))
-		defer stop()
-	}
-	err = h.runner.Cancel(ctx, m.id())
-	if errors.Is(err, job.ErrNotFound) {
-		return nil
-	}
-	return err
+	resp.Diagnostics.Append(r.remove(ctx, m, fateIn(ctx, req.Private)))
 }

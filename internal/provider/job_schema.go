@@ -89,7 +89,9 @@ func jobSchema() schema.Schema {
 		MarkdownDescription: "A script run once on the nodes of a cluster, all of them together, with SkyPilot's environment variables " +
 			"(`SKYPILOT_NODE_RANK`, `SKYPILOT_NODE_IPS`, `SKYPILOT_NUM_NODES`, `SKYPILOT_NUM_GPUS_PER_NODE`, ...). " +
 			"It is started at most once and goes on when this computer is switched off. " +
-			"Any change of what it runs replaces it, which runs it anew; a destroyed one that still runs is cancelled.\n\n" +
+			"Any change of what it runs replaces it, which runs it anew, once, from whatever computer; a destroyed one that still runs is cancelled. " +
+			"Where its head does not answer within 30 seconds, the destroy goes on with a warning: what ends the job for certain then is the end of the machines. " +
+			"A computer that lacks the cluster's SSH key or host keys cannot cancel it: that is an error and the job stays in state, unless the same plan destroys the cluster as well.\n\n" +
 			"A job that was waited for and failed fails the apply; Terraform then marks it as tainted, and the next apply runs it again. " +
 			"A wait that is cut off, by Ctrl-C, by its timeout or by trouble on the way, fails nothing: the job goes on, is kept in state as last seen, " +
 			"and the next apply goes on waiting for it. Where an apply must not succeed before the job has, add a `postcondition` on `self.status`.\n\n" +

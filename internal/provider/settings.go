@@ -204,6 +204,10 @@ type providerData struct {
 	notes   catalogNotes
 	brokers clusterBroker
 	dir     string
+	// going notes which clusters the plan removes. silent are clusters whose head
+	// was found not to answer, unwanted the jobs whose removal no head was told of.
+	going            goneSoon
+	silent, unwanted names
 	// openJobs makes a runner; tests put a fake here.
 	openJobs func(c broker.Cluster, p *progress) (jobRunner, error)
 }

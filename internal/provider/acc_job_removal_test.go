@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build !windows
+
+package provider_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const removedJob = `
+resource "sky_cluster" "c" {
+  name      = "removed"
+  num_nodes = 2
+  resources = { instance_type = "puff-2" }
+}
+resource "sky_job" "j" {
+  cluster_id = sky_cluster.c.id
+  num_nodes  = 2
+  wait       = false
+  run        = "echo started >> ~/starts; sleep 4712"
+}
+`
+
+// run runs the CLI and returns what it said, in one line.
+func (w *workspace) run(args ...string) (string, error) {
+	w.t.Helper()
+	var out bytes.Buffer
+	err := w.start(&out, append(args, "-no-color")...).Wait()
+	text := strings.Map(func(r rune) rune {
+		if strings.ContainsRune("│╷╵", r) {
+			return ' '
+		}
+		return r
+	}, out.String())
+	return strings.Join(strings.Fields(text), " "), err
+}
+
+// TestAccJobWithoutItsKey removes a running job on a computer that lacks the
+// cluster's key. As long as the cluster stays, that fails and the job stays in
+// state; with the cluster it is no obstacle.
+func TestAccJobWithoutItsKey(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, removedJob)
+	w.mustRun(applyArgs()...)
+	w.until("both ranks run", func() bool { return w.starts() == 2 })
+	keys, err := filepath.Glob(filepath.Join(w.lab.dir, "*", "*", "*", "id_ed25519"))
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("keys %q, %v", keys, err)
+	}
+	if err := os.Remove(keys[0]); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"apply", "-auto-approve", "-replace=sky_job.j"},
+		{"destroy", "-auto-approve", "-target=sky_job.j"},
+	} {
+		out, err := w.run(args...)
+		if err == nil || !strings.Contains(out, "may still run; it stays in state") || !strings.Contains(out, "SKY_SSH_PRIVATE_KEY") {
+			t.Errorf("%v: %v, %s", args, err, out)
+		}
+		if state := w.rawState(); !strings.Contains(state, `"type":"sky_job"`) {
+			t.Fatalf("after %v the job is not in state:\n%s", args, state)
+		}
+	}
+	out, err := w.run("destroy", "-auto-approve")
+	if err != nil || !strings.Contains(out, "was not cancelled in order") || !strings.Contains(out, "which this plan removes") {
+		t.Errorf("destroy: %v, %s", err, out)
+	}
+	w.wantEmpty()
+}
