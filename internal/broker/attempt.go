@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,8 +134,9 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 			return cloud.ClusterSpec{}, err
 		}
 		a.config = cfg
-		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: a.identity(rank), UserData: []byte(cfg.UserData)})
+		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: a.identity(rank), UserData: []byte(cfg.UserData), HostKey: a.keys.hosts[rank].Public})
 	}
+	spec.Notes = notesOf(a.spec.Runtime, offer.InstanceType.Accelerator.String())
 	spec.SSHUser, spec.NodeConfig = a.config.SSHUser, a.config.NodeConfig
 	if a.spec.Autostop != nil {
 		_, err = endCommand(a.config, offer.Cloud, *a.spec.Autostop)
@@ -272,10 +274,12 @@ func commonZone(instances []cloud.Instance) string {
 	return zone
 }
 
+// nodeOf is the node that a machine is. The key that is known of it wins over
+// the one that stands on it in the cloud.
 func nodeOf(inst cloud.Instance, hostKey string) Node {
 	return Node{
 		Rank: inst.Identity.Rank, InstanceID: inst.ID, InternalIP: inst.InternalIP, ExternalIP: inst.ExternalIP,
-		SSHPort: inst.SSHPort, HostKey: hostKey, State: inst.State, Reason: inst.Reason,
+		SSHPort: inst.SSHPort, HostKey: cmp.Or(hostKey, inst.HostKey), State: inst.State, Reason: inst.Reason,
 	}
 }
 

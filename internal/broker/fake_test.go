@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,6 +131,7 @@ func (f *fakeCloud) Run(_ context.Context, ref cloud.ClusterRef, cfg cloud.RunCo
 	for _, n := range cfg.Spec.Nodes {
 		if i := slices.IndexFunc(f.machines, func(m *fakeMachine) bool { return m.Identity == n.Identity }); i >= 0 {
 			m := f.machines[i]
+			m.mark(cfg.Spec)
 			if m.State == cloud.StateStopped {
 				f.serial++
 				m.State, m.ExternalIP = cloud.StateRunning, fmt.Sprintf("192.0.2.%d", f.serial)
@@ -141,12 +143,22 @@ func (f *fakeCloud) Run(_ context.Context, ref cloud.ClusterRef, cfg cloud.RunCo
 		}
 		m := f.add(n.Identity, ref.Region, ref.Zone, cfg.Spec.Deadline)
 		m.Type, m.Market = cfg.Placement.Offer.InstanceType.Name, cfg.Placement.Offer.Market
+		m.mark(cfg.Spec)
 		rec.Created = append(rec.Created, m.ID)
 	}
 	if err != nil {
 		return cloud.RunRecord{}, err
 	}
 	return rec, nil
+}
+
+// mark brings the reserved tags up to date.
+func (m *fakeMachine) mark(spec cloud.ClusterSpec) {
+	marks := spec.Marks(m.Identity)
+	m.HostKey = cmp.Or(marks[cloud.TagHostKey], m.HostKey)
+	if notes := cloud.NotesFromTags(marks); len(notes) > 0 {
+		m.Notes = notes
+	}
 }
 
 func (f *fakeCloud) add(id cloud.Identity, region, zone string, deadline time.Time) *fakeMachine {

@@ -117,7 +117,7 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 			return cs, nil, err
 		}
 		id := cloud.Identity{Owner: c.Owner, Cluster: c.Name, Generation: c.Generation, Attempt: cs.Attempt, Rank: rank}
-		cs.Nodes = append(cs.Nodes, cloud.NodeSpec{Identity: id, UserData: []byte(cfg.UserData)})
+		cs.Nodes = append(cs.Nodes, cloud.NodeSpec{Identity: id, UserData: []byte(cfg.UserData), HostKey: keys.hosts[rank].Public})
 		cs.NodeConfig = cfg.NodeConfig
 	}
 	ref := c.ref()

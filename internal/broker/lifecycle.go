@@ -178,11 +178,11 @@ func (b *Broker) presentNodes(ctx context.Context, session cloud.Session, c Clus
 	if err != nil {
 		return cloud.ClusterSpec{}, err
 	}
-	spec := cloud.ClusterSpec{Ref: c.ref(), SSHUser: c.SSHUser, AllowedCIDRs: c.prefixes()}
+	spec := cloud.ClusterSpec{Ref: c.ref(), SSHUser: c.SSHUser, AllowedCIDRs: c.prefixes(), Notes: c.notes()}
 	spec.Ref.Zone = c.Zone
 	var have []string
 	for _, inst := range alive {
-		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: inst.Identity})
+		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: inst.Identity, HostKey: c.hostKeyOf(inst)})
 		spec.Attempt = max(spec.Attempt, inst.Identity.Attempt)
 		spec.Labels = inst.Labels
 		have = append(have, inst.ID)

@@ -332,7 +332,7 @@ func (b *Broker) withJournal(name string, f func(*journal) error) error {
 }
 
 // Find returns the cluster with the id "cloud/region/name": as recorded in the
-// state folder, else as far as the cloud knows it, which is without host keys.
+// state folder, else as its machines show it, which is without its price.
 func (b *Broker) Find(ctx context.Context, id string) (Cluster, error) {
 	parts := strings.SplitN(id, "/", 3)
 	if len(parts) != 3 || slices.Contains(parts, "") {
@@ -348,41 +348,6 @@ func (b *Broker) Find(ctx context.Context, id string) (Cluster, error) {
 		}
 	}
 	return b.findInCloud(ctx, parts[0], parts[1], parts[2])
-}
-
-func (b *Broker) findInCloud(ctx context.Context, cloudName, region, name string) (Cluster, error) {
-	session, err := b.session(ctx, cloudName)
-	if err != nil {
-		return Cluster{}, err
-	}
-	alive, err := session.Query(ctx, cloud.ClusterRef{Owner: b.owner, Cluster: name, Cloud: cloudName, Region: region})
-	if err != nil {
-		return Cluster{}, err
-	}
-	alive = slices.DeleteFunc(alive, func(i cloud.Instance) bool { return !i.Committed })
-	if len(alive) == 0 {
-		return Cluster{}, fmt.Errorf("cluster %s/%s/%s of owner %s: %w", cloudName, region, name, b.owner, cloud.ErrNotFound)
-	}
-	first := alive[0]
-	c := Cluster{
-		ID: cloudName + "/" + region + "/" + name, Name: name, Owner: b.owner, Generation: first.Identity.Generation,
-		Account: session.Account, Cloud: cloudName, Region: region, Zone: first.Zone, InstanceType: first.Type, Market: first.Market,
-		Size: len(alive),
-	}
-	slices.SortFunc(alive, func(x, y cloud.Instance) int { return x.Identity.Rank - y.Identity.Rank })
-	for _, inst := range alive {
-		if inst.Identity.Generation != c.Generation {
-			return Cluster{}, fmt.Errorf("cluster %s has machines of two generations, %s and %s; remove one of them first", c.ID, first.ID, inst.ID)
-		}
-		c.Nodes = append(c.Nodes, nodeOf(inst, ""))
-	}
-	if info, err := session.Describe(ctx, c.ref()); err == nil {
-		c.SSHUser = info.SSHUser
-	} else if !errors.Is(err, cloud.ErrNotFound) {
-		return Cluster{}, err
-	}
-	c.judge()
-	return c, nil
 }
 
 // isMissing reports whether err says that a file is not there.

@@ -238,8 +238,9 @@ func (c *simClient) match(op, zone string) *simFault {
 	return nil
 }
 
-func (c *simClient) create(ctx context.Context, id cloud.Identity, at cloud.Placement, deadline time.Time) (string, error) {
+func (c *simClient) create(ctx context.Context, n cloud.NodeSpec, at cloud.Placement, deadline time.Time) (string, error) {
 	var made string
+	id := n.Identity
 	err := c.call(ctx, "create", at.Offer.Zone, func(f *simFault) error {
 		for _, m := range c.machines { // the token is spent once and for all
 			if m.Identity == id && !m.twin && (m.alive(time.Now()) || time.Now().Before(m.exists)) {
@@ -258,7 +259,8 @@ func (c *simClient) create(ctx context.Context, id cloud.Identity, at cloud.Plac
 				c.duplicates = append(c.duplicates, fmt.Sprintf("%+v beside %+v (%s)", id, m.Identity, m.ID))
 			}
 		}
-		made = c.add(id, at, deadline, f).ID
+		m := c.add(id, at, deadline, f)
+		m.HostKey, made = n.HostKey, m.ID
 		if f != nil && f.twice {
 			c.add(id, at, deadline, f).twin = true
 		}

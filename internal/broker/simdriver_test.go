@@ -127,7 +127,7 @@ func (d simDriver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunC
 		}
 		var id string
 		err := again(ctx, func(ctx context.Context) (err error) {
-			id, err = c.create(ctx, n.Identity, cfg.Placement, cfg.Spec.Deadline)
+			id, err = c.create(ctx, n, cfg.Placement, cfg.Spec.Deadline)
 			return err
 		})
 		if err != nil {

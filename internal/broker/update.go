@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes)
 			defer release()
 		}
 		var err error
-		if what.Network || what.Autostop {
+		if what.Network || what.Autostop || what.Runtime {
 			if c, err = b.updateNetwork(ctx, session, c, spec, what.Network); err != nil {
 				return c, err
 			}
@@ -93,12 +94,14 @@ func (b *Broker) record(c Cluster) error {
 }
 
 // updateNetwork lets the driver converge labels and rules on what is there, and
-// what a power-off does; not all is the latter alone.
+// what a power-off does and what stands on the machines; not all is the latter
+// alone.
 func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c Cluster, spec Spec, all bool) (Cluster, error) {
 	cs, err := b.present(ctx, session, c)
 	if err != nil {
 		return c, err
 	}
+	cs.Notes = notesOf(cmp.Or(spec.Runtime, c.Runtime), c.Accelerators)
 	cs.OnShutdown, cs.LeaveStopped = b.onShutdown(c.Cloud, c.Market, spec.Autostop), true
 	if all {
 		cs.Ports, cs.Labels = spec.Ports, spec.Labels

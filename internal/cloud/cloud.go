@@ -242,6 +242,9 @@ type ClusterSpec struct {
 	// AllowedCIDRs may reach SSH and Ports.
 	AllowedCIDRs []netip.Prefix
 	Labels       map[string]string
+	// Notes stand on every machine under the reserved keys TagRuntime and
+	// TagAccelerators. A key that is absent leaves what is there.
+	Notes map[string]string
 	// MaxHourlyUSD bounds the price of one machine, in US dollars an hour, on
 	// clouds whose spot prices move after the offer was made; 0 is no bound.
 	MaxHourlyUSD float64
@@ -280,6 +283,10 @@ type NodeSpec struct {
 	// UserData is run at first boot; it may hold the node's host key and is
 	// never logged.
 	UserData []byte
+	// HostKey is the public SSH host key that the machine is born with, in
+	// authorized_keys form. It stands on the machine, under TagHostKey, so that
+	// every computer can check it. Empty leaves what is there.
+	HostKey string
 }
 
 // RunConfig is a spec with what Bootstrap found or made for it.
@@ -336,6 +343,10 @@ type Instance struct {
 	ExternalIP string
 	SSHPort    int
 	Labels     map[string]string
+	// HostKey and Notes are what its launch, or a later Run, left on the machine;
+	// empty where it has none.
+	HostKey string
+	Notes   map[string]string
 }
 
 // Ending says who ended a machine.

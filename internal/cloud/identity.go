@@ -22,6 +22,42 @@ const (
 	TagCommitted  = TagPrefix + "committed"
 )
 
+// Reserved tag keys of what another computer has to know of a machine to work
+// with it, and what no cloud would tell otherwise.
+const (
+	// TagHostKey holds the machine's public SSH host key.
+	TagHostKey = TagPrefix + "host-key"
+	// TagRuntime and TagAccelerators are the notes that the broker leaves.
+	TagRuntime      = TagPrefix + "runtime"
+	TagAccelerators = TagPrefix + "accelerators"
+)
+
+// noteKeys are the keys that ClusterSpec.Notes may have.
+func noteKeys() []string { return []string{TagRuntime, TagAccelerators} }
+
+// NotesFromTags reads the notes back; none is an empty map.
+func NotesFromTags(tags map[string]string) map[string]string {
+	notes := map[string]string{}
+	for _, k := range noteKeys() {
+		if v, ok := tags[k]; ok {
+			notes[k] = v
+		}
+	}
+	return notes
+}
+
+// Marks are the reserved tags that the machine of an identity carries beside its
+// ownership: the notes, and its host key where the spec has it.
+func (s ClusterSpec) Marks(id Identity) map[string]string {
+	marks := NotesFromTags(s.Notes)
+	for _, n := range s.Nodes {
+		if n.Identity == id && n.HostKey != "" {
+			marks[TagHostKey] = n.HostKey
+		}
+	}
+	return marks
+}
+
 // Token is the idempotency token of the machine's create call: 64 lower-case
 // hexadecimal digits, equal for equal identities.
 func (id Identity) Token() string {

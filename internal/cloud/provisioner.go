@@ -22,7 +22,7 @@ type Provisioner interface {
 
 	// Run converges to the machines of cfg.Spec.Nodes: it adopts what carries
 	// their identities, resumes what is stopped, creates the rest, and brings
-	// labels up to date. Names or tokens derive from the identities, so that a
+	// labels, notes and host keys up to date. Names or tokens derive from the identities, so that a
 	// repeated call never makes a second machine. On machines that are committed
 	// already it brings what their power-off does in line with Spec.OnShutdown.
 	// Machines of the ref beyond

@@ -38,13 +38,13 @@ func (d *clusterDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 		return schema.Int64Attribute{Computed: true, MarkdownDescription: description}
 	}
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "A cluster that is there already, by its name: as the state folder knows it, else as the enabled clouds list it, which is without its price and its host keys. Its status is asked for anew.",
+		MarkdownDescription: "A cluster that is there already, by its name: as the state folder knows it, else as its machines on the enabled clouds show it, which is without its price. Its status is asked for anew.",
 		Attributes: map[string]schema.Attribute{
 			"name":      schema.StringAttribute{Required: true, MarkdownDescription: "The cluster's name.", Validators: []validator.String{checked(checkName)}},
 			"id":        text("`cloud/region/name`."),
 			"num_nodes": whole("How many nodes it has."),
 			"cloud":     text("The cloud."), "region": text("The region."), "zone": text("The zone; empty where there are none."),
-			"instance_type": text("The instance type."), "accelerators": text("The accelerators of one node; empty without any, or where only the cloud knows the cluster."),
+			"instance_type": text("The instance type."), "accelerators": text("The accelerators of one node; empty without any."),
 			"market":      text("`on_demand` or `spot`."),
 			"hourly_cost": schema.Float64Attribute{Computed: true, MarkdownDescription: "The price of the whole cluster at launch, in US dollars an hour; 0 where unknown."},
 			"status":      text("`UP`, `STOPPED`, `INIT`, `DEGRADED` or `TERMINATED`, as in the resource."), "status_reason": text("Why it has that status; empty when all is well."),
@@ -57,7 +57,7 @@ func (d *clusterDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 					"rank": whole("The node's rank; 0 is the head."), "instance_id": text("The cloud's id."),
 					"internal_ip": text("Its address for the other nodes."), "external_ip": text("Its address for the caller."),
-					"ssh_port": whole("SSH's port."), "host_key": text("Its pinned host key; empty where unknown."),
+					"ssh_port": whole("SSH's port."), "host_key": text("Its pinned host key. A machine without one is an error."),
 					"status": text("The machine's state."), "reason": text("Why it is in that state, where the cloud says so."),
 				}},
 			},

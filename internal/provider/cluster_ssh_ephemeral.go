@@ -105,6 +105,13 @@ func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *
 		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Search for the way to cluster %q", m.ClusterID.ValueString()), err))
 		return
 	}
+	for _, n := range c.Nodes { // an empty key would have the other side check nothing
+		if n.Rank == int(m.Rank.ValueInt64()) && n.Runs() && n.HostKey == "" {
+			resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Search for the way to cluster %q", m.ClusterID.ValueString()),
+				&broker.MissingHostKeyError{Cluster: c.Name, Rank: n.Rank, InstanceID: n.InstanceID}))
+			return
+		}
+	}
 	if m.set(c, e.data.reach(b, c)); m.Host.IsNull() {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Rank %d of cluster %q does not run", m.Rank.ValueInt64(), c.Name),
 			fmt.Sprintf("The cluster has %d nodes and is %s. There is no address to connect to for now. %s", c.Size, c.Status, sentence(c.StatusReason)))

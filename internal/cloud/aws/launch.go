@@ -164,6 +164,7 @@ func tagSpecifications(id cloud.Identity, spec cloud.ClusterSpec, market cloud.M
 	maps.Copy(tags, spec.Labels)
 	maps.Copy(tags, id.Tags())
 	machine := maps.Clone(tags)
+	maps.Copy(machine, spec.Marks(id))
 	if !spec.Deadline.IsZero() {
 		machine[tagDeadline] = strconv.FormatInt(spec.Deadline.Unix(), 10)
 	}

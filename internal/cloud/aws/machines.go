@@ -164,6 +164,7 @@ func (m machine) portable(askedZone string) cloud.Instance {
 		ID: m.id, Identity: m.identity, Region: m.region, Zone: m.zone, Type: m.typ, Market: m.market,
 		State: m.state, Reason: m.reason, Committed: m.committed(), CreatedAt: m.createdAt,
 		InternalIP: m.private, ExternalIP: m.address(), SSHPort: sshPort, Labels: m.labels(),
+		HostKey: m.tags[cloud.TagHostKey], Notes: cloud.NotesFromTags(m.tags),
 	}
 	if askedZone != "" {
 		out.Zone = askedZone

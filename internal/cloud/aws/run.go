@@ -80,7 +80,7 @@ func (d *driver) adopt(ctx context.Context, m machine, cfg cloud.RunConfig) (res
 	if err := d.checkPlace(ctx, m, cfg.Placement); err != nil {
 		return false, err
 	}
-	if err := d.setLabels(ctx, m, cfg.Spec.Labels); err != nil {
+	if err := d.setLabels(ctx, m, cfg.Spec); err != nil {
 		return false, fmt.Errorf("label machine %s: %w", m.id, err)
 	}
 	if err := d.setOnShutdown(ctx, m, cfg.Spec.OnShutdown); err != nil {
@@ -96,10 +96,14 @@ func (d *driver) adopt(ctx context.Context, m machine, cfg cloud.RunConfig) (res
 	return true, nil
 }
 
-// setLabels brings the user's tags of a machine and its disks up to date.
-func (d *driver) setLabels(ctx context.Context, m machine, labels map[string]string) error {
+// setLabels brings the user's tags of a machine and its disks up to date, and
+// the marks of the machine itself.
+func (d *driver) setLabels(ctx context.Context, m machine, spec cloud.ClusterSpec) error {
 	want := map[string]string{tagName: m.identity.Name(maxNameLength)}
-	maps.Copy(want, labels)
+	maps.Copy(want, spec.Labels)
+	if err := d.setMarks(ctx, m, spec.Marks(m.identity)); err != nil {
+		return err
+	}
 	set, remove := map[string]string{}, map[string]string{}
 	for k, v := range want {
 		if have, ok := m.tags[k]; !ok || have != v {
@@ -123,6 +127,16 @@ func (d *driver) setLabels(ctx context.Context, m machine, labels map[string]str
 		}
 	}
 	return nil
+}
+
+// setMarks adds the reserved tags that a machine lacks.
+func (d *driver) setMarks(ctx context.Context, m machine, marks map[string]string) error {
+	maps.DeleteFunc(marks, func(k, v string) bool { return m.tags[k] == v })
+	if len(marks) == 0 {
+		return nil
+	}
+	_, err := d.c.in(m.region).CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{m.id}, Tags: ec2Tags(marks)})
+	return err //nolint:wrapcheck // the SDK names operation and code; adopt says the rest
 }
 
 // resume starts a stopped machine, once it is stopped, and sees it leave that state.

@@ -4,8 +4,11 @@ package cloudtest
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -13,6 +16,7 @@ import (
 func ownershipCases() []Case {
 	return []Case{
 		{Name: "ownership/identity round trip", run: identityRoundTrip},
+		{Name: "ownership/host key and notes", applies: func(c cloud.Capabilities) bool { return c.Labels }, run: marksStay},
 		{Name: "ownership/foreign machines next door", run: foreignNextDoor},
 		{Name: "ownership/foreign id refused", run: foreignID},
 		{Name: "ownership/other generation untouched", run: otherGeneration},
@@ -45,6 +49,61 @@ func identityRoundTrip(ctx context.Context, w *world) error {
 		return fmt.Errorf("Query shows %d machines, want %d", len(got), len(c.attempts))
 	}
 	return nil
+}
+
+// marksStay: every machine shows its own host key and the cluster's notes, from
+// its launch on, also after its labels changed and a host key came to be known.
+func marksStay(ctx context.Context, w *world) error {
+	c := w.cluster(w.most())
+	c.spec.Notes = map[string]string{cloud.TagRuntime: "ssh", cloud.TagAccelerators: "A100:8"}
+	c.hostKeys = map[int]string{0: hostKey("launch")} // the launch tells no other
+	check := func(when string) error {
+		got, err := w.Query(ctx, c.ref)
+		if err != nil {
+			return fmt.Errorf("Query: %w", err)
+		}
+		for _, in := range got {
+			if want := c.hostKeys[in.Identity.Rank]; in.HostKey != want {
+				return fmt.Errorf("%s rank %d shows the host key %q, want %q", when, in.Identity.Rank, in.HostKey, want)
+			}
+			if !maps.Equal(in.Notes, c.spec.Notes) {
+				return fmt.Errorf("%s rank %d shows the notes %v, want %v", when, in.Identity.Rank, in.Notes, c.spec.Notes)
+			}
+			for k := range in.Labels {
+				if strings.HasPrefix(k, cloud.TagPrefix) {
+					return fmt.Errorf("%s rank %d shows %s as a label of the user's", when, in.Identity.Rank, k)
+				}
+			}
+		}
+		return nil
+	}
+	if _, err := c.up(ctx); err != nil {
+		return err
+	}
+	if err := check("after its launch"); err != nil {
+		return err
+	}
+	c.spec.Labels = map[string]string{"team": "other", "Large:odd": "no label of GCP"}
+	known := c.hostKeys
+	c.hostKeys, c.spec.Notes = nil, nil
+	if _, err := c.run(ctx); err != nil {
+		return fmt.Errorf("Run with other labels: %w", err)
+	}
+	c.hostKeys, c.spec.Notes = known, map[string]string{cloud.TagRuntime: "ssh", cloud.TagAccelerators: "A100:8"}
+	if err := check("after its labels changed"); err != nil {
+		return err
+	}
+	c.hostKeys[w.most()-1] = hostKey("later")
+	c.spec.Notes[cloud.TagRuntime] = "ray"
+	if _, err := c.run(ctx); err != nil {
+		return fmt.Errorf("Run with a host key: %w", err)
+	}
+	return check("after its host key and its runtime were told")
+}
+
+// hostKey has the form and the length of a key, if no more.
+func hostKey(what string) string {
+	return "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%32.32s", what))[:43]
 }
 
 // foreign launches one foreign machine of each kind beside the cluster's rank 0.

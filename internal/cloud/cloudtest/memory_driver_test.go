@@ -72,6 +72,7 @@ func (d *memoryDriver) find(ref cloud.ClusterRef) ([]*memoryMachine, error) {
 			identity.Attempt = 0
 		}
 		in.Identity, in.Labels = identity, labelsOf(in.tags)
+		in.HostKey, in.Notes = in.tags[cloud.TagHostKey], cloud.NotesFromTags(in.tags)
 		in.Committed = in.tags[cloud.TagCommitted] == "true"
 		out = append(out, in)
 	}
@@ -150,6 +151,12 @@ func (d *memoryDriver) take(in *memoryMachine, cfg cloud.RunConfig, record *clou
 		delete(in.tags, cloud.TagCommitted)
 	}
 	maps.Copy(in.tags, cfg.Spec.Labels)
+	if d.m.breaks("a new label takes the host key") {
+		delete(in.tags, cloud.TagHostKey)
+	}
+	if !d.m.breaks("host keys come at launch only") {
+		maps.Copy(in.tags, cfg.Spec.Marks(in.Identity))
+	}
 	if how := cfg.Spec.OnShutdown; (how != "" && !d.m.breaks("power-off never changes")) || d.m.breaks("power-off is forgotten") {
 		in.onShutdown = how
 	}
@@ -176,6 +183,9 @@ func (d *memoryDriver) launch(n cloud.NodeSpec, cfg cloud.RunConfig, record *clo
 		in.onShutdown = cloud.ShutdownStop
 	}
 	maps.Copy(in.tags, cfg.Spec.Labels)
+	if !d.m.breaks("host keys are forgotten") {
+		maps.Copy(in.tags, cfg.Spec.Marks(n.Identity))
+	}
 	if d.m.breaks("names collide") {
 		in.tags[cloud.TagCluster] = cloud.Slug(n.Identity.Cluster)
 	}

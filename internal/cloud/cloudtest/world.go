@@ -101,6 +101,8 @@ type cluster struct {
 	// a launch must be repeated as it was.
 	attempts []int
 	nodes    map[cloud.Identity]cloud.NodeSpec
+	// hostKeys are told by rank.
+	hostKeys map[int]string
 }
 
 // option changes a cluster before its machines are asked for.
@@ -187,6 +189,7 @@ func (c *cluster) current() cloud.ClusterSpec {
 		} else {
 			c.nodes[n.Identity] = n
 		}
+		full.Nodes[i].HostKey = c.hostKeys[n.Identity.Rank]
 	}
 	return full
 }

@@ -230,6 +230,8 @@ func (m machine) portable() cloud.Instance {
 		ExternalIP: m.PublicIP,
 		SSHPort:    m.SSHPort,
 		Labels:     map[string]string{},
+		HostKey:    m.Tags[cloud.TagHostKey],
+		Notes:      cloud.NotesFromTags(m.Tags),
 	}
 	if m.ExpiresAt != nil {
 		out.Deadline = *m.ExpiresAt

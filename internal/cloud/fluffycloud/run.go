@@ -67,7 +67,7 @@ func (d *driver) adopt(ctx context.Context, m machine, cfg cloud.RunConfig, reco
 	if err := checkPlace(m, cfg.Placement); err != nil {
 		return err
 	}
-	if set, remove := labelChanges(m.Tags, cfg.Spec.Labels); len(set)+len(remove) > 0 {
+	if set, remove := labelChanges(m.Tags, cfg.Spec.Labels, cfg.Spec.Marks(m.identity)); len(set)+len(remove) > 0 {
 		if err := d.c.tag(ctx, m.ID, set, remove); err != nil {
 			return fmt.Errorf("label machine %s: %w", m.ID, err)
 		}
@@ -114,10 +114,13 @@ func (m machine) ref() cloud.ClusterRef {
 	}
 }
 
-// labelChanges leads from a machine's tags to the wanted labels. Reserved tags
-// are never touched.
-func labelChanges(tags, want map[string]string) (set map[string]string, remove []string) {
+// labelChanges leads from a machine's tags to the wanted labels and marks. Other
+// reserved tags are never touched.
+func labelChanges(tags, labels, marks map[string]string) (set map[string]string, remove []string) {
 	set, remove = map[string]string{}, []string{}
+	want := map[string]string{}
+	maps.Copy(want, labels)
+	maps.Copy(want, marks)
 	for k, v := range want {
 		if have, ok := tags[k]; !ok || have != v {
 			set[k] = v
@@ -164,6 +167,7 @@ func request(n cloud.NodeSpec, cfg cloud.RunConfig) launchRequest {
 	offer := cfg.Placement.Offer
 	tags := map[string]string{}
 	maps.Copy(tags, cfg.Spec.Labels)
+	maps.Copy(tags, cfg.Spec.Marks(n.Identity))
 	maps.Copy(tags, n.Identity.Tags())
 	req := launchRequest{
 		Name:         n.Identity.Name(maxNameLength),

@@ -101,6 +101,7 @@ func addMetadata(metadata map[string]string, n cloud.NodeSpec, cfg cloud.RunConf
 		}
 	}
 	spec := cfg.Spec
+	maps.Copy(metadata, spec.Marks(n.Identity))
 	set(metaLabels, labels)
 	set(metaUserData, string(n.UserData))
 	set(metaSSHUser, spec.SSHUser)

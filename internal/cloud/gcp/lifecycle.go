@@ -134,10 +134,11 @@ func (d *driver) setMetadata(ctx context.Context, m machine, set map[string]stri
 	})
 }
 
-// setLabels brings the user's labels of a machine and its disks up to date.
-func (d *driver) setLabels(ctx context.Context, m machine, labels map[string]string) error {
+// setLabels brings the user's labels of a machine and its disks up to date, and
+// the marks, which are metadata.
+func (d *driver) setLabels(ctx context.Context, m machine, spec cloud.ClusterSpec) error {
 	own, _ := ownership(m.identity.Tags())
-	user, rest := userLabels(labels)
+	user, rest := userLabels(spec.Labels)
 	merge := func(have map[string]string) map[string]string {
 		out := map[string]string{}
 		for k, v := range have {
@@ -163,13 +164,17 @@ func (d *driver) setLabels(ctx context.Context, m machine, labels map[string]str
 			return err
 		}
 	}
-	if m.metadata[metaLabels] == rest {
+	set, remove := spec.Marks(m.identity), []string(nil)
+	set[metaLabels] = rest
+	maps.DeleteFunc(set, func(k, v string) bool { return m.metadata[k] == v })
+	if v, ok := set[metaLabels]; ok && v == "" {
+		delete(set, metaLabels)
+		remove = []string{metaLabels}
+	}
+	if len(set)+len(remove) == 0 {
 		return nil
 	}
-	if rest == "" {
-		return d.setMetadata(ctx, m, nil, []string{metaLabels})
-	}
-	return d.setMetadata(ctx, m, map[string]string{metaLabels: rest}, nil)
+	return d.setMetadata(ctx, m, set, remove)
 }
 
 // Stop implements cloud.Provisioner.

@@ -127,6 +127,7 @@ func (m machine) portable(port int) cloud.Instance {
 		ID: m.id, Identity: m.identity, Region: m.region, Zone: m.zone, Type: m.typ, Market: m.market,
 		State: m.state, Reason: m.reason, Committed: m.committed(), CreatedAt: m.createdAt,
 		InternalIP: m.private, ExternalIP: m.address(), SSHPort: port, Labels: readUserLabels(m.labels, m.metadata),
+		HostKey: m.metadata[cloud.TagHostKey], Notes: cloud.NotesFromTags(m.metadata),
 	}
 	if at, err := strconv.ParseInt(m.metadata[metaDeadline], 10, 64); err == nil && !out.Committed {
 		out.Deadline = time.Unix(at, 0).UTC()

@@ -48,11 +48,11 @@ func (d *driver) adopt(ctx context.Context, m machine, cfg cloud.RunConfig, reco
 	if err := checkPlace(m, cfg.Placement); err != nil {
 		return err
 	}
-	err := d.setLabels(ctx, m, cfg.Spec.Labels)
+	err := d.setLabels(ctx, m, cfg.Spec)
 	if err != nil && isTransient(err) { // a lost answer, or somebody else was quicker: look again
 		var now *machine
 		if now, err = d.get(ctx, m.zone, m.id); err == nil && now != nil {
-			err = d.setLabels(ctx, *now, cfg.Spec.Labels)
+			err = d.setLabels(ctx, *now, cfg.Spec)
 		}
 	}
 	if err != nil {
