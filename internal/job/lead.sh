@@ -135,7 +135,7 @@ gang() {
 	while [ "$r" -lt "$nodes" ]; do
 		rm -f -- "$dir/go.$r"
 		mkfifo "$dir/go.$r" || return 1
-		supervise "$r" &
+		if [ "$r" = 0 ]; then apart supervise 0; else supervise "$r" & fi # only rank 0 inherits signals from here
 		r=$((r + 1))
 	done
 	# Until all ranks have ended and their logs are whole.

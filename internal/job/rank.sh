@@ -3,31 +3,32 @@
 # step FILE runs FILE as the rank's work, ends it when the leader says so or is
 # gone, and sets code.
 step() {
-	rm -f -- "$dir/stop.$rank"
-	( # the user's variables may have any name: ours are arguments from here on
-		set -- "$dir" "$1" "$rank" "$id" "$process_manager"
-		eval "$text"
-		unset text
-		if command -v setsid >/dev/null 2>&1; then exec setsid sh "$1/step.sh" "$@"; fi
-		set -m
-		sh "$1/step.sh" "$@" &
-		wait $!
-	) </dev/null 2>&1 6<&- &
-	child=$!
+	rm -f -- "$dir/stop.$rank" "$dir/over.$rank"
 	{
 		read -r _
 		: >"$dir/stop.$rank"
-		reap "$rank"
 		# The order may come before the work has begun to show itself.
-		while [ -n "$(born "$child")" ]; do
-			nap
+		until [ -e "$dir/over.$rank" ]; do
 			reap "$rank"
+			nap
 		done
 	} <&6 >/dev/null 2>&1 &
 	watcher=$!
-	wait "$child" 2>/dev/null # the shell would comment on signals
-	code=$?
+	# Not in the background, where a shell lets ignore SIGINT and SIGQUIT.
+	{
+		( # the user's variables may have any name: ours are arguments from here on
+			set -- "$dir" "$1" "$rank" "$id" "$process_manager"
+			eval "$text"
+			unset text
+			if command -v setsid >/dev/null 2>&1; then exec setsid sh "$1/step.sh" "$@"; fi
+			set -m
+			sh "$1/step.sh" "$@" &
+			wait $!
+		) </dev/null 2>&1 6<&-
+		code=$?
+	} 2>/dev/null # the shell would comment on signals
 	if [ -e "$dir/stop.$rank" ]; then
+		: >"$dir/over.$rank"
 		wait "$watcher"
 		code=137
 	else

@@ -243,10 +243,25 @@ detach() {
 		return
 	fi
 	if command -v setsid >/dev/null 2>&1; then
-		setsid "$@" &
+		apart setsid "$@"
 	else
-		nohup "$@" &
+		apart nohup "$@"
 	fi
+}
+
+# apart COMMAND... runs a command beside this shell, which does not wait for it.
+# What "&" starts ignores SIGINT and SIGQUIT, and no shell takes that back; what
+# is in a pipeline does not, and goes on when the shell that waits for it is killed.
+apart() {
+	{
+		(
+			read -r self _ </proc/self/stat || self=
+			"$@" >&9 2>&8 8>&- 9>&- | {
+				[ -z "$self" ] || kill -9 "$self"
+				exec sh -c 'kill -9 "$PPID"'
+			} 8>&- 9>&-
+		)
+	} 8>&2 9>&1 2>/dev/null
 }
 
 status() {

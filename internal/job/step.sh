@@ -25,21 +25,4 @@ if [ "$5" = auto ] && [ -d /run/systemd/system ]; then
 		if [ "$5" -le 0 ]; then rm -f -- "$1/scope.$3"; fi
 	done
 fi
-if [ -d "$HOME/sky_workdir" ]; then
-	cd -- "$HOME/sky_workdir" || exit 1
-else
-	cd -- "$HOME" || exit 1
-fi
-case $(head -n 1 "$1/$2") in
-'#!'*) # not run by itself, since its folder may forbid execution
-	set -- "$1/$2" $(head -n 1 "$1/$2" | sed 's/^#!//')
-	if [ $# -gt 1 ]; then
-		set -- "$@" "$1"
-		shift
-		exec "$@"
-	fi
-	exec sh "$1"
-	;;
-esac
-if command -v bash >/dev/null 2>&1; then exec bash "$1/$2"; fi
-exec sh "$1/$2"
+exec sh "$1/start.sh" "$1/$2"

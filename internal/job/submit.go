@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
 
 //go:embed runner.sh
@@ -191,8 +192,8 @@ func (r *Runner) claim(ctx context.Context, c *remote.Client, s *submission, ran
 	if err != nil {
 		return claim{}, err
 	}
-	script := fmt.Sprintf("id=%s digest=%s nonce=%s queued=%t keep=%d\n%s%s", s.id, digestOf(s.text), rand.Text(), rank == 0, r.options.Keep, pruneScript, claimScript)
-	out, err := remote.Output(ctx, c, remote.Command{Script: script, Stdin: &archive})
+	text := fmt.Sprintf("id=%s digest=%s nonce=%s queued=%t keep=%d\n%s%s", s.id, digestOf(s.text), rand.Text(), rank == 0, r.options.Keep, pruneScript, claimScript)
+	out, err := remote.Output(ctx, c, remote.Command{Script: text, Stdin: &archive})
 	if exit := (*remote.ExitError)(nil); errors.As(err, &exit) && exit.Code == 3 {
 		return claim{}, fmt.Errorf("rank %d: %w", rank, ErrConflict)
 	}
@@ -229,12 +230,13 @@ func (r *Runner) files(s *submission, rank int) ([]file, error) {
 		{"lead.sh", leadScript},
 		{"rank.sh", rankScript},
 		{"step.sh", stepScript},
+		{"start.sh", []byte(script.Start)},
 		{"conf", r.conf(s)},
 		{"digest", []byte(digestOf(s.text))},
-		{"run.sh", []byte(s.spec.Run + "\n")},
+		{"run.sh", []byte(script.Normalize(s.spec.Run))},
 	}
 	if s.spec.Setup != "" {
-		all = append(all, file{"setup.sh", []byte(s.spec.Setup + "\n")})
+		all = append(all, file{"setup.sh", []byte(script.Normalize(s.spec.Setup))})
 	}
 	if rank == 0 {
 		nodes, known, err := r.hosts(s.spec.NumNodes)
@@ -331,6 +333,7 @@ func (r *Runner) env(s Spec) []byte {
 		"SKYPILOT_SETUP_NUM_GPUS_PER_NODE": gpus,
 	})
 	var b strings.Builder
+	vars = script.Env(vars)
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		fmt.Fprintf(&b, "%s=%s; export %s\n", name, remote.Quote(vars[name]), name)
 	}

@@ -17,6 +17,7 @@ type suiteTest struct {
 func suite() []suiteTest {
 	return []suiteTest{
 		{"JobOnOneNode", testJobOnOneNode},
+		{"Scripts", testScripts},
 		{"Gang", testGang},
 		{"GangDiesTogether", testGangDiesTogether},
 		{"AllRanksStartOrNone", testAllRanksStartOrNone},

@@ -74,7 +74,6 @@ case $SKY_LINE in
 *)
 	SKY_PLAIN=yes
 	set -- "$1" "${SKY_BASH:-sh}"
-	[ -n "$SKY_BASH" ] || echo "sky: there is no bash here, so the script runs in sh" >&2
 	;;
 esac
 # The file comes last, the words before it.
@@ -119,5 +118,13 @@ case $SKY_LOGIN in
 	;;
 esac
 eval "$SKY_PATHS"
+if [ "$SKY_PLAIN" = yes ]; then
+	if command -v bash >/dev/null; then # the login has found it
+		shift
+		set -- bash "$@"
+	else
+		echo "sky: there is no bash here, so the script runs in sh" >&2
+	fi
+fi
 unset SKY_BASH SKY_PLAIN SKY_GIVEN SKY_LINE SKY_LOGIN SKY_NAME SKY_PATH SKY_PATHS SKY_KEEP_PATH
 exec "$@"
