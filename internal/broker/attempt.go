@@ -38,7 +38,10 @@ type attempt struct {
 	// lostAnswer is when a create call ended without saying what it made; zero
 	// where every machine asked for was named.
 	lostAnswer time.Time
-	cluster    Cluster
+	// reached says that every node answered over SSH: what fails from then on is
+	// not the place's fault.
+	reached bool
+	cluster Cluster
 }
 
 // graceAfterCancel is how long a create call that is under way may still run
@@ -109,13 +112,13 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 	offer := a.placement.Offer
 	tmpl, err := clusterconfig.Load(templates.FS, a.cfg.TemplateDir, offer.Cloud)
 	if err != nil {
-		return cloud.ClusterSpec{}, err
+		return cloud.ClusterSpec{}, &localError{cloud.ScopeCloud, err}
 	}
 	req := a.requirement()
 	image := req.Image
 	if a.cfg.Images != nil {
 		if image, err = a.cfg.Images(ctx, offer.Cloud, image, offer.Region, offer.InstanceType.Arch); err != nil {
-			return cloud.ClusterSpec{}, err
+			return cloud.ClusterSpec{}, &localError{cloud.ScopeRegion, err}
 		}
 	}
 	spec := cloud.ClusterSpec{
@@ -131,17 +134,30 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 			Nodes: a.placement.Nodes, Rank: rank, AuthorizedKeys: a.keys.authorized, HostKey: a.keys.hosts[rank],
 		})
 		if err != nil {
-			return cloud.ClusterSpec{}, err
+			return cloud.ClusterSpec{}, &localError{cloud.ScopeCloud, err}
 		}
 		a.config = cfg
 		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: a.identity(rank), UserData: []byte(cfg.UserData), HostKey: a.keys.hosts[rank].Public})
 	}
 	spec.Notes = notesOf(a.spec.Runtime, offer.InstanceType.Accelerator.String())
 	spec.SSHUser, spec.NodeConfig = a.config.SSHUser, a.config.NodeConfig
-	if a.spec.Autostop != nil {
-		_, err = endCommand(a.config, offer.Cloud, *a.spec.Autostop)
+	if err := a.checkConfig(); err != nil {
+		return cloud.ClusterSpec{}, &localError{cloud.ScopeCloud, err}
 	}
-	return spec, err
+	return spec, nil
+}
+
+// checkConfig sees that the template has what the cluster is to do, before there
+// is a machine.
+func (a *attempt) checkConfig() error {
+	if a.spec.Runtime == RuntimeRay && a.config.Ray.Script == "" {
+		return noRay(a.placement.Offer.Cloud)
+	}
+	if a.spec.Autostop == nil {
+		return nil
+	}
+	_, err := endCommand(a.config, a.placement.Offer.Cloud, *a.spec.Autostop)
+	return err
 }
 
 // requirement is the alternative of the request that the placement was taken
@@ -311,7 +327,7 @@ func (a *attempt) commit(ctx context.Context, session cloud.Session) error {
 		a.cluster.Status = StatusUp
 	}
 	if err := a.writeSSHFiles(a.cluster); err != nil {
-		return err
+		return fmt.Errorf("write the files for SSH on this computer: %w", err)
 	}
 	late, err := a.sweep(ctx, a)
 	if errors.As(err, new(*rivalError)) {
@@ -342,12 +358,4 @@ func (a *attempt) wrap(session cloud.Session, err error) error {
 		return nil
 	}
 	return &cloud.Error{Fault: session.Classify(err), Op: a.step, Placement: a.placement, Err: err}
-}
-
-// fault is what a failure of this attempt means for the next.
-func (a *attempt) fault(err error) cloud.Fault {
-	if ce := (*cloud.Error)(nil); errors.As(err, &ce) {
-		return ce.Fault
-	}
-	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
 }

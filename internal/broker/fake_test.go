@@ -305,10 +305,28 @@ type fakeNode struct {
 	exit    func(rank int, script string) (int, string)
 	uploads *[]string
 	mu      *sync.Mutex
+	// link fails the way to the node, put an upload, step a script without a code.
+	link      func(script string) error
+	put, step error
+}
+
+func (n fakeNode) way(script string) error {
+	if n.link == nil {
+		return nil
+	}
+	if err := n.link(script); err != nil {
+		return &remote.LinkError{Err: err, Begun: true}
+	}
+	return nil
 }
 
 func (n fakeNode) Run(_ context.Context, cmd remote.Command) (int, error) {
-	if n.exit == nil {
+	if cmd.Script == ":" || n.exit != nil {
+		if err := n.way(cmd.Script); err != nil {
+			return -1, err
+		}
+	}
+	if n.exit == nil || cmd.Script == ":" { // asks whether commands run at all
 		return 0, nil
 	}
 	code, out := n.exit(n.rank, cmd.Script)
@@ -316,7 +334,17 @@ func (n fakeNode) Run(_ context.Context, cmd remote.Command) (int, error) {
 	return code, err
 }
 
+func (n fakeNode) RunStep(ctx context.Context, step *remote.Step) (int, error) {
+	if err := cmp.Or(n.way(step.Script), n.step); err != nil {
+		return -1, err
+	}
+	return n.Run(ctx, step.Command)
+}
+
 func (n fakeNode) PutTree(_ context.Context, src, dest string) error {
+	if n.put != nil {
+		return n.put
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	*n.uploads = append(*n.uploads, fmt.Sprintf("%d %s %s", n.rank, filepath.Base(src), dest))
@@ -332,6 +360,10 @@ type bench struct {
 	mu      sync.Mutex
 	exit    func(rank int, script string) (int, string)
 	dialErr func(target remote.Target) error
+	// linkErr fails the way to a node, for a script; putErr uploads, stepErr
+	// scripts, for what they are.
+	linkErr         func(script string) error
+	putErr, stepErr error
 }
 
 // newBench returns a broker over state dir; a second one on the same dir and
@@ -360,7 +392,7 @@ func newBench(t *testing.T, dir string, fc *fakeCloud) *bench {
 				return nil, err
 			}
 		}
-		return fakeNode{rank: x.rankOf(target.Host), exit: x.exit, uploads: &x.uploads, mu: &x.mu}, nil
+		return fakeNode{rank: x.rankOf(target.Host), exit: x.exit, uploads: &x.uploads, mu: &x.mu, link: x.linkErr, put: x.putErr, step: x.stepErr}, nil
 	}
 	return x
 }

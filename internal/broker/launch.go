@@ -33,6 +33,11 @@ type launch struct {
 	attempts []Attempt
 	// asked says that an attempt made a create call.
 	asked bool
+	// made is how many machines the attempts made, or may have made.
+	made int
+	// strikes count the attempts that failed for a reason that says little about
+	// their place; see unexplained.
+	strikes map[string]int
 	// loss is why this launch is one; nil where it is not to replace what was lost.
 	loss *Loss
 }
@@ -154,6 +159,9 @@ func (l *launch) failover(ctx context.Context) (Cluster, error) {
 		if err := ctx.Err(); err != nil {
 			return Cluster{}, l.fail(fmt.Errorf("interrupted before the next attempt: %w", context.Cause(ctx)))
 		}
+		if err := l.affords(choice.Placement.Nodes); err != nil {
+			return Cluster{}, l.fail(err)
+		}
 		a := &attempt{launch: l, number: n, placement: choice.Placement, choice: choice, started: l.cfg.Now(), deadline: l.deadline(ctx)}
 		if err := a.journalIntent(ctx); err != nil {
 			return Cluster{}, l.fail(err)
@@ -247,6 +255,7 @@ func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, C
 	l.log.ErrorContext(ctx, "attempt failed", "placement", a.placement.String(), "step", a.step, "fault", fault.String(), "error", failure)
 	survivors, cleanupErr := a.remove(ctx)
 	l.asked = l.asked || a.asked
+	l.made += a.made()
 	var late []found
 	if cleanupErr == nil && l.asked {
 		late, cleanupErr = l.sweep(ctx, nil)
@@ -265,8 +274,11 @@ func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, C
 		return true, Cluster{}, l.fail(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
 	case setup != nil:
 		return true, Cluster{}, failure
-	case errors.As(failure, new(*journalError)), errors.As(failure, new(*rivalError)):
+	case errors.As(failure, new(*journalError)), errors.As(failure, new(*rivalError)), a.reached && !errors.As(failure, new(*cloud.Error)):
 		return true, Cluster{}, l.fail(failure)
+	}
+	if err := l.strike(a, fault); err != nil {
+		return true, Cluster{}, l.fail(err)
 	}
 	l.block(fault, a.placement, failure)
 	return false, Cluster{}, nil

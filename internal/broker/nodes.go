@@ -28,11 +28,14 @@ import (
 // remoteWorkdir is where workdir lands on every node, as in SkyPilot.
 const remoteWorkdir = "~/sky_workdir"
 
-// SetupError says that the user's setup failed on a node.
+// SetupError says that the user's setup, or the upload of the user's files,
+// failed on a node, by its own nature: on another machine it would fail as well.
 type SetupError struct {
 	Cluster  string
 	Rank     int
 	ExitCode int
+	// Err is how it failed where no exit code tells.
+	Err error
 	// What failed where it was not the user's script; empty is that.
 	What string
 	// Tail holds the last lines of what the script printed.
@@ -55,14 +58,24 @@ func (e *SetupError) Error() string {
 	case e.Kept:
 		fate = "the cluster is kept and billed (on_setup_failure = \"keep\"). The next apply replaces it, unless \"terraform untaint <its address>\" comes first"
 	}
-	what := cmp.Or(e.What, "setup of")
-	return fmt.Sprintf("%s cluster %q ended with exit code %d on rank %d; %s. The whole log is in %s. Its last lines:\n%s",
-		what, e.Cluster, e.ExitCode, e.Rank, fate, e.LogPath, e.Tail)
+	what, how := cmp.Or(e.What, "setup of"), fmt.Sprintf("ended with exit code %d on rank %d", e.ExitCode, e.Rank)
+	if e.Err != nil {
+		how = fmt.Sprintf("failed on rank %d: %v", e.Rank, e.Err)
+	}
+	text := fmt.Sprintf("%s cluster %q %s; %s. The whole log is in %s", what, e.Cluster, how, fate, e.LogPath)
+	if e.Tail == "" {
+		return text
+	}
+	return text + ". Its last lines:\n" + e.Tail
 }
+
+// Unwrap returns how it failed where no exit code tells.
+func (e *SetupError) Unwrap() error { return e.Err }
 
 // node is what the broker does with a machine over SSH.
 type node interface {
 	Run(ctx context.Context, cmd remote.Command) (exitCode int, err error)
+	RunStep(ctx context.Context, step *remote.Step) (exitCode int, err error)
 	PutTree(ctx context.Context, src, dest string) error
 	Close() error
 }
@@ -84,44 +97,23 @@ func (a *attempt) connectAndSetUp(ctx context.Context, _ cloud.Session) error {
 		return a.unreachable(ctx, err)
 	}
 	defer closeAll(clients)
-	a.step = "setup"
+	a.reached, a.step = true, "setup"
 	prepare := a.config.Setup
 	err = a.setUpNodes(ctx, a.log, clients, a.cluster, a.spec, prepare)
 	var setup *SetupError
 	if keep := a.spec.OnSetupFailure == SetupFailureKeep && errors.As(err, &setup); a.spec.Autostop != nil && (err == nil || keep) {
 		a.step = "autostop"
 		if aerr := a.arm(ctx, a.log, clients, a.cluster); aerr != nil {
-			return errors.Join(aerr, err)
+			return a.unreachable(ctx, errors.Join(aerr, err))
 		}
 	}
-	if !errors.As(err, &setup) || a.spec.OnSetupFailure != SetupFailureKeep || ctx.Err() != nil {
+	if setup == nil && err != nil {
+		return a.unreachable(ctx, err)
+	}
+	if setup == nil || a.spec.OnSetupFailure != SetupFailureKeep || ctx.Err() != nil {
 		return err
 	}
 	return a.keepDespite(ctx, setup)
-}
-
-// unreachable says more than "SSH timeout" where the machines are gone.
-func (a *attempt) unreachable(ctx context.Context, err error) error {
-	session, serr := a.session(ctx, a.placement.Offer.Cloud)
-	if serr != nil || ctx.Err() != nil {
-		return err
-	}
-	instances, qerr := session.Query(ctx, a.runConfig.Spec.Ref)
-	if qerr != nil {
-		return err
-	}
-	running := 0
-	for _, inst := range instances {
-		if inst.State == cloud.StateRunning {
-			running++
-		}
-	}
-	if running < a.placement.Nodes {
-		fault := cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}
-		lost := fmt.Errorf("only %d of %d machines still run (preempted or failed): %w", running, a.placement.Nodes, err)
-		return &cloud.Error{Fault: fault, Op: a.step, Placement: a.placement, Err: lost}
-	}
-	return err
 }
 
 // keepDespite commits a cluster whose setup failed and returns the failure.
@@ -173,11 +165,11 @@ func (b *Broker) dialNodes(ctx context.Context, c Cluster, count *progress) ([]n
 	for i, n := range c.Nodes {
 		group.Go(func() error {
 			target := remote.Target{Host: n.ExternalIP, Port: n.SSHPort, User: c.SSHUser, HostKey: n.HostKey, Bastion: bastion}
-			client, err := b.dial(groupCtx, target, signers)
+			client, err := b.answering(groupCtx, target, signers)
 			if err != nil {
 				return fmt.Errorf("rank %d (%s): %w", n.Rank, n.InstanceID, err)
 			}
-			clients[i] = client
+			clients[i] = b.lasting(c, n, target, signers, client)
 			count.one(ctx)
 			return nil
 		})
@@ -201,7 +193,7 @@ func closeAll(clients []node) {
 // c.Nodes, in parallel. The first failure ends the others.
 func (b *Broker) setUpNodes(ctx context.Context, log *slog.Logger, clients []node, c Cluster, spec Spec, prepare string) error {
 	if c.Runtime == RuntimeRay {
-		if err := b.rayUp(ctx, log, clients, c, spec.Envs); err != nil {
+		if err := overLinks(ctx, func() error { return b.rayUp(ctx, log, clients, c, spec.Envs) }); err != nil {
 			return err
 		}
 	}
@@ -238,46 +230,77 @@ func (n nodeSetup) run(ctx context.Context, prepare string) error {
 		}
 	}
 	if err := n.sync(ctx); err != nil {
-		return fmt.Errorf("rank %d: %w", n.rank, err)
+		return err
 	}
 	if n.spec.Setup == "" {
 		return nil
 	}
-	return n.script(ctx, "setup", script.Become("setup", n.spec.Setup))
+	step := remote.NewStep(remote.Command{})
+	step.Script = script.Become("setup", step.Watch(script.Normalize(n.spec.Setup)))
+	return n.follow(ctx, "setup", step)
 }
 
 // sync uploads the working folder and the file mounts.
 func (n nodeSetup) sync(ctx context.Context) error {
 	if n.spec.Workdir != "" {
-		if err := n.client.PutTree(ctx, n.spec.Workdir, remoteWorkdir); err != nil {
-			return fmt.Errorf("upload workdir %s: %w", n.spec.Workdir, err)
+		if err := n.upload(ctx, "workdir", n.spec.Workdir, remoteWorkdir); err != nil {
+			return err
 		}
 	}
 	for _, dest := range slices.Sorted(maps.Keys(n.spec.FileMounts)) {
-		src := n.spec.FileMounts[dest]
-		if err := n.client.PutTree(ctx, src, dest); err != nil {
-			return fmt.Errorf("upload file_mounts %s to %s: %w", src, dest, err)
+		if err := n.upload(ctx, "file_mounts", n.spec.FileMounts[dest], dest); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// script runs shell on the node and logs what it prints.
+// upload brings files to the node. What keeps them away other than the way there
+// is the user's: it would do so on every machine.
+func (n nodeSetup) upload(ctx context.Context, what, src, dest string) error {
+	err := n.client.PutTree(ctx, src, dest)
+	if err == nil || ctx.Err() != nil || lostNode(err) {
+		return n.onRank(err)
+	}
+	return &SetupError{
+		Cluster: n.cluster.Name, Rank: n.rank, Err: err, LogPath: n.logPath,
+		What: fmt.Sprintf("uploading %s %s to %s for", what, src, dest),
+	}
+}
+
+// onRank names the node in an error.
+func (n nodeSetup) onRank(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("rank %d: %w", n.rank, err)
+}
+
+// script runs shell on the node, once, and logs what it prints.
 func (n nodeSetup) script(ctx context.Context, name, text string) error {
+	return n.follow(ctx, name, remote.NewStep(remote.Command{Script: text}))
+}
+
+// follow runs a step with the user's variables, and logs what it prints.
+func (n nodeSetup) follow(ctx context.Context, name string, step *remote.Step) error {
 	out := &tail{limit: 4 << 10}
 	lines := &logLines{ctx: ctx, log: n.log.With("rank", n.rank, "script", name)}
 	both := &inTurn{w: io.MultiWriter(out, lines)}
-	code, err := n.client.Run(ctx, remote.Command{
-		Script: text, Env: script.Env(n.env()), Stdout: both, Stderr: both,
-	})
+	step.Env, step.Stdout, step.Stderr = script.Env(n.env()), both, both
+	code, err := n.client.RunStep(ctx, step)
 	lines.flush()
-	if err != nil {
+	failed := (*remote.StepError)(nil)
+	if err != nil && !errors.As(err, &failed) {
 		return fmt.Errorf("%s on rank %d: %w", name, n.rank, err)
 	}
-	if code != 0 {
-		return &SetupError{Cluster: n.cluster.Name, Rank: n.rank, ExitCode: code, Tail: out.String(), LogPath: n.logPath}
+	if code == 0 {
+		return nil
 	}
-	return nil
+	e := &SetupError{Cluster: n.cluster.Name, Rank: n.rank, ExitCode: code, Tail: out.String(), LogPath: n.logPath}
+	if failed != nil {
+		e.Err = failed
+	}
+	return e
 }
 
 // env is what a setup script sees: SkyPilot's variables and the user's own.

@@ -22,7 +22,7 @@ type chatty struct {
 	lines int
 }
 
-func (n chatty) Run(_ context.Context, cmd remote.Command) (int, error) {
+func (n chatty) RunStep(_ context.Context, cmd *remote.Step) (int, error) {
 	var group errgroup.Group
 	group.Go(func() error { return n.print(cmd.Stdout.Write, "stdout") })
 	group.Go(func() error { return n.print(cmd.Stderr.Write, "stderr") })

@@ -47,7 +47,7 @@ func (b *Broker) rayUp(ctx context.Context, log *slog.Logger, clients []node, c 
 		return err
 	}
 	if cfg.Ray.Script == "" {
-		return fmt.Errorf("the cluster template of cloud %s does not say how to install Ray; include \"ray.piece.tmpl\" under \"ray:\" as the provider's own templates do, or use runtime = %q", c.Cloud, RuntimeSSH)
+		return noRay(c.Cloud)
 	}
 	c.Nodes = slices.Clone(c.Nodes)
 	r := ray{Broker: b, cluster: c, config: cfg.Ray, log: log, env: env}
@@ -69,6 +69,10 @@ func (b *Broker) rayUp(ctx context.Context, log *slog.Logger, clients []node, c 
 		return errors.New("the cluster has no head")
 	}
 	return r.join(ctx, clients[head], clients, nodes)
+}
+
+func noRay(cloudName string) error {
+	return fmt.Errorf("the cluster template of cloud %s does not say how to install Ray; include \"ray.piece.tmpl\" under \"ray:\" as the provider's own templates do, or use runtime = %q", cloudName, RuntimeSSH)
 }
 
 // others dials whom nodes that are added concern besides: the head alone, or

@@ -29,6 +29,8 @@ var (
 	errSimAuth     = errors.New("401 the key has expired")
 	errSimInUse    = errors.New("409 in use")
 	errSimKilled   = errors.New("this process is dead")
+	// errSimForbidden is known to no table.
+	errSimForbidden = errors.New("no permission to do that")
 )
 
 // simFault is one piece of trouble at one kind of call. Phase is the
@@ -51,6 +53,8 @@ type simFault struct {
 	empty bool
 	// vanish ends a machine of that rank before the call; -1 all.
 	vanish *int
+	// cut takes all machines off the network for that long, before the call.
+	cut time.Duration
 	// hook runs before the call; it may cancel contexts or clear faults.
 	hook func()
 }
@@ -58,7 +62,7 @@ type simFault struct {
 type simMachine struct {
 	cloud.Instance
 	exists, visible, running, gone time.Time
-	stoppedAt                      time.Time
+	stoppedAt, cutUntil            time.Time
 	// twin and late are the cloud's own mistakes: made besides, or after a refusal.
 	twin, late bool
 }
@@ -204,6 +208,11 @@ func (c *simClient) answer(f *simFault, apply func(f *simFault) error) error {
 	}
 	if f.vanish != nil {
 		c.vanish(c.owner, *f.vanish)
+	}
+	if f.cut > 0 {
+		for _, m := range c.machines {
+			m.cutUntil = time.Now().Add(f.cut)
+		}
 	}
 	if f.silent {
 		return nil

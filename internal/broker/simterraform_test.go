@@ -51,6 +51,11 @@ type simTerraform struct {
 	// full is the disk: entries whose event begins so are refused. nil is room.
 	full   *event
 	errors []error
+	// steps are when setup scripts began, and setups how many did, by host.
+	steps  map[*remote.Step]time.Time
+	setups map[string]int
+	// mostSetups is how often setup may begin on one machine.
+	mostSetups int
 	// running are the goroutines of all processes, the dead ones' too.
 	running sync.WaitGroup
 }
@@ -58,10 +63,11 @@ type simTerraform struct {
 // newSimTerraform returns a world with neighbours. It must run in a bubble.
 func newSimTerraform(t *testing.T, seed uint64) *simTerraform {
 	t.Helper()
-	x := &simTerraform{t: t, cloud: newSimCloud(seed), dir: memoryDir(t), resume: make(chan struct{}), began: time.Now()}
+	x := &simTerraform{t: t, cloud: newSimCloud(seed), dir: memoryDir(t), resume: make(chan struct{}), began: time.Now(),
+		steps: map[*remote.Step]time.Time{}, setups: map[string]int{}, mostSetups: 1}
 	x.spec = twoNodes(simName)
 	x.spec.Envs = map[string]string{"API_TOKEN": canary}
-	x.spec.Setup = "install things"
+	x.spec.Setup, x.spec.Workdir = "install things", "/home/me/code"
 	far := x.spec.Offers[2]
 	far.Region, far.Zone, far.HourlyUSD = "r2", "r2a", 4
 	x.spec.Offers = append(x.spec.Offers, far)
@@ -203,37 +209,67 @@ func (n simNode) zone() string {
 // up fails where nobody answers; the caller holds the lock.
 func (n simNode) up() error {
 	for _, m := range n.c.machines {
-		if m.ExternalIP == n.host && m.alive(time.Now()) && m.gone.IsZero() && m.stoppedAt.IsZero() && !time.Now().Before(m.running) {
+		if m.ExternalIP == n.host && m.alive(time.Now()) && m.gone.IsZero() && m.stoppedAt.IsZero() && !time.Now().Before(m.running) && !time.Now().Before(m.cutUntil) {
 			return nil
 		}
 	}
 	return errSimTimeout
 }
 
-func (n simNode) Run(ctx context.Context, cmd remote.Command) (int, error) {
-	n.c = &simClient{simCloud: n.c.simCloud, process: n.c.process, owner: n.c.owner, phase: "setup"}
-	if cmd.Env == nil { // not the user's setup: a question for the head's jobs
-		return 0, n.c.call(ctx, "ask", n.zone(), func(*simFault) error { return n.up() })
+// call is a call over the connection, which is lost where the machine is silent.
+func (n simNode) call(ctx context.Context, phase, op string, apply func() error) error {
+	c := &simClient{simCloud: n.c.simCloud, process: n.c.process, owner: n.c.owner, phase: phase}
+	err := c.call(ctx, op, n.zone(), func(*simFault) error { return errors.Join(n.up(), apply()) })
+	if errors.Is(err, errSimTimeout) {
+		return &remote.LinkError{Err: err, Begun: true}
 	}
-	if cmd.Env["API_TOKEN"] != canary {
+	return err
+}
+
+func nothing() error { return nil }
+
+func (n simNode) Run(ctx context.Context, cmd remote.Command) (int, error) {
+	if cmd.Script == ":" {
+		return 0, n.call(ctx, "ssh", "probe", nothing)
+	}
+	return 0, n.call(ctx, "setup", "ask", nothing) // a question for the head's jobs
+}
+
+// RunStep is the user's setup. It begins once on a machine, and goes on by itself.
+func (n simNode) RunStep(ctx context.Context, step *remote.Step) (int, error) {
+	if step.Env["API_TOKEN"] != canary {
 		n.x.t.Error("the setup script does not see the user's variables")
 	}
-	err := n.c.call(ctx, "run", n.zone(), func(*simFault) error { return n.up() })
+	err := n.call(ctx, "setup", "run", func() error {
+		if n.x.steps[step] == (time.Time{}) {
+			n.x.steps[step] = time.Now()
+			if n.x.setups[n.host]++; n.x.setups[n.host] > n.x.mostSetups {
+				n.x.t.Errorf("setup was started %d times on one machine", n.x.setups[n.host])
+			}
+		}
+		return nil
+	})
 	if err == nil {
-		err = pause(ctx, setupTime)
+		n.c.mu.Lock()
+		left := time.Until(n.x.steps[step].Add(setupTime))
+		n.c.mu.Unlock()
+		err = pause(ctx, max(left, 0))
 	}
 	code := 0
 	if err == nil {
-		err = n.c.call(ctx, "exit", n.zone(), func(*simFault) error {
+		err = n.call(ctx, "setup", "exit", func() error {
 			code = n.x.setupExit
-			return n.up()
+			return nil
 		})
 	}
 	return code, err
 }
 
-func (n simNode) PutTree(context.Context, string, string) error { return nil }
-func (n simNode) Close() error                                  { return nil }
+func (n simNode) PutTree(ctx context.Context, _, _ string) error {
+	return n.call(ctx, "setup", "put", nothing)
+}
+
+func (n simNode) Close() error { return nil }
 
 // beforeCreate checks what must be on the disk before a machine is made. It
 // runs under the cloud's lock.

@@ -4,7 +4,6 @@ package remote
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"regexp"
 	"sync"
@@ -72,7 +71,7 @@ func (f *framed) Write(p []byte) (int, error) {
 		return n, nil
 	}
 	if _, err := f.w.Write(p); err != nil {
-		return 0, fmt.Errorf("writing a command's output: %w", err)
+		return 0, &outputError{err}
 	}
 	return n, nil
 }

@@ -59,8 +59,8 @@ type Command struct {
 }
 
 // Run runs a script under sh and returns its exit code, 128+n where signal n
-// ended it. err is about the way there and back only: when it is not nil the
-// script may or may not have run. When ctx ends, the script gets SIGTERM and,
+// ended it. err is about the way there and back only, a *LinkError where another
+// connection may help: the script may or may not have run. When ctx ends, the script gets SIGTERM and,
 // soon after, its session is closed.
 func (c *Client) Run(ctx context.Context, cmd Command) (exitCode int, err error) {
 	script, err := cmd.script()
@@ -69,15 +69,16 @@ func (c *Client) Run(ctx context.Context, cmd Command) (exitCode int, err error)
 	}
 	release, err := c.acquire(ctx)
 	if err != nil {
-		return -1, err
+		return -1, link(ctx, err, false)
 	}
 	defer release()
 	s, err := c.open(ctx)
 	if err != nil {
-		return -1, fmt.Errorf("opening a session: %w", err)
+		return -1, link(ctx, fmt.Errorf("opening a session: %w", err), false)
 	}
 	defer s.close()
-	return s.run(ctx, script, cmd)
+	exitCode, err = s.run(ctx, script, cmd)
+	return exitCode, link(ctx, err, true)
 }
 
 // script renders working folder, environment and script as one text.

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+)
+
+// manyPlaces asks for one node, of which a catalog has as many offers, each
+// dearer than the last.
+func manyPlaces(n int) Spec {
+	spec := twoNodes("train")
+	spec.Request.Nodes = 1
+	first := spec.Offers[0]
+	spec.Offers = nil
+	for i := range n {
+		o := first
+		o.Region, o.Zone, o.HourlyUSD = fmt.Sprintf("r%d", i/3), fmt.Sprintf("r%d-%d", i/3, i%3), 0.08+float64(i)
+		spec.Offers = append(spec.Offers, o)
+	}
+	return spec
+}
+
+// inSetup is for what happens in setup, and not where a node is asked whether it
+// runs commands.
+func inSetup(f func() error) func(string) error {
+	return func(script string) error {
+		if script == ":" {
+			return nil
+		}
+		return f()
+	}
+}
+
+// made counts the machines that were made.
+func (f *fakeCloud) made() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.serial
+}
+
+// Whatever a launch meets, it makes no more than so many machines. What is
+// refused before there is one does not count.
+func TestLaunchIsBounded(t *testing.T) {
+	refused := &fakeFault{op: "run", times: 25, err: errCapacity}
+	tests := []struct {
+		name   string
+		faults []*fakeFault
+		cut    func(x *bench)
+		most   int
+		says   string
+	}{
+		{name: "machines that never run", faults: []*fakeFault{{op: "wait", err: errCapacity}}, most: MostMachines, says: "10 machines in vain"},
+		{name: "refused often before", faults: []*fakeFault{refused, {op: "wait", err: errCapacity}}, most: MostMachines, says: "10 machines in vain"},
+		{name: "answers that are lost", faults: []*fakeFault{{op: "run", err: errServer, applied: true}}, most: mostUnexplained, says: `transient at the step "run"`},
+		{name: "no table knows it", faults: []*fakeFault{{op: "wait", err: errors.New("strange")}}, most: mostUnexplained, says: `unknown at the step "wait"`},
+		{name: "no table knows it, before a machine", faults: []*fakeFault{{op: "run", err: errors.New("strange")}}, says: `unknown at the step "run"`},
+		{name: "in passing, every time", faults: []*fakeFault{{op: "bootstrap", err: errServer}}, says: `transient at the step "bootstrap"`},
+		{name: "no SSH", cut: func(x *bench) { x.dialErr = func(remote.Target) error { return errors.New("connection refused") } }, most: mostUnexplained, says: `unknown at the step "ssh"`},
+		{name: "lost in setup", cut: func(x *bench) { x.linkErr = inSetup(func() error { return errors.New("broken pipe") }) }, most: mostUnexplained, says: "lost during set-up"},
+		{name: "ended in setup", cut: func(x *bench) {
+			x.linkErr = inSetup(func() error {
+				x.lose(0)
+				return errors.New("broken pipe")
+			})
+		}, most: mostUnexplained, says: "lost during set-up"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				x := newBench(t, stateDir(t), newFakeCloud())
+				x.cloud.faults = tt.faults
+				if tt.cut != nil {
+					tt.cut(x)
+				}
+				spec := manyPlaces(60)
+				spec.Setup = "install things"
+				_, err := x.Launch(t.Context(), spec)
+				if err == nil || !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("Launch = %v, want %q", err, tt.says)
+				}
+				if n := x.cloud.made(); n > tt.most {
+					t.Errorf("%d machines were made, want %d at most", n, tt.most)
+				}
+				x.wantLive(t, 0)
+			})
+		})
+	}
+}
+
+// What fails on this computer, or for what the user's files are, is tried in one
+// place only.
+func TestFaultsOfTheUserAreTriedOnce(t *testing.T) {
+	tests := map[string]struct {
+		arrange func(t *testing.T, x *bench, spec *Spec)
+		says    string
+	}{
+		"an upload that is forbidden": {func(_ *testing.T, x *bench, spec *Spec) {
+			spec.FileMounts = map[string]string{"/data/set": "/home/me/set"}
+			x.putErr = &remote.UploadError{Err: &remote.ExitError{Code: 1, Stderr: "no permission to write into /data"}}
+		}, "uploading file_mounts /home/me/set to /data/set for cluster \"train\" failed on rank 0: exit code 1: no permission"},
+		"a file that is gone": {func(_ *testing.T, x *bench, spec *Spec) {
+			spec.Workdir, x.putErr = "/home/me/code", os.ErrNotExist
+		}, "uploading workdir /home/me/code"},
+		"local files that cannot be written": {func(t *testing.T, x *bench, _ *Spec) {
+			x.cloud.onRun = func(cloud.RunConfig) {
+				if err := os.MkdirAll(x.KnownHostsPath("train")+"/x", 0o700); err != nil {
+					t.Error(err)
+				}
+			}
+		}, "write the files for SSH on this computer"},
+		"a setup that was killed": {func(_ *testing.T, x *bench, spec *Spec) {
+			spec.Setup = "install things"
+			x.stepErr = &remote.StepError{Why: "it was killed"}
+		}, "setup of cluster \"train\" failed on rank 0: it was killed"},
+		"set-up takes our key away": {func(_ *testing.T, x *bench, spec *Spec) {
+			spec.Setup = "install things"
+			x.linkErr = inSetup(func() error {
+				x.dialErr = func(remote.Target) error {
+					return &remote.AuthError{Host: "h", User: "u", Err: errors.New("no supported methods remain")}
+				}
+				return errors.New("broken pipe")
+			})
+		}, "refused every key"},
+		"a template without Ray": {func(_ *testing.T, _ *bench, spec *Spec) { spec.Runtime = RuntimeRay }, "does not say how to install Ray"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				x := newBench(t, stateDir(t), newFakeCloud())
+				spec := manyPlaces(9)
+				tt.arrange(t, x, &spec)
+				c, err := x.Launch(t.Context(), spec)
+				if err == nil || !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("Launch = %v, want %q", err, tt.says)
+				}
+				if n := x.cloud.called("run"); n > 1 || c.Generation != "" {
+					t.Errorf("%d create calls, cluster %+v", n, c)
+				}
+				x.wantLive(t, 0)
+			})
+		})
+	}
+}
+
+// A connection that is lost in setup is taken up again on the same machine.
+func TestLostConnectionsAreTakenUp(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		links, silent := 0, time.Time{}
+		x.linkErr = inSetup(func() error {
+			if links++; links <= 2 {
+				silent = time.Now().Add(5 * time.Minute)
+				return errors.New("broken pipe")
+			}
+			return nil
+		})
+		dial := x.dial
+		x.dial = func(ctx context.Context, target remote.Target, signers []ssh.Signer) (node, error) {
+			if err := pause(ctx, time.Until(silent)); err != nil {
+				return nil, err
+			}
+			return dial(ctx, target, signers)
+		}
+		spec := manyPlaces(3)
+		spec.Setup, spec.Workdir = "install things", "/home/me/code"
+		if c := x.mustLaunch(t, spec); c.Nodes[0].InstanceID != "i-1" || links < 3 {
+			t.Errorf("machine %s after %d connections", c.Nodes[0].InstanceID, links)
+		}
+		x.wantLive(t, 1)
+	})
+}
+
+// Nodes that a growth adds count only where they run commands.
+func TestGrowthNeedsNodesThatAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		c := x.mustLaunch(t, twoNodes("train"))
+		x.linkErr = func(script string) error {
+			if script == ":" {
+				return errors.New("the command ended without an exit status")
+			}
+			return nil
+		}
+		fresh, err := x.Resize(t.Context(), c, twoNodes("train"), 3)
+		if err == nil || !strings.Contains(err.Error(), "without an exit status") || fresh.Size != 2 {
+			t.Errorf("Resize = %d nodes, %v", fresh.Size, err)
+		}
+		x.wantLive(t, 2)
+	})
+}
