@@ -40,15 +40,21 @@ func (b *Broker) findInCloud(ctx context.Context, cloudName, region, name string
 	if err != nil {
 		return Cluster{}, fmt.Errorf("look for cluster %q on %s: %w", name, cloudName, err)
 	}
-	alive = slices.DeleteFunc(alive, func(i cloud.Instance) bool { return !i.Committed })
+	return b.asShown(ctx, session, Cluster{Name: name, Owner: b.owner, Cloud: cloudName, Region: region}, alive)
+}
+
+// asShown is the cluster that the machines found of c show.
+func (b *Broker) asShown(ctx context.Context, session cloud.Session, c Cluster, alive []cloud.Instance) (Cluster, error) {
+	alive = slices.DeleteFunc(slices.Clone(alive), func(i cloud.Instance) bool { return !i.Committed })
+	c.ID = c.Cloud + "/" + c.Region + "/" + c.Name
 	if len(alive) == 0 {
-		return Cluster{}, fmt.Errorf("cluster %s/%s/%s of owner %s: %w", cloudName, region, name, b.owner, cloud.ErrNotFound)
+		return Cluster{}, fmt.Errorf("cluster %s of owner %s: %w", c.ID, c.Owner, cloud.ErrNotFound)
 	}
 	slices.SortFunc(alive, func(x, y cloud.Instance) int { return x.Identity.Rank - y.Identity.Rank })
 	first := alive[0]
-	c := Cluster{
-		ID: cloudName + "/" + region + "/" + name, Name: name, Owner: b.owner, Generation: first.Identity.Generation,
-		Account: session.Account, Cloud: cloudName, Region: region, Zone: first.Zone, InstanceType: first.Type, Market: first.Market,
+	c = Cluster{
+		ID: c.ID, Name: c.Name, Owner: c.Owner, Generation: first.Identity.Generation,
+		Account: session.Account, Cloud: c.Cloud, Region: c.Region, Zone: first.Zone, InstanceType: first.Type, Market: first.Market,
 		Accelerators: first.Notes[cloud.TagAccelerators], Runtime: first.Notes[cloud.TagRuntime], Size: len(alive),
 	}
 	for _, inst := range alive {

@@ -334,9 +334,9 @@ func (b *Broker) withJournal(name string, f func(*journal) error) error {
 // Find returns the cluster with the id "cloud/region/name": as recorded in the
 // state folder, else as its machines show it, which is without its price.
 func (b *Broker) Find(ctx context.Context, id string) (Cluster, error) {
-	parts := strings.SplitN(id, "/", 3)
-	if len(parts) != 3 || slices.Contains(parts, "") {
-		return Cluster{}, fmt.Errorf("%q is no cluster id; it reads \"cloud/region/name\", such as \"aws/us-east-1/train\"", id)
+	parts, err := idParts(id)
+	if err != nil {
+		return Cluster{}, err
 	}
 	j, err := readJournal(b.ClusterDir(parts[2]))
 	if err != nil {

@@ -73,3 +73,49 @@ func TestAccJobWithoutItsKey(t *testing.T) {
 	}
 	w.wantEmpty()
 }
+
+// TestAccJobsOfAReplacedCluster has a cluster replaced with -target, which leaves
+// its jobs where they were: none stays RUNNING, and all are planned anew.
+func TestAccJobsOfAReplacedCluster(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, removedJob+`
+resource "sky_job" "ended" {
+  cluster_id = sky_cluster.c.id
+  name       = "ended"
+  run        = "echo ended >> ~/ended"
+  parallel   = 2
+}
+`)
+	w.rewrite("wait       = false", "wait       = false\n  parallel   = 2")
+	w.mustRun(applyArgs()...)
+	w.mustRun("apply", "-auto-approve", "-no-color", "-target=sky_cluster.c", "-replace=sky_cluster.c")
+	out, err := w.run("plan")
+	if err != nil || !strings.Contains(out, "sky_job.j must be replaced") || !strings.Contains(out, "sky_job.ended must be replaced") {
+		t.Errorf("plan: %v, %s", err, out)
+	}
+	w.mustRun("apply", "-refresh-only", "-auto-approve", "-no-color")
+	if state := w.rawState(); strings.Contains(state, `"status":"RUNNING"`) || !strings.Contains(state, `"status":"UNKNOWN"`) {
+		t.Errorf("the state after a refresh:\n%s", state)
+	}
+	w.mustRun(applyArgs()...)
+	w.until("the job runs on the new machines", func() bool { return w.starts() == 2 })
+	w.wantNoChanges()
+}
+
+// TestAccJobOfAnotherOwner gives a job another provider block than its cluster has.
+func TestAccJobOfAnotherOwner(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, removedJob)
+	w.rewrite("  enabled_clouds ", "  alias = \"mine\"\n  owner = \"alice\"\n  enabled_clouds ")
+	w.rewrite("provider \"sky\" {", "provider \"sky\" {\n  state_dir = \""+w.lab.dir+"\"\n  owner = \"bob\"\n  enabled_clouds = [\"fluffycloud\"]\n}\nprovider \"sky\" {")
+	w.rewrite("resource \"sky_cluster\" \"c\" {", "resource \"sky_cluster\" \"c\" {\n  provider = sky.mine")
+	out, err := w.run(applyArgs()...)
+	if err == nil || !strings.Contains(out, "owner") || !strings.Contains(out, "bob") || !strings.Contains(out, "provider") {
+		t.Errorf("apply: %v, %s", err, out)
+	}
+	if n := w.starts(); n != 0 {
+		t.Errorf("%d starts", n)
+	}
+	w.rewrite("resource \"sky_job\" \"j\" {", "resource \"sky_job\" \"j\" {\n  provider = sky.mine")
+	w.mustRun(applyArgs()...)
+}

@@ -79,46 +79,9 @@ type jobHandle struct {
 	secrets map[string]string
 }
 
-// errOtherCluster says that the cluster was replaced since.
-var errOtherCluster = errors.New("the cluster it ran on was replaced by another one of the same name")
-
-// find finds a cluster. An empty generation is any.
-func (r *jobResource) find(ctx context.Context, clusterID, generation string) (clusterBroker, broker.Cluster, error) {
-	b, err := r.data.broker()
-	if err != nil {
-		return nil, broker.Cluster{}, err
-	}
-	c, err := b.Find(ctx, clusterID)
-	if err != nil {
-		return nil, c, fmt.Errorf("find cluster %s: %w", clusterID, err)
-	}
-	if generation != "" && c.Generation != generation {
-		return nil, c, errOtherCluster
-	}
-	return b, c, nil
-}
-
-// clusterOf is the cluster that a job runs on, as its cloud sees it now, or as it
-// is recorded where the cloud gives no answer. It is cloud.ErrNotFound where all
-// its machines are positively gone.
-func (r *jobResource) clusterOf(ctx context.Context, m jobModel) (broker.Cluster, error) {
-	b, c, err := r.find(ctx, m.ClusterID.ValueString(), m.ClusterGeneration.ValueString())
-	if err != nil {
-		return c, err
-	}
-	fresh, err := b.Refresh(ctx, c)
-	switch {
-	case errors.Is(err, broker.ErrGone):
-		return c, cloud.ErrNotFound
-	case err != nil:
-		return c, nil //nolint:nilerr // its machines may answer all the same
-	}
-	return fresh, nil
-}
-
-// open finds the cluster and makes a runner for it. An empty generation is any.
-func (r *jobResource) open(ctx context.Context, clusterID, generation string) (*jobHandle, error) {
-	b, c, err := r.find(ctx, clusterID, generation)
+// open finds the cluster and makes a runner for it.
+func (r *jobResource) open(ctx context.Context, clusterID string, w broker.Whose) (*jobHandle, error) {
+	b, c, err := r.find(ctx, clusterID, w)
 	if err != nil {
 		return nil, err
 	}

@@ -60,14 +60,30 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 		invalid(&resp.Diagnostics, path.Root("workdir"), err.Error())
 		return
 	}
-	if digest.Equal(old.WorkdirDigest) {
-		m.WorkdirDigest = digest
-		m.planOutcome(old)
-	} else {
+	switch {
+	case !digest.Equal(old.WorkdirDigest):
 		m.WorkdirDigest = types.StringUnknown()
 		resp.RequiresReplace.Append(path.Root("workdir_digest"))
+	case r.elsewhere(old):
+		m.ClusterGeneration = types.StringUnknown()
+		resp.RequiresReplace.Append(path.Root("cluster_generation"))
+	default:
+		m.WorkdirDigest = digest
+		m.planOutcome(old)
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &m)...)
+}
+
+// elsewhere reports whether the job's cluster was replaced by another one of the
+// same id, as with -target: what it ran on is gone, and the job is none of the new
+// one's.
+func (r *jobResource) elsewhere(old jobModel) bool {
+	b := r.data.openedBroker()
+	if b == nil {
+		return false // nothing was refreshed
+	}
+	current := b.Current(old.ClusterID.ValueString())
+	return current != "" && current != old.ClusterGeneration.ValueString()
 }
 
 // planOutcome plans that a job that has ended stays as it ended, and to wait for

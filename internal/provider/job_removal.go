@@ -35,29 +35,29 @@ var errNoAnswer = fmt.Errorf("its head does not answer as it should; it was trie
 // errHeadGone is a head that its cloud does not run.
 var errHeadGone = errors.New("its head does not run any more, as its cloud says")
 
-// errNoHostKey is a head that nobody here could tell from another machine.
-var errNoHostKey = errors.New("the host key of its head is known neither to this computer nor to the cloud, and nothing is connected to without it")
-
 // remove ends a job and notes on its head that it was removed. What it cannot do
 // it says: as a warning where the machines end as well, or where they do not
 // answer, else as an error, which keeps the job in state.
-func (r *jobResource) remove(ctx context.Context, m jobModel, f fate) diag.Diagnostic {
+func (r *jobResource) remove(ctx context.Context, m jobModel, w broker.Whose, f fate) diag.Diagnostic {
 	goes := r.data.clusterGoes(f, m.ClusterGeneration.ValueString())
 	if goes && m.phase().Final() {
 		return nil
 	}
-	c, err := r.clusterOf(ctx, m)
-	if errors.Is(err, cloud.ErrNotFound) || errors.Is(err, errOtherCluster) || err == nil && c.Status == broker.StatusTerminated {
+	_, c, err := r.find(ctx, m.ClusterID.ValueString(), w)
+	if errors.Is(err, cloud.ErrNotFound) || err == nil && c.Status == broker.StatusTerminated {
 		return nil // a job cannot run where no machine does
 	}
-	if err != nil { // the cluster's own removal would fail as well
+	if err != nil && !fromHere(err) { // the cluster's own removal would fail as well
 		return errorDiag(ctx, cancelling(m), err)
 	}
-	if err := r.end(ctx, c, m); err != nil {
-		r.data.unwanted.add(string(m.id())) // where it comes back in this apply, it is another run
-		return m.notRemoved(ctx, err, f, goes)
+	if err == nil {
+		err = r.end(ctx, c, m)
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	r.data.unwanted.add(string(m.id())) // where it comes back in this apply, it is another run
+	return m.notRemoved(ctx, err, f, goes)
 }
 
 func cancelling(m jobModel) string { return fmt.Sprintf("Cancelling of job %q", m.Name.ValueString()) }
@@ -70,7 +70,7 @@ func (r *jobResource) end(ctx context.Context, c broker.Cluster, m jobModel) err
 	case len(c.Nodes) > 0 && !c.Nodes[0].Runs():
 		return r.endWithoutHead(ctx, c, m, errHeadGone)
 	case len(c.Nodes) > 0 && c.Nodes[0].HostKey == "":
-		return errNoHostKey
+		return &broker.MissingHostKeyError{Cluster: c.Name, InstanceID: c.Nodes[0].InstanceID}
 	}
 	runner, err := r.data.openJobs(c, &progress{})
 	if err != nil {
@@ -139,7 +139,7 @@ func noAnswer(ctx context.Context, err error) error {
 
 // fromHere reports whether an error is this computer's: it lacks what another has.
 func fromHere(err error) bool {
-	return errors.Is(err, errNoHostKey) || errors.As(err, new(*broker.MissingKeyError)) || errors.As(err, new(*remote.AuthError))
+	return errors.As(err, new(*broker.MissingHostKeyError)) || errors.As(err, new(*broker.MissingKeyError)) || errors.As(err, new(*remote.AuthError))
 }
 
 // whileItAnswers ends the returned context when the head falls silent.

@@ -56,13 +56,12 @@ func hangs(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 // fakeCloud is a broker that knows one cluster.
 type fakeCloud struct {
 	clusterBroker
-	cluster       broker.Cluster
-	find, refresh error
+	cluster broker.Cluster
+	find    error
 }
 
-func (f *fakeCloud) Find(context.Context, string) (broker.Cluster, error) { return f.cluster, f.find }
-func (f *fakeCloud) Refresh(context.Context, broker.Cluster) (broker.Cluster, error) {
-	return f.cluster, f.refresh
+func (f *fakeCloud) FindGeneration(context.Context, string, broker.Whose) (broker.Cluster, error) {
+	return f.cluster, f.find
 }
 
 // removal is one job on one cluster that is to be removed.
@@ -92,7 +91,7 @@ func newRemoval(t *testing.T) *removal {
 }
 
 func (r *removal) run(ctx context.Context, f fate) diag.Diagnostic {
-	return (&jobResource{data: r.data}).remove(ctx, r.job, f)
+	return (&jobResource{data: r.data}).remove(ctx, r.job, broker.Whose{Generation: "g1"}, f)
 }
 
 // TestRemovalOfAJob is what becomes of a job for every way in which its cluster
@@ -121,11 +120,12 @@ func TestRemovalOfAJob(t *testing.T) {
 			r.cloud.cluster.Status, r.cloud.cluster.Nodes[0] = broker.StatusDegraded, broker.Node{State: cloud.StateTerminated}
 		}, warning, warning, warning, "does not run any more"},
 		{"is stopped", func(r *removal) { r.cloud.cluster.Status = broker.StatusStopped }, warning, warning, warning, "does not run"},
-		{"is gone with its cluster", func(r *removal) { r.cloud.refresh = broker.ErrGone }, none, none, none, ""},
-		{"is gone for long", func(r *removal) { r.cloud.find = cloud.ErrNotFound }, none, none, none, ""},
+		{"was ended with its cluster", func(r *removal) { r.cloud.cluster.Status = broker.StatusTerminated }, none, none, none, ""},
+		{"is gone with its cluster", func(r *removal) { r.cloud.find = cloud.ErrNotFound }, none, none, none, ""},
 		{"cannot be looked for", func(r *removal) { r.cloud.find = errors.New("no credentials") }, fault, fault, fault, "no credentials"},
 		{"needs a key that is not here", func(r *removal) { r.open = &broker.MissingKeyError{Cluster: "n", Err: errors.New("no such file")} }, warning, fault, fault, "SKY_SSH_PRIVATE_KEY"},
 		{"accepts another key", func(r *removal) { r.head.status = fail(&remote.AuthError{Host: "h", Err: errors.New("denied")}) }, warning, fault, fault, "SKY_OWNER"},
+		{"has no host key in the cloud", func(r *removal) { r.cloud.find = &broker.MissingHostKeyError{Cluster: "n"} }, warning, fault, fault, "host key"},
 		{"has a host key unknown here", func(r *removal) { r.cloud.cluster.Nodes[0].HostKey = "" }, warning, fault, fault, "host key"},
 	}
 	for _, tt := range tests {

@@ -4,6 +4,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
 var (
@@ -60,7 +64,7 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 		return
 	}
 	ctx = hideFromLog(ctx, secrets)
-	h, err := r.open(ctx, m.ClusterID.ValueString(), "")
+	h, err := r.open(ctx, m.ClusterID.ValueString(), broker.Whose{})
 	if err == nil {
 		defer h.close()
 		h.secrets = secrets
@@ -70,6 +74,7 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Submission of job %q", m.Name.ValueString()), err))
 		return
 	}
+	resp.Diagnostics.Append(keepWhose(ctx, resp.Private, h.cluster)...)
 	resp.Diagnostics.Append(h.follow(ctx, &m, true)...)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
 }
@@ -105,7 +110,7 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.look(ctx, &m); err != nil {
+	if err := r.look(ctx, &m, req.Private, resp.Private); err != nil {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %q cannot be asked after", m.Name.ValueString()),
 			sentence(fmt.Sprintf("its last known status is %s, and it stays so in state: %v", m.Status.ValueString(), err)))
 		return
@@ -114,12 +119,17 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 }
 
 // look brings a job's status and log up to date.
-func (r *jobResource) look(ctx context.Context, m *jobModel) error {
-	h, err := r.open(ctx, m.ClusterID.ValueString(), m.ClusterGeneration.ValueString())
+func (r *jobResource) look(ctx context.Context, m *jobModel, private, kept privateData) error {
+	h, err := r.open(ctx, m.ClusterID.ValueString(), m.whose(ctx, private))
+	if errors.Is(err, cloud.ErrNotFound) {
+		m.lost()
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer h.close()
+	_ = keepWhose(ctx, kept, h.cluster) // a later look may do it
 	if c := h.cluster; runsNothing(c) {
 		return fmt.Errorf("cluster %s is %s: %s", c.ID, c.Status, c.StatusReason)
 	}
@@ -151,12 +161,12 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 		return
 	}
 	m.outcomeModel = old.outcomeModel
-	resp.Diagnostics.Append(r.goOn(hideFromLog(ctx, secrets), &m, old, secrets)...)
+	resp.Diagnostics.Append(r.goOn(hideFromLog(ctx, secrets), &m, old, secrets, m.whose(ctx, resp.Private))...)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
 }
 
 // goOn is Update's work: what is left to do for a job.
-func (r *jobResource) goOn(ctx context.Context, m *jobModel, old jobModel, secrets map[string]string) diag.Diagnostics {
+func (r *jobResource) goOn(ctx context.Context, m *jobModel, old jobModel, secrets map[string]string, w broker.Whose) diag.Diagnostics {
 	var diags diag.Diagnostics
 	phase := old.phase()
 	unfetched := m.OutputFiles.IsNull() || !m.Outputs.Equal(old.Outputs)
@@ -166,7 +176,7 @@ func (r *jobResource) goOn(ctx context.Context, m *jobModel, old jobModel, secre
 	if phase.Final() && (m.Outputs.IsNull() || !unfetched) {
 		return diags
 	}
-	h, err := r.open(ctx, m.ClusterID.ValueString(), m.ClusterGeneration.ValueString())
+	h, err := r.open(ctx, m.ClusterID.ValueString(), w)
 	if err != nil {
 		diags.Append(errorDiag(ctx, fmt.Sprintf("Look at job %q", m.Name.ValueString()), err))
 		return diags
@@ -194,5 +204,5 @@ func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(r.remove(ctx, m, fateIn(ctx, req.Private)))
+	resp.Diagnostics.Append(r.remove(ctx, m, m.whose(ctx, req.Private), fateIn(ctx, req.Private)))
 }

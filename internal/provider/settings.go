@@ -184,6 +184,9 @@ type clusterBroker interface {
 	Destroy(ctx context.Context, c broker.Cluster) error
 	RemoveLeftovers(ctx context.Context, c broker.Cluster) error
 	Find(ctx context.Context, id string) (broker.Cluster, error)
+	FindGeneration(ctx context.Context, id string, w broker.Whose) (broker.Cluster, error)
+	Current(id string) string
+	Owner() string
 	Observe(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
 	FindByName(ctx context.Context, name string, clouds []string) (broker.Cluster, error)
 	Check(ctx context.Context, clouds []string) []broker.CloudStatus

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Whose says which of the clusters of one id is meant, as a state has it. What is
+// empty is not known.
+type Whose struct{ Owner, Account, Generation string }
+
+// idParts are cloud, region and name of a cluster's id.
+func idParts(id string) ([]string, error) {
+	parts := strings.SplitN(id, "/", 3)
+	if len(parts) != 3 || slices.Contains(parts, "") {
+		return nil, fmt.Errorf("%q is no cluster id; it reads \"cloud/region/name\", such as \"aws/us-east-1/train\"", id)
+	}
+	return parts, nil
+}
+
+// FindGeneration returns the cluster of that id and generation as its cloud sees
+// it now, be it recorded on this computer or not, and whatever owner this broker
+// acts for. An error that is cloud.ErrNotFound means that all its machines are
+// positively gone; after any other nothing is known.
+func (b *Broker) FindGeneration(ctx context.Context, id string, w Whose) (Cluster, error) {
+	parts, err := idParts(id)
+	if err != nil {
+		return Cluster{}, err
+	}
+	c, known, err := b.recorded(parts[2], id, w)
+	if err != nil {
+		return Cluster{}, err
+	}
+	if known {
+		fresh, err := b.Observe(ctx, c)
+		if errors.Is(err, ErrGone) {
+			return c, errors.Join(err, cloud.ErrNotFound)
+		}
+		return fresh, err
+	}
+	c = Cluster{ID: id, Name: parts[2], Owner: cmp.Or(w.Owner, b.owner), Account: w.Account, Generation: w.Generation, Cloud: parts[0], Region: parts[1]}
+	session, err := b.openFor(ctx, c)
+	if err != nil {
+		return c, err
+	}
+	alive, err := b.lookTwice(ctx, session, c)
+	if err != nil {
+		return c, err
+	}
+	return b.asShown(ctx, session, c, alive)
+}
+
+// recorded is what this computer knows of the cluster.
+func (b *Broker) recorded(name, id string, w Whose) (Cluster, bool, error) {
+	is := func(c Cluster) bool { return c.ID == id && (w.Owner == "" || c.Owner == w.Owner) }
+	b.mu.Lock()
+	c, seen := b.seen[w.Generation]
+	b.mu.Unlock()
+	if seen && is(c) {
+		return c, true, nil
+	}
+	j, err := readJournal(b.ClusterDir(name))
+	if err != nil {
+		return Cluster{}, false, err
+	}
+	if g := j.find(w.Generation); g != nil && g.Cluster != nil && is(*g.Cluster) {
+		return *g.Cluster, true, nil
+	}
+	return Cluster{}, false, nil
+}
+
+// Current is the generation that this process has seen living under an id last;
+// empty where it has seen none.
+func (b *Broker) Current(id string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	latest := Cluster{}
+	for _, c := range b.seen {
+		if c.ID == id && (latest.Generation == "" || c.LaunchedAt > latest.LaunchedAt) {
+			latest = c
+		}
+	}
+	return latest.Generation
+}

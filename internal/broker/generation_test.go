@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// A job's cluster is found by its generation, whatever this computer has recorded
+// and whomever it acts for: as the cloud sees it now, and gone only where it is.
+func TestFindGeneration(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		fc := newFakeCloud()
+		x := newBench(t, stateDir(t), fc)
+		c := x.mustLaunch(t, twoNodes("train"))
+		of := Whose{Owner: c.Owner, Account: c.Account, Generation: c.Generation}
+		elsewhere := newBench(t, stateDir(t), fc) // an owner of its own
+		if elsewhere.owner == c.Owner {
+			t.Fatal("both act for the same owner")
+		}
+		for _, m := range fc.machines { // restarted from another computer
+			m.ExternalIP = "198.51.100.7"
+		}
+		for name, b := range map[string]*bench{"here": x, "elsewhere": elsewhere} {
+			got, err := b.FindGeneration(t.Context(), c.ID, of)
+			if err != nil || got.Generation != c.Generation || len(got.Nodes) != 2 || got.Nodes[0].ExternalIP != "198.51.100.7" || got.Nodes[0].HostKey != c.Nodes[0].HostKey {
+				t.Errorf("%s: %+v, %v", name, got, err)
+			}
+			of := of
+			of.Generation = "ffffffffffff"
+			if _, err := b.FindGeneration(t.Context(), c.ID, of); !errors.Is(err, cloud.ErrNotFound) {
+				t.Errorf("%s, another generation: %v", name, err)
+			}
+			of = Whose{Owner: c.Owner, Account: "another", Generation: c.Generation}
+			if got, err := elsewhere.FindGeneration(t.Context(), c.ID, of); err == nil || errors.Is(err, cloud.ErrNotFound) {
+				t.Errorf("%s, another account: %+v, %v", name, got, err)
+			}
+		}
+		if err := x.Destroy(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		for name, b := range map[string]*bench{"here": x, "elsewhere": elsewhere} {
+			if got, err := b.FindGeneration(t.Context(), c.ID, of); !errors.Is(err, cloud.ErrNotFound) {
+				t.Errorf("%s, after the removal: %+v, %v", name, got, err)
+			}
+		}
+	})
+}
+
+// What a process has seen last is what lives under an id.
+func TestCurrentGeneration(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		fc := newFakeCloud()
+		x := newBench(t, stateDir(t), fc)
+		old := x.mustLaunch(t, twoNodes("train"))
+		if got := x.Current(old.ID); got != "" {
+			t.Errorf("before a refresh: %q", got)
+		}
+		fresh, err := x.Refresh(t.Context(), old)
+		if err != nil || x.Current(old.ID) != old.Generation || !reflect.DeepEqual(fresh.Nodes, old.Nodes) {
+			t.Errorf("%q, %v", x.Current(old.ID), err)
+		}
+		later := fresh
+		later.Generation, later.LaunchedAt = "ffffffffffff", "2999-01-01T00:00:00Z"
+		x.seen[later.Generation] = later
+		if got := x.Current(old.ID); got != later.Generation {
+			t.Errorf("with a later one: %q", got)
+		}
+	})
+}
