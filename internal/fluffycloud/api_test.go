@@ -6,6 +6,7 @@ package fluffycloud
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/fluffycloud/guest"
 )
 
 func TestOnlyTheKeyOpensTheAPI(t *testing.T) {
@@ -25,7 +28,7 @@ func TestOnlyTheKeyOpensTheAPI(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header.Set("Authorization", header)
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := c.srv.Client(0).Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,16 +46,32 @@ func TestOnlyTheKeyOpensTheAPI(t *testing.T) {
 	c.refuse("GET", "/v1/nothing", nil, 404, "not_found")
 }
 
-func TestAKeyOthersCanReadIsRefused(t *testing.T) {
+// TestAKeyOthersCouldRead: what an earlier run left opens nothing.
+func TestAKeyOthersCouldRead(t *testing.T) {
+	c := newCloud(t, func(o *Options) {
+		if err := errors.Join(os.MkdirAll(o.Dir, 0o700), os.WriteFile(filepath.Join(o.Dir, "api_key"), []byte("k\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	info, err := os.Stat(filepath.Join(c.dir, "api_key"))
+	if err != nil || info.Mode().Perm() != 0o600 || c.srv.APIKey() == "k" {
+		t.Errorf("%v, %v: the key of an earlier run is in use", info.Mode(), err)
+	}
+}
+
+func TestAFolderOthersCanChangeIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "api_key"), []byte("k\n"), 0o600); err != nil {
+	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Join(dir, "api_key"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Start(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := Start(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "chmod go-w") {
 		t.Errorf("got %v", err)
+	}
+	if err := guest.WriteJSON(filepath.Join(dir, "server.json"), guest.Server{URL: "https://127.0.0.1:1", Fingerprint: strings.Repeat("0", 64)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connect(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "chmod go-w") {
+		t.Errorf("connect: %v", err)
 	}
 }
 

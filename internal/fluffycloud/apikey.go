@@ -3,41 +3,59 @@
 package fluffycloud
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
+	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/fluffycloud/guest"
 )
 
-// loadAPIKey reads the account's key, or makes one.
-func loadAPIKey(dir string) (string, error) {
-	path := filepath.Join(dir, "api_key")
-	info, err := os.Stat(path)
-	if os.IsNotExist(err) {
-		key := "fluffy-" + randomHex(24)
-		return key, guest.WriteFile(path, []byte(key+"\n"), 0o600)
-	}
+// newCertificate makes the certificate by which clients know this run of the
+// server. Its private key is nowhere but in this process, so nobody can pass for
+// a server that died.
+func newCertificate() (tls.Certificate, error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return "", fmt.Errorf("read API key: %w", err)
+		return tls.Certificate{}, fmt.Errorf("make the certificate: %w", err)
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("the API key in %s can be read by others (mode %04o); run: chmod 600 %s", path, info.Mode().Perm(), path)
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "FluffyCloud"},
+		// Clients look at the fingerprint and not at the time.
+		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(10, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	return readAPIKey(dir)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("make the certificate: %w", err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, nil
+}
+
+// newAPIKey makes the account's key for this run of the server: a secret, and
+// the fingerprint of the only server that it is for.
+func newAPIKey(fingerprint string) string { return "fluffy-" + randomHex(24) + "-" + fingerprint }
+
+func keyFile(dir string) string { return filepath.Join(dir, "api_key") }
+
+func writeAPIKey(dir, key string) error {
+	return guest.WriteFile(keyFile(dir), []byte(key+"\n"), 0o600)
 }
 
 // readAPIKey reads the key a server made.
 func readAPIKey(dir string) (string, error) {
-	data, err := os.ReadFile(filepath.Join(dir, "api_key"))
+	data, err := os.ReadFile(keyFile(dir))
 	if err != nil {
 		return "", fmt.Errorf("read API key: %w", err)
 	}
-	key := strings.TrimSpace(string(data))
-	if key == "" {
-		return "", fmt.Errorf("the API key in %s is empty; remove the file for a new one", filepath.Join(dir, "api_key"))
-	}
-	return key, nil
+	return strings.TrimSpace(string(data)), nil
 }

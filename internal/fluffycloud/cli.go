@@ -147,9 +147,13 @@ func startOrFind(ctx context.Context, opts Options) (*Server, error) {
 		if !errors.As(err, &locked) {
 			return srv, err
 		}
-		if c, errFind := connect(ctx, opts.Dir); errFind == nil {
+		c, errFind := connect(ctx, opts.Dir)
+		if errFind == nil {
 			locked.URL = c.url
 			return nil, locked
+		}
+		if older := (*olderServerError)(nil); errors.As(errFind, &older) {
+			return nil, older
 		}
 		select {
 		case <-ctx.Done():

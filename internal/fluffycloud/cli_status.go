@@ -105,7 +105,7 @@ func (c *client) inventory(ctx context.Context, v *inventory) error {
 // getInventory is for the command line: all there is, free of faults.
 func (s *Server) getInventory(context.Context, *call) (reply, error) {
 	v, err := takeInventory(s.store, s.clock.Now())
-	v.URL, v.Running = s.url, true
+	v.URL, v.Running = s.self.URL, true
 	return reply{http.StatusOK, v}, err
 }
 

@@ -4,6 +4,7 @@ package fluffycloud
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,33 +16,58 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/skybroker/terraform-provider-sky/internal/fluffycloud/guest"
 )
 
 // errNoServer says that nobody serves the folder.
 var errNoServer = errors.New("no FluffyCloud server is running")
 
+// olderServerError says that the folder is served by a version whose server
+// cannot prove who it is.
+type olderServerError struct {
+	dir   string
+	older guest.Server
+}
+
+func (e *olderServerError) Error() string {
+	return fmt.Sprintf("%s is served by an older version (%s, process %d) that cannot prove who it is, so nothing is sent to it: "+
+		"end it with the fluffycloud stop of that version, or with: kill %d; machines run on, and the next server finds them",
+		e.dir, cmp.Or(e.older.Version, "unknown"), e.older.PID, e.older.PID)
+}
+
 // client talks to the server of a folder, for the command line.
 type client struct {
 	url, key string
-	http     http.Client
+	http     *http.Client
 }
 
-// connect finds the folder's server. errNoServer says that there is none.
+// connect finds the folder's server. errNoServer says that there is none: also
+// where something else listens on the port that a dead one had.
 func connect(ctx context.Context, dir string) (*client, error) {
-	var file serverFile
-	err := guest.ReadJSON(filepath.Join(dir, "server.json"), &file)
+	var server guest.Server
+	err := guest.ReadJSON(filepath.Join(dir, "server.json"), &server)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoServer
 	}
 	if err != nil {
 		return nil, err
 	}
+	if err := checkPrivate(dir); err != nil {
+		return nil, err
+	}
+	if !server.Proves() {
+		return nil, olderServer(dir, server)
+	}
 	key, err := readAPIKey(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNoServer
+	}
 	if err != nil {
 		return nil, err
 	}
-	c := &client{url: file.URL, key: key, http: http.Client{Timeout: 30 * time.Second}}
+	c := &client{url: server.URL, key: key, http: server.Client(30 * time.Second)}
 	if err := c.call(ctx, http.MethodGet, "/v1/account", nil, nil); err != nil {
 		if urlErr := (*url.Error)(nil); errors.As(err, &urlErr) {
 			return nil, errNoServer
@@ -49,6 +75,20 @@ func connect(ctx context.Context, dir string) (*client, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// olderServer tells a living server of an earlier version from what a dead one
+// left. The lock says it: nothing is asked of the port.
+func olderServer(dir string, server guest.Server) error {
+	lock := flock.New(lockFile(dir), flock.SetPermissions(0o600))
+	free, err := lock.TryRLock()
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", dir, err)
+	}
+	if !free {
+		return &olderServerError{dir, server}
+	}
+	return errors.Join(errNoServer, lock.Unlock())
 }
 
 // call sends one request; in and out may be nil.

@@ -110,7 +110,7 @@ func TestRateLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.srv.APIKey())
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.srv.Client(0).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestOtherOddities(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+c.srv.APIKey())
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := c.srv.Client(0).Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestOtherOddities(t *testing.T) {
 	c.lay(fault{Op: "list", Effect: effect{DelayMS: 3_600_000}})
 	held := make(chan error, 1)
 	go func() {
-		resp, err := http.DefaultClient.Do(r.Clone(r.Context()))
+		resp, err := c.srv.Client(0).Do(r.Clone(r.Context()))
 		if err == nil {
 			_ = resp.Body.Close()
 		}

@@ -154,8 +154,9 @@ func (c *cloud) call(method, path string, in, out any) (int, apiError) {
 		c.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.srv.APIKey())
-	transport := &http.Transport{DisableKeepAlives: true}
-	resp, err := (&http.Client{Transport: transport}).Do(req)
+	client := c.srv.Client(0)
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, apiError{}
 	}

@@ -4,6 +4,7 @@ package fluffycloud
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -61,14 +62,6 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("FluffyCloud in %s is served already, by process %d at %s", e.Dir, e.PID, e.URL)
 }
 
-// serverFile is what server.json holds.
-type serverFile struct {
-	URL       string    `json:"url"`
-	PID       int       `json:"pid"`
-	Version   string    `json:"version"`
-	StartedAt time.Time `json:"started_at"`
-}
-
 // Server is a running cloud.
 type Server struct {
 	opts    Options
@@ -78,7 +71,7 @@ type Server struct {
 	lock    *flock.Flock
 	apiKey  string
 	account string
-	url     string
+	self    guest.Server
 	http    *http.Server
 
 	// ctx ends with Close.
@@ -133,6 +126,9 @@ func (o Options) withDefaults() (Options, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "machines"), 0o700); err != nil {
 		return o, fmt.Errorf("start FluffyCloud: %w", err)
 	}
+	if err := checkPrivate(dir); err != nil {
+		return o, fmt.Errorf("start FluffyCloud: %w", err)
+	}
 	// Machines are recognised by their folder, so that must be its true name.
 	if o.Dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return o, fmt.Errorf("start FluffyCloud: %w", err)
@@ -170,7 +166,7 @@ func lockDir(dir string) (*flock.Flock, error) {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	if !got {
-		var other serverFile
+		var other guest.Server
 		// The other may be about to write it; the error says what is known.
 		_ = guest.ReadJSON(filepath.Join(dir, "server.json"), &other)
 		return nil, &LockedError{Dir: dir, URL: other.URL, PID: other.PID}
@@ -185,29 +181,47 @@ func (s *Server) open(ctx context.Context) error {
 	if s.store, err = openStore(s.opts.Dir, false); err != nil {
 		return err
 	}
-	if s.apiKey, err = loadAPIKey(s.opts.Dir); err != nil {
+	if err := s.loadAccount(); err != nil {
 		return err
 	}
-	if err := s.loadAccount(); err != nil {
+	certificate, err := newCertificate()
+	if err != nil {
 		return err
 	}
 	ln, err := listenLoopback(ctx, s.opts.Listen)
 	if err != nil {
 		return err
 	}
-	s.url = "http://" + ln.Addr().String()
 	if err := s.resume(); err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
-	s.work.Go(func() { _ = s.http.Serve(ln) })
-	s.work.Go(s.watchTime)
-	file := serverFile{URL: s.url, PID: os.Getpid(), Version: s.opts.Version, StartedAt: time.Now().UTC()}
-	if err := guest.WriteJSON(s.serverFile(), file); err != nil {
+	s.self = guest.Server{
+		URL: "https://" + ln.Addr().String(), Fingerprint: guest.Fingerprint(certificate.Certificate[0]),
+		PID: os.Getpid(), Version: s.opts.Version, StartedAt: time.Now().UTC(),
+	}
+	s.apiKey = newAPIKey(s.self.Fingerprint)
+	s.answer(ln, certificate)
+	// Whoever finds the server by server.json finds its key, too.
+	if err := writeAPIKey(s.opts.Dir, s.apiKey); err != nil {
 		return errors.Join(err, s.http.Close())
 	}
-	s.log.Info("serving", "url", s.url, "dir", s.opts.Dir)
+	if err := guest.WriteJSON(s.serverFile(), s.self); err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	s.log.Info("serving", "url", s.self.URL, "dir", s.opts.Dir)
 	return nil
+}
+
+// answer serves on ln, by TLS: only so can a client know the server before it
+// says anything.
+func (s *Server) answer(ln net.Listener, certificate tls.Certificate) {
+	s.http = &http.Server{
+		Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	secure := tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{certificate}})
+	s.work.Go(func() { _ = s.http.Serve(secure) })
+	s.work.Go(s.watchTime)
 }
 
 func (s *Server) serverFile() string { return filepath.Join(s.opts.Dir, "server.json") }
@@ -259,10 +273,13 @@ func (s *Server) resume() error {
 }
 
 // URL is where the API is.
-func (s *Server) URL() string { return s.url }
+func (s *Server) URL() string { return s.self.URL }
 
-// APIKey opens the API.
+// APIKey opens the API. It holds for the life of this server.
 func (s *Server) APIKey() string { return s.apiKey }
+
+// Client returns a client that speaks to this server only.
+func (s *Server) Client(timeout time.Duration) *http.Client { return s.self.Client(timeout) }
 
 // Done is closed when the server was asked to stop or has idled long enough.
 // It serves on until Close.
@@ -288,7 +305,7 @@ func (s *Server) Close() error {
 		_ = s.http.Close()
 	}
 	s.work.Wait()
-	err := os.Remove(s.serverFile())
+	err := errors.Join(os.Remove(s.serverFile()), os.Remove(keyFile(s.opts.Dir)))
 	return errors.Join(err, s.store.close(), s.lock.Unlock())
 }
 

@@ -109,6 +109,7 @@ type lab struct {
 	dir    string // the provider's state folder
 	server *fluffycloud.Server
 	key    string
+	client *http.Client
 }
 
 // newLab starts a cloud that must be empty at the end of the test.
@@ -123,7 +124,7 @@ func newLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.server = server
+	l.server, l.client = server, server.Client(patience)
 	key, err := os.ReadFile(filepath.Join(cloudDir, "api_key"))
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +163,7 @@ func (l *lab) call(method, path string, in, out any) {
 		l.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+l.key)
-	resp, err := (&http.Client{Timeout: patience}).Do(req)
+	resp, err := l.client.Do(req)
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ type firewall struct {
 	Rules  []rule            `json:"rules"`
 }
 
-func (c *client) account(ctx context.Context) (string, error) {
+func (c *client) accountID(ctx context.Context) (string, error) {
 	var out struct {
 		ID string `json:"id"`
 	}

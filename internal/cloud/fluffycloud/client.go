@@ -31,9 +31,12 @@ const (
 // client calls the API. Every request of the driver is safe to repeat: by its
 // nature, by a client token, or because a name is unique.
 type client struct {
-	base *url.URL
-	key  string
-	http *http.Client
+	apiServer
+	// renew finds or starts the provider's own server, after the one it had is
+	// gone; nil for a server that the user runs. renewing is held meanwhile, and
+	// for reading apiServer.
+	renew    func(context.Context) (apiServer, error)
+	renewing chan struct{}
 	// policy bounds the tries of one call, tryTimeout each of them.
 	policy     retry.Policy
 	tryTimeout time.Duration
@@ -42,22 +45,22 @@ type client struct {
 }
 
 func newClient(endpoint, key string) (*client, error) {
-	base, err := converge.ParseEndpoint(optionEndpoint, endpoint, "http://127.0.0.1:8080", "the API key")
+	s, err := newServer(endpoint, key)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the option
+		return nil, err
 	}
+	return s.client(), nil
+}
+
+// client returns a client of the server, and of no other.
+func (s apiServer) client() *client {
 	return &client{
-		base: base,
-		key:  key,
-		http: &http.Client{
-			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: parallel, IdleConnTimeout: time.Minute},
-			// A redirect would carry the key elsewhere.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		apiServer:     s,
+		renewing:      make(chan struct{}, 1),
 		policy:        retry.Policy{Initial: 200 * time.Millisecond, Max: 5 * time.Second, Jitter: 0.3, Attempts: 6},
 		tryTimeout:    30 * time.Second,
 		maxRetryAfter: 20 * time.Second,
-	}, nil
+	}
 }
 
 // call sends in as JSON and decodes the answer into out; either may be nil. It
@@ -73,11 +76,20 @@ func (c *client) call(ctx context.Context, method, path string, query url.Values
 	left := c.policy.Attempts
 	return retry.Do(ctx, c.policy, func(ctx context.Context) error {
 		left--
-		retryAfter, err := c.try(ctx, method, path, query, body, out)
+		at, err := c.current(ctx)
+		if err != nil {
+			return err
+		}
+		retryAfter, err := c.try(ctx, at, method, path, query, body, out)
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
+			return err
+		case c.renew != nil && isUnproven(err):
+			if err := c.replace(ctx, at); err != nil {
+				return err
+			}
 			return err
 		case !isTransient(err) || hasCode(err, codeInUse):
 			return retry.Stop(err)
@@ -89,21 +101,58 @@ func (c *client) call(ctx context.Context, method, path string, query url.Values
 	})
 }
 
-func (c *client) try(ctx context.Context, method, path string, query url.Values, body []byte, out any) (time.Duration, error) {
+// current returns the server to ask.
+func (c *client) current(ctx context.Context) (apiServer, error) {
+	select {
+	case c.renewing <- struct{}{}:
+		defer func() { <-c.renewing }()
+		return c.apiServer, nil
+	case <-ctx.Done():
+		return apiServer{}, context.Cause(ctx)
+	}
+}
+
+// replace finds the successor of a server that is gone, unless another call has
+// done so. The machines run on, so the next server of the folder knows them.
+func (c *client) replace(ctx context.Context, gone apiServer) error {
+	select {
+	case c.renewing <- struct{}{}:
+		defer func() { <-c.renewing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if c.apiServer != gone {
+		return nil
+	}
+	next, err := c.renew(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return err
+	case err != nil:
+		return retry.Stop(&goneError{fmt.Errorf("the FluffyCloud server at %s is gone, and no other could be started: %w", gone.base, err)})
+	case next.account != gone.account:
+		return retry.Stop(&goneError{fmt.Errorf("the FluffyCloud server at %s is gone, and the one at %s has another account (%s, not %s)",
+			gone.base, next.base, next.account, gone.account)})
+	}
+	c.apiServer = next
+	return nil
+}
+
+func (c *client) try(ctx context.Context, at apiServer, method, path string, query url.Values, body []byte, out any) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.tryTimeout)
 	defer cancel()
-	target := c.base.JoinPath(path)
+	target := at.base.JoinPath(path)
 	target.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
 	if err != nil {
 		return 0, converge.ConfigErrorf(cloud.ScopeCloud, "%s %s: %v", method, path, err)
 	}
-	req.Header.Set("Authorization", "Bearer "+c.key)
+	req.Header.Set("Authorization", "Bearer "+at.key)
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := c.http.Do(req)
+	resp, err := at.http.Do(req)
 	if err != nil {
 		return 0, err //nolint:wrapcheck // *url.Error names method and URL already
 	}

@@ -102,7 +102,7 @@ func TestRepeats(t *testing.T) {
 				w.Header().Set("Retry-After", "86400") // a day: capped
 				refuse(w, test.status, test.code, "no")
 			})
-			_, err := f.client(t).account(t.Context())
+			_, err := f.client(t).accountID(t.Context())
 			if (err == nil) != test.ok {
 				t.Errorf("error = %v, want success: %t", err, test.ok)
 			}
@@ -155,7 +155,7 @@ func TestCancelledCall(t *testing.T) {
 		cancel()
 		refuse(w, 500, codeInternal, "no")
 	})
-	if _, err := f.client(t).account(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := f.client(t).accountID(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want the context's", err)
 	}
 	if n := f.count("GET /v1/account"); n != 1 {
@@ -170,13 +170,16 @@ func TestOpen(t *testing.T) {
 		want   string
 		kind   cloud.Kind
 	}{
-		"good":              {map[string]string{"endpoint": f.URL, "api_key": testKey}, "", ""},
-		"wrong key":         {map[string]string{"endpoint": f.URL, "api_key": "wrong-canary"}, "refuses the api_key", cloud.KindAuth},
+		"good":              {map[string]string{"endpoint": f.URL, "api_key": f.key}, "", ""},
+		"wrong key":         {map[string]string{"endpoint": f.URL, "api_key": "wrong-" + f.key}, "refuses the api_key", cloud.KindAuth},
+		"unnamed server":    {map[string]string{"endpoint": f.URL, "api_key": "wrong-canary"}, "certificate", cloud.KindAuth},
 		"no key":            {map[string]string{"endpoint": f.URL}, "api_key is not", cloud.KindConfig},
 		"no endpoint":       {map[string]string{"api_key": testKey}, "endpoint is not", cloud.KindConfig},
 		"nothing":           {nil, "state folder", cloud.KindConfig},
 		"not a URL":         {map[string]string{"endpoint": "fluffy", "api_key": testKey}, "must be a URL", cloud.KindConfig},
 		"key over the wire": {map[string]string{"endpoint": "http://fluffy.example", "api_key": testKey}, "use https", cloud.KindConfig},
+		"key to anybody":    {map[string]string{"endpoint": "http://127.0.0.1:8080", "api_key": testKey}, "whatever listens there", cloud.KindConfig},
+		"another's key":     {map[string]string{"endpoint": f.URL, "api_key": testKey + "-" + strings.Repeat("00", 32)}, "not the server that made this api_key", cloud.KindAuth},
 		"user in the URL":   {map[string]string{"endpoint": "http://a:b@127.0.0.1", "api_key": testKey}, "must be a URL", cloud.KindConfig},
 	}
 	for name, test := range tests {

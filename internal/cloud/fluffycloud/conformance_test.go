@@ -118,7 +118,7 @@ func (l *laboratory) Credentials() cloud.Credentials {
 }
 
 func (l *laboratory) BadCredentials() cloud.Credentials {
-	return cloud.Credentials{Values: map[string]string{optionEndpoint: l.c.base.String(), optionAPIKey: "fluffy-but-wrong"}}
+	return cloud.Credentials{Values: map[string]string{optionEndpoint: l.c.base.String(), optionAPIKey: "fluffy-but-wrong-" + fingerprint(l.key)}}
 }
 
 func (l *laboratory) Placement(nodes int, market cloud.Market) cloud.Placement {
@@ -245,11 +245,7 @@ func (l *laboratory) EndItself(ctx context.Context, id string, how cloud.Shutdow
 	if err != nil {
 		return err
 	}
-	machine, err := newClient(l.c.base.String(), strings.TrimSpace(string(token)))
-	if err != nil {
-		return err
-	}
-	defer machine.http.CloseIdleConnections()
+	machine := apiServer{base: l.c.base, key: strings.TrimSpace(string(token)), http: l.c.http}.client()
 	return machine.call(ctx, http.MethodPost, "/self/"+string(how), nil, nil, nil)
 }
 

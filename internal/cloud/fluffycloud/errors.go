@@ -74,6 +74,13 @@ type protocolError struct {
 
 func (e *protocolError) Error() string { return e.call + ": not a FluffyCloud answer: " + e.what }
 
+// goneError is the end of the provider's own server that could not be undone.
+// Waiting mends nothing: its text says what stands in the way.
+type goneError struct{ err error }
+
+func (e *goneError) Error() string { return e.err.Error() }
+func (e *goneError) Unwrap() error { return e.err }
+
 // faultRow gives the meaning of an error. Empty fields match anything; the
 // first row that matches counts.
 type faultRow struct {
@@ -147,10 +154,15 @@ func classify(err error) cloud.Fault {
 		machine *converge.MachineError
 		config  *converge.ConfigError
 		price   *priceError
+		gone    *goneError
 	)
 	switch {
 	case errors.As(err, &api):
 		return classifyAPI(api)
+	case isStranger(err):
+		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
+	case errors.As(err, &gone):
+		return cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeCloud}
 	case errors.As(err, &machine):
 		for _, row := range reasonTable() {
 			if strings.Contains(strings.ToLower(machine.Reason), row.text) {

@@ -63,15 +63,16 @@ func (Factory) Options() []cloud.Option {
 	return []cloud.Option{
 		{
 			Name: optionEndpoint,
-			Description: "URL of a running FluffyCloud server. Without it the provider starts one of its own " +
+			Description: "URL of a running FluffyCloud server, `https://...`. Without it the provider starts one of its own " +
 				"and keeps its state in the provider's state folder.",
 			Env: []string{"FLUFFYCLOUD_ENDPOINT"},
 		},
 		{
-			Name:        optionAPIKey,
-			Description: "API key for endpoint. Needed together with it.",
-			Env:         []string{"FLUFFYCLOUD_API_KEY"},
-			Sensitive:   true,
+			Name: optionAPIKey,
+			Description: "API key for endpoint. Needed together with it. A server makes a new one at each start, in the file `api_key` of its folder; " +
+				"it names the server's certificate, and is sent to no other server.",
+			Env:       []string{"FLUFFYCLOUD_API_KEY"},
+			Sensitive: true,
 		},
 	}
 }
@@ -113,15 +114,17 @@ func openOwn(ctx context.Context, creds cloud.Credentials) (cloud.Session, error
 		executable: creds.Executable,
 		timeout:    startTimeout,
 	}
-	c, err := s.ensure(ctx)
+	found, err := s.ensure(ctx)
 	if err != nil {
 		return cloud.Session{}, fmt.Errorf("start the FluffyCloud server: %w", err)
 	}
+	c := found.client()
+	c.renew = s.ensure
 	return open(ctx, c)
 }
 
 func open(ctx context.Context, c *client) (cloud.Session, error) {
-	account, err := c.account(ctx)
+	account, err := c.accountID(ctx)
 	if err != nil {
 		if refusesKey(err) {
 			return cloud.Session{}, fmt.Errorf("the FluffyCloud server at %s refuses the api_key: %w", c.base, err)

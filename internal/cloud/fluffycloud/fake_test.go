@@ -3,6 +3,8 @@
 package fluffycloud
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -24,6 +26,7 @@ const testKey = "key-canary"
 // the real one never gives.
 type fake struct {
 	*httptest.Server
+	key       string
 	mu        sync.Mutex
 	machines  []*instance
 	tokens    map[string]*instance
@@ -45,7 +48,7 @@ func newFake(t *testing.T) *fake {
 			defer f.mu.Unlock()
 			f.calls = append(f.calls, r.Method+" "+r.URL.Path)
 			switch {
-			case r.Header.Get("Authorization") != "Bearer "+testKey:
+			case r.Header.Get("Authorization") != "Bearer "+f.key:
 				refuse(w, http.StatusUnauthorized, codeUnauthorized, "bad key")
 			case f.intercept == nil || !f.intercept(w, r):
 				h(w, r)
@@ -70,9 +73,16 @@ func newFake(t *testing.T) *fake {
 		answer(w, 200, map[string]any{"firewalls": f.firewalls})
 	})
 	handle("POST /v1/firewalls", f.createFirewall)
-	f.Server = httptest.NewServer(mux)
+	f.Server = httptest.NewTLSServer(mux)
+	f.key = keyOf(f.Server)
 	t.Cleanup(f.Close)
 	return f
+}
+
+// keyOf returns the key of a server, which names its certificate.
+func keyOf(s *httptest.Server) string {
+	sum := sha256.Sum256(s.Certificate().Raw)
+	return testKey + "-" + hex.EncodeToString(sum[:])
 }
 
 func answer(w http.ResponseWriter, status int, body any) {
@@ -232,7 +242,7 @@ func (f *fake) edit(change func()) {
 // client returns a client that waits milliseconds where a real one waits seconds.
 func (f *fake) client(t *testing.T) *client {
 	t.Helper()
-	c, err := newClient(f.URL, testKey)
+	c, err := newClient(f.URL, f.key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,81 +31,88 @@ type starter struct {
 // dir is the server's own folder.
 func (s starter) dir() string { return filepath.Join(s.stateDir, Name) }
 
-// ensure returns a client of a server that answered.
-func (s starter) ensure(ctx context.Context) (*client, error) {
-	c, err := s.find(ctx)
+// ensure returns a server that proved itself and answered.
+func (s starter) ensure(ctx context.Context) (apiServer, error) {
+	found, err := s.find(ctx)
 	if err == nil {
-		return c, nil
+		return found, nil
 	}
 	if s.executable == "" {
-		return nil, fmt.Errorf("no server answers and there is no program to start one: %w", err)
+		return apiServer{}, fmt.Errorf("no server answers and there is no program to start one: %w", err)
 	}
 	if err := os.MkdirAll(s.dir(), 0o700); err != nil {
-		return nil, fmt.Errorf("make the state folder: %w", err)
+		return apiServer{}, fmt.Errorf("make the state folder: %w", err)
+	}
+	if err := checkPrivate(s.dir()); err != nil {
+		return apiServer{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	lock := flock.New(filepath.Join(s.dir(), "start.lock"), flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil {
-		return nil, fmt.Errorf("wait for another process that starts it: %w", err)
+		return apiServer{}, fmt.Errorf("wait for another process that starts it: %w", err)
 	}
 	defer lock.Close()
-	if c, err := s.find(ctx); err == nil {
-		return c, nil
+	if found, err := s.find(ctx); err == nil {
+		return found, nil
 	}
 	return s.launch(ctx)
 }
 
-// find returns a client of the server that the state folder speaks of, if it
-// answers with the key beside it.
-func (s starter) find(ctx context.Context) (*client, error) {
+// find returns the server that the state folder speaks of, if it proves that it
+// made the key beside it, and answers.
+func (s starter) find(ctx context.Context) (apiServer, error) {
+	if err := checkPrivate(s.dir()); err != nil {
+		return apiServer{}, err
+	}
 	data, err := os.ReadFile(filepath.Join(s.dir(), "server.json"))
 	if err != nil {
-		return nil, fmt.Errorf("read where it serves: %w", err)
+		return apiServer{}, fmt.Errorf("read where it serves: %w", err)
 	}
-	var server struct {
+	var where struct {
 		URL string `json:"url"`
 	}
-	if err := json.Unmarshal(data, &server); err != nil {
-		return nil, fmt.Errorf("read where it serves: server.json: %w", err)
+	if err := json.Unmarshal(data, &where); err != nil {
+		return apiServer{}, fmt.Errorf("read where it serves: server.json: %w", err)
 	}
 	key, err := os.ReadFile(filepath.Join(s.dir(), "api_key"))
 	if err != nil {
-		return nil, fmt.Errorf("read its key: %w", err)
+		return apiServer{}, fmt.Errorf("read its key: %w", err)
 	}
-	c, err := newClient(server.URL, strings.TrimSpace(string(key)))
+	found, err := newServer(where.URL, strings.TrimSpace(string(key)))
 	if err != nil {
-		return nil, err
+		return apiServer{}, err
 	}
-	probe := *c
+	probe := found.client()
 	probe.policy = retry.Policy{Attempts: 1}
-	probe.tryTimeout = 5 * time.Second
-	if _, err := probe.account(ctx); err != nil {
-		return nil, fmt.Errorf("ask the server at %s: %w", c.base, err)
+	probe.tryTimeout = handshakeTimeout
+	if found.account, err = probe.accountID(ctx); err != nil {
+		found.http.CloseIdleConnections()
+		return apiServer{}, fmt.Errorf("ask the server at %s: %w", found.base, err)
 	}
-	return c, nil
+	return found, nil
 }
 
 // launch starts the server and waits until it answers.
-func (s starter) launch(ctx context.Context) (*client, error) {
+func (s starter) launch(ctx context.Context) (apiServer, error) {
 	logPath := filepath.Join(s.dir(), "server.log")
 	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open its log: %w", err)
+		return apiServer{}, fmt.Errorf("open its log: %w", err)
 	}
 	defer logFile.Close()
 	info, err := logFile.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("open its log: %w", err)
+		return apiServer{}, fmt.Errorf("open its log: %w", err)
 	}
 	exited, err := s.spawn(logFile)
 	if err != nil {
-		return nil, err
+		return apiServer{}, err
 	}
-	var c *client
+	var found apiServer
 	err = retry.Poll(ctx, retry.Policy{Initial: 20 * time.Millisecond, Max: 500 * time.Millisecond}, func(ctx context.Context) (bool, error) {
 		var err error
-		if c, err = s.find(ctx); err == nil {
+		if found, err = s.find(ctx); err == nil {
 			return true, nil
 		}
 		select {
@@ -122,9 +129,9 @@ func (s starter) launch(ctx context.Context) (*client, error) {
 		return false, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, tail(logPath, info.Size()))
+		return apiServer{}, fmt.Errorf("%w\n%s", err, tail(logPath, info.Size()))
 	}
-	return c, nil
+	return found, nil
 }
 
 // spawn starts the server in a session of its own, with nothing of this

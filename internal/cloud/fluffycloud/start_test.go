@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,36 +58,31 @@ func serveStub(dir string) error {
 	if ok, err := lock.TryLock(); !ok || err != nil { // another one serves
 		return errors.Join(err, os.WriteFile(filepath.Join(dir, "refused"), nil, 0o600))
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	environ, _ := json.Marshal(os.Environ())
-	starts, err := os.OpenFile(filepath.Join(dir, "starts"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err == nil {
-		_, err = fmt.Fprintf(starts, "%s\n", environ)
-	}
-	where, _ := json.Marshal(map[string]any{"url": "http://" + listener.Addr().String(), "pid": os.Getpid()})
-	if err := errors.Join(err, starts.Close(),
-		os.WriteFile(filepath.Join(dir, "api_key"), []byte(testKey+"\n"), 0o600),
-		os.WriteFile(filepath.Join(dir, "server.json"), where, 0o600)); err != nil {
-		return err
-	}
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
 	mux := http.NewServeMux()
+	s := httptest.NewTLSServer(mux)
+	defer s.Close()
+	key := keyOf(s)
 	mux.HandleFunc("/v1/account", func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer "+testKey {
+		if r.Header.Get("Authorization") != "Bearer "+key {
 			refuse(w, 401, codeUnauthorized, "bad key")
 			return
 		}
 		answer(w, 200, map[string]any{"id": "acct-stub"})
 	})
-	mux.HandleFunc("/stop", func(http.ResponseWriter, *http.Request) { stop() })
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
-	go func() { <-ctx.Done(); _ = s.Close() }()
-	if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	environ, _ := json.Marshal(os.Environ())
+	starts, err := os.OpenFile(filepath.Join(dir, "starts"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintf(starts, "%s\n", environ)
+	}
+	where, _ := json.Marshal(map[string]any{"url": s.URL, "pid": os.Getpid()})
+	if err := errors.Join(err, starts.Close(),
+		os.WriteFile(filepath.Join(dir, "api_key"), []byte(key+"\n"), 0o600),
+		os.WriteFile(filepath.Join(dir, "server.json"), where, 0o600)); err != nil {
 		return err
 	}
+	<-ctx.Done()
 	return nil
 }
 
@@ -114,15 +110,13 @@ func stopStub(t *testing.T, dir string) {
 		return
 	}
 	var where struct {
-		URL string `json:"url"`
+		PID int `json:"pid"`
 	}
-	if err := json.Unmarshal(data, &where); err != nil {
+	if err := json.Unmarshal(data, &where); err != nil || where.PID == 0 {
 		return // not one of ours
 	}
-	c := http.Client{Timeout: 10 * time.Second}
-	defer c.CloseIdleConnections()
-	if resp, err := c.Get(where.URL + "/stop"); err == nil {
-		_ = resp.Body.Close()
+	if p, err := os.FindProcess(where.PID); err == nil {
+		_ = p.Kill()
 	}
 	if _, err := flock.New(filepath.Join(dir, "server.lock")).TryLockContext(context.Background(), time.Millisecond); err != nil {
 		t.Errorf("the server did not end: %v", err)
@@ -197,10 +191,15 @@ func TestServerThatRefusesItsKey(t *testing.T) {
 	if _, err := (Factory{}).Open(t.Context(), creds); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(creds.StateDir, Name, "api_key"), []byte("wrong\n"), 0o600); err != nil {
+	keyFile := filepath.Join(creds.StateDir, Name, "api_key")
+	key, err := os.ReadFile(keyFile)
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, err := Factory{}.Open(t.Context(), creds)
+	if err := os.WriteFile(keyFile, append([]byte("wrong-"), key...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Factory{}.Open(t.Context(), creds)
 	if !refusesKey(err) || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Open = %v, want the server's refusal at once", err)
 	}

@@ -11,3 +11,6 @@ func detached() *syscall.SysProcAttr {
 	const detachedProcess = 0x00000008
 	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP | detachedProcess, HideWindow: true}
 }
+
+// checkPrivate has nothing to check: the profile's access lists protect the folder.
+func checkPrivate(string) error { return nil }

@@ -83,20 +83,18 @@ func (m *metadata) act(w http.ResponseWriter, r *http.Request, action string) {
 }
 
 func (m *metadata) forward(ctx context.Context, action string) (int, []byte, error) {
-	var server struct {
-		URL string `json:"url"`
-	}
-	if err := ReadJSON(m.cfg.ServerFile, &server); err != nil || server.URL == "" {
+	var server Server
+	if err := ReadJSON(m.cfg.ServerFile, &server); err != nil || !server.Proves() {
 		return 0, nil, errors.Join(errors.New("no cloud is known"), err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
+	client := server.Client(10 * time.Second)
+	defer client.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/self/"+action, nil)
 	if err != nil {
 		return 0, nil, fmt.Errorf("ask the cloud: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+m.cfg.Token)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, nil, fmt.Errorf("ask the cloud: %w", err)
 	}
