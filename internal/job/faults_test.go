@@ -397,13 +397,13 @@ func testOutputs(t *testing.T, newFleet fleets) {
 	}
 	for rank := range f.nodes {
 		dest := t.TempDir()
-		got, err := f.runner.Outputs(t.Context(), id, rank, []string{"results/*"}, dest)
+		got, err := f.runner.Outputs(t.Context(), id, rank, job.Outputs{Patterns: []string{"results/*"}}, dest)
 		part, _ := os.ReadFile(filepath.Join(dest, "results/part"))
-		if err != nil || len(got) != 2 || string(part) != fmt.Sprintf("%d\n", rank) {
-			t.Errorf("rank %d: Outputs = %q, %v, part %q", rank, got, err, part)
+		if err != nil || len(got.Files) != 2 || string(part) != fmt.Sprintf("%d\n", rank) {
+			t.Errorf("rank %d: Outputs = %+v, %v, part %q", rank, got, err, part)
 		}
 	}
-	if _, err := f.runner.Outputs(t.Context(), id, 0, []string{"none"}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "nothing matches") {
+	if _, err := f.runner.Outputs(t.Context(), id, 0, job.Outputs{Patterns: []string{"none"}}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "nothing matches") {
 		t.Errorf("Outputs of nothing = %v", err)
 	}
 }

@@ -12,14 +12,34 @@ import (
 // ErrNoOutput is a pattern that nothing on the node matches.
 var ErrNoOutput = remote.ErrNoMatch
 
-// Outputs fetches what matches shell patterns on the node of a job's rank into a
-// local folder and returns the paths below it. Patterns are relative to the
-// job's working folder. A pattern that matches nothing is ErrNoOutput.
-func (r *Runner) Outputs(ctx context.Context, id ID, rank int, patterns []string, dest string) ([]string, error) {
+// Fetched is what came, and what was refused.
+type Fetched = remote.Fetched
+
+// Refusal is an output that was not taken.
+type Refusal = remote.Refusal
+
+// ErrTooMuch is more outputs than were allowed.
+var ErrTooMuch = remote.ErrTooMuch
+
+// Outputs says what to fetch from a job's node.
+type Outputs struct {
+	// Patterns are shell patterns, relative to the job's working folder.
+	Patterns []string
+	// Partial takes what there is: a pattern that matches nothing is no error.
+	Partial bool
+	// MaxBytes and MaxFiles bound what comes; 0 is what remote.Fetch says.
+	MaxBytes int64
+	MaxFiles int
+}
+
+// Outputs fetches files of the node of a job's rank into a local folder and
+// returns the paths below it, and what was not taken. A pattern that matches
+// nothing is ErrNoOutput, and more than the bounds is ErrTooMuch.
+func (r *Runner) Outputs(ctx context.Context, id ID, rank int, want Outputs, dest string) (Fetched, error) {
 	if rank < 0 || rank >= len(r.nodes) {
-		return nil, fmt.Errorf("outputs: the cluster has no rank %d", rank)
+		return Fetched{}, fmt.Errorf("outputs: the cluster has no rank %d", rank)
 	}
-	var files []string
+	var got Fetched
 	err := r.insist(ctx, 20, func(ctx context.Context) error {
 		at, err := r.nodeOf(ctx, id, rank)
 		if err != nil {
@@ -29,11 +49,13 @@ func (r *Runner) Outputs(ctx context.Context, id ID, rank int, patterns []string
 		if err != nil {
 			return err
 		}
-		files, err = c.Get(ctx, workdir, patterns, dest)
+		got, err = c.Get(ctx, remote.Fetch{
+			Base: workdir, Patterns: want.Patterns, Partial: want.Partial, MaxBytes: want.MaxBytes, MaxFiles: want.MaxFiles,
+		}, dest)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("outputs of rank %d: %w", rank, err)
+		return got, fmt.Errorf("outputs of rank %d: %w", rank, err)
 	}
-	return files, nil
+	return got, nil
 }

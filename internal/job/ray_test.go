@@ -340,7 +340,7 @@ func testRayOnAnyNode(t *testing.T, newFleet fleets) {
 	}
 	for _, id := range ids { // each made a file, on the node it is on
 		dest := t.TempDir()
-		_, err := f.runner.Outputs(t.Context(), id, 0, []string{"mine"}, dest)
+		_, err := f.runner.Outputs(t.Context(), id, 0, job.Outputs{Patterns: []string{"mine"}}, dest)
 		mine, _ := os.ReadFile(filepath.Join(dest, "mine"))
 		if err != nil || strings.TrimSpace(string(mine)) != string(id) {
 			t.Errorf("the output of %s: %q, %v", id, mine, err)

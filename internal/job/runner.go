@@ -149,7 +149,8 @@ func (r *Runner) insist(ctx context.Context, attempts int, f func(context.Contex
 		var exit *remote.ExitError
 		var key *remote.HostKeyError
 		var auth *remote.AuthError
-		if errors.As(err, &exit) || errors.As(err, &key) || errors.As(err, &auth) ||
+		var own *remote.LocalError
+		if errors.As(err, &exit) || errors.As(err, &key) || errors.As(err, &auth) || errors.As(err, &own) ||
 			errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrPruned) || errors.Is(err, ErrNoOutput) {
 			return retry.Stop(err)
 		}

@@ -182,6 +182,43 @@ func TestAccJobWhole(t *testing.T) {
 	)
 }
 
+// TestAccJobOutputsRefused takes what can be taken of the outputs, once.
+func TestAccJobOutputsRefused(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	folder := filepath.Join(t.TempDir(), "results")
+	body := func(more string) string {
+		return fmt.Sprintf(`
+  run     = "mkdir -p out/.git && cd out && echo good > part && ln part again && ln -s /etc/passwd absolute && mkfifo pipe && echo evil | tee override.tf x.auto.tfvars .git/config; head -c 3000000 /dev/zero > big"
+  outputs = { files = ["out"%s], folder = %q, max_size_mib = 10 }
+`, more, folder)
+	}
+	names := func(names ...string) statecheck.StateCheck {
+		var want []knownvalue.Check
+		for _, name := range names {
+			want = append(want, knownvalue.StringExact(filepath.ToSlash(filepath.Join(folder, "out", name))))
+		}
+		return jobValue("output_files", knownvalue.ListExact(want))
+	}
+	l.test(
+		resource.TestStep{Config: jobConfig(l, body("")), ConfigStateChecks: []statecheck.StateCheck{names("again", "big", "part")}},
+		resource.TestStep{Config: jobConfig(l, body(`, "out/override.tf"`)), ConfigStateChecks: []statecheck.StateCheck{names("again", "big", "override.tf", "part")}},
+		resource.TestStep{
+			Config:      jobConfig(l, strings.Replace(body(""), "= 10", "= 2", 1)),
+			ExpectError: regexp.MustCompile(`(?s)more than 2 MiB.*raise max_size_mib`),
+		},
+		resource.TestStep{
+			Config:      jobConfig(l, strings.Replace(body(""), "= 10", "= 10, max_files = 2", 1)),
+			ExpectError: regexp.MustCompile(`(?s)more than 2 files.*raise`),
+		},
+	)
+	for _, name := range []string{"absolute", "pipe", "x.auto.tfvars", ".git"} {
+		if _, err := os.Lstat(filepath.Join(folder, "out", name)); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+}
+
 // TestAccJobFailsInSetup names the rank whose setup failed; what the job made
 // until then comes back all the same.
 func TestAccJobFailsInSetup(t *testing.T) {
@@ -257,27 +294,29 @@ func TestAccJobInput(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	for body, want := range map[string]string{
-		`max_restarts = 2`:                                        `which is not set`,
-		`recover_on_exit_codes = [1, 256]`:                        `recover_on_exit_codes\[1\]: 256 is out of range`,
-		`recover_on_exit_codes = [3, 3]`:                          `3 is listed twice`,
-		`max_duration = "soon"`:                                   `"soon" is no duration`,
-		`max_duration = "1500ms"`:                                 `not in whole seconds`,
-		`grace_period = "-1s"`:                                    `not above zero`,
-		`parallel = 0`:                                            `0 is out of range`,
-		`max_log_mib = 0`:                                         `0 is out of range`,
-		`setup = "  "`:                                            `The script is empty`,
-		`outputs = { files = ["a\nb"], folder = "x" }`:            `holds a line\s+break`,
-		`outputs = { files = ["a"], folder = "" }`:                `The folder is empty`,
-		`outputs = { files = ["a"] }`:                             `(?s)attribute\s+"folder" is\s+required`,
-		`secrets = { A = "x" }` + "\n  envs = { A = \"y\" }":      `(?s)(in envs as\s+well|WriteOnly Attribute Not Allowed)`,
-		`secrets = { "A-B" = "x" }`:                               `(?s)("A-B" cannot name|WriteOnly Attribute Not Allowed)`,
-		`envs = { SKYPILOT_NODE_RANK = "1" }`:                     `is set by the\s+provider`,
-		`num_nodes = 0`:                                           `0 is out of range`,
-		`timeouts = { create = "forever" }`:                       `"forever" is no duration`,
-		`workdir = "/none/such"`:                                  `cannot be used`,
-		`cluster_id = "x"`:                                        `is no cluster id`,
-		`run = "x"` + "\n  num_nodes = 2000":                      `2000 is out of range`,
-		`outputs = { files = ["a"], folder = "x", all_nodes = 3}`: `bool`,
+		`max_restarts = 2`:                                         `which is not set`,
+		`recover_on_exit_codes = [1, 256]`:                         `recover_on_exit_codes\[1\]: 256 is out of range`,
+		`recover_on_exit_codes = [3, 3]`:                           `3 is listed twice`,
+		`max_duration = "soon"`:                                    `"soon" is no duration`,
+		`max_duration = "1500ms"`:                                  `not in whole seconds`,
+		`grace_period = "-1s"`:                                     `not above zero`,
+		`parallel = 0`:                                             `0 is out of range`,
+		`max_log_mib = 0`:                                          `0 is out of range`,
+		`setup = "  "`:                                             `The script is empty`,
+		`outputs = { files = ["a\nb"], folder = "x" }`:             `holds a line\s+break`,
+		`outputs = { files = ["a"], folder = "" }`:                 `The folder is empty`,
+		`outputs = { files = ["a"] }`:                              `(?s)attribute\s+"folder" is\s+required`,
+		`secrets = { A = "x" }` + "\n  envs = { A = \"y\" }":       `(?s)(in envs as\s+well|WriteOnly Attribute Not Allowed)`,
+		`secrets = { "A-B" = "x" }`:                                `(?s)("A-B" cannot name|WriteOnly Attribute Not Allowed)`,
+		`envs = { SKYPILOT_NODE_RANK = "1" }`:                      `is set by the\s+provider`,
+		`num_nodes = 0`:                                            `0 is out of range`,
+		`timeouts = { create = "forever" }`:                        `"forever" is no duration`,
+		`workdir = "/none/such"`:                                   `cannot be used`,
+		`cluster_id = "x"`:                                         `is no cluster id`,
+		`run = "x"` + "\n  num_nodes = 2000":                       `2000 is out of range`,
+		`outputs = { files = ["a"], folder = "x", all_nodes = 3}`:  `bool`,
+		`outputs = { files = ["../a"], folder = "x" }`:             `holds "\.\."`,
+		`outputs = { files = ["a"], folder = "x", max_files = 0 }`: `number of files`,
 	} {
 		t.Run(body, func(t *testing.T) {
 			t.Parallel()

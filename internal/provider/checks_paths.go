@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
@@ -18,6 +19,9 @@ import (
 func checkOutput(pattern string) error {
 	if strings.ContainsRune(pattern, '\n') {
 		return fmt.Errorf("the pattern %q holds a line break; write one pattern an element", pattern)
+	}
+	if slices.Contains(strings.Split(pattern, "/"), "..") {
+		return fmt.Errorf("the pattern %q holds \"..\"; write an absolute one, or one that starts with \"~/\"", pattern)
 	}
 	return checkBlank(pattern)
 }

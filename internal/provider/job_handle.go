@@ -7,12 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
-	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -26,7 +23,7 @@ type jobRunner interface {
 	Logs(ctx context.Context, id job.ID, rank int, offset int64, w io.Writer) (int64, error)
 	Tail(ctx context.Context, id job.ID, rank int, most int64, w io.Writer) (size int64, torn bool, err error)
 	WaitFrom(ctx context.Context, id job.ID, offset int64, log io.Writer) (job.Status, error)
-	Outputs(ctx context.Context, id job.ID, rank int, patterns []string, dest string) ([]string, error)
+	Outputs(ctx context.Context, id job.ID, rank int, want job.Outputs, dest string) (job.Fetched, error)
 	Cancel(ctx context.Context, id job.ID) error
 	Reap(ctx context.Context, id job.ID) error
 	Remove(ctx context.Context, id job.ID) error
@@ -145,7 +142,9 @@ func (h *jobHandle) follow(ctx context.Context, m *jobModel, created bool) diag.
 		return diags
 	}
 	m.setStatus(status)
-	if err := h.fetchOutputs(ctx, m); err != nil {
+	refused, err := h.fetchOutputs(ctx, m)
+	diags.Append(refused...)
+	if err != nil {
 		diags.Append(soften(errorDiag(ctx, fetching(*m), &withMore{err, unfetched(status.Phase)}), created))
 	}
 	if d := diagnose(*m, status, created); d != nil && m.Wait.ValueBool() {
@@ -166,18 +165,6 @@ func (h *jobHandle) cutOff(ctx context.Context, m jobModel, err error, created b
 		return diag.NewWarningDiagnostic(doing+" was interrupted", sentence(goesOn))
 	}
 	return soften(errorDiag(ctx, doing, &withMore{err, goesOn}), created)
-}
-
-// unfetched says what becomes of a job whose outputs did not come.
-func unfetched(phase job.Phase) string {
-	if phase == job.Succeeded {
-		return "The job itself is SUCCEEDED, and is not run again for this: the next apply fetches them anew"
-	}
-	return fmt.Sprintf("The job itself is %s, and output_files has what came of them", phase)
-}
-
-func fetching(m jobModel) string {
-	return fmt.Sprintf("Fetching of the outputs of job %q", m.Name.ValueString())
 }
 
 // withMore is an error with a paragraph after it.
@@ -235,69 +222,4 @@ func (h *jobHandle) observe(ctx context.Context, m *jobModel) (job.Status, error
 		err = h.fetchLog(ctx, m)
 	}
 	return status, err
-}
-
-// fetchOutputs brings the outputs of a job that is over: of one that succeeded
-// all that was asked for, else what there is.
-func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) error {
-	m.OutputFiles = types.ListNull(types.StringType)
-	phase := m.phase()
-	if m.Outputs.IsNull() || !phase.Over() {
-		return nil
-	}
-	var want outputsModel
-	if diags := m.Outputs.As(ctx, &want, objectOptions); diags.HasError() {
-		return errors.New(diags[0].Detail())
-	}
-	ranks := 1
-	if want.AllNodes.ValueBool() {
-		ranks = int(m.NumNodes.ValueInt64())
-	}
-	found := make([][]string, ranks)
-	group, groupCtx := errgroup.WithContext(ctx)
-	if phase != job.Succeeded {
-		groupCtx = ctx // one node's trouble does not keep the others' outputs away
-	}
-	group.SetLimit(fetchesAtOnce)
-	for rank := range ranks {
-		group.Go(func() (err error) {
-			found[rank], err = h.fetchFrom(groupCtx, m.id(), want, rank, phase == job.Succeeded)
-			return err
-		})
-	}
-	err := group.Wait()
-	if err != nil && phase == job.Succeeded {
-		return err
-	}
-	all := slices.Concat(found...)
-	slices.Sort(all)
-	m.OutputFiles = textListValue(slices.Compact(all))
-	return err
-}
-
-// fetchesAtOnce bounds how many nodes send outputs at the same time.
-const fetchesAtOnce = 8
-
-func (h *jobHandle) fetchFrom(ctx context.Context, id job.ID, want outputsModel, rank int, all bool) ([]string, error) {
-	folder := expandHome(want.Folder.ValueString())
-	if want.AllNodes.ValueBool() {
-		folder = filepath.Join(folder, fmt.Sprintf("rank-%d", rank))
-	}
-	patterns := stringList(want.Files)
-	groups := [][]string{patterns}
-	if !all { // one by one, since a pattern that matches nothing is an error
-		groups = slices.Collect(slices.Chunk(patterns, 1))
-	}
-	var out []string
-	var errs []error
-	for _, g := range groups {
-		files, err := h.runner.Outputs(ctx, id, rank, g, folder)
-		if err != nil && (all || !errors.Is(err, job.ErrNoOutput)) {
-			errs = append(errs, err)
-		}
-		for _, f := range files {
-			out = append(out, filepath.ToSlash(filepath.Join(folder, f)))
-		}
-	}
-	return out, errors.Join(errs...)
 }

@@ -30,7 +30,7 @@ type fakeRunner struct {
 	err     error // of everything
 	logs    string
 	wait    func(ctx context.Context, log io.Writer) (job.Status, error)
-	outputs func(rank int, patterns []string) ([]string, error)
+	outputs func(rank int, want job.Outputs) (job.Fetched, error)
 }
 
 func (f *fakeRunner) Status(context.Context, job.ID) (job.Status, error) { return f.status, f.err }
@@ -50,8 +50,8 @@ func (f *fakeRunner) WaitFrom(ctx context.Context, _ job.ID, _ int64, log io.Wri
 	return f.wait(ctx, log)
 }
 
-func (f *fakeRunner) Outputs(_ context.Context, _ job.ID, rank int, patterns []string, _ string) ([]string, error) {
-	return f.outputs(rank, patterns)
+func (f *fakeRunner) Outputs(_ context.Context, _ job.ID, rank int, want job.Outputs, _ string) (job.Fetched, error) {
+	return f.outputs(rank, want)
 }
 
 // fakeRefresh is a broker that is only asked whether machines live.
@@ -137,25 +137,35 @@ func TestOutputsOfAFailedJob(t *testing.T) {
 		wait: func(context.Context, io.Writer) (job.Status, error) {
 			return job.Status{Phase: job.Failed, FailedRank: 1, ExitCode: &code, ExitCodes: map[int]int{1: 3}}, nil
 		},
-		outputs: func(rank int, patterns []string) ([]string, error) {
-			if slices.Contains(patterns, "none") {
-				return nil, fmt.Errorf("outputs: %w", job.ErrNoOutput)
+		outputs: func(rank int, want job.Outputs) (job.Fetched, error) {
+			if !want.Partial {
+				return job.Fetched{}, fmt.Errorf("outputs: %w", job.ErrNoOutput)
+			}
+			if want.MaxBytes != 5<<20 || want.MaxFiles != 7 {
+				t.Errorf("bounds %d and %d", want.MaxBytes, want.MaxFiles)
 			}
 			if rank == 0 {
-				return []string{"f0"}, errors.New("disk full")
+				return job.Fetched{Files: []string{"f0"}}, errors.New("disk full")
 			}
-			return []string{fmt.Sprintf("f%d", rank)}, nil
+			refused := make([]job.Refusal, 12)
+			for i := range refused {
+				refused[i] = job.Refusal{Name: fmt.Sprintf("link%d", i), Why: "it is a link\x1b[2J"}
+			}
+			return job.Fetched{Files: []string{fmt.Sprintf("f%d", rank)}, Refused: refused}, nil
 		},
 	})
 	list := types.ListValueMust(types.StringType, []attr.Value{types.StringValue("none"), types.StringValue("f*")})
-	m.Outputs = types.ObjectValueMust(map[string]attr.Type{"files": list.Type(t.Context()), "folder": types.StringType, "all_nodes": types.BoolType},
-		map[string]attr.Value{"files": list, "folder": types.StringValue("out"), "all_nodes": types.BoolValue(true)})
+	m.Outputs = types.ObjectValueMust(map[string]attr.Type{"files": list.Type(t.Context()), "folder": types.StringType, "all_nodes": types.BoolType, "max_size_mib": types.Int64Type, "max_files": types.Int64Type},
+		map[string]attr.Value{"files": list, "folder": types.StringValue("out"), "all_nodes": types.BoolValue(true), "max_size_mib": types.Int64Value(5), "max_files": types.Int64Value(7)})
 	diags := h.follow(t.Context(), m, true)
 	if !diags.HasError() || !strings.Contains(diags[len(diags)-1].Summary(), "exit code 3 on rank 1") {
 		t.Errorf("%v", diags)
 	}
-	if len(diags) != 2 || !strings.Contains(diags[0].Detail(), "isk full") || strings.Contains(diags[0].Detail(), "next apply") {
-		t.Errorf("what did not come is not said: %v", diags)
+	if len(diags) != 3 || !strings.Contains(diags[1].Detail(), "isk full") || strings.Contains(diags[1].Detail(), "next apply") {
+		t.Fatalf("what did not come is not said: %v", diags)
+	}
+	if text := diags[0].Detail(); diags[0].Severity() != diag.SeverityWarning || !strings.Contains(text, "rank 1: link9: it is a link\n rank 1: and 2 more") {
+		t.Errorf("what was refused is not said: %q", text)
 	}
 	if got := stringList(m.OutputFiles); !slices.Equal(got, []string{"out/rank-0/f0", "out/rank-1/f1"}) {
 		t.Errorf("outputs %q", got)

@@ -186,7 +186,9 @@ func (r *jobResource) goOn(ctx context.Context, m *jobModel, old jobModel, secre
 	if !phase.Final() {
 		return h.follow(ctx, m, false)
 	}
-	if err := h.fetchOutputs(ctx, m); err != nil {
+	refused, err := h.fetchOutputs(ctx, m)
+	diags.Append(refused...)
+	if err != nil {
 		diags.Append(errorDiag(ctx, fetching(*m), err))
 	}
 	return diags

@@ -76,9 +76,11 @@ func unknownOutcome() outcomeModel {
 
 // outputsModel is what comes back after a job.
 type outputsModel struct {
-	Files    types.List   `tfsdk:"files"`
-	Folder   types.String `tfsdk:"folder"`
-	AllNodes types.Bool   `tfsdk:"all_nodes"`
+	Files      types.List   `tfsdk:"files"`
+	Folder     types.String `tfsdk:"folder"`
+	AllNodes   types.Bool   `tfsdk:"all_nodes"`
+	MaxSizeMiB types.Int64  `tfsdk:"max_size_mib"`
+	MaxFiles   types.Int64  `tfsdk:"max_files"`
 }
 
 func jobSchema() schema.Schema {
@@ -207,11 +209,15 @@ func outputsAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "Files to fetch to this computer once the job has ended. A pattern that matches nothing after a job that succeeded is reported, and tried again by the next apply; " +
-			"of a job that failed comes what there is. Without `wait` they come with the first apply after the end. Changed in place.",
+			"of a job that failed comes what there is. Without `wait` they come with the first apply after the end. Changed in place.\n\n" +
+			"What the machines send is not trusted. Only files that a pattern asks for are written, only below `folder`, and within `max_size_mib` and `max_files`. " +
+			"A warning names, once, what is not taken while the rest is: links that lead out of the folder, pipes, sockets and devices; names with control characters, " +
+			"or that some computers cannot tell from another one (`Model` and `model`); and files that Terraform or git would read where they lie " +
+			"(`*.tf`, `*.tf.json`, `*.tofu`, `*.tfvars*`, `.terraform*`, `terraform.tfstate*`, `terraform.d`, `.git*`), unless a pattern names them without a wildcard.",
 		Attributes: map[string]schema.Attribute{
 			"files": schema.ListAttribute{
 				Required: true, ElementType: types.StringType,
-				MarkdownDescription: "Shell patterns such as `results/*.csv`, relative to `~/sky_workdir` where there is one, else to the home folder; absolute ones and `~/` are allowed. A folder comes whole.",
+				MarkdownDescription: "Shell patterns such as `results/*.csv`, relative to `~/sky_workdir` where there is one, else to the home folder; absolute ones and `~/` are allowed, `..` is not. A folder comes whole.",
 				Validators:          []validator.List{notEmpty{}, elements(checkOutput), noDuplicates()},
 			},
 			"folder": schema.StringAttribute{
@@ -220,6 +226,14 @@ func outputsAttribute() schema.Attribute {
 			},
 			"all_nodes": schema.BoolAttribute{
 				Optional: true, MarkdownDescription: "Whether to fetch from every node of the job, into a folder `rank-0`, `rank-1`, ... each, instead of from the head alone. Default `false`.",
+			},
+			"max_size_mib": schema.Int64Attribute{
+				Optional: true, MarkdownDescription: "How much is fetched from each node at most, in MiB. What is more is an error, and what came before stays. Default 102400, which is 100 GiB.",
+				Validators: []validator.Int64{between(1, 1<<30, "a number of MiB")},
+			},
+			"max_files": schema.Int64Attribute{
+				Optional: true, MarkdownDescription: "How many files, folders and links are fetched from each node at most. Default 100000.",
+				Validators: []validator.Int64{between(1, 100_000_000, "a number of files")},
 			},
 		},
 	}

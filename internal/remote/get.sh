@@ -1,5 +1,6 @@
 # Sends what matches the patterns, given one a line on standard input, as an
-# archive; names are below $base, or below / where they are outside it.
+# archive; names are below $base, or below / where they are outside it. Before the
+# archive come the folder that relative ones are below, and the home folder.
 set -f
 [ -d "$base" ] || base=$HOME
 cd -- "$base" || exit 1
@@ -17,7 +18,8 @@ while IFS= read -r pattern; do
 	done
 	set -f
 	IFS=$old
-	[ -n "$found" ] || { echo "nothing matches ${pattern#./}" >&2; exit 66; }
+	[ -n "$found" ] || [ "$partial" = true ] || { echo "nothing matches ${pattern#./}" >&2; exit 66; }
 done
+printf '%s\n%s\n' "$PWD" "$HOME"
 [ $# -gt 0 ] || exit 0
 tar -cf - -- "$@"

@@ -78,7 +78,7 @@ func TestOpenSSHSuite(t *testing.T) {
 				t.Error(err)
 			}
 			dest := t.TempDir()
-			if _, err := c.Get(t.Context(), "~/w", []string{"sub/deep/*", "plain"}, dest); err != nil {
+			if _, err := c.Get(t.Context(), remote.Fetch{Base: "~/w", Patterns: []string{"sub/deep/*", "plain"}}, dest); err != nil {
 				t.Error(err)
 			}
 			same(t, read(t, dest), map[string]string{"sub/deep/file": "2", "plain": "changed"})

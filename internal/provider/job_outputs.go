@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/skybroker/terraform-provider-sky/internal/job"
+)
+
+// unfetched says what becomes of a job whose outputs did not come.
+func unfetched(phase job.Phase) string {
+	if phase == job.Succeeded {
+		return "The job itself is SUCCEEDED, and is not run again for this: the next apply fetches them anew"
+	}
+	return fmt.Sprintf("The job itself is %s, and output_files has what came of them", phase)
+}
+
+func fetching(m jobModel) string {
+	return fmt.Sprintf("Fetching of the outputs of job %q", m.Name.ValueString())
+}
+
+// fetchesAtOnce bounds how many nodes send outputs at the same time.
+const fetchesAtOnce = 8
+
+// fetchOutputs brings the outputs of a job that is over: of one that succeeded
+// all that was asked for, else what there is. A file that cannot be taken is a
+// warning, and is not tried again.
+func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) (diag.Diagnostics, error) {
+	m.OutputFiles = types.ListNull(types.StringType)
+	phase := m.phase()
+	if m.Outputs.IsNull() || !phase.Over() {
+		return nil, nil
+	}
+	var want outputsModel
+	if diags := m.Outputs.As(ctx, &want, objectOptions); diags.HasError() {
+		return nil, errors.New(diags[0].Detail())
+	}
+	ranks := 1
+	if want.AllNodes.ValueBool() {
+		ranks = int(m.NumNodes.ValueInt64())
+	}
+	found := make([]job.Fetched, ranks)
+	group, groupCtx := errgroup.WithContext(ctx)
+	if phase != job.Succeeded {
+		groupCtx = ctx // one node's trouble does not keep the others' outputs away
+	}
+	group.SetLimit(fetchesAtOnce)
+	for rank := range ranks {
+		group.Go(func() (err error) {
+			found[rank], err = h.fetchFrom(groupCtx, m.id(), want, rank, phase == job.Succeeded)
+			return err
+		})
+	}
+	err := group.Wait()
+	if errors.Is(err, job.ErrTooMuch) {
+		err = &withMore{err, "What came before is kept. Where that much is wanted, raise max_size_mib or max_files in outputs"}
+	}
+	if err != nil && phase == job.Succeeded {
+		return nil, err
+	}
+	var all []string
+	for _, f := range found {
+		all = append(all, f.Files...)
+	}
+	slices.Sort(all)
+	m.OutputFiles = textListValue(slices.Compact(all))
+	return refusals(*m, found), err
+}
+
+func (h *jobHandle) fetchFrom(ctx context.Context, id job.ID, want outputsModel, rank int, all bool) (job.Fetched, error) {
+	folder := expandHome(want.Folder.ValueString())
+	if want.AllNodes.ValueBool() {
+		folder = filepath.Join(folder, fmt.Sprintf("rank-%d", rank))
+	}
+	got, err := h.runner.Outputs(ctx, id, rank, job.Outputs{
+		Patterns: stringList(want.Files), Partial: !all, MaxBytes: want.MaxSizeMiB.ValueInt64() << 20, MaxFiles: int(want.MaxFiles.ValueInt64()),
+	}, folder)
+	for i, f := range got.Files {
+		got.Files[i] = filepath.ToSlash(filepath.Join(folder, f))
+	}
+	return got, err
+}
+
+// saidRefusals is how many of them a warning names for each node.
+const saidRefusals = 10
+
+// refusals is the warning about outputs that were not taken.
+func refusals(m jobModel, found []job.Fetched) diag.Diagnostics {
+	var lines []string
+	for rank, f := range found {
+		for i, r := range f.Refused {
+			line := strings.TrimPrefix(r.Name+": "+r.Why, ": ")
+			if i == saidRefusals {
+				line = fmt.Sprintf("and %d more", len(f.Refused)-i)
+			}
+			if len(found) > 1 {
+				line = fmt.Sprintf("rank %d: %s", rank, line)
+			}
+			lines = append(lines, printable(line))
+			if i == saidRefusals {
+				break
+			}
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return diag.Diagnostics{diag.NewWarningDiagnostic(fmt.Sprintf("Some outputs of job %q were not taken", m.Name.ValueString()),
+		"The others are here, and these are not tried again:\n\n"+indent(strings.Join(lines, "\n")))}
+}
