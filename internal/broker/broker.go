@@ -89,8 +89,11 @@ func (t Timeouts) withDefaults() Timeouts {
 // Broker launches and removes clusters. It is safe for concurrent use; one
 // process should have one, so that clusters share sessions and the blocklist.
 type Broker struct {
-	cfg      Config
-	owner    string
+	cfg   Config
+	owner string
+	// unowned is why the owner id is good for this process alone; nil is that it
+	// lasts.
+	unowned  *noOwnerError
 	log      *slog.Logger
 	blocks   blocklist
 	mu       sync.Mutex
@@ -105,6 +108,8 @@ type Broker struct {
 	seen map[string]Cluster
 	// mine are the generations committed by this process; see adoptable.
 	mine map[string]bool
+	// held are the clusters worked on without a lock file; see lockOrGoOn.
+	held map[string]bool
 }
 
 // SetupFailure says what becomes of machines whose setup script failed.
@@ -275,6 +280,8 @@ type LaunchError struct {
 func (e *LaunchError) Unwrap() error { return e.Err }
 
 // New returns a broker. It touches StateDir only to read or make the owner id.
+// Where that cannot be kept, the broker reads and removes the clusters that
+// states hold, and launches none.
 func New(cfg Config) (*Broker, error) {
 	if cfg.Registry == nil || cfg.Credentials == nil {
 		return nil, errors.New("broker: a registry and credentials are required")
@@ -287,18 +294,29 @@ func New(cfg Config) (*Broker, error) {
 		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	owner, err := loadOwner(cfg.StateDir, cfg.Owner)
-	if err != nil {
+	unowned := (*noOwnerError)(nil)
+	if err != nil && !errors.As(err, &unowned) {
 		return nil, fmt.Errorf("owner id: %w", err)
 	}
 	return &Broker{
-		cfg: cfg, owner: owner, log: cfg.Log,
+		cfg: cfg, owner: owner, unowned: unowned, log: cfg.Log,
 		blocks:   blocklist{now: cfg.Now},
 		sessions: map[string]cloud.Session{},
 		opening:  map[string]chan struct{}{},
 		dial:     dialSSH,
 		seen:     map[string]Cluster{},
 		mine:     map[string]bool{},
+		held:     map[string]bool{},
 	}, nil
+}
+
+// owned is an error where the owner id is good for this process alone: what it
+// made would be nobody's, and what it looks for cannot be there.
+func (b *Broker) owned() error {
+	if b.unowned == nil {
+		return nil
+	}
+	return b.unowned
 }
 
 // Owner returns the ownership id on the broker's machines.

@@ -263,7 +263,8 @@ func (b *Broker) removeGeneration(ctx context.Context, j *journal, name string, 
 				name, cloud.ShortPlace(p.Ref.Cloud, p.Ref.Region, p.Ref.Zone), strings.Join(survivors, ", "), err)
 		}
 	}
-	return b.forget(ctx, j, name, g.ID)
+	b.forget(ctx, j, name, g.ID)
+	return nil
 }
 
 // forgetGone forgets a complete generation whose machines were looked for twice
@@ -283,7 +284,8 @@ func (b *Broker) forgetGone(ctx context.Context, j *journal, name string, g *gen
 			return fmt.Errorf("clean up after cluster %q, whose machines are gone: %w", name, err)
 		}
 	}
-	return b.forget(ctx, j, name, g.ID)
+	b.forget(ctx, j, name, g.ID)
+	return nil
 }
 
 // reconcileFound decides over machines that the journal does not know, or

@@ -13,9 +13,10 @@ import (
 
 // Destroy removes the cluster's machines, rules and keys, and returns only
 // after their absence was observed. A cluster that is gone already is success.
-// What an unfinished launch of the same name left goes with it.
+// What an unfinished launch of the same name left goes with it. It asks no node
+// for anything, and needs nothing of the state folder: state says what to remove.
 func (b *Broker) Destroy(ctx context.Context, c Cluster) error {
-	release, err := b.lockCluster(ctx, c.Name, "destroying")
+	release, err := b.lockOrGoOn(ctx, c.Name, "destroying")
 	if err != nil {
 		return err
 	}
@@ -25,7 +26,7 @@ func (b *Broker) Destroy(ctx context.Context, c Cluster) error {
 		return fmt.Errorf("nothing was removed: %w", err)
 	}
 	return b.logged(ctx, c.Name, "removing the cluster, until nothing of it is seen", b.cfg.Timeouts.Cleanup, func() error {
-		return b.withJournal(c.Name, func(j *journal) error {
+		return b.withKnown(ctx, c.Name, func(j *journal) error {
 			if err := b.removeCluster(ctx, session, j, c); err != nil {
 				return err
 			}
@@ -58,7 +59,8 @@ func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, j *jo
 		return fmt.Errorf("cluster %q is not removed; %w", c.Name, stillAlive(survivors, err))
 	}
 	if g == nil {
-		return b.forget(ctx, j, c.Name, c.Generation)
+		b.forget(ctx, j, c.Name, c.Generation)
+		return nil
 	}
 	// Attempts that failed before the one that became the cluster may have left
 	// machines that came late, in other places.
@@ -75,19 +77,27 @@ func (g *generation) in(id, region string) bool {
 	return true
 }
 
-// forget records that a generation is gone and deletes its keys.
-func (b *Broker) forget(ctx context.Context, j *journal, name, gen string) error {
+// forget records that a generation is gone and deletes its keys. What of that
+// cannot be done fails nothing: the absence will be observed once more, and the
+// keys are found by gc.
+func (b *Broker) forget(ctx context.Context, j *journal, name, gen string) {
 	if err := j.append(entry{Event: eventRemoved, Generation: gen}); err != nil {
-		// The absence will be observed once more, by the next launch or by gc.
 		b.log.ErrorContext(ctx, "the journal cannot be written", "error", err)
 	}
-	err := removeKeys(b.ClusterDir(name), gen)
+	err := errors.Join(removeKeys(b.ClusterDir(name), gen), b.renewSSHFiles(j, name, gen))
+	if err != nil {
+		b.log.WarnContext(ctx, "keys and SSH files of a cluster that is gone are left", "cluster", name, "error", err)
+	}
+}
+
+// renewSSHFiles leaves those of the newest cluster that is there besides gone.
+func (b *Broker) renewSSHFiles(j *journal, name, gone string) error {
 	for _, g := range slices.Backward(j.generations()) {
-		if g.Complete && !g.Removed && g.ID != gen && g.Cluster != nil {
-			return errors.Join(err, b.writeSSHFiles(*g.Cluster))
+		if g.Complete && !g.Removed && g.ID != gone && g.Cluster != nil {
+			return b.writeSSHFiles(*g.Cluster)
 		}
 	}
-	return errors.Join(err, b.removeSSHFiles(name))
+	return b.removeSSHFiles(name)
 }
 
 // removeStrays removes what the journal knows of unfinished launches, and what
@@ -118,7 +128,10 @@ func (b *Broker) removeStrays(ctx context.Context, j *journal, c Cluster) error 
 			return err
 		}
 	}
-	return b.pruneKeys(j, c.Name)
+	if err := b.pruneKeys(j, c.Name); err != nil {
+		b.log.WarnContext(ctx, "keys of clusters that are gone are left", "cluster", c.Name, "error", err)
+	}
+	return nil
 }
 
 // removeLate removes machines that are no living cluster's: those of a
@@ -136,7 +149,10 @@ func (b *Broker) removeLate(ctx context.Context, j *journal, c Cluster, f found)
 	if survivors, err := b.removal(session, ref, idsOf(f.alive)).do(ctx); err != nil {
 		return fmt.Errorf("an earlier launch of cluster %q left %v: %w", c.Name, survivors, err)
 	}
-	return removeKeys(b.ClusterDir(c.Name), f.generation)
+	if err := removeKeys(b.ClusterDir(c.Name), f.generation); err != nil {
+		b.log.WarnContext(ctx, "keys of machines that are gone are left", "cluster", c.Name, "error", err)
+	}
+	return nil
 }
 
 // stillAlive is the error of a removal that did not come to its end. None are

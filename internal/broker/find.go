@@ -23,6 +23,9 @@ func (b *Broker) FindByName(ctx context.Context, name string, clouds []string) (
 			return *g.Cluster, nil
 		}
 	}
+	if err := b.owned(); err != nil {
+		return Cluster{}, err
+	}
 	var last error
 	asked := 0
 	for _, cloudName := range clouds {

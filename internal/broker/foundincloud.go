@@ -32,6 +32,9 @@ func (c Cluster) hostKeyOf(inst cloud.Instance) string {
 // findInCloud is the cluster as its machines show it to a computer that has no
 // record of it: with their host keys, but without the price of the launch.
 func (b *Broker) findInCloud(ctx context.Context, cloudName, region, name string) (Cluster, error) {
+	if err := b.owned(); err != nil {
+		return Cluster{}, err
+	}
 	session, err := b.session(ctx, cloudName)
 	if err != nil {
 		return Cluster{}, err

@@ -109,6 +109,9 @@ func (b *Broker) GC(ctx context.Context, opts GCOptions) (Report, error) {
 	if len(opts.DeleteIDs) > 0 && len(opts.States) == 0 {
 		return Report{}, errors.New("a complete machine is removed only when it is in none of your Terraform states; give every state that this owner id is used with")
 	}
+	if err := b.owned(); err != nil {
+		return Report{}, err
+	}
 	first, err := b.gcLook(ctx, opts)
 	if err != nil || (!opts.Delete && len(opts.DeleteIDs) == 0) {
 		return first.report, err

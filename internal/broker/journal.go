@@ -25,6 +25,9 @@ import (
 // journalVersion is the newest format this build can read.
 const journalVersion = 1
 
+// journalName is the journal's file in the cluster's folder.
+const journalName = "journal.jsonl"
+
 // event is what a journal entry records. Entries that precede a billable or
 // deleting call name the intent; entries after it name what was observed.
 type event string
@@ -72,8 +75,8 @@ type journal struct {
 	now     func() time.Time
 	// whole is the length of the file up to its last whole line.
 	whole int64
-	// broken is set once a torn line could not be cut off: what is written
-	// behind it could not be read again.
+	// broken is why nothing can be written: the file could not be opened, or a
+	// torn line not cut off, and what is behind that could not be read again.
 	broken   error
 	onAppend func(line []byte) error
 }
@@ -85,7 +88,7 @@ func openJournal(dir string, now func() time.Time) (*journal, error) {
 	if err := privateDir(dir); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, "journal.jsonl")
+	path := filepath.Join(dir, journalName)
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no regular file; move it away", path)
 	}
@@ -160,7 +163,7 @@ func parseJournal(text []byte) ([]entry, error) {
 // so that the journal stays readable once the disk has room.
 func (j *journal) append(e entry) error {
 	if j.broken != nil {
-		return fmt.Errorf("write the journal %s: an earlier entry was torn: %w", j.path, j.broken)
+		return &journalError{fmt.Errorf("write the journal %s: %w", j.path, j.broken)}
 	}
 	if !generationPattern().MatchString(e.Generation) {
 		return fmt.Errorf("%q is no generation that a journal can hold", e.Generation)
@@ -209,11 +212,11 @@ func (e event) consequence() string {
 // cutBack drops a line that was not written whole.
 func (j *journal) cutBack() {
 	if err := j.file.Truncate(j.whole); err != nil {
-		j.broken = err
+		j.broken = fmt.Errorf("an earlier entry was torn: %w", err)
 		return
 	}
 	if _, err := j.file.Seek(j.whole, io.SeekStart); err != nil {
-		j.broken = err
+		j.broken = fmt.Errorf("an earlier entry was torn: %w", err)
 	}
 }
 
@@ -387,7 +390,7 @@ func (j *journal) count(generation string) int {
 // readJournal loads a journal without the right to write it. A missing one is
 // empty.
 func readJournal(dir string) (*journal, error) {
-	text, err := os.ReadFile(filepath.Join(dir, "journal.jsonl"))
+	text, err := os.ReadFile(filepath.Join(dir, journalName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return &journal{}, nil
 	}

@@ -54,6 +54,9 @@ type launch struct {
 // With an error, a Cluster that has a Generation must be kept in state: some
 // of its machines are alive.
 func (b *Broker) Launch(ctx context.Context, spec Spec) (Cluster, error) {
+	if err := b.owned(); err != nil {
+		return Cluster{}, fmt.Errorf("nothing was launched: %w", err)
+	}
 	release, err := b.lockCluster(ctx, spec.Name, "launching")
 	if err != nil {
 		return Cluster{}, err

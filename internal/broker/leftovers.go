@@ -16,7 +16,7 @@ func (b *Broker) RemoveLeftovers(ctx context.Context, c Cluster) error {
 
 // removeLeftovers is RemoveLeftovers; lost says that nobody wanted the end.
 func (b *Broker) removeLeftovers(ctx context.Context, c Cluster, lost bool) error {
-	release, err := b.lockCluster(ctx, c.Name, "removing leftovers")
+	release, err := b.lockOrGoOn(ctx, c.Name, "removing leftovers")
 	if err != nil {
 		return err
 	}
@@ -25,13 +25,15 @@ func (b *Broker) removeLeftovers(ctx context.Context, c Cluster, lost bool) erro
 	if err != nil {
 		return err
 	}
-	if lost {
-		if err := b.withJournal(c.Name, func(j *journal) error { return noteLost(j, c.Generation) }); err != nil {
-			return err
+	return b.withKnown(ctx, c.Name, func(j *journal) error {
+		if lost {
+			if err := noteLost(j, c.Generation); err != nil {
+				b.log.WarnContext(ctx, "the loss of a cluster is not recorded", "cluster", c.Name, "error", err)
+			}
 		}
-	}
-	if err := session.CleanupPorts(ctx, c.ref()); err != nil {
-		return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)
-	}
-	return nil
+		if err := session.CleanupPorts(ctx, c.ref()); err != nil {
+			return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)
+		}
+		return nil
+	})
 }

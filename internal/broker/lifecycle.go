@@ -143,10 +143,7 @@ func (b *Broker) lookTimes(ctx context.Context, session cloud.Session, c Cluster
 	if len(alive) == 0 {
 		return c, fmt.Errorf("cluster %q: %w", c.Name, ErrGone)
 	}
-	if alive, err = b.withoutUndone(c, alive); err != nil {
-		return c, err
-	}
-	return c.observed(alive)
+	return c.observed(b.withoutUndone(c, alive))
 }
 
 // placement is what the cluster was launched on, as far as drivers need it.

@@ -15,6 +15,9 @@ import (
 	"github.com/gofrs/flock"
 )
 
+// lockName is the lock's file in the cluster's folder.
+const lockName = "lock"
+
 // holder says who works on a cluster.
 type holder struct {
 	PID   int       `json:"pid"`
@@ -55,7 +58,7 @@ func (b *Broker) lockCluster(ctx context.Context, name, doing string) (release f
 	if err := privateDir(dir); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, "lock")
+	path := filepath.Join(dir, lockName)
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no regular file; remove it", path)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -47,11 +47,7 @@ func (b *Broker) openFor(ctx context.Context, c Cluster) (cloud.Session, error) 
 
 // launchedBy says who launched the cluster, where the journal knows.
 func (b *Broker) launchedBy(c Cluster) string {
-	j, err := readJournal(b.ClusterDir(c.Name))
-	if err != nil {
-		return "" // the error that this explains is enough
-	}
-	if g := j.find(c.Generation); g != nil && g.Cluster != nil && g.Cluster.LaunchedBy != "" {
+	if g := b.known(c.Name).find(c.Generation); g != nil && g.Cluster != nil && g.Cluster.LaunchedBy != "" {
 		return ", those of " + g.Cluster.LaunchedBy
 	}
 	return ""
@@ -64,10 +60,7 @@ func (b *Broker) Observe(ctx context.Context, c Cluster) (Cluster, error) {
 	if err != nil {
 		return c, err
 	}
-	views, ended, err := b.views(c)
-	if err != nil {
-		return c, err
-	}
+	views, ended := b.views(c)
 	looks := 2
 	if ended {
 		looks = 1
@@ -114,15 +107,15 @@ func (b *Broker) NoteReplacement(ctx context.Context, name string) error {
 	if len(old) == 0 {
 		return nil
 	}
-	release, err := b.lockCluster(ctx, name, "planning")
+	release, err := b.lockOrGoOn(ctx, name, "planning")
 	if err != nil {
 		return err
 	}
 	defer release()
-	return b.withJournal(name, func(j *journal) error {
+	return b.withKnown(ctx, name, func(j *journal) error {
 		for _, c := range old {
-			if err := b.noteReplaced(j, c); err != nil {
-				return err
+			if err := b.noteReplaced(j, c); err != nil { // the launch cannot write either, and says so
+				b.log.WarnContext(ctx, "the replacement of a cluster is not recorded", "cluster", name, "error", err)
 			}
 		}
 		return nil
@@ -267,18 +260,15 @@ func (c *Cluster) nodeReasons() string {
 // writeRecord notes in the local journal that Terraform holds the cluster and
 // what it looks like now, and renews the known_hosts file. A cluster launched
 // from another machine has no journal here, and one being worked on is left
-// to its holder.
+// to its holder. What cannot be noted is noted by a later refresh: the state has
+// it.
 func (b *Broker) writeRecord(ctx context.Context, c Cluster) error {
-	j, err := readJournal(b.ClusterDir(c.Name))
-	if err != nil {
-		return err
-	}
-	g := j.find(c.Generation)
+	g := b.known(c.Name).find(c.Generation)
 	same := g != nil && g.Cluster != nil && reflect.DeepEqual(*g.Cluster, c)
 	if g == nil || g.Removed || (g.Recorded && same && !g.Removing && !g.halfway && g.replacing == "") {
 		return nil
 	}
-	release, err := b.lockCluster(ctx, c.Name, "refreshing")
+	release, err := b.lockOrGoOn(ctx, c.Name, "refreshing")
 	if busy := (*BusyError)(nil); errors.As(err, &busy) {
 		return nil
 	}
@@ -291,7 +281,10 @@ func (b *Broker) writeRecord(ctx context.Context, c Cluster) error {
 			return err
 		}
 	}
-	return b.record(c)
+	if err := b.record(c); err != nil {
+		b.log.WarnContext(ctx, "the cluster's record and SSH files are not renewed", "cluster", c.Name, "error", err)
+	}
+	return nil
 }
 
 // finishCommit disarms the timers of nodes that a growth added and was cut off

@@ -60,13 +60,28 @@ func (b *Broker) removeSSHFiles(name string) error {
 	return errors.Join(errs...)
 }
 
-// replaceFile puts the text at path, whole or not at all.
+// replaceFile puts the text at path, whole or not at all. What a hard kill left
+// of an earlier try goes first. The caller holds the cluster's lock.
 func replaceFile(path, text string) error {
+	if old, err := filepath.Glob(globWord(path) + ".????????"); err == nil {
+		for _, half := range old {
+			_ = os.Remove(half)
+		}
+	}
 	tmp := path + "." + randomHex(4)
 	if err := writeSynced(tmp, []byte(text)); err != nil {
 		return err
 	}
-	return os.Rename(tmp, path)
+	err := os.Rename(tmp, path)
+	if err != nil {
+		_ = os.Remove(tmp)
+	}
+	return err
+}
+
+// globWord is a path that stands for itself in a pattern.
+func globWord(path string) string {
+	return strings.NewReplacer("\\", "\\\\", "*", "\\*", "?", "\\?", "[", "\\[").Replace(path)
 }
 
 // reachable reports whether a plain ssh client can reach the node and check

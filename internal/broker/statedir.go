@@ -25,8 +25,17 @@ var ownerPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustComp
 // lower-case letters, digits and dashes, not beginning with a dash.
 func ValidOwner(owner string) bool { return ownerPattern().MatchString(owner) }
 
+// noOwnerError says that the state folder cannot keep an owner id.
+type noOwnerError struct{ err error }
+
+func (e *noOwnerError) Error() string {
+	return fmt.Sprintf("the state folder cannot keep an owner id, which would be lost with this process (%v); set owner in the provider block or SKY_OWNER, or make the folder usable", e.err)
+}
+func (e *noOwnerError) Unwrap() error { return e.err }
+
 // loadOwner returns the configured owner or the one of the state folder, which
-// it makes on first use. Two processes that race agree on one.
+// it makes on first use. Two processes that race agree on one. With a
+// *noOwnerError the id is good for this process alone.
 func loadOwner(stateDir, configured string) (string, error) {
 	if configured != "" {
 		if !ValidOwner(configured) {
@@ -34,8 +43,9 @@ func loadOwner(stateDir, configured string) (string, error) {
 		}
 		return configured, nil
 	}
+	own := "sky-" + randomHex(8)
 	if err := privateDir(stateDir); err != nil {
-		return "", err
+		return own, &noOwnerError{err}
 	}
 	path := filepath.Join(stateDir, "owner")
 	for range 2 {
@@ -48,10 +58,10 @@ func loadOwner(stateDir, configured string) (string, error) {
 			return owner, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return "", err
+			return own, &noOwnerError{err}
 		}
-		if err := linkNew(path, []byte("sky-"+randomHex(8)+"\n")); err != nil && !errors.Is(err, fs.ErrExist) {
-			return "", err
+		if err := linkNew(path, []byte(own+"\n")); err != nil && !errors.Is(err, fs.ErrExist) {
+			return own, &noOwnerError{err}
 		}
 	}
 	return "", fmt.Errorf("%s appeared and vanished", path)
@@ -71,14 +81,18 @@ func linkNew(path string, content []byte) error {
 	return remote.SyncDir(filepath.Dir(path))
 }
 
-// writeSynced creates path, 0600, and flushes it to the disk.
+// writeSynced creates path, 0600, and flushes it to the disk. Where it cannot,
+// it leaves nothing.
 func writeSynced(path string, content []byte) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		_ = os.Remove(path)
+	}
+	return err
 }
 
 func randomHex(n int) string {

@@ -67,10 +67,10 @@ func (b *Broker) undone(c Cluster) ([]string, error) {
 	return j.undone(c), nil
 }
 
-// withoutUndone leaves machines of failed growths out.
-func (b *Broker) withoutUndone(c Cluster, alive []cloud.Instance) ([]cloud.Instance, error) {
-	undone, err := b.undone(c)
-	return slices.DeleteFunc(alive, func(i cloud.Instance) bool { return slices.Contains(undone, i.ID) }), err
+// withoutUndone leaves machines of failed growths out, as far as they are known.
+func (b *Broker) withoutUndone(c Cluster, alive []cloud.Instance) []cloud.Instance {
+	undone := b.known(c.Name).undone(c)
+	return slices.DeleteFunc(alive, func(i cloud.Instance) bool { return slices.Contains(undone, i.ID) })
 }
 
 // dropUndone removes what a growth that failed could not remove itself, at the

@@ -14,20 +14,16 @@ import (
 // and as state has it. Either may be behind: the journal knows of a resize or a
 // restore whose result was cut off from state, and state of one that was made
 // from another computer. ended says that both have it ended already.
-func (b *Broker) views(c Cluster) (views []Cluster, ended bool, err error) {
-	j, err := readJournal(b.ClusterDir(c.Name))
-	if err != nil {
-		return nil, false, err
-	}
-	g := j.find(c.Generation)
+func (b *Broker) views(c Cluster) (views []Cluster, ended bool) {
+	g := b.known(c.Name).find(c.Generation)
 	ended = c.Status == StatusTerminated && (g == nil || g.Cluster == nil || g.Cluster.Status == StatusTerminated)
 	if g == nil || g.Removed || !g.Complete || g.Cluster == nil || g.undoneIn(c) ||
 		(g.Cluster.Size == c.Size && slices.Equal(g.Cluster.instanceIDs(), c.instanceIDs())) {
-		return []Cluster{c}, ended, nil
+		return []Cluster{c}, ended
 	}
 	journaled := c
 	journaled.Size, journaled.Nodes, journaled.HourlyUSD = g.Cluster.Size, g.Cluster.Nodes, g.Cluster.HourlyUSD
-	return []Cluster{journaled, c}, ended, nil
+	return []Cluster{journaled, c}, ended
 }
 
 // lookAs is look under several views of the cluster: the first that its cloud

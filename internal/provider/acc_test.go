@@ -65,6 +65,9 @@ func TestMain(m *testing.M) {
 func serve() int {
 	registry, err := all.Registry()
 	if err == nil {
+		err = fillDisk()
+	}
+	if err == nil {
 		err = provider.Serve(context.Background(), "test", registry, false)
 	}
 	if err != nil {

@@ -300,9 +300,9 @@ func (d *providerData) openBroker(dir string) (clusterBroker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the provider's own binary: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("the state folder (state_dir of the provider block, else SKY_STATE_DIR) cannot be made: %w", err)
-	}
+	// Where it cannot be made, the broker still reads and removes what a state
+	// holds, and says at a launch what is wrong.
+	_ = os.MkdirAll(dir, 0o700)
 	owner := d.owner
 	if owner == "" {
 		owner = d.getenv("SKY_OWNER")

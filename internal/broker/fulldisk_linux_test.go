@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"os/signal"
+	"syscall"
+	"testing"
+)
+
+// ignoreLimit keeps this process alive when it writes beyond a limit. It must be
+// called outside of a bubble.
+func ignoreLimit() { signal.Ignore(syscall.SIGXFSZ) }
+
+// limited runs f while no file of this process can grow, as on a disk that is
+// full. Tests that run it must not run in parallel with others.
+func limited(t *testing.T, f func()) {
+	t.Helper()
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 0, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	f()
+}
+
+// A disk without room holds up neither a refresh nor a removal.
+func TestReadAndDestroyOnAFullDisk(t *testing.T) {
+	ignoreLimit()
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		c := x.mustLaunch(t, twoNodes("train"))
+		again := newBench(t, x.cfg.StateDir, x.cloud)
+		limited(t, func() {
+			if fresh, err := again.Refresh(t.Context(), c); err != nil || fresh.Status != StatusUp {
+				t.Errorf("Refresh = %s, %v", fresh.Status, err)
+			}
+			if err := again.NoteReplacement(t.Context(), c.Name); err != nil {
+				t.Errorf("NoteReplacement: %v", err)
+			}
+			if err := again.Destroy(t.Context(), c); err != nil {
+				t.Errorf("Destroy: %v", err)
+			}
+		})
+		x.wantLive(t, 0)
+		if _, err := x.Launch(t.Context(), twoNodes("train")); err != nil {
+			t.Errorf("a launch once there is room again: %v", err)
+		}
+	})
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+)
+
+// What only reads a cluster or removes it must get through with a state folder
+// that is full, read-only, damaged or not there: state and the cloud know what
+// it needs. The journal is asked as far as it can be read, and written as far as
+// it can be written.
+
+// known is the cluster's journal as far as it can be read.
+func (b *Broker) known(name string) *journal {
+	j, err := readJournal(b.ClusterDir(name))
+	if err != nil {
+		return &journal{}
+	}
+	return j
+}
+
+// withKnown is withJournal that goes on where the journal cannot be opened: f
+// gets one that says what is known and takes no entry.
+func (b *Broker) withKnown(ctx context.Context, name string, f func(*journal) error) error {
+	j, err := b.openJournal(name)
+	if err != nil {
+		b.log.WarnContext(ctx, "the cluster's journal cannot be used; going on without it", "cluster", name, "error", err)
+		j = b.known(name)
+		j.path, j.broken = filepath.Join(b.ClusterDir(name), journalName), err
+		return f(j)
+	}
+	return errors.Join(f(j), j.Close())
+}
+
+// lockOrGoOn is lockCluster that only another holder can refuse. Without a lock
+// file that can be made, only this process is kept from working on the cluster
+// twice.
+func (b *Broker) lockOrGoOn(ctx context.Context, name, doing string) (release func(), err error) {
+	release, err = b.lockCluster(ctx, name, doing)
+	if err == nil || errors.As(err, new(*BusyError)) || ctx.Err() != nil {
+		return release, err
+	}
+	b.log.WarnContext(ctx, "the cluster's lock cannot be taken; going on without it", "cluster", name, "error", err)
+	unhold, ok := b.occupy(name)
+	if !ok {
+		return nil, &BusyError{Cluster: name, Own: true}
+	}
+	path := filepath.Join(b.ClusterDir(name), lockName)
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return unhold, nil //nolint:nilerr // nobody can hold a lock that is not there
+	}
+	// One that was made before the folder became read-only still locks.
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	switch ok, err := lock.TryLock(); {
+	case err != nil:
+		return unhold, nil //nolint:nilerr // as without a file
+	case !ok:
+		unhold()
+		return nil, b.busy(name, path+".holder")
+	}
+	return func() {
+		_ = lock.Unlock()
+		unhold()
+	}, nil
+}
+
+// occupy marks a cluster as worked on by this process.
+func (b *Broker) occupy(name string) (release func(), ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held[name] {
+		return nil, false
+	}
+	b.held[name] = true
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.held, name)
+	}, true
+}

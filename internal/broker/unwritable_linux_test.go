@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// makeReadOnly mounts a folder read-only, or takes the right to write away from
+// who is not root.
+func makeReadOnly(t *testing.T, dir string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			mode := os.FileMode(0o400)
+			if d.IsDir() {
+				mode = 0o500
+			}
+			t.Cleanup(func() { _ = os.Chmod(path, 0o700) })
+			return os.Chmod(path, mode)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	err := syscall.Mount(dir, dir, "", syscall.MS_BIND, "")
+	if err == nil {
+		t.Cleanup(func() {
+			if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		})
+		err = syscall.Mount("", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, "")
+	}
+	if err != nil {
+		t.Fatalf("root cannot mount %s read-only here: %v; run this test as another user, or with CAP_SYS_ADMIN", dir, err)
+	}
+}
+
+// withoutAState is every way in which a state folder can be of no use.
+func withoutAState() map[string]func(t *testing.T, x *bench, c Cluster) *bench {
+	journalOf := func(x *bench, c Cluster) string { return filepath.Join(x.ClusterDir(c.Name), journalName) }
+	return map[string]func(t *testing.T, x *bench, c Cluster) *bench{
+		"full": func(_ *testing.T, x *bench, _ Cluster) *bench {
+			x.onAppend = func([]byte) error { return syscall.ENOSPC }
+			return x
+		},
+		"read-only": func(t *testing.T, x *bench, _ Cluster) *bench {
+			makeReadOnly(t, x.cfg.StateDir)
+			return newBench(t, x.cfg.StateDir, x.cloud)
+		},
+		"read-only before anything was in it": func(t *testing.T, x *bench, _ Cluster) *bench {
+			dir := stateDir(t)
+			makeReadOnly(t, dir)
+			return newBench(t, dir, x.cloud)
+		},
+		"not to be made": func(t *testing.T, x *bench, _ Cluster) *bench {
+			return newBench(t, "/proc/self/no-such-folder", x.cloud)
+		},
+		"gone": func(t *testing.T, x *bench, _ Cluster) *bench {
+			if err := os.RemoveAll(x.cfg.StateDir); err != nil {
+				t.Fatal(err)
+			}
+			return newBench(t, x.cfg.StateDir, x.cloud)
+		},
+		"with a damaged journal": func(t *testing.T, x *bench, c Cluster) *bench {
+			writeJournal(t, x.ClusterDir(c.Name), "garbage\n"+goodLine, 0o600)
+			return x
+		},
+		"with a journal of a newer version": func(t *testing.T, x *bench, c Cluster) *bench {
+			writeJournal(t, x.ClusterDir(c.Name), `{"v":99,"event":"x","generation":"g"}`+"\n", 0o600)
+			return x
+		},
+		"with a folder for a journal": func(t *testing.T, x *bench, c Cluster) *bench {
+			if err := errors.Join(os.Remove(journalOf(x, c)), os.Mkdir(journalOf(x, c), 0o700)); err != nil {
+				t.Fatal(err)
+			}
+			return x
+		},
+		"with a folder for a lock": func(t *testing.T, x *bench, c Cluster) *bench {
+			lock := filepath.Join(x.ClusterDir(c.Name), lockName)
+			if err := errors.Join(os.Remove(lock), os.Mkdir(lock, 0o700)); err != nil {
+				t.Fatal(err)
+			}
+			return x
+		},
+	}
+}
+
+// A cluster that a state holds is read and removed whatever the state folder is
+// like, and one that is gone is found gone.
+func TestReadAndDestroyWithoutAStateFolder(t *testing.T) {
+	for name, harm := range withoutAState() {
+		for _, gone := range []bool{false, true} {
+			t.Run(map[bool]string{false: "alive/", true: "gone/"}[gone]+name, func(t *testing.T) {
+				inBubble(t, func(t *testing.T) {
+					x := newBench(t, stateDir(t), newFakeCloud())
+					c := x.mustLaunch(t, twoNodes("train"))
+					x = harm(t, x, c)
+					if err := x.NoteReplacement(t.Context(), c.Name); err != nil {
+						t.Errorf("NoteReplacement: %v", err)
+					}
+					if gone {
+						x.cloud.machines = nil
+						if _, err := x.Refresh(t.Context(), c); !errors.Is(err, ErrGone) {
+							t.Errorf("Refresh = %v, want ErrGone", err)
+						}
+						if err := x.RemoveLeftovers(t.Context(), c); err != nil || x.cloud.called("cleanup") == 0 {
+							t.Errorf("RemoveLeftovers: %v after %d clean-ups", err, x.cloud.called("cleanup"))
+						}
+					} else if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != StatusUp {
+						t.Errorf("Refresh = %s, %v", fresh.Status, err)
+					}
+					if err := x.NoteReplacement(t.Context(), c.Name); err != nil {
+						t.Errorf("NoteReplacement after a refresh: %v", err)
+					}
+					if err := x.Destroy(t.Context(), c); err != nil {
+						t.Errorf("Destroy: %v", err)
+					}
+					if left := x.cloud.live(c.Owner); len(left) > 0 {
+						t.Errorf("left: %v", left)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Without a folder that keeps the owner id nothing is launched: nobody could
+// find it again.
+func TestNoLaunchWithoutAnOwnerThatLasts(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, "/proc/self/no-such-folder", newFakeCloud())
+		_, err := x.Launch(t.Context(), twoNodes("train"))
+		if err == nil || !strings.Contains(err.Error(), "set owner in the provider block") || x.cloud.called("run") > 0 {
+			t.Errorf("Launch = %v after %d create calls", err, x.cloud.called("run"))
+		}
+	})
+}
+
+// Two removals of one cluster in one process exclude each other without a lock
+// file, too, and a lock that was made before the folder became read-only holds.
+func TestLocksWithoutAStateFolder(t *testing.T) {
+	x := newBench(t, "/proc/self/no-such-folder", newFakeCloud())
+	release, err := x.lockOrGoOn(t.Context(), "train", "destroying")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.lockOrGoOn(t.Context(), "train", "destroying"); !errors.As(err, new(*BusyError)) {
+		t.Errorf("the second lock = %v, want a BusyError", err)
+	}
+	release()
+	if again, err := x.lockOrGoOn(t.Context(), "train", "destroying"); err != nil {
+		t.Errorf("after the release: %v", err)
+	} else {
+		again()
+	}
+
+	dir := stateDir(t)
+	first := newBench(t, dir, newFakeCloud())
+	release, err = first.lockCluster(t.Context(), "train", "launching")
+	if err != nil {
+		t.Fatal(err)
+	}
+	makeReadOnly(t, dir)
+	if _, err := newBench(t, dir, newFakeCloud()).lockOrGoOn(t.Context(), "train", "destroying"); !errors.As(err, new(*BusyError)) {
+		t.Errorf("the lock of another process = %v, want a BusyError", err)
+	}
+	release()
+}
+
+// What could not be written whole is not left, nor what a kill left of it.
+func TestHalfWrittenFilesDoNotPileUp(t *testing.T) {
+	ignoreLimit()
+	dir := stateDir(t)
+	path := filepath.Join(dir, "known_hosts")
+	for _, half := range []string{".0123abcd", ".89abcdef"} {
+		if err := os.WriteFile(path+half, []byte("ha"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := replaceFile(path, "whole"); err != nil {
+		t.Fatal(err)
+	}
+	limited(t, func() {
+		if err := replaceFile(path, "another"); err == nil {
+			t.Error("a full disk took a file")
+		}
+		if err := linkNew(filepath.Join(dir, "owner"), []byte("sky-1")); err == nil {
+			t.Error("a full disk took a file")
+		}
+	})
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("in the folder: %v, %v", entries, err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != "whole" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
+}
