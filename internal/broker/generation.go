@@ -35,10 +35,7 @@ func (b *Broker) FindGeneration(ctx context.Context, id string, w Whose) (Cluste
 	if err != nil {
 		return Cluster{}, err
 	}
-	c, known, err := b.recorded(parts[2], id, w)
-	if err != nil {
-		return Cluster{}, err
-	}
+	c, known := b.recorded(parts[2], id, w)
 	if known {
 		fresh, err := b.Observe(ctx, c)
 		if errors.Is(err, ErrGone) {
@@ -59,22 +56,18 @@ func (b *Broker) FindGeneration(ctx context.Context, id string, w Whose) (Cluste
 }
 
 // recorded is what this computer knows of the cluster.
-func (b *Broker) recorded(name, id string, w Whose) (Cluster, bool, error) {
+func (b *Broker) recorded(name, id string, w Whose) (Cluster, bool) {
 	is := func(c Cluster) bool { return c.ID == id && (w.Owner == "" || c.Owner == w.Owner) }
 	b.mu.Lock()
 	c, seen := b.seen[w.Generation]
 	b.mu.Unlock()
 	if seen && is(c) {
-		return c, true, nil
+		return c, true
 	}
-	j, err := readJournal(b.ClusterDir(name))
-	if err != nil {
-		return Cluster{}, false, err
+	if g := b.known(name).find(w.Generation); g != nil && g.Cluster != nil && is(*g.Cluster) {
+		return *g.Cluster, true
 	}
-	if g := j.find(w.Generation); g != nil && g.Cluster != nil && is(*g.Cluster) {
-		return *g.Cluster, true, nil
-	}
-	return Cluster{}, false, nil
+	return Cluster{}, false
 }
 
 // Current is the generation that this process has seen living under an id last;

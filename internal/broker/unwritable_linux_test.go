@@ -180,7 +180,9 @@ func TestLocksWithoutAStateFolder(t *testing.T) {
 
 // What could not be written whole is not left, nor what a kill left of it.
 func TestHalfWrittenFilesDoNotPileUp(t *testing.T) {
-	ignoreLimit()
+	if !alone(t) {
+		return
+	}
 	dir := stateDir(t)
 	path := filepath.Join(dir, "known_hosts")
 	for _, half := range []string{".0123abcd", ".89abcdef"} {
