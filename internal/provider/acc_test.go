@@ -152,34 +152,44 @@ func (l *lab) config(body string) string {
 // call asks the cloud's API, as nobody of the provider.
 func (l *lab) call(method, path string, in, out any) {
 	l.t.Helper()
-	body, err := json.Marshal(in)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	if in == nil {
-		body = nil
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, l.server.URL()+path, bytes.NewReader(body))
+	text, err := askAPI(ctx, l.client, method, l.server.URL()+path, l.key, in)
 	if err != nil {
 		l.t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+l.key)
-	resp, err := l.client.Do(req)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode >= 300 {
-		l.t.Fatalf("%s %s: %s %s %v", method, path, resp.Status, text, err)
 	}
 	if out != nil {
 		if err := json.Unmarshal(text, out); err != nil {
 			l.t.Fatal(err)
 		}
 	}
+}
+
+// askAPI makes a call of FluffyCloud's API and returns the answer to one that
+// succeeded.
+func askAPI(ctx context.Context, client *http.Client, method, url, key string, in any) ([]byte, error) {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return nil, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode >= 300 {
+		err = fmt.Errorf("%s %s: %s %s", method, url, resp.Status, text)
+	}
+	return text, err
 }
 
 // fault adds a rule of the fault laboratory, given as JSON.

@@ -7,7 +7,6 @@ package provider_test
 import (
 	"archive/zip"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,18 +14,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"text/tabwriter"
 	"time"
-
-	"github.com/spf13/cobra"
-
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/all"
-	"github.com/skybroker/terraform-provider-sky/internal/provider"
 )
 
 // The signal columns of the fault matrix: a provider of its own process under
@@ -70,35 +63,6 @@ func strikes() []strike {
 			}
 		}},
 	}
-}
-
-// childrenOf lists the living children of a process.
-func childrenOf(t *testing.T, parent int) []int {
-	t.Helper()
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []int
-	for _, path := range stats {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue // ended meanwhile
-		}
-		// "pid (name) state ppid ...", and the name may hold anything.
-		rest := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-		if len(rest) > 1 && rest[1] == strconv.Itoa(parent) && rest[0] != "Z" {
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, pid)
-		}
-	}
-	if len(out) == 0 {
-		t.Error("the CLI has no provider running")
-	}
-	return out
 }
 
 // struckStep is a row: the call at which the run is struck.
@@ -241,35 +205,6 @@ func TestFaultSignals(t *testing.T) {
 	reportFaults(t, "SIGNALS (a real provider process under the real CLI)", b.String())
 }
 
-func needAcc(t *testing.T) {
-	t.Helper()
-	if os.Getenv("TF_ACC") == "" {
-		t.Fatal("run this lane with make test-faults, or with TF_ACC=1: it needs a Terraform CLI")
-	}
-}
-
-// reportFaults prints a part of the fault report, and adds it to the file that
-// make test-faults shows.
-func reportFaults(t *testing.T, title, text string) {
-	t.Helper()
-	whole := title + "\n" + text + "\n"
-	t.Log("\n" + whole)
-	path := os.Getenv("FAULT_REPORT")
-	if path == "" {
-		return
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString(whole); err != nil {
-		t.Error(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
 func runStruck(t *testing.T, step struckStep, s strike, y *tally) {
 	setup := step.setup
 	if setup == "" {
@@ -332,15 +267,6 @@ func runStruck(t *testing.T, step struckStep, s strike, y *tally) {
 	w.mustRun("destroy", "-auto-approve", "-no-color")
 	w.wantEmpty()
 	y.add(step.name, s.name, outcome, t.Failed(), w.launched(), max(twice, 0), len(w.alive()), extra)
-}
-
-// held is what the state holds; one that was cut off in its first write is empty.
-func (w *workspace) held() []string {
-	w.t.Helper()
-	if info, err := os.Stat(filepath.Join(w.dir, "terraform.tfstate")); err == nil && info.Size() == 0 {
-		return nil
-	}
-	return w.inState()
 }
 
 func (w *workspace) outcome(step struckStep, before []byte, err error) string {
@@ -460,15 +386,6 @@ func unzipped(t *testing.T, archive []byte) []byte {
 	return all.Bytes()
 }
 
-// launched counts all machines that ever were.
-func (w *workspace) launched() int {
-	var list struct {
-		Instances []json.RawMessage `json:"instances"`
-	}
-	w.call("GET", "/v1/instances", nil, &list)
-	return len(list.Instances)
-}
-
 // A read that fails, however, leaves the state as it was, to the byte.
 func TestFaultReads(t *testing.T) {
 	needAcc(t)
@@ -548,22 +465,11 @@ func TestFaultGC(t *testing.T) {
 	state := filepath.Join(w.dir, "terraform.tfstate")
 	look := func(args ...string) string {
 		t.Helper()
-		registry, err := all.Registry()
+		text, err := runTool(t, append([]string{"gc", "--state-dir", w.lab.dir, "--state", state}, args...)...)
 		if err != nil {
-			t.Fatal(err)
+			t.Errorf("gc %v: %v\n%s", args, err, text)
 		}
-		var text bytes.Buffer
-		tools := provider.Tools("test", registry)
-		i := slices.IndexFunc(tools, func(c *cobra.Command) bool { return c.Name() == "gc" })
-		if i < 0 {
-			t.Fatal("there is no command gc")
-		}
-		tools[i].SetArgs(append([]string{"--state-dir", w.lab.dir, "--state", state}, args...))
-		tools[i].SetOut(&text)
-		if err := tools[i].ExecuteContext(t.Context()); err != nil {
-			t.Errorf("gc %v: %v\n%s", args, err, text.String())
-		}
-		return text.String()
+		return text
 	}
 	// The killed provider holds the cluster until the kernel has ended it.
 	w.until("the killed launch lets go of its cluster", func() bool { return !strings.Contains(look(), "in progress") })
