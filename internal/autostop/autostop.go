@@ -5,6 +5,7 @@
 package autostop
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -23,11 +24,20 @@ const (
 	None       WaitFor = "none"
 )
 
-// Defaults, as in SkyPilot.
+// Defaults, the first two as in SkyPilot.
 const (
 	DefaultIdle        = 5 * time.Minute
 	DefaultHookTimeout = time.Hour
+	// A hook that fails holds a stop for an hour. A removal is held for a day,
+	// since what the hook was to save goes with the disks.
+	DefaultHookHold     = time.Hour
+	DefaultHookHoldDown = 24 * time.Hour
+	DefaultUnreadHold   = time.Hour
 )
+
+// leastLease is how long the head may be silent, at least, before the other nodes
+// end by themselves: no network between living machines stalls for so long.
+const leastLease = 30 * time.Minute
 
 // Config says when and how a cluster ends by itself.
 type Config struct {
@@ -36,11 +46,18 @@ type Config struct {
 	// Down removes the cluster; else it is stopped.
 	Down    bool    `json:"down,omitempty"`
 	WaitFor WaitFor `json:"wait_for"`
-	// Hook is shell run on the head before, for HookTimeout at most. What comes
-	// of it changes nothing.
+	// Hook is a script run on the head before, for HookTimeout at most. One that
+	// fails holds the end for HookHold, and is tried again meanwhile.
 	Hook        string        `json:"hook,omitempty"`
 	HookTimeout time.Duration `json:"hook_timeout,omitempty"`
+	HookHold    time.Duration `json:"hook_hold,omitempty"`
+	// UnreadHold is how long an idle cluster with Down waits for somebody to read
+	// how its jobs ended. It is not waited for with None.
+	UnreadHold time.Duration `json:"unread_hold,omitempty"`
 }
+
+// Lease is how long the head may be silent before the other nodes end by themselves.
+func (c Config) Lease() time.Duration { return max(leastLease, c.Idle) }
 
 // Shutdown is how the machines end.
 func (c Config) Shutdown() cloud.Shutdown {
@@ -66,6 +83,8 @@ func (c Config) Check() error {
 		return fmt.Errorf("the idle time of autostop is %s; it must be a second at least", c.Idle)
 	case c.WaitFor != JobsAndSSH && c.WaitFor != Jobs && c.WaitFor != None:
 		return fmt.Errorf("autostop cannot wait for %q; there are %q, %q and %q", c.WaitFor, JobsAndSSH, Jobs, None)
+	case c.HookHold < 0 || c.UnreadHold < 0:
+		return errors.New("what autostop waits for cannot last less than no time")
 	case c.Hook != "" && c.HookTimeout < time.Second:
 		return fmt.Errorf("the hook of autostop may take %s; it must be a second at least", c.HookTimeout)
 	}

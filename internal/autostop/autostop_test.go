@@ -332,7 +332,7 @@ func TestHookRunsBefore(t *testing.T) {
 	for !c.over() { // it rests between looks at the hook
 		c.look(1)
 	}
-	if got := c.read("hooked"); got != "terminate "+c.home+"\n" {
+	if got := c.read("hooked"); got != "terminate "+c.path("sky_workdir")+"\n" {
 		t.Errorf("the hook left %q", got)
 	}
 	if log := c.read("watch.log"); !strings.Contains(log, "the hook ended with exit code 7") {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
 
 //go:embed watchdog.sh
@@ -81,8 +82,7 @@ func Arm(ctx context.Context, head remote.Shell, others []remote.Shell, s Setup)
 	if err != nil {
 		return "", err
 	}
-	script := putFiles(files) + "process_manager=" + remote.Quote(s.ProcessManager) + "\n" + installScript
-	out, err := remote.Output(ctx, head, remote.Command{Script: script})
+	out, err := s.install(ctx, head, files)
 	if err != nil {
 		return "", fmt.Errorf("start the watchdog of autostop on the head: %w", err)
 	}
@@ -92,6 +92,12 @@ func Arm(ctx context.Context, head remote.Shell, others []remote.Shell, s Setup)
 	default:
 		return "", fmt.Errorf("start the watchdog of autostop on the head: unexpected answer %q", remote.Clean(out))
 	}
+}
+
+// install brings the files to a node and starts the watchdog there.
+func (s Setup) install(ctx context.Context, node remote.Shell, files []file) (string, error) {
+	text := putFiles(files) + "process_manager=" + remote.Quote(s.ProcessManager) + "\n" + installScript
+	return remote.Output(ctx, node, remote.Command{Script: text})
 }
 
 func (s Setup) check(others int) error {
@@ -128,7 +134,7 @@ func prepareOthers(ctx context.Context, head remote.Shell, others []remote.Shell
 		group.Go(func() error {
 			err := remote.AuthorizeClusterKey(ctx, node, key)
 			if err == nil {
-				_, err = remote.Output(ctx, node, remote.Command{Script: putFiles([]file{{"end.sh", s.End}})})
+				_, err = s.install(ctx, node, []file{{"watchdog.sh", watchdogScript}, {"end.sh", s.End}, {"conf", s.conf("worker")}})
 			}
 			if err != nil {
 				return fmt.Errorf("prepare rank %d for autostop: %w", s.Others[i].Rank, err)
@@ -153,22 +159,34 @@ func (s Setup) files() ([]file, error) {
 		fmt.Fprintf(&nodes, "%d %s %d %s\n", h.Rank, h.Address, h.Port, h.User)
 		known.WriteString(line)
 	}
+	hook, start := "", ""
+	if strings.TrimSpace(s.Config.Hook) != "" {
+		hook, start = script.Normalize(s.Config.Hook), script.Start
+	}
 	return []file{
-		{"watchdog.sh", watchdogScript}, {"end.sh", s.End}, {"hook.sh", s.Config.Hook}, {"sessions.sh", s.Sessions},
-		{"nodes", nodes.String()}, {"known_hosts", known.String()}, {"conf", s.conf()},
+		{"watchdog.sh", watchdogScript}, {"end.sh", s.End}, {"start.sh", start}, {"hook.sh", hook}, {"sessions.sh", s.Sessions},
+		{"nodes", nodes.String()}, {"known_hosts", known.String()}, {"conf", s.conf("head")},
 	}, nil
 }
 
 // longestPause is the most time between two looks of the watchdog.
 const longestPause = 10
 
-// conf is read by the watchdog as shell assignments.
-func (s Setup) conf() string {
+// hookRetries is how often a hook that fails is tried again while it holds the
+// end, about; longestRetry is the most time in between, in seconds.
+const (
+	hookRetries  = 12
+	longestRetry = 300
+)
+
+// conf is read by the watchdog as shell assignments. The role is head or worker.
+func (s Setup) conf(role string) string {
 	seconds := func(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
-	idle := seconds(s.Config.Idle)
+	idle, hold := seconds(s.Config.Idle), seconds(s.Config.HookHold)
 	pause := min(longestPause, max(1, idle/6))
-	return fmt.Sprintf("idle=%d\npause=%d\nwait_for=%s\naction=%s\nhook_timeout=%d\n",
-		idle, pause, s.Config.WaitFor, s.Config.Shutdown(), seconds(s.Config.HookTimeout))
+	return fmt.Sprintf("role=%s\nidle=%d\npause=%d\nwait_for=%s\naction=%s\nhook_timeout=%d\nhook_hold=%d\nhook_retry=%d\nunread_hold=%d\nlease=%d\n",
+		role, idle, pause, s.Config.WaitFor, s.Config.Shutdown(), seconds(s.Config.HookTimeout),
+		hold, min(longestRetry, max(1, hold/hookRetries)), seconds(s.Config.UnreadHold), seconds(s.Config.Lease()))
 }
 
 // putFiles is shell that writes the files, each at once.
@@ -187,12 +205,48 @@ func putFiles(files []file) string {
 	return b.String()
 }
 
-// Disarm removes the watchdog from the head. None is success.
-func Disarm(ctx context.Context, head remote.Shell) error {
-	if _, err := remote.Output(ctx, head, remote.Command{Script: removeScript}); err != nil {
-		return fmt.Errorf("remove the watchdog of autostop from the head: %w", err)
+// Disarm removes the watchdog from the nodes. None is success.
+func Disarm(ctx context.Context, nodes ...remote.Shell) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxNodes)
+	for i, node := range nodes {
+		group.Go(func() error {
+			if _, err := remote.Output(ctx, node, remote.Command{Script: removeScript}); err != nil {
+				return fmt.Errorf("remove the watchdog of autostop from rank %d: %w", i, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
+}
+
+// HookFailure is what the head has on record of a hook that failed.
+type HookFailure struct {
+	// Code is its exit code, or "unknown" where it was ended.
+	Code  string
+	First string // when, as the head's clock says
+	Tries string
+}
+
+// hookFailure prints the record, if it is of the hook that is there.
+const hookFailure = "cd " + folder + ` 2>/dev/null && [ -e hook.failed ] && [ -e hook.sh ] || exit 0
+grep -qxF "hook=$(cksum <hook.sh)" hook.failed && cat hook.failed || :`
+
+// FailedHook is how the hook failed when it was run last; nil where it did not.
+func FailedHook(ctx context.Context, head remote.Shell) (*HookFailure, error) {
+	out, err := remote.Output(ctx, head, remote.Command{Script: hookFailure})
+	if err != nil {
+		return nil, fmt.Errorf("ask the head for the hook of autostop: %w", err)
+	}
+	found := map[string]string{}
+	for line := range strings.Lines(out) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		found[name] = remote.Clean(value)
+	}
+	if found["code"] == "" {
+		return nil, nil //nolint:nilnil // no failure and no error
+	}
+	return &HookFailure{Code: found["code"], First: found["first"], Tries: found["tries"]}, nil
 }
 
 // Running returns the ids of the jobs on the head that have not ended and use

@@ -1,7 +1,7 @@
 # Ends the watchdog of a cluster for good.
 dir=$HOME/.sky/autostop
 [ -d "$dir" ] || exit 0
-rm -f -- "$dir/conf" "$dir/pid"
+rm -f -- "$dir/conf" "$dir/pid" "$dir/hook.failed"
 if [ -e /etc/systemd/system/sky-autostop.service ]; then
 	privileged() {
 		if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi

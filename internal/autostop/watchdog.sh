@@ -1,12 +1,15 @@
 # The watchdog of a cluster, on its head: ends all nodes after they were idle
 # for as long as conf says. Needs a POSIX shell and the usual small tools.
 #
-#   watchdog.sh run        watch until this machine ends; the newest run wins
+#   watchdog.sh run        watch until this machine ends; the newest run wins. On
+#                          another node than the head it ends that node once the
+#                          head has been silent for as long as conf says
 #   watchdog.sh jobs N [ADDRESS...]  print the jobs that have not ended and use more
 #                          than N nodes, or one that Ray placed at such an address
 #
 # Beside it lie conf, end.sh (ends the machine it runs on; on every node),
-# nodes and known_hosts (the other nodes), and perhaps hook.sh and sessions.sh.
+# nodes and known_hosts (the other nodes), and perhaps sessions.sh, and hook.sh
+# with start.sh, which runs it.
 set -u
 umask 077
 trap : HUP # handled, not ignored: what is ignored here would be in the hook, too
@@ -52,7 +55,7 @@ mine() { [ "$(cat "$dir/pid" 2>/dev/null)" = "$$" ] && [ -e "$dir/conf" ]; }
 # never started counts as long as its client keeps its ticket fresh.
 alive() {
 	[ -e "$1/ticket" ] && [ ! -e "$1/exit" ] || return 1
-	case $(sh "$1/runner.sh" status 2>/dev/null | sed -n 's/^phase=//p') in
+	case $(sh "$1/runner.sh" status unread 2>/dev/null | sed -n 's/^phase=//p') in
 	PENDING | SETTING_UP | RUNNING) return 0 ;;
 	INIT) [ -e "$HOME/.sky/queue/$(cat "$1/ticket")" ] && [ -z "$(find "$HOME/.sky/queue/$(cat "$1/ticket")" -mmin +1 2>/dev/null)" ] ;;
 	*) return 1 ;;
@@ -84,7 +87,19 @@ placed() {
 }
 
 # seen prints something that changes when a job is submitted or ends.
-seen() { printf '%s\n' "$jobs"/*/submitted "$jobs"/*/exit | cksum; }
+seen() { printf '%s\n' "$jobs"/*/submitted "$jobs"/*/exit "$jobs"/*/fetched | cksum; }
+
+# unread prints an ended job whose end nobody has read: it would go with the disk.
+unread() {
+	for j in "$jobs"/*/exit; do
+		j=${j%/exit}
+		if [ -e "$j/exit" ] && [ ! -e "$j/fetched" ]; then
+			echo "${j##*/}"
+			return
+		fi
+	done
+	return 1
+}
 
 # held succeeds while the provider works on the cluster.
 held() {
@@ -130,15 +145,15 @@ busy() {
 
 # ---- the end ----------------------------------------------------------------
 
-# hook runs the user's hook, for hook_timeout seconds at most.
+# hook runs the user's hook, for hook_timeout seconds at most. It fails while a
+# hook that failed holds the end, which it does for hook_hold seconds.
 hook() {
 	[ -e "$dir/hook.sh" ] || return 0
 	say "the hook runs"
 	rm -f -- "$dir/hook.code"
 	leader=
 	! command -v setsid >/dev/null 2>&1 || leader=setsid
-	SKY_AUTOSTOP=$action $leader sh -c 'cd -- "$HOME/sky_workdir" 2>/dev/null || cd
-		sh "$0/hook.sh" >>"$0/hook.log" 2>&1
+	SKY_AUTOSTOP=$action $leader sh -c 'sh "$0/start.sh" "$0/hook.sh" >>"$0/hook.log" 2>&1
 		echo "$?" >"$0/hook.code"' "$dir" </dev/null >/dev/null 2>&1 &
 	child=$!
 	begun=$(now)
@@ -153,7 +168,20 @@ hook() {
 		fi
 		nap 1
 	done
-	say "the hook ended with exit code $(cat "$dir/hook.code" 2>/dev/null || echo unknown)"
+	code=$(cat "$dir/hook.code" 2>/dev/null || echo unknown)
+	say "the hook ended with exit code $code"
+	if [ "$code" = 0 ]; then
+		rm -f -- "$dir/hook.failed"
+		return 0
+	fi
+	tried=$(now) tries=$((tries + 1))
+	[ -n "$failing" ] || failing=$tried failed_at=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+	printf 'code=%s\nfirst=%s\ntries=%s\nhook=%s\n' "$code" "$failed_at" "$tries" "$(cksum <"$dir/hook.sh")" | put "$dir/hook.failed"
+	if [ $((tried - failing)) -lt "$hook_hold" ]; then
+		say "it holds the end for $hook_hold seconds since $failed_at, and is tried again in $hook_retry"
+		return 1
+	fi
+	say "the cluster ends without it"
 }
 
 # reach HOST PORT USER COMMAND runs a command on another node.
@@ -191,17 +219,57 @@ end_others() {
 	for p in $others; do wait "$p"; done
 }
 
+# lease tells the other nodes from time to time that the head lives.
+lease() {
+	[ -e "$dir/nodes" ] && [ $(($(now) - leased)) -ge $((lease / 6)) ] || return 0
+	leased=$(now)
+	if kill -0 "${leasing:-none}" 2>/dev/null; then return; fi
+	(
+		while read -r rank host port user; do
+			reach "$host" "$port" "$user" "echo $$.$leased >.sky/autostop/lease" || say "rank $rank does not answer"
+		done <"$dir/nodes"
+	) &
+	leasing=$!
+}
+
+# leash ends this node, which is not the head, when the head has been silent for
+# too long: it is gone, and cannot take this node along any more.
+leash() {
+	last='' since=$(now)
+	say "waiting for the head: $action after $lease seconds without a word of it"
+	while mine; do
+		word=$(cat "$dir/lease" 2>/dev/null)
+		if [ "$word" != "$last" ]; then
+			last=$word since=$(now)
+		elif [ $(($(now) - since)) -ge "$lease" ]; then
+			say "the head has been silent for $lease seconds: $action"
+			sh "$dir/end.sh" || say "the command that ends this machine failed with exit code $?"
+		fi
+		nap "$pause"
+	done
+}
+
+# due succeeds when it is time to end the cluster.
+due() {
+	[ $(($(now) - since)) -ge "$idle" ] || return 1
+	[ -z "$tried" ] || [ $(($(now) - tried)) -ge "$hook_retry" ] || return 1
+	[ "$action" = terminate ] && [ "$wait_for" != none ] && [ $(($(now) - since)) -lt $((idle + unread_hold)) ] || return 0
+	one=$(unread) || return 0
+	echo "nobody has read how job $one ended" >"$dir/why"
+	return 1
+}
+
 # finish ends the cluster: the hook, the other nodes, this machine. It gives up
-# where something happened meanwhile.
+# where something happened meanwhile, and fails where the hook holds it up.
 finish() {
 	say "idle for $idle seconds: $action"
-	hook
-	mine || return
+	hook || return 1
+	mine || return 0
 	: >"$dir/ending" # before the look, as the provider looks for it after it began to hold
 	if why=$(busy); then
 		say "not now: $why"
 		rm -f -- "$dir/ending"
-		return
+		return 0
 	fi
 	printf 'action=%s\nidle=%s\nat=%s\n' "$action" "$idle" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | put "$dir/ended"
 	end_others
@@ -211,26 +279,32 @@ finish() {
 	done
 }
 
+# active starts the idle time anew.
+active() { since=$(now) tried='' failing='' tries=0; }
+
 # watch starts the idle time anew at its own start, which is a boot, a start of
 # the cluster or a change of autostop.
 watch() {
 	[ -e "$dir/conf" ] || exit 0
 	. "$dir/conf"
 	echo "$$" | put "$dir/pid"
-	since=$(now)
+	if [ "$role" = worker ]; then
+		leash
+		return
+	fi
+	active
+	leased=$((since - lease)) leasing=''
 	seen >"$dir/seen"
 	rm -rf -- "$dir/busy" "$dir/ending"
 	say "watching: $action after $idle idle seconds, waits for $wait_for"
 	while mine; do
 		if busy >"$dir/why"; then
-			since=$(now)
+			active
 		else
 			: >"$dir/why"
 		fi
-		if [ $(($(now) - since)) -ge "$idle" ]; then
-			finish
-			since=$(now)
-		fi
+		lease
+		if due && finish; then active; fi
 		nap "$pause"
 	done
 }

@@ -79,7 +79,7 @@ func (b *Broker) arm(ctx context.Context, log *slog.Logger, clients []node, c Cl
 		return fmt.Errorf("cluster %q has no head, which autostop needs", c.Name)
 	}
 	if c.Autostop == nil {
-		return autostop.Disarm(ctx, head)
+		return autostop.Disarm(ctx, append([]remote.Shell{head}, others...)...)
 	}
 	cfg, err := b.render(c)
 	if err != nil {
@@ -268,6 +268,9 @@ const (
 
 // The defaults of Autostop.
 const (
-	DefaultIdle        = autostop.DefaultIdle
-	DefaultHookTimeout = autostop.DefaultHookTimeout
+	DefaultIdle         = autostop.DefaultIdle
+	DefaultHookTimeout  = autostop.DefaultHookTimeout
+	DefaultHookHold     = autostop.DefaultHookHold
+	DefaultHookHoldDown = autostop.DefaultHookHoldDown
+	DefaultUnreadHold   = autostop.DefaultUnreadHold
 )

@@ -76,6 +76,7 @@ func (b *Broker) Observe(ctx context.Context, c Cluster) (Cluster, error) {
 		return c, err
 	}
 	b.explain(latest, &fresh)
+	b.tellHook(ctx, latest.StatusReason, &fresh)
 	return fresh, nil
 }
 

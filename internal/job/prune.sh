@@ -27,6 +27,7 @@ status)
 	echo "submitted=$(cat "$dir/submitted")"
 	echo "started=$(cat "$dir/running" 2>/dev/null)"
 	cat "$dir/exit"
+	[ "${2:-}" = unread ] || : >"$dir/fetched"
 	;;
 log) echo pruned ;;
 esac

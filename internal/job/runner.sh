@@ -4,7 +4,7 @@
 #   runner.sh start        start the job on the head, once; waits for the answer
 #   runner.sh head         lead the job: queue, start every rank, end every rank
 #   runner.sh rank N       be rank N; standard input is the leader's line
-#   runner.sh status       print what is known
+#   runner.sh status       print what is known; "status unread" leaves no mark of it
 #   runner.sh cancel       ask the leader to end the job
 #   runner.sh reap N       end what is left of rank N here; with Ray, of every rank here
 #   runner.sh close        record a cancelled job that has no leader
@@ -274,6 +274,7 @@ status() {
 	fi
 	if [ -e "$dir/exit" ]; then
 		cat "$dir/exit"
+		[ "$1" = unread ] || [ -e "$dir/fetched" ] || : >"$dir/fetched" # autostop waits for it
 	elif [ ! -e "$dir/started" ]; then
 		echo phase=INIT
 	elif [ "$(field "$dir/started" boot)" != "$(boot)" ]; then
@@ -333,7 +334,7 @@ rank)
 	. "$dir/rank.sh"
 	be_rank "$2"
 	;;
-status) status ;;
+status) status "${2:-}" ;;
 cancel) cancel ;;
 reap)
 	reap_here "$2"

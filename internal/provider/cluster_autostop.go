@@ -53,17 +53,39 @@ func autostopAttribute() schema.Attribute {
 			},
 			"hook": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Shell commands run on the head node before the end, in `~/sky_workdir` if there is one, with `SKY_AUTOSTOP` set to `stop` or `terminate`. " +
-					"A failure is logged in `~/.sky/autostop/log` and stops nothing; a job submitted meanwhile does.",
+				MarkdownDescription: "A script run on the head node before the end, as `setup` is: by bash, or what its `#!` line names, in `~/sky_workdir`. `SKY_AUTOSTOP` is `stop` or `terminate`. " +
+					"One that fails holds the end for `hook_hold`; `status_reason` says so meanwhile, and its output is in `~/.sky/autostop/hook.log`. " +
+					"A job submitted meanwhile keeps the cluster.",
 				Validators: []validator.String{checked(checkScript)},
 			},
 			"hook_timeout": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "How long `hook` may take before it is killed and the cluster ends without it. Default `1h`.",
+				MarkdownDescription: "How long `hook` may take before it is killed, which is a failure of it. Default `1h`.",
 				Validators:          []validator.String{checked(checkDuration)},
+			},
+			"hook_hold": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "How long a `hook` that fails holds the end, since its first failure. It is tried again every five minutes, or more often where this is less than an hour; " +
+					"afterwards the cluster ends without it. The machines are billed meanwhile. `0s` does not wait. " +
+					"Default `1h`, and `24h` with `down = true`, where what the hook was to save is lost with the disks.",
+				Validators: []validator.String{checked(checkPause)},
+			},
+			"unread_hold": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "With `down = true`: how long an idle cluster waits, beyond `idle_minutes`, while there is a job whose end no apply or refresh has read yet; how it ended would be lost with the machines. " +
+					"The machines are billed meanwhile. `0s` does not wait, nor does `wait_for = \"none\"`. Default `1h`.",
+				Validators: []validator.String{checked(checkPause)},
 			},
 		},
 	}
+}
+
+// checkPause checks a duration that may be zero.
+func checkPause(text string) error {
+	if d, err := time.ParseDuration(text); err == nil && d == 0 {
+		return nil
+	}
+	return checkDuration(text)
 }
 
 func onAutostopAttribute() schema.Attribute {
@@ -78,7 +100,7 @@ func onAutostopAttribute() schema.Attribute {
 func autostopType() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{
 		"idle_minutes": types.Float64Type, "down": types.BoolType, "wait_for": types.StringType,
-		"hook": types.StringType, "hook_timeout": types.StringType,
+		"hook": types.StringType, "hook_timeout": types.StringType, "hook_hold": types.StringType, "unread_hold": types.StringType,
 	}}
 }
 
@@ -89,6 +111,8 @@ type autostopModel struct {
 	WaitFor     types.String  `tfsdk:"wait_for"`
 	Hook        types.String  `tfsdk:"hook"`
 	HookTimeout types.String  `tfsdk:"hook_timeout"`
+	HookHold    types.String  `tfsdk:"hook_hold"`
+	UnreadHold  types.String  `tfsdk:"unread_hold"`
 }
 
 // autostop converts the attribute; nil is none. It reports false where a value
@@ -104,14 +128,25 @@ func (m clusterModel) autostop(ctx context.Context) (cfg *broker.Autostop, known
 	if diags = m.Autostop.As(ctx, &a, objectOptions); diags.HasError() {
 		return nil, false, diags
 	}
-	for _, v := range []attr.Value{a.IdleMinutes, a.Down, a.WaitFor, a.Hook, a.HookTimeout} {
+	for _, v := range []attr.Value{a.IdleMinutes, a.Down, a.WaitFor, a.Hook, a.HookTimeout, a.HookHold, a.UnreadHold} {
 		if v.IsUnknown() {
 			return nil, false, nil
 		}
 	}
 	cfg = &broker.Autostop{
 		Idle: broker.DefaultIdle, Down: a.Down.ValueBool(), WaitFor: broker.WaitForJobsAndSSH,
-		Hook: a.Hook.ValueString(), HookTimeout: broker.DefaultHookTimeout,
+		Hook: a.Hook.ValueString(), HookTimeout: broker.DefaultHookTimeout, HookHold: broker.DefaultHookHold, UnreadHold: broker.DefaultUnreadHold,
+	}
+	if cfg.Down {
+		cfg.HookHold = broker.DefaultHookHoldDown
+	}
+	for _, hold := range []struct {
+		from types.String
+		to   *time.Duration
+	}{{a.HookHold, &cfg.HookHold}, {a.UnreadHold, &cfg.UnreadHold}} {
+		if d, err := time.ParseDuration(hold.from.ValueString()); err == nil { // else it is not set: it was checked
+			*hold.to = d
+		}
 	}
 	if !a.IdleMinutes.IsNull() {
 		cfg.Idle = max(time.Second, time.Duration(min(a.IdleMinutes.ValueFloat64(), 1e6)*float64(time.Minute)).Round(time.Second))

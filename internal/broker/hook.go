@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/autostop"
+)
+
+// hookLook bounds asking the head after a hook that failed: a refresh does not
+// wait for a head that does not answer.
+const hookLook = 10 * time.Second
+
+// tellHook says in the status of a cluster that runs that the hook of its
+// autostop failed. Only the head knows; where it does not answer, what was said
+// before stays.
+func (b *Broker) tellHook(ctx context.Context, before string, c *Cluster) {
+	if c.Status != StatusUp || c.Autostop == nil || c.Autostop.Hook == "" || !c.headRuns() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, hookLook)
+	defer cancel()
+	clients, err := b.dialHead(ctx, *c)
+	if err != nil {
+		c.StatusReason = before
+		return
+	}
+	defer closeAll(clients)
+	failed, err := autostop.FailedHook(ctx, clients[0])
+	switch {
+	case err != nil:
+		c.StatusReason = before
+	case failed != nil:
+		c.StatusReason = hookReason(*c.Autostop, *failed)
+	}
+}
+
+func hookReason(cfg Autostop, f autostop.HookFailure) string {
+	end := "stops"
+	if cfg.Down {
+		end = "is removed"
+	}
+	return fmt.Sprintf("the hook of autostop failed: exit code %s, first at %s, tries %s. Once it has failed for %s the cluster %s without it. What it said is in ~/.sky/autostop/hook.log on the head",
+		f.Code, f.First, f.Tries, cfg.HookHold, end)
+}
