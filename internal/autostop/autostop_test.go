@@ -343,6 +343,9 @@ func TestHookRunsBefore(t *testing.T) {
 func TestAHookThatHangsIsEnded(t *testing.T) {
 	c := wind(t, autostop.Config{WaitFor: autostop.Jobs, HookTimeout: 30 * time.Second, Hook: "echo $$ >~/hooked; sleep 1000"})
 	c.look(idle)
+	for c.read("hooked") == "" { // a login comes first
+		c.look(0)
+	}
 	for !c.over() {
 		c.look(10)
 	}

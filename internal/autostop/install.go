@@ -184,8 +184,8 @@ func (s Setup) conf(role string) string {
 	seconds := func(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
 	idle, hold := seconds(s.Config.Idle), seconds(s.Config.HookHold)
 	pause := min(longestPause, max(1, idle/6))
-	return fmt.Sprintf("role=%s\nidle=%d\npause=%d\nwait_for=%s\naction=%s\nhook_timeout=%d\nhook_hold=%d\nhook_retry=%d\nunread_hold=%d\nlease=%d\n",
-		role, idle, pause, s.Config.WaitFor, s.Config.Shutdown(), seconds(s.Config.HookTimeout),
+	return fmt.Sprintf("idle=%d\npause=%d\nrole=%s\nwait_for=%s\naction=%s\nhook_timeout=%d\nhook_hold=%d\nhook_retry=%d\nunread_hold=%d\nlease=%d\n",
+		idle, pause, role, s.Config.WaitFor, s.Config.Shutdown(), seconds(s.Config.HookTimeout),
 		hold, min(longestRetry, max(1, hold/hookRetries)), seconds(s.Config.UnreadHold), seconds(s.Config.Lease()))
 }
 

@@ -38,11 +38,14 @@ func (b *Broker) tellHook(ctx context.Context, before string, c *Cluster) {
 	}
 }
 
+// hookFailed begins what is said of a hook that failed.
+const hookFailed = "the hook of autostop failed"
+
 func hookReason(cfg Autostop, f autostop.HookFailure) string {
 	end := "stops"
 	if cfg.Down {
 		end = "is removed"
 	}
-	return fmt.Sprintf("the hook of autostop failed: exit code %s, first at %s, tries %s. Once it has failed for %s the cluster %s without it. What it said is in ~/.sky/autostop/hook.log on the head",
+	return fmt.Sprintf(hookFailed+": exit code %s, first at %s, tries %s. Once it has failed for %s the cluster %s without it. What it said is in ~/.sky/autostop/hook.log on the head",
 		f.Code, f.First, f.Tries, cfg.HookHold, end)
 }

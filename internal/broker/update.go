@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
@@ -78,6 +79,9 @@ func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes)
 		fresh.Autostop = spec.Autostop
 		if err := b.rearm(ctx, fresh); err != nil {
 			return c, err
+		}
+		if strings.HasPrefix(fresh.StatusReason, hookFailed) { // perhaps another one by now
+			fresh.StatusReason = ""
 		}
 		return fresh, nil
 	})

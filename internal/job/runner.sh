@@ -252,15 +252,10 @@ detach() {
 # apart COMMAND... runs a command beside this shell, which does not wait for it.
 # What "&" starts ignores SIGINT and SIGQUIT, and no shell takes that back; what
 # is in a pipeline does not, and goes on when the shell that waits for it is killed.
+# That shell is the parent of the last command as long as it waits, so nobody else is.
 apart() {
 	{
-		(
-			read -r self _ </proc/self/stat || self=
-			"$@" >&9 2>&8 8>&- 9>&- | {
-				[ -z "$self" ] || kill -9 "$self"
-				exec sh -c 'kill -9 "$PPID"'
-			} 8>&- 9>&-
-		)
+		( "$@" >&9 2>&8 8>&- 9>&- | exec sh -c '[ "$PPID" -le 1 ] || [ "$PPID" = "$1" ] || kill -9 "$PPID"' sh "$$" 8>&- 9>&- )
 	} 8>&2 9>&1 2>/dev/null
 }
 
