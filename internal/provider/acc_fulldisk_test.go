@@ -14,12 +14,12 @@ import (
 	"testing"
 )
 
-// fullDisk is set for a provider of which no file may grow, as on a full disk.
-const fullDisk = "SKY_TEST_FULL_DISK"
+// fullDiskKey is set for a provider of which no file may grow, as on a full disk.
+const fullDiskKey = "SKY_TEST_FULL_DISK"
 
 // fillDisk does so in this process where that is asked for.
 func fillDisk() error {
-	if os.Getenv(fullDisk) == "" {
+	if os.Getenv(fullDiskKey) == "" {
 		return nil
 	}
 	signal.Ignore(syscall.SIGXFSZ)
@@ -65,7 +65,7 @@ resource "sky_cluster" "c" {
 		{"destroy", "-auto-approve", "-no-color"},
 	} {
 		var out bytes.Buffer
-		if err := w.startWith(&out, []string{fullDisk + "=1"}, args...).Wait(); err != nil {
+		if err := w.startWith(&out, []string{fullDiskKey + "=1"}, args...).Wait(); err != nil {
 			t.Errorf("terraform %v: %v\n%s", args, err, out.String())
 		}
 	}
