@@ -17,31 +17,27 @@ const parentPoll = time.Second
 // errParentGone is why operations end when Terraform was killed.
 var errParentGone = errors.New("the Terraform process that asked for this is gone")
 
-// watchParent cancels the returned context once getppid answers another
-// process than at the start: the parent has died, and nobody will keep what is
-// launched from then on. It then waits for running operations, which clean up
-// on their own deadlines, and calls gone. It ends with ctx.
-func watchParent(ctx context.Context, getppid func() int, poll time.Duration, ops *operations, gone func()) context.Context {
+// watchParent cancels the returned context once orphan says that the parent has
+// died: nobody will keep what is launched from then on. It asks at once, since a
+// CLI may be killed before the provider that it started does anything. It then
+// waits for running operations, which clean up on their own deadlines, and calls
+// gone. It ends with ctx.
+func watchParent(ctx context.Context, orphan func() bool, poll time.Duration, ops *operations, gone func()) context.Context {
 	root, cancel := context.WithCancelCause(ctx)
-	parent := getppid()
 	go func() {
 		ticker := time.NewTicker(poll)
 		defer ticker.Stop()
-		for {
+		for !orphan() {
 			select {
 			case <-ctx.Done():
 				cancel(context.Cause(ctx))
 				return
 			case <-ticker.C:
 			}
-			if getppid() == parent {
-				continue
-			}
-			cancel(errParentGone)
-			ops.wait()
-			gone()
-			return
 		}
+		cancel(errParentGone)
+		ops.wait()
+		gone()
 	}()
 	return root
 }

@@ -13,20 +13,19 @@ import (
 
 func TestParentGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var parent atomic.Int64
-		parent.Store(42)
+		var orphan atomic.Bool
 		ops := newOperations()
 		gone := make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		root := watchParent(ctx, func() int { return int(parent.Load()) }, time.Second, ops, func() { close(gone) })
+		root := watchParent(ctx, orphan.Load, time.Second, ops, func() { close(gone) })
 		data := newProviderData(settings{root: root, ops: ops})
 		op, end := data.begin(t.Context(), time.Hour)
 		<-time.After(10 * time.Second)
 		if op.Err() != nil {
 			t.Fatalf("cancelled with the parent alive: %v", context.Cause(op))
 		}
-		parent.Store(1)
+		orphan.Store(true)
 		<-op.Done()
 		if !errors.Is(context.Cause(op), errParentGone) {
 			t.Errorf("cause = %v", context.Cause(op))
@@ -42,10 +41,22 @@ func TestParentGone(t *testing.T) {
 	})
 }
 
+// TestParentGoneFromTheStart: a CLI that was killed at once is not waited for.
+func TestParentGoneFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, gone := time.Now(), make(chan struct{})
+		root := watchParent(t.Context(), func() bool { return true }, time.Hour, newOperations(), func() { close(gone) })
+		<-gone
+		if !errors.Is(context.Cause(root), errParentGone) || time.Since(start) > 0 {
+			t.Errorf("cause = %v after %s", context.Cause(root), time.Since(start))
+		}
+	})
+}
+
 func TestParentWatchEndsWithServing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		root := watchParent(ctx, func() int { return 42 }, time.Second, newOperations(), func() { t.Error("gone") })
+		root := watchParent(ctx, func() bool { return false }, time.Second, newOperations(), func() { t.Error("gone") })
 		cancel()
 		<-root.Done()
 	})

@@ -7,7 +7,7 @@ import "context"
 // canWatchParent is false: an orphan keeps its parent's number on Windows.
 const canWatchParent = false
 
-func getppid() int { return 0 }
+func orphanWatch() func() bool { return func() bool { return false } }
 
 // outlive changes nothing on Windows.
 func outlive(ctx context.Context) context.Context { return ctx }

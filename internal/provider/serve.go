@@ -22,7 +22,7 @@ func Serve(ctx context.Context, version string, registry *cloud.Registry, debug 
 	root := ctx
 	orphaned := make(chan struct{})
 	if canWatchParent && !debug {
-		root = outlive(watchParent(ctx, getppid, parentPoll, ops, func() { close(orphaned) }))
+		root = outlive(watchParent(ctx, orphanWatch(), parentPoll, ops, func() { close(orphaned) }))
 	}
 	served := make(chan error, 1)
 	go func() {
