@@ -119,3 +119,28 @@ func TestAccJobOfAnotherOwner(t *testing.T) {
 	w.rewrite("resource \"sky_job\" \"j\" {", "resource \"sky_job\" \"j\" {\n  provider = sky.mine")
 	w.mustRun(applyArgs()...)
 }
+
+// TestAccJobInOtherWords writes defaults out, which replaces nothing; a run that is
+// asked for is one run, whichever way it is written.
+func TestAccJobInOtherWords(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, strings.Replace(removedJob, "sleep 4712", "true", 1))
+	w.rewrite("wait       = false", "wait       = true")
+	w.mustRun(applyArgs()...)
+	words := "wait       = true\n  envs = {}\n  parallel = 1\n  run_id = \"\"\n  secrets_version = \"\""
+	w.rewrite("wait       = true", words)
+	if out, err := w.run("plan"); err != nil || strings.Contains(out, "replaced") {
+		t.Errorf("plan: %v, %s", err, out)
+	}
+	for _, change := range [][2]string{{"", ""}, {words, "wait       = true"}, {"wait       = true", words}} {
+		before := w.starts()
+		if change[0] != "" {
+			w.rewrite(change[0], change[1])
+		}
+		w.mustRun("apply", "-auto-approve", "-no-color", "-replace=sky_job.j")
+		if n := w.starts(); n != before+2 {
+			t.Errorf("%d starts on two nodes, %d before", n, before)
+		}
+		w.wantNoChanges()
+	}
+}

@@ -96,6 +96,9 @@ func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) (copied s
 	if err != nil {
 		return "", err
 	}
+	if fresh, oerr := b.Observe(ctx, cluster); oerr == nil { // its addresses may have changed since it was recorded
+		cluster = fresh
+	}
 	rank, lines := job.Merged, defaultTailLines
 	if !m.Rank.IsNull() {
 		rank = int(m.Rank.ValueInt64())

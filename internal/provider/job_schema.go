@@ -12,7 +12,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/listplanmodifier"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema/mapplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
@@ -130,14 +129,14 @@ func jobInputs() map[string]schema.Attribute {
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Environment variables of the job. They are stored in state in plain text: put no secrets here.",
 			Validators:          []validator.Map{mapKeys(checkEnvName), mapValues(checkText)},
-			PlanModifiers:       []planmodifier.Map{mapplanmodifier.RequiresReplace()},
+			PlanModifiers:       replaceOtherMap(),
 		},
 		"workdir": schema.StringAttribute{
 			Optional: true, MarkdownDescription: "Local folder copied to `~/sky_workdir` before the job starts. Default what the cluster has there. Changed content replaces the job.",
 			Validators: []validator.String{checked(checkWorkdir)}, PlanModifiers: replace,
 		},
 		"run_id": schema.StringAttribute{
-			Optional: true, MarkdownDescription: "Any text; change it to run the same job again.", PlanModifiers: replace,
+			Optional: true, MarkdownDescription: "Any text; change it to run the same job again.", PlanModifiers: replaceOtherText(),
 			Validators: []validator.String{checked(checkText)},
 		},
 		"wait": schema.BoolAttribute{
@@ -156,7 +155,6 @@ func jobInputs() map[string]schema.Attribute {
 // jobRules are the inputs that say how a job is run rather than what.
 func jobRules() map[string]schema.Attribute {
 	replace := []planmodifier.String{stringplanmodifier.RequiresReplace()}
-	replaceNumber := []planmodifier.Int64{int64planmodifier.RequiresReplace()}
 	return map[string]schema.Attribute{
 		"resources": shareAttribute(),
 		"setup": schema.StringAttribute{
@@ -173,11 +171,11 @@ func jobRules() map[string]schema.Attribute {
 		},
 		"secrets_version": schema.StringAttribute{
 			Optional: true, MarkdownDescription: "Any text; change it together with `secrets`, which runs the job anew with the new ones.",
-			Validators: []validator.String{checked(checkText)}, PlanModifiers: replace,
+			Validators: []validator.String{checked(checkText)}, PlanModifiers: replaceOtherText(),
 		},
 		"max_duration": schema.StringAttribute{
 			Optional: true, MarkdownDescription: "How long the job may take from its turn in the queue on, `setup` and restarts included, as a duration such as `90m`. Then it is ended and `FAILED`. Default without end.",
-			Validators: []validator.String{checked(checkJobDuration)}, PlanModifiers: replace,
+			Validators: []validator.String{checked(checkJobDuration)}, PlanModifiers: replaceOtherDuration(),
 		},
 		"recover_on_exit_codes": schema.ListAttribute{
 			Optional: true, ElementType: types.Int64Type,
@@ -186,12 +184,12 @@ func jobRules() map[string]schema.Attribute {
 		},
 		"max_restarts": schema.Int64Attribute{
 			Optional: true, MarkdownDescription: fmt.Sprintf("How often `recover_on_exit_codes` starts the job again at most. Default %d.", defaultRestarts),
-			Validators: []validator.Int64{between(0, 1000, "a number of restarts")}, PlanModifiers: replaceNumber,
+			Validators: []validator.Int64{between(0, 1000, "a number of restarts")}, PlanModifiers: replaceOtherNumber(defaultRestarts),
 		},
 		"parallel": schema.Int64Attribute{
 			Optional: true, MarkdownDescription: "How many jobs may run on the cluster at once while this one does, itself included. Default 1: first in, first out. " +
 				"Jobs run side by side only where all of them ask for it.",
-			Validators: []validator.Int64{between(1, 1000, "a number of jobs")}, PlanModifiers: replaceNumber,
+			Validators: []validator.Int64{between(1, 1000, "a number of jobs")}, PlanModifiers: replaceOtherNumber(1),
 		},
 		"max_log_mib": schema.Int64Attribute{
 			Optional: true, MarkdownDescription: "How much of each node's log is kept, in MiB; what comes later is dropped, and the log says so. Default 1024. Counts from the next run on.",
