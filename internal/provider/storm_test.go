@@ -99,7 +99,7 @@ func stormNumber(t *testing.T, name string, otherwise int) int {
 // The weathers of a round: what goes wrong beside the strikes.
 const (
 	fair       = "fair"
-	fullDisk   = "full disk"
+	diskFull   = "full disk"
 	deadHead   = "dead head"
 	frozenHead = "frozen head"
 	twoFolders = "two state folders"
@@ -120,12 +120,12 @@ type storm struct {
 func newStorm(t *testing.T, seed uint64, y *toll) *storm {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 7))
-	weather := []string{fair, fair, fullDisk, deadHead, frozenHead, twoFolders, twoFolders}[rng.IntN(7)]
+	weather := []string{fair, fair, diskFull, deadHead, frozenHead, twoFolders, twoFolders}[rng.IntN(7)]
 	folders := 1
 	if weather == twoFolders {
 		folders = 2
 	}
-	return &storm{stormWorld: newStormWorld(t, folders, weather == fullDisk), rng: rng, toll: y, weather: weather, nodes: 1 + rng.IntN(2)}
+	return &storm{stormWorld: newStormWorld(t, folders, weather == diskFull), rng: rng, toll: y, weather: weather, nodes: 1 + rng.IntN(2)}
 }
 
 // play goes through the round.
@@ -165,7 +165,7 @@ func (s *storm) underWeather() {
 func (s *storm) strikeHead() {
 	s.t.Helper()
 	switch s.weather {
-	case fullDisk:
+	case diskFull:
 		s.fill()
 	case deadHead:
 		s.endHead()
