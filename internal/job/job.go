@@ -132,8 +132,8 @@ type Spec struct {
 	Grace time.Duration
 }
 
-// Phase is a job's status, in SkyPilot's words and order, plus two for what
-// cannot be known.
+// Phase is a job's status, in SkyPilot's words and order, plus three for
+// what cannot be known.
 type Phase string
 
 // The phases of a job.
@@ -151,11 +151,14 @@ const (
 	Unknown Phase = "UNKNOWN"
 	// LostReboot is a job whose head was restarted under it.
 	LostReboot Phase = "LOST_REBOOT"
+	// Lost is a job whose head is gone. The cloud says that, no node does.
+	Lost Phase = "LOST"
 )
 
-// Final reports whether a job in this phase has an end on record.
+// Final reports whether a job in this phase has an end on record, or can have
+// none any more.
 func (p Phase) Final() bool {
-	return slices.Contains([]Phase{FailedDriver, Succeeded, Failed, FailedSetup, Cancelled}, p)
+	return slices.Contains([]Phase{FailedDriver, Succeeded, Failed, FailedSetup, Cancelled, Lost}, p)
 }
 
 // Over reports whether waiting any longer is pointless: the phase is final, or

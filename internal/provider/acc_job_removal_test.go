@@ -94,7 +94,7 @@ resource "sky_job" "ended" {
 		t.Errorf("plan: %v, %s", err, out)
 	}
 	w.mustRun("apply", "-refresh-only", "-auto-approve", "-no-color")
-	if state := w.rawState(); strings.Contains(state, `"status":"RUNNING"`) || !strings.Contains(state, `"status":"UNKNOWN"`) {
+	if state := w.rawState(); strings.Contains(state, `"status":"RUNNING"`) || !strings.Contains(state, `"status":"LOST"`) {
 		t.Errorf("the state after a refresh:\n%s", state)
 	}
 	w.mustRun(applyArgs()...)

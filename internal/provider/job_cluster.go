@@ -12,7 +12,6 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/job"
 )
 
 // A job names its cluster as cloud/region/name, which says neither whose it is nor
@@ -75,12 +74,4 @@ func (r *jobResource) find(ctx context.Context, clusterID string, w broker.Whose
 		return b, c, nil //nolint:nilerr // its machines may answer all the same, and prove themselves
 	}
 	return b, fresh, nil
-}
-
-// lost is the status of a job whose machines are positively gone.
-func (m *jobModel) lost() {
-	m.setStatus(job.Status{
-		Phase: job.Unknown, FailedRank: -1, Reason: errClusterGone.Error(),
-		StartedAt: m.StartedAt.ValueString(), EndedAt: m.EndedAt.ValueString(), Restarts: int(m.Restarts.ValueInt64()),
-	})
 }

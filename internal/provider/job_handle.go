@@ -158,6 +158,10 @@ func (h *jobHandle) cutOff(ctx context.Context, m jobModel, err error, created b
 	doing := fmt.Sprintf("Wait for job %q", m.Name.ValueString())
 	goesOn := fmt.Sprintf("The job goes on: %s on cluster %s, last seen %s. It is not run again: the next apply waits for its end, and \"terraform destroy\" cancels it. Its log so far is in %s",
 		m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), m.LogPath.ValueString())
+	if errors.Is(err, errSilence) {
+		goesOn = fmt.Sprintf("Whether the job goes on nobody can tell: %s on cluster %s, last seen %s. It is not run again: the next apply asks again and waits on. Where the machine never answers again, end it in the cloud's console: then the job is LOST, and the next apply makes the node anew. The log so far is in %s",
+			m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), m.LogPath.ValueString())
+	}
 	if m.phase().Over() {
 		goesOn = fmt.Sprintf("The job has ended meanwhile: %s. The next refresh or apply brings the rest of its log, which goes to %s", m.Status.ValueString(), m.LogPath.ValueString())
 	}
@@ -201,10 +205,13 @@ func diagnose(m jobModel, s job.Status, created bool) diag.Diagnostic {
 		text = sentence(s.Reason) + "\n\n"
 	}
 	next := "is kept in state as it ended, and not run again by itself: change run_id for that."
+	if s.Phase == job.Lost && m.mayRunAgain() {
+		next = "is kept in state; the next apply makes the lost node anew and runs the job again, as recover_on_exit_codes allows."
+	}
 	if created {
 		next = "is kept in state as tainted; the next apply runs it again."
-		if !s.Phase.Final() {
-			next = "is kept in state as tainted. How far it came nobody knows: the next apply runs it a second time, unless you run \"terraform untaint\" before."
+		if !s.Phase.Final() || s.Phase == job.Lost {
+			next = "is kept in state as tainted. How far it came nobody knows: the next apply makes lost nodes anew and runs it a second time, unless you run \"terraform untaint\" before."
 		}
 	}
 	text += fmt.Sprintf("Job %s on cluster %s %s\nThe whole log is in %s. Its end:\n\n%s",

@@ -58,9 +58,16 @@ func (f *fakeRunner) Outputs(_ context.Context, _ job.ID, rank int, want job.Out
 type fakeRefresh struct {
 	clusterBroker
 	err error
+	// sees is the cluster at the nth look, from 1 on; nil is what was given.
+	sees  func(look int, c broker.Cluster) broker.Cluster
+	looks int
 }
 
 func (f *fakeRefresh) Refresh(_ context.Context, c broker.Cluster) (broker.Cluster, error) {
+	f.looks++
+	if f.sees != nil {
+		c = f.sees(f.looks, c)
+	}
 	return c, f.err
 }
 
@@ -87,7 +94,7 @@ func TestJobOutlivedByNobody(t *testing.T) {
 		if took := time.Since(began); took < lossAfter || took > 3*lossAfter {
 			t.Errorf("it took %s", took)
 		}
-		if m.Status.ValueString() != "UNKNOWN" || !diags.HasError() || !strings.Contains(diags[0].Detail(), "machines it ran on are gone") {
+		if m.Status.ValueString() != "LOST" || !diags.HasError() || !strings.Contains(diags[0].Detail(), "machines it ran on are gone") {
 			t.Errorf("%s, %v", m.Status, diags)
 		}
 	})

@@ -16,7 +16,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 )
 
@@ -65,41 +64,6 @@ func (p *progress) unseen() time.Duration {
 	return time.Since(p.lastSeen)
 }
 
-// errClusterGone ends a wait for a job whose machines do not run any more.
-var errClusterGone = errors.New("the machines it ran on are gone")
-
-// lossCheck is how often, and lossAfter after what silence, the cloud is asked
-// whether a job that cannot be reached has any machines left.
-const (
-	lossCheck = 20 * time.Second
-	lossAfter = time.Minute
-)
-
-// watch ends the returned context when the job's machines are gone: nobody
-// would answer until the timeout.
-func (h *jobHandle) watch(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		ticker := time.NewTicker(lossCheck)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-			}
-			if h.progress.unseen() < lossAfter {
-				continue
-			}
-			c, err := h.broker.Refresh(ctx, h.cluster)
-			if errors.Is(err, broker.ErrGone) || err == nil && runsNothing(c) {
-				cancel(errClusterGone)
-			}
-		}
-	}()
-	return ctx, func() { cancel(nil) }
-}
-
 // localLog is where the log of a job is copied to.
 func localLog(b clusterBroker, cluster, id string) string {
 	return filepath.Join(filepath.Dir(b.LogPath(cluster)), id+".log")
@@ -115,8 +79,11 @@ func (h *jobHandle) followLog(ctx context.Context, m *jobModel) (job.Status, err
 	watched, stop := h.watch(tflog.SetField(tflog.SetField(ctx, "job", m.ID.ValueString()), "name", m.Name.ValueString()))
 	defer stop()
 	status, err := h.runner.WaitFrom(watched, m.id(), size, file)
-	if err != nil && errors.Is(context.Cause(watched), errClusterGone) {
-		status, err = job.Status{Phase: job.Unknown, FailedRank: -1, Reason: errClusterGone.Error()}, nil
+	if end := (*endedError)(nil); err != nil && errors.As(context.Cause(watched), &end) {
+		status, err = end.status, nil
+	}
+	if errors.Is(err, job.ErrNotFound) {
+		status, err = lostStatus(headAnew), nil
 	}
 	err = errors.Join(err, file.Close())
 	h.readTail(m)

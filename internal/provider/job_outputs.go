@@ -38,7 +38,7 @@ const fetchesAtOnce = 8
 func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) (diag.Diagnostics, error) {
 	m.OutputFiles = types.ListNull(types.StringType)
 	phase := m.phase()
-	if m.Outputs.IsNull() || !phase.Over() {
+	if m.Outputs.IsNull() || !phase.Over() || phase == job.Lost { // what the head had is gone
 		return nil, nil
 	}
 	var want outputsModel

@@ -70,6 +70,7 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	default:
 		m.WorkdirDigest = digest
 		m.planOutcome(old)
+		m.planLost(old, resp)
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &m)...)
 }

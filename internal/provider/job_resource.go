@@ -17,6 +17,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/job"
 )
 
 var (
@@ -122,7 +123,7 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 func (r *jobResource) look(ctx context.Context, m *jobModel, private, kept privateData) error {
 	h, err := r.open(ctx, m.ClusterID.ValueString(), m.whose(ctx, private))
 	if errors.Is(err, cloud.ErrNotFound) {
-		m.lost()
+		m.lost(lostStatus(clusterGone))
 		return nil
 	}
 	if err != nil {
@@ -133,13 +134,27 @@ func (r *jobResource) look(ctx context.Context, m *jobModel, private, kept priva
 	if c := h.cluster; runsNothing(c) {
 		return fmt.Errorf("cluster %s is %s: %s", c.ID, c.Status, c.StatusReason)
 	}
-	ctx, stop := context.WithTimeout(ctx, glance)
+	if headLost(h.cluster) { // nobody would answer
+		if lost := h.lostSince(ctx); lost != nil {
+			m.lost(*lost)
+			return nil
+		}
+	}
+	short, stop := context.WithTimeout(ctx, glance)
 	defer stop()
-	status, err := h.runner.Status(ctx, m.id())
+	status, err := h.runner.Status(short, m.id())
+	if errors.Is(err, job.ErrNotFound) {
+		m.lost(lostStatus(headAnew))
+		return nil
+	}
 	if err != nil {
+		if lost := h.lostSince(ctx); lost != nil {
+			m.lost(*lost)
+			return nil
+		}
 		return err
 	}
-	if err := h.fetchLog(ctx, m); err != nil {
+	if err := h.fetchLog(short, m); err != nil {
 		return err
 	}
 	m.setStatus(status)

@@ -144,7 +144,7 @@ func jobInputs() map[string]schema.Attribute {
 			MarkdownDescription: "Whether the apply waits for the job's end and fails where it fails. Default `true`. With `false` it returns once the job is submitted, and every refresh brings the status up to date. Changed in place.",
 		},
 		"timeouts": timeoutsAttribute(map[string]string{
-			"create": "Bounds submission and, with `wait`, waiting. The job is not ended: it goes on, and the next apply waits again (`max_duration` ends a job). Default `24h`.",
+			"create": "Bounds submission and, with `wait`, waiting. The job is not ended: it goes on, and the next apply waits again (`max_duration` ends a job). A head that does not answer although its cloud says that it runs is waited for 3 hours at most. Default `24h`.",
 			"read":   "Bounds a refresh. Default `5m`.",
 			"update": "Bounds waiting for a job that an earlier apply left running. Default `24h`.",
 			"delete": "Bounds the cancelling of a running job. Default `10m`.",
@@ -179,7 +179,7 @@ func jobRules() map[string]schema.Attribute {
 		},
 		"recover_on_exit_codes": schema.ListAttribute{
 			Optional: true, ElementType: types.Int64Type,
-			MarkdownDescription: "Exit codes, 1 to 255, on which the job is started again, on all its nodes. Default none.",
+			MarkdownDescription: "Exit codes, 1 to 255, on which the job is started again, on all its nodes. It is then run again as well where it was `LOST` with its head, by the next apply. Default none.",
 			Validators:          []validator.List{exitCodes{}}, PlanModifiers: []planmodifier.List{listplanmodifier.RequiresReplace()},
 		},
 		"max_restarts": schema.Int64Attribute{
@@ -249,7 +249,7 @@ func jobOutcome() map[string]schema.Attribute {
 		"id":                 fixed("The job's id on its cluster."),
 		"cluster_generation": fixed("Which of the clusters of that name it runs on."),
 		"status": fresh("`INIT`, `PENDING`, `SETTING_UP`, `RUNNING`, `SUCCEEDED`, `FAILED`, `FAILED_SETUP`, `FAILED_DRIVER`, `CANCELLED`, " +
-			"or `UNKNOWN` and `LOST_REBOOT` where the end cannot be known."),
+			"or `LOST` where its head is gone, says the cloud, and `UNKNOWN` and `LOST_REBOOT` where the end cannot be known."),
 		"status_reason": fresh("Why it ended so; empty where there is nothing to say."),
 		"exit_code":     schema.Int64Attribute{Computed: true, MarkdownDescription: "Exit code of the first node that failed, 0 after success; null before the end."},
 		"exit_codes": schema.ListAttribute{
