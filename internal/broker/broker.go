@@ -106,10 +106,13 @@ type Broker struct {
 	onAppend func(line []byte) error
 	// seen are the clusters refreshed by this process, by generation.
 	seen map[string]Cluster
-	// mine are the generations committed by this process; see adoptable.
-	mine map[string]bool
+	// mine are the generations committed by this process, with their clusters'
+	// names; see adoptable.
+	mine map[string]string
 	// held are the clusters worked on without a lock file; see lockOrGoOn.
 	held map[string]bool
+	// owners are whose folders clusters have, by name, where that is settled.
+	owners map[string]string
 }
 
 // SetupFailure says what becomes of machines whose setup script failed.
@@ -305,8 +308,9 @@ func New(cfg Config) (*Broker, error) {
 		opening:  map[string]chan struct{}{},
 		dial:     dialSSH,
 		seen:     map[string]Cluster{},
-		mine:     map[string]bool{},
+		mine:     map[string]string{},
 		held:     map[string]bool{},
+		owners:   map[string]string{},
 	}, nil
 }
 

@@ -321,7 +321,7 @@ func (l *launch) reconcileFound(ctx context.Context, f found) error {
 // and the key at hand.
 func (l *launch) adoptable(g *generation, alive []cloud.Instance) bool {
 	l.mu.Lock()
-	own := l.mine[g.ID]
+	own := l.mine[g.ID] != ""
 	l.mu.Unlock()
 	if own || g.Recorded || g.Cluster == nil || g.Home != l.cfg.Home || g.Digest != l.digest {
 		return false
@@ -366,10 +366,10 @@ func (l *launch) taken(cloudName string, g *generation, alive []cloud.Instance) 
 
 // remember marks a generation as committed by this process, so that a second
 // resource of the same name does not mistake it for a lost one.
-func (b *Broker) remember(gen string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.mine[gen] = true
+func (l *launch) remember(gen string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mine[gen] = l.spec.Name
 }
 
 // overdue reports whether every machine has outlived its dead-man timer.

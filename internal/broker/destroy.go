@@ -16,6 +16,7 @@ import (
 // What an unfinished launch of the same name left goes with it. It asks no node
 // for anything, and needs nothing of the state folder: state says what to remove.
 func (b *Broker) Destroy(ctx context.Context, c Cluster) error {
+	b.actFor(c.Name, c.Owner)
 	release, err := b.lockOrGoOn(ctx, c.Name, "destroying")
 	if err != nil {
 		return err
@@ -116,7 +117,11 @@ func (b *Broker) removeStrays(ctx context.Context, j *journal, c Cluster) error 
 		return fmt.Errorf("cluster %q is removed; looking for what earlier launches left: %w", c.Name, err)
 	}
 	for _, g := range j.generations() {
-		if g.Removed || g.ID == c.Generation || (g.Complete && !g.Removing) || committedUnknown(g, census) {
+		if g.Removed || g.ID == c.Generation || committedUnknown(g, census) {
+			continue
+		}
+		if g.Complete && !g.Removing {
+			b.forgetReplaced(ctx, j, c, g, census)
 			continue
 		}
 		if err := b.removeGeneration(ctx, j, c.Name, g, ""); err != nil {
@@ -132,6 +137,26 @@ func (b *Broker) removeStrays(ctx context.Context, j *journal, c Cluster) error 
 		b.log.WarnContext(ctx, "keys of clusters that are gone are left", "cluster", c.Name, "error", err)
 	}
 	return nil
+}
+
+// forgetReplaced forgets a complete generation that is gone: the cluster was
+// replaced from another computer. In doubt, and where it cannot be asked, it stays
+// for the next launch and for gc.
+func (b *Broker) forgetReplaced(ctx context.Context, j *journal, c Cluster, g *generation, census []found) {
+	if g.Cluster == nil || slices.ContainsFunc(census, func(f found) bool { return f.generation == g.ID }) {
+		return
+	}
+	session, err := b.openFor(ctx, *g.Cluster)
+	if err != nil {
+		return
+	}
+	alive, err := b.lookTwice(ctx, session, *g.Cluster)
+	if err != nil || len(alive) > 0 {
+		return
+	}
+	if err := b.forgetGone(ctx, j, c.Name, g); err != nil {
+		b.log.WarnContext(ctx, "the record of a cluster that is gone stays", "cluster", c.Name, "generation", g.ID, "error", err)
+	}
 }
 
 // removeLate removes machines that are no living cluster's: those of a

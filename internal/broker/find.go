@@ -4,27 +4,41 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// FindByName returns the cluster of that name: as recorded in the state folder,
-// else the one that the given clouds hold. Clouds that are not enabled are
-// passed over; if none is, that is the error.
-func (b *Broker) FindByName(ctx context.Context, name string, clouds []string) (Cluster, error) {
-	j, err := readJournal(b.ClusterDir(name))
+// Find returns the cluster with the id "cloud/region/name" that lives there, with
+// what the state folder knows of it beside what its machines show. One that lives
+// nowhere is as the state folder has it, if it does.
+func (b *Broker) Find(ctx context.Context, id string) (Cluster, error) {
+	parts, err := idParts(id)
 	if err != nil {
 		return Cluster{}, err
 	}
-	for _, g := range slices.Backward(j.generations()) {
-		if g.Cluster != nil && !g.Removed {
+	session, err := b.session(ctx, parts[0])
+	if err != nil {
+		return Cluster{}, err
+	}
+	c, err := b.findOn(ctx, session, cloud.ClusterRef{Owner: b.owner, Cluster: parts[2], Cloud: parts[0], Region: parts[1]})
+	if errors.Is(err, cloud.ErrNotFound) {
+		if g := b.newest(parts[2], func(c Cluster) bool { return c.ID == id }); g != nil {
 			return *g.Cluster, nil
 		}
 	}
-	if err := b.owned(); err != nil {
-		return Cluster{}, err
+	return c, err
+}
+
+// FindByName returns the cluster of that name that lives on one of the clouds, or
+// where the state folder has one, as Find does. Clouds that are not enabled are
+// passed over; if none is, that is the error.
+func (b *Broker) FindByName(ctx context.Context, name string, clouds []string) (Cluster, error) {
+	record := b.newest(name, func(Cluster) bool { return true })
+	if record != nil && !slices.Contains(clouds, record.Cluster.Cloud) {
+		clouds = append([]string{record.Cluster.Cloud}, clouds...)
 	}
 	var last error
 	asked := 0
@@ -35,18 +49,77 @@ func (b *Broker) FindByName(ctx context.Context, name string, clouds []string) (
 			continue
 		}
 		asked++
-		alive, err := session.Query(ctx, cloud.ClusterRef{Owner: b.owner, Cluster: name, Cloud: cloudName})
-		if err != nil {
-			return Cluster{}, fmt.Errorf("look for cluster %q on %s: %w", name, cloudName, err)
-		}
-		for _, inst := range alive {
-			if inst.Committed {
-				return b.findInCloud(ctx, cloudName, inst.Region, name)
-			}
+		c, err := b.findOn(ctx, session, cloud.ClusterRef{Owner: b.owner, Cluster: name, Cloud: cloudName})
+		if !errors.Is(err, cloud.ErrNotFound) {
+			return c, err
 		}
 	}
-	if asked == 0 && last != nil {
+	switch {
+	case record != nil:
+		return *record.Cluster, nil
+	case asked == 0 && last != nil:
 		return Cluster{}, last
+	case b.unowned != nil:
+		return Cluster{}, b.unowned
 	}
 	return Cluster{}, fmt.Errorf("cluster %q of owner %s: %w", name, b.owner, cloud.ErrNotFound)
+}
+
+// findOn is the cluster that the machines of a name on a cloud show. A stale
+// journal is followed nowhere: where another generation lives than it knows, the
+// machines say what there is to know.
+func (b *Broker) findOn(ctx context.Context, session cloud.Session, ref cloud.ClusterRef) (Cluster, error) {
+	alive, err := session.Query(ctx, ref)
+	if err != nil {
+		return Cluster{}, fmt.Errorf("look for cluster %q on %s: %w", ref.Cluster, ref.Cloud, err)
+	}
+	alive = slices.DeleteFunc(alive, func(i cloud.Instance) bool { return !i.Committed || i.State == cloud.StateTerminating })
+	if len(alive) == 0 {
+		return Cluster{}, fmt.Errorf("cluster %q of owner %s: %w", ref.Cluster, b.owner, cloud.ErrNotFound)
+	}
+	ref.Region = alive[0].Region
+	g := b.newest(ref.Cluster, func(c Cluster) bool {
+		return c.Cloud == ref.Cloud && slices.ContainsFunc(alive, func(i cloud.Instance) bool {
+			return i.Identity.Generation == c.Generation && i.Region == c.Region
+		})
+	})
+	if g != nil && !g.grownElsewhere(alive) {
+		return *g.Cluster, nil
+	}
+	c := Cluster{Name: ref.Cluster, Owner: ref.Owner, Cloud: ref.Cloud, Region: ref.Region}
+	if g != nil {
+		alive = slices.DeleteFunc(alive, func(i cloud.Instance) bool { return i.Identity.Generation != g.ID })
+	}
+	shown, err := b.asShown(ctx, session, c, slices.DeleteFunc(alive, func(i cloud.Instance) bool { return i.Region != ref.Region }))
+	if err == nil && g != nil {
+		shown = g.Cluster.seenAs(shown)
+	}
+	return shown, err
+}
+
+// newest is the newest generation of a name in the journal that is not known to
+// be gone and whose cluster fits; nil is none. What cannot be read has none.
+func (b *Broker) newest(name string, fits func(Cluster) bool) *generation {
+	for _, g := range slices.Backward(b.known(name).generations()) {
+		if g.Cluster != nil && !g.Removed && fits(*g.Cluster) {
+			return g
+		}
+	}
+	return nil
+}
+
+// grownElsewhere reports whether the generation has a machine that this computer
+// did not add, since another one did.
+func (g *generation) grownElsewhere(alive []cloud.Instance) bool {
+	return slices.ContainsFunc(alive, func(i cloud.Instance) bool {
+		return i.Identity.Generation == g.ID && !slices.Contains(g.ids(g.Cluster.Cloud), i.ID) && !slices.Contains(g.undone, i.ID)
+	})
+}
+
+// seenAs is the recorded cluster with the machines that it has now.
+func (c Cluster) seenAs(shown Cluster) Cluster {
+	perNode := c.PerNode()
+	c.Nodes, c.Size, c.Status, c.StatusReason = shown.Nodes, shown.Size, shown.Status, shown.StatusReason
+	c.HourlyUSD = perNode * float64(c.Size)
+	return c
 }

@@ -29,24 +29,8 @@ func (c Cluster) hostKeyOf(inst cloud.Instance) string {
 	return ""
 }
 
-// findInCloud is the cluster as its machines show it to a computer that has no
-// record of it: with their host keys, but without the price of the launch.
-func (b *Broker) findInCloud(ctx context.Context, cloudName, region, name string) (Cluster, error) {
-	if err := b.owned(); err != nil {
-		return Cluster{}, err
-	}
-	session, err := b.session(ctx, cloudName)
-	if err != nil {
-		return Cluster{}, err
-	}
-	alive, err := session.Query(ctx, cloud.ClusterRef{Owner: b.owner, Cluster: name, Cloud: cloudName, Region: region})
-	if err != nil {
-		return Cluster{}, fmt.Errorf("look for cluster %q on %s: %w", name, cloudName, err)
-	}
-	return b.asShown(ctx, session, Cluster{Name: name, Owner: b.owner, Cloud: cloudName, Region: region}, alive)
-}
-
-// asShown is the cluster that the machines found of c show.
+// asShown is the cluster that the machines found of c show, to a computer that has
+// no record of it.
 func (b *Broker) asShown(ctx context.Context, session cloud.Session, c Cluster, alive []cloud.Instance) (Cluster, error) {
 	alive = slices.DeleteFunc(slices.Clone(alive), func(i cloud.Instance) bool { return !i.Committed })
 	c.ID = c.Cloud + "/" + c.Region + "/" + c.Name

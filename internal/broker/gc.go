@@ -208,12 +208,28 @@ func (b *Broker) gcJournals(v *gcView) error {
 		cj := clusterJournal{dir: filepath.Join(root, d.Name())}
 		cj.busy = locked(cj.dir)
 		cj.journal, cj.err = readJournal(cj.dir)
+		if cj.err == nil && !cj.journal.of(b.owner) {
+			continue // another owner's, whose machines this look does not see
+		}
 		if cj.err == nil {
 			cj.name = cj.journal.cluster()
 		}
 		v.journals = append(v.journals, cj)
 	}
 	return nil
+}
+
+// of takes the entries of other owners out, and reports false where that leaves
+// none.
+func (j *journal) of(owner string) bool {
+	theirs := map[string]bool{}
+	for _, e := range j.entries {
+		if o := e.owner(); o != "" && o != owner {
+			theirs[e.Generation] = true
+		}
+	}
+	j.entries = slices.DeleteFunc(j.entries, func(e entry) bool { return theirs[e.Generation] })
+	return len(theirs) == 0 || len(j.entries) > 0
 }
 
 // cluster is the name of the cluster that a journal is about; empty where it

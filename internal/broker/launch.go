@@ -57,6 +57,7 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (Cluster, error) {
 	if err := b.owned(); err != nil {
 		return Cluster{}, fmt.Errorf("nothing was launched: %w", err)
 	}
+	b.actFor(spec.Name, b.owner)
 	release, err := b.lockCluster(ctx, spec.Name, "launching")
 	if err != nil {
 		return Cluster{}, err
@@ -75,7 +76,7 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (Cluster, error) {
 	if err != nil || adopted != nil {
 		return deref(adopted), err
 	}
-	if l.loss = LossOf(l.cfg.StateDir, spec.Name, spec.Recovery, l.cfg.Now()); l.loss != nil {
+	if l.loss = LossOf(l.cfg.StateDir, l.owner, spec.Name, spec.Recovery, l.cfg.Now()); l.loss != nil {
 		l.log.InfoContext(ctx, "the cluster was lost and is launched again", "lost_in", l.loss.Cloud+"/"+l.loss.Region, "recovery", l.loss.How)
 	}
 	c, err := l.failover(ctx)

@@ -16,6 +16,7 @@ func (b *Broker) RemoveLeftovers(ctx context.Context, c Cluster) error {
 
 // removeLeftovers is RemoveLeftovers; lost says that nobody wanted the end.
 func (b *Broker) removeLeftovers(ctx context.Context, c Cluster, lost bool) error {
+	b.actFor(c.Name, c.Owner)
 	release, err := b.lockOrGoOn(ctx, c.Name, "removing leftovers")
 	if err != nil {
 		return err

@@ -108,6 +108,7 @@ func (b *Broker) restAgain(ctx context.Context, session cloud.Session, c Cluster
 // change runs an operation on a living cluster under its lock and records what
 // came of it, also after an error that left a different cluster behind.
 func (b *Broker) change(ctx context.Context, c Cluster, doing string, op func(cloud.Session) (Cluster, error)) (Cluster, error) {
+	b.actFor(c.Name, c.Owner)
 	release, err := b.lockCluster(ctx, c.Name, doing)
 	if err != nil {
 		return c, err

@@ -83,6 +83,7 @@ func (b *Broker) Observe(ctx context.Context, c Cluster) (Cluster, error) {
 // Refresh is Observe for a cluster that Terraform's state holds, which it
 // records. After any error but ErrGone the state must stay as it is.
 func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
+	b.actFor(c.Name, c.Owner)
 	fresh, err := b.Observe(ctx, c)
 	if err != nil {
 		return c, err
@@ -323,25 +324,6 @@ func (b *Broker) withJournal(name string, f func(*journal) error) error {
 		return err
 	}
 	return errors.Join(f(j), j.Close())
-}
-
-// Find returns the cluster with the id "cloud/region/name": as recorded in the
-// state folder, else as its machines show it, which is without its price.
-func (b *Broker) Find(ctx context.Context, id string) (Cluster, error) {
-	parts, err := idParts(id)
-	if err != nil {
-		return Cluster{}, err
-	}
-	j, err := readJournal(b.ClusterDir(parts[2]))
-	if err != nil {
-		return Cluster{}, err
-	}
-	for _, g := range slices.Backward(j.generations()) {
-		if g.Cluster != nil && !g.Removed && g.Cluster.ID == id {
-			return *g.Cluster, nil
-		}
-	}
-	return b.findInCloud(ctx, parts[0], parts[1], parts[2])
 }
 
 // isMissing reports whether err says that a file is not there.

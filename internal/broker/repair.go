@@ -98,8 +98,8 @@ type Loss struct {
 // LossOf is the loss of the newest cluster of that name, as the journal in the
 // state folder has it; nil where there was none within a day. The folder need
 // not exist.
-func LossOf(stateDir, name string, how Recovery, now time.Time) *Loss {
-	j, err := readJournal(clusterDir(stateDir, name))
+func LossOf(stateDir, owner, name string, how Recovery, now time.Time) *Loss {
+	j, err := readJournal(clusterDir(stateDir, owner, name))
 	if err != nil {
 		return nil // the launch says so
 	}

@@ -186,7 +186,7 @@ func TestRecovery(t *testing.T) {
 				if got.Zone != tc.want {
 					t.Errorf("launched again in %s, want %s", got.Zone, tc.want)
 				}
-				if LossOf(x.cfg.StateDir, "train", tc.how, time.Now()) != nil {
+				if LossOf(x.cfg.StateDir, x.owner, "train", tc.how, time.Now()) != nil {
 					t.Error("the loss is remembered after the recovery")
 				}
 			})

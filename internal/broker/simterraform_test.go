@@ -168,7 +168,7 @@ func (x *simTerraform) beforeAppend(p *simProcess, line []byte) error {
 }
 
 func (x *simTerraform) clusterDir() string {
-	return filepath.Join(x.dir, "clusters", clusterDirName(simName))
+	return filepath.Join(x.dir, "clusters", clusterDirName(simOwner, simName))
 }
 
 // simNode is a machine over SSH. It answers as long as the machine lives.

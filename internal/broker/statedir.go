@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -67,6 +69,19 @@ func loadOwner(stateDir, configured string) (string, error) {
 	return "", fmt.Errorf("%s appeared and vanished", path)
 }
 
+// OwnerOf is the owner id that a broker over the state folder would have; empty
+// where it would have to make one.
+func OwnerOf(stateDir, configured string) string {
+	if configured != "" {
+		return configured
+	}
+	text, err := os.ReadFile(filepath.Join(stateDir, "owner"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
 // linkNew creates path with the content, whole or not at all; fs.ErrExist if
 // it is there already.
 func linkNew(path string, content []byte) error {
@@ -118,9 +133,15 @@ func privateDir(dir string) error {
 }
 
 // clusterDirName is a folder name that is readable and distinct for names that
-// read the same once slugged.
-func clusterDirName(name string) string {
-	sum := sha256.Sum256([]byte(name))
+// read the same once slugged, and for owners.
+func clusterDirName(owner, name string) string { return slugged(name, owner+"\x00"+name) }
+
+// sharedDirName is the name that versions up to 0.1 gave the folder, whoever the
+// cluster's owner was.
+func sharedDirName(name string) string { return slugged(name, name) }
+
+func slugged(name, whole string) string {
+	sum := sha256.Sum256([]byte(whole))
 	slug := cloud.Slug(name)
 	if len(slug) > 40 {
 		slug = slug[:40]
@@ -128,18 +149,55 @@ func clusterDirName(name string) string {
 	return slug + "-" + hex.EncodeToString(sum[:4])
 }
 
-// ClusterDir is the folder of a cluster's journal and keys.
+// ClusterDir is the folder of a cluster's journal and keys. It is the broker's
+// owner's, or that of the owner of the cluster of that name that was worked on
+// last.
 func (b *Broker) ClusterDir(name string) string {
-	return clusterDir(b.cfg.StateDir, name)
+	b.mu.Lock()
+	owner := cmp.Or(b.owners[name], b.owner)
+	b.mu.Unlock()
+	return clusterDir(b.cfg.StateDir, owner, name)
 }
 
-func clusterDir(stateDir, name string) string {
-	return filepath.Join(stateDir, "clusters", clusterDirName(name))
+// actFor makes the folder of a cluster's name that of its owner, who may be
+// another than the broker's: the provider's owner was changed since.
+func (b *Broker) actFor(name, owner string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.owners[name] = owner
+}
+
+// clusterDir is a folder of that owner's own. One that an earlier version made
+// stays in use where it is, since states name keys in it.
+func clusterDir(stateDir, owner, name string) string {
+	shared := filepath.Join(stateDir, "clusters", sharedDirName(name))
+	if j, err := readJournal(shared); err != nil || j.speaksOf(owner) {
+		return shared
+	}
+	return filepath.Join(stateDir, "clusters", clusterDirName(owner, name))
+}
+
+// speaksOf reports whether an entry is about a cluster of that owner.
+func (j *journal) speaksOf(owner string) bool {
+	return slices.ContainsFunc(j.entries, func(e entry) bool { return e.owner() == owner })
+}
+
+// owner is whose cluster the entry is about; empty where it does not say.
+func (e entry) owner() string {
+	switch {
+	case e.Owner != "":
+		return e.Owner
+	case e.Cluster != nil && e.Cluster.Owner != "":
+		return e.Cluster.Owner
+	case e.Ref != nil:
+		return e.Ref.Owner
+	}
+	return ""
 }
 
 // LogPath is the file that holds everything that launches of a cluster did.
 func (b *Broker) LogPath(name string) string {
-	return filepath.Join(b.cfg.StateDir, "logs", clusterDirName(name), "provision.log")
+	return filepath.Join(b.cfg.StateDir, "logs", filepath.Base(b.ClusterDir(name)), "provision.log")
 }
 
 // KnownHostsPath is a known_hosts file with the pinned keys of a cluster's nodes.

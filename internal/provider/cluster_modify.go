@@ -25,6 +25,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if r.data == nil {
 		return
 	}
+	r.noteHeld(ctx, req)
 	if req.Plan.Raw.IsNull() {
 		r.data.planRemoval(ctx, req, resp)
 		return
@@ -43,6 +44,25 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		return
 	}
 	r.planUpdate(ctx, old, m, !req.Plan.Raw.Equal(req.State.Raw), resp)
+}
+
+// noteHeld tells the broker of a cluster that a state was seen to hold, where no
+// refresh has: another resource of its name must not take it over.
+func (r *clusterResource) noteHeld(ctx context.Context, req resource.ModifyPlanRequest) {
+	if req.State.Raw.IsNull() {
+		return
+	}
+	var name, generation, owner types.String
+	diags := req.State.GetAttribute(ctx, path.Root("name"), &name)
+	diags.Append(req.State.GetAttribute(ctx, path.Root("generation"), &generation)...)
+	diags.Append(req.State.GetAttribute(ctx, path.Root("owner"), &owner)...)
+	dir, err := r.data.stateFolder()
+	if diags.HasError() || err != nil || !broker.Unheld(dir, owner.ValueString(), name.ValueString(), generation.ValueString()) {
+		return
+	}
+	if b, err := r.data.broker(); err == nil {
+		b.NoteHeld(ctx, name.ValueString(), generation.ValueString())
+	}
 }
 
 // planCreate ranks the offers, and shows the table.

@@ -57,7 +57,7 @@ func (d *providerData) lossOf(m clusterModel) *broker.Loss {
 	if err != nil || m.Name.IsUnknown() || m.Recovery.IsUnknown() {
 		return nil
 	}
-	return broker.LossOf(dir, m.Name.ValueString(), broker.Recovery(m.Recovery.ValueString()), time.Now())
+	return broker.LossOf(dir, broker.OwnerOf(dir, d.ownerSet()), m.Name.ValueString(), broker.Recovery(m.Recovery.ValueString()), time.Now())
 }
 
 // warnLoss says where a lost cluster goes.

@@ -42,12 +42,34 @@ func watchParent(ctx context.Context, orphan func() bool, poll time.Duration, op
 	return root
 }
 
-// operations counts what is running, so that a dying process waits for it.
-type operations struct{ running sync.WaitGroup }
+// operations counts what is running, so that a dying process waits for it, and
+// knows what is to be done at the end of one that Terraform ends in good order.
+type operations struct {
+	running sync.WaitGroup
+
+	mu   sync.Mutex
+	ends []func(context.Context)
+}
 
 func newOperations() *operations { return &operations{} }
 
 func (o *operations) wait() { o.running.Wait() }
+
+// atEnd has f called at the end of the process.
+func (o *operations) atEnd(f func(context.Context)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ends = append(o.ends, f)
+}
+
+// end is called once Terraform has taken all results and has hung up.
+func (o *operations) end(ctx context.Context) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, f := range o.ends {
+		f(ctx)
+	}
+}
 
 // begin binds an operation to the process's life: the context ends when
 // Terraform cancels, when its timeout passes, and when Terraform is gone.

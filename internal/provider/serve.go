@@ -32,6 +32,9 @@ func Serve(ctx context.Context, version string, registry *cloud.Registry, debug 
 	}()
 	select {
 	case err := <-served:
+		if err == nil && root.Err() == nil {
+			ops.end(context.WithoutCancel(ctx))
+		}
 		return err
 	case <-orphaned:
 		return errParentGone

@@ -191,6 +191,7 @@ type clusterBroker interface {
 	FindByName(ctx context.Context, name string, clouds []string) (broker.Cluster, error)
 	Check(ctx context.Context, clouds []string) []broker.CloudStatus
 	NoteReplacement(ctx context.Context, name string) error
+	NoteHeld(ctx context.Context, name, generation string)
 	SaveSettings(c broker.Cluster, text []byte) error
 	Settings(c broker.Cluster) []byte
 	KnownHostsPath(name string) string
@@ -219,6 +220,15 @@ func newProviderData(s settings) *providerData {
 	d := &providerData{settings: s}
 	d.openJobs = d.newRunner
 	return d
+}
+
+// ownerSet is the owner id as configured, else from the environment; empty is the
+// one of the state folder.
+func (s settings) ownerSet() string {
+	if s.owner != "" {
+		return s.owner
+	}
+	return s.getenv("SKY_OWNER")
 }
 
 // catalogs returns the catalogs; it reads none yet.
@@ -303,10 +313,7 @@ func (d *providerData) openBroker(dir string) (clusterBroker, error) {
 	// Where it cannot be made, the broker still reads and removes what a state
 	// holds, and says at a launch what is wrong.
 	_ = os.MkdirAll(dir, 0o700)
-	owner := d.owner
-	if owner == "" {
-		owner = d.getenv("SKY_OWNER")
-	}
+	owner := d.ownerSet()
 	signers, err := loadSigners(d.keyPath)
 	if err != nil {
 		return nil, fmt.Errorf("ssh_private_key_path: %w", err)
@@ -315,12 +322,17 @@ func (d *providerData) openBroker(dir string) (clusterBroker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bastion: %w", err)
 	}
-	return broker.New(broker.Config{
+	b, err := broker.New(broker.Config{
 		Bastion:  bastion,
 		StateDir: dir, Owner: owner, Home: d.workspaceHome(), Registry: d.registry,
 		Credentials: func(name string) cloud.Credentials { return d.credentials(name, dir, executable) },
 		TemplateDir: d.templatesDir, Images: set.Image, Signers: signers, Log: newTflogLogger(),
 	})
+	if err != nil {
+		return nil, err
+	}
+	d.ops.atEnd(b.HandOver)
+	return b, nil
 }
 
 // capabilities of the clouds that may be used, for the optimizer.
