@@ -28,7 +28,7 @@ type Bastion struct {
 	// KeyPath is the private key that logs in there; empty offers Own, then the
 	// keys of the agent at AgentSocket, where there is one.
 	KeyPath     string
-	Own         []ssh.Signer
+	Own         func() ([]ssh.Signer, error)
 	AgentSocket string
 	// Clouds are those whose nodes are behind it; empty means all.
 	Clouds []string
@@ -42,7 +42,7 @@ func (b *Bastion) Serves(cloudName string) bool {
 
 // Target is where to dial on the way to a node, with the keys to offer there.
 func (b *Bastion) Target(ctx context.Context) (*remote.Target, error) {
-	target := &remote.Target{Host: b.Host, Port: b.SSHPort(), User: b.User, HostKey: b.HostKey, Signers: slices.Clone(b.Own)}
+	target := &remote.Target{Host: b.Host, Port: b.SSHPort(), User: b.User, HostKey: b.HostKey}
 	if b.KeyPath != "" {
 		signer, err := remote.LoadSigner(b.KeyPath, nil)
 		if err != nil {
@@ -52,10 +52,12 @@ func (b *Bastion) Target(ctx context.Context) (*remote.Target, error) {
 		return target, nil
 	}
 	var err error
+	if b.Own != nil {
+		target.Signers, err = b.Own()
+	}
 	if b.AgentSocket != "" {
-		var more []ssh.Signer
-		more, err = remote.AgentSigners(ctx, b.AgentSocket)
-		target.Signers = append(target.Signers, more...)
+		more, aerr := remote.AgentSigners(ctx, b.AgentSocket)
+		target.Signers, err = append(slices.Clone(target.Signers), more...), errors.Join(err, aerr)
 	}
 	if len(target.Signers) == 0 {
 		return nil, fmt.Errorf("bastion %s: there is no key to log in with: %w", b.Host,

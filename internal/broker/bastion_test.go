@@ -25,7 +25,7 @@ func bastionFor(t *testing.T, clouds ...string) *Bastion {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Bastion{Host: "bastion.example.com", Port: 2200, User: "me", HostKey: public, Own: []ssh.Signer{own}, Clouds: clouds}
+	return &Bastion{Host: "bastion.example.com", Port: 2200, User: "me", HostKey: public, Own: func() ([]ssh.Signer, error) { return []ssh.Signer{own}, nil }, Clouds: clouds}
 }
 
 func TestNodesAreReachedThroughTheBastion(t *testing.T) {

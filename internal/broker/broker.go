@@ -40,8 +40,11 @@ type Config struct {
 	TemplateDir string
 	// Images resolves an image tag of the catalog; it returns ids unchanged.
 	Images func(ctx context.Context, cloudName, image, region, arch string) (string, error)
-	// Signers are the user's own keys, tried beside the cluster's key file.
-	Signers []ssh.Signer
+	// Signers gives the user's own keys, which every machine accepts; nil is none.
+	// It is asked when machines are made or connected to, not before.
+	Signers func() ([]ssh.Signer, error)
+	// KeyPath is the file of the user's own key; empty where it is no file.
+	KeyPath string
 	// Bastion is on the way to the nodes of its clouds; nil is none.
 	Bastion *Bastion
 	// Log receives progress; nil discards it.
@@ -142,16 +145,14 @@ type Spec struct {
 	Workdir string
 	// FileMounts maps paths on the nodes to local files or folders.
 	FileMounts map[string]string
-	// KeyPath is the user's private key; empty means one made for this cluster.
+	// KeyPath is the user's private key; empty means those of Config.Signers, and
+	// one made for this cluster where there is none.
 	KeyPath string
 	// Runtime is how jobs run: RuntimeSSH, also where it is empty, or RuntimeRay.
 	Runtime        string
 	OnSetupFailure SetupFailure
 	// Autostop ends the cluster when it is idle; nil is never.
 	Autostop *autostop.Config `json:",omitempty"`
-	// CIDRsFound says that AllowedCIDRs are this computer's own address and were
-	// not asked for: another address is no other cluster.
-	CIDRsFound bool
 	// Recovery says where a spot cluster of this name that was lost as a whole
 	// is launched again; empty is RecoverElsewhere.
 	Recovery Recovery

@@ -332,7 +332,13 @@ func (l *launch) adoptable(g *generation, alive []cloud.Instance) bool {
 			running++
 		}
 	}
-	return running == g.Cluster.Size && len(alive) == running && g.Cluster.CheckKey() == nil
+	return running == g.Cluster.Size && len(alive) == running && l.reaches(*g.Cluster)
+}
+
+// reaches reports whether there is a key for the cluster's machines.
+func (b *Broker) reaches(c Cluster) bool {
+	_, err := b.SignersOf(c)
+	return err == nil
 }
 
 // adopt finishes the commit of a generation that a crash kept from state.

@@ -78,15 +78,12 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 	if err != nil {
 		return cs, nil, err
 	}
-	if err := c.CheckKey(); err != nil {
-		return cs, nil, fmt.Errorf("new nodes could not be reached: %w", err)
-	}
 	spec.Request.Nodes = size
 	served, err := c.served(spec.Request)
 	if err != nil {
 		return cs, nil, err
 	}
-	keys, err := makeKeys(b.ClusterDir(c.Name), c.Generation, spec)
+	keys, err := b.moreKeys(c, size)
 	if err != nil {
 		return cs, nil, fmt.Errorf("ssh keys: %w", err)
 	}
@@ -183,6 +180,10 @@ func (b *Broker) nextAttempt(c Cluster) int {
 	j, err := readJournal(b.ClusterDir(c.Name))
 	if err != nil {
 		return int(b.cfg.Now().Unix()) // unreadable here; withJournal will say so before anything is made
+	}
+	g := j.find(c.Generation)
+	if g == nil || !slices.ContainsFunc(j.entries, func(e entry) bool { return e.Generation == c.Generation && e.Event == eventLaunch }) {
+		return int(b.cfg.Now().Unix()) // launched elsewhere: nobody here knows what was taken away since
 	}
 	last := 1
 	for _, e := range j.entries {

@@ -8,8 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
@@ -29,33 +32,78 @@ func keyDir(clusterDir, generation string) string { return filepath.Join(cluster
 
 // makeKeys makes the generation's keys and flushes them to the disk. They
 // outlive a crash, so that a repeated create call sends the same bytes.
-func makeKeys(clusterDir, generation string, spec Spec) (keyring, error) {
+//
+// The user's own keys log in. Where they are no file, no other is made: what
+// another computer could not have must not be what opens the machines.
+func makeKeys(clusterDir, generation string, spec Spec, own []ssh.Signer) (keyring, error) {
 	dir := keyDir(clusterDir, generation)
 	if err := privateDir(dir); err != nil {
 		return keyring{}, err
 	}
-	ring := keyring{path: filepath.Join(dir, "id_ed25519")}
-	own, err := remote.EnsureKeyPair(ring.path)
-	if err != nil {
-		return keyring{}, err
+	ring := keyring{path: spec.KeyPath}
+	if spec.KeyPath != "" || len(own) == 0 {
+		made, err := remote.EnsureKeyPair(generatedKey(dir))
+		if err != nil {
+			return keyring{}, err
+		}
+		ring.authorized = []string{made}
 	}
-	ring.authorized = []string{own}
 	if spec.KeyPath != "" {
 		signer, err := remote.LoadSigner(spec.KeyPath, nil)
 		if err != nil {
 			return keyring{}, err
 		}
-		ring.path = spec.KeyPath
-		ring.authorized = append(ring.authorized, authorizedKey(signer))
+		ring.allow(signer)
 	}
-	for rank := range spec.Request.Nodes {
+	for _, signer := range own {
+		ring.allow(signer)
+	}
+	if ring.path == "" && len(own) == 0 {
+		ring.path = generatedKey(dir)
+	}
+	var err error
+	ring.hosts, err = makeHostKeys(dir, spec.Request.Nodes)
+	return ring, err
+}
+
+// allow lets a key in, once.
+func (k *keyring) allow(signer ssh.Signer) {
+	if key := authorizedKey(signer); !slices.Contains(k.authorized, key) {
+		k.authorized = append(k.authorized, key)
+	}
+}
+
+// moreKeys are those of nodes that a cluster gets: host keys of their own, and
+// the keys that log in to the others, as far as this computer has them. None is
+// made, since it would open the new nodes alone.
+func (b *Broker) moreKeys(c Cluster, nodes int) (keyring, error) {
+	signers, err := b.SignersOf(c)
+	if err != nil {
+		return keyring{}, fmt.Errorf("new nodes could not be reached: %w", err)
+	}
+	ring := keyring{path: c.KeyPath}
+	for _, signer := range signers {
+		ring.allow(signer)
+	}
+	dir := keyDir(b.ClusterDir(c.Name), c.Generation)
+	if err := privateDir(dir); err != nil {
+		return keyring{}, err
+	}
+	ring.hosts, err = makeHostKeys(dir, nodes)
+	return ring, err
+}
+
+// makeHostKeys makes a host key a rank, or finds those that are there.
+func makeHostKeys(dir string, nodes int) ([]clusterconfig.HostKey, error) {
+	var hosts []clusterconfig.HostKey
+	for rank := range nodes {
 		key, err := ensureHostKey(filepath.Join(dir, "host_"+strconv.Itoa(rank)))
 		if err != nil {
-			return keyring{}, fmt.Errorf("host key of rank %d: %w", rank, err)
+			return nil, fmt.Errorf("host key of rank %d: %w", rank, err)
 		}
-		ring.hosts = append(ring.hosts, key)
+		hosts = append(hosts, key)
 	}
-	return ring, nil
+	return hosts, nil
 }
 
 // ensureHostKey loads the host key at path or makes it.
@@ -111,6 +159,11 @@ type MissingKeyError struct {
 
 // Error implements error; it says how to go on.
 func (e *MissingKeyError) Error() string {
+	if e.Path == "" {
+		return fmt.Sprintf("the private key of cluster %q is not on this computer. Its machines accept the key they were launched with and no other: "+
+			"set ssh_private_key_path or ssh_private_key in the provider block, or SKY_SSH_PRIVATE_KEY, if it was yours; "+
+			"else bring the key file back from the state folder of the computer that launched it. Refresh, stop and destroy need no key", e.Cluster)
+	}
 	return fmt.Sprintf("the private key of cluster %q cannot be read: %s. Its machines accept no other key, and none is made anew while they run. "+
 		"Bring the file back from where the cluster was launched or from a backup of that state folder, with mode 0600; or have the cluster replaced with "+
 		"terraform apply -replace=<its address>. Refresh, stop and destroy need no key", e.Cluster, e.Err)
@@ -121,6 +174,9 @@ func (e *MissingKeyError) Unwrap() error { return e.Err }
 
 // CheckKey returns a *MissingKeyError unless the cluster's private key is here.
 func (c Cluster) CheckKey() error {
+	if c.KeyPath == "" {
+		return &MissingKeyError{Cluster: c.Name}
+	}
 	f, err := os.Open(c.KeyPath)
 	if err == nil {
 		err = f.Close()

@@ -192,7 +192,11 @@ func (l *launch) beginGeneration() error {
 	if err != nil {
 		return err
 	}
-	if l.keys, err = makeKeys(l.ClusterDir(l.spec.Name), l.gen, l.spec); err != nil {
+	own, err := l.own()
+	if err == nil {
+		l.keys, err = makeKeys(l.ClusterDir(l.spec.Name), l.gen, l.spec, own)
+	}
+	if err != nil {
 		return fmt.Errorf("ssh keys: %w", err)
 	}
 	return nil
@@ -303,9 +307,6 @@ func (l *launch) fail(err error) *LaunchError {
 // digest identifies what was asked for, without the catalog's answers to it.
 func (s Spec) digest() (string, error) {
 	s.Offers = nil
-	if s.CIDRsFound {
-		s.AllowedCIDRs = nil
-	}
 	text, err := json.Marshal(s)
 	if err != nil {
 		return "", fmt.Errorf("identify the request: %w", err)

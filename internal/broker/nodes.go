@@ -144,14 +144,9 @@ func (b *Broker) dialAll(ctx context.Context, c Cluster) ([]node, error) {
 
 // dialNodes is dialAll that counts the nodes that answer.
 func (b *Broker) dialNodes(ctx context.Context, c Cluster, count *progress) ([]node, error) {
-	signers := slices.Clone(b.cfg.Signers)
-	if own, err := remote.LoadSigner(c.KeyPath, nil); err == nil {
-		signers = append([]ssh.Signer{own}, signers...)
-	} else if len(signers) == 0 {
-		if missing := c.CheckKey(); missing != nil {
-			return nil, missing
-		}
-		return nil, fmt.Errorf("the private key of cluster %q: %w", c.Name, err)
+	signers, err := b.SignersOf(c)
+	if err != nil {
+		return nil, err
 	}
 	bastion, err := b.through(ctx, c.Cloud)
 	if err != nil {

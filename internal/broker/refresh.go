@@ -266,8 +266,12 @@ func (c *Cluster) nodeReasons() string {
 // it.
 func (b *Broker) writeRecord(ctx context.Context, c Cluster) error {
 	g := b.known(c.Name).find(c.Generation)
-	same := g != nil && g.Cluster != nil && reflect.DeepEqual(*g.Cluster, c)
-	if g == nil || g.Removed || (g.Recorded && same && !g.Removing && !g.halfway && g.replacing == "") {
+	if g == nil {
+		b.WriteSSHFiles(ctx, c) // launched elsewhere
+		return nil
+	}
+	same := g.Cluster != nil && reflect.DeepEqual(*g.Cluster, c)
+	if g.Removed || (g.Recorded && same && !g.Removing && !g.halfway && g.replacing == "") {
 		return nil
 	}
 	release, err := b.lockOrGoOn(ctx, c.Name, "refreshing")

@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,9 @@ import (
 // sshConfigName is the file beside known_hosts that OpenSSH reads.
 const sshConfigName = "ssh_config"
 
+// knownHostsName is the file with the pinned keys.
+const knownHostsName = "known_hosts"
+
 // SSHConfigPath is an OpenSSH client configuration for a cluster's nodes.
 func (b *Broker) SSHConfigPath(name string) string { return SSHConfigBeside(b.KnownHostsPath(name)) }
 
@@ -25,6 +29,11 @@ func SSHConfigBeside(knownHosts string) string {
 		return ""
 	}
 	return filepath.Join(filepath.Dir(knownHosts), sshConfigName)
+}
+
+// KnownHostsBeside is the inverse of SSHConfigBeside.
+func KnownHostsBeside(config string) string {
+	return filepath.Join(filepath.Dir(config), knownHostsName)
 }
 
 // writeSSHFiles renews what a plain ssh client needs to reach the cluster: the
@@ -43,10 +52,21 @@ func (b *Broker) writeSSHFiles(c Cluster) error {
 		}
 		known = line + known
 	}
+	if err := privateDir(b.ClusterDir(c.Name)); err != nil {
+		return err
+	}
 	if err := replaceFile(b.KnownHostsPath(c.Name), known); err != nil {
 		return err
 	}
-	return replaceFile(b.SSHConfigPath(c.Name), sshConfigText(c, bastion, b.KnownHostsPath(c.Name)))
+	return replaceFile(b.SSHConfigPath(c.Name), sshConfigText(c, b.KeyFile(c), bastion, b.KnownHostsPath(c.Name)))
+}
+
+// WriteSSHFiles renews known_hosts and ssh_config of a cluster that this state
+// folder need not know. A folder that cannot be written to hinders nothing else.
+func (b *Broker) WriteSSHFiles(ctx context.Context, c Cluster) {
+	if err := b.writeSSHFiles(c); err != nil {
+		b.log.WarnContext(ctx, "known_hosts and ssh_config could not be written", "cluster", c.Name, "error", err)
+	}
 }
 
 // removeSSHFiles removes them; the cluster is gone.
@@ -105,8 +125,8 @@ func knownHostsText(c Cluster) (string, error) {
 
 // sshConfigText is a client configuration: the head under the cluster's name,
 // the others as workers, the bastion where there is one. It holds no key, only
-// where keys lie.
-func sshConfigText(c Cluster, bastion *Bastion, knownHosts string) string {
+// where keys lie; one that is no file is left to the SSH agent.
+func sshConfigText(c Cluster, keyFile string, bastion *Bastion, knownHosts string) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Cluster %q. Written by the Terraform provider sky; changes made here do not last.\n", c.Name)
 	host := func(name, address string, port int, user, key string) {
@@ -128,7 +148,7 @@ func sshConfigText(c Cluster, bastion *Bastion, knownHosts string) string {
 		if n.Rank > 0 {
 			name = fmt.Sprintf("%s-worker%d", c.Name, n.Rank)
 		}
-		host(name, n.ExternalIP, n.SSHPort, c.SSHUser, c.KeyPath)
+		host(name, n.ExternalIP, n.SSHPort, c.SSHUser, keyFile)
 		if bastion != nil {
 			fmt.Fprintf(&text, "  ProxyJump %s\n", jump)
 		}

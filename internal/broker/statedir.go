@@ -202,5 +202,5 @@ func (b *Broker) LogPath(name string) string {
 
 // KnownHostsPath is a known_hosts file with the pinned keys of a cluster's nodes.
 func (b *Broker) KnownHostsPath(name string) string {
-	return filepath.Join(b.ClusterDir(name), "known_hosts")
+	return filepath.Join(b.ClusterDir(name), knownHostsName)
 }

@@ -5,7 +5,6 @@ package cloud
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"sort"
 )
 
@@ -135,15 +134,6 @@ func CapabilitiesOf(f Factory, creds Credentials) Capabilities {
 		return c.CapabilitiesWith(creds)
 	}
 	return f.Capabilities()
-}
-
-// CallerSource is a Factory that knows, from its options alone, as what its
-// machines see this computer. The plan shows it.
-type CallerSource interface {
-	// Caller returns the prefixes that Bootstrap allows where a spec names none.
-	// public says that it is the address the internet sees this computer under,
-	// instead. Neither means that it is known at launch only.
-	Caller(options map[string]string) (prefixes []netip.Prefix, public bool)
 }
 
 // Registry is the set of clouds of one binary.

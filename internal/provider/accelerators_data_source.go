@@ -190,9 +190,9 @@ func (m *acceleratorsModel) set(rows []*sold) {
 		names = insert(names, r.accelerator.Name)
 		values = append(values, types.ObjectValueMust(soldType().AttrTypes, map[string]attr.Value{
 			"accelerators": types.StringValue(r.accelerator.String()), "name": types.StringValue(r.accelerator.Name),
-			"count": types.Float64Value(r.accelerator.Count), "cloud": types.StringValue(r.cloud), "memory_gib": types.Float64Value(r.memoryGiB),
+			"count": decimal(r.accelerator.Count), "cloud": types.StringValue(r.cloud), "memory_gib": decimal(r.memoryGiB),
 			"instance_types": textListValue(r.types), "regions": textListValue(r.regions),
-			"hourly_cost": types.Float64PointerValue(r.onDemand), "spot_hourly_cost": types.Float64PointerValue(r.onSpot),
+			"hourly_cost": decimalOf(r.onDemand), "spot_hourly_cost": decimalOf(r.onSpot),
 		}))
 	}
 	m.Accelerators, m.Names = types.ListValueMust(soldType(), values), textListValue(names)

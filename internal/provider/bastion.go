@@ -52,7 +52,7 @@ func (p *skyProvider) bastionAttribute() schema.Attribute {
 				Validators: []validator.String{checked(checkHostKey)},
 			},
 			"private_key_path": schema.StringAttribute{
-				Optional: true, MarkdownDescription: "Private key that logs in there, without a passphrase. Default `ssh_private_key_path` and then the keys of the SSH agent (`SSH_AUTH_SOCK`).",
+				Optional: true, MarkdownDescription: "Private key that logs in there, without a passphrase. Default your own key of the provider block and then the keys of the SSH agent (`SSH_AUTH_SOCK`).",
 				Validators: []validator.String{notBlank(), checked(checkPrivateKey)},
 			},
 			"clouds": schema.ListAttribute{
@@ -110,25 +110,30 @@ func bastionSettings(ctx context.Context, in types.Object, getenv func(string) s
 	}, diags
 }
 
-// openBastion adds the user's own keys to the settings.
-func (s settings) openBastion() (*broker.Bastion, error) {
-	if s.bastion == nil {
-		return nil, nil //nolint:nilnil // no bastion is no error
+// bastionKeyText is the path of the bastion's key as it is written, which is the
+// same on every computer; empty without one.
+func bastionKeyText(in types.Object) string {
+	if path, ok := in.Attributes()["private_key_path"].(types.String); ok {
+		return path.ValueString()
 	}
-	own, err := loadSigners(s.keyPath)
-	if err != nil {
-		return nil, fmt.Errorf("ssh_private_key_path: %w", err)
+	return ""
+}
+
+// openBastion adds the user's own keys to the settings; nil without a bastion.
+func (s settings) openBastion() *broker.Bastion {
+	if s.bastion == nil {
+		return nil
 	}
 	b := *s.bastion
-	b.Own = own
-	return &b, nil
+	b.Own = s.signers
+	return &b
 }
 
 // behindBastion tells the runner of jobs the way to the nodes.
 func (s settings) behindBastion(ctx context.Context, on job.Cluster) (job.Cluster, error) {
-	b, err := s.openBastion()
-	if err != nil || !b.Serves(on.Cloud) {
-		return on, err
+	b := s.openBastion()
+	if !b.Serves(on.Cloud) {
+		return on, nil
 	}
 	hop, err := b.Target(ctx)
 	if err != nil {

@@ -237,7 +237,7 @@ func (m clusterModel) record(ctx context.Context) (broker.Cluster, diag.Diagnost
 		Account: m.Account.ValueString(), Cloud: m.Cloud.ValueString(), Region: m.Region.ValueString(), Zone: m.Zone.ValueString(),
 		InstanceType: m.InstanceType.ValueString(), Accelerators: m.Accelerators.ValueString(), Market: cloud.Market(m.Market.ValueString()),
 		HourlyUSD: m.HourlyCost.ValueFloat64(), Status: broker.Status(m.Status.ValueString()), StatusReason: m.StatusReason.ValueString(),
-		SSHUser: m.SSHUser.ValueString(), KeyPath: m.SSHKeyPath.ValueString(), ProcessManager: m.ProcessManager.ValueString(),
+		SSHUser: m.SSHUser.ValueString(), KeyPath: expandHome(m.SSHKeyPath.ValueString()), ProcessManager: m.ProcessManager.ValueString(),
 		Runtime: m.Runtime.ValueString(),
 		Size:    int(m.NumNodes.ValueInt64()), LaunchedAt: m.LaunchedAt.ValueString(), AllowedCIDRs: stringList(m.AllowedCIDRs),
 	}
@@ -276,9 +276,9 @@ func factsOf(c broker.Cluster, by reach) factsModel {
 	return factsModel{
 		ID: types.StringValue(c.ID), Cloud: types.StringValue(c.Cloud), Region: types.StringValue(c.Region), Zone: types.StringValue(c.Zone),
 		InstanceType: types.StringValue(c.InstanceType), Accelerators: types.StringValue(c.Accelerators),
-		Market: types.StringValue(string(c.Market)), HourlyCost: types.Float64Value(c.HourlyUSD),
+		Market: types.StringValue(string(c.Market)), HourlyCost: decimal(c.HourlyUSD),
 		Status: types.StringValue(string(c.Status)), StatusReason: types.StringValue(c.StatusReason),
-		SSHUser: types.StringValue(c.SSHUser), SSHKeyPath: types.StringValue(c.KeyPath),
+		SSHUser: types.StringValue(c.SSHUser), SSHKeyPath: types.StringValue(cmp.Or(by.key, c.KeyPath)),
 		SSHCommand: types.StringValue(sshCommand(c, by)), HeadIP: types.StringValue(head), Nodes: nodeList(c.Nodes),
 		Generation: types.StringValue(c.Generation), Account: types.StringValue(c.Account), Owner: types.StringValue(c.Owner),
 		LaunchedAt: types.StringValue(c.LaunchedAt),

@@ -79,6 +79,7 @@ func (d *clusterDataSource) Read(ctx context.Context, req datasource.ReadRequest
 		var c broker.Cluster
 		if c, err = b.FindByName(ctx, m.Name.ValueString(), d.data.clouds()); err == nil {
 			if c, err = b.Observe(ctx, c); err == nil {
+				b.WriteSSHFiles(ctx, c)
 				m.NumNodes, m.factsModel = types.Int64Value(int64(c.Size)), factsOf(c, d.data.reach(b, c))
 			}
 		}

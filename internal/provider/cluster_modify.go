@@ -72,6 +72,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, req re
 			resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", m.Name.ValueString()), err))
 		}
 	}
+	r.data.warnOfElsewhere(&resp.Diagnostics)
 	if m.Workdir.IsNull() {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
 	}
@@ -85,30 +86,12 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, req re
 	if !known || resp.Diagnostics.HasError() {
 		return
 	}
-	r.planCaller(ctx, plan, req, resp)
 	warnOfDeadMan(plan, r.data.capabilities(), &resp.Diagnostics)
 	if !r.data.showPlanTable {
 		return
 	}
 	resp.Diagnostics.AddAttributeWarning(path.Root("resources"), fmt.Sprintf("Cluster %q: what was considered", m.Name.ValueString()),
 		indent(plan.Table())+"\n\nThis is no fault. Place and price are settled at apply, since the next best is tried where the first is not to be had. show_plan_table = false in the provider block switches this off.")
-}
-
-// planCaller shows who may reach the cluster where the configuration leaves
-// that open and it can be known.
-func (r *clusterResource) planCaller(ctx context.Context, plan optimizer.Plan, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	at := path.Root("allowed_cidrs")
-	var asked types.List
-	if resp.Diagnostics.Append(req.Config.GetAttribute(ctx, at, &asked)...); !asked.IsNull() {
-		return
-	}
-	if prefixes, ok := r.data.callerPrefixes(ctx, plan); ok {
-		var texts []string
-		for _, p := range prefixes {
-			texts = append(texts, p.String())
-		}
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, at, textListValue(texts))...)
-	}
 }
 
 // rank answers the plan's request. It reports false where values that matter
@@ -164,8 +147,9 @@ func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, c
 // reports whether any of it is to be done; what follows from it is known after
 // apply.
 func (r *clusterResource) planLife(ctx context.Context, old clusterModel, m *clusterModel, changed bool, resp *resource.ModifyPlanResponse) bool {
-	if m.DesiredStatus.IsUnknown() || m.NumNodes.IsUnknown() {
-		return false
+	if !old.is(broker.StatusTerminated) && (m.DesiredStatus.IsUnknown() || m.NumNodes.IsUnknown()) {
+		m.openLife()
+		return true
 	}
 	if old.is(broker.StatusTerminated) || m.staysStopped(old) {
 		return r.planEnded(old, m, resp)
@@ -259,6 +243,10 @@ func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterMod
 	portsChanged := !empty(member(m.Resources, "ports")) && !member(old.Resources, "ports").Equal(member(m.Resources, "ports"))
 	if !m.NumNodes.Equal(old.NumNodes) {
 		changed = append(changed, "num_nodes")
+	}
+	if forced := undecided(m.Resources); len(forced) > 0 {
+		planUndecided(old, forced, resp)
+		return
 	}
 	if (len(changed) == 0 && !portsChanged) || r.data.catalogUnknown || m.NumNodes.IsUnknown() {
 		return

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -71,9 +70,6 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
-	var asked types.List
-	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("allowed_cidrs"), &asked)...)
-	spec.CIDRsFound = asked.IsNull()
 	doing := fmt.Sprintf("Launch of cluster %q", spec.Name)
 	b, err := r.data.broker()
 	if err == nil {
@@ -153,7 +149,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	case err != nil:
 		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
 	default:
-		m.setRecord(fresh, r.data.reach(b, c))
+		m.setRecord(fresh, r.data.reach(b, c).as(m))
 		m.NumNodes = types.Int64Value(int64(fresh.Size))
 		m.setDefaults(fresh)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
@@ -198,12 +194,12 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	fresh, err := m.update(ctx, b, old, c, spec)
 	if err != nil {
 		resp.Diagnostics.Append(clusterDiag(ctx, b, c.Name, doing, err))
-		old.setRecord(fresh, r.data.reach(b, c))
+		old.setRecord(fresh, r.data.reach(b, c).as(old))
 		old.NumNodes = types.Int64Value(int64(fresh.Size))
 		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &old)...)
 		return
 	}
-	m.fillUnknown(fresh, r.data.reach(b, c))
+	m.fillUnknown(fresh, r.data.reach(b, c).as(old))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
 	r.remember(b, fresh, resp.State, &resp.Diagnostics)

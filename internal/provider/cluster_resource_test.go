@@ -36,6 +36,8 @@ func (f *fakeBroker) Launch(_ context.Context, spec broker.Spec) (broker.Cluster
 	return f.cluster, f.fail
 }
 
+func (f *fakeBroker) KeyFile(c broker.Cluster) string { return c.KeyPath }
+
 func (f *fakeBroker) Refresh(_ context.Context, c broker.Cluster) (broker.Cluster, error) {
 	if f.fail != nil {
 		return c, f.fail

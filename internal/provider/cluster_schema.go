@@ -75,8 +75,8 @@ func clusterInputs() map[string]schema.Attribute {
 		},
 		"allowed_cidrs": schema.ListAttribute{
 			Optional: true, Computed: true, ElementType: types.StringType,
-			MarkdownDescription: "Who may reach SSH and `ports`, as CIDR prefixes. Default the address this computer is seen under, alone: " +
-				"the plan shows it where it can be learned within two seconds, and once the cluster is there it stays until it is written here. " +
+			MarkdownDescription: "Who may reach SSH and `ports`, as CIDR prefixes. Default the address alone that the computer which applies is seen under: " +
+				"it is known after apply, and once the cluster is there it stays until it is written here. Write it where runs come from several computers. " +
 				"Nothing is ever open to the world unless `\"0.0.0.0/0\"` is written. Changed in place.",
 			Validators:    []validator.List{elements(checkCIDR), noDuplicates(), notEmpty{}},
 			PlanModifiers: []planmodifier.List{listplanmodifier.UseStateForUnknown()},
@@ -257,7 +257,7 @@ func clusterOutputs() map[string]schema.Attribute {
 		"status":          fresh("`UP`, `INIT` (not ready; see `status_reason`), `STOPPED`, `DEGRADED` (some nodes are lost) or `TERMINATED` (it removed itself; see `autostop`)."),
 		"status_reason":   fresh("Why the status is what it is; empty when all is well."),
 		"ssh_user":        fixed("The user to log in as."),
-		"ssh_key_path":    fixed("File with the private key; its content is not in state."),
+		"ssh_key_path":    fixed("File with the private key, on the computer that launched the cluster, `~` for its home folder; its content is not in state. Empty where the key is no file, as with `ssh_private_key`. What another computer has is told by `sky_cluster_ssh`."),
 		"ssh_command":     fixed("Command that opens a shell on the head node, with its pinned host key checked."),
 		"head_ip":         fixed("External address of the head node."),
 		"ssh_config_path": fixed("An OpenSSH client configuration with a `Host` for the head, named like the cluster, and one for each other node, `<name>-worker<rank>`. `ssh -F` takes it; one `Include` line in `~/.ssh/config` takes those of all clusters. It holds no key."),

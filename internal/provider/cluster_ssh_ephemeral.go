@@ -31,6 +31,7 @@ type clusterSSHModel struct {
 	User       types.String `tfsdk:"user"`
 	HostKey    types.String `tfsdk:"host_key"`
 	KeyPath    types.String `tfsdk:"key_path"`
+	PrivateKey types.String `tfsdk:"private_key"`
 	KnownHosts types.String `tfsdk:"known_hosts_path"`
 	SSHConfig  types.String `tfsdk:"ssh_config_path"`
 	Status     types.String `tfsdk:"status"`
@@ -61,11 +62,15 @@ func (e *clusterSSH) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *
 			"rank": schema.Int64Attribute{
 				Optional: true, MarkdownDescription: "The node, by rank. Default 0, the head.", Validators: []validator.Int64{between(0, maxNodes-1, "a rank")},
 			},
-			"host":             text("Its address; null while it does not run."),
-			"port":             schema.Int64Attribute{Computed: true, MarkdownDescription: "The TCP port of its SSH server; null while it does not run."},
-			"user":             text("The user to log in as."),
-			"host_key":         text("Its pinned SSH host key, in the authorized_keys form, as `connection.host_key` takes it."),
-			"key_path":         text("File with the private key that logs in; `file()` reads it into `connection.private_key`."),
+			"host":     text("Its address; null while it does not run."),
+			"port":     schema.Int64Attribute{Computed: true, MarkdownDescription: "The TCP port of its SSH server; null while it does not run."},
+			"user":     text("The user to log in as."),
+			"host_key": text("Its pinned SSH host key, in the authorized_keys form, as `connection.host_key` takes it."),
+			"key_path": text("File on this computer with the private key that logs in; null where the key is no file here."),
+			"private_key": schema.StringAttribute{
+				Computed: true, Sensitive: true,
+				MarkdownDescription: "The private key that logs in, as `connection.private_key` takes it: your own of the provider block or of `SKY_SSH_PRIVATE_KEY`, else the content of `key_path`; null where this computer has none.",
+			},
 			"known_hosts_path": text("known_hosts file with the pinned keys of all nodes."),
 			"ssh_config_path":  text("OpenSSH client configuration with a `Host` for each node; see the attribute of that name of `sky_cluster`."),
 			"status":           text("The cluster's status, as of now."),
@@ -112,7 +117,14 @@ func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *
 			return
 		}
 	}
-	if m.set(c, e.data.reach(b, c)); m.Host.IsNull() {
+	b.WriteSSHFiles(ctx, c)
+	by := e.data.reach(b, c)
+	by.knownHosts, by.key = b.KnownHostsPath(c.Name), b.KeyFile(c) // of this computer: nothing of it is kept
+	m.set(c, by)
+	if key := e.data.ownKeyText(by.key); key != "" {
+		m.PrivateKey = types.StringValue(key)
+	}
+	if m.Host.IsNull() {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Rank %d of cluster %q does not run", m.Rank.ValueInt64(), c.Name),
 			fmt.Sprintf("The cluster has %d nodes and is %s. There is no address to connect to for now. %s", c.Size, c.Status, sentence(c.StatusReason)))
 	}
@@ -120,7 +132,10 @@ func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *
 }
 
 func (m *clusterSSHModel) set(c broker.Cluster, by reach) {
-	m.User, m.KeyPath = types.StringValue(c.SSHUser), types.StringValue(c.KeyPath)
+	m.User = types.StringValue(c.SSHUser)
+	if by.key != "" {
+		m.KeyPath = types.StringValue(by.key)
+	}
 	m.KnownHosts, m.SSHConfig = types.StringValue(by.knownHosts), types.StringValue(broker.SSHConfigBeside(by.knownHosts))
 	m.Status, m.Bastion = types.StringValue(string(c.Status)), types.ObjectNull(sshBastionTypes())
 	for _, n := range c.Nodes {

@@ -66,7 +66,7 @@ func parseAcceleratorsFunction() function.Function {
 			return types.Object{}, errors.New("write one accelerator, such as \"A100:8\"")
 		}
 		return types.ObjectValueMust(acceleratorType().AttrTypes, map[string]attr.Value{
-			"name": types.StringValue(parsed[0].Name), "count": types.Float64Value(parsed[0].Count),
+			"name": types.StringValue(parsed[0].Name), "count": decimal(parsed[0].Count),
 		}), nil
 	}}
 }

@@ -32,14 +32,19 @@ type jobRunner interface {
 
 // newRunner is the real runner of a cluster's jobs. It tells p how they go.
 func (d *providerData) newRunner(c broker.Cluster, p *progress) (jobRunner, error) {
-	if err := c.CheckKey(); err != nil {
+	b, err := d.broker()
+	if err != nil {
+		return nil, err
+	}
+	signers, err := b.SignersOf(c)
+	if err != nil {
 		return nil, err
 	}
 	on, err := d.behindBastion(d.root, jobCluster(c))
 	if err != nil {
 		return nil, err
 	}
-	return job.New(on, job.Options{Progress: p.saw})
+	return job.New(on, job.Options{Progress: p.saw, Signers: signers})
 }
 
 // jobCluster converts the broker's record to what jobs need of it.
@@ -117,7 +122,7 @@ func (h *jobHandle) submit(ctx context.Context, m *jobModel) error {
 		return err
 	}
 	m.ID = types.StringValue(string(id))
-	m.LogPath = types.StringValue(localLog(h.broker, h.cluster.Name, string(id)))
+	m.LogPath = types.StringValue(localText(localLog(h.broker, h.cluster.Name, string(id))))
 	m.LogTail = types.StringValue("")
 	m.OutputFiles = types.ListNull(types.StringType)
 	m.setStatus(job.Status{Phase: job.Init, FailedRank: -1})

@@ -69,9 +69,19 @@ func localLog(b clusterBroker, cluster, id string) string {
 	return filepath.Join(filepath.Dir(b.LogPath(cluster)), id+".log")
 }
 
+// logFile is where the log of a job is on this computer: where state says, unless
+// that is in the state folder of another one.
+func (h *jobHandle) logFile(m jobModel) string {
+	path := expandHome(m.LogPath.ValueString())
+	if h.stateDir == "" || strings.HasPrefix(path, h.stateDir+string(filepath.Separator)) {
+		return path
+	}
+	return localLog(h.broker, h.cluster.Name, m.ID.ValueString())
+}
+
 // followLog copies the log until the job is over, from where the local copy ends.
 func (h *jobHandle) followLog(ctx context.Context, m *jobModel) (job.Status, error) {
-	file, size, err := openLog(m.LogPath.ValueString())
+	file, size, err := openLog(h.logFile(*m))
 	if err != nil {
 		return job.Status{}, err
 	}
@@ -97,7 +107,7 @@ func (h *jobHandle) fetchLog(ctx context.Context, m *jobModel) error {
 	if m.phase() == job.LostReboot {
 		return nil
 	}
-	file, size, err := openLog(m.LogPath.ValueString())
+	file, size, err := openLog(h.logFile(*m))
 	if err != nil {
 		return err
 	}
@@ -137,7 +147,7 @@ const (
 // readTail fills in the end of the local log, less the secrets where they are
 // known.
 func (h *jobHandle) readTail(m *jobModel) {
-	text, _, err := endOf(m.LogPath.ValueString(), tailBytes, tailLines)
+	text, _, err := endOf(h.logFile(*m), tailBytes, tailLines)
 	if err != nil {
 		text = ""
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -59,14 +60,75 @@ func checkKeyPair(path string) error {
 	return nil
 }
 
-// loadSigners returns the user's own key, if one was named.
-func loadSigners(path string) ([]ssh.Signer, error) {
-	if path == "" {
+// keyVariable is the environment variable with the text of the user's key.
+const keyVariable = "SKY_SSH_PRIVATE_KEY"
+
+// signers are the user's own key, if there is one: the provider block's text or
+// file, else the environment's text.
+func (s settings) signers() ([]ssh.Signer, error) {
+	if s.keyPath != "" {
+		signer, err := readPrivateKey(s.keyPath)
+		if err != nil {
+			return nil, fmt.Errorf("ssh_private_key_path: %w", err)
+		}
+		return []ssh.Signer{signer}, nil
+	}
+	if s.keyText == "" {
 		return nil, nil
 	}
-	signer, err := readPrivateKey(path)
+	signer, err := parsePrivateKey(s.keyText)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", s.keyFrom, err)
 	}
 	return []ssh.Signer{signer}, nil
+}
+
+// checkKeyText refuses a key that could not be used at apply. Nothing of the
+// text appears in an error.
+func checkKeyText(text string) error {
+	_, err := parsePrivateKey(text)
+	return err
+}
+
+func parsePrivateKey(text string) (ssh.Signer, error) {
+	signer, err := ssh.ParsePrivateKey([]byte(strings.TrimSpace(text) + "\n"))
+	if missing := (*ssh.PassphraseMissingError)(nil); errors.As(err, &missing) {
+		return nil, errors.New("the private key is protected by a passphrase, which cannot be asked for here; give one without, as ssh-keygen -t ed25519 -N '' -f <file> makes it")
+	}
+	if err != nil {
+		return nil, errors.New("this is no private key in the OpenSSH or PEM format; it is the text of the whole file, its line breaks and its first and last line included. A path goes into ssh_private_key_path")
+	}
+	return signer, nil
+}
+
+// useKey settles which key is the user's. The provider block wins over the
+// environment.
+func (s *settings) useKey(path, text string) {
+	s.keyPath = path
+	switch fromEnv := s.getenv(keyVariable); {
+	case path != "":
+	case text != "":
+		s.keyText, s.keyFrom = text, "ssh_private_key"
+	case fromEnv != "":
+		s.keyText, s.keyFrom = fromEnv, keyVariable
+	}
+}
+
+// hasOwnKey reports whether the user brings a key, which every computer then has.
+func (s settings) hasOwnKey() bool { return s.keyPath != "" || s.keyText != "" }
+
+// ownKeyText is the key as ssh clients take it: the user's own text, else the
+// content of the file; empty where neither is to be had.
+func (s settings) ownKeyText(file string) string {
+	if file == "" {
+		if s.keyText == "" {
+			return ""
+		}
+		return strings.TrimSpace(s.keyText) + "\n"
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }

@@ -189,10 +189,10 @@ func (m *offerDataModel) set(offers []cloud.Offer, sources []catalog.Source) {
 	if m.Market.IsNull() { // "any" stays what was asked for; each offer says its own
 		m.Market = types.StringValue(string(best.Market))
 	}
-	m.HourlyCost, m.VCPUs = types.Float64Value(best.HourlyUSD), types.Float64Value(best.InstanceType.VCPUs)
-	m.MemoryGiB = types.Float64Value(best.InstanceType.MemoryGiB)
+	m.HourlyCost, m.VCPUs = decimal(best.HourlyUSD), decimal(best.InstanceType.VCPUs)
+	m.MemoryGiB = decimal(best.InstanceType.MemoryGiB)
 	m.AcceleratorName = types.StringValue(best.InstanceType.Accelerator.Name)
-	m.AcceleratorCount = types.Float64Value(best.InstanceType.Accelerator.Count)
+	m.AcceleratorCount = decimal(best.InstanceType.Accelerator.Count)
 	m.Offers, m.Catalogs = offerList(offers), catalogList(sources)
 }
 
@@ -203,9 +203,9 @@ func offerList(offers []cloud.Offer) types.List {
 		values = append(values, types.ObjectValueMust(offerType().AttrTypes, map[string]attr.Value{
 			"cloud": types.StringValue(o.Cloud), "region": types.StringValue(o.Region), "zone": types.StringValue(o.Zone),
 			"instance_type": types.StringValue(t.Name), "market": types.StringValue(string(o.Market)),
-			"hourly_cost": types.Float64Value(o.HourlyUSD), "vcpus": types.Float64Value(t.VCPUs), "memory_gib": types.Float64Value(t.MemoryGiB),
-			"accelerator_name": types.StringValue(t.Accelerator.Name), "accelerator_count": types.Float64Value(t.Accelerator.Count),
-			"accelerator_memory_gib": types.Float64Value(t.AcceleratorMemoryGiB), "arch": types.StringValue(t.Arch),
+			"hourly_cost": decimal(o.HourlyUSD), "vcpus": decimal(t.VCPUs), "memory_gib": decimal(t.MemoryGiB),
+			"accelerator_name": types.StringValue(t.Accelerator.Name), "accelerator_count": decimal(t.Accelerator.Count),
+			"accelerator_memory_gib": decimal(t.AcceleratorMemoryGiB), "arch": types.StringValue(t.Arch),
 		}))
 	}
 	return types.ListValueMust(offerType(), values)

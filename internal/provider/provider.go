@@ -53,6 +53,7 @@ type providerModel struct {
 	StateDir          types.String `tfsdk:"state_dir"`
 	Owner             types.String `tfsdk:"owner"`
 	SSHPrivateKeyPath types.String `tfsdk:"ssh_private_key_path"`
+	SSHPrivateKey     types.String `tfsdk:"ssh_private_key"`
 	Bastion           types.Object `tfsdk:"bastion"`
 	TemplatesDir      types.String `tfsdk:"templates_dir"`
 	Catalog           types.Object `tfsdk:"catalog"`
@@ -97,6 +98,13 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				MarkdownDescription: "Your own SSH private key, in the OpenSSH or PEM format and without a passphrase, which every machine will accept. " +
 					"Default a key made for each cluster under `state_dir`. The key's content never enters state.",
 				Validators: []validator.String{notBlank(), checked(checkPrivateKey)},
+			},
+			"ssh_private_key": schema.StringAttribute{
+				Optional: true, Sensitive: true,
+				MarkdownDescription: "The text of that key instead of its path, for runners without files; an ephemeral value will do. Default the environment variable `SKY_SSH_PRIVATE_KEY`. " +
+					"It is kept in memory alone: neither in state nor in a log nor on a disk. No other key is made then; `ssh_command` and `ssh_config_path` name none, so load it into an SSH agent to use them, or take `private_key` of `sky_cluster_ssh`. " +
+					"Not together with `ssh_private_key_path`.",
+				Validators: []validator.String{checked(checkKeyText)},
 			},
 			"bastion": p.bastionAttribute(),
 			"templates_dir": schema.StringAttribute{
@@ -197,8 +205,12 @@ func (p *skyProvider) checkCloud(name string) error { return checkCloudName(p.re
 
 // ValidateConfig refuses a private key whose public half beside it is another's.
 func (p *skyProvider) ValidateConfig(ctx context.Context, req provider.ValidateConfigRequest, resp *provider.ValidateConfigResponse) {
-	var key types.String
+	var key, text types.String
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("ssh_private_key_path"), &key)...)
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("ssh_private_key"), &text)...)
+	if !key.IsNull() && !text.IsNull() {
+		refuse(&resp.Diagnostics, path.Root("ssh_private_key"), "Conflicting attributes", "Write either ssh_private_key, the text of the key, or ssh_private_key_path, where it lies.")
+	}
 	if key.IsNull() || key.IsUnknown() {
 		return
 	}
@@ -229,11 +241,17 @@ func (p *skyProvider) settings(ctx context.Context, m providerModel) (settings, 
 	s := settings{
 		version: p.version, registry: p.registry, root: p.root, ops: p.ops,
 		stateDir: m.StateDir.ValueString(), owner: m.Owner.ValueString(),
-		keyPath: m.SSHPrivateKeyPath.ValueString(), templatesDir: m.TemplatesDir.ValueString(),
+		templatesDir:  m.TemplatesDir.ValueString(),
 		showPlanTable: m.ShowPlanTable.IsNull() || m.ShowPlanTable.ValueBool(),
 		enabled:       stringList(m.EnabledClouds), getenv: osGetenv,
 	}
 	var diags diag.Diagnostics
+	s.useKey(m.SSHPrivateKeyPath.ValueString(), m.SSHPrivateKey.ValueString())
+	if s.keyFrom == keyVariable {
+		if err := checkKeyText(s.keyText); err != nil {
+			diags.AddError("Invalid "+keyVariable, "The environment variable "+keyVariable+" cannot be used: "+sentence(err.Error()))
+		}
+	}
 	var c catalogModel
 	if !m.Catalog.IsNull() && !m.Catalog.IsUnknown() {
 		diags.Append(m.Catalog.As(ctx, &c, objectOptions)...)
@@ -254,6 +272,7 @@ func (p *skyProvider) settings(ctx context.Context, m providerModel) (settings, 
 	s.options = cloudOptions(m.Clouds)
 	var more diag.Diagnostics
 	s.bastion, more = bastionSettings(ctx, m.Bastion, osGetenv)
+	s.bastionKey = bastionKeyText(m.Bastion)
 	diags.Append(more...)
 	return s, diags
 }

@@ -3,24 +3,65 @@
 package provider
 
 import (
+	"cmp"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 )
 
-// reach is what a command line needs to get to a cluster's nodes.
+// reach is what a command line needs to get to a cluster's nodes. Its paths are
+// texts that read the same on every computer, as state has to.
 type reach struct {
 	knownHosts string
+	key        string          // empty is the key on record, if any
 	bastion    *broker.Bastion // nil is none
+	bastionKey string          // empty is the bastion's own, if any
 }
 
 func (s settings) reach(b clusterBroker, c broker.Cluster) reach {
-	by := reach{knownHosts: b.KnownHostsPath(c.Name)}
+	by := reach{knownHosts: localText(b.KnownHostsPath(c.Name)), key: s.keyAsWritten(b.KeyFile(c))}
 	if s.bastion.Serves(c.Cloud) {
-		by.bastion = s.bastion
+		by.bastion, by.bastionKey = s.bastion, s.bastionKey
 	}
 	return by
+}
+
+// as is the reach with the paths that state has. They stay what they were where
+// the cluster was launched, so that a refresh on another computer, which may keep
+// its files elsewhere, changes nothing.
+func (r reach) as(m clusterModel) reach {
+	if key := m.SSHKeyPath.ValueString(); key != "" {
+		r.key = key
+	}
+	if config := m.SSHConfigPath.ValueString(); config != "" {
+		r.knownHosts = broker.KnownHostsBeside(config)
+	}
+	return r
+}
+
+// localText is a path under the home folder as "~/...", which names the same file
+// for everybody; another one stays as it is.
+func localText(path string) string {
+	home, err := os.UserHomeDir()
+	if err != nil || path == "" {
+		return path
+	}
+	rest, ok := strings.CutPrefix(path, strings.TrimRight(home, string(filepath.Separator))+string(filepath.Separator))
+	if !ok {
+		return path
+	}
+	return "~/" + filepath.ToSlash(rest)
+}
+
+// keyAsWritten is the text for a key file: the provider block's own where it is that.
+func (s settings) keyAsWritten(file string) string {
+	if own, err := filepath.Abs(expandHome(s.keyPath)); s.keyPath != "" && err == nil && own == file {
+		return s.keyPath
+	}
+	return localText(file)
 }
 
 // pinned are the options that check host keys, as words of a shell.
@@ -35,8 +76,8 @@ func (r reach) jump() string {
 		return ""
 	}
 	parts := []string{"ssh"}
-	if r.bastion.KeyPath != "" {
-		parts = append(parts, "-i", quote(r.bastion.KeyPath), "-o", "IdentitiesOnly=yes")
+	if key := cmp.Or(r.bastionKey, r.bastion.KeyPath); key != "" {
+		parts = append(parts, "-i", quote(key), "-o", "IdentitiesOnly=yes")
 	}
 	if r.bastion.Port != 0 {
 		parts = append(parts, "-p", fmt.Sprint(r.bastion.Port))
@@ -55,8 +96,8 @@ func sshCommand(c broker.Cluster, by reach) string {
 	}
 	head := c.Nodes[0]
 	parts := []string{"ssh"}
-	if c.KeyPath != "" {
-		parts = append(parts, "-i", quote(c.KeyPath), "-o", "IdentitiesOnly=yes")
+	if key := cmp.Or(by.key, c.KeyPath); key != "" {
+		parts = append(parts, "-i", quote(key), "-o", "IdentitiesOnly=yes")
 	}
 	parts = append(parts, "-p", fmt.Sprint(head.SSHPort))
 	if by.knownHosts != "" {

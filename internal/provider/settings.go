@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -29,7 +31,9 @@ type settings struct {
 	root     context.Context
 	ops      *operations
 
-	stateDir, owner, keyPath, templatesDir  string
+	stateDir, owner, templatesDir string
+	// keyPath is the user's own key, else keyText is, which keyFrom brought.
+	keyPath, keyText, keyFrom               string
 	catalogPath, catalogVersion, catalogURL string
 	catalogOffline, catalogUnknown          bool
 	catalogTTL                              time.Duration
@@ -40,6 +44,8 @@ type settings struct {
 	options       map[string]map[string]string
 	showPlanTable bool
 	bastion       *broker.Bastion
+	// bastionKey is the path of the bastion's key as it is written.
+	bastionKey string
 	// unknown says why no cloud can be used yet; empty is that they can.
 	unknown string
 	getenv  func(string) string
@@ -194,6 +200,9 @@ type clusterBroker interface {
 	NoteHeld(ctx context.Context, name, generation string)
 	SaveSettings(c broker.Cluster, text []byte) error
 	Settings(c broker.Cluster) []byte
+	KeyFile(c broker.Cluster) string
+	SignersOf(c broker.Cluster) ([]ssh.Signer, error)
+	WriteSSHFiles(ctx context.Context, c broker.Cluster)
 	KnownHostsPath(name string) string
 	LogPath(name string) string
 }
@@ -212,6 +221,8 @@ type providerData struct {
 	// was found not to answer, unwanted the jobs whose removal no head was told of.
 	going            goneSoon
 	silent, unwanted names
+	// warned are the warnings that were given, once for all clusters.
+	warned names
 	// openJobs makes a runner; tests put a fake here.
 	openJobs func(c broker.Cluster, p *progress) (jobRunner, error)
 }
@@ -313,20 +324,11 @@ func (d *providerData) openBroker(dir string) (clusterBroker, error) {
 	// Where it cannot be made, the broker still reads and removes what a state
 	// holds, and says at a launch what is wrong.
 	_ = os.MkdirAll(dir, 0o700)
-	owner := d.ownerSet()
-	signers, err := loadSigners(d.keyPath)
-	if err != nil {
-		return nil, fmt.Errorf("ssh_private_key_path: %w", err)
-	}
-	bastion, err := d.openBastion()
-	if err != nil {
-		return nil, fmt.Errorf("bastion: %w", err)
-	}
 	b, err := broker.New(broker.Config{
-		Bastion:  bastion,
-		StateDir: dir, Owner: owner, Home: d.workspaceHome(), Registry: d.registry,
+		Bastion:  d.openBastion(),
+		StateDir: dir, Owner: d.ownerSet(), Home: d.workspaceHome(), Registry: d.registry,
 		Credentials: func(name string) cloud.Credentials { return d.credentials(name, dir, executable) },
-		TemplateDir: d.templatesDir, Images: set.Image, Signers: signers, Log: newTflogLogger(),
+		TemplateDir: d.templatesDir, Images: set.Image, Signers: d.signers, KeyPath: expandHome(d.keyPath), Log: newTflogLogger(),
 	})
 	if err != nil {
 		return nil, err

@@ -289,7 +289,7 @@ func (m taskMachine) set(name string, v any) error {
 		if err != nil {
 			return fmt.Errorf("%s: %q is not a number", name, *text)
 		}
-		m[name] = types.Float64Value(f)
+		m[name] = decimal(f)
 	default:
 		return fmt.Errorf("%s: this field cannot be carried; remove it from the YAML%s", name, insteadOf(name))
 	}

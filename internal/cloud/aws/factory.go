@@ -6,10 +6,7 @@
 package aws
 
 import (
-	"cmp"
 	"context"
-	"net/netip"
-	"strconv"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -120,12 +117,6 @@ func (Factory) Options() []cloud.Option {
 		{Name: optionInternal, Description: "\"true\" launches in private subnets and reaches machines by their private addresses."},
 		{Name: optionInstanceRole, Description: "Name or ARN of an IAM instance profile for the machines; by default they have none."},
 	}
-}
-
-// Caller implements cloud.CallerSource.
-func (Factory) Caller(options map[string]string) (prefixes []netip.Prefix, public bool) {
-	internal, err := strconv.ParseBool(cmp.Or(options[optionInternal], "false"))
-	return nil, err == nil && !internal
 }
 
 // Open implements cloud.Factory: it finds credentials and asks STS whose they are.

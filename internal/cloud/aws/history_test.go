@@ -32,16 +32,3 @@ func TestEnded(t *testing.T) {
 		}
 	}
 }
-
-func TestCaller(t *testing.T) {
-	for name, tt := range map[string]struct {
-		options map[string]string
-		public  bool
-	}{
-		"public": {nil, true}, "private": {map[string]string{optionInternal: "true"}, false}, "nonsense": {map[string]string{optionInternal: "maybe"}, false},
-	} {
-		if prefixes, public := (Factory{}).Caller(tt.options); len(prefixes) > 0 || public != tt.public {
-			t.Errorf("%s: %v, %t", name, prefixes, public)
-		}
-	}
-}

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -75,11 +74,6 @@ func (Factory) Options() []cloud.Option {
 			Sensitive: true,
 		},
 	}
-}
-
-// Caller implements cloud.CallerSource.
-func (Factory) Caller(map[string]string) (prefixes []netip.Prefix, public bool) {
-	return thisComputer(), false
 }
 
 // Open implements cloud.Factory. Without an endpoint it finds the server in

@@ -7,11 +7,8 @@
 package gcp
 
 import (
-	"cmp"
 	"context"
 	"net/http"
-	"net/netip"
-	"strconv"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -144,12 +141,6 @@ func (Factory) Options() []cloud.Option {
 				"when autostop is to remove them, and where a launch was cut off for good. By default they only shut down, and their disks are charged for.",
 		},
 	}
-}
-
-// Caller implements cloud.CallerSource.
-func (Factory) Caller(options map[string]string) (prefixes []netip.Prefix, public bool) {
-	internal, err := strconv.ParseBool(cmp.Or(options[optionInternal], "false"))
-	return nil, err == nil && !internal
 }
 
 // Open implements cloud.Factory: it finds credentials and looks at the project.

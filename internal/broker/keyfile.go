@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"bytes"
+	"errors"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
+)
+
+// KeyFile is the file on this computer with a key that the cluster's machines
+// accept: the one on record, else the one made for the cluster in this state
+// folder, wherever the folder was when it was made, else the user's own. Empty
+// is none: the key is not here, or is no file.
+func (b *Broker) KeyFile(c Cluster) string {
+	made := ""
+	if generationPattern().MatchString(c.Generation) {
+		made = generatedKey(keyDir(b.ClusterDir(c.Name), c.Generation))
+	}
+	for _, path := range []string{c.KeyPath, made, b.cfg.KeyPath} {
+		if _, err := remote.LoadSigner(path, nil); path != "" && err == nil {
+			if whole, err := filepath.Abs(path); err == nil {
+				return whole
+			}
+		}
+	}
+	return ""
+}
+
+// generatedKey is the private key in a generation's folder.
+func generatedKey(dir string) string { return filepath.Join(dir, "id_ed25519") }
+
+// SignersOf are the keys to log in to the cluster's machines with: that of
+// KeyFile first, then the user's own. None at all is a *MissingKeyError.
+func (b *Broker) SignersOf(c Cluster) ([]ssh.Signer, error) {
+	own, err := b.own()
+	var signers []ssh.Signer
+	if path := b.KeyFile(c); path != "" {
+		signer, lerr := remote.LoadSigner(path, nil)
+		if lerr == nil {
+			signers = append(signers, signer)
+		}
+		err = errors.Join(err, lerr)
+	}
+	for _, s := range own {
+		if !slices.ContainsFunc(signers, func(have ssh.Signer) bool { return bytes.Equal(have.PublicKey().Marshal(), s.PublicKey().Marshal()) }) {
+			signers = append(signers, s)
+		}
+	}
+	if len(signers) > 0 {
+		return signers, nil
+	}
+	if missing := c.CheckKey(); missing != nil || err == nil {
+		return nil, errors.Join(missing, err)
+	}
+	return nil, err
+}
+
+// own are the user's own keys.
+func (b *Broker) own() ([]ssh.Signer, error) {
+	if b.cfg.Signers == nil {
+		return nil, nil
+	}
+	return b.cfg.Signers()
+}
