@@ -200,3 +200,20 @@ func TestGrowthNeedsNodesThatAnswer(t *testing.T) {
 		x.wantLive(t, 2)
 	})
 }
+
+// Files that a running cluster cannot take leave it as it is; the next apply
+// tries again.
+func TestUploadOfAChangeThatFails(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		x := newBench(t, stateDir(t), newFakeCloud())
+		spec := twoNodes("train")
+		c := x.mustLaunch(t, spec)
+		spec.Workdir, spec.Setup = "/home/me/code", "install things"
+		x.putErr = &remote.UploadError{Err: errors.New("no permission")}
+		fresh, err := x.Update(t.Context(), c, spec, Changes{Files: true, Setup: true})
+		if err == nil || !strings.Contains(err.Error(), "the next apply uploads again") || fresh.Status != StatusUp || fresh.StatusReason != "" {
+			t.Errorf("Update = %s (%s), %v", fresh.Status, fresh.StatusReason, err)
+		}
+		x.wantLive(t, 2)
+	})
+}

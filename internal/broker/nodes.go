@@ -36,6 +36,8 @@ type SetupError struct {
 	ExitCode int
 	// Err is how it failed where no exit code tells.
 	Err error
+	// Files says that files did not arrive, and setup was not run.
+	Files bool
 	// What failed where it was not the user's script; empty is that.
 	What string
 	// Tail holds the last lines of what the script printed.
@@ -51,6 +53,8 @@ type SetupError struct {
 func (e *SetupError) Error() string {
 	fate := "the cluster was removed (on_setup_failure = \"destroy\")"
 	switch {
+	case e.Running && e.Kept && e.Files:
+		fate = "its machines run on and are billed, and the next apply uploads again"
 	case e.Running && e.Kept:
 		fate = "its machines run on and are billed, and the next apply runs setup again"
 	case e.Running:
@@ -103,7 +107,7 @@ func (a *attempt) connectAndSetUp(ctx context.Context, _ cloud.Session) error {
 	var setup *SetupError
 	if keep := a.spec.OnSetupFailure == SetupFailureKeep && errors.As(err, &setup); a.spec.Autostop != nil && (err == nil || keep) {
 		a.step = "autostop"
-		if aerr := a.arm(ctx, a.log, clients, a.cluster); aerr != nil {
+		if aerr := overLinks(ctx, func() error { return a.arm(ctx, a.log, clients, a.cluster) }); aerr != nil {
 			return a.unreachable(ctx, errors.Join(aerr, err))
 		}
 	}
@@ -134,6 +138,9 @@ func (a *attempt) keepDespite(ctx context.Context, setup *SetupError) error {
 const setupFailedPrefix = "setup failed"
 
 func setupFailedReason(e *SetupError) string {
+	if e.Err != nil {
+		return fmt.Sprintf("%s on rank %d: %s", setupFailedPrefix, e.Rank, oneLine(e.Err.Error()))
+	}
 	return fmt.Sprintf("%s on rank %d with exit code %d", setupFailedPrefix, e.Rank, e.ExitCode)
 }
 
@@ -258,7 +265,7 @@ func (n nodeSetup) upload(ctx context.Context, what, src, dest string) error {
 		return n.onRank(err)
 	}
 	return &SetupError{
-		Cluster: n.cluster.Name, Rank: n.rank, Err: err, LogPath: n.logPath,
+		Cluster: n.cluster.Name, Rank: n.rank, Err: err, Files: true, LogPath: n.logPath,
 		What: fmt.Sprintf("uploading %s %s to %s for", what, src, dest),
 	}
 }

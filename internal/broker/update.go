@@ -160,6 +160,9 @@ func (b *Broker) updateNodes(ctx context.Context, c Cluster, spec Spec, what Cha
 	err = b.setUpNodes(ctx, log, clients, c, spec, prepare)
 	if setup := (*SetupError)(nil); errors.As(err, &setup) {
 		setup.Kept, setup.Running = true, true
+		if setup.Files { // state has the digests of before, so that it is tried again
+			return c, err
+		}
 		c.Status, c.StatusReason = StatusInit, setupFailedReason(setup)
 		return c, err
 	}
