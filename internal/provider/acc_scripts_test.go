@@ -3,7 +3,6 @@
 package provider_test
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -22,10 +21,6 @@ func TestAccScripts(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	setup := "setup = \"set -o pipefail\\r\\nmkdir -p ~/.local/bin\\r\\nprintf '#!/bin/sh\\\\necho hello\\\\n' >~/.local/bin/greet\\r\\nchmod +x ~/.local/bin/greet &>/dev/null\\r\\n\"\n"
-	t.Cleanup(func() {
-		out, _ := exec.Command("sh", "-c", "cd "+l.dir+"/fluffycloud/machines && tail -n 30 */disk/home/.sky/autostop/log */disk/home/.sky/autostop/hook.log; ls -la */disk/home/.sky/autostop; ls -la ../; tail -50 ../*.log").CombinedOutput()
-		t.Log(string(out))
-	})
 	config := autostopConfig(l, 1, setup+`
   autostop = { idle_minutes = 0.3, down = true, wait_for = "jobs", hook = "[[ -e ~/disk_is_free ]] &>/dev/null" }
 `) + `
