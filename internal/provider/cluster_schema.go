@@ -54,7 +54,8 @@ func clusterInputs() map[string]schema.Attribute {
 		"setup": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "Shell commands run on every node, in parallel, after the files are there and before any job. " +
-				"Run again, in place, when this text or `envs` changes; so write it so that it can be repeated.",
+				"Run again, in place, when this text or `envs` changes; so write it so that it can be repeated. " +
+				"It goes on where its connection is lost. Where the machine is restarted meanwhile it is started anew, 3 times at most, with the number of the restart in `SKY_SETUP_RESTARTS`.",
 			Validators: []validator.String{checked(checkScript)},
 		},
 		"envs": schema.MapAttribute{
@@ -89,7 +90,7 @@ func clusterInputs() map[string]schema.Attribute {
 		},
 		"on_setup_failure": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString(string(broker.SetupFailureDestroy)),
-			MarkdownDescription: "What becomes of the machines when `setup` fails during creation: `destroy` (default), or `keep` to look at them over SSH. " +
+			MarkdownDescription: "What becomes of the machines when `setup`, or the upload of files, fails during creation: `destroy` (default), or `keep` to look at them over SSH. " +
 				"The apply fails either way; kept machines are in state, marked as tainted: the next apply replaces them, unless `terraform untaint` comes first.",
 			Validators: []validator.String{checked(checkOneOf(string(broker.SetupFailureDestroy), string(broker.SetupFailureKeep)))},
 		},
@@ -110,7 +111,7 @@ func clusterInputs() map[string]schema.Attribute {
 		"autostop":    autostopAttribute(),
 		"on_autostop": onAutostopAttribute(),
 		"timeouts": timeoutsAttribute(map[string]string{
-			"create": "Bounds the whole launch, failover included. Default `60m`.",
+			"create": "Bounds the whole launch, failover included. Whatever it says, a launch makes 10 machines for each node at most. Default `60m`.",
 			"read":   "Bounds a refresh. Default `5m`.",
 			"update": "Bounds a change in place. Default `60m`.",
 			"delete": "Bounds the removal. Default `20m`.",
