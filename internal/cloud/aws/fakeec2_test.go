@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -189,6 +190,9 @@ func shows(v url.Values, attributes map[string][]string, tags map[string]string)
 	for i := 1; v.Has(fmt.Sprintf("Filter.%d.Name", i)); i++ {
 		name, want := v.Get(fmt.Sprintf("Filter.%d.Name", i)), numbered(v, fmt.Sprintf("Filter.%d.Value", i))
 		have := attributes[name]
+		if name == "tag-key" {
+			have = slices.Collect(maps.Keys(tags))
+		}
 		if key, ok := strings.CutPrefix(name, "tag:"); ok {
 			have = nil
 			if value, ok := tags[key]; ok {

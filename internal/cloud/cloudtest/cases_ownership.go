@@ -21,6 +21,7 @@ func ownershipCases() []Case {
 		{Name: "ownership/foreign id refused", run: foreignID},
 		{Name: "ownership/other generation untouched", run: otherGeneration},
 		{Name: "ownership/other cluster untouched", run: otherCluster},
+		{Name: "ownership/survey", run: survey},
 	}
 }
 

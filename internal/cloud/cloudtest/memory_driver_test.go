@@ -439,3 +439,30 @@ func (d *memoryDriver) Classify(err error) cloud.Fault {
 	}
 	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
 }
+
+// Survey implements cloud.Surveyor.
+func (d *memoryDriver) Survey(_ context.Context, ref cloud.ClusterRef) ([]cloud.Thing, error) {
+	defer d.m.lock()()
+	var out []cloud.Thing
+	add := func(kind cloud.ThingKind, id string, tags map[string]string) {
+		if d.m.breaks("survey is of one owner") && ref.Owner == "" && tags[cloud.TagOwner] == "somebody-else" {
+			return
+		}
+		if t, ok := ref.ThingOf(kind, id, "", tags, ""); ok || (d.m.breaks("survey shows all") && kind == cloud.ThingMachine) {
+			out = append(out, t)
+		}
+	}
+	for id, in := range d.m.machines {
+		if in.State != cloud.StateTerminated || d.m.breaks("survey shows the dead") {
+			add(cloud.ThingMachine, id, in.tags)
+		}
+	}
+	for kind, groups := range map[cloud.ThingKind]map[string]*memoryGroup{cloud.ThingFirewall: d.m.firewalls, cloud.ThingKey: d.m.keys} {
+		for id, g := range groups {
+			if !d.m.breaks("survey shows machines only") {
+				add(kind, id, g.owner.Tags())
+			}
+		}
+	}
+	return out, nil
+}

@@ -72,6 +72,7 @@ type sshKey struct {
 	Name      string            `json:"name"`
 	PublicKey string            `json:"public_key"`
 	Tags      map[string]string `json:"tags"`
+	CreatedAt time.Time         `json:"created_at"`
 }
 
 type rule struct {
@@ -81,11 +82,12 @@ type rule struct {
 }
 
 type firewall struct {
-	ID     string            `json:"id"`
-	Name   string            `json:"name"`
-	Region string            `json:"region"`
-	Tags   map[string]string `json:"tags"`
-	Rules  []rule            `json:"rules"`
+	ID        string            `json:"id"`
+	Name      string            `json:"name"`
+	Region    string            `json:"region"`
+	Tags      map[string]string `json:"tags"`
+	Rules     []rule            `json:"rules"`
+	CreatedAt time.Time         `json:"created_at"`
 }
 
 func (c *client) accountID(ctx context.Context) (string, error) {

@@ -174,11 +174,13 @@ func checkFirewall(f *compute.Firewall) *apiError {
 
 var (
 	condition = regexp.MustCompile(`^([a-zA-Z.]+(?:\.[a-z0-9_-]+)?) (=|eq|ne|!=) (?:"([^"]*)"|([^" ()]+))$`)
+	exists    = regexp.MustCompile(`^labels\.([a-z0-9_-]+):\*$`)
 	outer     = regexp.MustCompile(`\(([^()]*)\)`)
 )
 
 // parseFilter reads conditions in parentheses, joined by AND or nothing, or one
-// bare condition, whose eq compares with a regular expression.
+// bare condition, whose eq compares with a regular expression. labels.key:* is
+// every thing that has the label.
 func parseFilter(text string) (func(fields, labels map[string]string) bool, *apiError) {
 	if text == "" {
 		return func(_, _ map[string]string) bool { return true }, nil
@@ -200,6 +202,10 @@ func parseFilter(text string) (func(fields, labels map[string]string) bool, *api
 	}
 	var tests []test
 	for _, p := range parts {
+		if label := exists.FindStringSubmatch(p); label != nil {
+			tests = append(tests, test{field: "labels." + label[1], form: regexp.MustCompile("")})
+			continue
+		}
 		found := condition.FindStringSubmatch(p)
 		if found == nil || found[2] == "ne" || found[2] == "!=" {
 			return nil, bad
