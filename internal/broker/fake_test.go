@@ -341,7 +341,7 @@ func (n fakeNode) RunStep(ctx context.Context, step *remote.Step) (int, error) {
 	return n.Run(ctx, step.Command)
 }
 
-func (n fakeNode) PutTree(_ context.Context, src, dest string) error {
+func (n fakeNode) PutTree(_ context.Context, src, dest string, _ ...string) error {
 	if n.put != nil {
 		return n.put
 	}

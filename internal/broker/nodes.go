@@ -80,7 +80,7 @@ func (e *SetupError) Unwrap() error { return e.Err }
 type node interface {
 	Run(ctx context.Context, cmd remote.Command) (exitCode int, err error)
 	RunStep(ctx context.Context, step *remote.Step) (exitCode int, err error)
-	PutTree(ctx context.Context, src, dest string) error
+	PutTree(ctx context.Context, src, dest string, leave ...string) error
 	Close() error
 }
 
@@ -204,7 +204,7 @@ func (b *Broker) setUpNodes(ctx context.Context, log *slog.Logger, clients []nod
 	group, ctx := errgroup.WithContext(ctx)
 	for i, client := range clients {
 		group.Go(func() error {
-			n := nodeSetup{client: client, cluster: c, spec: spec, rank: c.Nodes[i].Rank, log: log, logPath: b.LogPath(c.Name)}
+			n := nodeSetup{client: client, cluster: c, spec: spec, rank: c.Nodes[i].Rank, log: log, logPath: b.LogPath(c.Name), stateDir: b.cfg.StateDir}
 			if err := n.run(ctx, prepare); err != nil {
 				return err
 			}
@@ -223,6 +223,8 @@ type nodeSetup struct {
 	rank    int
 	log     *slog.Logger
 	logPath string
+	// stateDir is no part of what is uploaded.
+	stateDir string
 }
 
 func (n nodeSetup) run(ctx context.Context, prepare string) error {
@@ -260,7 +262,7 @@ func (n nodeSetup) sync(ctx context.Context) error {
 // upload brings files to the node. What keeps them away other than the way there
 // is the user's: it would do so on every machine.
 func (n nodeSetup) upload(ctx context.Context, what, src, dest string) error {
-	err := n.client.PutTree(ctx, src, dest)
+	err := n.client.PutTree(ctx, src, dest, n.stateDir)
 	if err == nil || ctx.Err() != nil || lostNode(err) {
 		return n.onRank(err)
 	}

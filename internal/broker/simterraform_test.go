@@ -265,7 +265,7 @@ func (n simNode) RunStep(ctx context.Context, step *remote.Step) (int, error) {
 	return code, err
 }
 
-func (n simNode) PutTree(ctx context.Context, _, _ string) error {
+func (n simNode) PutTree(ctx context.Context, _, _ string, _ ...string) error {
 	return n.call(ctx, "setup", "put", nothing)
 }
 

@@ -125,13 +125,13 @@ func (s *steadyNode) RunStep(ctx context.Context, step *remote.Step) (code int, 
 var errGetsOn = errors.New("the step got on before its connection was lost")
 
 // PutTree implements node.
-func (s *steadyNode) PutTree(ctx context.Context, src, dest string) error {
+func (s *steadyNode) PutTree(ctx context.Context, src, dest string, leave ...string) error {
 	return overLinks(ctx, func() error {
 		client, nth, err := s.client(ctx)
 		if err != nil {
 			return err
 		}
-		err = client.PutTree(ctx, src, dest)
+		err = client.PutTree(ctx, src, dest, leave...)
 		s.lost(nth, err)
 		if err != nil && ctx.Err() == nil && !errors.As(err, new(*remote.UploadError)) && !lostNode(err) {
 			err = &tornError{err} // something killed it on the way

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
 // Changes says what Update must bring up to date.
@@ -25,16 +24,6 @@ type Changes struct {
 	Autostop bool
 	// Runtime installs and starts Ray, or ends it.
 	Runtime bool
-}
-
-// Digest identifies the content of a file or folder as it would be uploaded:
-// names, modes and bytes, without what the ignore files leave out.
-func Digest(path string) (string, error) {
-	tree, err := remote.OpenTree(path)
-	if err != nil {
-		return "", err
-	}
-	return tree.Digest(), nil
 }
 
 // Update brings a cluster to the spec in place. Its machines and their number

@@ -115,6 +115,8 @@ type Spec struct {
 	SecretsVersion string
 	// Workdir is a local folder that lands in ~/sky_workdir; empty is none.
 	Workdir string
+	// Leave are local folders that do not travel with it, as where outputs come to.
+	Leave []string
 	// Resources are what a rank takes of its node, in the ray runtime; nil is all
 	// accelerators of the node, where it has some, and half a CPU.
 	Resources *Resources

@@ -76,7 +76,7 @@ func (r *Runner) Submit(ctx context.Context, spec Spec) (ID, error) {
 	digest := ""
 	if spec.Workdir != "" {
 		var err error
-		if s.tree, err = remote.OpenTree(spec.Workdir); err != nil {
+		if s.tree, err = remote.OpenTree(spec.Workdir, spec.Leave...); err != nil {
 			return "", fmt.Errorf("workdir: %w", err)
 		}
 		digest = s.tree.Digest()

@@ -5,7 +5,6 @@ package provider
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -26,12 +25,17 @@ func checkOutput(pattern string) error {
 	return checkBlank(pattern)
 }
 
-// checkOutputFolder is for where files of the machines go on this computer.
-func checkOutputFolder(name string) error {
+// checkOutputName is for what names a local folder for files of the machines.
+func checkOutputName(name string) error {
 	if strings.TrimSpace(name) == "" {
 		return errors.New("the folder is empty; write one such as \"./results\"")
 	}
-	if err := checkText(name); err != nil {
+	return checkText(name)
+}
+
+// checkOutputFolder is checkOutputName that looks whether it can be made.
+func checkOutputFolder(name string) error {
+	if err := checkOutputName(name); err != nil {
 		return err
 	}
 	return checkNewFolder(name)
@@ -66,18 +70,6 @@ func checkNewFolder(name string) error {
 // laterHint is for files that another resource of the same apply will make.
 const laterHint = "; if another resource makes it, derive this path from an attribute that is known only after that, such as its id"
 
-// checkWorkdir refuses what could not be uploaded: nothing there, no folder,
-// something unreadable.
-func checkWorkdir(name string) error {
-	if err := checkLocal(name); err != nil {
-		return err
-	}
-	if err := checkFolder(name); err != nil {
-		return fmt.Errorf("%w%s", err, laterHint)
-	}
-	return checkSource(name)
-}
-
 // checkLocal refuses what SkyPilot's users may mean to be fetched from elsewhere.
 func checkLocal(name string) error {
 	if name == "" {
@@ -85,35 +77,6 @@ func checkLocal(name string) error {
 	}
 	if scheme, _, ok := strings.Cut(name, "://"); ok && !strings.Contains(scheme, "/") {
 		return fmt.Errorf("%q cannot be uploaded: only local files and folders are uploaded; fetch it on the machines, in setup", name)
-	}
-	return nil
-}
-
-// checkSource reads a file or folder through, as an upload would.
-func checkSource(name string) error {
-	if err := checkLocal(name); err != nil {
-		return err
-	}
-	info, err := os.Stat(name)
-	if err != nil {
-		return fmt.Errorf("%q cannot be uploaded: %w%s", name, plainPathError(err), laterHint)
-	}
-	if !info.IsDir() {
-		f, err := os.Open(name)
-		if err != nil {
-			return fmt.Errorf("%q cannot be uploaded: %w", name, plainPathError(err))
-		}
-		defer func() { _ = f.Close() }()
-		if _, err := f.Read(make([]byte, 1)); err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("%q cannot be uploaded: %w", name, plainPathError(err))
-		}
-		return nil
-	}
-	if _, err := os.ReadDir(name); err != nil {
-		return fmt.Errorf("%q cannot be uploaded: %w", name, plainPathError(err))
-	}
-	if _, err := broker.Digest(name); err != nil {
-		return fmt.Errorf("%q cannot be uploaded: %w", name, err)
 	}
 	return nil
 }
@@ -129,6 +92,7 @@ func plainPathError(err error) error {
 // checkRemotePath is for where files go on the machines.
 func checkRemotePath(name string) error {
 	const right = "write an absolute path or one under \"~/\", such as \"~/data\""
+	clean := path.Clean(name)
 	switch {
 	case strings.TrimSpace(name) == "":
 		return errors.New("the path on the machines is empty; " + right)
@@ -136,8 +100,52 @@ func checkRemotePath(name string) error {
 		return fmt.Errorf("the path %q on the machines holds a control character; %s", name, right)
 	case !strings.HasPrefix(name, "/") && !strings.HasPrefix(name, "~/"):
 		return fmt.Errorf("the path %q on the machines is relative; %s", name, right)
-	case path.Clean(name) == "/" || path.Clean(name) == "~":
+	case clean == "/" || clean == "~" || clean == "/root" || clean == "/home" || path.Dir(clean) == "/home":
 		return fmt.Errorf("the path %q would replace a whole file system or home folder; %s", name, right)
+	case !strings.HasPrefix(clean, "/") && !strings.HasPrefix(clean, "~/"):
+		return fmt.Errorf("the path %q leads out of the home folder; write it as an absolute path", name)
+	}
+	home := inHome(clean)
+	switch top, rest, _ := strings.Cut(home, "/"); {
+	case top == ".sky":
+		return fmt.Errorf("the path %q is in ~/.sky, the provider's own folder on the machines; %s", name, right)
+	case top == ".ssh" && ownKeys(rest):
+		return fmt.Errorf("the path %q would replace the keys that let the provider in; write them in setup, with >> to the end of ~/.ssh/authorized_keys", name)
+	}
+	return nil
+}
+
+// inHome is a clean path on the machines relative to the home folder that it is
+// in, as far as its text tells; empty where it is in none.
+func inHome(clean string) string {
+	for _, home := range []string{"~/", "/root/"} {
+		if rest, ok := strings.CutPrefix(clean, home); ok {
+			return rest
+		}
+	}
+	if rest, ok := strings.CutPrefix(clean, "/home/"); ok {
+		_, rest, _ = strings.Cut(rest, "/")
+		return rest
+	}
+	return ""
+}
+
+// ownKeys reports whether a path in ~/.ssh is of the files that say who may log in.
+func ownKeys(name string) bool {
+	top, _, _ := strings.Cut(name, "/")
+	return top == "authorized_keys" || top == "authorized_keys2"
+}
+
+// checkMount refuses a folder that would bring to its place what checkRemotePath
+// refuses by name.
+func checkMount(to string, tree *broker.Tree) error {
+	if inHome(path.Clean(to)) != ".ssh" {
+		return nil
+	}
+	for _, name := range []string{"authorized_keys", "authorized_keys2"} {
+		if tree.Has(name) {
+			return fmt.Errorf("the folder holds %s, which would replace the keys that let the provider in; leave it out with a line in a .skyignore there", name)
+		}
 	}
 	return nil
 }

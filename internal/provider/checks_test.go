@@ -55,8 +55,8 @@ func TestChecks(t *testing.T) {
 		{"place", checkPlaceName, []string{"us-east-1"}, map[string]string{"aws/us": "slash", " ": "empty"}},
 		{"duration", checkDuration, []string{"30m", "2h45m"}, map[string]string{"-1m": "above zero", "0s": "above zero", "1": "no duration", "99999h": "longer"}},
 		{"folder", checkFolder, []string{dir}, map[string]string{filepath.Join(dir, "none"): "no such file", file: "name a folder"}},
-		{"workdir", checkWorkdir, []string{dir}, map[string]string{filepath.Join(dir, "none"): "no such file", file: "folder", loop: "too many"}},
-		{"source", checkSource, []string{dir, file}, map[string]string{filepath.Join(dir, "none"): "cannot be uploaded", loop: "too many"}},
+		{"workdir", func(name string) error { _, err := openWorkdir(name); return err }, []string{dir}, map[string]string{filepath.Join(dir, "none"): "no such file", file: "folder", loop: "too many"}},
+		{"source", func(name string) error { _, err := openSource(name); return err }, []string{dir, file}, map[string]string{filepath.Join(dir, "none"): "cannot be uploaded", loop: "too many"}},
 		{"remote path", checkRemotePath, []string{"~/data", "/data"}, map[string]string{
 			"": "empty", "data": "relative", "/": "whole file system", "~/": "home folder", "/a\nb": "control",
 		}},

@@ -76,6 +76,8 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, req re
 	if m.Workdir.IsNull() {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
 	}
+	r.data.planWorkdir(m.Workdir, uploaded{needed: true}, &resp.Diagnostics)
+	r.data.planMounts(m.FileMounts, uploaded{needed: true}, &resp.Diagnostics)
 	if m.FileMounts.IsNull() {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("file_mounts_digest"), types.StringNull())...)
 	}
@@ -213,14 +215,9 @@ func planRestore(c broker.Cluster, m clusterModel, resp *resource.ModifyPlanResp
 // planDigests compares what lies on this computer with what was uploaded. A
 // digest that will change stays unknown, since files may change until apply.
 func (r *clusterResource) planDigests(m *clusterModel, old clusterModel, resp *resource.ModifyPlanResponse) {
-	workdir, err := pathDigest(m.Workdir)
-	if err != nil {
-		invalid(&resp.Diagnostics, path.Root("workdir"), err.Error())
-	}
-	mounts, err := mountsDigest(m.FileMounts)
-	if err != nil {
-		invalid(&resp.Diagnostics, path.Root("file_mounts"), err.Error())
-	}
+	grows := m.NumNodes.ValueInt64() > old.NumNodes.ValueInt64()
+	workdir := r.data.planWorkdir(m.Workdir, uploaded{old.WorkdirDigest, grows || !m.Workdir.Equal(old.Workdir)}, &resp.Diagnostics)
+	mounts := r.data.planMounts(m.FileMounts, uploaded{old.FileMountsDigest, grows || !m.FileMounts.Equal(old.FileMounts)}, &resp.Diagnostics)
 	m.WorkdirDigest = plannedDigest(workdir, old.WorkdirDigest)
 	m.FileMountsDigest = plannedDigest(mounts, old.FileMountsDigest)
 }

@@ -77,7 +77,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		resp.Diagnostics.Append(r.data.catalogWarnings()...)
 	}
 	if err == nil {
-		err = m.setDigests()
+		err = r.data.setDigests(&m)
 	}
 	if err != nil {
 		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
@@ -103,15 +103,15 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 func alive(c broker.Cluster) bool { return c.Generation != "" || len(c.Nodes) > 0 }
 
 // setDigests fills in the digests that the plan left open.
-func (m *clusterModel) setDigests() error {
+func (d *providerData) setDigests(m *clusterModel) error {
 	var err error
 	if m.WorkdirDigest.IsUnknown() {
-		if m.WorkdirDigest, err = pathDigest(m.Workdir); err != nil {
+		if m.WorkdirDigest, err = pathDigest(m.Workdir, d.leave(nil)...); err != nil {
 			return err
 		}
 	}
 	if m.FileMountsDigest.IsUnknown() {
-		m.FileMountsDigest, err = mountsDigest(m.FileMounts)
+		m.FileMountsDigest, err = mountsDigest(m.FileMounts, d.leave(nil)...)
 	}
 	return err
 }
@@ -191,7 +191,10 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	if int(m.NumNodes.ValueInt64()) > c.Size || len(c.Lost()) > 0 {
 		spec.Offers = r.data.ownOffer(ctx, c)
 	}
-	fresh, err := m.update(ctx, b, old, c, spec)
+	fresh, err := c, r.data.setDigests(&m)
+	if err == nil {
+		fresh, err = m.update(ctx, b, old, c, spec)
+	}
 	if err != nil {
 		resp.Diagnostics.Append(clusterDiag(ctx, b, c.Name, doing, err))
 		old.setRecord(fresh, r.data.reach(b, c).as(old))
@@ -208,10 +211,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 // update brings the machines from old to m, in the order that asks least of
 // them, and returns how far that came.
 func (m *clusterModel) update(ctx context.Context, b clusterBroker, old clusterModel, c broker.Cluster, spec broker.Spec) (broker.Cluster, error) {
-	err := m.setDigests()
-	if err != nil {
-		return c, err
-	}
+	var err error
 	what := changes(old, *m)
 	if c.Status == broker.StatusTerminated || m.staysStopped(old) {
 		return b.Update(ctx, c, spec, what) // notes what it can

@@ -54,8 +54,7 @@ func clusterInputs() map[string]schema.Attribute {
 		"setup": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "Shell commands run on every node, in parallel, after the files are there and before any job. " +
-				"Run again, in place, when this text or `envs` changes; so write it so that it can be repeated. " +
-				"It goes on where its connection is lost. Where the machine is restarted meanwhile it is started anew, 3 times at most, with the number of the restart in `SKY_SETUP_RESTARTS`.",
+				"Run again, in place, when this text or `envs` changes; so write it so that it can be repeated.",
 			Validators: []validator.String{checked(checkScript)},
 		},
 		"envs": schema.MapAttribute{
@@ -66,13 +65,14 @@ func clusterInputs() map[string]schema.Attribute {
 		"workdir": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "Local folder copied to `~/sky_workdir` on every node, where setup and jobs start. " +
-				"`.skyignore`, else `.gitignore`, leaves files out. Changed content is uploaded again in place.",
-			Validators: []validator.String{checked(checkWorkdir)},
+				whatTravels + " Changed content is uploaded again in place.",
+			Validators: []validator.String{checked(checkLocal)},
 		},
 		"file_mounts": schema.MapAttribute{
 			Optional: true, ElementType: types.StringType,
-			MarkdownDescription: "Further files and folders to copy to every node: path on the nodes (absolute or under `~/`) to local path. Changed content is uploaded again in place.",
-			Validators:          []validator.Map{mapKeys(checkRemotePath), mapValues(checkSource)},
+			MarkdownDescription: "Further files and folders to copy to every node: path on the nodes (absolute or under `~/`) to local path. What of a folder is left out is said at `workdir`. " +
+				"What would replace the provider's own files on the nodes, `~/.sky` and `~/.ssh/authorized_keys`, is refused. Changed content is uploaded again in place.",
+			Validators: []validator.Map{mapKeys(checkRemotePath), mapValues(checkLocal)},
 		},
 		"allowed_cidrs": schema.ListAttribute{
 			Optional: true, Computed: true, ElementType: types.StringType,
@@ -90,7 +90,7 @@ func clusterInputs() map[string]schema.Attribute {
 		},
 		"on_setup_failure": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString(string(broker.SetupFailureDestroy)),
-			MarkdownDescription: "What becomes of the machines when `setup`, or the upload of files, fails during creation: `destroy` (default), or `keep` to look at them over SSH. " +
+			MarkdownDescription: "What becomes of the machines when `setup` fails during creation: `destroy` (default), or `keep` to look at them over SSH. " +
 				"The apply fails either way; kept machines are in state, marked as tainted: the next apply replaces them, unless `terraform untaint` comes first.",
 			Validators: []validator.String{checked(checkOneOf(string(broker.SetupFailureDestroy), string(broker.SetupFailureKeep)))},
 		},
@@ -111,7 +111,7 @@ func clusterInputs() map[string]schema.Attribute {
 		"autostop":    autostopAttribute(),
 		"on_autostop": onAutostopAttribute(),
 		"timeouts": timeoutsAttribute(map[string]string{
-			"create": "Bounds the whole launch, failover included. Whatever it says, a launch makes 10 machines for each node at most. Default `60m`.",
+			"create": "Bounds the whole launch, failover included. Default `60m`.",
 			"read":   "Bounds a refresh. Default `5m`.",
 			"update": "Bounds a change in place. Default `60m`.",
 			"delete": "Bounds the removal. Default `20m`.",
@@ -272,7 +272,7 @@ func clusterOutputs() map[string]schema.Attribute {
 		"owner":              fixed("The owner in the machines' tags."),
 		"launched_at":        fixed("When it was launched, RFC 3339, UTC."),
 		"process_manager":    fixed("How jobs are detached on the nodes: `auto` (systemd where it runs) or `setsid`."),
-		"workdir_digest":     fresh("Digest of what was uploaded from `workdir`: names, modes and contents."),
+		"workdir_digest":     fresh("Digest of what was uploaded from `workdir`: names, contents, and which files can be executed."),
 		"file_mounts_digest": fresh("Digest of what was uploaded from `file_mounts`."),
 	}
 }

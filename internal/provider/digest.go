@@ -14,38 +14,62 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 )
 
-// pathDigest is the digest of a local path as it would be uploaded; null
-// where there is none and unknown where the path is.
-func pathDigest(path types.String) (types.String, error) {
+// digest is what state holds of local files as they would be uploaded. Version
+// 0.1 counted all of a file's mode; where such a digest still holds, it stays.
+type digest struct{ now, former string }
+
+func digestOf(tree *broker.Tree) digest { return digest{tree.Digest(), tree.FormerDigest()} }
+
+// after is the digest to keep where old is in state.
+func (d digest) after(old types.String) types.String {
+	if old.ValueString() == d.former {
+		return old
+	}
+	return types.StringValue(d.now)
+}
+
+// pathDigest is the digest of a local path as it would be uploaded; null where
+// there is none and unknown where the path is. leave are folders that stay here.
+func pathDigest(path types.String, leave ...string) (types.String, error) {
 	if path.IsNull() || path.IsUnknown() {
 		if path.IsUnknown() {
 			return types.StringUnknown(), nil
 		}
 		return types.StringNull(), nil
 	}
-	digest, err := broker.Digest(expandHome(path.ValueString()))
+	tree, err := openSource(path.ValueString(), leave...)
 	if err != nil {
-		return types.StringNull(), fmt.Errorf("%q cannot be uploaded: %w", path.ValueString(), err)
+		return types.StringNull(), err
 	}
-	return types.StringValue(digest), nil
+	return types.StringValue(tree.Digest()), nil
 }
 
 // mountsDigest is one digest over all file mounts.
-func mountsDigest(mounts types.Map) (types.String, error) {
+func mountsDigest(mounts types.Map, leave ...string) (types.String, error) {
 	switch {
 	case mounts.IsNull():
 		return types.StringNull(), nil
 	case !fullyKnown(mounts):
 		return types.StringUnknown(), nil
 	}
-	sum := sha256.New()
 	members := stringMap(mounts)
-	for _, to := range slices.Sorted(maps.Keys(members)) {
-		digest, err := broker.Digest(expandHome(members[to]))
+	all := map[string]digest{}
+	for to, from := range members {
+		tree, err := openSource(from, leave...)
 		if err != nil {
-			return types.StringNull(), fmt.Errorf("%q for %q cannot be uploaded: %w", members[to], to, err)
+			return types.StringNull(), fmt.Errorf("for %q: %w", to, err)
 		}
-		_, _ = fmt.Fprintf(sum, "%q %s\n", to, digest)
+		all[to] = digestOf(tree)
 	}
-	return types.StringValue(hex.EncodeToString(sum.Sum(nil))), nil
+	return types.StringValue(joined(all).now), nil
+}
+
+// joined is one digest of several, by name.
+func joined(all map[string]digest) digest {
+	now, former := sha256.New(), sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		_, _ = fmt.Fprintf(now, "%q %s\n", name, all[name].now)
+		_, _ = fmt.Fprintf(former, "%q %s\n", name, all[name].former)
+	}
+	return digest{hex.EncodeToString(now.Sum(nil)), hex.EncodeToString(former.Sum(nil))}
 }

@@ -63,6 +63,11 @@ func jobCluster(c broker.Cluster) job.Cluster {
 	return out
 }
 
+// runsNothing reports whether a cluster is known to have no machine that runs.
+func runsNothing(c broker.Cluster) bool {
+	return c.Status == broker.StatusStopped || c.Status == broker.StatusTerminated
+}
+
 // jobHandle is one operation on a job.
 type jobHandle struct {
 	broker   clusterBroker
@@ -98,7 +103,8 @@ func (h *jobHandle) close() { _ = h.runner.Close() }
 
 // submit starts the job and fills in what is known of it then.
 func (h *jobHandle) submit(ctx context.Context, m *jobModel) error {
-	digest, err := pathDigest(m.Workdir)
+	leave := append(m.outputsFolder(), h.stateDir)
+	digest, err := pathDigest(m.Workdir, leave...)
 	if err != nil {
 		return err
 	}
@@ -111,7 +117,7 @@ func (h *jobHandle) submit(ctx context.Context, m *jobModel) error {
 	if err != nil {
 		return err
 	}
-	spec.Removed, spec.Unwanted, spec.Secrets = removed, h.unwanted, h.secrets
+	spec.Removed, spec.Unwanted, spec.Secrets, spec.Leave = removed, h.unwanted, h.secrets, leave
 	id, err := h.runner.Submit(ctx, spec)
 	if err != nil {
 		return err
@@ -134,10 +140,8 @@ func (h *jobHandle) follow(ctx context.Context, m *jobModel, created bool) diag.
 	if err != nil {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 		defer cancel()
-		if rest := (*restError)(nil); !errors.As(err, &rest) { // else nobody would answer
-			if status, serr := h.runner.Status(last, m.id()); serr == nil {
-				m.setStatus(status)
-			}
+		if status, serr := h.runner.Status(last, m.id()); serr == nil {
+			m.setStatus(status)
 		}
 		h.readTail(m)
 		diags.Append(h.cutOff(ctx, *m, err, created))
@@ -163,9 +167,6 @@ func (h *jobHandle) cutOff(ctx context.Context, m jobModel, err error, created b
 	if errors.Is(err, errSilence) {
 		goesOn = fmt.Sprintf("Whether the job goes on nobody can tell: %s on cluster %s, last seen %s. It is not run again: the next apply asks again and waits on. Where the machine never answers again, end it in the cloud's console: then the job is LOST, and the next apply makes the node anew. The log so far is in %s",
 			m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), m.LogPath.ValueString())
-	}
-	if rest := (*restError)(nil); errors.As(err, &rest) {
-		goesOn = rested(m)
 	}
 	if m.phase().Over() {
 		goesOn = fmt.Sprintf("The job has ended meanwhile: %s. The next refresh or apply brings the rest of its log, which goes to %s", m.Status.ValueString(), m.LogPath.ValueString())
@@ -226,11 +227,6 @@ func diagnose(m jobModel, s job.Status, created bool) diag.Diagnostic {
 
 // observe looks at the job and brings its log, to its end where it is waited for.
 func (h *jobHandle) observe(ctx context.Context, m *jobModel) (job.Status, error) {
-	if status, rest := atRest(h.cluster); rest != nil {
-		return job.Status{}, rest
-	} else if status != nil {
-		return *status, nil
-	}
 	if m.Wait.ValueBool() {
 		return h.followLog(ctx, m)
 	}

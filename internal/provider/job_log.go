@@ -90,7 +90,7 @@ func (h *jobHandle) followLog(ctx context.Context, m *jobModel) (job.Status, err
 	defer stop()
 	status, err := h.runner.WaitFrom(watched, m.id(), size, file)
 	if end := (*endedError)(nil); err != nil && errors.As(context.Cause(watched), &end) {
-		status, err = end.status, end.rest
+		status, err = end.status, nil
 	}
 	if errors.Is(err, job.ErrNotFound) {
 		status, err = lostStatus(headAnew), nil

@@ -34,19 +34,10 @@ const (
 	secondLook = 2 * time.Second
 )
 
-// endedError ends a wait for a job that nobody will ever tell the end of, or not
-// for now: then it has rest.
-type endedError struct {
-	status job.Status
-	rest   error
-}
+// endedError ends a wait for a job that nobody will ever tell the end of.
+type endedError struct{ status job.Status }
 
-func (e *endedError) Error() string {
-	if e.rest != nil {
-		return e.rest.Error()
-	}
-	return e.status.Reason
-}
+func (e *endedError) Error() string { return e.status.Reason }
 
 // errSilence ends a wait for a head that is there and says nothing.
 var errSilence = fmt.Errorf("the head has not answered for %s, although its cloud says that it runs", mostSilence)
@@ -78,18 +69,14 @@ const (
 func cloudsWord(c broker.Cluster, err error) *endedError {
 	switch {
 	case errors.Is(err, broker.ErrGone):
-		return &endedError{status: lostStatus(clusterGone)}
+		return &endedError{lostStatus(clusterGone)}
 	case err != nil:
 		return nil
-	}
-	status, rest := atRest(c)
-	switch {
-	case rest != nil:
-		return &endedError{rest: rest}
-	case status != nil:
-		return &endedError{status: *status}
+	case runsNothing(c):
+		reason := fmt.Sprintf("cluster %s is %s: %s", c.ID, c.Status, c.StatusReason)
+		return &endedError{job.Status{Phase: job.Unknown, FailedRank: -1, Reason: reason}}
 	case headLost(c):
-		return &endedError{status: lostStatus(headGone)}
+		return &endedError{lostStatus(headGone)}
 	}
 	return nil
 }

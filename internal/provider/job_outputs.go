@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 )
 
@@ -49,6 +52,7 @@ func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) (diag.Diagnos
 	if want.AllNodes.ValueBool() {
 		ranks = int(m.NumNodes.ValueInt64())
 	}
+	note := notingOutputs(expandHome(want.Folder.ValueString()))
 	found := make([]job.Fetched, ranks)
 	group, groupCtx := errgroup.WithContext(ctx)
 	if phase != job.Succeeded {
@@ -62,6 +66,9 @@ func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) (diag.Diagnos
 		})
 	}
 	err := group.Wait()
+	if nerr := note(found); nerr != nil {
+		err = errors.Join(err, nerr)
+	}
 	if errors.Is(err, job.ErrTooMuch) {
 		err = &withMore{err, "What came before is kept. Where that much is wanted, raise max_size_mib or max_files in outputs"}
 	}
@@ -75,6 +82,30 @@ func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) (diag.Diagnos
 	slices.Sort(all)
 	m.OutputFiles = textListValue(slices.Compact(all))
 	return refusals(*m, found), err
+}
+
+// notingOutputs returns what notes, once outputs came into a folder, that no
+// upload takes them along: all of the folder where they made it, else by name.
+func notingOutputs(folder string) func([]job.Fetched) error {
+	_, err := os.Stat(folder)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	return func(found []job.Fetched) error {
+		var names []string
+		for _, f := range found {
+			for _, name := range f.Files {
+				if rel, err := filepath.Rel(folder, filepath.FromSlash(name)); err == nil {
+					names = append(names, filepath.ToSlash(rel))
+				}
+			}
+		}
+		switch {
+		case len(names) == 0:
+			return nil
+		case fresh:
+			return broker.StaysHere(folder)
+		}
+		return broker.StaysHere(folder, names...)
+	}
 }
 
 func (h *jobHandle) fetchFrom(ctx context.Context, id job.ID, want outputsModel, rank int, all bool) (job.Fetched, error) {

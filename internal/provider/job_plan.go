@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -50,14 +51,16 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 		if m.Workdir.IsNull() {
 			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
 		}
+		r.data.planWorkdir(m.Workdir, uploaded{needed: true}, &resp.Diagnostics, m.outputsFolder()...)
+		m.planOutputs(old, &resp.Diagnostics)
 		return
 	}
 	if resp.Diagnostics.Append(req.State.Get(ctx, &old)...); resp.Diagnostics.HasError() {
 		return
 	}
-	digest, err := pathDigest(m.Workdir)
-	if err != nil {
-		invalid(&resp.Diagnostics, path.Root("workdir"), err.Error())
+	digest := r.data.planWorkdir(m.Workdir, uploaded{old.WorkdirDigest, !m.Workdir.Equal(old.Workdir)}, &resp.Diagnostics, m.outputsFolder()...)
+	m.planOutputs(old, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
 		return
 	}
 	switch {
@@ -85,6 +88,28 @@ func (r *jobResource) elsewhere(old jobModel) bool {
 	}
 	current := b.Current(old.ClusterID.ValueString())
 	return current != "" && current != old.ClusterGeneration.ValueString()
+}
+
+// outputsFolder is where outputs come to, which stays on this computer; none
+// where it is not known.
+func (m *jobModel) outputsFolder() []string {
+	folder, ok := m.Outputs.Attributes()["folder"].(types.String)
+	if !ok || folder.ValueString() == "" {
+		return nil
+	}
+	return []string{expandHome(folder.ValueString())}
+}
+
+// planOutputs refuses a folder that cannot be made, where one is asked for anew.
+func (m *jobModel) planOutputs(old jobModel, diags *diag.Diagnostics) {
+	if m.Outputs.Equal(old.Outputs) {
+		return
+	}
+	for _, folder := range m.outputsFolder() {
+		if err := checkOutputFolder(folder); err != nil {
+			invalid(diags, path.Root("outputs").AtName("folder"), err.Error())
+		}
+	}
 }
 
 // planOutcome plans that a job that has ended stays as it ended, and to wait for

@@ -131,11 +131,8 @@ func (r *jobResource) look(ctx context.Context, m *jobModel, private, kept priva
 	}
 	defer h.close()
 	_ = keepWhose(ctx, kept, h.cluster) // a later look may do it
-	if status, rest := atRest(h.cluster); rest != nil {
-		return rest
-	} else if status != nil {
-		m.lost(*status)
-		return nil
+	if c := h.cluster; runsNothing(c) {
+		return fmt.Errorf("cluster %s is %s: %s", c.ID, c.Status, c.StatusReason)
 	}
 	if headLost(h.cluster) { // nobody would answer
 		if lost := h.lostSince(ctx); lost != nil {

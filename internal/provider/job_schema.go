@@ -132,8 +132,8 @@ func jobInputs() map[string]schema.Attribute {
 			PlanModifiers:       replaceOtherMap(),
 		},
 		"workdir": schema.StringAttribute{
-			Optional: true, MarkdownDescription: "Local folder copied to `~/sky_workdir` before the job starts. Default what the cluster has there. Changed content replaces the job.",
-			Validators: []validator.String{checked(checkWorkdir)}, PlanModifiers: replace,
+			Optional: true, MarkdownDescription: "Local folder copied to `~/sky_workdir` before the job starts. Default what the cluster has there. " + whatTravels + " `outputs.folder` stays here as well. Changed content replaces the job.",
+			Validators: []validator.String{checked(checkLocal)}, PlanModifiers: replace,
 		},
 		"run_id": schema.StringAttribute{
 			Optional: true, MarkdownDescription: "Any text; change it to run the same job again.", PlanModifiers: replaceOtherText(),
@@ -219,8 +219,8 @@ func outputsAttribute() schema.Attribute {
 				Validators:          []validator.List{notEmpty{}, elements(checkOutput), noDuplicates()},
 			},
 			"folder": schema.StringAttribute{
-				Required: true, MarkdownDescription: "Local folder for them, made where it is missing. Files keep their paths below it; those of the same name are replaced.",
-				Validators: []validator.String{checked(checkOutputFolder)},
+				Required: true, MarkdownDescription: "Local folder for them, made where it is missing. Files keep their paths below it; those of the same name are replaced. A file `.skylocal` in it lists what came, so that no upload takes it along.",
+				Validators: []validator.String{checked(checkOutputName)},
 			},
 			"all_nodes": schema.BoolAttribute{
 				Optional: true, MarkdownDescription: "Whether to fetch from every node of the job, into a folder `rank-0`, `rank-1`, ... each, instead of from the head alone. Default `false`.",

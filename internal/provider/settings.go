@@ -215,6 +215,7 @@ type providerData struct {
 	mu      sync.Mutex
 	set     *catalog.Set
 	notes   catalogNotes
+	files   toldFiles
 	brokers clusterBroker
 	dir     string
 	// going notes which clusters the plan removes. silent are clusters whose head

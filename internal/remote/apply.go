@@ -96,7 +96,7 @@ func (b *commands) moves(entries []entry, last *upload) {
 			continue
 		}
 		if last != nil && last.digest != "-" {
-			if old, ok := last.entries[e.path]; ok && old.line() == e.line() {
+			if old, ok := last.entries[e.path]; ok && e.same(old) {
 				continue
 			}
 		}

@@ -73,9 +73,9 @@ func (f *failing) Read(p []byte) (int, error) {
 // earlier upload brought and src no longer has go. Only what changed since the
 // last upload to dest, here or there, travels; nothing does when nothing changed.
 //
-// An upload that would fail again wherever it is tried is an *UploadError.
-func (c *Client) PutTree(ctx context.Context, src, dest string) error {
-	t, err := walkTree(src)
+// What of src is left out is told at OpenTree. An upload that would fail again wherever it is tried is an *UploadError.
+func (c *Client) PutTree(ctx context.Context, src, dest string, leave ...string) error {
+	t, err := walkTree(src, leave...)
 	if err != nil {
 		return locally(err)
 	}
@@ -233,7 +233,7 @@ func (t *Tree) pack(w io.Writer, last *upload) error {
 	for i := range t.entries {
 		e := &t.entries[i]
 		if !whole && e.kind != 'd' {
-			if old, ok := last.entries[e.path]; ok && old.line() == e.line() {
+			if old, ok := last.entries[e.path]; ok && e.same(old) {
 				continue
 			}
 		}

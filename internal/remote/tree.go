@@ -5,7 +5,6 @@ package remote
 import (
 	"archive/tar"
 	"bufio"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -14,11 +13,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
+	"syscall"
 )
 
 // entry is one file, folder ("d") or symbolic link ("l") of a tree.
@@ -36,24 +33,35 @@ type Tree struct {
 	root    string
 	single  bool
 	entries []entry
+	notes   Notes
 }
 
-// OpenTree walks src and reads every file once. A folder's .skyignore, or else
-// its .gitignore files, say what is left out; .git always is. Symbolic links
-// stay links; sockets, pipes and devices are errors.
-func OpenTree(src string) (*Tree, error) {
-	t, err := walkTree(src)
+// OpenTree walks src as an upload does, and reads every file once. What is left
+// out, and why, is told at walkTree; leave names local folders that stay here.
+func OpenTree(src string, leave ...string) (*Tree, error) {
+	t, err := walkTree(src, leave...)
 	if err != nil {
 		return nil, err
 	}
 	return t, t.hashAll()
 }
 
-// Digest is a hash over names, modes and contents.
+// Digest is a hash over what is uploaded: names, contents, what links point to,
+// and whether a file can be executed. The mode beyond that, which comes from
+// this computer's umask, the owner and the times are not in it.
 func (t *Tree) Digest() string {
+	return t.digest(entry.content)
+}
+
+// FormerDigest is the digest as version 0.1 took it, with all of the mode.
+func (t *Tree) FormerDigest() string {
+	return t.digest(entry.line)
+}
+
+func (t *Tree) digest(line func(entry) string) string {
 	sum := sha256.New()
 	for _, e := range t.entries {
-		_, _ = io.WriteString(sum, e.line()) // a hash takes everything
+		_, _ = io.WriteString(sum, line(e)) // a hash takes everything
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
@@ -78,6 +86,18 @@ func (e entry) line() string {
 	return fmt.Sprintf("%c %04o %s %s\n", e.kind, e.mode, hash, strconv.Quote(e.path))
 }
 
+// content is what of e counts in a digest, as a line.
+func (e entry) content() string {
+	kind := e.kind
+	if kind == 'f' && e.mode&0o100 != 0 {
+		kind = 'x'
+	}
+	return fmt.Sprintf("%c %s %s\n", kind, e.hash, strconv.Quote(e.path))
+}
+
+// same reports whether nobody has to send e where old is.
+func (e entry) same(old entry) bool { return e.content() == old.content() }
+
 var errTorn = errors.New("a torn or endless record of the last upload")
 
 func parseManifest(text string) (map[string]entry, error) {
@@ -97,74 +117,6 @@ func parseManifest(text string) (map[string]entry, error) {
 		all[name] = entry{kind: parts[0][0], path: name, mode: fs.FileMode(mode), hash: strings.TrimPrefix(parts[2], "-")}
 	}
 	return all, scanner.Err()
-}
-
-func walkTree(src string) (*Tree, error) {
-	root, err := filepath.EvalSymlinks(src)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", src, err)
-	}
-	info, err := os.Stat(root)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", src, err)
-	}
-	t := &Tree{root: root}
-	if !info.IsDir() {
-		if !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("%s is neither a file nor a folder", src)
-		}
-		t.single = true
-		t.entries = []entry{{kind: 'f', path: ".", mode: info.Mode().Perm(), info: info}}
-		return t, nil
-	}
-	w := &walker{tree: t, rules: newRules(root)}
-	if err := filepath.WalkDir(root, w.visit); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", src, err)
-	}
-	slices.SortFunc(t.entries, func(a, b entry) int { return cmp.Compare(a.path, b.path) })
-	return t, nil
-}
-
-type walker struct {
-	tree  *Tree
-	rules *rules
-}
-
-func (w *walker) visit(path string, d fs.DirEntry, err error) error {
-	if err != nil {
-		return err
-	}
-	rel, err := filepath.Rel(w.tree.root, path)
-	if err != nil {
-		return err
-	}
-	rel = filepath.ToSlash(rel)
-	if rel != "." && w.rules.ignored(rel, d) {
-		if d.IsDir() {
-			return filepath.SkipDir
-		}
-		return nil
-	}
-	info, err := d.Info()
-	if err != nil {
-		return err
-	}
-	e := entry{path: rel, mode: info.Mode().Perm(), info: info}
-	switch {
-	case d.IsDir():
-		e.kind = 'd'
-		err = w.rules.enter(path, rel)
-	case d.Type().IsRegular():
-		e.kind = 'f'
-	case d.Type()&fs.ModeSymlink != 0:
-		e.kind, e.mode = 'l', 0o777
-		e.link, err = os.Readlink(path)
-		e.hash = hashOf(e.link)
-	default:
-		return fmt.Errorf("%s is a socket, pipe or device: leave it out with a line in .skyignore", rel)
-	}
-	w.tree.entries = append(w.tree.entries, e)
-	return err
 }
 
 func hashOf(s string) string {
@@ -191,7 +143,7 @@ func (t *Tree) hashAll() error {
 
 // copyFile writes a file's content, exactly as long as it was at the walk.
 func (t *Tree) copyFile(w io.Writer, e entry, buf []byte) error {
-	f, err := os.Open(t.local(e))
+	f, err := openRegular(t.local(e))
 	if err != nil {
 		return fmt.Errorf("reading: %w", err)
 	}
@@ -204,6 +156,24 @@ func (t *Tree) copyFile(w io.Writer, e entry, buf []byte) error {
 		return fmt.Errorf("%s changed while it was read", t.local(e))
 	}
 	return nil
+}
+
+// openRegular opens a file, and nothing else: what became a pipe since it was
+// listed must not hold us up.
+func openRegular(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file any more", name)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 func (t *Tree) local(e entry) string { return filepath.Join(t.root, filepath.FromSlash(e.path)) }
@@ -238,55 +208,4 @@ func (t *Tree) writeEntry(tw *tar.Writer, e *entry, buf []byte) error {
 	}
 	e.hash = hex.EncodeToString(sum.Sum(nil))
 	return nil
-}
-
-// rules are the ignore files met so far, the most general first.
-type rules struct {
-	own      bool // .skyignore at the root: it alone counts
-	patterns []gitignore.Pattern
-}
-
-func newRules(root string) *rules {
-	r := &rules{}
-	if _, err := os.Stat(filepath.Join(root, ".skyignore")); err == nil {
-		r.own = true
-	}
-	return r
-}
-
-// enter reads the ignore file of a folder.
-func (r *rules) enter(path, rel string) error {
-	name := ".gitignore"
-	if r.own {
-		name = ".skyignore"
-		if rel != "." {
-			return nil
-		}
-	}
-	data, err := os.ReadFile(filepath.Join(path, name)) //nolint:gosec // a file of the user's own tree
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading ignore rules: %w", err)
-	}
-	var domain []string
-	if rel != "." {
-		domain = strings.Split(rel, "/")
-	}
-	for line := range strings.Lines(string(data)) {
-		line = strings.TrimRight(line, "\r\n")
-		if strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "" {
-			continue
-		}
-		r.patterns = append(r.patterns, gitignore.ParsePattern(line, domain))
-	}
-	return nil
-}
-
-func (r *rules) ignored(rel string, d fs.DirEntry) bool {
-	if d.Name() == ".git" {
-		return true
-	}
-	return gitignore.NewMatcher(r.patterns).Match(strings.Split(rel, "/"), d.IsDir())
 }

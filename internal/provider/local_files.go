@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+)
+
+// whatTravels is said of every folder that is uploaded.
+const whatTravels = "Ignore files leave files out, as git reads them: `.gitignore`, those of the folders around up to the root of the repository, and `.git/info/exclude`. " +
+	"From the first folder with a `.skyignore` on downwards, files of that name alone count. `.git` stays here unless a `.skyignore` says `!.git`. " +
+	"Terraform's state, `.terraform`, `*.tfvars`, saved plans and crash logs never travel."
+
+// A plan looks at local files, and validation does not, so that refresh and
+// destroy work where they are not. Terraform plans as usual before it destroys,
+// and does not say so: what is there already must be planned without them.
+
+// uploaded is what state holds of local files.
+type uploaded struct {
+	digest types.String
+	// needed says that the plan uploads them whatever they hold, so that they must
+	// be there.
+	needed bool
+}
+
+// missing reports files that cannot be read, and returns the digest to plan.
+func (u uploaded) missing(diags *diag.Diagnostics, at path.Path, err error) types.String {
+	if u.needed {
+		invalid(diags, at, err.Error())
+		return types.StringUnknown()
+	}
+	var warning diag.Diagnostics
+	invalid(&warning, at, err.Error())
+	diags.AddAttributeWarning(at, "Local files cannot be compared",
+		warning[0].Detail()+" What was uploaded before stays as it is: whether it has changed since cannot be told.")
+	return u.digest
+}
+
+// planWorkdir is the digest of a workdir for a plan, null and unknown as the
+// workdir is.
+func (d *providerData) planWorkdir(workdir types.String, old uploaded, diags *diag.Diagnostics, leave ...string) types.String {
+	at := path.Root("workdir")
+	switch {
+	case workdir.IsNull():
+		return types.StringNull()
+	case workdir.IsUnknown():
+		return types.StringUnknown()
+	}
+	name := workdir.ValueString()
+	tree, err := openWorkdir(name, d.leave(leave)...)
+	if err != nil {
+		return old.missing(diags, at, err)
+	}
+	now := digestOf(tree).after(old.digest)
+	if !now.Equal(old.digest) {
+		d.tellOf(at, name, tree.Notes(), diags)
+	}
+	return now
+}
+
+// planMounts is planWorkdir for file_mounts.
+func (d *providerData) planMounts(mounts types.Map, old uploaded, diags *diag.Diagnostics) types.String {
+	at := path.Root("file_mounts")
+	switch {
+	case mounts.IsNull():
+		return types.StringNull()
+	case mounts.IsUnknown():
+		return types.StringUnknown()
+	}
+	all, absent := map[string]digest{}, false
+	members := stringMap(mounts)
+	for _, to := range slices.Sorted(maps.Keys(members)) {
+		if v := mounts.Elements()[to]; v.IsUnknown() || v.IsNull() {
+			continue
+		}
+		from := members[to]
+		tree, err := openSource(from, d.leave(nil)...)
+		if err != nil {
+			old.missing(diags, at.AtMapKey(to), err)
+			absent = true
+			continue
+		}
+		if err := checkMount(to, tree); err != nil {
+			invalid(diags, at.AtMapKey(to), err.Error())
+		}
+		all[to] = digestOf(tree)
+		notes := tree.Notes()
+		notes.Configuration = false // who mounts a folder names what it is for
+		defer func() { d.tellOf(at.AtMapKey(to), from, notes, diags) }()
+	}
+	switch {
+	case absent:
+		return old.digest
+	case len(all) < len(members):
+		return types.StringUnknown()
+	}
+	return joined(all).after(old.digest)
+}
+
+// leave adds the state folder to local folders that stay here.
+func (d *providerData) leave(more []string) []string {
+	if dir, err := d.stateFolder(); err == nil { // else nothing is uploaded
+		more = append(slices.Clip(more), dir)
+	}
+	return more
+}
+
+// openWorkdir is openSource for what must be a folder.
+func openWorkdir(name string, leave ...string) (*broker.Tree, error) {
+	if err := checkFolder(expandHome(name)); err != nil {
+		return nil, fmt.Errorf("%w%s", err, laterHint)
+	}
+	return openSource(name, leave...)
+}
+
+// openSource reads a file or folder through, as an upload would.
+func openSource(name string, leave ...string) (*broker.Tree, error) {
+	if _, err := os.Stat(expandHome(name)); err != nil {
+		return nil, fmt.Errorf("%q cannot be uploaded: %w%s", name, plainPathError(err), laterHint)
+	}
+	tree, err := broker.OpenTree(expandHome(name), leave...)
+	if err != nil {
+		return nil, fmt.Errorf("%q cannot be uploaded: %w", name, err)
+	}
+	return tree, nil
+}
+
+// toldFiles are the folders that a process told of.
+type toldFiles struct {
+	mu   sync.Mutex
+	told map[string]bool
+}
+
+func (t *toldFiles) first(name string) bool {
+	if abs, err := filepath.Abs(expandHome(name)); err == nil {
+		name = abs
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.told == nil {
+		t.told = map[string]bool{}
+	}
+	first := !t.told[name]
+	t.told[name] = true
+	return first
+}
+
+// tellOf warns of what a user may not expect of a folder, once a process.
+func (d *providerData) tellOf(at path.Path, name string, n broker.Notes, diags *diag.Diagnostics) {
+	if (!n.Configuration && !n.Empty && n.SpecialCount == 0) || !d.files.first(name) {
+		return
+	}
+	if n.Configuration {
+		diags.AddAttributeWarning(at, "Terraform's own folder is uploaded",
+			fmt.Sprintf("%q holds the Terraform configuration. It is uploaded with the rest, so that every edit of it is a change of what runs on the machines. "+
+				"State, .terraform, *.tfvars, saved plans and crash logs stay here. Better put what the machines need into a folder of its own, "+
+				"such as \"${path.module}/src\", or leave files out with a .skyignore.", name))
+	}
+	if n.Empty {
+		diags.AddAttributeWarning(at, "Nothing is uploaded",
+			fmt.Sprintf("%q is not empty, and ignore files leave all of it out. A file .skyignore in it, be it empty, counts in place of .gitignore.", name))
+	}
+	if n.SpecialCount > 0 {
+		more := ""
+		if rest := n.SpecialCount - len(n.Special); rest > 0 {
+			more = fmt.Sprintf(", and %d more", rest)
+		}
+		diags.AddAttributeWarning(at, "Some of it cannot be uploaded",
+			fmt.Sprintf("In %q, these are pipes, sockets or devices, which stay here: %s%s.", name, strings.Join(n.Special, ", "), more))
+	}
+}

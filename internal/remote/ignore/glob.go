@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package ignore
+
+import "strings"
+
+// glob is a compiled pattern. It matches bytes, as git does, in time that grows
+// with the product of pattern and name, whatever the pattern.
+type glob []token
+
+type token struct {
+	kind kind
+	char byte
+	set  *[256]bool
+}
+
+type kind byte
+
+const (
+	literal   kind = iota // one byte, char
+	any1                  // one byte, no slash
+	oneOf                 // one byte of set
+	star                  // bytes without a slash
+	deep                  // any bytes
+	deepSlash             // nothing, or any bytes up to a slash
+)
+
+// compile reads a pattern. A malformed one matches nothing: it reports false.
+func compile(p string, slashes bool) (glob, bool) {
+	var g glob
+	for i := 0; i < len(p); {
+		switch c := p[i]; c {
+		case '\\':
+			if i+1 == len(p) {
+				return nil, false
+			}
+			g, i = append(g, token{kind: literal, char: p[i+1]}), i+2
+		case '?':
+			g, i = append(g, token{kind: any1}), i+1
+		case '*':
+			t, next := stars(p, i, slashes)
+			g, i = append(g, t), next
+		case '[':
+			set, next, ok := class(p, i+1)
+			if !ok {
+				return nil, false
+			}
+			g, i = append(g, token{kind: oneOf, set: set}), next
+		default:
+			g, i = append(g, token{kind: literal, char: c}), i+1
+		}
+	}
+	return g, true
+}
+
+// stars reads a run of stars at p[i]. Two or more cross slashes only where they
+// are a whole segment.
+func stars(p string, i int, slashes bool) (token, int) {
+	end := i
+	for end < len(p) && p[end] == '*' {
+		end++
+	}
+	rest := p[end:]
+	switch {
+	case end-i < 2 || !slashes || i > 0 && p[i-1] != '/':
+		return token{kind: star}, end
+	case strings.HasPrefix(rest, "/"):
+		return token{kind: deepSlash}, end + 1
+	case rest == "" || strings.HasPrefix(rest, `\/`):
+		return token{kind: deep}, end
+	}
+	return token{kind: star}, end
+}
+
+func (t token) takes(c byte) bool {
+	switch t.kind {
+	case literal:
+		return t.char == c
+	case oneOf:
+		return t.set[c]
+	default:
+		return c != '/'
+	}
+}
+
+// match tries the shortest way through the last star first, then the last deep
+// one: what matches after a later one would match after an earlier one as well.
+func (g glob) match(s string) bool {
+	t, i := 0, 0
+	lastStar, starAt, lastDeep, deepAt := -1, 0, -1, 0
+	for {
+		if t == len(g) && i == len(s) {
+			return true
+		}
+		if t < len(g) {
+			switch k := g[t]; {
+			case k.kind == star:
+				lastStar, starAt, t = t, i, t+1
+				continue
+			case k.kind == deep || k.kind == deepSlash:
+				lastDeep, deepAt, lastStar, t = t, i, -1, t+1
+				continue
+			case i < len(s) && k.takes(s[i]):
+				t, i = t+1, i+1
+				continue
+			}
+		}
+		switch {
+		case lastStar >= 0 && starAt < len(s) && s[starAt] != '/':
+			starAt++
+			t, i = lastStar+1, starAt
+		case lastDeep >= 0 && deepAt < len(s):
+			step := 1
+			if g[lastDeep].kind == deepSlash {
+				step = strings.IndexByte(s[deepAt:], '/') + 1
+			}
+			if step == 0 {
+				return false
+			}
+			deepAt, lastStar = deepAt+step, -1
+			t, i = lastDeep+1, deepAt
+		default:
+			return false
+		}
+	}
+}
+
+// class reads a bracket expression whose content begins at p[i]; it reports
+// where it ends, or false where it does not.
+func class(p string, i int) (set *[256]bool, next int, ok bool) {
+	set = new([256]bool)
+	negated := i < len(p) && (p[i] == '!' || p[i] == '^')
+	if negated {
+		i++
+	}
+	from, open := byte(0), false // the begin of a range, if there may be one
+	for first := true; first || i < len(p) && p[i] != ']'; first = false {
+		if i >= len(p) {
+			return nil, 0, false
+		}
+		switch c := p[i]; {
+		case c == '-' && open && i+1 < len(p) && p[i+1] != ']':
+			if i++; p[i] == '\\' {
+				i++
+			}
+			if i >= len(p) {
+				return nil, 0, false
+			}
+			for b := int(from); b <= int(p[i]); b++ {
+				set[b] = true
+			}
+			open = false
+		case c == '[' && strings.HasPrefix(p[i:], "[:"):
+			end := strings.IndexByte(p[i+2:], ']')
+			if end < 0 {
+				return nil, 0, false
+			}
+			name, closed := strings.CutSuffix(p[i+2:i+2+end], ":")
+			if !closed { // a bracket and a colon like others
+				set['['], from, open = true, '[', true
+				break
+			}
+			if !named(set, name) {
+				return nil, 0, false
+			}
+			i, open = i+2+end, false
+		default:
+			if c == '\\' {
+				if i++; i >= len(p) {
+					return nil, 0, false
+				}
+			}
+			set[p[i]], from, open = true, p[i], true
+		}
+		i++
+	}
+	if i >= len(p) {
+		return nil, 0, false
+	}
+	if negated {
+		for b := range set {
+			set[b] = !set[b]
+		}
+	}
+	set['/'] = false
+	return set, i + 1, true
+}
+
+// named adds a class of characters such as [:digit:] to a set.
+func named(set *[256]bool, name string) bool {
+	var in func(c byte) bool
+	between := func(c, first, last byte) bool { return c >= first && c <= last }
+	space := func(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+	digit := func(c byte) bool { return between(c, '0', '9') }
+	lower := func(c byte) bool { return between(c, 'a', 'z') }
+	upper := func(c byte) bool { return between(c, 'A', 'Z') }
+	alnum := func(c byte) bool { return digit(c) || lower(c) || upper(c) }
+	switch name {
+	case "alnum":
+		in = alnum
+	case "alpha":
+		in = func(c byte) bool { return lower(c) || upper(c) }
+	case "blank":
+		in = func(c byte) bool { return c == ' ' || c == '\t' }
+	case "cntrl":
+		in = func(c byte) bool { return c < ' ' || c == 0x7f }
+	case "digit":
+		in = digit
+	case "graph":
+		in = func(c byte) bool { return between(c, '!', '~') }
+	case "lower":
+		in = lower
+	case "print":
+		in = func(c byte) bool { return between(c, ' ', '~') }
+	case "punct":
+		in = func(c byte) bool { return between(c, '!', '~') && !alnum(c) }
+	case "space":
+		in = space
+	case "upper":
+		in = upper
+	case "xdigit":
+		in = func(c byte) bool { return digit(c) || between(c, 'a', 'f') || between(c, 'A', 'F') }
+	default:
+		return false
+	}
+	for b := range set {
+		set[b] = set[b] || in(byte(b))
+	}
+	return true
+}

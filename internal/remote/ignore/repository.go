@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package ignore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// maxFile bounds an ignore file, in bytes.
+const maxFile = 16 << 20
+
+// GitFile is the name of git's own ignore files.
+const GitFile = ".gitignore"
+
+// Read gives the text of an ignore file; nothing where there is none. What is no
+// regular file is never read; a symbolic link is followed where links says so.
+func Read(path string, links bool) ([]byte, error) {
+	stat := os.Lstat
+	if links {
+		stat = os.Stat
+	}
+	info, err := stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !info.Mode().IsRegular():
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading ignore rules: %w", err)
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("the ignore file %s has %d bytes, more than %d", path, info.Size(), maxFile)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading ignore rules: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading ignore rules: %w", err)
+	}
+	return text, nil
+}
+
+// GitDir is where the git repository at root keeps what all its working trees
+// share; false where root is the root of none.
+func GitDir(root string) (string, bool) {
+	dir := filepath.Join(root, ".git")
+	info, err := os.Stat(dir)
+	if err != nil {
+		return "", false
+	}
+	if info.Mode().IsRegular() { // of a working tree or a submodule
+		if dir = pointer(dir, "gitdir: "); dir == "" {
+			return "", false
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "HEAD")); err != nil {
+		return "", false
+	}
+	if common := pointer(filepath.Join(dir, "commondir"), ""); common != "" {
+		dir = common
+	}
+	for _, part := range []string{"objects", "refs"} {
+		if info, err := os.Stat(filepath.Join(dir, part)); err != nil || !info.IsDir() {
+			return "", false
+		}
+	}
+	return dir, true
+}
+
+// pointer reads a file of git's that names a folder, relative to its own.
+func pointer(path, prefix string) string {
+	text, err := Read(path, true)
+	if err != nil {
+		return ""
+	}
+	name, ok := strings.CutPrefix(strings.TrimRight(string(text), "\r\n"), prefix)
+	if !ok || name == "" {
+		return ""
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(filepath.Dir(path), name)
+	}
+	return name
+}
+
+// Of gives the rules of a repository that are not in its tree, those of
+// .git/info/exclude, for names relative to root as it is called there: base.
+func Of(gitDir, base string) (Rules, error) {
+	text, err := Read(filepath.Join(gitDir, "info", "exclude"), true)
+	if err != nil {
+		return Rules{}, err
+	}
+	return Rules{}.With(base, text), nil
+}
+
+// Around gives the rules for what is in a folder that come from around it: those
+// of the repository that it is in, and of the folders between. Names are relative
+// to the root of the repository from then on; at is the folder's own, "." for the
+// root. Where there is no repository, or one whose rules leave out the folder
+// itself, which its user names all the same, there are none.
+func Around(folder string) (r Rules, at string, err error) {
+	root := folder
+	for {
+		if gitDir, ok := GitDir(root); ok {
+			r, err = Of(gitDir, ".")
+			break
+		}
+		up := filepath.Dir(root)
+		if up == root {
+			return Rules{}, ".", nil
+		}
+		root = up
+	}
+	rel, rerr := filepath.Rel(root, folder)
+	if err = errors.Join(err, rerr); err != nil || rel == "." {
+		return r, ".", err
+	}
+	base := "."
+	for _, name := range strings.Split(filepath.ToSlash(rel), "/") {
+		text, err := Read(filepath.Join(root, filepath.FromSlash(base), GitFile), false)
+		if err != nil {
+			return Rules{}, ".", err
+		}
+		r = r.With(base, text)
+		if base = strings.TrimPrefix(base+"/"+name, "./"); leftOut(r, base) {
+			return Rules{}, ".", nil
+		}
+	}
+	return r, base, nil
+}
+
+func leftOut(r Rules, folder string) bool {
+	out, _ := r.Match(folder, true)
+	return out
+}
