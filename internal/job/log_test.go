@@ -141,3 +141,50 @@ head -c %d /dev/zero | tr '\0' x; printf '\nno end'`, size)})
 		t.Errorf("%d bytes of the line, want %d; the log ends %q", got, size, log[max(0, len(log)-80):])
 	}
 }
+
+// TestHostileStatus is cleaned of what terminals obey, and of times that are none.
+func TestHostileStatus(t *testing.T) {
+	f := sshFleet(t, 1)
+	id := f.submit(t, job.Spec{Name: "x", Run: "exit 3"})
+	f.wait(t, id)
+	text := "phase=FAILED\ncode=3\nrank=0\nended=\x1b[2Jnever\nreason=\x1b]52;c;ZXZpbA==\x07over\u202e" + strings.Repeat("x", 5000) + "\n"
+	if err := os.WriteFile(f.jobFile(0, id, "exit"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := f.runner.Status(t.Context(), id)
+	if err != nil || s.EndedAt != "" || len(s.Reason) > 700 || strings.ContainsAny(s.Reason, "\x1b\x07\u202e") {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// TestEnoughOfALog ends no wait.
+func TestEnoughOfALog(t *testing.T) {
+	f := sshFleet(t, 1)
+	id := f.submit(t, job.Spec{Name: "x", Run: "seq 1000; while [ ! -e ~/go ]; do sleep 0.1; done; seq 1000"})
+	w := &sated{left: 10, full: func() { f.release(t) }}
+	status, err := f.runner.Wait(t.Context(), id, w)
+	if err != nil || status.Phase != job.Succeeded || w.got != 10 || w.asked != 1 {
+		t.Errorf("%+v, %v, %d bytes, %d times", status, err, w.got, w.asked)
+	}
+	var end bytes.Buffer
+	if size, torn, err := f.runner.Tail(t.Context(), id, job.Merged, 9, &end); err != nil || !torn || size < 7000 || end.String() != "999\n1000\n" {
+		t.Errorf("Tail = %d, %t, %v, %q", size, torn, err, end.String())
+	}
+}
+
+type sated struct {
+	left, got, asked int
+	full             func()
+}
+
+func (s *sated) Write(p []byte) (int, error) {
+	s.asked++
+	n := min(len(p), s.left)
+	s.left -= n
+	s.got += n
+	if n < len(p) {
+		s.full()
+		return n, job.ErrEnough
+	}
+	return n, nil
+}

@@ -58,8 +58,33 @@ func (r *Runner) Tail(ctx context.Context, id ID, rank int, most int64, w io.Wri
 		return 0, false, fmt.Errorf("reading the log of job %s: %w", id, err)
 	}
 	from := max(whole.size-most, 0)
-	size, err = r.Logs(ctx, id, rank, from, w)
-	return size, from > 0, err
+	size, err = r.Logs(ctx, id, rank, from, &atMost{w: w, left: most})
+	if errors.Is(err, ErrEnough) { // it grew meanwhile
+		err = nil
+	}
+	return max(size, whole.size), from > 0, err
+}
+
+// Plain leaves of what a job prints what does no harm in a terminal.
+func Plain(text string) string { return remote.Plain(text) }
+
+// ErrEnough is what a writer of logs returns that wants no more. Waiting goes on
+// without the log; any other error of a writer ends it.
+var ErrEnough = errors.New("there is enough of the log")
+
+// atMost passes on so many bytes.
+type atMost struct {
+	w    io.Writer
+	left int64
+}
+
+func (a *atMost) Write(p []byte) (int, error) {
+	n, err := a.w.Write(p[:min(int64(len(p)), a.left)])
+	a.left -= int64(n)
+	if err == nil && n < len(p) {
+		err = ErrEnough
+	}
+	return n, err //nolint:wrapcheck // Logs says what it is of
 }
 
 // writeError is a failure of the caller's writer, which asking again cannot cure.
@@ -112,7 +137,7 @@ func whole(text string) int {
 }
 
 // Wait follows a job until it is over, copying the merged log to log (which may
-// be nil), whatever happens to the connection, until ctx ends. An UNKNOWN or
+// be nil) until that has enough, whatever happens to the connection, until ctx ends. An UNKNOWN or
 // LOST_REBOOT status is returned without an error: there is nothing to wait for.
 func (r *Runner) Wait(ctx context.Context, id ID, log io.Writer) (Status, error) {
 	return r.WaitFrom(ctx, id, 0, log)
@@ -124,17 +149,21 @@ func (r *Runner) WaitFrom(ctx context.Context, id ID, offset int64, log io.Write
 		log = io.Discard
 	}
 	var last Status
+	enough := false
 	err := retry.Poll(ctx, r.options.Poll, func(ctx context.Context) (bool, error) {
 		status, err := r.Status(ctx, id) // before the log: after the end the log is whole
 		if err != nil {
 			return false, permanent(err)
 		}
 		last = status
-		offset, err = r.Logs(ctx, id, Merged, offset, log)
+		if !enough {
+			offset, err = r.Logs(ctx, id, Merged, offset, log)
+			enough = errors.Is(err, ErrEnough)
+		}
 		if r.options.Progress != nil {
 			r.options.Progress(ctx, status, offset)
 		}
-		if err != nil {
+		if err != nil && !enough {
 			return false, permanent(err)
 		}
 		return status.Phase.Over(), nil

@@ -177,6 +177,14 @@ func (r *Runner) Status(ctx context.Context, id ID) (Status, error) {
 	return parseStatus(out)
 }
 
+// stamp is a time that a node says, empty where it is none.
+func stamp(value string) string {
+	if _, err := time.Parse(time.RFC3339, value); err != nil {
+		return ""
+	}
+	return value
+}
+
 func parseStatus(text string) (Status, error) {
 	s := Status{FailedRank: -1, ExitCodes: map[int]int{}}
 	for line := range strings.Lines(text) {
@@ -185,13 +193,13 @@ func parseStatus(text string) (Status, error) {
 		case "phase":
 			s.Phase = Phase(value)
 		case "submitted":
-			s.SubmittedAt = value
+			s.SubmittedAt = stamp(value)
 		case "started":
-			s.StartedAt = value
+			s.StartedAt = stamp(value)
 		case "ended":
-			s.EndedAt = value
+			s.EndedAt = stamp(value)
 		case "reason":
-			s.Reason = value
+			s.Reason = remote.Clean(value)
 		case "code":
 			if n, err := strconv.Atoi(value); err == nil {
 				s.ExitCode = &n

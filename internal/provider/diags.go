@@ -7,15 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
-	"unicode"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
@@ -114,19 +113,4 @@ func indent(text string) string {
 
 // printable leaves of text what does no harm in a terminal: of lines that were
 // written over, as progress bars are, the last version.
-func printable(text string) string {
-	lines := strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
-	for i, line := range lines {
-		line = strings.TrimRight(line, "\r")
-		lines[i] = strings.Map(func(r rune) rune {
-			if r == '\t' || unicode.IsPrint(r) {
-				return r
-			}
-			return -1
-		}, escapes.ReplaceAllString(line[strings.LastIndexByte(line, '\r')+1:], ""))
-	}
-	return strings.Join(lines, "\n")
-}
-
-// escapes are the sequences that colour text and move the cursor.
-var escapes = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)|[@-Z\\\\-_])")
+func printable(text string) string { return job.Plain(text) }

@@ -79,6 +79,8 @@ type jobHandle struct {
 	unwanted []job.ID
 	// secrets are the values to hide, where the operation knows them.
 	secrets map[string]string
+	// uncopied is why the local copy of the log is not whole.
+	uncopied error
 }
 
 // open finds the cluster and makes a runner for it.
@@ -123,7 +125,7 @@ func (h *jobHandle) submit(ctx context.Context, m *jobModel) error {
 		return err
 	}
 	m.ID = types.StringValue(string(id))
-	m.LogPath = types.StringValue(localText(localLog(h.broker, h.cluster.Name, string(id))))
+	m.LogPath = types.StringValue(h.logPath(m))
 	m.LogTail = types.StringValue("")
 	m.OutputFiles = types.ListNull(types.StringType)
 	m.setStatus(job.Status{Phase: job.Init, FailedRank: -1})
@@ -137,13 +139,13 @@ func (h *jobHandle) submit(ctx context.Context, m *jobModel) error {
 func (h *jobHandle) follow(ctx context.Context, m *jobModel, created bool) diag.Diagnostics {
 	var diags diag.Diagnostics
 	status, err := h.observe(ctx, m)
+	diags.Append(h.unkept(m)...)
 	if err != nil {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 		defer cancel()
 		if status, serr := h.runner.Status(last, m.id()); serr == nil {
 			m.setStatus(status)
 		}
-		h.readTail(m)
 		diags.Append(h.cutOff(ctx, *m, err, created))
 		return diags
 	}
@@ -153,7 +155,7 @@ func (h *jobHandle) follow(ctx context.Context, m *jobModel, created bool) diag.
 	if err != nil {
 		diags.Append(soften(errorDiag(ctx, fetching(*m), &withMore{err, unfetched(status.Phase)}), created))
 	}
-	if d := diagnose(*m, status, created); d != nil && m.Wait.ValueBool() {
+	if d := diagnose(*m, status, h.logPath(m), created); d != nil && m.Wait.ValueBool() {
 		diags.Append(d)
 	}
 	return diags
@@ -163,13 +165,13 @@ func (h *jobHandle) follow(ctx context.Context, m *jobModel, created bool) diag.
 func (h *jobHandle) cutOff(ctx context.Context, m jobModel, err error, created bool) diag.Diagnostic {
 	doing := fmt.Sprintf("Wait for job %q", m.Name.ValueString())
 	goesOn := fmt.Sprintf("The job goes on: %s on cluster %s, last seen %s. It is not run again: the next apply waits for its end, and \"terraform destroy\" cancels it. Its log so far is in %s",
-		m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), m.LogPath.ValueString())
+		m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), h.logPath(&m))
 	if errors.Is(err, errSilence) {
 		goesOn = fmt.Sprintf("Whether the job goes on nobody can tell: %s on cluster %s, last seen %s. It is not run again: the next apply asks again and waits on. Where the machine never answers again, end it in the cloud's console: then the job is LOST, and the next apply makes the node anew. The log so far is in %s",
-			m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), m.LogPath.ValueString())
+			m.ID.ValueString(), m.ClusterID.ValueString(), m.Status.ValueString(), h.logPath(&m))
 	}
 	if m.phase().Over() {
-		goesOn = fmt.Sprintf("The job has ended meanwhile: %s. The next refresh or apply brings the rest of its log, which goes to %s", m.Status.ValueString(), m.LogPath.ValueString())
+		goesOn = fmt.Sprintf("The job has ended meanwhile: %s. The next refresh or apply brings the rest of its log, which goes to %s", m.Status.ValueString(), h.logPath(&m))
 	}
 	if late := (timeoutError{}); ctx.Err() != nil && !errors.As(context.Cause(ctx), &late) {
 		return diag.NewWarningDiagnostic(doing+" was interrupted", sentence(goesOn))
@@ -195,7 +197,7 @@ func soften(d diag.Diagnostic, warn bool) diag.Diagnostic {
 }
 
 // diagnose is the diagnostic for a job that ended badly; nil for a good end.
-func diagnose(m jobModel, s job.Status, created bool) diag.Diagnostic {
+func diagnose(m jobModel, s job.Status, log string, created bool) diag.Diagnostic {
 	if s.Phase == job.Succeeded {
 		return nil
 	}
@@ -221,7 +223,7 @@ func diagnose(m jobModel, s job.Status, created bool) diag.Diagnostic {
 		}
 	}
 	text += fmt.Sprintf("Job %s on cluster %s %s\nThe whole log is in %s. Its end:\n\n%s",
-		m.ID.ValueString(), m.ClusterID.ValueString(), next, m.LogPath.ValueString(), indent(printable(m.LogTail.ValueString())))
+		m.ID.ValueString(), m.ClusterID.ValueString(), next, log, indent(m.LogTail.ValueString()))
 	return diag.NewErrorDiagnostic(summary, text)
 }
 

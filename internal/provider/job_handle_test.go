@@ -61,7 +61,10 @@ type fakeRefresh struct {
 	// sees is the cluster at the nth look, from 1 on; nil is what was given.
 	sees  func(look int, c broker.Cluster) broker.Cluster
 	looks int
+	dir   string // of logs
 }
+
+func (f *fakeRefresh) LogPath(string) string { return filepath.Join(f.dir, "provision.log") }
 
 func (f *fakeRefresh) Refresh(_ context.Context, c broker.Cluster) (broker.Cluster, error) {
 	f.looks++
@@ -75,9 +78,11 @@ func aHandle(t *testing.T, r *fakeRunner) (*jobHandle, *jobModel) {
 	t.Helper()
 	m := &jobModel{
 		ID: types.StringValue("0123"), Name: types.StringValue("j"), ClusterID: types.StringValue("c/r/n"), NumNodes: types.Int64Value(2),
-		Wait: types.BoolValue(true), LogPath: types.StringValue(filepath.Join(t.TempDir(), "logs", "j.log")), Outputs: types.ObjectNull(nil),
+		Wait: types.BoolValue(true), LogPath: types.StringValue(""), Outputs: types.ObjectNull(nil),
 	}
-	return &jobHandle{broker: &fakeRefresh{}, runner: r, progress: &progress{}}, m
+	h := &jobHandle{broker: &fakeRefresh{dir: filepath.Join(t.TempDir(), "logs")}, runner: r, progress: &progress{}}
+	m.LogPath = types.StringValue(h.logPath(m))
+	return h, m
 }
 
 // TestJobOutlivedByNobody waits for a job whose machines go: the wait ends long
@@ -88,7 +93,7 @@ func TestJobOutlivedByNobody(t *testing.T) {
 			<-ctx.Done() // it dials on
 			return job.Status{}, context.Cause(ctx)
 		}})
-		h.broker = &fakeRefresh{err: fmt.Errorf("asked twice: %w", broker.ErrGone)}
+		h.broker.(*fakeRefresh).err = fmt.Errorf("asked twice: %w", broker.ErrGone) //nolint:forcetypeassert // aHandle's
 		began := time.Now()
 		diags := h.follow(t.Context(), m, true)
 		if took := time.Since(began); took < lossAfter || took > 3*lossAfter {
@@ -225,18 +230,5 @@ func TestTailHidesSecrets(t *testing.T) {
 	h.secrets = map[string]string{"TOKEN": "canary-1", "SHORT": "abc"}
 	if diags := h.follow(t.Context(), m, true); len(diags) > 0 || m.LogTail.ValueString() != "+ curl -H (secret) --id abc\n" {
 		t.Errorf("%q, %v", m.LogTail.ValueString(), diags)
-	}
-}
-
-func TestPrintable(t *testing.T) {
-	for text, want := range map[string]string{
-		"plain\n":                           "plain\n",
-		"\x1b[31mred\x1b[0m\x07 \u202eover": "red over",
-		" 10%\r 50%\r100%\r\nnext":          "100%\nnext",
-		"\x1b]0;title\x07text\ttab":         "text\ttab",
-	} {
-		if got := printable(text); got != want {
-			t.Errorf("printable(%q) = %q, want %q", text, got, want)
-		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"path/filepath"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
@@ -59,7 +58,7 @@ func (d *jobLogsDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 				Optional: true, MarkdownDescription: "How many lines to return at most, 1 to 10000, and never more than 1 MiB. Default 100.",
 				Validators: []validator.Int64{between(1, maxTailLines, "a number of lines")},
 			},
-			"content": schema.StringAttribute{Computed: true, MarkdownDescription: "The lines."},
+			"content": schema.StringAttribute{Computed: true, MarkdownDescription: "The lines, without control characters and sequences; of one that was written over, as progress bars are, the last version."},
 			"bytes":   schema.Int64Attribute{Computed: true, MarkdownDescription: "The size of the whole log so far, in bytes."},
 		},
 	}
@@ -107,10 +106,11 @@ func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) (copied s
 		lines = int(m.TailLines.ValueInt64())
 	}
 	if s := cluster.Status; s == broker.StatusStopped || s == broker.StatusTerminated {
-		local := localLog(b, cluster.Name, m.JobID.ValueString())
-		if text, size, err := endOf(local, maxTailBytes, lines); err == nil && rank == job.Merged && filepath.Base(local) == m.JobID.ValueString()+".log" {
-			m.Content, m.Bytes = types.StringValue(text), types.Int64Value(size)
-			return local, nil
+		if local, err := localLog(b, cluster.Name, m.JobID.ValueString()); err == nil && rank == job.Merged {
+			if text, size, err := endOf(local, maxTailBytes, lines); err == nil {
+				m.Content, m.Bytes = types.StringValue(printable(text)), types.Int64Value(size)
+				return local, nil
+			}
 		}
 		return "", fmt.Errorf("cluster %s is %s, the log is on its machines, and there is no local copy of it; start the cluster with desired_status = \"UP\"", cluster.ID, s)
 	}
@@ -124,6 +124,6 @@ func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) (copied s
 	if err != nil {
 		return "", err
 	}
-	m.Content, m.Bytes = types.StringValue(lastLines(end.String(), torn, lines)), types.Int64Value(size)
+	m.Content, m.Bytes = types.StringValue(printable(lastLines(end.String(), torn, lines))), types.Int64Value(size)
 	return "", nil
 }

@@ -71,7 +71,7 @@ func TestHeadThatDoesNotAnswer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h, m := aHandle(t, silentHead(tt.back))
 				m.Status = types.StringValue("RUNNING")
-				h.broker = &fakeRefresh{sees: tt.sees, err: tt.err}
+				h.broker = &fakeRefresh{sees: tt.sees, err: tt.err, dir: t.TempDir()}
 				began := time.Now()
 				diags := h.follow(t.Context(), m, true)
 				if took := time.Since(began); took > tt.within {
@@ -102,7 +102,7 @@ func TestRefreshOfALostJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for rank, want := range map[int]bool{0: true, 1: false, -1: false} {
 			h, _ := aHandle(t, silentHead(0))
-			b := &fakeRefresh{sees: without(rank)}
+			b := &fakeRefresh{sees: without(rank), dir: t.TempDir()}
 			h.broker = b
 			if got := h.lostSince(t.Context()); (got != nil) != want || want && b.looks != 2 {
 				t.Errorf("rank %d gone: %+v after %d looks", rank, got, b.looks)

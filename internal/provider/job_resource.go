@@ -111,7 +111,9 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.look(ctx, &m, req.Private, resp.Private); err != nil {
+	diags, err := r.look(ctx, &m, req.Private, resp.Private)
+	resp.Diagnostics.Append(diags...)
+	if err != nil {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %q cannot be asked after", m.Name.ValueString()),
 			sentence(fmt.Sprintf("its last known status is %s, and it stays so in state: %v", m.Status.ValueString(), err)))
 		return
@@ -120,24 +122,24 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 }
 
 // look brings a job's status and log up to date.
-func (r *jobResource) look(ctx context.Context, m *jobModel, private, kept privateData) error {
+func (r *jobResource) look(ctx context.Context, m *jobModel, private, kept privateData) (diag.Diagnostics, error) {
 	h, err := r.open(ctx, m.ClusterID.ValueString(), m.whose(ctx, private))
 	if errors.Is(err, cloud.ErrNotFound) {
 		m.lost(lostStatus(clusterGone))
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer h.close()
 	_ = keepWhose(ctx, kept, h.cluster) // a later look may do it
 	if c := h.cluster; runsNothing(c) {
-		return fmt.Errorf("cluster %s is %s: %s", c.ID, c.Status, c.StatusReason)
+		return nil, fmt.Errorf("cluster %s is %s: %s", c.ID, c.Status, c.StatusReason)
 	}
 	if headLost(h.cluster) { // nobody would answer
 		if lost := h.lostSince(ctx); lost != nil {
 			m.lost(*lost)
-			return nil
+			return nil, nil
 		}
 	}
 	short, stop := context.WithTimeout(ctx, glance)
@@ -145,20 +147,21 @@ func (r *jobResource) look(ctx context.Context, m *jobModel, private, kept priva
 	status, err := h.runner.Status(short, m.id())
 	if errors.Is(err, job.ErrNotFound) {
 		m.lost(lostStatus(headAnew))
-		return nil
+		return nil, nil
 	}
 	if err != nil {
 		if lost := h.lostSince(ctx); lost != nil {
 			m.lost(*lost)
-			return nil
+			return nil, nil
 		}
-		return err
+		return nil, err
 	}
 	if err := h.fetchLog(short, m); err != nil {
-		return err
+		return nil, err
 	}
+	m.LogPath = types.StringValue(h.logPath(m))
 	m.setStatus(status)
-	return nil
+	return h.unkept(m), nil
 }
 
 // Update goes on with a job that was left running, and fetches its outputs. No

@@ -37,19 +37,35 @@ func Clean(s string) string {
 
 // Scrub is Clean without its bound.
 func Scrub(s string) string {
-	s = privateKeyBlock.ReplaceAllString(s, "(private key removed)")
-	s = strings.ToValidUTF8(s, "?")
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return r
-		case !unicode.IsPrint(r):
-			return -1
-		}
-		return r
-	}, s)
-	return strings.TrimSpace(s)
+	return strings.TrimSpace(Plain(privateKeyBlock.ReplaceAllString(s, "(private key removed)")))
 }
+
+// sequences are what terminals obey: control sequences (colours, the cursor),
+// strings (titles, the clipboard), and the short ones, in 7 and in 8 bits.
+var sequences = regexp.MustCompile("(\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]" +
+	"|(\x1b[\\]PX^_]|[\u0090\u0098\u009d-\u009f])[^\x07\x1b\u009c\n]*(\x07|\x1b\\\\|\u009c)" +
+	"|\x1b[ -/]*[0-~]")
+
+// Plain leaves of text of the other side what does no harm in a terminal: of
+// lines that were written over, as progress bars are, the last version, and none
+// of control sequences, control characters and what turns the direction of text.
+func Plain(s string) string {
+	s = strings.ReplaceAll(sequences.ReplaceAllString(strings.ToValidUTF8(s, "?"), ""), "\r\n", "\n")
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		line = strings.TrimRight(line, "\r")
+		lines[i] = strings.Map(func(r rune) rune {
+			if r == '\t' || unicode.IsGraphic(r) || r == zeroWidthJoiner {
+				return r
+			}
+			return -1
+		}, line[strings.LastIndexByte(line, '\r')+1:])
+	}
+	return strings.Join(lines, "\n")
+}
+
+// zeroWidthJoiner makes one picture of several.
+const zeroWidthJoiner = '\u200d'
 
 // Redact replaces every secret in text. Values too short to be recognised as
 // secrets, under four bytes, are left alone.
