@@ -17,7 +17,7 @@ answer() {
 			sh "$job/runner.sh" renew # before the ticket looks fresh again
 			touch -c -- "$queue/$(cat "$job/ticket")"
 			ahead=$(sh "$job/runner.sh" live) || exit 1
-			ahead=${ahead% *}
+			ahead=${ahead%% *}
 		fi
 	fi
 	echo "$state $ahead"

@@ -412,7 +412,7 @@ func testOutputs(t *testing.T, newFleet fleets) {
 // which keeps the job's output open.
 func testEscapedProcessHoldsNothingUp(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
-	status, log := f.run(t, job.Spec{Name: "escape", Run: `echo before; env -i PATH="$PATH" SKY_TEST_NODE="$SKY_TEST_NODE" setsid sleep 300 & sleep 0.2; exit 4`, Grace: time.Second})
+	status, log := f.run(t, job.Spec{Name: "escape", Run: `echo before; env -i PATH="$PATH" SKY_TEST_NODE="$SKY_TEST_NODE" setsid sh -c 'ulimit -f unlimited 2>/dev/null; exec sleep 300' & sleep 0.2; exit 4`, Grace: time.Second})
 	if status.Phase != job.Failed || code(status) != "4" || strings.Count(log, "before") != 2 {
 		t.Errorf("%+v, code %s, log %q", status, code(status), log)
 	}

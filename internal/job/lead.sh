@@ -4,7 +4,12 @@ await_turn() {
 	while :; do
 		[ ! -e "$dir/cancel" ] || return 1
 		set -- $(ahead)
-		[ "$1" -ge "$2" ] || return 0
+		if [ "$1" -lt "$2" ]; then
+			[ ! -e "$dir/waits" ] || rm -f -- "$dir/waits"
+			return 0
+		fi
+		shift 2
+		waits_for "waits for" "$@"
 		nap
 	done
 }

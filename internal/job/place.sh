@@ -1,7 +1,7 @@
 # The leader of a job in the ray runtime: part of runner.sh, which reads it after
 # lead.sh. Ray decides when and where the ranks run; here it is asked.
 
-# waiting succeeds while a job before this one has not been given its nodes yet:
+# waiting succeeds while a job before this one, $j, has not been given its nodes yet:
 # a large job would never run if small ones could always pass it.
 waiting() {
 	mine=$(cat "$dir/ticket")
@@ -17,9 +17,11 @@ waiting() {
 await_turn() {
 	while waiting; do
 		[ ! -e "$dir/cancel" ] || return 1
+		waits_for "waits for the turn of" "${j##*/}"
 		nap
 	done
 	hand_over || return 1
+	waits_for "waits for Ray to give it its nodes"
 	t=0
 	until [ -e "$dir/placement" ]; do
 		[ ! -e "$dir/cancel" ] || return 1
@@ -30,6 +32,7 @@ await_turn() {
 		fi
 		nap
 	done
+	rm -f -- "$dir/waits"
 	ips=$(cat "$dir/placement")
 	env="$env
 SKYPILOT_NODE_IPS='$ips' SKYPILOT_SETUP_NODE_IPS='$ips'"

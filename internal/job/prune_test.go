@@ -79,7 +79,7 @@ func testOldJobsArePruned(t *testing.T, newFleet fleets) {
 	for i := range left {
 		left[i] = filepath.Base(left[i])
 	}
-	if !slices.Equal(left, []string{"digest", "exit", "removed", "runner.sh", "running", "started", "submitted"}) {
+	if !slices.Equal(left, []string{"digest", "exit", "fetched", "removed", "runner.sh", "running", "started", "submitted"}) {
 		t.Errorf("a pruned job keeps %q on the head", left)
 	}
 	for i, id := range ids {

@@ -15,9 +15,10 @@ step() {
 	} <&6 >/dev/null 2>&1 &
 	watcher=$!
 	# Not in the background, where a shell lets ignore SIGINT and SIGQUIT.
+	limit_of "$rank"
 	{
 		( # the user's variables may have any name: ours are arguments from here on
-			set -- "$dir" "$1" "$rank" "$id" "$process_manager"
+			set -- "$dir" "$1" "$rank" "$id" "$process_manager" "$blocks"
 			eval "$text"
 			unset text
 			if command -v setsid >/dev/null 2>&1; then exec setsid sh "$1/step.sh" "$@"; fi

@@ -57,14 +57,33 @@ leads() {
 		[ "$(born "$(field "$1/started" pid)")" = "$(field "$1/started" born)" ]
 }
 
-# marked N lists the processes of rank N here, by the mark in their environment.
+# limit_of N sets blocks, the number of 512 bytes that no file of rank N may
+# outgrow. None does, it is petabytes: the number is a mark that children inherit,
+# whatever session and environment they give themselves.
+limit_of() { blocks=$((17592186044416 + 0x${id#"${id%???????}"} * 4096 + $1)); }
+
+# marked N lists the processes of rank N here, by the mark in their environment
+# or in their limits.
 marked() {
 	[ -d /proc/self ] || return 0
-	for m in $(grep -lsF "SKY_JOB_MARK=$id.$1." /proc/[0-9]*/environ 2>/dev/null ||
+	limit_of "$1"
+	seen=' '
+	for m in $(grep -lsF -e "SKY_JOB_MARK=$id.$1." -e " $((blocks * 512)) " /proc/[0-9]*/environ /proc/[0-9]*/limits 2>/dev/null ||
 		grep -lszF "SKY_JOB_MARK=$id.$1." /proc/[0-9]*/environ 2>/dev/null); do
 		m=${m#/proc/}
-		echo "${m%/environ}"
+		case $seen in *" ${m%/*} "*) continue ;; esac
+		seen="$seen${m%/*} "
+		case $m in */limits) dead "${m%/*}" && continue ;; esac
+		echo "${m%/*}"
 	done
+}
+
+# dead succeeds for a process that is gone, or that only its parent has not buried.
+dead() {
+	while read -r key state _; do
+		[ "$key" != State: ] || break
+	done 2>/dev/null <"/proc/$1/status" || return 0
+	[ "${state:-Z}" = Z ] || [ "$state" = X ]
 }
 
 # group N prints the process group of rank N, if it is still the one recorded
@@ -109,9 +128,8 @@ signal() {
 		left=0
 	fi
 	g=$(group "$2") && kill "-$1" "-$g" 2>/dev/null && left=0
-	for p in $(marked "$2"); do
-		left=0
-		kill "-$1" "$p" 2>/dev/null
+	for p in $(marked "$2"); do # not what became somebody else's
+		kill "-$1" "$p" 2>/dev/null && left=0
 	done
 	return "$left"
 }
@@ -191,21 +209,38 @@ tear_up() {
 	done
 }
 
-# ahead prints how many jobs hold a lower ticket, and the fewest jobs any of
-# them and this one wants to run at once.
+# ahead prints how many jobs hold a lower ticket, the fewest jobs any of them and
+# this one wants to run at once, and the ids of those jobs.
 ahead() {
 	mine=$(cat "$dir/ticket")
-	count=0 limit=$slots
+	count=0 limit=$slots front=
 	for f in "$queue"/[0-9]*; do
 		n=${f##*/}
 		[ -e "$f" ] && [ "$n" -lt "$mine" ] || continue
 		if holds "$f"; then
-			count=$((count + 1))
+			count=$((count + 1)) front="$front ${j##*/}"
 			s=$(field "$j/conf" slots)
 			[ "${s:-1}" -ge "$limit" ] || limit=$s
 		fi
 	done
-	echo "$count $limit"
+	echo "$count $limit$front"
+}
+
+# waits_for WORDS ID... notes why the job has not begun: which jobs it waits for,
+# three of them by name.
+waits_for() {
+	[ "$*" != "${waited:-}" ] || return 0
+	waited=$*
+	text=$1 more=0
+	shift
+	for i; do
+		more=$((more + 1))
+		[ "$more" -le 3 ] || continue
+		title=$(field "$HOME/.sky/jobs/$i/conf" title)
+		text="$text ${title:+$title }($i)"
+	done
+	[ "$more" -le 3 ] || text="$text and $((more - 3)) more"
+	echo "$text" | put "$dir/waits"
 }
 
 # ---- the end ---------------------------------------------------------------
@@ -265,7 +300,11 @@ status() {
 	# The order matters: a job may end between two looks.
 	if leads "$dir"; then
 		p=$(cat "$dir/phase" 2>/dev/null)
-		[ -e "$dir/exit" ] || { echo "phase=${p:-PENDING}"; return; }
+		if [ ! -e "$dir/exit" ]; then
+			echo "phase=${p:-PENDING}"
+			[ "${p:-PENDING}" != PENDING ] || [ ! -e "$dir/waits" ] || sed 's/^/reason=/' "$dir/waits"
+			return
+		fi
 	fi
 	if [ -e "$dir/exit" ]; then
 		cat "$dir/exit"

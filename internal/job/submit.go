@@ -282,6 +282,7 @@ func (r *Runner) conf(s *submission) []byte {
 	for _, kv := range [][2]string{
 		{"id", string(s.id)},
 		{"name", remote.Quote(label(r.cluster.Name) + "_" + string(s.id))},
+		{"title", label(s.spec.Name)},
 		{"nodes", strconv.Itoa(s.spec.NumNodes)},
 		{"slots", strconv.Itoa(s.spec.Parallel)},
 		{"grace", strconv.FormatInt(seconds(s.spec.Grace), 10)},

@@ -18,6 +18,8 @@ func suite() []suiteTest {
 	return []suiteTest{
 		{"JobOnOneNode", testJobOnOneNode},
 		{"Scripts", testScripts},
+		{"HiddenProcesses", testHiddenProcesses},
+		{"PendingSaysWhy", testPendingSaysWhy},
 		{"Gang", testGang},
 		{"GangDiesTogether", testGangDiesTogether},
 		{"AllRanksStartOrNone", testAllRanksStartOrNone},
