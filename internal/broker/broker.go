@@ -153,6 +153,9 @@ type Spec struct {
 	OnSetupFailure SetupFailure
 	// Autostop ends the cluster when it is idle; nil is never.
 	Autostop *autostop.Config `json:",omitempty"`
+	// Beside says that a cluster of this name that another computer launched, and
+	// that a state may hold, is about to be replaced by this one, and is no obstacle.
+	Beside bool `json:"-"`
 	// Recovery says where a spot cluster of this name that was lost as a whole
 	// is launched again; empty is RecoverElsewhere.
 	Recovery Recovery

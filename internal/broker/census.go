@@ -168,6 +168,9 @@ func (b *Broker) openPlace(ctx context.Context, name string, p place) (cloud.Ses
 func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed []found) (*Cluster, error) {
 	switch {
 	case !g.Complete && committedUnknown(g, listed):
+		if l.spec.Beside {
+			return nil, nil //nolint:nilnil // nothing to adopt, and no obstacle
+		}
 		return nil, l.taken(listed[0].cloud, g, listed[0].alive)
 	case !g.Complete, g.Removing && g.Home == l.cfg.Home:
 		return nil, l.finish(ctx, g)
@@ -184,6 +187,8 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed [
 		return nil, l.finish(ctx, g) // its launch never came to an end, so no state has it
 	case g.replacing != "" && g.replacing == l.cfg.Home:
 		return nil, nil // create_before_destroy: state holds it, and will remove it
+	case l.spec.Beside && g.Recorded:
+		return nil, nil // the same, by a plan of another computer or folder
 	}
 	for _, f := range listed {
 		return nil, l.taken(f.cloud, g, alive)
@@ -294,6 +299,10 @@ func (l *launch) reconcileFound(ctx context.Context, f found) error {
 	g := l.journal.find(f.generation)
 	switch {
 	case g.late(f): // observed gone, and here again
+	case f.committed() && l.spec.Beside && g == nil:
+		l.log.WarnContext(ctx, "a cluster of this name is taken for the one that this replaces", "generation", f.generation, "instances", ids(f.alive))
+		l.replaced = append(l.replaced, f.generation)
+		return nil
 	case f.committed():
 		return l.taken(f.cloud, g, f.alive)
 	case !overdue(f.alive, l.cfg.Now()):

@@ -100,6 +100,7 @@ func (e *ImportError) Error() string {
 		where = "it was launched from " + e.Home
 	}
 	return fmt.Sprintf("a complete cluster named %q is running already (%s); %s. It was not touched. "+
-		"Manage it here with \"terraform import <address> %s\", choose another name, or destroy it where it belongs",
+		"Manage it here with \"terraform import <address> %s\", choose another name, or destroy it where it belongs. If this is to replace it by a plan that was made elsewhere, "+
+		"write create_before_destroy = true in the resource, too",
 		e.Name, strings.Join(e.Instances, ", "), where, e.ID)
 }

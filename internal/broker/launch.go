@@ -38,6 +38,8 @@ type launch struct {
 	// strikes count the attempts that failed for a reason that says little about
 	// their place; see unexplained.
 	strikes map[string]int
+	// replaced are the generations of other computers that this launch replaces.
+	replaced []string
 	// loss is why this launch is one; nil where it is not to replace what was lost.
 	loss *Loss
 }

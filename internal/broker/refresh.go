@@ -102,10 +102,18 @@ func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
 // process has refreshed a cluster of the same name, the plan replaces it, and
 // with create_before_destroy both will be alive for a while: that is noted, so
 // that the launch does not take the old one for somebody else's.
-func (b *Broker) NoteReplacement(ctx context.Context, name string) error {
+//
+// held are clusters of that name that the plan itself has seen in state, which it
+// has without a refresh, too.
+func (b *Broker) NoteReplacement(ctx context.Context, name string, held ...Cluster) error {
 	b.mu.Lock()
 	old := slices.DeleteFunc(slices.Collect(maps.Values(b.seen)), func(c Cluster) bool { return c.Name != name })
 	b.mu.Unlock()
+	for _, c := range held {
+		if !slices.ContainsFunc(old, func(o Cluster) bool { return o.Generation == c.Generation }) {
+			old = append(old, c)
+		}
+	}
 	if len(old) == 0 {
 		return nil
 	}

@@ -5,6 +5,7 @@ package cloud
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sort"
 )
 
@@ -76,6 +77,14 @@ type Chronicler interface {
 	// Ended lists the machines of the ref, in StateTerminated, that the cloud
 	// still remembers. None is no error and proves nothing.
 	Ended(ctx context.Context, ref ClusterRef) ([]Instance, error)
+}
+
+// Auditor is a Provisioner that can tell what somebody changed behind its back.
+// One whose Capabilities have PortsLater is one.
+type Auditor interface {
+	// PortDrift says, for people, what OpenPorts with these prefixes and ports
+	// would change of what may reach the machines of the ref. It changes nothing.
+	PortDrift(ctx context.Context, ref ClusterRef, prefixes []netip.Prefix, ports []PortRange) ([]string, error)
 }
 
 // Option is one setting of a cloud in the provider block.

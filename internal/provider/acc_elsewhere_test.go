@@ -276,3 +276,97 @@ func TestAccKeyTextIsChecked(t *testing.T) {
 	}
 	r.write("", "")
 }
+
+// TestAccReplaceElsewhere plans a replacement that creates first, without a
+// refresh, and applies the plan on another computer.
+func TestAccReplaceElsewhere(t *testing.T) {
+	t.Parallel()
+	r := newRunners(t, "SKY_OWNER=team-weather", "SKY_SSH_PRIVATE_KEY="+newKey(t))
+	with := func(kind, more string) {
+		r.write("", fmt.Sprintf(`
+resource "sky_cluster" "c" {
+  name      = "first"
+  resources = { instance_type = %q }
+%s
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+`, kind, more))
+	}
+	with("puff-2", "")
+	r.apply()
+	old := r.only()
+	with("puff-4", "")
+	r.mustRun("plan", "-refresh=false", "-out=plan", "-no-color")
+	if code, out := r.output("apply", "-no-color", "plan"); code == 0 || !strings.Contains(out, "create_before_destroy") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	if r.only() != old {
+		t.Error("the machine is another one")
+	}
+	with("puff-4", "  create_before_destroy = true")
+	r.mustRun("plan", "-refresh=false", "-out=plan", "-no-color")
+	r.mustRun("apply", "-no-color", "plan")
+	if err := os.Remove(filepath.Join(r.dir, "plan")); err != nil {
+		t.Error(err)
+	}
+	if r.only() == old {
+		t.Error("the machine is the old one")
+	}
+	r.unchanged()
+}
+
+// TestAccReplaceWithoutRefresh is the same on one computer, where nothing has to
+// be written for it.
+func TestAccReplaceWithoutRefresh(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, "resource \"sky_cluster\" \"c\" {\n  name = \"first\"\n  resources = { instance_type = \"puff-2\" }\n  lifecycle { create_before_destroy = true }\n}\n")
+	w.mustRun("apply", "-auto-approve", "-no-color")
+	old := w.only()
+	w.rewrite("puff-2", "puff-4")
+	w.mustRun("plan", "-refresh=false", "-out=plan", "-no-color")
+	w.mustRun("apply", "-no-color", "plan")
+	if w.only() == old {
+		t.Error("the machine is the old one")
+	}
+}
+
+// TestAccOtherHome restores a state folder under another HOME, and grows a
+// cluster with its old key in a state folder that is new.
+func TestAccOtherHome(t *testing.T) {
+	t.Parallel()
+	r := newRunners(t, "SKY_OWNER=team-weather")
+	with := func(nodes int) {
+		r.write("", fmt.Sprintf("resource \"sky_cluster\" \"c\" {\n  name = \"moved\"\n  num_nodes = %d\n  resources = { instance_type = \"puff-2\" }\n  setup = \"true # %d\"\n}\n", nodes, nodes))
+	}
+	with(1)
+	r.apply()
+	folder := filepath.Join(r.homes[len(r.homes)-2], ".terraform-provider-sky")
+	moved := filepath.Join(t.TempDir(), "home", ".terraform-provider-sky")
+	if err := os.MkdirAll(filepath.Dir(moved), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(folder, moved); err != nil {
+		t.Fatal(err)
+	}
+	home := []string{"HOME=" + filepath.Dir(moved), "SKY_STATE_DIR="}
+	with(2)
+	if code, out := r.outputWith(home, "apply", "-auto-approve", "-no-color"); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, out)
+	}
+	r.unchanged()
+	// The key alone, under a new state folder, as the path in state has it.
+	fresh := filepath.Join(t.TempDir(), "fresh")
+	with(3)
+	if code, out := r.outputWith([]string{home[0], "SKY_STATE_DIR=" + fresh}, "apply", "-auto-approve", "-no-color"); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, out)
+	}
+	if made, err := filepath.Glob(filepath.Join(fresh, "clusters", "*", "*", "id_ed25519")); err != nil || len(made) > 0 {
+		t.Errorf("another key was made: %q, %v", made, err)
+	}
+	with(2) // without any key: nodes can be taken away, but none can be added
+	if code, out := r.output("apply", "-auto-approve", "-no-color"); code == 0 || !strings.Contains(out, "SKY_SSH_PRIVATE_KEY") && !strings.Contains(out, "cannot be read") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}

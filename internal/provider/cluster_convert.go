@@ -212,6 +212,7 @@ func (m clusterModel) spec(ctx context.Context, keyPath string) (broker.Spec, di
 		Setup: m.Setup.ValueString(), Envs: stringMap(m.Envs), Workdir: expandHome(m.Workdir.ValueString()),
 		KeyPath: expandHome(keyPath), OnSetupFailure: broker.SetupFailure(m.OnSetupFailure.ValueString()),
 		Recovery: broker.Recovery(m.Recovery.ValueString()), Autostop: stop, Runtime: m.Runtime.ValueString(),
+		Beside: m.CreateFirst.ValueBool(),
 	}
 	for to, from := range stringMap(m.FileMounts) {
 		if spec.FileMounts == nil {
@@ -263,6 +264,9 @@ func (m *clusterModel) setRecord(c broker.Cluster, by reach) {
 	m.factsModel = factsOf(c, by)
 	m.ProcessManager, m.SSHConfigPath = types.StringValue(c.ProcessManager), types.StringValue(broker.SSHConfigBeside(by.knownHosts))
 	m.Endpoints = m.endpoints()
+	if m.ChangedOutside.IsUnknown() {
+		m.ChangedOutside = types.ListNull(types.StringType)
+	}
 	if m.AllowedCIDRs.IsUnknown() || (m.AllowedCIDRs.IsNull() && len(c.AllowedCIDRs) > 0) {
 		m.AllowedCIDRs = textListValue(c.AllowedCIDRs)
 	}
@@ -343,5 +347,8 @@ func (m *clusterModel) fillUnknown(c broker.Cluster, by reach) {
 	}
 	if m.AllowedCIDRs.IsUnknown() {
 		m.AllowedCIDRs = now.AllowedCIDRs
+	}
+	if m.ChangedOutside.IsUnknown() {
+		m.ChangedOutside = now.ChangedOutside
 	}
 }

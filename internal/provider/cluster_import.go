@@ -199,6 +199,7 @@ func emptyCluster(ctx context.Context, state tfsdk.State) clusterModel {
 	_ = state.GetAttribute(ctx, path.Root("timeouts"), &m.Timeouts)
 	m.Resources = types.ObjectNull(resourcesTypes())
 	m.Envs, m.FileMounts = types.MapNull(types.StringType), types.MapNull(types.StringType)
+	m.ChangedOutside = types.ListNull(types.StringType)
 	m.AllowedCIDRs, m.Nodes = types.ListNull(types.StringType), types.ListNull(nodeType())
 	m.Endpoints = types.MapNull(types.StringType)
 	m.Autostop = types.ObjectNull(autostopType().AttrTypes)

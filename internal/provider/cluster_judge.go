@@ -137,7 +137,7 @@ func changes(old, now clusterModel) broker.Changes {
 		return before.Equal(after) || (empty(before) && empty(after))
 	}
 	return broker.Changes{
-		Network: !same("ports") || !same("labels") || !old.AllowedCIDRs.Equal(now.AllowedCIDRs),
+		Network: !same("ports") || !same("labels") || !old.AllowedCIDRs.Equal(now.AllowedCIDRs) || !old.ChangedOutside.IsNull(),
 		Files: !old.Workdir.Equal(now.Workdir) || !old.FileMounts.Equal(now.FileMounts) ||
 			!old.WorkdirDigest.Equal(now.WorkdirDigest) || !old.FileMountsDigest.Equal(now.FileMountsDigest),
 		Autostop: !old.Autostop.Equal(now.Autostop),

@@ -24,6 +24,7 @@ type clusterModel struct {
 	Recovery       types.String   `tfsdk:"recovery"`
 	Autostop       types.Object   `tfsdk:"autostop"`
 	OnAutostop     types.String   `tfsdk:"on_autostop"`
+	CreateFirst    types.Bool     `tfsdk:"create_before_destroy"`
 	Timeouts       timeouts.Value `tfsdk:"timeouts"`
 
 	factsModel
@@ -32,6 +33,7 @@ type clusterModel struct {
 	ProcessManager   types.String `tfsdk:"process_manager"`
 	WorkdirDigest    types.String `tfsdk:"workdir_digest"`
 	FileMountsDigest types.String `tfsdk:"file_mounts_digest"`
+	ChangedOutside   types.List   `tfsdk:"changed_outside"`
 }
 
 // factsModel is what the resource and the data source both tell of a cluster.

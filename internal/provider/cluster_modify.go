@@ -43,6 +43,9 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if resp.Diagnostics.Append(req.State.Get(ctx, &old)...); resp.Diagnostics.HasError() {
 		return
 	}
+	if c, diags := old.record(ctx); !diags.HasError() && c.Generation != "" {
+		r.data.prior.add(c)
+	}
 	r.planUpdate(ctx, old, m, !req.Plan.Raw.Equal(req.State.Raw), resp)
 }
 
@@ -67,12 +70,13 @@ func (r *clusterResource) noteHeld(ctx context.Context, req resource.ModifyPlanR
 
 // planCreate ranks the offers, and shows the table.
 func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if b := r.data.openedBroker(); b != nil && !m.Name.IsUnknown() {
-		if err := b.NoteReplacement(ctx, m.Name.ValueString()); err != nil {
+	if !m.Name.IsUnknown() {
+		if err := r.data.noteReplacement(ctx, m.Name.ValueString()); err != nil {
 			resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", m.Name.ValueString()), err))
 		}
 	}
 	r.data.warnOfElsewhere(&resp.Diagnostics)
+	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("changed_outside"), types.ListNull(types.StringType))...)
 	if m.Workdir.IsNull() {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
 	}
@@ -133,13 +137,14 @@ func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, c
 		m.Status, m.StatusReason = types.StringUnknown(), types.StringUnknown()
 		changed = true
 	}
+	repair := m.planDrift(old)
 	moved := r.planLife(ctx, old, &m, changed, resp)
-	if resp.Diagnostics.HasError() || (!changed && !moved) {
+	if resp.Diagnostics.HasError() || (!changed && !moved && !repair) {
 		return
 	}
 	r.planReplacement(ctx, old, m, resp)
 	m.Endpoints = m.endpoints()
-	if !moved && before.Endpoints.Equal(m.Endpoints) && before.WorkdirDigest.Equal(m.WorkdirDigest) && before.FileMountsDigest.Equal(m.FileMountsDigest) && before.Status.Equal(m.Status) {
+	if !moved && before.ChangedOutside.Equal(m.ChangedOutside) && before.Endpoints.Equal(m.Endpoints) && before.WorkdirDigest.Equal(m.WorkdirDigest) && before.FileMountsDigest.Equal(m.FileMountsDigest) && before.Status.Equal(m.Status) {
 		return
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &m)...)

@@ -152,6 +152,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		m.setRecord(fresh, r.data.reach(b, c).as(m))
 		m.NumNodes = types.Int64Value(int64(fresh.Size))
 		m.setDefaults(fresh)
+		m.readDrift(ctx, b, fresh, &resp.Diagnostics)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	}
 }

@@ -36,6 +36,10 @@ func (f *fakeBroker) Launch(_ context.Context, spec broker.Spec) (broker.Cluster
 	return f.cluster, f.fail
 }
 
+func (f *fakeBroker) Drift(context.Context, broker.Cluster, broker.Spec) ([]string, error) {
+	return nil, nil
+}
+
 func (f *fakeBroker) KeyFile(c broker.Cluster) string { return c.KeyPath }
 
 func (f *fakeBroker) Refresh(_ context.Context, c broker.Cluster) (broker.Cluster, error) {
@@ -113,7 +117,7 @@ func (b *bench) planned(change func(*clusterModel)) tfsdk.Plan {
 	} {
 		*s = types.StringUnknown()
 	}
-	m.HourlyCost, m.Nodes = types.Float64Unknown(), types.ListUnknown(nodeType())
+	m.HourlyCost, m.Nodes, m.ChangedOutside = types.Float64Unknown(), types.ListUnknown(nodeType()), types.ListUnknown(types.StringType)
 	m.Name, m.NumNodes, m.OnSetupFailure = types.StringValue("train"), types.Int64Value(2), types.StringValue("destroy")
 	m.Resources = resourcesOf(values{"accelerators": text("T4:1")})
 	change(&m)

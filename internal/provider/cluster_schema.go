@@ -108,6 +108,11 @@ func clusterInputs() map[string]schema.Attribute {
 			MarkdownDescription: "`UP` (default) or `STOPPED`. Stopping keeps the disks and ends what runs; starting resumes the same machines, perhaps under new addresses. Refused at plan where the cloud or the market cannot stop.",
 			Validators:          []validator.String{checked(checkOneOf(string(broker.StatusUp), string(broker.StatusStopped)))},
 		},
+		"create_before_destroy": schema.BoolAttribute{
+			Optional: true,
+			MarkdownDescription: "Write `true` where `lifecycle` says `create_before_destroy = true` and plans are applied on another computer, or in another folder, than they were made: Terraform does not tell a provider that what it creates replaces something. " +
+				"A cluster of this name that was launched elsewhere is then taken for the one to be replaced, instead of being refused as somebody else's. So after a lost state, import the cluster first. Changed in place.",
+		},
 		"autostop":    autostopAttribute(),
 		"on_autostop": onAutostopAttribute(),
 		"timeouts": timeoutsAttribute(map[string]string{
@@ -274,6 +279,10 @@ func clusterOutputs() map[string]schema.Attribute {
 		"process_manager":    fixed("How jobs are detached on the nodes: `auto` (systemd where it runs) or `setsid`."),
 		"workdir_digest":     fresh("Digest of what was uploaded from `workdir`: names, contents, and which files can be executed."),
 		"file_mounts_digest": fresh("Digest of what was uploaded from `file_mounts`."),
+		"changed_outside": schema.ListAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "What somebody changed outside Terraform, in words: ports and sources that are open or closed otherwise than `ports` and `allowed_cidrs` say, and labels that are not those of `labels`. Null where nothing is. The next apply restores exactly what is configured.",
+		},
 	}
 }
 

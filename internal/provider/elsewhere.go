@@ -3,10 +3,14 @@
 package provider
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
 )
 
 // inAutomation reports whether this run is one of many computers' in turn.
@@ -46,4 +50,49 @@ func (n *names) first(name string) bool {
 	}
 	n.all = append(n.all, name)
 	return true
+}
+
+// priorClusters are the clusters that a plan has seen in state, by generation.
+// Terraform plans a replacement as a change of what is there first, and then as a
+// creation that knows nothing of it.
+type priorClusters struct {
+	mu  sync.Mutex
+	all map[string]broker.Cluster
+}
+
+func (p *priorClusters) add(c broker.Cluster) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all == nil {
+		p.all = map[string]broker.Cluster{}
+	}
+	p.all[c.Generation] = c
+}
+
+func (p *priorClusters) named(name string) []broker.Cluster {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []broker.Cluster
+	for _, c := range p.all {
+		if c.Name == name {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// noteReplacement tells the broker which clusters of that name the plan replaces.
+func (d *providerData) noteReplacement(ctx context.Context, name string) error {
+	held := d.prior.named(name)
+	b := d.openedBroker()
+	if b == nil && len(held) > 0 && d.unknown == "" {
+		var err error
+		if b, err = d.broker(); err != nil {
+			return err
+		}
+	}
+	if b == nil {
+		return nil
+	}
+	return b.NoteReplacement(ctx, name, held...)
 }

@@ -194,9 +194,10 @@ type clusterBroker interface {
 	Current(id string) string
 	Owner() string
 	Observe(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
+	Drift(ctx context.Context, c broker.Cluster, spec broker.Spec) ([]string, error)
 	FindByName(ctx context.Context, name string, clouds []string) (broker.Cluster, error)
 	Check(ctx context.Context, clouds []string) []broker.CloudStatus
-	NoteReplacement(ctx context.Context, name string) error
+	NoteReplacement(ctx context.Context, name string, held ...broker.Cluster) error
 	NoteHeld(ctx context.Context, name, generation string)
 	SaveSettings(c broker.Cluster, text []byte) error
 	Settings(c broker.Cluster) []byte
@@ -222,6 +223,8 @@ type providerData struct {
 	// was found not to answer, unwanted the jobs whose removal no head was told of.
 	going            goneSoon
 	silent, unwanted names
+	// prior are the clusters that the plan has seen in state.
+	prior priorClusters
 	// warned are the warnings that were given, once for all clusters.
 	warned names
 	// openJobs makes a runner; tests put a fake here.

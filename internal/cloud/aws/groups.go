@@ -3,6 +3,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -60,9 +61,17 @@ func (d *driver) ensureGroup(ctx context.Context, spec cloud.ClusterSpec, at clo
 	}
 	ports := slices.Clone(spec.Ports)
 	for _, r := range rulesOf(have) {
-		ports = append(ports, r.ports())
+		if r.proto == "" {
+			ports = append(ports, r.ports())
+		}
 	}
-	if err := d.setRules(ctx, have, rules(prefixes, ports)); err != nil {
+	want := rules(prefixes, ports)
+	for _, r := range rulesOf(have) { // not ours: for OpenPorts to close
+		if r.proto != "" {
+			want = append(want, r)
+		}
+	}
+	if err := d.setRules(ctx, have, want); err != nil {
 		return "", err
 	}
 	return have.id, d.openInside(ctx, have, s.efa)
@@ -108,8 +117,10 @@ func (d *driver) createGroup(ctx context.Context, ref cloud.ClusterRef, region, 
 	return found, nil
 }
 
-// rule opens a range of TCP ports to a prefix.
+// rule opens a range of TCP ports to a prefix; with proto, which nobody here ever
+// opens, the ports of another protocol, or what that has instead.
 type rule struct {
+	proto       string
 	first, last int32
 	cidr        string
 	v6          bool
@@ -119,20 +130,32 @@ func (r rule) ports() cloud.PortRange {
 	return cloud.PortRange{First: uint16(r.first), Last: uint16(r.last)} //nolint:gosec // rulesOf and rules hold ports only
 }
 
-// rulesOf are the group's rules for TCP ports from addresses. Others, such as
-// those between the machines, are none of OpenPorts' business.
+// what is that which the rule opens, for people.
+func (r rule) what() string {
+	switch {
+	case r.proto == "-1":
+		return "all"
+	case r.proto != "":
+		return fmt.Sprintf("%s %d-%d", r.proto, r.first, r.last)
+	}
+	return r.ports().String()
+}
+
+// rulesOf are the group's rules for addresses. Those between groups, as between
+// the machines, are none of OpenPorts' business.
 func rulesOf(g group) []rule {
 	var out []rule
 	for _, p := range g.rules {
 		first, last := aws.ToInt32(p.FromPort), aws.ToInt32(p.ToPort)
-		if aws.ToString(p.IpProtocol) != "tcp" || first < 0 || last > 65535 || first > last {
-			continue
+		proto := aws.ToString(p.IpProtocol)
+		if proto == "tcp" && first >= 0 && last <= 65535 && first <= last {
+			proto = ""
 		}
 		for _, r := range p.IpRanges {
-			out = append(out, rule{first: first, last: last, cidr: aws.ToString(r.CidrIp)})
+			out = append(out, rule{proto: proto, first: first, last: last, cidr: aws.ToString(r.CidrIp)})
 		}
 		for _, r := range p.Ipv6Ranges {
-			out = append(out, rule{first: first, last: last, cidr: aws.ToString(r.CidrIpv6), v6: true})
+			out = append(out, rule{proto: proto, first: first, last: last, cidr: aws.ToString(r.CidrIpv6), v6: true})
 		}
 	}
 	return out
@@ -168,7 +191,7 @@ func (d *driver) setRules(ctx context.Context, g group, want []rule) error {
 			GroupId: aws.String(g.id), IpPermissions: []types.IpPermission{r.permission()},
 		})
 		if err != nil && !hasCode(err, codeRuleNotFound) {
-			return fmt.Errorf("close port %s of security group %s: %w", r.ports(), g.name, err)
+			return fmt.Errorf("close %s of security group %s: %w", r.what(), g.name, err)
 		}
 	}
 	return nil
@@ -201,7 +224,10 @@ func (d *driver) authorize(ctx context.Context, g group, add []rule) error {
 }
 
 func (r rule) permission() types.IpPermission {
-	p := types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(r.first), ToPort: aws.Int32(r.last)}
+	p := types.IpPermission{IpProtocol: aws.String(cmp.Or(r.proto, "tcp")), FromPort: aws.Int32(r.first), ToPort: aws.Int32(r.last)}
+	if r.proto == "-1" { // which has no ports
+		p.FromPort, p.ToPort = nil, nil
+	}
 	note := aws.String("sky port " + strconv.Itoa(int(r.first)))
 	if r.v6 {
 		p.Ipv6Ranges = []types.Ipv6Range{{CidrIpv6: aws.String(r.cidr), Description: note}}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -58,6 +59,30 @@ func (d *driver) ownGroups(ctx context.Context, ref cloud.ClusterRef) ([]group, 
 		return err
 	})
 	return slices.DeleteFunc(slices.Concat(found...), func(g group) bool { return !ref.Owns(g.tags) }), err
+}
+
+// PortDrift implements cloud.Auditor.
+func (d *driver) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefixes []netip.Prefix, ports []cloud.PortRange) ([]string, error) {
+	own, err := d.ownGroups(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if len(own) == 0 {
+		return []string{"the security group is gone"}, nil
+	}
+	var out []string
+	for _, g := range own {
+		out = append(out, converge.Drift(openings(rulesOf(g)), openings(rules(prefixes, ports)))...)
+	}
+	return out, nil
+}
+
+func openings(rules []rule) []string {
+	var out []string
+	for _, r := range rules {
+		out = append(out, converge.Opening(r.what(), r.cidr))
+	}
+	return out
 }
 
 // CleanupPorts implements cloud.Provisioner: it deletes the cluster's own

@@ -4,7 +4,9 @@ package cloudtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -15,6 +17,7 @@ func portCases() []Case {
 		{Name: "ports/at launch", applies: func(c cloud.Capabilities) bool { return c.PortsLaunch }, run: portsAtLaunch},
 		{Name: "ports/open, replace, close", applies: func(c cloud.Capabilities) bool { return c.PortsLater }, run: portsLater},
 		{Name: "ports/survive another Bootstrap", applies: func(c cloud.Capabilities) bool { return c.PortsLater }, run: portsSurvive},
+		{Name: "ports/drift is told", applies: func(c cloud.Capabilities) bool { return c.PortsLater }, run: portDrift},
 		{Name: "ports/cleanup twice", run: cleanupTwice},
 	}
 }
@@ -99,6 +102,51 @@ func portsSurvive(ctx context.Context, w *world) error {
 		return err
 	}
 	return w.gateIs(ctx, machines[0].ID, portRange(8080, 8080))
+}
+
+// portDrift: what is open otherwise than asked for is told, and nothing else is.
+func portDrift(ctx context.Context, w *world) error {
+	auditor, ok := w.Provisioner.(cloud.Auditor)
+	if !ok {
+		return errors.New("the driver opens ports on running clusters and does not tell what is open: it is no cloud.Auditor")
+	}
+	want := []cloud.PortRange{portRange(8080, 8080), portRange(9000, 9010)}
+	c := w.cluster(1, ports(want...))
+	machines, err := c.up(ctx)
+	if err != nil {
+		return err
+	}
+	prefixes := c.cfg.Spec.AllowedCIDRs
+	told := func(when string, prefixes []netip.Prefix, lines int) error {
+		got, err := auditor.PortDrift(ctx, c.ref, prefixes, want)
+		if err != nil {
+			return fmt.Errorf("PortDrift: %w", err)
+		}
+		if len(got) != lines {
+			return fmt.Errorf("%s PortDrift tells %q, want %d lines", when, got, lines)
+		}
+		return nil
+	}
+	if err := told("after the launch", prefixes, 0); err != nil {
+		return err
+	}
+	if err := w.OpenPorts(ctx, c.ref, c.cfg, []cloud.PortRange{portRange(8080, 8080), portRange(1, 65535)}); err != nil {
+		return fmt.Errorf("OpenPorts: %w", err)
+	}
+	if err := told("after one port was closed and all were opened", prefixes, 2); err != nil {
+		return err
+	}
+	if err := w.gateIs(ctx, machines[0].ID, portRange(1, 65535), portRange(8080, 8080)); err != nil {
+		return fmt.Errorf("after PortDrift, which changes nothing: %w", err)
+	}
+	if err := w.OpenPorts(ctx, c.ref, c.cfg, want); err != nil {
+		return fmt.Errorf("OpenPorts: %w", err)
+	}
+	if err := told("after the repair", prefixes, 0); err != nil {
+		return err
+	}
+	// Another source is another opening of SSH and of both ports, and closes as many.
+	return told("under another source", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/9")}, 6)
 }
 
 func cleanupTwice(ctx context.Context, w *world) error {

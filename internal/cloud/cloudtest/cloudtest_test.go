@@ -123,6 +123,7 @@ func TestBrokenDriversAreCaught(t *testing.T) {
 		"ports accumulate":                    "ports/open, replace, close",
 		"ports close SSH":                     "ports/open, replace, close",
 		"ports open everywhere":               "ports/open, replace, close",
+		"drift is never told":                 "ports/drift is told",
 		"cleanup leaves keys":                 "ports/cleanup twice",
 		"cleanup ignores the generation":      "ownership/other generation untouched",
 		"commit does not mark":                "commit/marks",

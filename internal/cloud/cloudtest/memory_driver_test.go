@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
 )
 
 // memoryDriver drives a memoryCloud, rightly unless the cloud says what to break.
@@ -38,7 +40,7 @@ func (d *memoryDriver) Bootstrap(_ context.Context, spec cloud.ClusterSpec, at c
 			}
 		}
 		id := d.m.id(kind)
-		all[id] = &memoryGroup{owner: group(spec.Ref), ssh: true}
+		all[id] = &memoryGroup{owner: group(spec.Ref), ssh: true, from: spec.AllowedCIDRs}
 		return id
 	}
 	fw := ensure(d.m.firewalls, "fw")
@@ -405,6 +407,29 @@ func (d *memoryDriver) OpenPorts(_ context.Context, _ cloud.ClusterRef, cfg clou
 		g.ssh = !d.m.breaks("ports close SSH")
 	}
 	return nil
+}
+
+func (d *memoryDriver) PortDrift(_ context.Context, ref cloud.ClusterRef, prefixes []netip.Prefix, ports []cloud.PortRange) ([]string, error) {
+	defer d.m.lock()()
+	if d.m.breaks("drift is never told") {
+		return nil, nil
+	}
+	lines := func(from []netip.Prefix, ports []cloud.PortRange) []string {
+		var out []string
+		for _, f := range from {
+			out = append(out, converge.Opening("22", f.String()))
+			for _, p := range ports {
+				out = append(out, converge.Opening(p.String(), f.String()))
+			}
+		}
+		return out
+	}
+	for _, g := range d.m.firewalls {
+		if g.owner == group(ref) {
+			return converge.Drift(lines(g.from, g.ports), lines(prefixes, ports)), nil
+		}
+	}
+	return nil, errBad
 }
 
 func (d *memoryDriver) CleanupPorts(_ context.Context, ref cloud.ClusterRef) error {

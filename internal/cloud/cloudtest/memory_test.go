@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -55,6 +56,7 @@ type memoryGroup struct {
 	owner cloud.Identity // Attempt and Rank are 0
 	ssh   bool
 	ports []cloud.PortRange
+	from  []netip.Prefix
 }
 
 func newMemoryCloud(caps cloud.Capabilities, broken string) *memoryCloud {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 
@@ -29,6 +30,32 @@ func (d *driver) OpenPorts(ctx context.Context, ref cloud.ClusterRef, cfg cloud.
 		}
 	}
 	return nil
+}
+
+// PortDrift implements cloud.Auditor.
+func (d *driver) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefixes []netip.Prefix, ports []cloud.PortRange) ([]string, error) {
+	own, err := d.ownFirewalls(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if len(own) == 0 {
+		return []string{"the firewall is gone"}, nil
+	}
+	var out []string
+	for _, f := range own {
+		out = append(out, converge.Drift(openings(f.Rules), openings(rules(prefixes, ports)))...)
+	}
+	return out, nil
+}
+
+func openings(rules []rule) []string {
+	var out []string
+	for _, r := range rules {
+		for _, cidr := range r.CIDRs {
+			out = append(out, converge.Opening(cloud.PortRange{First: r.FromPort, Last: r.ToPort}.String(), cidr))
+		}
+	}
+	return out
 }
 
 // setRules makes the firewall's rules these, and sees that they are.

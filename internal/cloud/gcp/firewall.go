@@ -249,6 +249,49 @@ func (d *driver) OpenPorts(ctx context.Context, ref cloud.ClusterRef, cfg cloud.
 	return d.setRules(ctx, have, wantedRules(ref, link, prefixes, ports))
 }
 
+// PortDrift implements cloud.Auditor.
+func (d *driver) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefixes []netip.Prefix, ports []cloud.PortRange) ([]string, error) {
+	have, err := d.rules(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if len(have) == 0 {
+		return []string{"the firewall rules are gone"}, nil
+	}
+	want := wantedRules(ref, have[0].Network, prefixes, ports)
+	out := converge.Drift(openings(have), openings(want))
+	for _, h := range have {
+		i := slices.IndexFunc(want, func(w *compute.Firewall) bool { return w.Name == h.Name })
+		if i >= 0 && !sameRule(h, want[i]) && len(out) == 0 {
+			out = append(out, "firewall rule "+h.Name+" is another one")
+		}
+	}
+	return out, nil
+}
+
+// openings are what rules let in that are in force.
+func openings(rules []*compute.Firewall) []string {
+	var out []string
+	for _, rule := range rules {
+		if rule.Disabled {
+			continue
+		}
+		for _, allowed := range rule.Allowed {
+			proto := strings.ToLower(allowed.IPProtocol)
+			what := slices.Clone(allowed.Ports)
+			if proto != "tcp" || len(what) == 0 {
+				what = []string{strings.TrimSpace(proto + " " + strings.Join(allowed.Ports, ", "))}
+			}
+			for _, w := range what {
+				for _, from := range slices.Concat(rule.SourceRanges, rule.SourceTags) {
+					out = append(out, converge.Opening(w, from))
+				}
+			}
+		}
+	}
+	return out
+}
+
 // CleanupPorts implements cloud.Provisioner. It looks again after it deleted,
 // until it sees nothing.
 func (d *driver) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error {

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Drift says, for people, what of the cluster's ports, their sources and its
+// labels is otherwise than in the spec; empty is nothing. Ports are compared where
+// the cluster's allowed prefixes are known and the cloud tells what is open.
+func (b *Broker) Drift(ctx context.Context, c Cluster, spec Spec) ([]string, error) {
+	session, err := b.openFor(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	if auditor, ok := session.Provisioner.(cloud.Auditor); ok && len(c.AllowedCIDRs) > 0 {
+		if out, err = auditor.PortDrift(ctx, c.ref(), c.prefixes(), spec.Ports); err != nil {
+			return nil, fmt.Errorf("look at the ports of cluster %q: %w", c.Name, err)
+		}
+	}
+	ref := c.ref()
+	ref.Instances = c.instanceIDs()
+	machines, err := session.Query(ctx, ref)
+	if err != nil {
+		return nil, fmt.Errorf("look at the labels of cluster %q: %w", c.Name, err)
+	}
+	for _, m := range machines {
+		if m.State == cloud.StateTerminating || m.State == cloud.StateTerminated {
+			continue
+		}
+		out = append(out, labelDrift(m.Identity.Rank, m.Labels, spec.Labels)...)
+	}
+	return out, nil
+}
+
+// labelDrift says how the labels of a rank differ.
+func labelDrift(rank int, have, want map[string]string) []string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(want)) {
+		switch v, ok := have[k]; {
+		case !ok:
+			out = append(out, fmt.Sprintf("label %q of rank %d is missing", k, rank))
+		case v != want[k]:
+			out = append(out, fmt.Sprintf("label %q of rank %d is %q", k, rank, v))
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(have)) {
+		if _, ok := want[k]; !ok {
+			out = append(out, fmt.Sprintf("label %q of rank %d was added", k, rank))
+		}
+	}
+	return out
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package converge
+
+import "slices"
+
+// Opening is a line of what is let in: what, such as "8080" or "udp 53", and from where.
+func Opening(what, from string) string { return what + " from " + from }
+
+// Drift says what is open and was not wanted, and what is wanted and not open.
+func Drift(have, want []string) []string {
+	var out []string
+	for _, h := range have {
+		if line := h + " is open"; !slices.Contains(want, h) && !slices.Contains(out, line) {
+			out = append(out, line)
+		}
+	}
+	for _, w := range want {
+		if line := w + " is closed"; !slices.Contains(have, w) && !slices.Contains(out, line) {
+			out = append(out, line)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package provider
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+)
+
+// readDrift compares ports, sources and labels with what state has of them. What
+// cannot be compared stays as it was, with a warning.
+func (m *clusterModel) readDrift(ctx context.Context, b clusterBroker, c broker.Cluster, diags *diag.Diagnostics) {
+	w, known, d := readResources(ctx, m.Resources)
+	if d.HasError() || !known || c.Status == broker.StatusTerminated {
+		return
+	}
+	ports, err := w.ports()
+	var drift []string
+	if err == nil {
+		drift, err = b.Drift(ctx, c, broker.Spec{Ports: ports, Labels: stringMap(w.Labels)})
+	}
+	if err != nil {
+		diags.AddWarning(fmt.Sprintf("Ports and labels of cluster %q were not compared", c.Name), sentence(err.Error()))
+		return
+	}
+	m.ChangedOutside = types.ListNull(types.StringType)
+	if len(drift) > 0 {
+		m.ChangedOutside = textListValue(drift)
+	}
+}
+
+// planDrift plans the repair of what was changed outside, which every change in
+// place brings. It reports whether there is anything to repair.
+func (m *clusterModel) planDrift(old clusterModel) bool {
+	m.ChangedOutside = types.ListNull(types.StringType)
+	return !old.ChangedOutside.IsNull()
+}
