@@ -171,7 +171,7 @@ func (b *Broker) dialNodes(ctx context.Context, c Cluster, count *progress) ([]n
 			if err != nil {
 				return fmt.Errorf("rank %d (%s): %w", n.Rank, n.InstanceID, err)
 			}
-			clients[i] = b.lasting(c, n, target, signers, client)
+			clients[i] = b.lasting(c, n, target, signers, client, count)
 			count.one(ctx)
 			return nil
 		})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -60,6 +61,7 @@ type steadyNode struct {
 	node    Node
 	target  remote.Target
 	signers []ssh.Signer
+	log     *slog.Logger
 
 	mu sync.Mutex
 	// now is the present connection, the nth one, nil where it is lost.
@@ -68,8 +70,14 @@ type steadyNode struct {
 	closed bool
 }
 
-func (b *Broker) lasting(c Cluster, n Node, target remote.Target, signers []ssh.Signer, now node) node {
-	return &steadyNode{broker: b, cluster: c, node: n, target: target, signers: signers, now: now}
+// lasting makes a node of a connection to one; what becomes of it goes to the
+// cluster's log, where count has one.
+func (b *Broker) lasting(c Cluster, n Node, target remote.Target, signers []ssh.Signer, now node, count *progress) node {
+	log := b.log.With("cluster", c.Name)
+	if count != nil {
+		log = count.log
+	}
+	return &steadyNode{broker: b, cluster: c, node: n, target: target, signers: signers, log: log.With("rank", n.Rank), now: now}
 }
 
 // Close implements node.
@@ -118,7 +126,7 @@ func (s *steadyNode) RunStep(ctx context.Context, step *remote.Step) (code int, 
 		if !errors.Is(err, errGetsOn) {
 			return code, err
 		}
-		s.broker.log.InfoContext(ctx, "the connection was lost; the script goes on, and so does this", "cluster", s.cluster.Name, "rank", s.node.Rank)
+		s.log.InfoContext(ctx, "the script goes on beside its connection, and is followed on another one")
 	}
 }
 
@@ -183,8 +191,7 @@ func (s *steadyNode) client(ctx context.Context) (node, int, error) {
 	if s.now != nil {
 		return s.now, s.nth, nil
 	}
-	log := s.broker.log.With("cluster", s.cluster.Name, "rank", s.node.Rank)
-	log.InfoContext(ctx, "the connection was lost; dialling the same machine again", "at_most", s.broker.cfg.Timeouts.SSH)
+	s.log.WarnContext(ctx, "the connection was lost; the same machine is dialled again", "at_most", s.broker.cfg.Timeouts.SSH)
 	client, err := s.redial(ctx)
 	if err != nil {
 		return nil, 0, err

@@ -79,7 +79,7 @@ func TestLaunchThroughTheBroker(t *testing.T) {
 	c, err := b.Launch(ctx, broker.Spec{
 		Name: "storm", Request: optimizer.Request{Alternatives: []cloud.Requirement{{Cloud: Name}}, Nodes: 2},
 		Offers: []cloud.Offer{offer, other}, AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-		Setup: "echo rank $SKYPILOT_SETUP_NODE_RANK >setup.done", Labels: map[string]string{"team": "weather"},
+		Setup: "echo rank $SKYPILOT_SETUP_NODE_RANK >~/setup.done", Labels: map[string]string{"team": "weather"},
 	})
 	if err != nil {
 		t.Fatal(err)
