@@ -9,12 +9,19 @@ import (
 	"path/filepath"
 )
 
+// maxProvisionLog is the size beyond which a provision.log makes room for a new
+// one, and is kept as provision.log.old.
+const maxProvisionLog = 16 << 20
+
 // provisionLog returns a logger that writes to the broker's log and to the
 // cluster's provision.log.
 func (b *Broker) provisionLog(name string) (*slog.Logger, func(), error) {
 	path := b.LogPath(name)
 	if err := privateDir(filepath.Dir(path)); err != nil {
 		return nil, nil, fmt.Errorf("log folder: %w", err)
+	}
+	if info, err := os.Stat(path); err == nil && info.Size() > maxProvisionLog {
+		_ = os.Rename(path, path+".old") // else it grows
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -3,7 +3,6 @@
 package broker
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -288,7 +287,7 @@ func (n nodeSetup) script(ctx context.Context, name, text string) error {
 // follow runs a step with the user's variables, and logs what it prints.
 func (n nodeSetup) follow(ctx context.Context, name string, step *remote.Step) error {
 	out := &tail{limit: 4 << 10}
-	lines := &logLines{ctx: ctx, log: n.log.With("rank", n.rank, "script", name)}
+	lines := newLogLines(ctx, n.log.With("rank", n.rank, "script", name))
 	both := &inTurn{w: io.MultiWriter(out, lines)}
 	step.Env, step.Stdout, step.Stderr = script.Env(n.env()), both, both
 	code, err := n.client.RunStep(ctx, step)
@@ -334,58 +333,4 @@ func (t *inTurn) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.w.Write(p)
-}
-
-// tail keeps the last bytes written to it.
-type tail struct {
-	limit int
-	buf   []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.buf = append(t.buf, p...)
-	if over := len(t.buf) - t.limit; over > 0 {
-		t.buf = append(t.buf[:0], t.buf[over:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	return remote.Scrub(strings.ReplaceAll(string(t.buf), "\r", "\n"))
-}
-
-// logLines turns what a script prints into log records, a line each.
-type logLines struct {
-	ctx context.Context //nolint:containedctx // an io.Writer cannot take one a call
-	log *slog.Logger
-	buf []byte
-}
-
-// maxLogLine bounds one record; a longer line is cut into several.
-const maxLogLine = 16 << 10
-
-func (l *logLines) Write(p []byte) (int, error) {
-	l.buf = append(l.buf, p...)
-	for {
-		i := bytes.IndexByte(l.buf, '\n')
-		if i < 0 {
-			if len(l.buf) < maxLogLine {
-				return len(p), nil
-			}
-			i = len(l.buf) - 1
-		}
-		l.emit(l.buf[:i])
-		l.buf = l.buf[i+1:]
-	}
-}
-
-func (l *logLines) emit(line []byte) {
-	l.log.InfoContext(l.ctx, strings.ToValidUTF8(string(line), "\uFFFD"))
-}
-
-func (l *logLines) flush() {
-	if len(l.buf) > 0 {
-		l.emit(l.buf)
-		l.buf = nil
-	}
 }

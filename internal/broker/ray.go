@@ -159,7 +159,7 @@ func (r ray) ask(ctx context.Context, client node, rank int, command string, std
 
 func (r ray) run(ctx context.Context, client node, rank int, what string, cmd remote.Command) (string, error) {
 	said, out := &tail{limit: 4 << 10}, &tail{limit: 4 << 10}
-	lines := &logLines{ctx: ctx, log: r.log.With("rank", rank, "script", "ray")}
+	lines := newLogLines(ctx, r.log.With("rank", rank, "script", "ray"))
 	cmd.Stdout, cmd.Stderr = out, io.MultiWriter(said, lines)
 	code, err := client.Run(ctx, cmd)
 	lines.flush()
