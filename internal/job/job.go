@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
 
 // ID names a job on its cluster. It follows from the cluster's generation, the
@@ -251,6 +252,9 @@ func (s Spec) check(nodes int) error {
 				return fmt.Errorf("environment variable %s: its value holds a NUL byte", name)
 			}
 		}
+	}
+	if err := script.CheckVars(s.Envs, s.Secrets); err != nil {
+		return err
 	}
 	if s.MaxDuration < 0 || s.Grace < 0 || s.MaxRestarts < 0 || s.Parallel < 0 || s.LogLimit < 0 {
 		return errors.New("durations, counts and limits cannot be negative")

@@ -24,6 +24,7 @@ func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateC
 	if isSet(m.MaxRestarts) && m.RecoverOnExitCodes.IsNull() {
 		invalid(&resp.Diagnostics, path.Root("max_restarts"), "It says how often recover_on_exit_codes starts the job again, which is not set; set that too, or leave this out.")
 	}
+	checkVars(&resp.Diagnostics, vars{"envs", m.Envs}, vars{"secrets", m.Secrets})
 	envs := m.Envs.Elements()
 	for _, name := range slices.Sorted(maps.Keys(m.Secrets.Elements())) {
 		if _, twice := envs[name]; twice {
