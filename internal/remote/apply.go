@@ -23,20 +23,54 @@ func (t *Tree) applyScript(last *upload) string {
 	for _, e := range t.entries {
 		now[e.path] = e
 	}
+	var old map[string]entry
 	if last != nil {
-		b.removals(last.entries, now)
+		old = last.entries
 	}
+	b.enter(old, now)
+	b.removals(old, now)
 	b.folders(t.entries)
 	b.moves(t.entries, last)
 	return b.String()
 }
 
 // modesScript renders the commands that set folders' modes, which archives and
-// mkdir only come close to.
-func (t *Tree) modesScript() string {
+// mkdir only come close to, and those of files that are there and did not travel.
+func (t *Tree) modesScript(last *upload) string {
 	var b commands
-	b.modes(t.entries)
+	var there []entry
+	for _, e := range t.entries {
+		if last == nil || e.kind != 'f' {
+			continue
+		}
+		if old, ok := last.entries[e.path]; ok && e.same(old) && e.mode != old.mode {
+			there = append(there, e)
+		}
+	}
+	if !t.single {
+		b.modes(there, 'f')
+	}
+	b.modes(t.entries, 'd')
 	return b.String()
+}
+
+// enter makes the folders that are there already ready to be changed, the
+// outermost first.
+func (b *commands) enter(last, now map[string]entry) {
+	var folders []string
+	for _, of := range []map[string]entry{last, now} {
+		for p, e := range of {
+			if e.kind == 'd' && p != "." {
+				folders = append(folders, p)
+			}
+		}
+	}
+	slices.Sort(folders)
+	folders = slices.Compact(folders)
+	for i, p := range folders {
+		folders[i] = Quote("./" + p)
+	}
+	b.each("enter", folders, "")
 }
 
 type commands struct{ strings.Builder }
@@ -110,11 +144,12 @@ func (b *commands) moves(entries []entry, last *upload) {
 	}
 }
 
-// modes sets folders' modes, the innermost first, since one may lock the next.
-func (b *commands) modes(entries []entry) {
+// modes sets the modes of entries of a kind, the innermost first, since one may
+// lock the next.
+func (b *commands) modes(entries []entry, kind byte) {
 	byMode := map[string][]string{}
 	for _, e := range slices.Backward(entries) {
-		if e.kind == 'd' && e.path != "." {
+		if e.kind == kind && e.path != "." {
 			mode := fmt.Sprintf("%04o", e.mode)
 			byMode[mode] = append(byMode[mode], Quote("./"+e.path))
 		}

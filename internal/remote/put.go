@@ -79,31 +79,34 @@ func (c *Client) PutTree(ctx context.Context, src, dest string, leave ...string)
 	if err != nil {
 		return locally(err)
 	}
-	if err := c.putTree(ctx, t, dest); err != nil {
+	if err := c.putTree(ctx, t, dest, false); err != nil {
 		return fmt.Errorf("uploading %s to %s:%s: %w", src, c.addr, dest, err)
 	}
 	return nil
 }
 
-// Put uploads an opened tree, as PutTree does.
+// Put uploads an opened tree, as PutTree does, to a place that may be our own.
 func (t *Tree) Put(ctx context.Context, c *Client, dest string) error {
-	if err := c.putTree(ctx, t, dest); err != nil {
+	if err := c.putTree(ctx, t, dest, true); err != nil {
 		return fmt.Errorf("uploading %s to %s:%s: %w", t.root, c.addr, dest, err)
 	}
 	return nil
 }
 
-func (c *Client) putTree(ctx context.Context, shared *Tree, dest string) error {
-	if clean := path.Clean(dest); dest == "" || clean == "/" || strings.ContainsRune(dest, 0) {
-		return locally(fmt.Errorf("%q cannot be a target", Clean(dest)))
-	}
-	if dest != "~/" {
+// putTree uploads to a path that a user named, or one of ours, which may be
+// among our records.
+func (c *Client) putTree(ctx context.Context, shared *Tree, named string, own bool) error {
+	dest := named
+	if !strings.HasPrefix(dest, "~/") {
 		dest = strings.TrimSuffix(dest, "/")
-	} else {
-		dest = "~"
+	} else if dest = path.Clean(dest); dest != "~" && !strings.HasPrefix(dest, "~/") {
+		dest = ""
+	}
+	if dest == "" || path.Clean(dest) == "/" || strings.ContainsRune(dest, 0) {
+		return locally(fmt.Errorf("%q cannot be a target", Clean(named)))
 	}
 	// Uploads to several nodes may share a tree; hashes are noted in a copy.
-	t := &Tree{root: shared.root, single: shared.single, entries: append([]entry(nil), shared.entries...)}
+	t := &Tree{root: shared.root, single: shared.single, entries: append([]entry(nil), shared.entries...), own: own}
 	last, err := c.lastUpload(ctx, dest)
 	if err != nil {
 		return err
@@ -212,7 +215,11 @@ func (c *Client) stream(ctx context.Context, t *Tree, dest string, last *upload)
 	if t.single {
 		kind = "file"
 	}
-	script := fmt.Sprintf("dest=%s record=%s id=%s kind=%s\n%s", homePath(dest), recordPath(dest), nonce(), kind, treeScript)
+	own := ""
+	if t.own {
+		own = "yes"
+	}
+	script := fmt.Sprintf("dest=%s record=%s id=%s kind=%s own=%s\n%s", homePath(dest), recordPath(dest), nonce(), kind, own, treeScript)
 	_, err := Output(ctx, c, Command{Script: script, Stdin: pr})
 	pr.CloseWithError(errUploadEnded)
 	if local := <-packed; local != nil && !errors.Is(local, errUploadEnded) {
@@ -244,7 +251,7 @@ func (t *Tree) pack(w io.Writer, last *upload) error {
 	if err := writeText(tw, "apply", t.applyScript(last)); err != nil {
 		return err
 	}
-	if err := writeText(tw, "modes", t.modesScript()); err != nil {
+	if err := writeText(tw, "modes", t.modesScript(last)); err != nil {
 		return err
 	}
 	var manifest bytes.Buffer

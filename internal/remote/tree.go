@@ -34,6 +34,7 @@ type Tree struct {
 	single  bool
 	entries []entry
 	notes   Notes
+	own     bool // what is uploaded is ours, and may go among our own records
 }
 
 // OpenTree walks src as an upload does, and reads every file once. What is left

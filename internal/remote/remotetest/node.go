@@ -40,7 +40,10 @@ type Behaviour struct {
 	Noise         string // printed by the login shell's profile on both streams
 	ForcedCommand string // run in place of every command
 	NoExitStatus  bool   // closes sessions without a status
-	Env           []string
+	// Plain runs commands as a user who is not root, to whom files say no: nobody,
+	// where the test itself is root. The home folder must be Own's.
+	Plain bool
+	Env   []string
 	// Path holds the node's programs, sh among them, where they are others than
 	// the host's: a busybox, say. The environment variable SKY_TEST_SYSTEM_PATH
 	// stands in for it, so that a whole suite can run on another system.

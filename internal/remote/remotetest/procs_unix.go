@@ -21,6 +21,35 @@ const marker = "SKY_TEST_NODE="
 
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
+const nobody = 65534
+
+// plain runs a command as nobody where this process is root.
+func plain(cmd *exec.Cmd) {
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	}
+}
+
+// Own gives the home folder to the user that Plain runs commands as.
+func (n *Node) Own() {
+	n.t.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	err := filepath.WalkDir(n.Home, func(path string, _ os.DirEntry, err error) error {
+		if err == nil {
+			err = os.Lchown(path, nobody, nobody)
+		}
+		return err
+	})
+	for dir := filepath.Dir(n.Home); err == nil && dir != filepath.Clean(os.TempDir()) && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		err = os.Chmod(dir, 0o755) //nolint:gosec // a folder of the test's
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+}
+
 func (p *process) signal(name string) {
 	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}
 	if s, ok := signals[name]; ok {

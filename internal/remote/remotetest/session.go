@@ -163,6 +163,9 @@ func (n *Node) start(ch ssh.Channel, command string, b Behaviour) *process {
 		"USER=" + User, "LOGNAME=" + User, "SHELL=" + shell, marker + n.id,
 	}, b.Env...)
 	detach(cmd)
+	if b.Plain {
+		plain(cmd)
+	}
 	stdin, err := cmd.StdinPipe()
 	outR, outW, err2 := os.Pipe()
 	errR, errW, err3 := os.Pipe()
