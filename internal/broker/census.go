@@ -307,8 +307,11 @@ func (l *launch) reconcileFound(ctx context.Context, f found) error {
 		return l.taken(f.cloud, g, f.alive)
 	case !overdue(f.alive, l.cfg.Now()):
 		// Launched elsewhere, and perhaps under way right now.
-		return fmt.Errorf("another launch of cluster %q seems to be under way (%s, started %s, not from this machine); %s",
-			l.spec.Name, ids(f.alive), f.alive[0].CreatedAt.UTC().Format(time.RFC3339), whenFree(f.alive))
+		first := f.alive[0]
+		return fmt.Errorf("another launch of cluster %q seems to be under way: under owner id %s, generation %s, not from this machine, it has %s in %s, started %s; %s. "+
+			"If it was cut off and its computer is lost, this removes its machines, none of which was ever committed, and frees the name now:\n\nterraform-provider-sky gc --owner %s --take-over %s/%s",
+			l.spec.Name, l.owner, f.generation, ids(f.alive), cloud.ShortPlace(f.cloud, first.Region, first.Zone), first.CreatedAt.UTC().Format(time.RFC3339), whenFree(f.alive),
+			l.owner, l.spec.Name, f.generation)
 	}
 	session, err := l.session(ctx, f.cloud)
 	if err != nil {
@@ -402,7 +405,7 @@ func whenFree(alive []cloud.Instance) string {
 	var latest time.Time
 	for _, inst := range alive {
 		if inst.Deadline.IsZero() {
-			return "wait for it to end, or remove its machines with \"terraform-provider-sky gc\" if it was cut off"
+			return "wait for it to end"
 		}
 		if inst.Deadline.After(latest) {
 			latest = inst.Deadline

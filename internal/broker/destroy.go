@@ -133,6 +133,9 @@ func (b *Broker) removeStrays(ctx context.Context, j *journal, c Cluster) error 
 			return err
 		}
 	}
+	if c.Owner == b.owner {
+		b.clearThings(ctx, j, c.Name, clouds...)
+	}
 	if err := b.pruneKeys(j, c.Name); err != nil {
 		b.log.WarnContext(ctx, "keys of clusters that are gone are left", "cluster", c.Name, "error", err)
 	}

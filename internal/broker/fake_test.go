@@ -56,7 +56,9 @@ type fakeCloud struct {
 	boot     time.Duration
 	calls    []string
 	onRun    func(cloud.RunConfig)
-	serial   int
+	// things are keys and rules, which nothing but a test makes.
+	things []cloud.Thing
+	serial int
 }
 
 func (f *fakeCloud) Name() string { return "nimbus" }
@@ -258,7 +260,44 @@ func (f *fakeCloud) OpenPorts(_ context.Context, ref cloud.ClusterRef, _ cloud.R
 }
 
 func (f *fakeCloud) CleanupPorts(_ context.Context, ref cloud.ClusterRef) error {
-	return f.fault("cleanup", ref.Zone)
+	if err := f.fault("cleanup", ref.Zone); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.things = slices.DeleteFunc(f.things, func(t cloud.Thing) bool {
+		return ref.Owner == t.Ref.Owner && (ref.Cluster == "" || ref.Cluster == t.Ref.Cluster) && (ref.Generation == "" || ref.Generation == t.Ref.Generation)
+	})
+	return nil
+}
+
+// Survey shows the things, and once there are any the machines, too.
+func (f *fakeCloud) Survey(_ context.Context, ref cloud.ClusterRef) ([]cloud.Thing, error) {
+	if err := f.fault("survey", ref.Zone); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []cloud.Thing
+	add := func(t cloud.Thing) {
+		if shown, ok := ref.ThingOf(t.Kind, t.ID, t.Name, t.Ref.Tags(), t.Ref.Region); ok {
+			shown.CreatedAt, shown.Committed = t.CreatedAt, t.Committed
+			out = append(out, shown)
+		}
+	}
+	for _, t := range f.things {
+		add(t)
+	}
+	for _, m := range f.machines {
+		if len(f.things) > 0 {
+			id := m.Identity
+			add(cloud.Thing{
+				Kind: cloud.ThingMachine, ID: m.ID, CreatedAt: m.CreatedAt, Committed: m.Committed,
+				Ref: cloud.ClusterRef{Owner: id.Owner, Cluster: id.Cluster, Generation: id.Generation, Region: m.Region},
+			})
+		}
+	}
+	return out, nil
 }
 
 func (f *fakeCloud) Classify(err error) cloud.Fault {

@@ -22,8 +22,17 @@ type GCOptions struct {
 	// DeleteIDs are complete machines to remove all the same. Each must be in
 	// none of States, of which there must be one at least.
 	DeleteIDs []string
+	// TakeOver is a cluster's name, or name/generation: machines of it that were
+	// never committed and may be of a launch that still goes on elsewhere are
+	// removed all the same.
+	TakeOver string
 	// States are what Terraform holds; see ReadState.
 	States []State
+}
+
+// takesOver reports whether machines of a launch are to make room for another.
+func (o GCOptions) takesOver(cluster, generation string) bool {
+	return o.TakeOver != "" && (o.TakeOver == cluster || o.TakeOver == cluster+"/"+generation)
 }
 
 // FindingKind says what a finding is about.
@@ -34,21 +43,25 @@ const (
 	FindingMachine FindingKind = "machine"
 	FindingJournal FindingKind = "journal" // a record without machines
 	FindingKeys    FindingKind = "keys"    // a folder of keys without machines
+	FindingThing   FindingKind = "thing"   // a key, rule, group or disk in a cloud without a machine
 )
 
 // Finding is one row of a report.
 type Finding struct {
-	Kind       FindingKind `json:"kind"`
-	Cloud      string      `json:"cloud,omitempty"`
-	Region     string      `json:"region,omitempty"`
-	Zone       string      `json:"zone,omitempty"`
-	Cluster    string      `json:"cluster,omitempty"`
-	Generation string      `json:"generation,omitempty"`
-	ID         string      `json:"id,omitempty"`
-	Type       string      `json:"instance_type,omitempty"`
-	State      cloud.State `json:"state,omitempty"`
-	Committed  bool        `json:"committed"`
-	CreatedAt  *time.Time  `json:"created_at,omitempty"`
+	Kind FindingKind `json:"kind"`
+	// Thing is what a thing is. Owner is whose it is, where that is another's.
+	Thing      cloud.ThingKind `json:"thing,omitempty"`
+	Owner      string          `json:"owner,omitempty"`
+	Cloud      string          `json:"cloud,omitempty"`
+	Region     string          `json:"region,omitempty"`
+	Zone       string          `json:"zone,omitempty"`
+	Cluster    string          `json:"cluster,omitempty"`
+	Generation string          `json:"generation,omitempty"`
+	ID         string          `json:"id,omitempty"`
+	Type       string          `json:"instance_type,omitempty"`
+	State      cloud.State     `json:"state,omitempty"`
+	Committed  bool            `json:"committed"`
+	CreatedAt  *time.Time      `json:"created_at,omitempty"`
 	// Deadline is when the machine removes itself.
 	Deadline *time.Time `json:"deadline,omitempty"`
 	// Path is the folder or file, for what is not a machine.
@@ -65,7 +78,7 @@ type Finding struct {
 
 // key identifies a finding from look to look.
 func (f Finding) key() string {
-	return string(f.Kind) + "\x00" + f.Cloud + "\x00" + f.ID + "\x00" + f.dir + "\x00" + f.Generation
+	return string(f.Kind) + "\x00" + string(f.Thing) + "\x00" + f.Owner + "\x00" + f.Region + "\x00" + f.Cloud + "\x00" + f.ID + "\x00" + f.dir + "\x00" + f.Generation
 }
 
 // CloudReport says how a cloud was looked at.
@@ -75,6 +88,8 @@ type CloudReport struct {
 	Machines int    `json:"machines"`
 	// Error says why the cloud was not looked at.
 	Error string `json:"error,omitempty"`
+	// Remark says why only its machines were looked at.
+	Remark string `json:"remark,omitempty"`
 	// Needed says that the journal has records in a cloud that was not looked at.
 	Needed bool `json:"needed,omitempty"`
 }
@@ -113,10 +128,10 @@ func (b *Broker) GC(ctx context.Context, opts GCOptions) (Report, error) {
 		return Report{}, err
 	}
 	first, err := b.gcLook(ctx, opts)
-	if err != nil || (!opts.Delete && len(opts.DeleteIDs) == 0) {
+	if err != nil || (!opts.Delete && len(opts.DeleteIDs) == 0 && opts.TakeOver == "") {
 		return first.report, err
 	}
-	if err := first.checkIDs(opts.DeleteIDs); err != nil {
+	if err := errors.Join(first.checkIDs(opts.DeleteIDs), first.checkTakeOver(opts)); err != nil {
 		return first.report, err
 	}
 	if err := pause(ctx, max(b.cfg.Timeouts.Gone, b.cfg.Timeouts.Settle)); err != nil {
@@ -165,11 +180,14 @@ func (b *Broker) gcLook(ctx context.Context, opts GCOptions) (gcView, error) {
 			v.sessions[name] = session
 			row.Account, row.Machines = session.Account, len(instances)
 		}
-		v.report.Clouds = append(v.report.Clouds, row)
 		for _, inst := range instances {
 			v.living[inst.Identity.Generation] = true
 			v.report.Findings = append(v.report.Findings, b.judgeMachine(name, session.Account, inst, v.journalOf(inst.Identity.Cluster, b), opts))
 		}
+		if err == nil {
+			b.gcThings(ctx, &v, &row, session)
+		}
+		v.report.Clouds = append(v.report.Clouds, row)
 	}
 	for _, cj := range v.journals {
 		v.report.Findings = append(v.report.Findings, b.judgeRecords(v, cj)...)

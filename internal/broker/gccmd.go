@@ -18,6 +18,7 @@ import (
 // gcFlags are the flags of the gc command.
 type gcFlags struct {
 	stateDir, owner string
+	takeOver        string
 	states, ids     []string
 	delete, json    bool
 }
@@ -32,13 +33,17 @@ func GCCommand(open func(stateDir, owner string) (*Broker, error)) *cobra.Comman
 		Long: `Compares what the enabled clouds hold under this owner id with the journals of
 the state folder and with the Terraform states given, and prints what they
 disagree on. Nothing is changed without --delete or --delete-id, which look a
-second time before they remove anything. Machines of other owners are never
-listed and never touched.
+second time before they remove anything. What other owners have in the account
+is listed with their id, and never touched.
 
---delete removes machines of launches that were cut off, and records and keys
-without machines. A complete cluster's machine is removed only by naming it with
+--delete removes machines of launches that were cut off, and records, keys,
+firewall rules and groups without machines. A complete cluster's machine is removed only by naming it with
 --delete-id, and only when none of the states given with --state holds it; give
-every state that uses this owner id.`,
+every state that uses this owner id.
+
+--take-over removes machines that were never committed, of a launch from
+elsewhere that may still go on, so that the name is free at once. A launch that
+does go on loses its machines.`,
 		Example: `  terraform state pull > a.json
   terraform-provider-sky gc --state a.json
   terraform-provider-sky gc --delete`,
@@ -59,12 +64,13 @@ every state that uses this owner id.`,
 	f.StringArrayVar(&flags.states, "state", nil, "a `file` with the output of \"terraform state pull\", or - for standard input; may be given several times")
 	f.BoolVar(&flags.delete, "delete", false, "remove what the report calls deletable, after a second look")
 	f.StringArrayVar(&flags.ids, "delete-id", nil, "remove this machine of a complete cluster that no given state holds, by its `id`; may be given several times")
+	f.StringVar(&flags.takeOver, "take-over", "", "remove the machines of a launch of this `cluster`, or cluster/generation, that was never finished and is in the way of another; not while it goes on")
 	f.BoolVar(&flags.json, "json", false, "print JSON instead of a table")
 	return cmd
 }
 
 func runGC(cmd *cobra.Command, b *Broker, flags gcFlags) error {
-	opts := GCOptions{Delete: flags.delete, DeleteIDs: flags.ids}
+	opts := GCOptions{Delete: flags.delete, DeleteIDs: flags.ids, TakeOver: flags.takeOver}
 	for _, path := range flags.states {
 		state, err := readStateFile(path, cmd.InOrStdin())
 		if err != nil {
@@ -128,7 +134,7 @@ func (r Report) Print(out io.Writer, now time.Time) error {
 			line(c.Name, "-", "?", oneLine(c.Error))
 			continue
 		}
-		line(c.Name, c.Account, fmt.Sprint(c.Machines), "")
+		line(c.Name, c.Account, fmt.Sprint(c.Machines), oneLine(c.Remark))
 	}
 	if len(r.Findings) > 0 {
 		line()
@@ -157,17 +163,24 @@ func dash(s string) string {
 }
 
 func (f Finding) what() string {
-	if f.Kind == FindingMachine {
+	switch f.Kind {
+	case FindingMachine:
 		return f.ID
+	case FindingThing:
+		return string(f.Thing) + " " + f.ID
+	case FindingJournal, FindingKeys:
 	}
 	return string(f.Kind) + " " + f.Generation
 }
 
 func (f Finding) place() string {
-	if f.Kind != FindingMachine {
+	if f.Kind != FindingMachine && f.Kind != FindingThing {
 		return f.Path
 	}
-	place := f.Cloud + "/" + f.Region
+	place := f.Cloud
+	if f.Region != "" {
+		place += "/" + f.Region
+	}
 	if f.Zone != "" {
 		place += "/" + f.Zone
 	}

@@ -40,7 +40,7 @@ func (b *Broker) gcDelete(ctx context.Context, opts GCOptions, first gcView, sec
 	groups := map[string][]int{}
 	var order []string
 	for i, f := range second.report.Findings {
-		named := slices.Contains(opts.DeleteIDs, f.ID)
+		named := slices.Contains(opts.DeleteIDs, f.ID) || (f.Kind == FindingMachine && opts.takesOver(f.Cluster, f.Generation))
 		if !f.Deletable || !agreed[f.key()] || (!opts.Delete && !named) {
 			continue
 		}
@@ -88,6 +88,9 @@ func (b *Broker) gcGeneration(ctx context.Context, v gcView, doomed []*Finding) 
 		}
 		if v.keepsSome(gen, doomed) {
 			return nil
+		}
+		if err := b.gcLeftThings(ctx, v, doomed); err != nil {
+			return err
 		}
 		g := j.find(gen)
 		switch {

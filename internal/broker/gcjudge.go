@@ -73,11 +73,13 @@ func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj
 	case !inst.Deadline.IsZero() && !b.cfg.Now().Before(inst.Deadline):
 		return say("overdue", true, "never committed, and past its own end at %s", inst.Deadline.UTC().Format(time.RFC3339))
 	case !inst.Deadline.IsZero():
-		return say("young", false, "perhaps a launch from elsewhere; it removes itself at %s unless that succeeds", inst.Deadline.UTC().Format(time.RFC3339))
+		return say("young", opts.takesOver(f.Cluster, f.Generation), "perhaps a launch from elsewhere; it removes itself at %s unless that succeeds; --take-over %s/%s removes it now",
+			inst.Deadline.UTC().Format(time.RFC3339), f.Cluster, f.Generation)
 	case !inst.CreatedAt.IsZero() && b.cfg.Now().Sub(inst.CreatedAt) > orphanAge:
 		return say("orphan", true, "never committed in %s, and %s has no dead-man timers", orphanAge, cloudName)
 	}
-	return say("young", false, "perhaps a launch from elsewhere; taken to be forgotten %s after its creation", orphanAge)
+	return say("young", opts.takesOver(f.Cluster, f.Generation), "perhaps a launch from elsewhere; taken to be forgotten %s after its creation; --take-over %s/%s removes it now",
+		orphanAge, f.Cluster, f.Generation)
 }
 
 // origin says where a generation was launched from, for a sentence.

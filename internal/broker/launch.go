@@ -82,7 +82,10 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (Cluster, error) {
 		l.log.InfoContext(ctx, "the cluster was lost and is launched again", "lost_in", l.loss.Cloud+"/"+l.loss.Region, "recovery", l.loss.How)
 	}
 	c, err := l.failover(ctx)
-	if err != nil && c.Generation == "" {
+	switch {
+	case err == nil:
+		l.clearThings(context.WithoutCancel(ctx), l.journal, spec.Name, l.openCandidates(ctx)...)
+	case c.Generation == "":
 		l.dropKeys(ctx)
 	}
 	return c, err

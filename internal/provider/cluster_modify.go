@@ -93,6 +93,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, req re
 		return
 	}
 	warnOfDeadMan(plan, r.data.capabilities(), &resp.Diagnostics)
+	r.warnOfStrangers(ctx, m, plan, &resp.Diagnostics)
 	if !r.data.showPlanTable {
 		return
 	}

@@ -199,6 +199,7 @@ type clusterBroker interface {
 	Check(ctx context.Context, clouds []string) []broker.CloudStatus
 	NoteReplacement(ctx context.Context, name string, held ...broker.Cluster) error
 	NoteHeld(ctx context.Context, name, generation string)
+	Strangers(ctx context.Context, name string, clouds []string) []cloud.Thing
 	SaveSettings(c broker.Cluster, text []byte) error
 	Settings(c broker.Cluster) []byte
 	KeyFile(c broker.Cluster) string
