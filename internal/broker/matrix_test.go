@@ -73,6 +73,8 @@ type cell struct {
 	// keep is on_setup_failure = "keep"; exit the setup script's exit code.
 	keep bool
 	exit int
+	// spoil makes the files for SSH impossible to write, when the fault strikes.
+	spoil bool
 	// full is the journal entry for which the disk has no room.
 	full event
 	want []string
@@ -148,6 +150,7 @@ func matrix() []cell {
 		{step: "setup", column: refusal, name: "keep", exit: 3, keep: true, want: []string{tainted}},
 		{step: "setup", column: refusal, name: "upload", fault: simFault{phase: "setup", op: "put", err: errSimForbidden}, spread: 2, most: 2, want: []string{clean}},
 		{step: "setup", column: refusal, name: "upload, keep", fault: simFault{phase: "setup", op: "put", err: errSimForbidden}, keep: true, most: 2, want: []string{tainted}},
+		{step: "setup", column: refusal, name: "local files", spoil: true, fault: simFault{phase: "setup", op: "exit", times: 1}, most: 2, want: []string{clean}},
 		{step: "setup", column: timeout, name: "one connection", fault: simFault{phase: "setup", times: 1, err: errSimTimeout, applied: true}, spread: 6, most: 2, want: []string{up}},
 		{step: "setup", column: timeout, name: "two connections of an upload", fault: simFault{phase: "setup", op: "put", times: 2, err: errSimTimeout}, spread: 2, most: 2, want: []string{up}},
 		{step: "setup", column: timeout, name: "a stall", fault: simFault{phase: "setup", times: 1, cut: 38 * time.Second}, spread: 6, most: 2, want: []string{up}},
@@ -269,6 +272,9 @@ func (x *simTerraform) armCell(c cell) {
 			defer x.cloud.mu.Unlock()
 			x.cloud.expired = true
 		}
+	}
+	if c.spoil {
+		f.hook = x.spoil
 	}
 	if c.at != "" {
 		when, skip := []string{" before", " after"}[rng.IntN(2)], 0

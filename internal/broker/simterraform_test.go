@@ -171,6 +171,13 @@ func (x *simTerraform) clusterDir() string {
 	return filepath.Join(x.dir, "clusters", clusterDirName(simOwner, simName))
 }
 
+// spoil puts a folder where a file for SSH is to be.
+func (x *simTerraform) spoil() {
+	if err := os.MkdirAll(filepath.Join(x.clusterDir(), "known_hosts", "x"), 0o700); err != nil {
+		x.t.Error(err)
+	}
+}
+
 // simNode is a machine over SSH. It answers as long as the machine lives.
 type simNode struct {
 	x    *simTerraform
@@ -471,6 +478,11 @@ func (x *simTerraform) recover() {
 	x.setupExit, x.full = 0, nil
 	x.cloud.faults, x.cloud.expired = nil, false
 	x.cloud.mu.Unlock()
+	if info, err := os.Stat(filepath.Join(x.clusterDir(), "known_hosts")); err == nil && info.IsDir() {
+		if err := os.RemoveAll(filepath.Join(x.clusterDir(), "known_hosts")); err != nil {
+			x.t.Fatal(err)
+		}
+	}
 	var err error
 	for range 3 {
 		if _, err = x.apply(); err == nil {
