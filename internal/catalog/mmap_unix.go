@@ -9,12 +9,14 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
 
 // mapFile returns a file's content without reading it. It is never unmapped,
 // and the file must never be written in place: snapshots are replaced by rename.
 func mapFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := localfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
 
 // origin is where the text of a catalog lies.
@@ -225,14 +227,15 @@ func readCapped(path string, limit int64) ([]byte, error) {
 
 // openCapped opens a regular file of at most limit bytes, and says how many it has.
 func openCapped(path string, limit int64) (f *os.File, size int64, err error) {
-	if f, err = os.Open(path); err != nil {
+	if f, err = localfile.Open(path); err != nil {
+		if special := (*localfile.NotRegularError)(nil); errors.As(err, &special) {
+			err = &FileError{Path: path, Problem: "it is " + special.What + ", not a regular file"}
+		}
 		return nil, 0, err
 	}
 	st, err := f.Stat()
 	switch {
 	case err != nil:
-	case !st.Mode().IsRegular():
-		err = &FileError{Path: path, Problem: "it is not a regular file"}
 	case st.Size() > limit:
 		err = &FileError{Path: path, Problem: fmt.Sprintf("it has %d bytes, more than the %d a catalog may have", st.Size(), limit)}
 	}

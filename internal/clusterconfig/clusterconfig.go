@@ -5,11 +5,9 @@
 package clusterconfig
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -20,6 +18,8 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/localfile"
+	"github.com/skybroker/terraform-provider-sky/internal/safeyaml"
 )
 
 // HostKey is the SSH host key that a node is born with. Private is PEM; it is
@@ -80,6 +80,7 @@ type Config struct {
 type Template struct {
 	name string
 	tmpl *template.Template
+	from includer
 }
 
 // Load returns the template of a cloud: dir/<cloud>.yaml.tmpl where dir is set
@@ -88,7 +89,7 @@ func Load(embedded fs.FS, dir, cloudName string) (*Template, error) {
 	file := cloudName + ".yaml.tmpl"
 	if dir != "" {
 		path := filepath.Join(dir, file)
-		text, err := os.ReadFile(path)
+		text, err := localfile.Read(path, maxTemplate)
 		if err == nil {
 			return parse(path, string(text), includer{embedded, dir})
 		}
@@ -110,64 +111,15 @@ func Parse(name, text string) (*Template, error) {
 
 func parse(name, text string, from includer) (*Template, error) {
 	tmpl, err := template.New(filepath.Base(name)).Option("missingkey=error").Funcs(template.FuncMap{
-		"include": from.include,
+		"include": from.include, // replaced when it is rendered
 		"indent":  indent,
 		"quote":   strconv.Quote,
+		"printf":  printf,
 	}).Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("cluster template %s: %w", name, err)
 	}
-	return &Template{name: name, tmpl: tmpl}, nil
-}
-
-// includer finds the pieces that templates share: in the user's own folder,
-// else among the embedded ones.
-type includer struct {
-	embedded fs.FS
-	dir      string
-}
-
-// include returns a piece, filled in where its name ends in ".tmpl".
-func (i includer) include(name string, vars any) (string, error) {
-	if name != filepath.Base(name) {
-		return "", fmt.Errorf("include %q: a piece is named without a folder", name)
-	}
-	text, err := i.read(name)
-	if err != nil || !strings.HasSuffix(name, ".tmpl") {
-		return string(text), err
-	}
-	piece, err := parse(name, string(text), i)
-	if err != nil {
-		return "", err
-	}
-	var b limitedBuffer
-	err = piece.tmpl.Execute(&b, vars)
-	return b.String(), err
-}
-
-func (i includer) read(name string) ([]byte, error) {
-	if i.dir != "" {
-		text, err := os.ReadFile(filepath.Join(i.dir, name))
-		if !errors.Is(err, fs.ErrNotExist) {
-			return text, err
-		}
-	}
-	if i.embedded == nil {
-		return nil, fmt.Errorf("include %q: there is no such piece", name)
-	}
-	return fs.ReadFile(i.embedded, name)
-}
-
-// indent puts n spaces before every line that is not empty.
-func indent(n int, text string) string {
-	pad := strings.Repeat(" ", n)
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	for i, l := range lines {
-		if l != "" {
-			lines[i] = pad + l
-		}
-	}
-	return strings.Join(lines, "\n")
+	return &Template{name: name, tmpl: tmpl, from: from}, nil
 }
 
 // maxRendered bounds a rendered template in bytes; user data is smaller still
@@ -177,25 +129,15 @@ const maxRendered = 1 << 20
 // Render fills the template in. Errors name the template, and line and field
 // where one is to blame; they never hold the rendered text, which has keys in it.
 func (t *Template) Render(vars Vars) (Config, error) {
-	var b limitedBuffer
-	if err := t.tmpl.Execute(&b, vars); err != nil {
+	b, err := t.fill(vars, &inclusion{includer: t.from})
+	if err != nil {
 		return Config{}, fmt.Errorf("cluster template %s: %w", t.name, err)
 	}
 	var cfg Config
-	if err := yaml.UnmarshalWithOptions(b.Bytes(), &cfg, yaml.Strict()); err != nil {
+	if err := safeyaml.Unmarshal([]byte(b), &cfg, yaml.Strict()); err != nil {
 		return Config{}, fmt.Errorf("cluster template %s, as rendered: %s", t.name, withoutSource(err))
 	}
 	return cfg, cfg.validate(t.name)
-}
-
-// limitedBuffer refuses to grow beyond maxRendered.
-type limitedBuffer struct{ bytes.Buffer }
-
-func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > maxRendered {
-		return 0, fmt.Errorf("renders to more than %d bytes", maxRendered)
-	}
-	return b.Buffer.Write(p)
 }
 
 // withoutSource returns the first line of a YAML error, "[line:column] what",

@@ -92,6 +92,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, req re
 	if !known || resp.Diagnostics.HasError() {
 		return
 	}
+	r.data.checkTemplates(m.Name.ValueString(), plan.Placements, &resp.Diagnostics)
 	warnOfDeadMan(plan, r.data.capabilities(), &resp.Diagnostics)
 	r.warnOfStrangers(ctx, m, plan, &resp.Diagnostics)
 	if !r.data.showPlanTable {
@@ -144,6 +145,9 @@ func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, c
 		return
 	}
 	r.planReplacement(ctx, old, m, resp)
+	if len(resp.RequiresReplace) > 0 || m.NumNodes.ValueInt64() > old.NumNodes.ValueInt64() {
+		r.data.checkTemplates(old.Name.ValueString(), []cloud.Placement{old.placement()}, &resp.Diagnostics)
+	}
 	m.Endpoints = m.endpoints()
 	if !moved && before.ChangedOutside.Equal(m.ChangedOutside) && before.Endpoints.Equal(m.Endpoints) && before.WorkdirDigest.Equal(m.WorkdirDigest) && before.FileMountsDigest.Equal(m.FileMountsDigest) && before.Status.Equal(m.Status) {
 		return

@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
+
+// maxKey bounds a key in bytes; those of RSA have some thousand.
+const maxKey = 1 << 20
 
 // checkPrivateKey refuses a key that could not be used at apply. Its content
 // appears in no error.
@@ -21,7 +25,7 @@ func checkPrivateKey(path string) error {
 }
 
 func readPrivateKey(path string) (ssh.Signer, error) {
-	text, err := os.ReadFile(expandHome(path))
+	text, err := localfile.Read(expandHome(path), maxKey)
 	if err != nil {
 		return nil, fmt.Errorf("the private key %q cannot be read: %w", path, plainPathError(err))
 	}
@@ -38,7 +42,7 @@ func readPrivateKey(path string) (ssh.Signer, error) {
 // checkKeyPair compares a private key with the public one beside it, if any.
 func checkKeyPair(path string) error {
 	public := expandHome(path) + ".pub"
-	text, err := os.ReadFile(public)
+	text, err := localfile.Read(public, maxKey)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -126,7 +130,7 @@ func (s settings) ownKeyText(file string) string {
 		}
 		return strings.TrimSpace(s.keyText) + "\n"
 	}
-	text, err := os.ReadFile(file)
+	text, err := localfile.Read(file, maxKey)
 	if err != nil {
 		return ""
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/safeyaml"
 )
 
 // task is a SkyPilot task in the arguments of sky_cluster and sky_job.
@@ -96,7 +97,7 @@ func yamlObject(text, what string) (map[string]any, error) {
 		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", what, len(text), maxTask)
 	}
 	var fields map[string]any
-	if err := yaml.Unmarshal([]byte(text), &fields); err != nil {
+	if err := safeyaml.Unmarshal([]byte(text), &fields); err != nil {
 		first, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
 		return nil, fmt.Errorf("%s is not a YAML object: %s", what, first)
 	}

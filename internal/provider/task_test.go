@@ -135,6 +135,10 @@ func TestTaskRefuses(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"no YAML", "a: [", "not a YAML object"},
 		{"a list", "- a", "not a YAML object"},
+		{"deep brackets", "envs: " + strings.Repeat("[", 10_000), "nested more than 100 deep"},
+		{"a bomb of aliases", "name: &a [x, x]\nenvs: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n" +
+			"workdir: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\nrun: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\n" +
+			"setup: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\n", "its aliases"},
 		{"secrets", "secrets: {A: b}", "secrets: this field"},
 		{"service", "service: {}", "service: this field"},
 		{"volumes", "volumes: {/a: b}", "volumes: this field"},

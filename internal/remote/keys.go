@@ -19,12 +19,17 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
+
+// maxKey bounds a private key in bytes; those of RSA have some thousand.
+const maxKey = 1 << 20
 
 // LoadSigner reads a private key. An encrypted key without a passphrase, or
 // with a wrong one, is an error that says so.
 func LoadSigner(path string, passphrase []byte) (ssh.Signer, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // the path is the caller's own
+	data, err := localfile.Read(path, maxKey)
 	if err != nil {
 		return nil, fmt.Errorf("reading private key: %w", err)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
 
 // scope is what every token is good for; IAM says what its owner may do.
@@ -155,12 +156,19 @@ func credentialTypes() []credentials.CredType {
 	}
 }
 
+// maxCredentials bounds a credentials file in bytes.
+const maxCredentials = 1 << 20
+
 // credentialsFrom reads a path or the content itself. Errors quote neither.
 func credentialsFrom(place, given string, opts *credentials.DetectOptions) (credentialsFound, error) {
 	content := []byte(given)
 	if !strings.HasPrefix(strings.TrimSpace(given), "{") {
 		var err error
-		if content, err = os.ReadFile(given); err != nil {
+		content, err = localfile.Read(given, maxCredentials)
+		if special := (*localfile.NotRegularError)(nil); errors.As(err, &special) {
+			return credentialsFound{}, converge.ConfigErrorf(cloud.ScopeCloud, "what %s names is %s, not a regular file", place, special.What)
+		}
+		if err != nil {
 			return credentialsFound{}, converge.ConfigErrorf(cloud.ScopeCloud, "the file that %s names cannot be read", place)
 		}
 	}
