@@ -260,7 +260,7 @@ func Running(ctx context.Context, head remote.Shell, nodes int, addresses ...str
 	if err != nil {
 		return nil, fmt.Errorf("ask the head for its jobs: %w", err)
 	}
-	return strings.Fields(out), nil
+	return strings.Fields(remote.Clean(out)), nil
 }
 
 // holdScript makes its own process a reason to be busy, for as long as the

@@ -1,15 +1,15 @@
 # What becomes of what the ranks print, on the head: part of runner.sh, which
 # reads it for "head". Whatever the length of a line, memory is bounded by a block.
 
-# blocks copies standard input in blocks, as they come. After each comes a line
-# with $mark and the time, so that awk reads no line longer than a block, and
-# knows which ends are no ends of lines.
+# blocks [date] copies standard input in blocks, as they come. After each comes a
+# line with $mark, and the time if asked for, so that awk reads no line longer than
+# a block, and knows which ends are no ends of lines.
 blocks() {
 	{
 		while :; do
 			n=$({ dd bs=32768 count=1 2>&3 | tr -d '\000' >&4; } 3>&1)
 			case $n in 1+0* | 0+1*) ;; *) break ;; esac
-			printf '\n%s %s\n' "$mark" "$(date +%s)" || break
+			printf '\n%s %s\n' "$mark" "${1:+$(date +%s)}" || break
 			case $n in 0+*) sleep 0.1 2>/dev/null || sleep 1 ;; esac # what comes meanwhile is one block
 		done
 	} 4>&1
@@ -86,7 +86,7 @@ END {
 label() {
 	LC_ALL=C
 	export LC_ALL
-	blocks | filter '
+	blocks date | filter '
 function flush() { if (out != "") printf "%s", out; out = ""; fflush() }
 function put(s) { out = out name s "\n"; if (length(out) > 3000) flush() }
 function add(s,   n, f) {

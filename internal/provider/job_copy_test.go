@@ -105,6 +105,16 @@ func TestLogIsBoundedHere(t *testing.T) {
 	}
 }
 
+// TestErrorsArePlain is the last of several places that see to it.
+func TestErrorsArePlain(t *testing.T) {
+	err := errors.New("rank 0: \x1b]52;c;ZXZpbA==\x07 no\u202e such\nfile\x1b[2J")
+	for _, text := range []string{errorDiag(t.Context(), "Launch", err).Detail(), (&withMore{err, "more"}).Error()} {
+		if !strings.HasPrefix(text, "Rank 0:  no such\nfile.") && !strings.HasPrefix(text, " Rank 0:  no such\nfile.") {
+			t.Errorf("%q", text)
+		}
+	}
+}
+
 // TestTailIsPlain has a job print what terminals obey; the file keeps it.
 func TestTailIsPlain(t *testing.T) {
 	const evil = "\x1b]52;c;ZXZpbA==\x07\x1b]0;title\x1b\\\x1b[2J10%\r20%\nab\x08\u202ec\u009b31md\n"

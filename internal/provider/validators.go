@@ -206,9 +206,10 @@ func (v aboveZero) ValidateFloat64(ctx context.Context, req validator.Float64Req
 // clause makes an error's text what a function returns: the CLI adds the full stop.
 func clause(text string) string { return strings.TrimSuffix(sentence(text), ".") }
 
-// sentence makes an error's text one: capital letter first, full stop last.
+// sentence makes an error's text one: capital letter first, full stop last. What
+// of it a machine said, wherever that was, does no harm in a terminal.
 func sentence(text string) string {
-	text = strings.TrimSpace(text)
+	text = strings.TrimSpace(printable(text))
 	if text == "" {
 		return text
 	}
