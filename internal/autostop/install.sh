@@ -18,6 +18,7 @@ ExecStart=/bin/sh -c 'exec sh "$dir/watchdog.sh" run >>"$dir/log" 2>&1'
 Restart=on-failure
 RestartSec=10
 KillMode=process
+IgnoreSIGPIPE=no
 
 [Install]
 WantedBy=multi-user.target

@@ -273,7 +273,7 @@ start() {
 detach() {
 	if [ "$process_manager" = auto ] && [ -d /run/systemd/system ] &&
 		privileged systemd-run --quiet --collect --unit="sky-$id-head" --uid="$(id -u)" --gid="$(id -g)" \
-			--setenv=HOME="$HOME" --setenv=PATH="$PATH" --property=KillMode=process \
+			--setenv=HOME="$HOME" --setenv=PATH="$PATH" --property=KillMode=process --property=IgnoreSIGPIPE=no \
 			sh -c 'exec "$@" >>"$0" 2>&1' "$dir/runner.log" "$@"; then
 		return
 	fi

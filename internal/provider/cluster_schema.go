@@ -53,7 +53,8 @@ func clusterInputs() map[string]schema.Attribute {
 		"resources": resourcesAttribute(),
 		"setup": schema.StringAttribute{
 			Optional: true,
-			MarkdownDescription: "Shell commands run on every node, in parallel, after the files are there and before any job. " +
+			MarkdownDescription: "A script run on every node, in parallel, after the files are there and before any job: by bash, or what its `#!` line names, in `~/sky_workdir`, with the environment of an interactive login. " +
+				"The guide \"How your scripts run on the machines\" has the details. " +
 				"Run again, in place, when this text or `envs` changes; so write it so that it can be repeated.",
 			Validators: []validator.String{checked(checkScript)},
 		},

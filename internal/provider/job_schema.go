@@ -115,7 +115,7 @@ func jobInputs() map[string]schema.Attribute {
 		},
 		"run": schema.StringAttribute{
 			Required: true,
-			MarkdownDescription: "Shell commands run on every node, in `~/sky_workdir` where there is one. " +
+			MarkdownDescription: "A script run on every node, in `~/sky_workdir`: by bash, or what its `#!` line names, with the environment of an interactive login. The guide \"How your scripts run on the machines\" has the details. " +
 				"The job fails with the exit code of the first node that fails, and the others are ended.",
 			Validators: []validator.String{checked(checkScript)}, PlanModifiers: replace,
 		},
@@ -158,7 +158,7 @@ func jobRules() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"resources": shareAttribute(),
 		"setup": schema.StringAttribute{
-			Optional: true, MarkdownDescription: "Shell commands run on every node before `run` starts on any (status `SETTING_UP`). Where they fail on one, `run` starts on none and the job ends `FAILED_SETUP`. " +
+			Optional: true, MarkdownDescription: "A script run on every node, as `run` is, before `run` starts on any (status `SETTING_UP`). Where they fail on one, `run` starts on none and the job ends `FAILED_SETUP`. " +
 				"What several jobs need belongs into the cluster's own `setup`.",
 			Validators: []validator.String{checked(checkScript)}, PlanModifiers: replace,
 		},
