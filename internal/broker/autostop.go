@@ -194,8 +194,8 @@ func (b *Broker) explain(before Cluster, fresh *Cluster) {
 	case before.Status == StatusStopped && before.StatusReason != "":
 		fresh.StatusReason = before.StatusReason
 	case before.Autostop != nil && !before.Autostop.Down:
-		fresh.StatusReason = fmt.Sprintf("autostop after %s; seen %s: %s",
-			before.Autostop.IdleText(), b.cfg.Now().UTC().Format(time.RFC3339), fresh.nodeReasons())
+		fresh.StatusReason = fmt.Sprintf("autostop after %s; seen %s: %s%s",
+			before.Autostop.IdleText(), b.cfg.Now().UTC().Format(time.RFC3339), fresh.nodeReasons(), hookBefore(before))
 	}
 }
 
@@ -218,7 +218,7 @@ func (b *Broker) autodown(ctx context.Context, c Cluster, gone error) (Cluster, 
 		who = "removed itself, or was removed since"
 	}
 	c.Status = StatusTerminated
-	c.StatusReason = fmt.Sprintf("autostop (down) after %s: the cluster %s; seen %s", c.Autostop.IdleText(), who, b.cfg.Now().UTC().Format(time.RFC3339))
+	c.StatusReason = fmt.Sprintf("autostop (down) after %s: the cluster %s; seen %s%s", c.Autostop.IdleText(), who, b.cfg.Now().UTC().Format(time.RFC3339), hookBefore(c))
 	c.Nodes = slices.Clone(c.Nodes)
 	for i := range c.Nodes {
 		n := &c.Nodes[i]

@@ -5,6 +5,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/autostop"
@@ -40,6 +41,14 @@ func (b *Broker) tellHook(ctx context.Context, before string, c *Cluster) {
 
 // hookFailed begins what is said of a hook that failed.
 const hookFailed = "the hook of autostop failed"
+
+// hookBefore repeats, of a cluster that has ended, what was known of its hook.
+func hookBefore(c Cluster) string {
+	if !strings.HasPrefix(c.StatusReason, hookFailed) {
+		return ""
+	}
+	return ". Before that: " + c.StatusReason
+}
 
 func hookReason(cfg Autostop, f autostop.HookFailure) string {
 	end := "stops"

@@ -38,12 +38,15 @@ func (r *Runner) Logs(ctx context.Context, id ID, rank int, offset int64, w io.W
 			offset = 0
 			continue
 		}
+		if chunk.text == "" { // nothing to ask the writer for
+			return offset, nil
+		}
 		n, err := io.WriteString(w, chunk.text)
 		offset += int64(n)
 		if err != nil {
 			return offset, &writeError{err}
 		}
-		if chunk.text == "" || offset >= chunk.size {
+		if offset >= chunk.size {
 			return offset, nil
 		}
 	}
