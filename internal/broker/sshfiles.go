@@ -58,7 +58,11 @@ func (b *Broker) writeSSHFiles(c Cluster) error {
 	if err := replaceFile(b.KnownHostsPath(c.Name), known); err != nil {
 		return err
 	}
-	return replaceFile(b.SSHConfigPath(c.Name), sshConfigText(c, b.KeyFile(c), bastion, b.KnownHostsPath(c.Name)))
+	alias := func(what string) string { return b.sshAlias(c.Name, what) }
+	if err := replaceFile(b.SSHConfigPath(c.Name), sshConfigText(c, b.KeyFile(c), bastion, b.KnownHostsPath(c.Name), alias)); err != nil {
+		return err
+	}
+	return b.yieldAlias(c.Name)
 }
 
 // WriteSSHFiles renews known_hosts and ssh_config of a cluster that this state
@@ -124,19 +128,19 @@ func knownHostsText(c Cluster) (string, error) {
 }
 
 // sshConfigText is a client configuration: the head under the cluster's name,
-// the others as workers, the bastion where there is one. It holds no key, only
-// where keys lie; one that is no file is left to the SSH agent.
-func sshConfigText(c Cluster, keyFile string, bastion *Bastion, knownHosts string) string {
+// the others as workers, the bastion where there is one, under what alias says. It
+// holds no key, only where keys lie; one that is no file is left to the SSH agent.
+func sshConfigText(c Cluster, keyFile string, bastion *Bastion, knownHosts string, alias func(string) string) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Cluster %q. Written by the Terraform provider sky; changes made here do not last.\n", c.Name)
 	host := func(name, address string, port int, user, key string) {
 		fmt.Fprintf(&text, "\nHost %s\n  HostName %s\n  Port %d\n  User %s\n", name, address, port, user)
 		if key != "" {
-			fmt.Fprintf(&text, "  IdentityFile %s\n  IdentitiesOnly yes\n", sshConfigWord(key))
+			fmt.Fprintf(&text, "  IdentityFile %s\n  IdentitiesOnly yes\n", SSHConfigWord(key))
 		}
-		fmt.Fprintf(&text, "  UserKnownHostsFile %s\n  StrictHostKeyChecking yes\n", sshConfigWord(knownHosts))
+		fmt.Fprintf(&text, "  UserKnownHostsFile %s\n  StrictHostKeyChecking yes\n", SSHConfigWord(knownHosts))
 	}
-	jump := c.Name + "-bastion"
+	jump := alias("bastion")
 	if bastion != nil {
 		host(jump, bastion.Host, bastion.SSHPort(), bastion.User, bastion.KeyPath)
 	}
@@ -146,7 +150,7 @@ func sshConfigText(c Cluster, keyFile string, bastion *Bastion, knownHosts strin
 		}
 		name := c.Name
 		if n.Rank > 0 {
-			name = fmt.Sprintf("%s-worker%d", c.Name, n.Rank)
+			name = alias(fmt.Sprintf("worker%d", n.Rank))
 		}
 		host(name, n.ExternalIP, n.SSHPort, c.SSHUser, keyFile)
 		if bastion != nil {
@@ -154,14 +158,4 @@ func sshConfigText(c Cluster, keyFile string, bastion *Bastion, knownHosts strin
 		}
 	}
 	return text.String()
-}
-
-// sshConfigWord writes a path as one argument of an OpenSSH option, which
-// expands what follows a percent sign.
-func sshConfigWord(path string) string {
-	path = strings.ReplaceAll(filepath.ToSlash(path), "%", "%%")
-	if strings.ContainsAny(path, " \t") {
-		return `"` + path + `"`
-	}
-	return path
 }

@@ -5,7 +5,10 @@
 package provider_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,5 +87,74 @@ func TestAccOpenSSHClient(t *testing.T) {
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, client, "-F", found[0], "-o", "BatchMode=yes", "reach", "true").CombinedOutput(); err == nil {
 		t.Errorf("a wrong host key was accepted: %s", out)
+	}
+}
+
+// TestAccOpenSSHOddPaths: ssh_command and ssh_config work from a state folder
+// whose name means something to ssh or to a shell, and each name is one machine.
+func TestAccOpenSSHOddPaths(t *testing.T) {
+	t.Parallel()
+	client, err := exec.LookPath("ssh")
+	if err != nil {
+		t.Fatalf("this lane needs the OpenSSH client: %v", err)
+	}
+	w := newWorkspace(t, `
+resource "sky_cluster" "pair" {
+  name      = "r1"
+  num_nodes = 2
+  resources = { instance_type = "puff-2" }
+  setup     = "echo r1 $SKYPILOT_SETUP_NODE_RANK > ~/who"
+}
+
+resource "sky_cluster" "single" {
+  depends_on = [sky_cluster.pair]
+  name       = "r1-worker1"
+  resources  = { instance_type = "puff-2" }
+  setup      = "echo single > ~/who"
+}
+
+output "commands" {
+  value = [sky_cluster.pair.ssh_command, sky_cluster.single.ssh_command]
+}
+`)
+	odd := filepath.Join(w.lab.dir, `50% of "it's" #1 %h`)
+	if err := os.Mkdir(odd, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(w.lab.dir, "fluffycloud"), filepath.Join(odd, "fluffycloud")); err != nil {
+		t.Fatal(err)
+	}
+	w.rewrite(fmt.Sprintf("state_dir       = %q", w.lab.dir), fmt.Sprintf("state_dir       = %q", odd))
+	w.mustRun("apply", "-auto-approve", "-no-color")
+	run := func(want string, args ...string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		var said strings.Builder
+		cmd.Stderr = &said
+		if out, err := cmd.Output(); err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("%q = %q, %v: %s", args, out, err, said.String())
+		}
+	}
+	var out bytes.Buffer
+	if err := w.start(&out, "output", "-json", "-no-color", "commands").Wait(); err != nil {
+		t.Fatal(err, out.String())
+	}
+	var commands []string
+	if err := json.Unmarshal(out.Bytes()[bytes.IndexByte(out.Bytes(), '['):], &commands); err != nil {
+		t.Fatal(err, out.String())
+	}
+	for i, want := range []string{"r1 0", "single"} {
+		run(want, "sh", "-c", commands[i]+" -o BatchMode=yes cat who </dev/null")
+	}
+	found, err := filepath.Glob(filepath.Join(w.lab.dir, "50*", "clusters", "*", "ssh_config"))
+	if err != nil || len(found) != 2 {
+		t.Fatalf("files: %v, %v", found, err)
+	}
+	all := filepath.Join(t.TempDir(), "config")
+	writeFile(t, all, readFile(t, found[0])+"\n"+readFile(t, found[1]))
+	for alias, want := range map[string]string{"r1": "r1 0", "r1+worker1": "r1 1", "r1-worker1": "single"} {
+		run(want, client, "-F", all, "-o", "BatchMode=yes", alias, "cat who")
 	}
 }

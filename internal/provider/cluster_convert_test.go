@@ -210,8 +210,13 @@ func TestSSHCommand(t *testing.T) {
 	}
 	by := reach{knownHosts: "/s/known", bastion: &broker.Bastion{Host: "b.example.com", Port: 2200, User: "me", KeyPath: "/k 100%"}}
 	want = `ssh -i '/my keys/it'\''s' -o IdentitiesOnly=yes -p 2222 -o UserKnownHostsFile=/s/known -o StrictHostKeyChecking=yes ` +
-		`-o 'ProxyCommand=ssh -i '\''/k 100%%'\'' -o IdentitiesOnly=yes -p 2200 -o UserKnownHostsFile=/s/known -o StrictHostKeyChecking=yes -W [%h]:%p me@b.example.com' fluffy@127.0.0.2`
+		`-o 'ProxyCommand=ssh -o '\''IdentityFile="/k 100%%%%"'\'' -o IdentitiesOnly=yes -p 2200 -o UserKnownHostsFile=/s/known -o StrictHostKeyChecking=yes -W [%h]:%p me@b.example.com' fluffy@127.0.0.2`
 	if got := sshCommand(c, by); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	c.KeyPath = `/k 50% "new" #1/it's`
+	want = `ssh -o 'IdentityFile="/k 50%% \"new\" #1/it'\''s"' -o IdentitiesOnly=yes -p 2222 -o 'UserKnownHostsFile="/#1%%/known"' -o StrictHostKeyChecking=yes fluffy@127.0.0.2`
+	if got := sshCommand(c, reach{knownHosts: "/#1%/known"}); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	c.Nodes = nil

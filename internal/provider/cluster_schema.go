@@ -267,7 +267,7 @@ func clusterOutputs() map[string]schema.Attribute {
 		"ssh_key_path":    fixed("File with the private key, on the computer that launched the cluster, `~` for its home folder; its content is not in state. Empty where the key is no file, as with `ssh_private_key`. What another computer has is told by `sky_cluster_ssh`."),
 		"ssh_command":     fixed("Command that opens a shell on the head node, with its pinned host key checked."),
 		"head_ip":         fixed("External address of the head node."),
-		"ssh_config_path": fixed("An OpenSSH client configuration with a `Host` for the head, named like the cluster, and one for each other node, `<name>-worker<rank>`. `ssh -F` takes it; one `Include` line in `~/.ssh/config` takes those of all clusters. It holds no key."),
+		"ssh_config_path": fixed("An OpenSSH client configuration with a `Host` for the head, named like the cluster, and one for each other node, `<name>-worker<rank>`, or `<name>+worker<rank>` where another cluster of this computer has that name. `ssh -F` takes it; one `Include` line in `~/.ssh/config` takes those of all clusters. It holds no key."),
 		"nodes":           nodesAttribute(),
 		"endpoints": schema.MapAttribute{
 			Computed: true, ElementType: types.StringType, PlanModifiers: []planmodifier.Map{mapplanmodifier.UseStateForUnknown()},

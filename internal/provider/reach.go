@@ -66,7 +66,7 @@ func (s settings) keyAsWritten(file string) string {
 
 // pinned are the options that check host keys, as words of a shell.
 func (r reach) pinned() []string {
-	return []string{"-o", quote("UserKnownHostsFile=" + sshOption(r.knownHosts)), "-o", "StrictHostKeyChecking=yes"}
+	return []string{"-o", quote("UserKnownHostsFile=" + broker.SSHConfigWord(r.knownHosts)), "-o", "StrictHostKeyChecking=yes"}
 }
 
 // jump is the command that connects to a node's port through the bastion;
@@ -77,7 +77,7 @@ func (r reach) jump() string {
 	}
 	parts := []string{"ssh"}
 	if key := cmp.Or(r.bastionKey, r.bastion.KeyPath); key != "" {
-		parts = append(parts, "-i", quote(key), "-o", "IdentitiesOnly=yes")
+		parts = append(parts, identity(key)...)
 	}
 	if r.bastion.Port != 0 {
 		parts = append(parts, "-p", fmt.Sprint(r.bastion.Port))
@@ -97,7 +97,7 @@ func sshCommand(c broker.Cluster, by reach) string {
 	head := c.Nodes[0]
 	parts := []string{"ssh"}
 	if key := cmp.Or(by.key, c.KeyPath); key != "" {
-		parts = append(parts, "-i", quote(key), "-o", "IdentitiesOnly=yes")
+		parts = append(parts, identity(key)...)
 	}
 	parts = append(parts, "-p", fmt.Sprint(head.SSHPort))
 	if by.knownHosts != "" {
@@ -109,12 +109,14 @@ func sshCommand(c broker.Cluster, by reach) string {
 	return strings.Join(append(parts, quote(c.SSHUser+"@"+head.ExternalIP)), " ")
 }
 
-// sshOption quotes a path for ssh's own option parser, which splits at blanks.
-func sshOption(path string) string {
-	if strings.ContainsAny(path, " \t") {
-		return `"` + path + `"`
+// identity are the options that log in with a key, as words of a shell. ssh looks
+// for what -i names as it stands, and then expands it: a path with a percent sign
+// can only be an option.
+func identity(path string) []string {
+	if strings.Contains(path, "%") {
+		return []string{"-o", quote("IdentityFile=" + broker.SSHConfigWord(path)), "-o", "IdentitiesOnly=yes"}
 	}
-	return path
+	return []string{"-i", quote(path), "-o", "IdentitiesOnly=yes"}
 }
 
 // quote makes text one word of a POSIX shell.

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// sshAlias is how a plain ssh client calls what belongs to a cluster: "worker1" or
+// "bastion" of cluster r1 is r1-worker1 or r1-bastion, and, where that is the name
+// of another cluster of this computer, r1+worker1 or r1+bastion, which no cluster
+// can have.
+func (b *Broker) sshAlias(cluster, what string) string {
+	alias := cluster + "-" + what
+	if _, err := os.Stat(b.SSHConfigPath(alias)); err == nil {
+		return cluster + "+" + what
+	}
+	return alias
+}
+
+var partName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(.+)-(worker[0-9]+|bastion)$`) })
+
+// yieldAlias takes a cluster's name from what belongs to another cluster and was
+// called like that.
+func (b *Broker) yieldAlias(name string) error {
+	parts := partName().FindStringSubmatch(name)
+	if parts == nil {
+		return nil
+	}
+	path := b.SSHConfigPath(parts[1])
+	text, err := os.ReadFile(path)
+	if err != nil {
+		if isMissing(err) {
+			return nil
+		}
+		return err
+	}
+	other := parts[1] + "+" + parts[2]
+	fresh := strings.NewReplacer("\nHost "+name+"\n", "\nHost "+other+"\n", "  ProxyJump "+name+"\n", "  ProxyJump "+other+"\n").Replace(string(text))
+	if fresh == string(text) {
+		return nil
+	}
+	// The other cluster may be at work: a name of our own, so that neither takes
+	// the other's half-written file.
+	tmp := path + ".alias-" + randomHex(4)
+	if err := writeSynced(tmp, []byte(fresh)); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return nil
+}
+
+// SSHConfigWord writes a path as one argument of an OpenSSH option that takes
+// files: it expands what follows a percent sign, splits at blanks, and begins a
+// comment at a number sign.
+func SSHConfigWord(path string) string {
+	path = strings.ReplaceAll(filepath.ToSlash(path), "%", "%%")
+	if strings.ContainsAny(path, `"\`) {
+		path = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(path)
+	} else if !strings.ContainsAny(path, " \t#'") {
+		return path
+	}
+	return `"` + path + `"`
+}
