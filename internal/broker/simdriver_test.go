@@ -300,6 +300,32 @@ func (d simDriver) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error
 	return errors.Join(errs...)
 }
 
+// Survey shows what lists show of machines, and all firewalls and keys.
+func (d simDriver) Survey(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Thing, error) {
+	c := d.at("survey")
+	var out []cloud.Thing
+	err := again(ctx, func(ctx context.Context) error {
+		return c.call(ctx, "things", "", func(*simFault) error {
+			out = nil
+			add := func(kind cloud.ThingKind, id, region string, owner cloud.Identity) {
+				if t, ok := ref.ThingOf(kind, id, "", owner.Tags(), region); ok {
+					out = append(out, t)
+				}
+			}
+			for _, m := range c.machines {
+				if m.alive(time.Now()) && !time.Now().Before(m.visible) {
+					add(cloud.ThingMachine, m.ID, m.Region, m.Identity)
+				}
+			}
+			for _, g := range c.groups {
+				add(cloud.ThingKind(g.kind), g.kind+" of "+g.owner.Generation, g.region, g.owner)
+			}
+			return nil
+		})
+	})
+	return out, err
+}
+
 func (d simDriver) Classify(err error) cloud.Fault { return classifySim(err) }
 
 func classifySim(err error) cloud.Fault {
