@@ -107,6 +107,8 @@ type Broker struct {
 	// onAppend is where tests fill the disk or kill the process: it sees every
 	// line before it is written.
 	onAppend func(line []byte) error
+	// onCompact is journal.onCompact.
+	onCompact func(step string) error
 	// seen are the clusters refreshed by this process, by generation.
 	seen map[string]Cluster
 	// mine are the generations committed by this process, with their clusters'

@@ -378,6 +378,10 @@ func (l *launch) taken(cloudName string, g *generation, alive []cloud.Instance) 
 	}
 	if g != nil {
 		e.Home = g.Home
+		l.mu.Lock()
+		own := l.mine[g.ID] != ""
+		l.mu.Unlock()
+		e.Edited = !own && g.launched && !g.Recorded && g.Home == l.cfg.Home && g.Digest != l.digest
 	}
 	return e
 }

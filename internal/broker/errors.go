@@ -91,6 +91,9 @@ type ImportError struct {
 	ID        string
 	Instances []string
 	Home      string
+	// Edited is that it was launched from this very folder, that no state was
+	// seen to hold it, and that the configuration was another then.
+	Edited bool
 }
 
 // Error implements error.
@@ -98,6 +101,12 @@ func (e *ImportError) Error() string {
 	where := "nothing on this machine says which configuration it belongs to"
 	if e.Home != "" {
 		where = "it was launched from " + e.Home
+	}
+	if e.Edited {
+		return fmt.Sprintf("a complete cluster named %q is running already (%s): an apply in this very folder launched it and was cut off before its state was saved, "+
+			"and the configuration was edited since. It was not touched. There are two ways out. Undo the edit and apply: it is adopted, and the edit can be applied then. "+
+			"Or take it into the state as it is, with \"terraform import <address> %s\": the next apply changes or replaces it, and terraform destroy removes it",
+			e.Name, strings.Join(e.Instances, ", "), e.ID)
 	}
 	return fmt.Sprintf("a complete cluster named %q is running already (%s); %s. It was not touched. "+
 		"Manage it here with \"terraform import <address> %s\", choose another name, or destroy it where it belongs. If this is to replace it by a plan that was made elsewhere, "+

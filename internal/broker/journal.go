@@ -79,6 +79,8 @@ type journal struct {
 	// torn line not cut off, and what is behind that could not be read again.
 	broken   error
 	onAppend func(line []byte) error
+	// onCompact is where tests kill the process: it is told what was done.
+	onCompact func(step string) error
 }
 
 // openJournal opens or makes the journal in dir. A torn last line, left by a

@@ -114,6 +114,9 @@ func (b *Broker) newLaunch(spec Spec) (*launch, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("the cluster's journal cannot be used, so nothing was launched: %w", err)
 	}
+	if err := j.compact(); err != nil {
+		b.log.Warn("the cluster's journal is not compacted", "cluster", spec.Name, "error", err)
+	}
 	log, closeLog, err := b.provisionLog(spec.Name)
 	if err != nil {
 		return nil, nil, errors.Join(err, j.Close())

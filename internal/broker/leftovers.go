@@ -5,6 +5,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // RemoveLeftovers removes the rules and keys of a cluster whose machines are
@@ -35,6 +36,17 @@ func (b *Broker) removeLeftovers(ctx context.Context, c Cluster, lost bool) erro
 		if err := session.CleanupPorts(ctx, c.ref()); err != nil {
 			return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)
 		}
+		if g := j.find(c.Generation); lost && (g == nil || !g.livesBeside(c)) {
+			b.forget(ctx, j, c.Name, c.Generation) // no destroy will come by: its state goes
+		}
 		return nil
+	})
+}
+
+// livesBeside reports whether machines of the generation may be in another place
+// than the cluster's, left by attempts that failed.
+func (g *generation) livesBeside(c Cluster) bool {
+	return slices.ContainsFunc(g.Places, func(p place) bool {
+		return !p.Removed && (p.Ref.Cloud != c.Cloud || p.Ref.Region != c.Region)
 	})
 }

@@ -324,7 +324,7 @@ func (b *Broker) finishCommit(ctx context.Context, c Cluster) error {
 func (b *Broker) openJournal(name string) (*journal, error) {
 	j, err := openJournal(b.ClusterDir(name), b.cfg.Now)
 	if err == nil {
-		j.onAppend = b.onAppend
+		j.onAppend, j.onCompact = b.onAppend, b.onCompact
 	}
 	return j, err
 }
