@@ -39,7 +39,8 @@ func (b *Broker) openFor(ctx context.Context, c Cluster) (cloud.Session, error) 
 		return session, err
 	}
 	if c.Account != "" && session.Account != c.Account {
-		return session, fmt.Errorf("cluster %q belongs to account %s on %s and the present credentials are of account %s; use the credentials it was launched with%s",
+		return session, fmt.Errorf("cluster %q belongs to account %s on %s and the present credentials are of account %s; use the credentials it was launched with%s. Where that account is gone for good, and its machines with it, "+
+			"\"terraform state rm <its address>\" makes Terraform forget the cluster",
 			c.Name, c.Account, c.Cloud, session.Account, b.launchedBy(c))
 	}
 	return session, nil

@@ -145,6 +145,14 @@ func CapabilitiesOf(f Factory, creds Credentials) Capabilities {
 	return f.Capabilities()
 }
 
+// Keyless is a Factory that can tell, from the settings, the environment and files
+// alone, that there is nothing to open its cloud with. The plan says so.
+type Keyless interface {
+	// MissingCredentials says where was looked in vain; empty is that there may be
+	// credentials, good or bad.
+	MissingCredentials(creds Credentials) string
+}
+
 // Registry is the set of clouds of one binary.
 type Registry struct {
 	byName map[string]Factory

@@ -5,6 +5,7 @@ package provider
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -40,14 +41,30 @@ func readResources(ctx context.Context, object types.Object) (wish, bool, diag.D
 		return w, false, diags
 	}
 	for _, list := range []struct {
+		name string
 		from types.List
 		to   any
-	}{{w.AnyOf, &w.anyOf}, {w.Ordered, &w.ordered}, {w.Inputs, &w.inputs}, {w.Reserved, &w.reserved}} {
+	}{{"any_of", w.AnyOf, &w.anyOf}, {"ordered", w.Ordered, &w.ordered}, {"inputs", w.Inputs, &w.inputs}, {"reserved", w.Reserved, &w.reserved}} {
+		if refuseNulls(&diags, path.Root("resources").AtName(list.name), list.from) {
+			continue
+		}
 		if !list.from.IsNull() && !list.from.IsUnknown() && !slices.ContainsFunc(list.from.Elements(), attr.Value.IsUnknown) {
 			diags.Append(list.from.ElementsAs(ctx, list.to, false)...)
 		}
 	}
 	return w, fullyKnown(object), diags
+}
+
+// refuseNulls reports whether elements of a list are null, and refuses them.
+func refuseNulls(diags *diag.Diagnostics, at path.Path, list types.List) bool {
+	found := false
+	for i, e := range list.Elements() {
+		if e.IsNull() {
+			invalid(diags, at.AtListIndex(i), "The element is null; write an object, or leave the element out, as [for x in list : x if x != null] does.")
+			found = true
+		}
+	}
+	return found
 }
 
 // request converts the wish for a cluster of so many nodes.
@@ -107,6 +124,9 @@ func (m machineModel) requirement(accelerators attr.Value) (cloud.Requirement, e
 	}
 	if m.UseSpot.ValueBool() {
 		r.Markets = []cloud.Market{cloud.Spot}
+	}
+	if isSet(m.MaxHourlyCost) && r.MaxHourlyUSD == 0 {
+		return r, errors.New("max_hourly_cost is 0, which no machine costs; write US dollars an hour, above zero, such as 2.5")
 	}
 	var err error
 	if s := m.Market.ValueString(); s != "" {

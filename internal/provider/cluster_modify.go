@@ -93,7 +93,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, req re
 		return
 	}
 	r.data.checkTemplates(m.Name.ValueString(), plan.Placements, &resp.Diagnostics)
-	warnOfDeadMan(plan, r.data.capabilities(), &resp.Diagnostics)
+	warnOfDeadMan(plan, r.data.capabilities(), &r.data.warned, &resp.Diagnostics)
 	r.warnOfStrangers(ctx, m, plan, &resp.Diagnostics)
 	if !r.data.showPlanTable {
 		return
@@ -114,7 +114,7 @@ func (r *clusterResource) rank(ctx context.Context, m clusterModel, diags *diag.
 	var plan optimizer.Plan
 	if err == nil {
 		loss := r.data.lossOf(m)
-		if plan, err = r.data.rank(ctx, req, loss); err == nil {
+		if plan, err = r.data.rankOpenable(ctx, req, loss, diags); err == nil {
 			warnLoss(m, loss, plan, diags)
 		}
 	}

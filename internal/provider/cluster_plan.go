@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,12 +40,12 @@ func (d *providerData) offersFor(ctx context.Context, req *optimizer.Request) ([
 
 // rank answers a request from the catalogs alone. loss is what the cluster
 // would replace; nil where nothing was lost.
-func (d *providerData) rank(ctx context.Context, req optimizer.Request, loss *broker.Loss) (optimizer.Plan, error) {
+func (d *providerData) rank(ctx context.Context, req optimizer.Request, loss *broker.Loss, blocked ...optimizer.Block) (optimizer.Plan, error) {
 	offers, err := d.offersFor(ctx, &req)
 	if err != nil {
 		return optimizer.Plan{}, err
 	}
-	plan, err := loss.Rank(req, offers, d.capabilities(), nil)
+	plan, err := loss.Rank(req, offers, d.capabilities(), blocked)
 	if infeasible := (*optimizer.InfeasibleError)(nil); errors.As(err, &infeasible) {
 		infeasible.Hints = append(infeasible.Hints, d.cloudHints(req.Alternatives)...)
 	}
@@ -70,10 +71,13 @@ func warnLoss(m clusterModel, loss *broker.Loss, plan optimizer.Plan, diags *dia
 			loss.Cloud, loss.Region, loss.How, plan.Placements[0].Offer.Place()))
 }
 
-// withoutDeadMan names the clouds of a plan where a machine of a launch that
-// was cut off lives on until somebody removes it, and those where it stops.
+// withoutDeadMan names the cloud that a plan chooses, if a machine of a launch that
+// was cut off lives on there until somebody removes it, or if it stops.
 func withoutDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities) (live, stop []string) {
-	for _, p := range plan.Placements {
+	if len(plan.Placements) == 0 {
+		return nil, nil
+	}
+	for _, p := range plan.Placements[:1] {
 		switch c, ok := caps[p.Offer.Cloud]; {
 		case !ok || c.DeadMan:
 		case c.DeadManStops:
@@ -86,8 +90,11 @@ func withoutDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities) (li
 }
 
 // warnOfDeadMan says what becomes of the machines of a launch that was cut off.
-func warnOfDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities, diags *diag.Diagnostics) {
+// It says so once, for all clusters.
+func warnOfDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities, warned *names, diags *diag.Diagnostics) {
 	live, stop := withoutDeadMan(plan, caps)
+	again := func(name string) bool { return !warned.first("dead-man timer of " + name) }
+	live, stop = slices.DeleteFunc(live, again), slices.DeleteFunc(stop, again)
 	if len(live) > 0 {
 		diags.AddAttributeWarning(path.Root("resources"), "No dead-man timer on "+strings.Join(live, ", "),
 			"These clouds do not remove a machine by themselves when a launch is cut off for good. The next apply of this configuration cleans up, "+
@@ -150,4 +157,46 @@ func (d *providerData) presentOffer(ctx context.Context, c broker.Cluster) (clou
 	best.Region, best.Zone, best.Market = c.Region, c.Zone, c.Market
 	best.HourlyUSD = c.PerNode()
 	return *best, true, nil
+}
+
+// rankOpenable is rank without the clouds that there are no credentials for, which
+// apply would leave out: the plan names them. Where no other cloud is left it says
+// what will be missing, since plan and apply may be different computers.
+func (d *providerData) rankOpenable(ctx context.Context, req optimizer.Request, loss *broker.Loss, diags *diag.Diagnostics) (optimizer.Plan, error) {
+	plan, err := d.rank(ctx, req, loss)
+	if err != nil {
+		return plan, err
+	}
+	var blocked []optimizer.Block
+	var names, reasons []string
+	for _, p := range plan.Placements {
+		name := p.Offer.Cloud
+		if why := d.keyless(name); why != "" && !slices.Contains(names, name) {
+			names, reasons = append(names, name), append(reasons, name+": "+why)
+			blocked = append(blocked, optimizer.Block{Cloud: name, Reason: why})
+		}
+	}
+	if len(blocked) == 0 {
+		return plan, nil
+	}
+	fate := "Their offers are left out of this plan, as apply would leave them out. enabled_clouds without them ends this warning."
+	open, err := d.rank(ctx, req, loss, blocked...)
+	if err != nil {
+		open, fate = plan, "No other cloud has what is asked for: an apply on this computer will launch nothing."
+	}
+	if d.warned.first("credentials of " + strings.Join(names, ", ")) {
+		diags.AddAttributeWarning(path.Root("resources"), "No credentials for "+strings.Join(names, ", "), sentence(strings.Join(reasons, "; "))+" "+fate)
+	}
+	return open, nil
+}
+
+// keyless says why a cloud cannot be opened for want of credentials; empty is that
+// it may be.
+func (d *providerData) keyless(name string) string {
+	f, _ := d.registry.Get(name)
+	keyless, ok := f.(cloud.Keyless)
+	if !ok || d.unknown != "" {
+		return ""
+	}
+	return keyless.MissingCredentials(d.credentials(name, "", ""))
 }

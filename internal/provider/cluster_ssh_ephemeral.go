@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral/schema"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -57,7 +58,7 @@ func (e *clusterSSH) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *
 			"It is asked for anew in every run and is neither in the plan nor in state. Needs Terraform 1.10 or OpenTofu 1.11.",
 		Attributes: map[string]schema.Attribute{
 			"cluster_id": schema.StringAttribute{
-				Required: true, MarkdownDescription: "The cluster: `sky_cluster.<name>.id`, which reads `cloud/region/name`.", Validators: []validator.String{checked(checkClusterID)},
+				Required: true, MarkdownDescription: "The cluster: `sky_cluster.<name>.id`, which reads `cloud/region/name`.", Validators: []validator.String{notBlank()},
 			},
 			"rank": schema.Int64Attribute{
 				Optional: true, MarkdownDescription: "The node, by rank. Default 0, the head.", Validators: []validator.Int64{between(0, maxNodes-1, "a rank")},
@@ -95,6 +96,10 @@ func (e *clusterSSH) Configure(_ context.Context, req ephemeral.ConfigureRequest
 func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
 	var m clusterSSHModel
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if err := checkClusterID(m.ClusterID.ValueString()); err != nil {
+		invalid(&resp.Diagnostics, path.Root("cluster_id"), err.Error())
 		return
 	}
 	ctx, end := e.data.begin(ctx, defaultRead)

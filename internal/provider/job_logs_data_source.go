@@ -48,7 +48,7 @@ func (d *jobLogsDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "The end of what a job has printed so far, read from the cluster; while that is stopped, from the local copy that `sky_job` made, with a warning, for all ranks only. The whole log of a job that was waited for is in the file `log_path` of `sky_job`. The cluster keeps the logs of the last 50 jobs that ended; asking for an earlier one is an error that says so.",
 		Attributes: map[string]schema.Attribute{
-			"cluster_id": schema.StringAttribute{Required: true, MarkdownDescription: "The `id` of the `sky_cluster` that it runs on, which reads `cloud/region/name`.", Validators: []validator.String{checked(checkClusterID)}},
+			"cluster_id": schema.StringAttribute{Required: true, MarkdownDescription: "The `id` of the `sky_cluster` that it runs on, which reads `cloud/region/name`.", Validators: []validator.String{notBlank()}},
 			"job_id":     schema.StringAttribute{Required: true, MarkdownDescription: "The `id` of the `sky_job`.", Validators: []validator.String{notBlank()}},
 			"rank": schema.Int64Attribute{
 				Optional: true, MarkdownDescription: "Only this rank's lines. Default all ranks, each line with its rank before it where there are several.",

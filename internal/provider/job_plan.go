@@ -47,6 +47,11 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
+	if err := checkClusterID(m.ClusterID.ValueString()); isSet(m.ClusterID) && err != nil {
+		// Not sooner: what terraform test mocks is any text, and its plans do not come here.
+		invalid(&resp.Diagnostics, path.Root("cluster_id"), err.Error())
+		return
+	}
 	if req.State.Raw.IsNull() { // where it replaces one, that one's removal hears of it
 		resp.Diagnostics.Append(fate{Replaced: true, ClusterToo: m.ClusterID.IsUnknown()}.leave(ctx, resp.Private)...)
 		if m.Workdir.IsNull() {

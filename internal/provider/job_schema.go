@@ -106,7 +106,7 @@ func jobInputs() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"cluster_id": schema.StringAttribute{
 			Required: true, MarkdownDescription: "The `id` of the `sky_cluster` to run on.",
-			Validators: []validator.String{checked(checkClusterID)}, PlanModifiers: replace,
+			Validators: []validator.String{notBlank()}, PlanModifiers: replace,
 		},
 		"name": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString("job"),

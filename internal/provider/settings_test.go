@@ -72,9 +72,14 @@ func TestCandidates(t *testing.T) {
 func TestWithoutDeadMan(t *testing.T) {
 	caps := map[string]cloud.Capabilities{"nimbus": {}, "safe": {DeadMan: true}, "half": {DeadManStops: true, SelfTerminateIf: "pigs fly"}}
 	at := func(name string) cloud.Placement { return cloud.Placement{Offer: cloud.Offer{Cloud: name}} }
-	plan := optimizer.Plan{Placements: []cloud.Placement{at("safe"), at("nimbus"), at("half"), at("nimbus")}}
 	var diags diag.Diagnostics
-	warnOfDeadMan(plan, caps, &diags)
+	var warned names
+	for _, placements := range [][]cloud.Placement{
+		{at("safe"), at("nimbus"), at("half")},                                               // the chosen one alone counts
+		{at("nimbus"), at("safe")}, {at("half"), at("nimbus")}, {at("nimbus")}, {at("half")}, // and each once
+	} {
+		warnOfDeadMan(optimizer.Plan{Placements: placements}, caps, &warned, &diags)
+	}
 	if len(diags) != 2 || diags[0].Summary() != "No dead-man timer on nimbus" || !strings.Contains(diags[1].Detail(), "on half shut down") || !strings.Contains(diags[1].Detail(), "only if pigs fly") {
 		t.Errorf("the warnings are %v", diags)
 	}

@@ -187,7 +187,18 @@ func (v exitCodes) ValidateList(ctx context.Context, req validator.ListRequest, 
 // aboveZero bounds a number of something.
 type aboveZero struct{ what, such string }
 
-func aPrice() validator.Float64 { return aboveZero{"US dollars an hour", "2.5"} }
+func aPrice() validator.Float64 { return notNegative{aboveZero{"US dollars an hour", "2.5"}} }
+
+// notNegative is aboveZero that leaves 0 to the plan (machineModel.requirement):
+// the prices that terraform test mocks are 0, and its plans do not come there.
+type notNegative struct{ aboveZero }
+
+// ValidateFloat64 implements validator.Float64.
+func (v notNegative) ValidateFloat64(ctx context.Context, req validator.Float64Request, resp *validator.Float64Response) {
+	if f := req.ConfigValue; !isSet(f) || f.ValueFloat64() != 0 {
+		v.aboveZero.ValidateFloat64(ctx, req, resp)
+	}
+}
 
 func (v aboveZero) Description(context.Context) string {
 	return v.what + ", above zero, such as " + v.such

@@ -71,7 +71,10 @@ type Factory struct {
 	tune func(*driver)
 }
 
-var _ cloud.Factory = Factory{}
+var (
+	_ cloud.Factory = Factory{}
+	_ cloud.Keyless = Factory{}
+)
 
 // Name implements cloud.Factory.
 func (Factory) Name() string { return Name }

@@ -55,6 +55,7 @@ type Factory struct {
 
 var (
 	_ cloud.Factory      = Factory{}
+	_ cloud.Keyless      = Factory{}
 	_ cloud.Configurable = Factory{}
 )
 
