@@ -144,3 +144,26 @@ func TestAccJobInOtherWords(t *testing.T) {
 		w.wantNoChanges()
 	}
 }
+
+// TestAccDestroyWithJobOnDeafHead removes a cluster with a running job whose head
+// says nothing: after a bounded try both go, and the job is named.
+func TestAccDestroyWithJobOnDeafHead(t *testing.T) {
+	t.Parallel()
+	for name, harm := range map[string]func(*workspace){
+		"frozen": func(w *workspace) { w.freeze(0) },
+		"gone":   func(w *workspace) { w.end("/kill", 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorkspace(t, removedJob)
+			w.mustRun(applyArgs()...)
+			w.until("both ranks run", func() bool { return w.starts() == 2 })
+			harm(w)
+			out, err := w.run("destroy", "-auto-approve", "-refresh=false")
+			if err != nil || !strings.Contains(out, `Job "job" was not cancelled in order`) || !strings.Contains(out, "fluffycloud/meadow-1/removed") {
+				t.Errorf("destroy: %v, %s", err, out)
+			}
+			w.wantEmpty()
+		})
+	}
+}
