@@ -67,7 +67,7 @@ func (a *attempt) made() int {
 func (a *attempt) unexplained(fault cloud.Fault) string {
 	switch {
 	case a.reached && a.step != "commit":
-		return "its machines were lost during set-up"
+		return "its machines were lost during set-up, by what setup does perhaps"
 	case fault.Kind == cloud.KindUnknown, fault.Kind == cloud.KindTransient:
 	case fault.Kind == cloud.KindConfig && a.made() > 0:
 	default:

@@ -191,8 +191,8 @@ func sshCommand() *cobra.Command {
 
 func selfCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "self stop|terminate|sessions", Short: "Stop or terminate the machine this runs on, or list who is logged in", Hidden: true,
-		Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs), ValidArgs: []string{"stop", "terminate", "sessions"},
+		Use: "self stop|terminate|reboot|sessions", Short: "Stop, terminate or restart the machine this runs on, or list who is logged in", Hidden: true,
+		Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs), ValidArgs: []string{"stop", "terminate", "reboot", "sessions"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return guest.Self(cmd.Context(), args[0], os.Getenv, cmd.OutOrStdout())
 		},

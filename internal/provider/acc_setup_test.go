@@ -56,6 +56,31 @@ func TestAccSetupThatEndsItsParent(t *testing.T) {
 	}
 }
 
+// TestAccSetupThatRestartsItsMachine is started anew, on the same machine, and
+// told so; one that does so each time is given up.
+func TestAccSetupThatRestartsItsMachine(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.test(resource.TestStep{
+		Config: setUpConfig(l, `  setup = "echo $SKY_SETUP_RESTARTS >>~/starts; if [ $SKY_SETUP_RESTARTS = 0 ]; then fluffycloud-self reboot; sleep 600; fi; echo again"`),
+		Check: func(*terraform.State) error {
+			starts, err := os.ReadFile(filepath.Join(l.homes()[0], "starts"))
+			if n := l.everMade(); err != nil || n != 1 || string(starts) != "0\n1\n" {
+				return fmt.Errorf("%d machines were made, setup was started so: %q, %w", n, starts, err)
+			}
+			return nil
+		},
+	})
+	l = newLab(t)
+	l.test(resource.TestStep{
+		Config:      setUpConfig(l, `  setup = "fluffycloud-self reboot; sleep 600"`),
+		ExpectError: regexp.MustCompile(`(?s)restarted\s+4\s+times.*SKY_SETUP_RESTARTS`),
+	})
+	if n := l.everMade(); n != 1 {
+		t.Errorf("%d machines were made", n)
+	}
+}
+
 // TestAccUploadThatIsForbidden is a path that no machine lets anybody write to:
 // another machine is no help.
 func TestAccUploadThatIsForbidden(t *testing.T) {

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // prepareDisk makes the folders, the login keys, the token and the image's own
@@ -116,6 +118,7 @@ func environment(p Paths, cfg Config, address, metadataURL string) []string {
 		"TMPDIR=" + p.Tmp(),
 		MarkKey + "=" + cfg.ID,
 		"FLUFFYCLOUD_INSTANCE_ID=" + cfg.ID,
+		"FLUFFYCLOUD_BOOT=" + strconv.FormatInt(time.Now().UnixNano(), 36), // the kernel's boot id is the computer's
 		"FLUFFYCLOUD_REGION=" + cfg.Region,
 		"FLUFFYCLOUD_ZONE=" + cfg.Zone,
 		"FLUFFYCLOUD_PRIVATE_IP=" + address,

@@ -24,6 +24,8 @@ type metadata struct {
 	cfg   Config
 	// leave ends the machine from the inside, after the request was noted.
 	leave func()
+	// restart starts the machine anew, as its own reboot does.
+	restart func()
 	// logins counts the open SSH connections.
 	logins *atomic.Int64
 }
@@ -34,6 +36,10 @@ func (m *metadata) serve(ctx context.Context, ln net.Listener) {
 	mux.HandleFunc("GET /self/sessions", m.sessions)
 	mux.HandleFunc("POST /self/stop", func(w http.ResponseWriter, r *http.Request) { m.act(w, r, "stop") })
 	mux.HandleFunc("POST /self/terminate", func(w http.ResponseWriter, r *http.Request) { m.act(w, r, "terminate") })
+	mux.HandleFunc("POST /self/reboot", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		go m.restart()
+	})
 	srv := &http.Server{Handler: m.guard(mux), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
 	context.AfterFunc(ctx, func() { _ = srv.Close() })
 	_ = srv.Serve(ln)

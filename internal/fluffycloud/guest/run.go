@@ -94,7 +94,7 @@ func (m *machine) boot(ctx context.Context, stop func(), report *Report) error {
 		return fmt.Errorf("listen for metadata: %w", err)
 	}
 	report.MetadataURL = "http://" + metaLn.Addr().String()
-	go (&metadata{paths: m.paths, cfg: m.cfg, leave: stop, logins: &m.logins}).serve(ctx, metaLn)
+	go (&metadata{paths: m.paths, cfg: m.cfg, leave: stop, restart: func() { m.reboot(report.ID) }, logins: &m.logins}).serve(ctx, metaLn)
 	env := environment(m.paths, m.cfg, report.Address, report.MetadataURL)
 	if dataErr != nil {
 		m.log.Error("user data is ignored", "error", dataErr)
@@ -157,6 +157,21 @@ func (m *machine) die(self procs.ID) {
 	os.Exit(1) //nolint:forbidigo // a host that fails does not return
 }
 
+// reboot ends everything at once and boots again, in the same process: the cloud
+// does not notice a machine that restarts itself.
+func (m *machine) reboot(self procs.ID) {
+	m.log.Info("restarting")
+	if err := m.endTree(context.Background(), self, 0); err != nil {
+		m.log.Error("restart", "error", err)
+	}
+	executable, err := os.Executable()
+	if err == nil {
+		err = syscall.Exec(executable, os.Args, os.Environ())
+	}
+	m.log.Error("restart", "error", err)
+	m.die(self)
+}
+
 // endTree ends everything the machine started: politely for the grace period,
 // then for good.
 func (m *machine) endTree(ctx context.Context, self procs.ID, grace time.Duration) error {
@@ -190,8 +205,8 @@ func (m *machine) waitEmpty(ctx context.Context, self procs.ID, grace time.Durat
 	}
 }
 
-// Self asks the machine's metadata service for a stop or terminate, or for its
-// open SSH sessions, from a process of the machine. The answer goes to out.
+// Self asks the machine's metadata service for a stop, terminate or reboot, or for
+// its open SSH sessions, from a process of the machine. The answer goes to out.
 func Self(ctx context.Context, action string, getenv func(string) string, out io.Writer) error {
 	url, file := getenv("FLUFFYCLOUD_METADATA_URL"), getenv("FLUFFYCLOUD_METADATA_TOKEN_FILE")
 	if url == "" || file == "" {
