@@ -6,6 +6,7 @@ package provider_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,10 +81,13 @@ resource "sky_job" "j" {
   run        = "true"
 }
 `)
+	key := filepath.Join(w.dir, "key")
+	writeFile(t, key, newKey(t))
+	w.rewrite("provider \"sky\" {\n", fmt.Sprintf("provider \"sky\" {\n  ssh_private_key_path = %q\n", key))
 	writeFile(t, filepath.Join(w.dir, "src", "a"), "1")
 	writeFile(t, filepath.Join(w.dir, "data", "a"), "1")
 	w.mustRun("apply", "-auto-approve", "-no-color")
-	for _, dir := range []string{"src", "data"} {
+	for _, dir := range []string{"src", "data", "key"} {
 		if err := os.RemoveAll(filepath.Join(w.dir, dir)); err != nil {
 			t.Fatal(err)
 		}
@@ -98,6 +102,8 @@ resource "sky_job" "j" {
 		parts := []string{`"./src" cannot be used: no such file or directory`, `file_mounts["~/data"]: "./data" cannot be uploaded: no such file or directory`}
 		if len(args) == 2 {
 			parts[1] = "2 more similar warnings" // as Terraform counts them
+		} else {
+			parts = append(parts, "ssh_private_key_path: the private key", "cannot be read: no such file")
 		}
 		for _, part := range parts {
 			if (err == nil) != (len(args) == 2) || !strings.Contains(said, part) {

@@ -53,7 +53,7 @@ func (p *skyProvider) bastionAttribute() schema.Attribute {
 			},
 			"private_key_path": schema.StringAttribute{
 				Optional: true, MarkdownDescription: "Private key that logs in there, without a passphrase. Default your own key of the provider block and then the keys of the SSH agent (`SSH_AUTH_SOCK`).",
-				Validators: []validator.String{notBlank(), checked(checkPrivateKey)},
+				Validators: []validator.String{notBlank(), checked(ifThere(checkPrivateKey))},
 			},
 			"clouds": schema.ListAttribute{
 				Optional: true, ElementType: types.StringType, MarkdownDescription: "The clouds whose machines are behind it. Default all.",

@@ -80,6 +80,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, req re
 	if m.Workdir.IsNull() {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
 	}
+	r.data.planKeys(&resp.Diagnostics)
 	r.data.planWorkdir(m.Workdir, uploaded{needed: true}, &resp.Diagnostics)
 	r.data.planMounts(m.FileMounts, uploaded{needed: true}, &resp.Diagnostics)
 	if m.FileMounts.IsNull() {

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/localfile"
@@ -22,6 +24,31 @@ const maxKey = 1 << 20
 func checkPrivateKey(path string) error {
 	_, err := readPrivateKey(path)
 	return err
+}
+
+// ifThere is a check of a local file that lets pass what is not there: destroy and
+// refresh need no key, and neither does a computer that only validates.
+func ifThere(check stringCheck) stringCheck {
+	return func(path string) error {
+		if _, err := os.Stat(expandHome(path)); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return check(path)
+	}
+}
+
+// planKeys refuses to plan machines where a key that the provider block names is
+// not there to log in with.
+func (s settings) planKeys(diags *diag.Diagnostics) {
+	_, err := s.signers()
+	if err == nil && s.bastion != nil && s.bastion.KeyPath != "" {
+		if _, err = readPrivateKey(s.bastion.KeyPath); err != nil {
+			err = fmt.Errorf("bastion.private_key_path: %w", err)
+		}
+	}
+	if err != nil {
+		diags.AddError("The provider block names a key that cannot be used", sentence("in the provider block, "+err.Error()))
+	}
 }
 
 func readPrivateKey(path string) (ssh.Signer, error) {

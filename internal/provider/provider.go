@@ -97,7 +97,7 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				Optional: true,
 				MarkdownDescription: "Your own SSH private key, in the OpenSSH or PEM format and without a passphrase, which every machine will accept. " +
 					"Default a key made for each cluster under `state_dir`. The key's content never enters state.",
-				Validators: []validator.String{notBlank(), checked(checkPrivateKey)},
+				Validators: []validator.String{notBlank(), checked(ifThere(checkPrivateKey))},
 			},
 			"ssh_private_key": schema.StringAttribute{
 				Optional: true, Sensitive: true,
@@ -214,7 +214,7 @@ func (p *skyProvider) ValidateConfig(ctx context.Context, req provider.ValidateC
 	if key.IsNull() || key.IsUnknown() {
 		return
 	}
-	if err := checkKeyPair(key.ValueString()); err != nil {
+	if err := ifThere(checkKeyPair)(key.ValueString()); err != nil {
 		resp.Diagnostics.AddAttributeError(path.Root("ssh_private_key_path"), "Keys do not match", sentence(err.Error()))
 	}
 }
