@@ -14,9 +14,9 @@ import (
 
 // A snapshot file is a header of headerSize bytes, sections of fixed-size
 // records in the machine's own byte order, each on a multiple of 8, and a table
-// of checksums, one for each block of what follows the header. It is mapped
-// into memory and never decoded: a query reads the records it needs, and the
-// checksum of a block is verified when the block is first touched. So neither
+// of checksums, one for each block of what follows the header. It is never
+// decoded: a query needs some records, and a block is read and its checksum
+// verified when the block is first touched. So neither
 // the time to open one nor the memory it takes grows with the catalog.
 //
 // Offers are numbered in the order in which they rank (price, region, zone,

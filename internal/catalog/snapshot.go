@@ -3,6 +3,8 @@
 package catalog
 
 import (
+	"io"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -11,14 +13,20 @@ import (
 
 // snapshot is a catalog laid out for queries; see layout.go. It is safe for
 // concurrent use. Texts it hands out point into its memory, which is never
-// unmapped.
+// given back.
 type snapshot struct {
 	cloud string
 	data  []byte
-	head  *header
-	sums  []uint32
-	// seen has a bit for each block that was verified.
+	// file holds what of data was not read yet; nil where data is whole. What was
+	// read is this process's own: a file that shrinks or changes afterwards changes
+	// nothing, and one that did so before does not verify.
+	file io.ReaderAt
+	head *header
+	sums []uint32
+	// seen has a bit for each block that was read and verified.
 	seen []atomic.Uint32
+	// reading is held while a block is read.
+	reading sync.Mutex
 	// devices lists the pairs of each folded accelerator name, once asked for.
 	devices atomic.Pointer[map[string][]pairRec]
 	// bad is set once something did not verify; what was read then is void.
@@ -47,11 +55,24 @@ type section[T any] struct {
 // openSnapshot looks at the header only. The data must be aligned to 8 bytes
 // and stay as it is.
 func openSnapshot(cloudName string, data []byte) (*snapshot, error) {
+	return openSnapshotOf(cloudName, data, nil)
+}
+
+// openSnapshotOf is openSnapshot for data of which file has the content. data is
+// as long as the file, and zero.
+func openSnapshotOf(cloudName string, data []byte, file io.ReaderAt) (*snapshot, error) {
+	s := &snapshot{cloud: cloudName, data: data, file: file}
+	if err := s.read(0, uint64(min(len(data), headerSize))); err != nil {
+		return nil, err
+	}
 	h, err := decodeHeader(data)
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{cloud: cloudName, data: data, head: h}
+	s.head = h
+	if err := s.read(h.checks.off, h.checks.off+h.checks.len); err != nil {
+		return nil, err
+	}
 	s.sums = recordsOf[uint32](data[h.checks.off:][:h.checks.len])
 	if checksum(bytesOf(s.sums)) != h.checkSum {
 		return nil, errTorn
@@ -108,12 +129,34 @@ func (s *snapshot) verifyBlocks(off, n uint64) {
 }
 
 func (s *snapshot) verifyBlock(b uint64) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if s.seen[b>>5].Load()&(1<<(b&31)) != 0 {
+		return // somebody else did
+	}
 	from := headerSize + b<<blockShift
 	to := min(from+blockSize, s.head.checks.off)
-	if checksum(s.data[from:to]) != s.sums[b] {
+	if s.read(from, to) != nil || checksum(s.data[from:to]) != s.sums[b] {
 		s.bad.Store(true)
 	}
 	s.seen[b>>5].Or(1 << (b & 31))
+}
+
+// read fills a part of the memory from the file, if there is one.
+func (s *snapshot) read(from, to uint64) error {
+	if s.file == nil || from == to {
+		return nil
+	}
+	if _, err := s.file.ReadAt(s.data[from:to], int64(from)); err != nil {
+		return errTorn
+	}
+	return nil
+}
+
+// whole reads what nobody asked for yet, and reports whether all of it verifies.
+func (s *snapshot) whole() bool {
+	s.verifyBlocks(0, uint64(len(s.sums))<<blockShift)
+	return !s.bad.Load()
 }
 
 // at returns record i, or the zero record and marks the snapshot bad.

@@ -3,10 +3,14 @@
 package catalog
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -156,4 +160,68 @@ func FuzzCatalog(f *testing.F) {
 			_, _ = findImage(images, "t", "r", "arm64")
 		}
 	})
+}
+
+// TestSnapshotThatChangesUnderneath: another host, a full disk or a backup tool
+// may cut the file of a snapshot that is in use. What was handed out stays, and
+// what is asked for afterwards is the catalog's. (With the file mapped, the
+// process ended here.)
+func TestSnapshotThatChangesUnderneath(t *testing.T) {
+	dir, state := t.TempDir(), t.TempDir()
+	csv := []byte(v5Header)
+	for i := range 20_000 {
+		csv = fmt.Appendf(csv, "m.%d,,,%d,16,,0.%05d,,r%d,z%d\n", i, 1+i%64, i+1, i%7, i)
+	}
+	write(t, filepath.Join(dir, "aws", "vms.csv"), string(csv))
+	all := func(set *Set) []cloud.Offer {
+		t.Helper()
+		offers, _, err := set.Offers(t.Context(), nil, []string{"aws"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return offers
+	}
+	open := func() *Set {
+		t.Helper()
+		set, err := Open(Options{Path: dir, StateDir: state, Now: later})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	want := all(open()) // and stores the snapshot
+	for name, harm := range map[string]func(path string) error{
+		"cut to nothing":    func(path string) error { return os.Truncate(path, 0) },
+		"cut in the middle": func(path string) error { return os.Truncate(path, 100_000) },
+		"cut and grown":     func(path string) error { return errors.Join(os.Truncate(path, 4096), os.Truncate(path, 1<<24)) },
+		"overwritten": func(path string) error {
+			size, err := os.ReadFile(path)
+			return errors.Join(err, os.WriteFile(path, bytes.Repeat([]byte{0xff}, len(size)), 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all(open()) // so that there is a whole one
+			set := open()
+			best, ok, err := set.Best(t.Context(), &cloud.Requirement{}, []string{"aws"})
+			if err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+			snaps, err := filepath.Glob(filepath.Join(state, "catalogs", ".snapshots", "*.snap"))
+			if err != nil || len(snaps) != 1 {
+				t.Fatalf("snapshots %v, %v", snaps, err)
+			}
+			if err := harm(snaps[0]); err != nil {
+				t.Fatal(err)
+			}
+			if best.InstanceType.Name != "m.0" || best.Zone != "z0" || best.Region != "r0" {
+				t.Errorf("the offer that was chosen became %+v", best)
+			}
+			if got := all(set); !slices.Equal(got, want) {
+				t.Errorf("%d offers of %d, or others", len(got), len(want))
+			}
+			if best.InstanceType.Name != "m.0" {
+				t.Errorf("the offer that was chosen became %+v", best)
+			}
+		})
+	}
 }

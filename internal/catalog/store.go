@@ -145,15 +145,20 @@ func (s *Set) stored(o origin) *snapshot {
 	if o.snap == "" {
 		return nil
 	}
-	data, err := mapFile(o.snap)
+	data, file, err := openWhole(o.snap)
 	if err != nil {
 		return nil
 	}
-	snap, err := openSnapshot(o.cloud, data)
+	if file == nil {
+		snap, _ := openSnapshot(o.cloud, data)
+		return snap
+	}
+	snap, err := openSnapshotOf(o.cloud, data, file)
 	if err != nil {
+		_ = file.Close()
 		return nil
 	}
-	return snap
+	return snap // and the file stays open: what else is needed of it is read then
 }
 
 // store keeps a snapshot for the next process. That it cannot is no error: the
@@ -169,6 +174,9 @@ func (s *Set) store(o origin, data []byte) {
 
 // restamp records that a file looks different and holds the same.
 func (s *Set) restamp(o origin, old *snapshot, at stamp) {
+	if !old.whole() {
+		return
+	}
 	data := append([]byte(nil), old.data...)
 	h := *old.head
 	h.stamp = at
@@ -182,7 +190,7 @@ func writeAtomic(path string, data []byte, sync bool) error {
 	if err != nil {
 		return err
 	}
-	err = writeInPieces(f, data)
+	_, err = f.Write(data)
 	if err == nil && sync {
 		err = f.Sync()
 	}
@@ -192,21 +200,6 @@ func writeAtomic(path string, data []byte, sync bool) error {
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
-}
-
-// writeInPieces keeps what a later mapping counts as resident small: the kernel
-// keeps a file in pieces as large as it was written in, of up to 2 MiB, and a
-// touch of one byte maps its whole piece.
-func writeInPieces(w io.Writer, data []byte) error {
-	const piece = 64 << 10
-	for len(data) > 0 {
-		n := min(len(data), piece)
-		if _, err := w.Write(data[:n]); err != nil {
-			return err
-		}
-		data = data[n:]
 	}
 	return nil
 }
