@@ -98,6 +98,7 @@ func TestUnreadEndsAreWaitedFor(t *testing.T) {
 	}{
 		{"down", autostop.Config{Down: true, WaitFor: autostop.Jobs}, true, ""},
 		{"down, read", autostop.Config{Down: true, WaitFor: autostop.Jobs}, false, "fetched"},
+		{"down, removed from the configuration", autostop.Config{Down: true, WaitFor: autostop.Jobs}, false, "removed"},
 		{"stop keeps the disks", autostop.Config{WaitFor: autostop.Jobs}, false, ""},
 		{"a hard limit", autostop.Config{Down: true, WaitFor: autostop.None}, false, ""},
 	} {

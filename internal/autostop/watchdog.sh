@@ -93,7 +93,7 @@ seen() { printf '%s\n' "$jobs"/*/submitted "$jobs"/*/exit "$jobs"/*/fetched | ck
 unread() {
 	for j in "$jobs"/*/exit; do
 		j=${j%/exit}
-		if [ -e "$j/exit" ] && [ ! -e "$j/fetched" ]; then
+		if [ -e "$j/exit" ] && [ ! -e "$j/fetched" ] && [ ! -e "$j/removed" ]; then
 			echo "${j##*/}"
 			return
 		fi
@@ -151,6 +151,7 @@ hook() {
 	[ -e "$dir/hook.sh" ] || return 0
 	say "the hook runs"
 	rm -f -- "$dir/hook.code"
+	if [ "$(wc -c 2>/dev/null <"$dir/hook.log" || echo 0)" -gt 1048576 ]; then mv -f -- "$dir/hook.log" "$dir/hook.log.old"; fi
 	leader=
 	! command -v setsid >/dev/null 2>&1 || leader=setsid
 	SKY_AUTOSTOP=$action $leader sh -c 'sh "$0/start.sh" "$0/hook.sh" >>"$0/hook.log" 2>&1

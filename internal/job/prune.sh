@@ -36,7 +36,7 @@ END
 		mv -f -- "$j/records.sh" "$j/runner.sh" || continue
 		for f in "$j"/* "$j"/.[!.]*; do
 			case ${f##*/} in
-			runner.sh | digest | submitted | running | started | exit | removed) ;;
+			runner.sh | digest | submitted | running | started | exit | fetched | removed) ;;
 			*) rm -rf -- "$f" ;;
 			esac
 		done

@@ -44,7 +44,7 @@ func Normalize(text string) string {
 func Env(vars map[string]string) map[string]string {
 	out := maps.Clone(vars)
 	if path, ok := vars["PATH"]; ok {
-		out["SKY_KEEP_PATH"] = path
+		out["SKY__KEEP_PATH"] = path
 	}
 	return out
 }

@@ -126,6 +126,8 @@ func TestScripts(t *testing.T) {
 		{name: "profile with a daemon", home: map[string]string{".profile": "export A=1; sleep 20 &"}, text: "echo ran $A", want: "ran 1\n"},
 		{name: "own PATH", home: ubuntu, env: map[string]string{"PATH": "/bin:/usr/bin"}, text: `echo "$PATH"`, want: "/bin:/usr/bin\n"},
 		{name: "local bin in any case", text: `case $PATH in "$HOME/.local/bin:"*) echo yes ;; esac`, want: "yes\n"},
+		{name: "names like ours", env: map[string]string{"SKY_NAME": "a", "SKY_PATH": "b"}, text: `echo "$SKY_NAME$SKY_PATH"`, want: "ab\n"},
+		{name: "own BASH_ENV", home: map[string]string{"own": "echo once\n", ".bashrc": "f() { :; }"}, env: map[string]string{"BASH_ENV": "own"}, text: "echo ran", want: "ran\n"},
 		{name: "nothing of ours", home: ubuntu, text: `export -p | grep SKY_; set | grep ^SKY_; exit 0`},
 		{name: "input", text: "cat; echo end", want: "end\n"},
 	} {

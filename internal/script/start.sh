@@ -1,18 +1,18 @@
 # start.sh FILE becomes the user's script in FILE, as script.go says. Needs a
 # POSIX shell. The user's variables are set by now and may have any name but
-# SKY_*, so this sets no other. What lies beside FILE as FILE.login and
+# SKY__*, so this sets no other. What lies beside FILE as FILE.login and
 # FILE.functions is ours.
 
 # Signals as a program expects them. A shell cannot take back that a signal was
 # ignored when it started, so another program has to.
-if [ -z "${SKY_SIGNALS:-}" ] && [ -r /proc/self/status ]; then
-	while read -r SKY_NAME SKY_VALUE; do
-		[ "$SKY_NAME" != SigIgn: ] || break
+if [ -z "${SKY__SIGNALS:-}" ] && [ -r /proc/self/status ]; then
+	while read -r SKY__NAME SKY__VALUE; do
+		[ "$SKY__NAME" != SigIgn: ] || break
 	done </proc/self/status
-	case $SKY_VALUE in
+	case $SKY__VALUE in
 	*[!0]*)
-		SKY_SIGNALS=default
-		export SKY_SIGNALS
+		SKY__SIGNALS=default
+		export SKY__SIGNALS
 		if env --default-signal true 2>/dev/null; then
 			exec env --default-signal sh "$0" "$1"
 		elif command -v perl >/dev/null 2>&1; then
@@ -26,7 +26,7 @@ os.execvp(sys.argv[1], sys.argv[1:])' sh "$0" "$1"
 		;;
 	esac
 fi
-unset SKY_SIGNALS SKY_NAME SKY_VALUE
+unset SKY__SIGNALS SKY__NAME SKY__VALUE
 
 cd -- "$HOME/sky_workdir" 2>/dev/null || { mkdir -p -- "$HOME/sky_workdir" && cd -- "$HOME/sky_workdir"; } || exit 1
 : "${PYTHONUNBUFFERED=1}"
@@ -34,91 +34,93 @@ export PYTHONUNBUFFERED
 
 # What a login sets, from a shell of its own, since it may say anything, fail,
 # end or hang. It sees nothing of the user's variables, and a minute is its limit.
-SKY_BASH=$(command -v bash 2>/dev/null) || SKY_BASH=
-if [ -n "$SKY_BASH" ]; then
-	SKY_LOGIN='set +eu
+SKY__BASH=$(command -v bash 2>/dev/null) || SKY__BASH=
+if [ -n "$SKY__BASH" ]; then
+	SKY__LOGIN='set +eu
 unset HISTFILE
 unset -f command_not_found_handle
 { echo "unset BASH_ENV"; declare -f; } >"$0.functions"
 builtin exec env -0 >"$0.login"'
 else
-	SKY_LOGIN='for f in /etc/profile "$HOME/.profile"; do
+	SKY__LOGIN='for f in /etc/profile "$HOME/.profile"; do
 	[ ! -r "$f" ] || . "$f"
 done
+unset TERM
 export -p >"$0.login" && echo "# whole" >>"$0.login"'
 fi
 ( # a subshell leads no process group, so that setsid need not fork
 	umask 077
 	: >"$1.login"
 	: >"$1.functions"
-	SKY_NEXT=
-	! command -v setsid >/dev/null || SKY_NEXT=setsid
-	! command -v timeout >/dev/null || SKY_NEXT="$SKY_NEXT timeout -s KILL 60"
+	SKY__NEXT=
+	! command -v setsid >/dev/null || SKY__NEXT=setsid
+	! command -v timeout >/dev/null || SKY__NEXT="$SKY__NEXT timeout -s KILL 60"
 	# shellcheck disable=SC2086 # words on purpose
 	exec env -i HOME="$HOME" PATH="$PATH" USER="${USER:-}" LOGNAME="${LOGNAME:-}" SHELL="${SHELL:-/bin/sh}" TERM=dumb \
-		LANG="${LANG:-}" SKY_JOB_ID="${SKY_JOB_ID:-}" SKY_JOB_MARK="${SKY_JOB_MARK:-}" \
-		$SKY_NEXT ${SKY_BASH:-sh} ${SKY_BASH:+-l -i} -c "$SKY_LOGIN" "$1"
+		LANG="${LANG:-}" ${SKY_JOB_ID:+"SKY_JOB_ID=$SKY_JOB_ID"} ${SKY_JOB_MARK:+"SKY_JOB_MARK=$SKY_JOB_MARK"} \
+		$SKY__NEXT ${SKY__BASH:-sh} ${SKY__BASH:+-l -i} -c "$SKY__LOGIN" "$1"
 ) </dev/null >/dev/null 2>&1
 
 # What interprets the script, run by name, since its folder may forbid execution.
-SKY_PLAIN=no
-IFS= read -r SKY_LINE <"$1" || :
-case $SKY_LINE in
+SKY__PLAIN=no
+IFS= read -r SKY__LINE <"$1" || :
+case $SKY__LINE in
 '#!'*)
 	set -f
 	# shellcheck disable=SC2086 # words on purpose
-	set -- "$1" ${SKY_LINE#??}
+	set -- "$1" ${SKY__LINE#??}
 	set +f
 	[ $# -gt 1 ] || set -- "$1" sh
 	;;
 *)
-	SKY_PLAIN=yes
-	set -- "$1" "${SKY_BASH:-sh}"
+	SKY__PLAIN=yes
+	set -- "$1" "${SKY__BASH:-sh}"
 	;;
 esac
 # The file comes last, the words before it.
-SKY_LINE=$1
+SKY__LINE=$1
 shift
-set -- "$@" "$SKY_LINE"
+set -- "$@" "$SKY__LINE"
 
-# Both apply what the login set, where nobody has set it otherwise. Folders that
+# Both apply what the login set, where nobody has set it otherwise (bash -p reads no
+# file before). Folders that
 # were on the PATH before stay on it, behind the login's.
-SKY_PATH=$PATH
-SKY_PATHS='
-case :$SKY_PATH: in *":$HOME/.local/bin:"*) ;; *) SKY_PATH=$HOME/.local/bin:$SKY_PATH ;; esac
+SKY__PATH=$PATH
+SKY__PATHS='
+case :$SKY__PATH: in *":$HOME/.local/bin:"*) ;; *) SKY__PATH=$HOME/.local/bin:$SKY__PATH ;; esac
 while [ -n "$PATH" ]; do
-	SKY_NAME=${PATH%%:*}
-	case :$SKY_PATH: in *":$SKY_NAME:"*) ;; *) SKY_PATH=$SKY_PATH:$SKY_NAME ;; esac
+	SKY__NAME=${PATH%%:*}
+	case :$SKY__PATH: in *":$SKY__NAME:"*) ;; *) SKY__PATH=$SKY__PATH:$SKY__NAME ;; esac
 	case $PATH in *:*) PATH=${PATH#*:} ;; *) PATH= ;; esac
 done
-PATH=${SKY_KEEP_PATH-$SKY_PATH}'
-if [ -n "$SKY_BASH" ]; then
-	export SKY_PLAIN SKY_PATH SKY_PATHS
-	exec bash -c '
-while IFS= read -r -d "" SKY_VALUE; do
-	SKY_NAME=${SKY_VALUE%%=*}
-	case $SKY_NAME in
-	PATH) SKY_PATH=${SKY_VALUE#PATH=} ;;
-	TERM | SHLVL | PWD | OLDPWD | _ | SKY_* | [!A-Za-z_]* | *[!A-Za-z0-9_]*) ;;
-	*) [ -n "${!SKY_NAME+set}" ] || export "$SKY_VALUE" ;;
+PATH=${SKY__KEEP_PATH-$SKY__PATH}'
+if [ -n "$SKY__BASH" ]; then
+	export SKY__PLAIN SKY__PATH SKY__PATHS
+	exec bash -p -c '
+while IFS= read -r -d "" SKY__VALUE; do
+	SKY__NAME=${SKY__VALUE%%=*}
+	case $SKY__NAME in
+	PATH) SKY__PATH=${SKY__VALUE#PATH=} ;;
+	TERM | SHLVL | PWD | OLDPWD | _ | SKY__* | [!A-Za-z_]* | *[!A-Za-z0-9_]*) ;;
+	*) [ -n "${!SKY__NAME+set}" ] || export "$SKY__VALUE" ;;
 	esac
 done 2>/dev/null <"$0.login"
-eval "$SKY_PATHS"
-if [ "$SKY_PLAIN" = yes ] && [ -z "${BASH_ENV+set}" ] && [ -s "$0.functions" ]; then export BASH_ENV=$0.functions; fi
-unset SKY_VALUE SKY_NAME SKY_PLAIN SKY_PATH SKY_PATHS SKY_KEEP_PATH
-exec "$@"' "$SKY_LINE" "$@"
+eval "$SKY__PATHS"
+if [ "$SKY__PLAIN" = yes ] && [ -z "${BASH_ENV+set}" ] && [ -s "$0.functions" ]; then export BASH_ENV=$0.functions; fi
+unset SKY__VALUE SKY__NAME SKY__PLAIN SKY__PATH SKY__PATHS SKY__KEEP_PATH
+exec "$@"' "$SKY__LINE" "$@"
 fi
-SKY_GIVEN=$(export -p)
-SKY_LOGIN=$(cat "$SKY_LINE.login" 2>/dev/null)
-case $SKY_LOGIN in
+SKY__GIVEN=$(export -p)
+SKY__LOGIN=$(cat "$SKY__LINE.login" 2>/dev/null)
+case $SKY__LOGIN in
 *'# whole')
-	eval "$SKY_LOGIN"
-	SKY_PATH=$PATH
-	eval "$SKY_GIVEN"
+	eval "$SKY__LOGIN"
+	SKY__PATH=$PATH
+	eval "$SKY__GIVEN"
 	;;
 esac
-eval "$SKY_PATHS"
-if [ "$SKY_PLAIN" = yes ]; then
+eval "$SKY__PATHS"
+if [ "$SKY__PLAIN" = yes ]; then
 	if command -v bash >/dev/null; then # the login has found it
 		shift
 		set -- bash "$@"
@@ -126,5 +128,5 @@ if [ "$SKY_PLAIN" = yes ]; then
 		echo "sky: there is no bash here, so the script runs in sh" >&2
 	fi
 fi
-unset SKY_BASH SKY_PLAIN SKY_GIVEN SKY_LINE SKY_LOGIN SKY_NAME SKY_PATH SKY_PATHS SKY_KEEP_PATH
+unset SKY__BASH SKY__PLAIN SKY__GIVEN SKY__LINE SKY__LOGIN SKY__NAME SKY__PATH SKY__PATHS SKY__KEEP_PATH
 exec "$@"
