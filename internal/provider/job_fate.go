@@ -116,6 +116,7 @@ func (d *providerData) writeGoing(plan string, clusters []string) error {
 	}
 	path := filepath.Join(dir, plan)
 	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		_ = os.Remove(path + ".new") // half of it, where the disk is full
 		return fmt.Errorf("note what the plan removes: %w", err)
 	}
 	return os.Rename(path+".new", path)
