@@ -34,7 +34,7 @@ func TestGetTakesWhatItCan(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(filepath.Join(work, "out")) // a socket's name is short
-	l, err := net.Listen("unix", "socket")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", "socket")
 	if err != nil {
 		t.Fatal(err)
 	}
