@@ -10,7 +10,7 @@
 // the node has a program that can reset them: GNU env 8.31, perl or python3.
 //
 // The environment is that of an interactive login: bash reads /etc/profile,
-// ~/.bash_profile or ~/.profile, and ~/.bashrc before, in a process of its own
+// ~/.bash_profile or ~/.profile, and ~/.bashrc in any case before, in a process of its own
 // that has no input, whose output is dropped, and which is ended after a minute.
 // What it exports, and in bash without "#!" its functions, the script has; where
 // it fails, the script runs without. A variable that the caller set stays as it

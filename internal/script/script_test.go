@@ -119,6 +119,7 @@ func TestScripts(t *testing.T) {
 		{name: "as in a login", home: ubuntu, env: map[string]string{"GIVEN": "ours"},
 			text: `hello; activate base; echo "${PATH%%/bin*}" "$BASHRC" "$GIVEN" "${BASH_ENV-none}"; export -p | grep TERM; exit 0`,
 			want: "hello\nactivated base\n~/.local it's\ntwo lines ours none\n"},
+		{name: "functions of all kinds", home: map[string]string{".bashrc": "f() { cat <<E\na $1\nE\n}\na-b.c() { [[ x == x ]] && f \"$@\"; }\ntrap 'echo bye' EXIT; exec >~/nowhere; set -o vi; readonly PATH\n"}, text: "a-b.c 'd'", want: "a d\n"},
 		{name: "login in another language", home: ubuntu, text: "#!/usr/bin/env python3\nimport os\nprint(os.environ['BASHRC'], [k for k in os.environ if k.startswith('SKY_')])", want: "it's\ntwo lines []\n"},
 		{name: "profile that ends", home: map[string]string{".bash_profile": "export X=1; exit 3"}, text: "echo ran; exit 5", want: "ran\n", code: 5},
 		{name: "profile that becomes another", home: map[string]string{".profile": "exec cat"}, text: "echo ran", want: "ran\n"},

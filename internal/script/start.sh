@@ -1,7 +1,7 @@
 # start.sh FILE becomes the user's script in FILE, as script.go says. Needs a
 # POSIX shell. The user's variables are set by now and may have any name but
-# SKY__*, so this sets no other. What lies beside FILE as FILE.login and
-# FILE.functions is ours.
+# SKY__*, so this sets no other. What lies beside FILE as FILE.login, FILE.bashenv
+# and FILE.functions is ours.
 
 # Signals as a program expects them. A shell cannot take back that a signal was
 # ignored when it started, so another program has to.
@@ -36,10 +36,16 @@ export PYTHONUNBUFFERED
 # end or hang. It sees nothing of the user's variables, and a minute is its limit.
 SKY__BASH=$(command -v bash 2>/dev/null) || SKY__BASH=
 if [ -n "$SKY__BASH" ]; then
+	# A login does not read ~/.bashrc by itself, only where its profile says so.
 	SKY__LOGIN='set +eu
+for SKY__FILE in ~/.bash_profile ~/.bash_login ~/.profile; do
+	[ ! -r "$SKY__FILE" ] || { IFS= read -r -d "" SKY__TEXT <"$SKY__FILE"; break; }
+done
+case ${SKY__TEXT:-} in *bashrc*) ;; *) [ ! -r ~/.bashrc ] || . ~/.bashrc; set +eu ;; esac
 unset HISTFILE
 unset -f command_not_found_handle
-{ echo "unset BASH_ENV"; declare -f; } >"$0.functions"
+declare -f >"$0.functions"
+printf "unset BASH_ENV; . %q 2>/dev/null\n" "$0.functions" >"$0.bashenv"
 builtin exec env -0 >"$0.login"'
 else
 	SKY__LOGIN='for f in /etc/profile "$HOME/.profile"; do
@@ -51,7 +57,7 @@ fi
 ( # a subshell leads no process group, so that setsid need not fork
 	umask 077
 	: >"$1.login"
-	: >"$1.functions"
+	: >"$1.bashenv"
 	SKY__NEXT=
 	! command -v setsid >/dev/null || SKY__NEXT=setsid
 	! command -v timeout >/dev/null || SKY__NEXT="$SKY__NEXT timeout -s KILL 60"
@@ -106,7 +112,7 @@ while IFS= read -r -d "" SKY__VALUE; do
 	esac
 done 2>/dev/null <"$0.login"
 eval "$SKY__PATHS"
-if [ "$SKY__PLAIN" = yes ] && [ -z "${BASH_ENV+set}" ] && [ -s "$0.functions" ]; then export BASH_ENV=$0.functions; fi
+if [ "$SKY__PLAIN" = yes ] && [ -z "${BASH_ENV+set}" ] && [ -s "$0.bashenv" ]; then export BASH_ENV=$0.bashenv; fi
 unset SKY__VALUE SKY__NAME SKY__PLAIN SKY__PATH SKY__PATHS SKY__KEEP_PATH
 exec "$@"' "$SKY__LINE" "$@"
 fi
