@@ -6,6 +6,7 @@ package provider_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,6 +37,11 @@ resource "sky_job" "j" {
   outputs    = { files = ["made"], folder = "${path.module}/results/first" }
 }
 `)
+	state := filepath.Join(w.dir, "sky-state")
+	if err := errors.Join(os.Mkdir(state, 0o700), os.Symlink(filepath.Join(w.lab.dir, "fluffycloud"), filepath.Join(state, "fluffycloud"))); err != nil {
+		t.Fatal(err)
+	}
+	w.rewrite(fmt.Sprintf("%q", w.lab.dir), `"${path.root}/sky-state"`)
 	writeFile(t, filepath.Join(w.dir, "terraform.tfvars"), "token = \"hush-hush\"\n")
 	writeFile(t, filepath.Join(w.dir, "train.py"), "print()\n")
 	var plan bytes.Buffer
@@ -54,7 +60,7 @@ resource "sky_job" "j" {
 		for _, dir := range []string{"sky_workdir", "results"} {
 			for name, there := range map[string]bool{
 				"main.tf": true, "train.py": true, "terraform.tfvars": false, "terraform.tfstate": false, "saved": false, ".terraform": false,
-				".terraform.lock.hcl": false, "results": false,
+				".terraform.lock.hcl": false, "results": false, "sky-state": false,
 			} {
 				if _, err := os.Lstat(filepath.Join(home, dir, name)); (err == nil) != there {
 					t.Errorf("%s/%s on the node: %v, want there %t", dir, name, err, there)
@@ -111,7 +117,13 @@ resource "sky_job" "j" {
 			}
 		}
 	}
-	w.mustRun("destroy", "-auto-approve", "-no-color")
+	// What was not made yet is planned like any other before a destroy.
+	w.mustRun("state", "rm", "sky_job.j")
+	var out bytes.Buffer
+	if err := w.start(&out, "destroy", "-auto-approve", "-no-color").Wait(); err == nil || !strings.Contains(out.String(), "-refresh=false") {
+		t.Errorf("destroy beside a job that was not made = %v:\n%s", err, out.String())
+	}
+	w.mustRun("destroy", "-auto-approve", "-no-color", "-refresh=false")
 	if n := len(w.alive()); n != 0 {
 		t.Errorf("%d machines outlive destroy", n)
 	}

@@ -38,7 +38,7 @@ type uploaded struct {
 // missing reports files that cannot be read, and returns the digest to plan.
 func (u uploaded) missing(diags *diag.Diagnostics, at path.Path, err error) types.String {
 	if u.needed {
-		invalid(diags, at, err.Error())
+		invalid(diags, at, err.Error()+". A terraform destroy that stops here goes on with -refresh=false")
 		return types.StringUnknown()
 	}
 	var warning diag.Diagnostics
