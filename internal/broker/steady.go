@@ -88,7 +88,7 @@ func (s *steadyNode) Close() error {
 	if s.now == nil {
 		return nil
 	}
-	return s.now.Close() //nolint:wrapcheck // it says which node
+	return s.now.Close()
 }
 
 // Run implements node. A command that may have begun is not run again.
