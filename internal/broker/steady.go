@@ -140,7 +140,7 @@ func (s *steadyNode) PutTree(ctx context.Context, src, dest string, leave ...str
 			return err
 		}
 		err = client.PutTree(ctx, src, dest, leave...)
-		s.lost(nth, err)
+		_ = s.lost(nth, err) // a torn upload is tried again as a whole
 		if err != nil && ctx.Err() == nil && !errors.As(err, new(*remote.UploadError)) && !lostNode(err) {
 			err = &tornError{err} // something killed it on the way
 		}

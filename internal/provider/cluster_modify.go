@@ -36,7 +36,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	}
 	defer func() { resp.Diagnostics.Append(r.data.catalogWarnings()...) }()
 	if req.State.Raw.IsNull() {
-		r.planCreate(ctx, m, req, resp)
+		r.planCreate(ctx, m, resp)
 		return
 	}
 	var old clusterModel
@@ -69,7 +69,7 @@ func (r *clusterResource) noteHeld(ctx context.Context, req resource.ModifyPlanR
 }
 
 // planCreate ranks the offers, and shows the table.
-func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *resource.ModifyPlanResponse) {
 	if !m.Name.IsUnknown() {
 		if err := r.data.noteReplacement(ctx, m.Name.ValueString()); err != nil {
 			resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", m.Name.ValueString()), err))

@@ -37,7 +37,8 @@ func clusterSchema() schema.Schema {
 }
 
 func clusterInputs() map[string]schema.Attribute {
-	return map[string]schema.Attribute{
+	inputs := lifeInputs()
+	maps.Copy(inputs, map[string]schema.Attribute{
 		"name": schema.StringAttribute{
 			Required:            true,
 			MarkdownDescription: "The cluster's name, unique for its owner: a letter, then up to 62 letters, digits, dashes, underscores and dots. A change replaces the cluster.",
@@ -83,6 +84,21 @@ func clusterInputs() map[string]schema.Attribute {
 			Validators:    []validator.List{elements(checkCIDR), noDuplicates(), notEmpty{}},
 			PlanModifiers: []planmodifier.List{listplanmodifier.UseStateForUnknown()},
 		},
+		"autostop":    autostopAttribute(),
+		"on_autostop": onAutostopAttribute(),
+		"timeouts": timeoutsAttribute(map[string]string{
+			"create": "Bounds the whole launch, failover included. Default `60m`.",
+			"read":   "Bounds a refresh. Default `5m`.",
+			"update": "Bounds a change in place. Default `60m`.",
+			"delete": "Bounds the removal. Default `20m`.",
+		}),
+	})
+	return inputs
+}
+
+// lifeInputs say how the cluster lives, rather than what it is.
+func lifeInputs() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
 		"recovery": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString(string(broker.RecoverElsewhere)),
 			MarkdownDescription: "Where a spot cluster that the cloud took back as a whole is launched again by the next apply: `failover` (default) tries every other region first, " +
@@ -114,14 +130,6 @@ func clusterInputs() map[string]schema.Attribute {
 			MarkdownDescription: "Write `true` where `lifecycle` says `create_before_destroy = true` and plans are applied on another computer, or in another folder, than they were made: Terraform does not tell a provider that what it creates replaces something. " +
 				"A cluster of this name that was launched elsewhere is then taken for the one to be replaced, instead of being refused as somebody else's. So after a lost state, import the cluster first. Changed in place.",
 		},
-		"autostop":    autostopAttribute(),
-		"on_autostop": onAutostopAttribute(),
-		"timeouts": timeoutsAttribute(map[string]string{
-			"create": "Bounds the whole launch, failover included. Default `60m`.",
-			"read":   "Bounds a refresh. Default `5m`.",
-			"update": "Bounds a change in place. Default `60m`.",
-			"delete": "Bounds the removal. Default `20m`.",
-		}),
 	}
 }
 

@@ -18,6 +18,8 @@ const precision = 512
 // Terraform: 0.168 is what 0.168 in a configuration is. The float itself is
 // another number there, so that a state which was read again, or a sum made of it,
 // would not equal what it is compared with.
+//
+//nolint:contextcheck // the framework asks for a context and does nothing with it
 func decimal(f float64) types.Float64 {
 	exact, _, err := big.ParseFloat(strconv.FormatFloat(f, 'f', -1, 64), 10, precision, big.ToNearestEven)
 	if err != nil { // infinite, or no number

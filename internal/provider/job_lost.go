@@ -71,7 +71,7 @@ func cloudsWord(c broker.Cluster, err error) *endedError {
 	case errors.Is(err, broker.ErrGone):
 		return &endedError{lostStatus(clusterGone)}
 	case err != nil:
-		return nil
+		return nil //nolint:nilerr // no word of the cloud is no word on the job
 	case runsNothing(c):
 		reason := fmt.Sprintf("cluster %s is %s: %s", c.ID, c.Status, c.StatusReason)
 		return &endedError{job.Status{Phase: job.Unknown, FailedRank: -1, Reason: reason}}

@@ -13,8 +13,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
-	"github.com/skybroker/terraform-provider-sky/internal/remote"
-	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // What stands between a job and its end: the head, which alone can end it in
@@ -114,11 +112,8 @@ func endOn(ctx context.Context, runner jobRunner, m jobModel) error {
 func answers(ctx context.Context, runner jobRunner, id job.ID) error {
 	bounded, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	err := retry.Do(bounded, retry.Policy{Initial: time.Second, Max: 5 * time.Second, Factor: 2}, func(ctx context.Context) error {
+	err := job.Ask(bounded, func(ctx context.Context) error {
 		_, err := runner.Status(ctx, id)
-		if fromHere(err) || errors.Is(err, job.ErrNotFound) || errors.As(err, new(*remote.HostKeyError)) || errors.As(err, new(*remote.ExitError)) {
-			return retry.Stop(err) // asking again changes nothing
-		}
 		return err
 	})
 	if errors.Is(err, job.ErrNotFound) {
@@ -139,7 +134,7 @@ func noAnswer(ctx context.Context, err error) error {
 
 // fromHere reports whether an error is this computer's: it lacks what another has.
 func fromHere(err error) bool {
-	return errors.As(err, new(*broker.MissingHostKeyError)) || errors.As(err, new(*broker.MissingKeyError)) || errors.As(err, new(*remote.AuthError))
+	return errors.As(err, new(*broker.MissingHostKeyError)) || errors.As(err, new(*broker.MissingKeyError)) || job.KeyRefused(err)
 }
 
 // whileItAnswers ends the returned context when the head falls silent.

@@ -75,8 +75,8 @@ func newStaying(root string, leave []string) staying {
 		if abs, err := filepath.Abs(name); err == nil {
 			name = abs
 		}
-		if real, err := filepath.EvalSymlinks(name); err == nil {
-			name = real
+		if target, err := filepath.EvalSymlinks(name); err == nil {
+			name = target
 		}
 		switch rel, ok := within(root, name); {
 		case ok && rel != ".":

@@ -56,6 +56,7 @@ func checkDepth(tokens token.Tokens) error {
 			brackets = max(brackets-1, 0)
 		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType:
 			entries++
+		default: // opens nothing
 		}
 		if len(columns)+brackets+entries > maxDepth {
 			return fmt.Errorf("line %d is nested more than %d deep", line, maxDepth)

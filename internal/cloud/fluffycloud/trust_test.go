@@ -132,7 +132,7 @@ func TestAPortIsNotTrusted(t *testing.T) {
 				t.Fatal(err)
 			}
 			th := newThief(t, killServer(t, creds), secure)
-			account, err := before.Provisioner.(*driver).c.accountID(t.Context())
+			account, err := clientOf(t, before).accountID(t.Context())
 			if err != nil || account != before.Account {
 				t.Errorf("the run that goes on: account %q, %v, want %q", account, err, before.Account)
 			}
@@ -175,7 +175,7 @@ func TestAnotherAccountIsNoSuccessor(t *testing.T) {
 	if err := os.Remove(filepath.Join(creds.StateDir, Name, "fluffycloud.db")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := before.Provisioner.(*driver).c.instances(t.Context(), nil)
+	_, err := clientOf(t, before).instances(t.Context(), nil)
 	if err == nil || !strings.Contains(err.Error(), "has another account") || classify(err).Kind != cloud.KindConfig {
 		t.Errorf("instances = %v, want that the account is another", err)
 	}
@@ -218,4 +218,13 @@ func TestAFolderOthersCanChange(t *testing.T) {
 	if _, err := (Factory{}).Open(t.Context(), creds); err == nil || !strings.Contains(err.Error(), "chmod go-w") {
 		t.Errorf("Open = %v, want that others may change the folder", err)
 	}
+}
+
+func clientOf(t *testing.T, session cloud.Session) *client {
+	t.Helper()
+	d, ok := session.Provisioner.(*driver)
+	if !ok {
+		t.Fatalf("the provisioner is a %T", session.Provisioner)
+	}
+	return d.c
 }
