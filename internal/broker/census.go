@@ -328,70 +328,10 @@ func (l *launch) reconcileFound(ctx context.Context, f found) error {
 	return removeKeys(l.ClusterDir(l.spec.Name), f.generation)
 }
 
-// adoptable reports whether a complete generation is the lost result of this
-// very launch: same home, same spec, never seen in state, all machines there
-// and the key at hand.
-func (l *launch) adoptable(g *generation, alive []cloud.Instance) bool {
-	l.mu.Lock()
-	own := l.mine[g.ID] != ""
-	l.mu.Unlock()
-	if own || g.Recorded || g.Cluster == nil || g.Home != l.cfg.Home || g.Digest != l.digest {
-		return false
-	}
-	running := 0
-	for _, inst := range alive {
-		if inst.State == cloud.StateRunning {
-			running++
-		}
-	}
-	return running == g.Cluster.Size && len(alive) == running && l.reaches(*g.Cluster)
-}
-
 // reaches reports whether there is a key for the cluster's machines.
 func (b *Broker) reaches(c Cluster) bool {
 	_, err := b.SignersOf(c)
 	return err == nil
-}
-
-// adopt finishes the commit of a generation that a crash kept from state.
-func (l *launch) adopt(ctx context.Context, g *generation) (*Cluster, error) {
-	c := *g.Cluster
-	l.log.WarnContext(ctx, "adopting the cluster of an earlier launch that was cut off before its state was saved", "generation", g.ID)
-	session, err := l.session(ctx, c.Cloud)
-	if err != nil {
-		return nil, err
-	}
-	if err := session.Commit(ctx, c.ref()); err != nil {
-		return nil, fmt.Errorf("adopt generation %s: %w", g.ID, err)
-	}
-	if err := l.journal.append(entry{Event: eventCommitted, Generation: g.ID, Cluster: &c}); err != nil {
-		return nil, err
-	}
-	l.remember(g.ID)
-	return &c, nil
-}
-
-func (l *launch) taken(cloudName string, g *generation, alive []cloud.Instance) error {
-	e := &ImportError{Name: l.spec.Name, ID: cloudName + "/" + alive[0].Region + "/" + l.spec.Name}
-	for _, inst := range alive {
-		e.Instances = append(e.Instances, inst.ID)
-	}
-	if g != nil {
-		e.Home = g.Home
-		l.mu.Lock()
-		own := l.mine[g.ID] != ""
-		l.mu.Unlock()
-		e.Edited = !own && g.launched && !g.Recorded && g.Home == l.cfg.Home && g.Digest != l.digest
-	}
-	return e
-}
-
-// remember marks a generation as committed by this process, so that a second
-// resource of the same name does not mistake it for a lost one.
-func (l *launch) remember(gen string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mine[gen] = l.spec.Name
 }
 
 // overdue reports whether every machine has outlived its dead-man timer.

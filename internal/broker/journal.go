@@ -3,14 +3,12 @@
 package broker
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -139,26 +137,6 @@ const damageAdvice = "move the file away and run \"terraform-provider-sky gc\" t
 // generationPattern is what a generation may look like. It names a folder, and
 // a cloud's tags may hold anything.
 var generationPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]{1,40}$`) })
-
-func parseJournal(text []byte) ([]entry, error) {
-	var entries []entry
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	lines.Buffer(nil, 16<<20)
-	for n := 1; lines.Scan(); n++ {
-		var e entry
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return nil, fmt.Errorf("line %d is damaged (%w); %s", n, err, damageAdvice)
-		}
-		if e.Version > journalVersion {
-			return nil, fmt.Errorf("line %d has format %d and this build reads up to %d; use the newer provider that wrote it", n, e.Version, journalVersion)
-		}
-		if e.Version < 1 || !generationPattern().MatchString(e.Generation) {
-			return nil, fmt.Errorf("line %d is damaged (format %d, generation %q); %s", n, e.Version, e.Generation, damageAdvice)
-		}
-		entries = append(entries, e)
-	}
-	return entries, lines.Err()
-}
 
 // append writes the entry and returns once it is on the disk. An entry that
 // could not be written whole leaves no trace: its torn line is cut off again,
@@ -387,18 +365,4 @@ func (j *journal) count(generation string) int {
 		}
 	}
 	return n
-}
-
-// readJournal loads a journal without the right to write it. A missing one is
-// empty.
-func readJournal(dir string) (*journal, error) {
-	text, err := os.ReadFile(filepath.Join(dir, journalName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return &journal{}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	entries, err := parseJournal(text[:bytes.LastIndexByte(text, '\n')+1])
-	return &journal{entries: entries}, err
 }

@@ -70,6 +70,9 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (Cluster, error) {
 		return Cluster{}, err
 	}
 	defer closeLaunch()
+	if err := l.journal.compact(); err != nil {
+		l.log.WarnContext(ctx, "the cluster's journal is not compacted", "error", err)
+	}
 	l.openClouds(ctx)
 	if ctx.Err() != nil {
 		return Cluster{}, l.fail(fmt.Errorf("interrupted before anything was launched: %w", context.Cause(ctx)))
@@ -113,9 +116,6 @@ func (b *Broker) newLaunch(spec Spec) (*launch, func(), error) {
 	j, err := b.openJournal(spec.Name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the cluster's journal cannot be used, so nothing was launched: %w", err)
-	}
-	if err := j.compact(); err != nil {
-		b.log.Warn("the cluster's journal is not compacted", "cluster", spec.Name, "error", err)
 	}
 	log, closeLog, err := b.provisionLog(spec.Name)
 	if err != nil {
