@@ -29,7 +29,7 @@ func mutants() []mutant {
 		one("failover after a removal that failed", "launch.go", "if cleanupErr != nil {", "if false {"),
 		one("no dead-man timer", "attempt.go", "Deadline: a.deadline,", ""),
 		one("one empty answer is death", "refresh.go", "for look := range looks {", "for look := range min(looks, 1) {"),
-		one("adopts what lacks a machine", "census.go", "return running == g.Cluster.Size && len(alive) == running", "return true"),
+		one("adopts what lacks a machine", "adopt.go", "return running == g.Cluster.Size && len(alive) == running", "return true"),
 		one("destroy looks for the cluster's own generation and region only", "destroy.go", "return b.removeStrays(ctx, j, c)", "return nil"),
 		one("a torn line makes the journal unreadable", "journal.go", "parseJournal(text[:whole]); err != nil", "parseJournal(text); err != nil"),
 		one("the keys of removed generations stay", "keys.go", "errs = append(errs, removeKeys(b.ClusterDir(name), g.ID))", "_ = name"),
