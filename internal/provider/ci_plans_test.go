@@ -224,3 +224,42 @@ func TestAccCISmallThings(t *testing.T) {
 		t.Errorf("terraform test with a bare mock: %v\n%s", err, out.String())
 	}
 }
+
+// TestAccCISSH is point 2 for people's own tools: on any computer the way to a node
+// comes with its host key, and Terraform's own SSH client logs in and checks it.
+func TestAccCISSH(t *testing.T) {
+	t.Parallel()
+	m := newTeam(t, ciCluster)
+	m.apply()
+	m.config["main.tf"] += `
+ephemeral "sky_cluster_ssh" "n" {
+  cluster_id = sky_cluster.c.id
+}
+resource "terraform_data" "probe" {
+  connection {
+    host        = ephemeral.sky_cluster_ssh.n.host
+    port        = ephemeral.sky_cluster_ssh.n.port
+    user        = ephemeral.sky_cluster_ssh.n.user
+    host_key    = ephemeral.sky_cluster_ssh.n.host_key
+    private_key = ephemeral.sky_cluster_ssh.n.private_key
+  }
+  provisioner "remote-exec" {
+    inline = ["echo reached >> ~/reached"]
+  }
+}
+`
+	if !writeOnly(t, m.cli) { // a CLI older than ephemeral resources, too
+		var out bytes.Buffer
+		p := m.computer()
+		p.checkout()
+		if err := p.command(&out, "init", "-no-color").Run(); err == nil || !strings.Contains(out.String(), `"ephemeral" are not expected here`) {
+			t.Errorf("init: %v\n%s", err, out.String())
+		}
+		m.config["main.tf"], _, _ = strings.Cut(m.config["main.tf"], "\nephemeral ")
+		return
+	}
+	m.apply()
+	if n := m.lines("reached"); n != 1 {
+		t.Errorf("reached %d times", n)
+	}
+}

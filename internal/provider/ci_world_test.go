@@ -49,6 +49,7 @@ type team struct {
 // newTeam is a team with owner and key in its pipeline's settings.
 func newTeam(t *testing.T, body string) *team {
 	t.Helper()
+	installed(t) // which may take its time, once
 	m := &team{lab: newLab(t), cli: cliPath(t), state: newBackend(t), config: map[string]string{}, key: newUserKey(t)}
 	m.config["main.tf"] = `terraform {
   required_providers {
