@@ -169,7 +169,7 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed [
 	switch {
 	case !g.Complete && committedUnknown(g, listed):
 		if l.spec.Beside {
-			return nil, nil //nolint:nilnil // nothing to adopt, and no obstacle
+			return nil, nil // nothing to adopt, and no obstacle
 		}
 		return nil, l.taken(listed[0].cloud, g, listed[0].alive)
 	case !g.Complete, g.Removing && g.Home == l.cfg.Home:

@@ -34,7 +34,9 @@ func newRunners(t *testing.T, env ...string) *runners {
 	t.Cleanup(func() { // before the workspace's own, which has another state folder
 		if code, out := r.output("destroy", "-auto-approve", "-no-color"); code != 0 {
 			t.Errorf("destroy: exit code %d:\n%s", code, out)
+			return
 		}
+		r.write("", "")
 	})
 	return r
 }
@@ -275,6 +277,34 @@ func TestAccKeyTextIsChecked(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 	r.write("", "")
+}
+
+// TestAccEphemeralKey gives the key as an ephemeral variable: it is in no state
+// and in no plan.
+func TestAccEphemeralKey(t *testing.T) {
+	t.Parallel()
+	key := newKey(t)
+	r := newRunners(t, "SKY_OWNER=team-weather", "TF_VAR_key="+key)
+	ephemeral := "\n  ephemeral = true"
+	if !writeOnly(t, r.cli) { // a CLI older than ephemeral values
+		ephemeral = "\n  sensitive = true"
+	}
+	r.write("ssh_private_key = var.key", "variable \"key\" {"+ephemeral+"\n}\n"+strings.Replace(plain, "plain", "ephemeral", 1)+`
+resource "sky_job" "j" {
+  cluster_id = sky_cluster.c.id
+  name       = "j"
+  run        = "echo in"
+}
+`)
+	r.mustRun("plan", "-out=plan", "-no-color")
+	if err := os.Remove(filepath.Join(r.dir, "plan")); err != nil {
+		t.Fatal(err)
+	}
+	r.apply()
+	r.unchanged()
+	if ephemeral == "\n  ephemeral = true" {
+		wantNowhere(t, strings.Split(key, "\n")[2], append(r.homes, r.dir, r.lab.dir)...)
+	}
 }
 
 // TestAccReplaceElsewhere plans a replacement that creates first, without a

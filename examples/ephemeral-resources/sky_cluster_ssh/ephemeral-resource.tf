@@ -11,7 +11,7 @@ resource "terraform_data" "motd" {
     port        = ephemeral.sky_cluster_ssh.head.port
     user        = ephemeral.sky_cluster_ssh.head.user
     host_key    = ephemeral.sky_cluster_ssh.head.host_key
-    private_key = file(ephemeral.sky_cluster_ssh.head.key_path)
+    private_key = ephemeral.sky_cluster_ssh.head.private_key
   }
 
   provisioner "remote-exec" {
