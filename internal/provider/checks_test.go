@@ -60,6 +60,11 @@ func TestChecks(t *testing.T) {
 		{"remote path", checkRemotePath, []string{"~/data", "/data"}, map[string]string{
 			"": "empty", "data": "relative", "/": "whole file system", "~/": "home folder", "/a\nb": "control",
 		}},
+		{"remote path of ours", checkRemotePath, []string{"~/.ssh", "~/.ssh/id_deploy", "/root/.ssh/config", "/home/me/data", "~/.skyline", "~/.ssh/authorized_keys.d", "/data/.sky", "/srv/.ssh/authorized_keys"}, map[string]string{
+			"~/.ssh/authorized_keys": "let the provider in", "~/x/../.ssh/authorized_keys2/": "let the provider in", "/root//.ssh/authorized_keys": "let the provider in",
+			"/home/ubuntu/.ssh/authorized_keys": "let the provider in", "~/.sky": "provider's own folder", "~/./.sky/jobs/x": "provider's own folder", "/home/me/.sky/x": "provider's own folder",
+			"/root": "home folder", "/home": "home folder", "/home/ubuntu/": "home folder", "~/../x": "leads out of the home folder", "~/..": "leads out",
+		}},
 		{"host", checkHost, []string{"bastion.example.com", "203.0.113.7", "2001:db8::1"}, map[string]string{
 			"": "not a host", "ubuntu@b": "not a host", "b:22": "port has an attribute", "-oProxyCommand=x": "not a host", "[::1]": "not a host", "a b": "not a host",
 		}},

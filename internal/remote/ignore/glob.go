@@ -128,62 +128,75 @@ func (g glob) match(s string) bool {
 // class reads a bracket expression whose content begins at p[i]; it reports
 // where it ends, or false where it does not.
 func class(p string, i int) (set *[256]bool, next int, ok bool) {
-	set = new([256]bool)
+	b := bracket{p: p, i: i, set: new([256]bool)}
 	negated := i < len(p) && (p[i] == '!' || p[i] == '^')
 	if negated {
-		i++
+		b.i++
 	}
-	from, open := byte(0), false // the begin of a range, if there may be one
-	for first := true; first || i < len(p) && p[i] != ']'; first = false {
-		if i >= len(p) {
+	for first := true; first || b.i < len(p) && p[b.i] != ']'; first = false {
+		if !b.item() {
 			return nil, 0, false
 		}
-		switch c := p[i]; {
-		case c == '-' && open && i+1 < len(p) && p[i+1] != ']':
-			if i++; p[i] == '\\' {
-				i++
-			}
-			if i >= len(p) {
-				return nil, 0, false
-			}
-			for b := int(from); b <= int(p[i]); b++ {
-				set[b] = true
-			}
-			open = false
-		case c == '[' && strings.HasPrefix(p[i:], "[:"):
-			end := strings.IndexByte(p[i+2:], ']')
-			if end < 0 {
-				return nil, 0, false
-			}
-			name, closed := strings.CutSuffix(p[i+2:i+2+end], ":")
-			if !closed { // a bracket and a colon like others
-				set['['], from, open = true, '[', true
-				break
-			}
-			if !named(set, name) {
-				return nil, 0, false
-			}
-			i, open = i+2+end, false
-		default:
-			if c == '\\' {
-				if i++; i >= len(p) {
-					return nil, 0, false
-				}
-			}
-			set[p[i]], from, open = true, p[i], true
-		}
-		i++
 	}
-	if i >= len(p) {
+	if b.i >= len(p) {
 		return nil, 0, false
 	}
 	if negated {
-		for b := range set {
-			set[b] = !set[b]
+		for c := range b.set {
+			b.set[c] = !b.set[c]
 		}
 	}
-	set['/'] = false
-	return set, i + 1, true
+	b.set['/'] = false
+	return b.set, b.i + 1, true
+}
+
+// bracket is a bracket expression as it is read.
+type bracket struct {
+	p    string
+	i    int
+	set  *[256]bool
+	from byte // the last byte, where a range may begin with it
+	open bool // it may
+}
+
+// item reads a byte, a range or a named class; false where the end is missing.
+func (b *bracket) item() bool {
+	switch rest := b.p[min(b.i, len(b.p)):]; {
+	case rest == "":
+		return false
+	case rest[0] == '-' && b.open && len(rest) > 1 && rest[1] != ']':
+		b.i++
+		last, ok := b.byte()
+		for c := int(b.from); ok && c <= int(last); c++ {
+			b.set[c] = true
+		}
+		b.open = false
+		return ok
+	case strings.HasPrefix(rest, "[:"):
+		end := strings.IndexByte(rest[2:], ']')
+		if end < 0 {
+			return false
+		}
+		if name, closed := strings.CutSuffix(rest[2:2+end], ":"); closed {
+			b.i, b.open = b.i+2+end+1, false
+			return named(b.set, name)
+		}
+	}
+	c, ok := b.byte()
+	b.set[c], b.from, b.open = true, c, true
+	return ok
+}
+
+// byte reads one byte, after a backslash if there is one.
+func (b *bracket) byte() (byte, bool) {
+	if b.i < len(b.p) && b.p[b.i] == '\\' {
+		b.i++
+	}
+	if b.i >= len(b.p) {
+		return 0, false
+	}
+	b.i++
+	return b.p[b.i-1], true
 }
 
 // named adds a class of characters such as [:digit:] to a set.
