@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -36,7 +37,7 @@ func (r *refresh) download(ctx context.Context) (download, error) {
 		if err == nil {
 			return got, nil
 		}
-		errs = append(errs, err)
+		errs = append(errs, plainError{err})
 		if ctx.Err() != nil {
 			break
 		}
@@ -80,7 +81,13 @@ func (r *refresh) get(ctx context.Context, url string) (got download, err error)
 	case http.StatusNotFound:
 		return download{}, fmt.Errorf("downloading %s: %w", url, errNotHosted)
 	}
-	return download{}, fmt.Errorf("downloading %s: the host answered %s", url, resp.Status)
+	return download{}, fmt.Errorf("downloading %s: the host answered %s", url, plainStatus(resp))
+}
+
+// plainStatus is the status line in words that no host chose: its own may hold
+// what moves a terminal's cursor.
+func plainStatus(resp *http.Response) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
 }
 
 // body reads an answer of bounded size, compressed or not.

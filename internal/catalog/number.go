@@ -13,6 +13,7 @@ import (
 // Bounds that no machine sold comes near; a value beyond them is a slip.
 const (
 	maxPrice     = 1e6
+	minPrice     = 1e-6
 	maxVCPUs     = 1e5
 	maxMemoryGiB = 1e6
 	maxDevices   = 1e5
@@ -76,7 +77,11 @@ func price(f []byte) (float64, string) {
 	if len(f) == 0 {
 		return math.NaN(), ""
 	}
-	return number(f, maxPrice)
+	usd, problem := number(f, maxPrice)
+	if usd > 0 && usd < minPrice {
+		return 0, fmt.Sprintf("%s is below anything sold (%v); leave it blank where nothing is offered", clip(string(f), 40), minPrice)
+	}
+	return usd, problem
 }
 
 // arch reads the words that catalogs and clouds use for an architecture.

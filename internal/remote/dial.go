@@ -133,6 +133,7 @@ func handshake(ctx context.Context, conn net.Conn, t Target, o Options, bastion 
 		return nil, err
 	}
 	sc, channels, requests, err := ssh.NewClientConn(conn, t.addr(), &ssh.ClientConfig{
+		Config:            strong(),
 		User:              t.User,
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signers...)},
 		HostKeyCallback:   v.check,

@@ -112,9 +112,9 @@ func ask(o Options, req *http.Request, into any) (err error) {
 	case len(body) > maxAnswer:
 		return fmt.Errorf("asking %s: the answer has more than %d bytes", where, maxAnswer)
 	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("asking %s: %s; check the API key", where, resp.Status)
+		return fmt.Errorf("asking %s: %d %s; check the API key", where, resp.StatusCode, http.StatusText(resp.StatusCode))
 	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("asking %s: %s", where, resp.Status)
+		return fmt.Errorf("asking %s: %d %s", where, resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("reading the answer of %s: %w", where, err)

@@ -65,6 +65,7 @@ func (s *sshd) serve(ctx context.Context, ln net.Listener) {
 
 func (s *sshd) config() *ssh.ServerConfig {
 	c := &ssh.ServerConfig{
+		Config:        Strong(),
 		MaxAuthTries:  maxAuthTries,
 		ServerVersion: "SSH-2.0-FluffyCloud",
 		PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {

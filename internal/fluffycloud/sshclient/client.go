@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/skybroker/terraform-provider-sky/internal/fluffycloud/guest"
 )
 
 // ExitTransport is the exit code of everything that is not the remote command's.
@@ -113,7 +115,8 @@ func dial(ctx context.Context, o options, home string) (*ssh.Client, error) {
 		_ = conn.SetDeadline(time.Now().Add(o.timeout))
 	}
 	c, channels, requests, err := ssh.NewClientConn(conn, address, &ssh.ClientConfig{
-		User: o.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signers...)},
+		Config: guest.Strong(),
+		User:   o.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signers...)},
 		HostKeyCallback: check, HostKeyAlgorithms: knownAlgorithms(check, address, conn.RemoteAddr()),
 	})
 	if err != nil {

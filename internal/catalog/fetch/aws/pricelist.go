@@ -32,7 +32,7 @@ func (f fetcher) onDemand(ctx context.Context, region string) (prices map[string
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("price list %s: %s", address, resp.Status)
+		return nil, fmt.Errorf("price list %s: %d %s", address, resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	prices, err = readPrices(resp.Body)
 	if err != nil {
