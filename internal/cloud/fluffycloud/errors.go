@@ -159,10 +159,8 @@ func classify(err error) cloud.Fault {
 	switch {
 	case errors.As(err, &api):
 		return classifyAPI(api)
-	case isStranger(err):
+	case isStranger(err), errors.As(err, &gone): // neither launches nor removals wait for a way in
 		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
-	case errors.As(err, &gone):
-		return cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeCloud}
 	case errors.As(err, &machine):
 		for _, row := range reasonTable() {
 			if strings.Contains(strings.ToLower(machine.Reason), row.text) {

@@ -176,7 +176,7 @@ func TestAnotherAccountIsNoSuccessor(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := clientOf(t, before).instances(t.Context(), nil)
-	if err == nil || !strings.Contains(err.Error(), "has another account") || classify(err).Kind != cloud.KindConfig {
+	if err == nil || !strings.Contains(err.Error(), "has another account") || classify(err).Kind != cloud.KindAuth {
 		t.Errorf("instances = %v, want that the account is another", err)
 	}
 }
@@ -227,4 +227,25 @@ func clientOf(t *testing.T, session cloud.Session) *client {
 		t.Fatalf("the provisioner is a %T", session.Provisioner)
 	}
 	return d.c
+}
+
+// TestADeadServerEndsTheWait: where no other server can be started, a call ends
+// at once with what stands in the way, and is not taken for trouble that passes.
+func TestADeadServerEndsTheWait(t *testing.T) {
+	creds, before := realServer(t)
+	killServer(t, creds)
+	log := filepath.Join(creds.StateDir, Name, "server.log")
+	if err := errors.Join(os.Remove(log), os.Mkdir(log, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	err := before.Provisioner.Terminate(t.Context(), cloud.ClusterRef{Owner: "o", Cluster: "c", Cloud: Name})
+	if err == nil || !strings.Contains(err.Error(), "is gone, and no other could be started") || !strings.Contains(err.Error(), log) {
+		t.Errorf("Terminate = %v, want the dead server and what stands in the way", err)
+	}
+	if got := classify(err).Kind; got != cloud.KindAuth {
+		t.Errorf("classified as %s", got)
+	}
+	if err := os.Remove(log); err != nil {
+		t.Fatal(err)
+	}
 }
