@@ -30,7 +30,7 @@ func (c Cluster) hostKeyOf(inst cloud.Instance) string {
 }
 
 // asShown is the cluster that the machines found of c show, to a computer that has
-// no record of it.
+// no record of it, or an old one: what c knows already of how to reach it stays.
 func (b *Broker) asShown(ctx context.Context, session cloud.Session, c Cluster, alive []cloud.Instance) (Cluster, error) {
 	alive = slices.DeleteFunc(slices.Clone(alive), func(i cloud.Instance) bool { return !i.Committed })
 	c.ID = c.Cloud + "/" + c.Region + "/" + c.Name
@@ -38,17 +38,18 @@ func (b *Broker) asShown(ctx context.Context, session cloud.Session, c Cluster, 
 		return Cluster{}, fmt.Errorf("cluster %s of owner %s: %w", c.ID, c.Owner, cloud.ErrNotFound)
 	}
 	slices.SortFunc(alive, func(x, y cloud.Instance) int { return x.Identity.Rank - y.Identity.Rank })
-	first := alive[0]
+	first, known := alive[0], c
 	c = Cluster{
 		ID: c.ID, Name: c.Name, Owner: c.Owner, Generation: first.Identity.Generation,
 		Account: session.Account, Cloud: c.Cloud, Region: c.Region, Zone: first.Zone, InstanceType: first.Type, Market: first.Market,
 		Accelerators: first.Notes[cloud.TagAccelerators], Runtime: first.Notes[cloud.TagRuntime], Size: len(alive),
+		SSHUser: known.SSHUser, ProcessManager: known.ProcessManager,
 	}
 	for _, inst := range alive {
 		if inst.Identity.Generation != c.Generation {
 			return Cluster{}, fmt.Errorf("cluster %s has machines of two generations, %s and %s; remove one of them first", c.ID, first.ID, inst.ID)
 		}
-		c.Nodes = append(c.Nodes, nodeOf(inst, ""))
+		c.Nodes = append(c.Nodes, nodeOf(inst, known.hostKeyOf(inst)))
 	}
 	if err := c.checkHostKeys(); err != nil {
 		return Cluster{}, err
@@ -87,6 +88,9 @@ func (e *MissingHostKeyError) Error() string {
 // howToReach fills in as whom to log in and how processes are detached: as the
 // cloud has it, else as the template says.
 func (b *Broker) howToReach(ctx context.Context, session cloud.Session, c *Cluster) error {
+	if c.SSHUser != "" && c.ProcessManager != "" {
+		return nil
+	}
 	info, err := session.Describe(ctx, c.ref())
 	if err != nil && !errors.Is(err, cloud.ErrNotFound) { // all are stopped
 		return fmt.Errorf("describe cluster %q: %w", c.Name, err)

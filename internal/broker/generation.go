@@ -41,9 +41,12 @@ func (b *Broker) FindGeneration(ctx context.Context, id string, w Whose) (Cluste
 		if errors.Is(err, ErrGone) {
 			return c, errors.Join(err, cloud.ErrNotFound)
 		}
-		return fresh, err
+		if !errors.As(err, new(*cloud.ExtraNodesError)) {
+			return fresh, err
+		}
+	} else {
+		c = Cluster{ID: id, Name: parts[2], Owner: cmp.Or(w.Owner, b.owner), Account: w.Account, Generation: w.Generation, Cloud: parts[0], Region: parts[1]}
 	}
-	c = Cluster{ID: id, Name: parts[2], Owner: cmp.Or(w.Owner, b.owner), Account: w.Account, Generation: w.Generation, Cloud: parts[0], Region: parts[1]}
 	session, err := b.openFor(ctx, c)
 	if err != nil {
 		return c, err
@@ -52,7 +55,15 @@ func (b *Broker) FindGeneration(ctx context.Context, id string, w Whose) (Cluste
 	if err != nil {
 		return c, err
 	}
-	return b.asShown(ctx, session, c, alive)
+	if !known {
+		return b.asShown(ctx, session, c, alive)
+	}
+	// Another computer has grown it: its machines say what the record does not.
+	shown, err := b.asShown(ctx, session, c, b.withoutUndone(c, alive))
+	if err != nil {
+		return c, err
+	}
+	return c.seenAs(shown), nil
 }
 
 // recorded is what this computer knows of the cluster.

@@ -51,6 +51,28 @@ func TestFindGeneration(t *testing.T) {
 	})
 }
 
+// A cluster that another computer has grown is found with the machines that it has
+// now, by the computer whose journal has fewer, and without a template.
+func TestFindGenerationThatGrewElsewhere(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		fc := newFakeCloud()
+		alice := newBench(t, stateDir(t), fc)
+		c := alice.mustLaunch(t, twoNodes("train"))
+		bob := newBench(t, stateDir(t), fc)
+		bob.owner = alice.owner
+		now, err := bob.Resize(t.Context(), c, twoNodes("train"), 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		alice.cfg.TemplateDir = "/proc/self/no-such-folder"
+		got, err := alice.FindGeneration(t.Context(), c.ID, Whose{Owner: c.Owner, Account: c.Account, Generation: c.Generation})
+		if err != nil || got.Size != 3 || got.Status != StatusUp || got.HourlyUSD != now.HourlyUSD || got.SSHUser != c.SSHUser ||
+			len(got.Nodes) != 3 || got.Nodes[2].InstanceID != now.Nodes[2].InstanceID || got.Nodes[0].HostKey != c.Nodes[0].HostKey {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
 // What a process has seen last is what lives under an id.
 func TestCurrentGeneration(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

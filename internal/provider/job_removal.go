@@ -45,7 +45,7 @@ func (r *jobResource) remove(ctx context.Context, m jobModel, w broker.Whose, f 
 	if errors.Is(err, cloud.ErrNotFound) || err == nil && c.Status == broker.StatusTerminated {
 		return nil // a job cannot run where no machine does
 	}
-	if err != nil && !fromHere(err) { // the cluster's own removal would fail as well
+	if err != nil && !fromHere(err) && (!goes || ctx.Err() != nil) {
 		return errorDiag(ctx, cancelling(m), err)
 	}
 	if err == nil {

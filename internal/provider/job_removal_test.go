@@ -122,7 +122,7 @@ func TestRemovalOfAJob(t *testing.T) {
 		{"is stopped", func(r *removal) { r.cloud.cluster.Status = broker.StatusStopped }, warning, warning, warning, "does not run"},
 		{"was ended with its cluster", func(r *removal) { r.cloud.cluster.Status = broker.StatusTerminated }, none, none, none, ""},
 		{"is gone with its cluster", func(r *removal) { r.cloud.find = cloud.ErrNotFound }, none, none, none, ""},
-		{"cannot be looked for", func(r *removal) { r.cloud.find = errors.New("no credentials") }, fault, fault, fault, "no credentials"},
+		{"cannot be looked for", func(r *removal) { r.cloud.find = errors.New("no credentials") }, warning, fault, fault, "no credentials"},
 		{"needs a key that is not here", func(r *removal) { r.open = &broker.MissingKeyError{Cluster: "n", Err: errors.New("no such file")} }, warning, fault, fault, "SKY_SSH_PRIVATE_KEY"},
 		{"accepts another key", func(r *removal) { r.head.status = fail(&remote.AuthError{Host: "h", Err: errors.New("denied")}) }, warning, fault, fault, "SKY_OWNER"},
 		{"has no host key in the cloud", func(r *removal) { r.cloud.find = &broker.MissingHostKeyError{Cluster: "n"} }, warning, fault, fault, "host key"},
