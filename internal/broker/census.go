@@ -88,6 +88,9 @@ func (l *launch) reconcile(ctx context.Context) (*Cluster, error) {
 			return nil, err
 		}
 	}
+	if err := l.checkReplaced(); err != nil {
+		return nil, err
+	}
 	return nil, l.pruneKeys(l.journal, l.spec.Name)
 }
 
@@ -168,7 +171,8 @@ func (b *Broker) openPlace(ctx context.Context, name string, p place) (cloud.Ses
 func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed []found) (*Cluster, error) {
 	switch {
 	case !g.Complete && committedUnknown(g, listed):
-		if l.spec.Beside {
+		if l.spec.Beside && g.Home != l.cfg.Home {
+			l.takeForReplaced(ctx, g.ID, listed[0].cloud, listed[0].alive)
 			return nil, nil // nothing to adopt, and no obstacle
 		}
 		return nil, l.taken(listed[0].cloud, g, listed[0].alive)
@@ -186,8 +190,10 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed [
 	case !g.committed && !g.Recorded && g.launched && g.Home == l.cfg.Home:
 		return nil, l.finish(ctx, g) // its launch never came to an end, so no state has it
 	case g.replacing != "" && g.replacing == l.cfg.Home:
+		l.held++
 		return nil, nil // create_before_destroy: state holds it, and will remove it
 	case l.spec.Beside && g.Recorded:
+		l.takeForReplaced(ctx, g.ID, g.Cluster.Cloud, alive)
 		return nil, nil // the same, by a plan of another computer or folder
 	}
 	for _, f := range listed {
@@ -300,8 +306,7 @@ func (l *launch) reconcileFound(ctx context.Context, f found) error {
 	switch {
 	case g.late(f): // observed gone, and here again
 	case f.committed() && l.spec.Beside && g == nil:
-		l.log.WarnContext(ctx, "a cluster of this name is taken for the one that this replaces", "generation", f.generation, "instances", ids(f.alive))
-		l.replaced = append(l.replaced, f.generation)
+		l.takeForReplaced(ctx, f.generation, f.cloud, f.alive)
 		return nil
 	case f.committed():
 		return l.taken(f.cloud, g, f.alive)

@@ -38,8 +38,10 @@ type launch struct {
 	// strikes count the attempts that failed for a reason that says little about
 	// their place; see unexplained.
 	strikes map[string]int
-	// replaced are the generations of other computers that this launch replaces.
-	replaced []string
+	// replaced are the living clusters that this launch takes for the one that it
+	// replaces; held counts those that its state is known to hold.
+	replaced []Replaced
+	held     int
 	// loss is why this launch is one; nil where it is not to replace what was lost.
 	loss *Loss
 }
@@ -91,6 +93,7 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (Cluster, error) {
 	case c.Generation == "":
 		l.dropKeys(ctx)
 	}
+	c.Replaced = l.replaced
 	return c, err
 }
 

@@ -84,12 +84,14 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		return
 	}
 	cluster, err := b.Launch(ctx, spec)
+	launched := cluster
 	if err == nil && spec.Request.Needs.Stop {
 		cluster, err = b.Stop(ctx, cluster)
 	}
 	if err != nil {
 		resp.Diagnostics.Append(clusterDiag(ctx, b, spec.Name, doing, err))
 	}
+	resp.Diagnostics.Append(replacedDiags(launched)...)
 	if err != nil && !alive(cluster) {
 		return
 	}

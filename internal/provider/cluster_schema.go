@@ -128,7 +128,7 @@ func lifeInputs() map[string]schema.Attribute {
 		"create_before_destroy": schema.BoolAttribute{
 			Optional: true,
 			MarkdownDescription: "Write `true` where `lifecycle` says `create_before_destroy = true` and plans are applied on another computer, or in another folder, than they were made: Terraform does not tell a provider that what it creates replaces something. " +
-				"A cluster of this name that was launched elsewhere is then taken for the one to be replaced, instead of being refused as somebody else's. So after a lost state, import the cluster first. Changed in place.",
+				"A cluster of this name that was launched elsewhere is then taken for the one to be replaced, instead of being refused as somebody else's, with a warning that names it; of more than one none is, and nothing is launched. So after a lost state, import the cluster first. Changed in place.",
 		},
 	}
 }

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Replaced is a whole cluster that a launch with Spec.Beside found under its name
+// and took for the one that it replaces. Nothing but Spec.Beside says so: it may as
+// well be the cluster of an earlier launch whose state was lost.
+type Replaced struct {
+	// ID is what imports it.
+	ID         string
+	Generation string
+	Instances  []string
+}
+
+// takeForReplaced notes that a living cluster of the name is taken for the one to
+// be replaced.
+func (l *launch) takeForReplaced(ctx context.Context, generation, cloudName string, alive []cloud.Instance) {
+	l.log.WarnContext(ctx, "a cluster of this name is taken for the one that this replaces", "generation", generation, "instances", ids(alive))
+	l.replaced = append(l.replaced, Replaced{ID: cloudName + "/" + alive[0].Region + "/" + l.spec.Name, Generation: generation, Instances: idsOf(alive)})
+}
+
+// checkReplaced refuses to launch beside more than one cluster of the name. A plan
+// replaces one, so that another is of a launch whose state was lost; without this
+// bound each further run would launch one more.
+func (l *launch) checkReplaced() error {
+	if len(l.replaced) == 0 || len(l.replaced)+l.held < 2 {
+		return nil
+	}
+	var known []string
+	for _, r := range l.replaced {
+		known = append(known, fmt.Sprintf("%s, generation %s (%s)", r.ID, r.Generation, strings.Join(r.Instances, ", ")))
+	}
+	if l.held > 0 {
+		known = append(known, "and the one in the state")
+	}
+	return fmt.Errorf("nothing was launched: more than one cluster named %q is running already, and create_before_destroy replaces one only: %s. "+
+		"None was touched. Probably the state of an earlier apply was not saved. Save it with \"terraform state push errored.tfstate\" where that file is left, "+
+		"or take a cluster into the state with \"terraform import <address> %s\", and remove those that nothing needs; then apply again",
+		l.spec.Name, strings.Join(known, "; "), l.replaced[len(l.replaced)-1].ID)
+}
