@@ -5,6 +5,7 @@
 package autostop_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -196,37 +197,89 @@ func TestAWorkerIsDisarmed(t *testing.T) {
 	}
 }
 
-// TestTheHeadTellsTheOthers that it lives, often enough, a busy one too.
-func TestTheHeadTellsTheOthers(t *testing.T) {
+// TestAFullDiskIsNotSilence: the head's word arrives where nothing can be written.
+func TestAFullDiskIsNotSilence(t *testing.T) {
+	c := windWorker(t)
+	at := time.Now()
+	for range 3 {
+		c.write(".sky/autostop/lease", "", 0o600)
+		at = at.Add(5 * time.Minute)
+		if err := os.Chtimes(c.path(".sky/autostop/lease"), at, at); err != nil {
+			t.Fatal(err)
+		}
+		c.look(0)
+		c.look(lease - 1)
+		if c.read("over") != "" {
+			t.Fatalf("it ended although its head lives:\n%s", c.read("watch.log"))
+		}
+	}
+	head, worker := windHead(t, "")
+	head.told(worker, 1)
+	if log := head.read("watch.log"); strings.Contains(log, "does not answer") {
+		t.Errorf("a node on which no file can grow counts as silent:\n%s", log)
+	}
+}
+
+// windHead is the watchdog of a head with another node, on which no file can grow.
+func windHead(t *testing.T, hook string) (head *clockwork, worker *machine) {
+	t.Helper()
 	c := &clockwork{machine: newMachine(t), now: 1000, done: make(chan error, 1)}
-	worker := newMachine(t)
-	c.write("bin/ssh", "#!/bin/sh\nfor last; do :; done\necho said >>~/said\nHOME='"+worker.home+"'; cd ~ && exec sh -c \"$last\"\n", 0o755)
+	worker = newMachine(t)
+	c.write("bin/ssh", "#!/bin/sh\nfor last; do :; done\necho said >>~/said\nHOME='"+worker.home+"'; ulimit -f 0; cd ~ && exec sh -c \"$last\"\n", 0o755)
 	host := autostop.Host{Rank: 1, Address: "10.0.0.2", Port: 22, User: "u", HostKey: hostKey}
-	s := autostop.Setup{Config: autostop.Config{Down: true, WaitFor: autostop.Jobs, Idle: idle * time.Second}, Others: []autostop.Host{host}, End: "true"}
+	cfg := autostop.Config{Down: true, WaitFor: autostop.Jobs, Idle: idle * time.Second, Hook: hook, HookTimeout: time.Hour, HookHold: time.Hour}
+	s := autostop.Setup{Config: cfg, Others: []autostop.Host{host}, End: "true"}
 	if _, err := autostop.Arm(t.Context(), c.machine, []remote.Shell{worker}, s); err != nil {
 		t.Fatal(err)
 	}
 	c.start()
-	c.job("a", "RUNNING")
-	told := func(times int) {
-		t.Helper()
-		for strings.Count(c.read("said"), "said") < times || worker.read(".sky/autostop/lease") == "" {
-			select {
-			case <-t.Context().Done():
-				t.Fatalf("said %q, log:\n%s", c.read("said"), c.read("watch.log"))
-			case <-time.After(5 * time.Millisecond):
-			}
+	return c, worker
+}
+
+// told waits until the head has told the other node so many times, and returns
+// when that node heard it last.
+func (c *clockwork) told(worker *machine, times int) time.Time {
+	c.t.Helper()
+	for {
+		info, err := os.Stat(worker.path(".sky/autostop/lease"))
+		if err == nil && strings.Count(c.read("said"), "said") >= times {
+			return info.ModTime()
 		}
-	}
-	told(1)
-	first := worker.read(".sky/autostop/lease")
-	c.look(lease / 6)
-	told(2)
-	for worker.read(".sky/autostop/lease") == first {
 		select {
-		case <-t.Context().Done():
-			t.Fatal("the head says the same as before")
+		case <-c.t.Context().Done():
+			c.t.Fatalf("said %q, log:\n%s", c.read("said"), c.read("watch.log"))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// TestTheHeadTellsTheOthers that it lives, often enough, a busy one too.
+func TestTheHeadTellsTheOthers(t *testing.T) {
+	c, worker := windHead(t, "")
+	c.job("a", "RUNNING")
+	first := c.told(worker, 1)
+	c.look(lease / 6)
+	for !c.told(worker, 2).After(first) {
+		select {
+		case <-t.Context().Done():
+			t.Fatal("the head says nothing again")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// TestTheHeadTellsTheOthersWhileItsHookRuns, which may take longer than they wait.
+func TestTheHeadTellsTheOthersWhileItsHookRuns(t *testing.T) {
+	c, worker := windHead(t, "until [ -e ~/go ]; do sleep 0.05; done; false")
+	c.told(worker, 1)
+	c.look(idle)
+	for !strings.Contains(c.read("watch.log"), "the hook runs") {
+		c.look(0)
+	}
+	for n := range 3 {
+		c.look(lease / 6)
+		c.told(worker, n+2)
+	}
+	c.write("go", "", 0o600)
+	c.hooked(1)
 }

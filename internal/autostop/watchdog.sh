@@ -167,6 +167,7 @@ hook() {
 			done
 			break
 		fi
+		lease # a hook may take longer than the other nodes wait for a word
 		nap 1
 	done
 	code=$(cat "$dir/hook.code" 2>/dev/null || echo unknown)
@@ -220,14 +221,15 @@ end_others() {
 	for p in $others; do wait "$p"; done
 }
 
-# lease tells the other nodes from time to time that the head lives.
+# lease tells the other nodes from time to time that the head lives, by the time
+# of a file: what is written would not arrive on a full disk.
 lease() {
 	[ -e "$dir/nodes" ] && [ $(($(now) - leased)) -ge $((lease / 6)) ] || return 0
 	leased=$(now)
 	if kill -0 "${leasing:-none}" 2>/dev/null; then return; fi
 	(
 		while read -r rank host port user; do
-			reach "$host" "$port" "$user" "echo $$.$leased >.sky/autostop/lease" || say "rank $rank does not answer"
+			reach "$host" "$port" "$user" "touch .sky/autostop/lease" || say "rank $rank does not answer"
 		done <"$dir/nodes"
 	) &
 	leasing=$!
@@ -239,7 +241,7 @@ leash() {
 	last='' since=$(now)
 	say "waiting for the head: $action after $lease seconds without a word of it"
 	while mine; do
-		word=$(cat "$dir/lease" 2>/dev/null)
+		word=$(ls -ln --full-time "$dir/lease" 2>/dev/null || ls -ln "$dir/lease" 2>/dev/null)
 		if [ "$word" != "$last" ]; then
 			last=$word since=$(now)
 		elif [ $(($(now) - since)) -ge "$lease" ]; then
