@@ -83,7 +83,7 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 	if err != nil {
 		return cs, nil, err
 	}
-	keys, err := b.moreKeys(c, size)
+	keys, err := b.moreKeys(ctx, c, size)
 	if err != nil {
 		return cs, nil, fmt.Errorf("ssh keys: %w", err)
 	}

@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,8 +77,8 @@ func (k *keyring) allow(signer ssh.Signer) {
 // moreKeys are those of nodes that a cluster gets: host keys of their own, and
 // the keys that log in to the others, as far as this computer has them. None is
 // made, since it would open the new nodes alone.
-func (b *Broker) moreKeys(c Cluster, nodes int) (keyring, error) {
-	signers, err := b.SignersOf(c)
+func (b *Broker) moreKeys(ctx context.Context, c Cluster, nodes int) (keyring, error) {
+	signers, err := b.accepted(ctx, c)
 	if err != nil {
 		return keyring{}, fmt.Errorf("new nodes could not be reached: %w", err)
 	}
