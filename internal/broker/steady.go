@@ -224,9 +224,11 @@ func (s *steadyNode) redial(ctx context.Context) (node, error) {
 	defer cancel()
 	var last error
 	for {
-		try, done := context.WithTimeout(bounded, askEvery)
+		try, done := context.WithTimeout(bounded, askEvery+probeTime) // a slow node needs the probe's time, too
+		over := s.endedBeside(try, done)
 		client, err := s.broker.answering(try, s.target, s.signers)
 		done()
+		ended := <-over
 		if err == nil {
 			return client, nil
 		}
@@ -239,13 +241,30 @@ func (s *steadyNode) redial(ctx context.Context) (node, error) {
 		if bounded.Err() != nil {
 			return nil, &silentError{s.node.Rank, s.node.InstanceID, fmt.Errorf("%w (last: %w)", context.Cause(bounded), last)}
 		}
-		if s.broker.ended(bounded, s.cluster, s.node) {
+		if ended || s.broker.ended(bounded, s.cluster, s.node) {
 			return nil, &silentError{s.node.Rank, s.node.InstanceID, errEnded}
 		}
 		if errors.As(err, new(*remote.HostKeyError)) || errors.As(err, new(*remote.AuthError)) { // it came back at once
 			_ = pause(bounded, askEvery)
 		}
 	}
+}
+
+// endedBeside asks the cloud every so often, as long as a try goes on, and ends the
+// try where the machine does not run any more. It answers once, after the try.
+func (s *steadyNode) endedBeside(try context.Context, done func()) <-chan bool {
+	over := make(chan bool, 1)
+	go func() {
+		for pause(try, askEvery) == nil {
+			if s.broker.ended(try, s.cluster, s.node) {
+				done()
+				over <- true
+				return
+			}
+		}
+		over <- false
+	}()
+	return over
 }
 
 // ended reports whether the cloud says, twice, that a machine does not run. A
