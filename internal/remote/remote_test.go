@@ -290,7 +290,7 @@ func TestMisbehavingServers(t *testing.T) {
 
 func TestHugeStderrIsBounded(t *testing.T) {
 	c := dial(t, remotetest.NewNode(t, remotetest.Behaviour{}))
-	_, err := c.Output(t.Context(), `yes "noise $(printf '\033[31m')" | head -c 5000000 >&2; echo the reason >&2; exit 3`)
+	_, err := c.Output(t.Context(), `yes "noise $(printf '\033[31m')" | head -c 5000004 >&2; echo the reason >&2; exit 3`)
 	var exit *remote.ExitError
 	if !errors.As(err, &exit) || exit.Code != 3 || !strings.HasSuffix(exit.Stderr, "the reason") || len(err.Error()) > 1500 {
 		t.Errorf("Output = %v", err)
