@@ -19,7 +19,7 @@ import (
 )
 
 // whatTravels is said of every folder that is uploaded.
-const whatTravels = "Ignore files leave files out, as git reads them: `.gitignore`, those of the folders around up to the root of the repository, and `.git/info/exclude`. " +
+const whatTravels = "Ignore files leave files out, as git reads them: `.gitignore`, those of the folders around up to the root of the repository, and `.git/info/exclude`. A folder in which they leave nothing stays here, too. " +
 	"From the first folder with a `.skyignore` on downwards, files of that name alone count. `.git` stays here unless a `.skyignore` says `!.git`. " +
 	"Terraform's state, `.terraform`, `*.tfvars`, saved plans and crash logs never travel."
 

@@ -33,7 +33,10 @@ const ownIgnore = ".skyignore"
 //   - what is no file, folder or link: pipes, sockets and devices are noted and
 //     never opened.
 //
-// Links stay links. What cannot be read is an error.
+// Links stay links. A folder in which there is nothing else stays as well, as git
+// has no such folders: a job's __pycache__ must be no change. One in which there
+// is nothing at all was made on purpose, and travels. What cannot be read is an
+// error.
 func walkTree(src string, leave ...string) (*Tree, error) {
 	root, err := filepath.EvalSymlinks(src)
 	if err == nil {
@@ -89,7 +92,7 @@ func (s scope) named(rel string) string {
 }
 
 // folder adds a folder and what is in it. It reports whether there is nothing in
-// it but what never travels, in which case the folder does not travel either.
+// it but what does not travel, in which case the folder does not travel either.
 func (w *walker) folder(rel string, info fs.FileInfo, s scope) (hollow bool, err error) {
 	dir := w.tree.local(entry{path: rel})
 	children, err := os.ReadDir(dir)
@@ -128,13 +131,14 @@ func (w *walker) folder(rel string, info fs.FileInfo, s scope) (hollow bool, err
 	return false, w.add(entry{kind: 'd', path: rel, mode: info.Mode().Perm(), info: info})
 }
 
-// child adds what is in a folder, unless the rules leave it out.
+// child adds what is in a folder, unless the rules leave it out. It reports
+// whether they do, or whether it is a folder in which they leave nothing.
 func (w *walker) child(rel string, d fs.DirEntry, s scope) (hollow bool, err error) {
 	if d.Name() == ".git" && !s.own {
-		return false, nil
+		return true, nil
 	}
 	if out, _ := s.rules.Match(s.named(rel), d.IsDir()); out {
-		return false, nil
+		return true, nil
 	}
 	if !d.IsDir() && !d.Type().IsRegular() && d.Type()&fs.ModeSymlink == 0 {
 		w.tree.notes.special(rel)

@@ -87,10 +87,14 @@ func TestWhatTravels(t *testing.T) {
 		{name: "git's own, sent", files: map[string]string{someRepository: "", ".skyignore": "!.git\n", "a": ""}, want: ".git|.git/HEAD|.git/objects|.git/refs|.skyignore|a"},
 		{name: ".skyignore stands in", files: map[string]string{".gitignore": "a\n", ".skyignore": "b\n", "a": "", "b": "", "s/.gitignore": "c\n", "s/c": "", "s/d": "", "s/.skyignore": "d\n", "s/b": ""},
 			want: ".gitignore|.skyignore|a|s|s/.gitignore|s/.skyignore|s/c"},
-		{name: ".skyignore in a subfolder", files: map[string]string{".gitignore": "*.log\n", "a.log": "", "s/.skyignore": "b\n", "s/a.log": "", "s/b": "", "s/t/b": ""}, want: ".gitignore|s|s/.skyignore|s/a.log|s/t"},
+		{name: ".skyignore in a subfolder", files: map[string]string{".gitignore": "*.log\n", "a.log": "", "s/.skyignore": "b\n", "s/a.log": "", "s/b": "", "s/t/b": ""}, want: ".gitignore|s|s/.skyignore|s/a.log"},
+		{name: "folders of what is left out", files: map[string]string{".gitignore": "*.pyc\nbuild/\n", "a": "", "__pycache__/a.pyc": "", "p/q/__pycache__/a.pyc": "", "p/build/x": "", "s/.git/x": "", "empty/": "", "r/empty/": "", "r/b.pyc": ""},
+			want: ".gitignore|a|empty|r|r/empty"},
 		{name: "the folders around", files: map[string]string{someRepository: "", ".gitignore": "*.log\n", "m/.gitignore": "!keep.log\n", "m/w/a.log": "", "m/w/keep.log": "", "m/w/b": ""}, at: "m/w", want: "b|keep.log"},
-		{name: "no repository around", files: map[string]string{".gitignore": "*.log\n", "w/a.log": ""}, at: "w", want: "a.log"},
-		{name: "a folder that is left out, named on purpose", files: map[string]string{someRepository: "", ".gitignore": "build/\n*.o\n", "build/w/a.o": "", "build/w/.gitignore": "b\n", "build/w/b": ""}, at: "build/w", want: ".gitignore|a.o"},
+		{name: "no repository around, as in an archive", files: map[string]string{".gitignore": "*.log\n", "m/.gitignore": "!keep.log\n*.env\n", "m/w/a.log": "", "m/w/keep.log": "", "m/w/prod.env": "", "m/w/b": ""}, at: "m/w", want: "b|keep.log"},
+		{name: "nor a rule for what is named", files: map[string]string{".gitignore": "dist/\n*.env\n", "dist/prod.env": "", "dist/b": ""}, at: "dist", want: "b"},
+		{name: "a folder that is left out, named on purpose", files: map[string]string{someRepository: "", ".git/info/exclude": "/build\nx\n", ".gitignore": "build/\nbuild/**\n*.o\n*.env\n!ok.env\n", "build/.gitignore": "*\n", "build/w/.gitignore": "b\n", "build/w/a.o": "", "build/w/prod.env": "", "build/w/ok.env": "", "build/w/b": "", "build/w/c": "", "build/w/x": ""},
+			at: "build/w", want: ".gitignore|c|ok.env"},
 		{name: "a repository within", files: map[string]string{someRepository: "", ".gitignore": "*.log\n", "in/.git/HEAD": "", "in/.git/objects/": "", "in/.git/refs/": "", "in/.git/info/exclude": "x\n", "in/x": "", "in/a.log": ""}, want: ".gitignore|in|in/a.log"},
 		{name: "a working tree", files: map[string]string{"main/" + someRepository: "", "main/.git/info/exclude": "x\n", "main/.git/worktrees/w/commondir": "../..\n", "main/.git/worktrees/w/HEAD": "", "w/.git": "gitdir: ../main/.git/worktrees/w\n", "w/x": "", "w/y": ""}, at: "w", want: "y"},
 	} {
@@ -115,6 +119,25 @@ func TestWhatTravels(t *testing.T) {
 				t.Errorf("travels %s\nwant    %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestIgnoreFilesOfAnArchiveEndAtHome: what lies in a home folder, or in one that
+// all share, is of no project, unless Terraform runs there.
+func TestIgnoreFilesOfAnArchiveEndAtHome(t *testing.T) {
+	root := folder(t, map[string]string{".gitignore": "*.log\n", "p/.gitignore": "*.env\n", "p/w/a.log": "", "p/w/prod.env": "", "p/w/b": ""})
+	t.Setenv("HOME", root)
+	for _, tt := range []struct{ runs, want string }{{"p", "a.log|b"}, {".", "b"}} {
+		t.Chdir(filepath.Join(root, tt.runs))
+		if got := strings.Join(walked(t, filepath.Join(root, "p/w")).names(), "|"); got != tt.want {
+			t.Errorf("where Terraform runs in %s, travels %s, want %s", tt.runs, got, tt.want)
+		}
+	}
+	if err := os.Chmod(filepath.Join(root, "p"), 0o755|os.ModeSticky); err != nil { //nolint:gosec // as /tmp
+		t.Fatal(err)
+	}
+	if got := strings.Join(walked(t, filepath.Join(root, "p/w")).names(), "|"); got != "a.log|b|prod.env" {
+		t.Errorf("below a shared folder, travels %s", got)
 	}
 }
 

@@ -100,10 +100,12 @@ func Of(gitDir, base string) (Rules, error) {
 }
 
 // Around gives the rules for what is in a folder that come from around it: those
-// of the repository that it is in, and of the folders between. Names are relative
-// to the root of the repository from then on; at is the folder's own, "." for the
-// root. Where there is no repository, or one whose rules leave out the folder
-// itself, which its user names all the same, there are none.
+// of the repository that it is in, and of the folders between. Where there is no
+// repository, as in an archive of one, top is in its place, and the files of the
+// folders below have to do. Names are relative to the root of the repository from
+// then on; at is the folder's own, "." for the root. A line that leaves out the
+// folder itself, or one around it, does not count, since its user names the
+// folder all the same; all others do.
 func Around(folder string) (r Rules, at string, err error) {
 	root := folder
 	for {
@@ -113,7 +115,8 @@ func Around(folder string) (r Rules, at string, err error) {
 		}
 		up := filepath.Dir(root)
 		if up == root {
-			return Rules{}, ".", nil
+			root = top(folder)
+			break
 		}
 		root = up
 	}
@@ -128,14 +131,42 @@ func Around(folder string) (r Rules, at string, err error) {
 			return Rules{}, ".", err
 		}
 		r = r.With(base, text)
-		if base = strings.TrimPrefix(base+"/"+name, "./"); leftOut(r, base) {
-			return Rules{}, ".", nil
-		}
+		base = strings.TrimPrefix(base+"/"+name, "./")
+		r = r.Naming(base)
 	}
 	return r, base, nil
 }
 
-func leftOut(r Rules, folder string) bool {
-	out, _ := r.Match(folder, true)
-	return out
+// top is the folder around a folder in no repository that stands in for the root
+// of one: the last below the user's home folder, below a folder that all users
+// share, such as /tmp, or below the root of the file system. What lies in those is
+// of no project, unless Terraform runs there, as it may in CI.
+func top(folder string) string {
+	home, here := stat(os.UserHomeDir()), stat(os.Getwd())
+	for dir := folder; ; {
+		up := filepath.Dir(dir)
+		info := stat(up, nil)
+		if up == dir || info == nil {
+			return dir
+		}
+		if os.SameFile(info, home) || info.Mode()&fs.ModeSticky != 0 || up == filepath.Dir(up) {
+			if os.SameFile(info, here) {
+				return up
+			}
+			return dir
+		}
+		dir = up
+	}
+}
+
+// stat is nil where there is nothing to tell.
+func stat(name string, err error) fs.FileInfo {
+	if err != nil {
+		return nil
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil
+	}
+	return info
 }

@@ -6,6 +6,7 @@ package ignore
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -71,6 +72,23 @@ func (r Rules) Match(name string, isFolder bool) (leftOut, said bool) {
 		}
 	}
 	return false, false
+}
+
+// Naming gives the rules less the lines that leave out a folder, where the folder
+// is left out: what its user says by naming it.
+func (r Rules) Naming(folder string) Rules {
+	if out, _ := r.Match(folder, true); !out {
+		return r
+	}
+	last := folder[strings.LastIndexByte(folder, '/')+1:]
+	var left Rules
+	for _, f := range r.files {
+		below, ok := strings.CutPrefix(folder, f.base)
+		leaves := func(p pattern) bool { return ok && !p.keep && p.matches(below, last) }
+		f.patterns = slices.DeleteFunc(slices.Clone(f.patterns), leaves)
+		left.files = append(left.files, f)
+	}
+	return left
 }
 
 // parse reads a line; comments and what can match nothing are none.
