@@ -252,7 +252,16 @@ func (f *fakeCloud) Terminate(_ context.Context, ref cloud.ClusterRef) error {
 	f.machines = slices.DeleteFunc(f.machines, func(m *fakeMachine) bool {
 		return slices.ContainsFunc(doomed, func(i cloud.Instance) bool { return i.ID == m.ID })
 	})
+	if ref.Instances == nil { // disks that outlived their machines
+		f.dropThings(ref, func(t cloud.Thing) bool { return t.Kind == cloud.ThingDisk })
+	}
 	return err
+}
+
+func (f *fakeCloud) dropThings(ref cloud.ClusterRef, which func(cloud.Thing) bool) {
+	f.things = slices.DeleteFunc(f.things, func(t cloud.Thing) bool {
+		return which(t) && ref.Owner == t.Ref.Owner && (ref.Cluster == "" || ref.Cluster == t.Ref.Cluster) && (ref.Generation == "" || ref.Generation == t.Ref.Generation)
+	})
 }
 
 func (f *fakeCloud) OpenPorts(_ context.Context, ref cloud.ClusterRef, _ cloud.RunConfig, _ []cloud.PortRange) error {
@@ -265,9 +274,7 @@ func (f *fakeCloud) CleanupPorts(_ context.Context, ref cloud.ClusterRef) error 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.things = slices.DeleteFunc(f.things, func(t cloud.Thing) bool {
-		return ref.Owner == t.Ref.Owner && (ref.Cluster == "" || ref.Cluster == t.Ref.Cluster) && (ref.Generation == "" || ref.Generation == t.Ref.Generation)
-	})
+	f.dropThings(ref, func(t cloud.Thing) bool { return t.Kind != cloud.ThingDisk })
 	return nil
 }
 

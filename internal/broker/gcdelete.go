@@ -123,10 +123,13 @@ func (b *Broker) gcComplete(ctx context.Context, j *journal, name string, g *gen
 
 // gcMachines removes the doomed machines of one cloud.
 func (b *Broker) gcMachines(ctx context.Context, v gcView, j *journal, session cloud.Session, cloudName string, doomed []*Finding) error {
-	var known []string
+	var known, unfinished []string
 	for _, f := range doomed {
 		if f.Kind == FindingMachine && f.Cloud == cloudName {
 			known = append(known, f.ID)
+			if !f.Committed {
+				unfinished = append(unfinished, f.ID)
+			}
 		}
 	}
 	if len(known) == 0 {
@@ -140,6 +143,7 @@ func (b *Broker) gcMachines(ctx context.Context, v gcView, j *journal, session c
 		}
 	}
 	r := b.removal(session, ref, known)
+	r.unfinished = unfinished
 	r.keepRules = v.keepsSome(gen, doomed)
 	if survivors, err := r.do(ctx); err != nil {
 		return stillAlive(survivors, err)

@@ -84,6 +84,8 @@ type removal struct {
 	certain bool
 	// settled is when a machine that nobody has named would be listed at last.
 	settled time.Time
+	// unfinished are those of known that go only as long as they are not committed.
+	unfinished []string
 	// keepRules leaves firewall rules and keys: the cluster goes on living.
 	keepRules bool
 	// gone is the pause between two looks.
@@ -113,6 +115,9 @@ func (r removal) do(ctx context.Context) (survivors []string, err error) {
 }
 
 func (r removal) once(ctx context.Context) error {
+	if err := r.stillUnfinished(ctx); err != nil {
+		return err
+	}
 	if len(r.known) > 0 {
 		byID := r.ref
 		byID.Instances = r.known
@@ -131,6 +136,25 @@ func (r removal) once(ctx context.Context) error {
 	}
 	if err := r.session.CleanupPorts(ctx, r.ref); err != nil {
 		return fmt.Errorf("clean up firewall rules and keys: %w", err)
+	}
+	return nil
+}
+
+// stillUnfinished refuses, for good, to remove what was committed meanwhile. It
+// looks right before machines are removed, and again before each further try.
+func (r removal) stillUnfinished(ctx context.Context) error {
+	if len(r.unfinished) == 0 {
+		return nil
+	}
+	ref := r.ref
+	ref.Instances = r.unfinished
+	left, err := r.session.Query(ctx, ref)
+	if err != nil {
+		return fmt.Errorf("look whether the launch came to its end: %w", err)
+	}
+	left = slices.DeleteFunc(left, func(i cloud.Instance) bool { return !i.Committed })
+	if len(left) > 0 {
+		return retry.Stop(fmt.Errorf("the launch came to its end meanwhile and committed %s, so no more is removed", ids(left)))
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (b *Broker) clearThingsOn(ctx context.Context, session cloud.Session, j *jo
 		return fmt.Errorf("list what was made for cluster %q: %w", ref.Cluster, err)
 	}
 	for _, left := range withoutMachines(things) {
-		if g := j.find(left.Generation); g != nil && !g.Removed {
+		if g := j.find(left.Generation); (g != nil && !g.Removed) || b.beginning(things, left) {
 			continue
 		}
 		b.log.InfoContext(ctx, "removing keys and rules that an earlier launch left", "cluster", ref.Cluster, "generation", left.Generation)
@@ -57,6 +57,17 @@ func (b *Broker) clearThingsOn(ctx context.Context, session cloud.Session, j *jo
 		}
 	}
 	return nil
+}
+
+// beginning reports whether a generation has made something so lately, on the cloud
+// that was surveyed, that its launch may be about to ask for machines, which need
+// all that it made. Every driver says when its things were made; one that does not
+// say is taken to be old.
+func (b *Broker) beginning(things []cloud.Thing, of cloud.ClusterRef) bool {
+	return slices.ContainsFunc(things, func(t cloud.Thing) bool {
+		same := t.Ref.Owner == of.Owner && t.Ref.Cluster == of.Cluster && t.Ref.Generation == of.Generation
+		return same && t.Kind != cloud.ThingMachine && !t.CreatedAt.IsZero() && b.cfg.Now().Sub(t.CreatedAt) < youngThing
+	})
 }
 
 // HasRecords reports whether a state folder has the record of any cluster.
@@ -120,14 +131,15 @@ func (b *Broker) gcThings(ctx context.Context, v *gcView, row *CloudReport, sess
 		return
 	}
 	for _, t := range things {
-		if f, ok := b.judgeThing(*v, row.Name, t); ok {
+		if f, ok := b.judgeThing(*v, row.Name, t, b.beginning(things, t.Ref)); ok {
 			v.report.Findings = append(v.report.Findings, f)
 		}
 	}
 }
 
-// judgeThing says what is to become of a thing; false is that it needs no row.
-func (b *Broker) judgeThing(v gcView, cloudName string, t cloud.Thing) (Finding, bool) {
+// judgeThing says what is to become of a thing, whose generation is young or not;
+// false is that it needs no row.
+func (b *Broker) judgeThing(v gcView, cloudName string, t cloud.Thing, young bool) (Finding, bool) {
 	f := Finding{
 		Kind: FindingThing, Thing: t.Kind, Cloud: cloudName, Region: t.Ref.Region, Zone: t.Ref.Zone, Cluster: t.Ref.Cluster,
 		Generation: t.Ref.Generation, ID: t.ID, Committed: t.Committed,
@@ -156,7 +168,7 @@ func (b *Broker) judgeThing(v gcView, cloudName string, t cloud.Thing) (Finding,
 		f.Verdict, f.Why = "in progress", "somebody works on its cluster"
 	case cj.err != nil:
 		f.Verdict, f.Why = "unknown", fmt.Sprintf("its journal cannot be read: %v", cj.err)
-	case !t.CreatedAt.IsZero() && b.cfg.Now().Sub(t.CreatedAt) < youngThing:
+	case young:
 		f.Verdict, f.Why = "young", "perhaps of a launch that is beginning elsewhere"
 	default:
 		f.Verdict, f.Why, f.Deletable = "left", "it was made for machines that are not there", true
@@ -173,11 +185,30 @@ func (b *Broker) gcLeftThings(ctx context.Context, v gcView, doomed []*Finding) 
 		}
 		done = append(done, f.Cloud)
 		ref := cloud.ClusterRef{Owner: b.owner, Cluster: f.Cluster, Generation: f.Generation, Cloud: f.Cloud}
-		if err := v.sessions[f.Cloud].CleanupPorts(ctx, ref); err != nil {
+		session := v.sessions[f.Cloud]
+		if slices.ContainsFunc(doomed, func(d *Finding) bool { return d.Thing == cloud.ThingDisk && d.Cloud == f.Cloud }) {
+			if err := gcDisks(ctx, session, ref); err != nil {
+				return fmt.Errorf("remove the disks of generation %s of cluster %q: %w", f.Generation, f.Cluster, err)
+			}
+		}
+		if err := session.CleanupPorts(ctx, ref); err != nil {
 			return fmt.Errorf("remove the keys and rules of generation %s of cluster %q: %w", f.Generation, f.Cluster, err)
 		}
 	}
 	return nil
+}
+
+// gcDisks removes the disks of a generation that has no machine. Drivers remove
+// them with the machines, and those that outlived theirs when no machine is named.
+func gcDisks(ctx context.Context, session cloud.Session, ref cloud.ClusterRef) error {
+	alive, err := session.Query(ctx, ref)
+	if err != nil {
+		return fmt.Errorf("look for its machines: %w", err)
+	}
+	if len(alive) > 0 {
+		return fmt.Errorf("it has machines after all: %s", ids(alive))
+	}
+	return session.Terminate(ctx, ref)
 }
 
 // checkTakeOver refuses a name under which nothing can be taken over.
