@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
@@ -135,6 +136,15 @@ func groupName(ref cloud.ClusterRef) string { return ref.Name(120) }
 // groupTags mark them.
 func groupTags(ref cloud.ClusterRef) []types.Tag {
 	tags := ref.Tags()
-	tags[tagName] = groupName(ref)
+	tags[tagName], tags[tagCreated] = groupName(ref), time.Now().UTC().Format(time.RFC3339)
 	return ec2Tags(tags)
+}
+
+// groupCreatedAt is when a group was made, zero where its tags do not say.
+func groupCreatedAt(tags map[string]string) time.Time {
+	t, err := time.Parse(time.RFC3339, tags[tagCreated])
+	if err != nil {
+		return time.Time{}
+	}
+	return t
 }

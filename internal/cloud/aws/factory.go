@@ -48,8 +48,10 @@ const (
 
 // The tags of a machine beside those of its identity, and their values.
 const (
-	committed      = "true"
-	tagName        = "Name"
+	committed = "true"
+	tagName   = "Name"
+	// tagCreated says when a group was made, which AWS does not.
+	tagCreated     = cloud.TagPrefix + "created"
 	tagDeadline    = cloud.TagPrefix + "deadline"
 	tagSSHUser     = cloud.TagPrefix + "ssh-user"
 	tagNetwork     = cloud.TagPrefix + "network"

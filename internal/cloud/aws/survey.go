@@ -82,6 +82,7 @@ func (d *driver) surveyGroups(ctx context.Context, region string, ref cloud.Clus
 	var out []cloud.Thing
 	for _, g := range groups {
 		if t, ok := ref.ThingOf(cloud.ThingFirewall, g.id, g.name, g.tags, region); ok {
+			t.CreatedAt = groupCreatedAt(g.tags)
 			out = append(out, t)
 		}
 	}
@@ -97,6 +98,7 @@ func (d *driver) surveyPlacement(ctx context.Context, region string, ref cloud.C
 	for _, g := range listed.PlacementGroups {
 		name := aws.ToString(g.GroupName)
 		if t, ok := ref.ThingOf(cloud.ThingGroup, name, name, tagsOf(g.Tags), region); ok && g.State != types.PlacementGroupStateDeleted {
+			t.CreatedAt = groupCreatedAt(tagsOf(g.Tags))
 			out = append(out, t)
 		}
 	}
