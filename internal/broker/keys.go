@@ -139,11 +139,14 @@ func removeKeys(clusterDir, generation string) error {
 	return os.RemoveAll(keyDir(clusterDir, generation))
 }
 
-// pruneKeys deletes what a crash left of the keys of generations that are gone.
-func (b *Broker) pruneKeys(j *journal, name string) error {
+// pruneKeys deletes the keys of generations that are gone and were left: by a
+// crash, or by a refresh that found them gone. One that the census shows alive
+// after all keeps its own.
+func (b *Broker) pruneKeys(j *journal, name string, census []found) error {
 	var errs []error
 	for _, g := range j.generations() {
-		if g.Removed {
+		alive := slices.ContainsFunc(census, func(f found) bool { return f.generation == g.ID && f.committed() })
+		if g.Removed && !alive {
 			errs = append(errs, removeKeys(b.ClusterDir(name), g.ID))
 		}
 	}
