@@ -57,6 +57,7 @@ func (l *launch) taken(cloudName string, g *generation, alive []cloud.Instance) 
 		own := l.mine[g.ID] != ""
 		l.mu.Unlock()
 		e.Edited = !own && g.launched && !g.Recorded && g.Home == l.cfg.Home && g.Digest != l.digest
+		e.Ended = !own && g.launched && g.Recorded && g.Home == l.cfg.Home
 	}
 	return e
 }

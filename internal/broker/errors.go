@@ -94,6 +94,9 @@ type ImportError struct {
 	// Edited is that it was launched from this very folder, that no state was
 	// seen to hold it, and that the configuration was another then.
 	Edited bool
+	// Ended is that it was launched from this very folder by an apply that came to
+	// its end. Whether Terraform could save its state then is not known.
+	Ended bool
 }
 
 // Error implements error.
@@ -101,6 +104,10 @@ func (e *ImportError) Error() string {
 	where := "nothing on this machine says which configuration it belongs to"
 	if e.Home != "" {
 		where = "it was launched from " + e.Home
+	}
+	if e.Ended {
+		where += ", by an apply that came to its end. If that apply said that its state could not be saved, save it now with " +
+			"\"terraform state push errored.tfstate\" in that folder, and nothing else is to be done"
 	}
 	if e.Edited {
 		return fmt.Sprintf("a complete cluster named %q is running already (%s): an apply in this very folder launched it and was cut off before its state was saved, "+

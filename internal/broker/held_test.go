@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -43,6 +44,12 @@ func TestSecondResourceOfANameAdoptsNothing(t *testing.T) {
 				_, err := newBench(t, dir, fc).Launch(t.Context(), twoNodes("train"))
 				if !errors.As(err, new(*ImportError)) {
 					t.Errorf("Launch = %v, want an ImportError", err)
+				}
+				// Or it was Terraform that could not save the state of the first.
+				for _, way := range []string{"terraform state push errored.tfstate", "terraform import <address> " + c.ID} {
+					if err == nil || !strings.Contains(err.Error(), way) {
+						t.Errorf("Launch = %v, which does not say %q", err, way)
+					}
 				}
 				x.wantLive(t, 2)
 			})
