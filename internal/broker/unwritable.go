@@ -5,6 +5,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -60,7 +61,11 @@ func (b *Broker) lockOrGoOn(ctx context.Context, name, doing string) (release fu
 	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
 	switch ok, err := lock.TryLock(); {
 	case err != nil:
-		return unhold, nil //nolint:nilerr // as without a file
+		if _, serr := os.Lstat(path + ".holder"); isMissing(serr) {
+			return unhold, nil // whoever takes the lock says so
+		}
+		unhold()
+		return nil, b.maybeBusy(name, path, err)
 	case !ok:
 		unhold()
 		return nil, b.busy(name, path+".holder")
@@ -69,6 +74,14 @@ func (b *Broker) lockOrGoOn(ctx context.Context, name, doing string) (release fu
 		_ = lock.Unlock()
 		unhold()
 	}, nil
+}
+
+// maybeBusy is busy for a lock that cannot be tested.
+func (b *Broker) maybeBusy(name, path string, err error) *BusyError {
+	busy := b.busy(name, path+".holder")
+	busy.Own = false // this process knows what it holds
+	busy.Holder += fmt.Sprintf(", as %s says, while the lock itself cannot be tested (%v: make %s readable for you; if nobody works on the cluster, remove both files)", path+".holder", err, path)
+	return busy
 }
 
 // occupy marks a cluster as worked on by this process.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -176,6 +177,68 @@ func TestLocksWithoutAStateFolder(t *testing.T) {
 		t.Errorf("the lock of another process = %v, want a BusyError", err)
 	}
 	release()
+}
+
+// withoutRights runs f as somebody who may read nothing that is root's alone. Who
+// is not root may not read what has no mode anyway.
+func withoutRights(t *testing.T, f func()) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		f()
+		return
+	}
+	runtime.LockOSThread() // it is this thread's right alone
+	defer runtime.UnlockOSThread()
+	if err := syscall.Setfsuid(65534); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Setfsuid(0); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	f()
+}
+
+// A lock that cannot be tested holds as long as somebody says that he has it, and
+// one that nobody says he has stops no removal.
+func TestLockThatCannotBeTested(t *testing.T) {
+	dir := stateDir(t)
+	first := newBench(t, dir, newFakeCloud())
+	release, err := first.lockCluster(t.Context(), "train", "launching")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(first.ClusterDir("train"), lockName)
+	above := filepath.Clean(os.TempDir()) + "/"
+	for p := filepath.Dir(path); strings.HasPrefix(p, above); p = filepath.Dir(p) { // so that the file is seen
+		if err := os.Chmod(p, 0o711); err != nil { //nolint:gosec // the test's own
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	second := newBench(t, dir, newFakeCloud())
+	for _, who := range []string{"named", "not to be read"} {
+		withoutRights(t, func() {
+			_, err := second.lockOrGoOn(t.Context(), "train", "destroying")
+			if busy := (*BusyError)(nil); !errors.As(err, &busy) || busy.Own || !strings.Contains(err.Error(), path+".holder") {
+				t.Errorf("a lock that somebody has (%q) = %v, want a BusyError", who, err)
+			}
+		})
+		if err := os.WriteFile(path+".holder", []byte("\x00"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release()
+	withoutRights(t, func() {
+		again, err := second.lockOrGoOn(t.Context(), "train", "destroying")
+		if err != nil {
+			t.Fatalf("a lock that nobody has = %v", err)
+		}
+		again()
+	})
 }
 
 // What could not be written whole is not left, nor what a kill left of it.
