@@ -234,8 +234,7 @@ type Cluster struct {
 	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
 	// Autostop is what the cluster was told about its own end; nil is nothing.
 	Autostop *autostop.Config `json:"autostop,omitempty"`
-	// Replaced is what Launch took for the cluster that this one replaces.
-	Replaced []Replaced `json:"-"`
+	Replaced []Replaced       `json:"-"` // taken by Launch for what it replaces
 }
 
 // Accelerator is the name of the devices of a node, empty without any.
