@@ -56,7 +56,13 @@ func (b *Broker) FindGeneration(ctx context.Context, id string, w Whose) (Cluste
 		return c, err
 	}
 	if !known {
-		return b.asShown(ctx, session, c, alive)
+		c, err = b.asShown(ctx, session, c, alive)
+		if w.Owner == "" && errors.Is(err, cloud.ErrNotFound) {
+			//nolint:errorlint // it must not be ErrNotFound: another owner's machines may live
+			err = fmt.Errorf("the state does not say whose cluster it is, and this is what a look for generation %s says: %v. Set owner in the provider block to the one that launched it, or forget the job where the cluster is gone",
+				w.Generation, err)
+		}
+		return c, err
 	}
 	// Another computer has grown it: its machines say what the record does not.
 	shown, err := b.asShown(ctx, session, c, b.withoutUndone(c, alive))

@@ -5,6 +5,7 @@ package broker
 import (
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -47,6 +48,27 @@ func TestFindGeneration(t *testing.T) {
 			if got, err := b.FindGeneration(t.Context(), c.ID, of); !errors.Is(err, cloud.ErrNotFound) {
 				t.Errorf("%s, after the removal: %+v, %v", name, got, err)
 			}
+		}
+	})
+}
+
+// Where nobody says whose cluster it is, that another owner has none proves nothing.
+func TestFindGenerationOfAnUnknownOwner(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		fc := newFakeCloud()
+		x := newBench(t, stateDir(t), fc)
+		c := x.mustLaunch(t, twoNodes("train"))
+		of := Whose{Generation: c.Generation}
+		if got, err := x.FindGeneration(t.Context(), c.ID, of); err != nil || got.Generation != c.Generation {
+			t.Errorf("here: %+v, %v", got, err)
+		}
+		elsewhere := newBench(t, stateDir(t), fc)
+		if _, err := elsewhere.FindGeneration(t.Context(), c.ID, of); err == nil || errors.Is(err, cloud.ErrNotFound) || !strings.Contains(err.Error(), "Set owner") {
+			t.Errorf("as another owner: %v", err)
+		}
+		elsewhere.owner = c.Owner
+		if got, err := elsewhere.FindGeneration(t.Context(), c.ID, of); err != nil || got.Generation != c.Generation {
+			t.Errorf("as the owner: %+v, %v", got, err)
 		}
 	})
 }
