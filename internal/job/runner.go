@@ -168,9 +168,19 @@ func each(ctx context.Context, n int, f func(ctx context.Context, rank int) erro
 	return g.Wait() //nolint:wrapcheck // f's error says which rank
 }
 
-// Status asks the head. A failed connection is an error, never a status.
+// Status asks the head, which notes that the end of a job was read: autostop waits
+// for no other reader. A failed connection is an error, never a status.
 func (r *Runner) Status(ctx context.Context, id ID) (Status, error) {
-	out, err := r.ask(ctx, 0, id, "status")
+	return r.statusBy(ctx, id, "status")
+}
+
+// Peek is Status by one who may not keep what it says.
+func (r *Runner) Peek(ctx context.Context, id ID) (Status, error) {
+	return r.statusBy(ctx, id, "status unread")
+}
+
+func (r *Runner) statusBy(ctx context.Context, id ID, question string) (Status, error) {
+	out, err := r.ask(ctx, 0, id, question)
 	if err != nil {
 		return Status{}, fmt.Errorf("asking for job %s: %w", id, err)
 	}

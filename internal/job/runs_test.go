@@ -3,6 +3,7 @@
 package job_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,5 +91,27 @@ func testReapWithoutTheHead(t *testing.T, newFleet fleets) {
 	}
 	if left := f.nodes[1].Processes(); len(left) > 0 {
 		t.Errorf("the other node still runs %q", left)
+	}
+}
+
+// testPeekLeavesNoMark: a plan reads how a job ended and may forget it.
+func testPeekLeavesNoMark(t *testing.T, newFleet fleets) {
+	f := newFleet(t, 1)
+	id := f.submit(t, job.Spec{Name: "peek", Run: "exit 3"})
+	eventually(t, "it has ended", func() bool {
+		s, err := f.runner.Peek(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Phase == job.Failed && code(s) == "3"
+	})
+	if _, err := os.Stat(f.jobFile(0, id, "fetched")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the end counts as read: %v", err)
+	}
+	if _, err := f.runner.Status(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(f.jobFile(0, id, "fetched")); err != nil {
+		t.Error(err)
 	}
 }

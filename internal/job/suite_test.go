@@ -17,6 +17,7 @@ type suiteTest struct {
 func suite() []suiteTest {
 	return []suiteTest{
 		{"JobOnOneNode", testJobOnOneNode},
+		{"PeekLeavesNoMark", testPeekLeavesNoMark},
 		{"Scripts", testScripts},
 		{"HiddenProcesses", testHiddenProcesses},
 		{"PendingSaysWhy", testPendingSaysWhy},

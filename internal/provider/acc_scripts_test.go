@@ -77,11 +77,12 @@ func (l *lab) headSays(name, want string) func() {
 	}
 }
 
-// A job that ends while nobody looks is read before the cluster removes itself.
+// A job that ends while nobody looks is read before the cluster removes itself. A
+// refresh does not count, since a plan's is thrown away: the cluster waits as long as it is told.
 func TestAccAutodownWaitsToBeRead(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	config := autostopConfig(l, 1, `autostop = { idle_minutes = 0.3, down = true, wait_for = "jobs" }`) + `
+	config := autostopConfig(l, 1, `autostop = { idle_minutes = 0.3, down = true, wait_for = "jobs", unread_hold = "50s" }`) + `
 resource "sky_job" "j" {
   cluster_id = sky_cluster.c.id
   name       = "j"

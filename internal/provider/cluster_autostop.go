@@ -72,7 +72,7 @@ func autostopAttribute() schema.Attribute {
 			},
 			"unread_hold": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "With `down = true`: how long an idle cluster waits, beyond `idle_minutes`, while there is a job whose end no apply or refresh has read yet; how it ended would be lost with the machines. " +
+				MarkdownDescription: "With `down = true`: how long an idle cluster waits, beyond `idle_minutes`, while there is a job whose end no apply has waited for; how it ended would be lost with the machines. A refresh that reads it does not count, since the state of a plan is not kept. " +
 					"The machines are billed meanwhile. `0s` does not wait, nor does `wait_for = \"none\"`. Default `1h`.",
 				Validators: []validator.String{checked(checkPause)},
 			},

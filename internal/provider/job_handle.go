@@ -20,6 +20,7 @@ import (
 type jobRunner interface {
 	Submit(ctx context.Context, spec job.Spec) (job.ID, error)
 	Status(ctx context.Context, id job.ID) (job.Status, error)
+	Peek(ctx context.Context, id job.ID) (job.Status, error)
 	Logs(ctx context.Context, id job.ID, rank int, offset int64, w io.Writer) (int64, error)
 	Tail(ctx context.Context, id job.ID, rank int, most int64, w io.Writer) (size int64, torn bool, err error)
 	WaitFrom(ctx context.Context, id job.ID, offset int64, log io.Writer) (job.Status, error)
@@ -61,11 +62,6 @@ func jobCluster(c broker.Cluster) job.Cluster {
 		})
 	}
 	return out
-}
-
-// runsNothing reports whether a cluster is known to have no machine that runs.
-func runsNothing(c broker.Cluster) bool {
-	return c.Status == broker.StatusStopped || c.Status == broker.StatusTerminated
 }
 
 // jobHandle is one operation on a job.
@@ -229,6 +225,11 @@ func diagnose(m jobModel, s job.Status, log string, created bool) diag.Diagnosti
 
 // observe looks at the job and brings its log, to its end where it is waited for.
 func (h *jobHandle) observe(ctx context.Context, m *jobModel) (job.Status, error) {
+	if h.cluster.Status == broker.StatusTerminated { // nobody would answer
+		if lost := h.lostSince(ctx); lost != nil {
+			return *lost, nil
+		}
+	}
 	if m.Wait.ValueBool() {
 		return h.followLog(ctx, m)
 	}

@@ -68,11 +68,11 @@ const (
 // does not answer; nil is nothing yet.
 func cloudsWord(c broker.Cluster, err error) *endedError {
 	switch {
-	case errors.Is(err, broker.ErrGone):
+	case errors.Is(err, broker.ErrGone), err == nil && c.Status == broker.StatusTerminated: // the disks went, too
 		return &endedError{lostStatus(clusterGone)}
 	case err != nil:
 		return nil //nolint:nilerr // no word of the cloud is no word on the job
-	case runsNothing(c):
+	case c.Status == broker.StatusStopped:
 		reason := fmt.Sprintf("cluster %s is %s: %s", c.ID, c.Status, c.StatusReason)
 		return &endedError{job.Status{Phase: job.Unknown, FailedRank: -1, Reason: reason}}
 	case headLost(c):

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -109,6 +110,45 @@ func TestRefreshOfALostJob(t *testing.T) {
 			}
 		}
 	})
+}
+
+// noPrivate is the private data of a state that has none.
+type noPrivate struct{}
+
+func (noPrivate) GetKey(context.Context, string) ([]byte, diag.Diagnostics) { return nil, nil }
+func (noPrivate) SetKey(context.Context, string, []byte) diag.Diagnostics   { return nil }
+
+// A job whose cluster removed itself is lost; one whose cluster stopped is not: its
+// record is on the disk.
+func TestRefreshOfAJobWhoseClusterEnded(t *testing.T) {
+	for status, want := range map[broker.Status]string{broker.StatusTerminated: "LOST", broker.StatusStopped: "RUNNING"} {
+		t.Run(string(status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRemoval(t)
+				r.cloud.cluster.Status = status
+				_, err := (&jobResource{data: r.data}).look(t.Context(), &r.job, noPrivate{}, noPrivate{})
+				if got := r.job.Status.ValueString(); got != want || (err == nil) != (want == "LOST") {
+					t.Errorf("%s, %v", got, err)
+				}
+				h, m := aHandle(t, silentHead(24*time.Hour))
+				h.broker, h.cluster, m.Status = r.cloud, r.cloud.cluster, types.StringValue("RUNNING")
+				began := time.Now()
+				h.follow(t.Context(), m, false)
+				if took := time.Since(began); want == "LOST" && (m.Status.ValueString() != want || took > 10*time.Second) {
+					t.Errorf("an apply says %s after %s", m.Status, took)
+				}
+			})
+		})
+	}
+}
+
+// A refresh leaves no mark that a job's end was read: a plan forgets it.
+func TestRefreshLeavesNoMark(t *testing.T) {
+	r := newRemoval(t)
+	r.head.status = func(context.Context) error { return errors.New("marked as read") }
+	if _, err := (&jobResource{data: r.data}).look(t.Context(), &r.job, noPrivate{}, noPrivate{}); err != nil || r.job.Status.ValueString() != "SUCCEEDED" {
+		t.Errorf("%s, %v", r.job.Status, err)
+	}
 }
 
 // What is planned for a lost job follows from its settings.

@@ -30,12 +30,15 @@ const (
 // errNoAnswer is a head that was given its time, or that cannot be told anything.
 var errNoAnswer = fmt.Errorf("its head does not answer as it should; it was tried for at most %s", answerWithin)
 
+// errNotNoted is a head that has ended a job and does not keep that it was removed.
+var errNotNoted = errors.New("its head ended it, and could not note that it was removed")
+
 // errHeadGone is a head that its cloud does not run.
 var errHeadGone = errors.New("its head does not run any more, as its cloud says")
 
 // remove ends a job and notes on its head that it was removed. What it cannot do
 // it says: as a warning where the machines end as well, or where they do not
-// answer, else as an error, which keeps the job in state.
+// answer at all, else as an error, which keeps the job in state.
 func (r *jobResource) remove(ctx context.Context, m jobModel, w broker.Whose, f fate) diag.Diagnostic {
 	goes := r.data.clusterGoes(f, m.ClusterGeneration.ValueString())
 	if goes && m.phase().Final() {
@@ -100,12 +103,15 @@ func endOn(ctx context.Context, runner jobRunner, m jobModel) error {
 	if errors.Is(err, job.ErrNotFound) {
 		return nil
 	}
-	if err == nil {
-		bounded, cancel := context.WithTimeout(ctx, answerWithin)
-		defer cancel()
-		err = runner.Remove(bounded, m.id())
+	if err != nil {
+		return noAnswer(ctx, err)
 	}
-	return noAnswer(ctx, err)
+	bounded, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	if err = noAnswer(ctx, runner.Remove(bounded, m.id())); job.Refused(err) {
+		return fmt.Errorf("%w: %w", errNotNoted, err)
+	}
+	return err
 }
 
 // answers returns once the head has said anything of the job.
@@ -122,11 +128,11 @@ func answers(ctx context.Context, runner jobRunner, id job.ID) error {
 	return noAnswer(ctx, err)
 }
 
-// noAnswer makes of an error of the head, whatever it is, that it does not answer.
-// An interruption and what is missing on this computer stay what they are.
+// noAnswer makes of an error of the head that it does not answer. A refusal, which
+// is an answer, an interruption and what is missing on this computer stay what they are.
 func noAnswer(ctx context.Context, err error) error {
 	interrupted := ctx.Err() != nil && !errors.As(context.Cause(ctx), new(timeoutError)) && !errors.Is(context.Cause(ctx), errNoAnswer)
-	if err == nil || interrupted || fromHere(err) || errors.Is(err, errNoAnswer) {
+	if err == nil || interrupted || fromHere(err) || job.Refused(err) || errors.Is(err, errNoAnswer) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", errNoAnswer, err)
@@ -181,9 +187,13 @@ func (r *jobResource) endWithoutHead(ctx context.Context, c broker.Cluster, m jo
 // an error where the machines stay and this computer is at fault, or where the job
 // would come back beside one that may still run.
 func (m *jobModel) notRemoved(ctx context.Context, err error, f fate, goes bool) diag.Diagnostic {
-	known := errors.Is(err, errHeadGone) || errors.Is(err, errNoAnswer)
+	noted := !errors.Is(err, errNotNoted)
+	known := errors.Is(err, errHeadGone) || errors.Is(err, errNoAnswer) || !noted
 	fatal := !known && !goes || errors.Is(err, errNoAnswer) && f.Replaced && !goes
-	if m.phase().Final() {
+	if goes && !noted {
+		return nil
+	}
+	if m.phase().Final() || !noted {
 		return m.notNoted(ctx, err, f, fatal)
 	}
 	where := fmt.Sprintf("%s on cluster %s", m.ID.ValueString(), m.ClusterID.ValueString())
@@ -220,7 +230,11 @@ func (m *jobModel) notNoted(ctx context.Context, err error, f fate, fatal bool) 
 	if f.Replaced {
 		return nil // the run that follows in this apply knows of it
 	}
+	ended := "ended"
+	if m.phase().Final() {
+		ended += ", " + m.Status.ValueString() + ","
+	}
 	return diag.NewWarningDiagnostic(fmt.Sprintf("Removal of job %q could not be noted on its cluster", m.Name.ValueString()), sentence(err.Error())+"\n\n"+
-		fmt.Sprintf("The job has ended, %s, and is dropped from state. As long as cluster %s lives, the same job applied again finds this one and does not run; change run_id then.",
-			m.Status.ValueString(), m.ClusterID.ValueString()))
+		fmt.Sprintf("The job has %s and is dropped from state. As long as cluster %s lives, the same job applied again finds this one and does not run; change run_id then.",
+			ended, m.ClusterID.ValueString()))
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -39,6 +41,12 @@ func (h *head) Status(ctx context.Context, _ job.ID) (job.Status, error) {
 	return job.Status{Phase: job.Running}, orNil(ctx, h.status)
 }
 
+func (h *head) Peek(context.Context, job.ID) (job.Status, error) {
+	return job.Status{Phase: job.Succeeded}, nil
+}
+
+func (h *head) Logs(context.Context, job.ID, int, int64, io.Writer) (int64, error) { return 0, nil }
+
 func (h *head) Cancel(ctx context.Context, _ job.ID) error {
 	h.cancelled++
 	return orNil(ctx, h.cancel)
@@ -58,11 +66,18 @@ type fakeCloud struct {
 	clusterBroker
 	cluster broker.Cluster
 	find    error
+	dir     string // of logs
 }
 
 func (f *fakeCloud) FindGeneration(context.Context, string, broker.Whose) (broker.Cluster, error) {
 	return f.cluster, f.find
 }
+
+func (f *fakeCloud) Refresh(context.Context, broker.Cluster) (broker.Cluster, error) {
+	return f.cluster, f.find
+}
+
+func (f *fakeCloud) LogPath(string) string { return filepath.Join(f.dir, "provision.log") }
 
 // removal is one job on one cluster that is to be removed.
 type removal struct {
@@ -86,6 +101,7 @@ func newRemoval(t *testing.T) *removal {
 	}}
 	r.data = newProviderData(settings{stateDir: t.TempDir()})
 	r.data.brokers = r.cloud
+	r.cloud.dir = t.TempDir()
 	r.data.openJobs = func(broker.Cluster, *progress) (jobRunner, error) { return r.head, r.open }
 	return r
 }
@@ -114,8 +130,10 @@ func TestRemovalOfAJob(t *testing.T) {
 			r.head.cancel = func(ctx context.Context) error { r.head.status = hangs; <-ctx.Done(); return ctx.Err() }
 		}, warning, warning, fault, "does not answer"},
 		{"refuses connections", func(r *removal) { r.head.status = fail(errors.New("connection refused")) }, warning, warning, fault, "connection refused"},
-		{"is another machine", func(r *removal) { r.head.status = fail(&remote.HostKeyError{Host: "h"}) }, warning, warning, fault, "another machine"},
-		{"refuses commands", func(r *removal) { r.head.status = fail(&remote.ExitError{Code: 1}) }, warning, warning, fault, "exit code 1"},
+		{"is another machine", func(r *removal) { r.head.status = fail(&remote.HostKeyError{Host: "h"}) }, warning, fault, fault, "another machine"},
+		{"refuses commands", func(r *removal) { r.head.status = fail(&remote.ExitError{Code: 1}) }, warning, fault, fault, "Exit code 1"},
+		{"cannot cancel", func(r *removal) { r.head.cancel = fail(&remote.ExitError{Code: 2}) }, warning, fault, fault, "Exit code 2"},
+		{"cancels and cannot note it", func(r *removal) { r.head.remove = fail(&remote.ExitError{Code: 2}) }, none, warning, none, ""},
 		{"is gone", func(r *removal) {
 			r.cloud.cluster.Status, r.cloud.cluster.Nodes[0] = broker.StatusDegraded, broker.Node{State: cloud.StateTerminated}
 		}, warning, warning, warning, "does not run any more"},

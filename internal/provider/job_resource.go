@@ -133,10 +133,10 @@ func (r *jobResource) look(ctx context.Context, m *jobModel, private, kept priva
 	}
 	defer h.close()
 	_ = keepWhose(ctx, kept, h.cluster) // a later look may do it
-	if c := h.cluster; runsNothing(c) {
+	if c := h.cluster; c.Status == broker.StatusStopped {
 		return nil, fmt.Errorf("cluster %s is %s: %s", c.ID, c.Status, c.StatusReason)
 	}
-	if headLost(h.cluster) { // nobody would answer
+	if headLost(h.cluster) || h.cluster.Status == broker.StatusTerminated { // nobody would answer
 		if lost := h.lostSince(ctx); lost != nil {
 			m.lost(*lost)
 			return nil, nil
@@ -144,7 +144,7 @@ func (r *jobResource) look(ctx context.Context, m *jobModel, private, kept priva
 	}
 	short, stop := context.WithTimeout(ctx, glance)
 	defer stop()
-	status, err := h.runner.Status(short, m.id())
+	status, err := h.runner.Peek(short, m.id()) // the refresh may be a plan's, whose state nobody keeps
 	if errors.Is(err, job.ErrNotFound) {
 		m.lost(lostStatus(headAnew))
 		return nil, nil
