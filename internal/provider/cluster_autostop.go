@@ -37,7 +37,7 @@ func autostopAttribute() schema.Attribute {
 			"Refused at plan where the cloud or the market cannot do it.",
 		Attributes: map[string]schema.Attribute{
 			"idle_minutes": schema.Float64Attribute{
-				Optional: true, MarkdownDescription: "How long the cluster must be idle, in minutes; fractions count. Default 5.",
+				CustomType: floatType{}, Optional: true, MarkdownDescription: "How long the cluster must be idle, in minutes; fractions count. Default 5.",
 				Validators: []validator.Float64{aboveZero{"minutes", "30"}},
 			},
 			"down": schema.BoolAttribute{
@@ -99,7 +99,7 @@ func onAutostopAttribute() schema.Attribute {
 
 func autostopType() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{
-		"idle_minutes": types.Float64Type, "down": types.BoolType, "wait_for": types.StringType,
+		"idle_minutes": floatType{}, "down": types.BoolType, "wait_for": types.StringType,
 		"hook": types.StringType, "hook_timeout": types.StringType, "hook_hold": types.StringType, "unread_hold": types.StringType,
 	}}
 }

@@ -107,7 +107,7 @@ type inputModel struct {
 
 func inputType() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{
-		"cloud": types.StringType, "region": types.StringType, "size_gb": types.Float64Type,
+		"cloud": types.StringType, "region": types.StringType, "size_gb": floatType{},
 	}}
 }
 
@@ -153,7 +153,7 @@ func machineTypes() map[string]attr.Type {
 		"instance_type": types.StringType, "accelerators": types.StringType, "cpus": types.StringType,
 		"memory": types.StringType, "use_spot": types.BoolType, "market": types.StringType, "disk_size": types.Int64Type,
 		"disk_tier": types.StringType,
-		"image_id":  types.StringType, "max_hourly_cost": types.Float64Type, "estimated_hours": types.Float64Type,
+		"image_id":  types.StringType, "max_hourly_cost": floatType{}, "estimated_hours": floatType{},
 	}
 }
 

@@ -206,11 +206,11 @@ func machineAttributes() map[string]schema.Attribute {
 		"disk_tier": text("How fast a node's boot disk is: `low`, `medium`, `high`, `ultra` or `best` (the fastest that the cloud has). Default the cloud's. Clouds without the tier are left out.", checkDiskTier),
 		"image_id":  text("The machine image: a tag of the catalog, such as `skypilot:gpu-ubuntu-2204`, or the cloud's own id. Default the cloud's for the machine.", checkBlank),
 		"max_hourly_cost": schema.Float64Attribute{
-			Optional: true, MarkdownDescription: "The most the whole cluster may cost, in US dollars an hour. It bounds every attempt of the failover.",
+			CustomType: floatType{}, Optional: true, MarkdownDescription: "The most the whole cluster may cost, in US dollars an hour. It bounds every attempt of the failover.",
 			Validators: []validator.Float64{aPrice()},
 		},
 		"estimated_hours": schema.Float64Attribute{
-			Optional: true, MarkdownDescription: "How long the work runs on such machines, in hours, for `objective = \"time\"` and for weighing `inputs`. Default 1.",
+			CustomType: floatType{}, Optional: true, MarkdownDescription: "How long the work runs on such machines, in hours, for `objective = \"time\"` and for weighing `inputs`. Default 1.",
 			Validators: []validator.Float64{aboveZero{"hours", "1.5"}},
 		},
 	}
@@ -231,7 +231,7 @@ func choiceAttributes() map[string]schema.Attribute {
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 				"cloud":   schema.StringAttribute{Required: true, MarkdownDescription: "The cloud it lies on.", Validators: []validator.String{checked(checkPlaceName)}},
 				"region":  place("The region it lies in.", checkPlaceName),
-				"size_gb": schema.Float64Attribute{Required: true, MarkdownDescription: "Its size in gigabytes.", Validators: []validator.Float64{aboveZero{"gigabytes", "100"}}},
+				"size_gb": schema.Float64Attribute{CustomType: floatType{}, Required: true, MarkdownDescription: "Its size in gigabytes.", Validators: []validator.Float64{aboveZero{"gigabytes", "100"}}},
 			}},
 		},
 		"reserved": schema.ListNestedAttribute{

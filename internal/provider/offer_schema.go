@@ -94,7 +94,7 @@ func offerInputs() map[string]schema.Attribute {
 		"use_spot": schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to look at spot machines instead of on-demand ones. Default `false`. Not together with `market`."},
 		"market":   both("`on_demand` (default), `spot`, `any` for both, or `spot_then_on_demand` for both, all spot offers first; each of `offers` says its own. Not together with `use_spot`.", checkMarket),
 		"max_hourly_cost": schema.Float64Attribute{
-			Optional: true, MarkdownDescription: "The most one machine may cost, in US dollars an hour.", Validators: []validator.Float64{aPrice()},
+			CustomType: floatType{}, Optional: true, MarkdownDescription: "The most one machine may cost, in US dollars an hour.", Validators: []validator.Float64{aPrice()},
 		},
 		"limit": schema.Int64Attribute{
 			Optional: true, MarkdownDescription: "How many offers to list, 1 to 1000. Default 20.",
