@@ -73,7 +73,7 @@ marked() {
 		m=${m#/proc/}
 		case $seen in *" ${m%/*} "*) continue ;; esac
 		seen="$seen${m%/*} "
-		case $m in */limits) dead "${m%/*}" && continue ;; esac
+		case $m in */limits) { dead "${m%/*}" || served "${m%/*}"; } && continue ;; esac
 		echo "${m%/*}"
 	done
 }
@@ -85,6 +85,24 @@ dead() {
 	done 2>/dev/null <"/proc/$1/status" || return 0
 	[ "${state:-Z}" = Z ] || [ "$state" = X ]
 }
+
+# served succeeds for a marked sshd and what hangs on it: where a job has restarted
+# the machine's, every later login and all that it starts inherit the limits.
+served() (
+	p=$1
+	while [ "${p:-0}" -gt 1 ]; do
+		name='' up=0
+		while read -r key value _; do
+			case $key in
+			Name:) name=$value ;;
+			PPid:) up=$value ;;
+			esac
+		done 2>/dev/null <"/proc/$p/status" || exit 1
+		case $name in sshd*) ! grep -qsF " $((blocks * 512)) " "/proc/$p/limits" || exit 0 ;; esac
+		p=$up
+	done
+	exit 1
+)
 
 # group N prints the process group of rank N, if it is still the one recorded
 # and holds more than the dead that nobody has buried yet.

@@ -68,6 +68,23 @@ until [ -s ~/hidden ]; do sleep 0.1; done
 	f.idle(t)
 }
 
+// testRestartedSSHDLivesOn is a job that restarts the machine's sshd, as a service
+// is: what others start through it is not the job's.
+func testRestartedSSHDLivesOn(t *testing.T, newFleet fleets) {
+	f := newFleet(t, 1)
+	const restart = `printf '#!/bin/sh\nsleep 1000 &\necho $! $$ >~/served\nwait\n' >~/sshd; chmod +x ~/sshd
+env -i HOME="$HOME" PATH="$PATH" setsid ~/sshd </dev/null >/dev/null 2>&1 &
+until [ -s ~/served ]; do sleep 0.1; done`
+	if status, log := f.run(t, job.Spec{Name: "restart", Grace: time.Second, Run: restart}); status.Phase != job.Succeeded {
+		t.Fatalf("%+v, %q", status, log)
+	}
+	const look = `for p in $(cat ~/served); do grep -q '^State:[[:space:]]*[RSDTtI]' /proc/$p/status || echo "$p is gone"; kill -9 "$p"; done 2>/dev/null`
+	if _, log := f.run(t, job.Spec{Name: "look", Run: look}); log != "" {
+		t.Errorf("after the job's end %s", log)
+	}
+	f.idle(t)
+}
+
 // testPendingSaysWhy is a queue of five, the last of which says whom it waits for.
 func testPendingSaysWhy(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 1)

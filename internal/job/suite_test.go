@@ -20,6 +20,7 @@ func suite() []suiteTest {
 		{"PeekLeavesNoMark", testPeekLeavesNoMark},
 		{"Scripts", testScripts},
 		{"HiddenProcesses", testHiddenProcesses},
+		{"RestartedSSHDLivesOn", testRestartedSSHDLivesOn},
 		{"PendingSaysWhy", testPendingSaysWhy},
 		{"Gang", testGang},
 		{"GangDiesTogether", testGangDiesTogether},
