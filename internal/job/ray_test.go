@@ -289,7 +289,7 @@ try:
     socket.create_connection(("127.0.0.1", 8266), timeout=10)
 except OSError as e:
     print("from elsewhere:", type(e).__name__)' "$SKYPILOT_NODE_IPS"`})
-	want := "devices: 0, nice: 0, here: /root\nModuleNotFoundError: No module named 'ray'\nwithout the token: 401\nfrom elsewhere: ConnectionRefusedError\n"
+	want := "PYTHONUNBUFFERED=1\ndevices: 0, nice: 0, here: /root/sky_workdir\nModuleNotFoundError: No module named 'ray'\nwithout the token: 401\nfrom elsewhere: ConnectionRefusedError\n"
 	if s.Phase != job.Succeeded || log != want {
 		t.Errorf("%+v, log %q, want %q", s, log, want)
 	}
