@@ -91,7 +91,7 @@ func (l *launch) reconcile(ctx context.Context) (*Cluster, error) {
 	if err := l.checkReplaced(); err != nil {
 		return nil, err
 	}
-	return nil, l.pruneKeys(l.journal, l.spec.Name, census)
+	return nil, l.pruneKeys(l.journal, l.spec.Name)
 }
 
 // censusClouds are the candidates that are open, and every cloud where the

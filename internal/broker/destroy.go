@@ -4,6 +4,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -81,19 +82,12 @@ func (g *generation) in(id, region string) bool {
 // cannot be done fails nothing: the absence will be observed once more, and the
 // keys are found by gc.
 func (b *Broker) forget(ctx context.Context, j *journal, name, gen string) {
-	b.noteRemoved(ctx, j, name, gen)
-	if err := removeKeys(b.ClusterDir(name), gen); err != nil {
-		b.log.WarnContext(ctx, "keys of a cluster that is gone are left", "cluster", name, "error", err)
-	}
-}
-
-// noteRemoved is forget that leaves the keys.
-func (b *Broker) noteRemoved(ctx context.Context, j *journal, name, gen string) {
 	if err := j.append(entry{Event: eventRemoved, Generation: gen}); err != nil {
 		b.log.ErrorContext(ctx, "the journal cannot be written", "error", err)
 	}
-	if err := b.renewSSHFiles(j, name, gen); err != nil {
-		b.log.WarnContext(ctx, "SSH files of a cluster that is gone are left", "cluster", name, "error", err)
+	err := errors.Join(removeKeys(b.ClusterDir(name), gen), b.renewSSHFiles(j, name, gen))
+	if err != nil {
+		b.log.WarnContext(ctx, "keys and SSH files of a cluster that is gone are left", "cluster", name, "error", err)
 	}
 }
 
@@ -142,7 +136,7 @@ func (b *Broker) removeStrays(ctx context.Context, j *journal, c Cluster) error 
 	if c.Owner == b.owner {
 		b.clearThings(ctx, j, c.Name, clouds...)
 	}
-	if err := b.pruneKeys(j, c.Name, census); err != nil {
+	if err := b.pruneKeys(j, c.Name); err != nil {
 		b.log.WarnContext(ctx, "keys of clusters that are gone are left", "cluster", c.Name, "error", err)
 	}
 	return nil

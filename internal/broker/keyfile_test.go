@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -83,40 +82,6 @@ func TestLaunchWithAKeyInMemory(t *testing.T) {
 		}
 		if c.KeyPath != "" {
 			t.Errorf("the key's path is %q", c.KeyPath)
-		}
-	})
-}
-
-// A cluster that its cloud took for gone, twice, and then has again, can be logged
-// in to: a refresh deletes no key, and nothing that sees the machines does.
-func TestKeyOfAClusterThatWasNotGone(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		fc := newFakeCloud()
-		x := newBench(t, stateDir(t), fc)
-		c, err := x.Refresh(t.Context(), x.mustLaunch(t, twoNodes("train")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		spec := twoNodes("train")
-		spec.Beside = true
-		next := x.mustLaunch(t, spec)
-		all := fc.machines
-		fc.machines = slices.DeleteFunc(slices.Clone(all), func(m *fakeMachine) bool { return m.Identity.Generation == c.Generation })
-		if _, err := x.Refresh(t.Context(), c); !errors.Is(err, ErrGone) {
-			t.Fatalf("Refresh = %v, want ErrGone", err)
-		}
-		if err := x.RemoveLeftovers(t.Context(), c); err != nil {
-			t.Fatal(err)
-		}
-		fc.machines = all
-		if err := x.Destroy(t.Context(), next); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := x.Launch(t.Context(), twoNodes("train")); err == nil {
-			t.Error("launched beside a cluster that lives")
-		}
-		if got := x.KeyFile(c); got != c.KeyPath {
-			t.Errorf("KeyFile = %q, want %q", got, c.KeyPath)
 		}
 	})
 }

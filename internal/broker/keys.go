@@ -139,14 +139,11 @@ func removeKeys(clusterDir, generation string) error {
 	return os.RemoveAll(keyDir(clusterDir, generation))
 }
 
-// pruneKeys deletes the keys of generations that are gone and were left: by a
-// crash, or by a refresh that found them gone. One that the census shows alive
-// after all keeps its own.
-func (b *Broker) pruneKeys(j *journal, name string, census []found) error {
+// pruneKeys deletes what a crash left of the keys of generations that are gone.
+func (b *Broker) pruneKeys(j *journal, name string) error {
 	var errs []error
 	for _, g := range j.generations() {
-		alive := slices.ContainsFunc(census, func(f found) bool { return f.generation == g.ID && f.committed() })
-		if g.Removed && !alive {
+		if g.Removed {
 			errs = append(errs, removeKeys(b.ClusterDir(name), g.ID))
 		}
 	}

@@ -8,10 +8,9 @@ import (
 	"slices"
 )
 
-// RemoveLeftovers removes what the cloud keeps of a cluster whose machines are
-// gone (ErrGone), rules and keys. It removes no machine, no cloud removes rules
-// that a machine still uses, and the private key on this computer stays, so a
-// mistake about the machines does no harm.
+// RemoveLeftovers removes the rules and keys of a cluster whose machines are
+// gone (ErrGone). It removes no machine, and no cloud removes rules that a
+// machine still uses, so a mistake about the machines does no harm.
 func (b *Broker) RemoveLeftovers(ctx context.Context, c Cluster) error {
 	return b.removeLeftovers(ctx, c, true)
 }
@@ -38,9 +37,7 @@ func (b *Broker) removeLeftovers(ctx context.Context, c Cluster, lost bool) erro
 			return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)
 		}
 		if g := j.find(c.Generation); lost && (g == nil || !g.livesBeside(c)) {
-			// No destroy will come by: its state goes. Its keys stay, for the next launch
-			// of the name or gc to delete: should the cloud be wrong, no other opens it.
-			b.noteRemoved(ctx, j, c.Name, c.Generation)
+			b.forget(ctx, j, c.Name, c.Generation) // no destroy will come by: its state goes
 		}
 		return nil
 	})
