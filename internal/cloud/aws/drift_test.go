@@ -29,13 +29,11 @@ func TestForeignRules(t *testing.T) {
 	w.fake.mu.Lock()
 	g := w.fake.groups[slices.IndexFunc(w.fake.groups, func(g *fakeGroup) bool { return spec.Ref.Owns(g.tags) })]
 	before := slices.Clone(g.rules)
-	for _, r := range []url.Values{
+	g.rules = append(g.rules, []url.Values{
 		{"IpProtocol": {"-1"}, "IpRanges.1.CidrIp": {"0.0.0.0/0"}},
 		{"IpProtocol": {"udp"}, "FromPort": {"53"}, "ToPort": {"53"}, "IpRanges.1.CidrIp": {"0.0.0.0/0"}},
 		{"IpProtocol": {"tcp"}, "FromPort": {"1"}, "ToPort": {"65535"}, "IpRanges.1.CidrIp": {"203.0.113.0/24"}},
-	} {
-		g.rules = append(g.rules, r)
-	}
+	}...)
 	w.fake.mu.Unlock()
 	want := []string{"1-65535 from 203.0.113.0/24 is open", "all from 0.0.0.0/0 is open", "udp 53-53 from 0.0.0.0/0 is open"}
 	if got, err := w.d.PortDrift(t.Context(), spec.Ref, cfg.Spec.AllowedCIDRs, nil); err != nil || !slices.Equal(got, want) {
