@@ -5,6 +5,7 @@ package broker
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -168,15 +169,16 @@ func TestTakeOverOfALaunchHere(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir, fc := stateDir(t), newFakeCloud()
 		x := owning(t, dir, fc, "ml-team")
+		var once sync.Once // both nodes run setup
 		asked := false
 		x.exit = func(int, string) (int, string) {
-			if !asked {
+			once.Do(func() {
 				asked = true
 				_, err := owning(t, dir, fc, "ml-team").GC(t.Context(), GCOptions{TakeOver: "train"})
 				if err == nil || !strings.Contains(err.Error(), "in progress") {
 					t.Errorf("take-over of a launch under way: %v", err)
 				}
-			}
+			})
 			return 0, ""
 		}
 		spec := twoNodes("train")
