@@ -79,7 +79,8 @@ until [ -s ~/served ]; do sleep 0.1; done`
 	if status, log := f.run(t, job.Spec{Name: "restart", Grace: time.Second, Run: restart}); status.Phase != job.Succeeded {
 		t.Fatalf("%+v, %q", status, log)
 	}
-	const look = `for p in $(cat ~/served); do grep -q '^State:[[:space:]]*[RSDTtI]' /proc/$p/status || echo "$p is gone"; kill -9 "$p"; done 2>/dev/null`
+	const look = `for p in $(cat ~/served); do grep -q '^State:[[:space:]]*[RSDTtI]' /proc/$p/status || echo "$p is gone"; done 2>/dev/null
+kill -9 $(cat ~/served)` // after both were looked at: without the one, the other ends
 	if _, log := f.run(t, job.Spec{Name: "look", Run: look}); log != "" {
 		t.Errorf("after the job's end %s", log)
 	}
