@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 	}
 	if f := flag.Lookup("test.parallel"); os.Getenv("TF_ACC") != "" && f.Value.String() == f.DefValue {
 		// They wait more than they compute.
-		if err := f.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))); err != nil {
+		if err := f.Value.Set(strconv.Itoa(3 * runtime.GOMAXPROCS(0))); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
