@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -65,6 +66,11 @@ func TestStep(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.name == "signals are as in a login" && os.Getenv("SKY_TEST_SYSTEM_PATH") != "" {
+				// busybox has nothing that starts a step without ignoring SIGINT and
+				// SIGQUIT; internal/script resets them where the node can.
+				tt.out = "000x"
+			}
 			out := newWatched("")
 			tt.cmd.Stdout = out
 			step := remote.NewStep(tt.cmd)
