@@ -7,6 +7,7 @@ package provider_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -399,4 +401,20 @@ func TestAccOtherHome(t *testing.T) {
 	if code, out := r.output("apply", "-auto-approve", "-no-color"); code == 0 || !strings.Contains(out, "SKY_SSH_PRIVATE_KEY") && !strings.Contains(out, "cannot be read") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
+}
+
+// writeOnly reports whether the CLI has write-only attributes, from 1.11 on.
+func writeOnly(t *testing.T, cli string) bool {
+	t.Helper()
+	text, err := exec.CommandContext(t.Context(), cli, "version", "-json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v struct {
+		Version string `json:"terraform_version"`
+	}
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatal(err)
+	}
+	return !slices.Contains([]string{"1.8", "1.9", "1.10"}, v.Version[:strings.LastIndexByte(v.Version, '.')])
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-//go:build !windows
+//go:build linux
 
 package provider_test
 

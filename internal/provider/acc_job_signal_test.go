@@ -7,11 +7,9 @@ package provider_test
 import (
 	"archive/zip"
 	"bytes"
-	"encoding/json"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -234,22 +232,6 @@ func (w *workspace) holdNothing(when, canary string) {
 	if looked < 50 {
 		w.t.Errorf("%s, only %d files were looked at", when, looked)
 	}
-}
-
-// writeOnly reports whether the CLI has write-only attributes, from 1.11 on.
-func writeOnly(t *testing.T, cli string) bool {
-	t.Helper()
-	text, err := exec.CommandContext(t.Context(), cli, "version", "-json").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var v struct {
-		Version string `json:"terraform_version"`
-	}
-	if err := json.Unmarshal(text, &v); err != nil {
-		t.Fatal(err)
-	}
-	return !slices.Contains([]string{"1.8", "1.9", "1.10"}, v.Version[:strings.LastIndexByte(v.Version, '.')])
 }
 
 // jobLog is the local log of the one job there is.

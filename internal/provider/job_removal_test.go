@@ -9,6 +9,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,11 +23,20 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
-// head is a cluster's head, whatever state it is in.
+// head is a cluster's head, whatever state it is in. Who cancels a job looks at
+// the same time whether the head still answers.
 type head struct {
 	jobRunner
+	mu                                sync.Mutex
 	asked, cancelled, reaped, removed int
+	frozen                            bool // what status is from now on: hangs
 	status, cancel, remove            func(ctx context.Context) error
+}
+
+func (h *head) freeze() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.frozen = true
 }
 
 func orNil(ctx context.Context, f func(context.Context) error) error {
@@ -37,8 +47,14 @@ func orNil(ctx context.Context, f func(context.Context) error) error {
 }
 
 func (h *head) Status(ctx context.Context, _ job.ID) (job.Status, error) {
+	h.mu.Lock()
 	h.asked++
-	return job.Status{Phase: job.Running}, orNil(ctx, h.status)
+	status := h.status
+	if h.frozen {
+		status = hangs
+	}
+	h.mu.Unlock()
+	return job.Status{Phase: job.Running}, orNil(ctx, status)
 }
 
 func (h *head) Peek(context.Context, job.ID) (job.Status, error) {
@@ -127,7 +143,7 @@ func TestRemovalOfAJob(t *testing.T) {
 		{"knows nothing of it", func(r *removal) { r.head.status, r.head.cancel = fail(job.ErrNotFound), fail(job.ErrNotFound) }, none, none, none, ""},
 		{"is frozen", func(r *removal) { r.head.status = hangs }, warning, warning, fault, "does not answer"},
 		{"freezes while it cancels", func(r *removal) {
-			r.head.cancel = func(ctx context.Context) error { r.head.status = hangs; <-ctx.Done(); return ctx.Err() }
+			r.head.cancel = func(ctx context.Context) error { r.head.freeze(); return hangs(ctx) }
 		}, warning, warning, fault, "does not answer"},
 		{"refuses connections", func(r *removal) { r.head.status = fail(errors.New("connection refused")) }, warning, warning, fault, "connection refused"},
 		{"is another machine", func(r *removal) { r.head.status = fail(&remote.HostKeyError{Host: "h"}) }, warning, fault, fault, "another machine"},
