@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // Names of what Bootstrap finds or makes.
@@ -82,9 +82,9 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 func checkType(t typeInfo, s settings, at cloud.Placement) error {
 	switch {
 	case s.efa && t.efaCards == 0:
-		return converge.ConfigErrorf(cloud.ScopeRegion, "node_config asks for EFA, which instance type %s does not have", t.name)
+		return fleet.ConfigErrorf(cloud.ScopeRegion, "node_config asks for EFA, which instance type %s does not have", t.name)
 	case at.Offer.Market == cloud.Spot && t.noSpot:
-		return converge.ConfigErrorf(cloud.ScopeRegion, "instance type %s is not sold as spot in %s", t.name, at.Offer.Region)
+		return fleet.ConfigErrorf(cloud.ScopeRegion, "instance type %s is not sold as spot in %s", t.name, at.Offer.Region)
 	}
 	return nil
 }
@@ -125,7 +125,7 @@ func (d *driver) places(ctx context.Context, net network, at cloud.Placement) ([
 		if zone != "" {
 			scope = cloud.ScopeZone
 		}
-		return nil, converge.ConfigErrorf(scope, "VPC %s has no suitable subnet in %s, where %s is to run", net.vpcID, strings.Join(zones, ", "), typ)
+		return nil, fleet.ConfigErrorf(scope, "VPC %s has no suitable subnet in %s, where %s is to run", net.vpcID, strings.Join(zones, ", "), typ)
 	}
 	return places, nil
 }

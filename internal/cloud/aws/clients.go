@@ -21,7 +21,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 const (
@@ -52,7 +52,7 @@ type clients struct {
 func newClients(ctx context.Context, values map[string]string) (*clients, error) {
 	key, secret := values[optionAccessKey], values[optionSecretKey]
 	if (key == "") != (secret == "") {
-		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "access_key_id and secret_access_key are needed together")
+		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "access_key_id and secret_access_key are needed together")
 	}
 	opts := []func(*config.LoadOptions) error{
 		// The SDK's own client type: it can still take a CA bundle from the environment.
@@ -74,7 +74,7 @@ func newClients(ctx context.Context, values map[string]string) (*clients, error)
 		opts = append(opts, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(key, secret, values[optionSessionToken])))
 	}
 	if e := values[optionEndpoint]; e != "" {
-		if _, err := converge.ParseEndpoint(optionEndpoint, e, "http://127.0.0.1:5000", "signed requests"); err != nil {
+		if _, err := fleet.ParseEndpoint(optionEndpoint, e, "http://127.0.0.1:5000", "signed requests"); err != nil {
 			return nil, err //nolint:wrapcheck // it names the option
 		}
 		opts = append(opts, config.WithBaseEndpoint(e))
@@ -105,7 +105,7 @@ func (c *clients) account(ctx context.Context) (account, identity string, err er
 	out, err := sts.NewFromConfig(c.cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		if classify(err).Kind == cloud.KindAuth {
-			err = &converge.AuthError{Advice: "AWS refuses the credentials; renew them or name others in the provider block", Err: err}
+			err = &fleet.AuthError{Advice: "AWS refuses the credentials; renew them or name others in the provider block", Err: err}
 		}
 		return "", "", fmt.Errorf("ask AWS for the account: %w", err)
 	}
@@ -164,7 +164,7 @@ func (c *clients) regions(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(names)
 	if len(names) == 0 {
-		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "no region to work in: regions = %q, none of which is enabled for the account", strings.Join(c.only, ","))
+		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "no region to work in: regions = %q, none of which is enabled for the account", strings.Join(c.only, ","))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,7 +179,7 @@ func (c *clients) checkRegion(ctx context.Context, region string) error {
 	if err != nil || slices.Contains(all, region) {
 		return err
 	}
-	return converge.ConfigErrorf(cloud.ScopeRegion, "region %q is not enabled for this account, or is not among the provider's regions; there are %s",
+	return fleet.ConfigErrorf(cloud.ScopeRegion, "region %q is not enabled for this account, or is not among the provider's regions; there are %s",
 		region, strings.Join(all, ", "))
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // assumeRole makes the configuration act as a role, with the credentials it has.
@@ -36,7 +36,7 @@ func brokenConfig(err error) error {
 	if absent := (config.SharedConfigProfileNotExistError{}); errors.As(err, &absent) {
 		advice = fmt.Sprintf("there is no AWS profile %q; \"aws configure list-profiles\" shows those there are", absent.Profile)
 	}
-	return &converge.AuthError{Advice: advice, Err: err}
+	return &fleet.AuthError{Advice: advice, Err: err}
 }
 
 // noCredentials says why none could be had and what would help: a login that is
@@ -59,16 +59,16 @@ func (c *clients) noCredentials(err error) error {
 	switch {
 	// The SDK has no type for a token of an SSO session that is absent or over.
 	case errors.As(err, &expired), strings.Contains(err.Error(), "cached SSO token"), answer && asked == "CreateToken", answer && api.ErrorCode() == "UnauthorizedException":
-		return &converge.AuthError{Advice: fmt.Sprintf("the SSO login is over, or was never made: run \"%s\"", login), Err: err}
+		return &fleet.AuthError{Advice: fmt.Sprintf("the SSO login is over, or was never made: run \"%s\"", login), Err: err}
 	case answer && asked == "GetRoleCredentials":
-		return &converge.AuthError{Advice: "SSO gives this user no credentials for the profile's account and role; check sso_account_id and sso_role_name", Err: err}
+		return &fleet.AuthError{Advice: "SSO gives this user no credentials for the profile's account and role; check sso_account_id and sso_role_name", Err: err}
 	case answer && slices.Contains([]string{"AssumeRole", "AssumeRoleWithWebIdentity"}, asked):
-		return &converge.AuthError{Advice: fmt.Sprintf("%s cannot be assumed: its trust policy must name who asks, who asks must be allowed sts:AssumeRole on it, and an "+
+		return &fleet.AuthError{Advice: fmt.Sprintf("%s cannot be assumed: its trust policy must name who asks, who asks must be allowed sts:AssumeRole on it, and an "+
 			"external id must be the one it wants", cmp.Or(c.role, "the profile's role")), Err: err}
-	case op != nil && op.ServiceID != "ec2imds" && converge.IsUnreachable(err):
+	case op != nil && op.ServiceID != "ec2imds" && fleet.IsUnreachable(err):
 		return fmt.Errorf("ask AWS for credentials: %w", err)
 	}
-	return &converge.AuthError{
+	return &fleet.AuthError{
 		Advice: "no AWS credentials: run \"aws configure\" or \"aws sso login\", set AWS_PROFILE or AWS_ACCESS_KEY_ID and " +
 			"AWS_SECRET_ACCESS_KEY, or name a profile or keys in the provider block",
 		Err: err,

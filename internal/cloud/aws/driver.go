@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -41,7 +41,7 @@ func newDriver(c *clients, defaults settings) *driver {
 		quietLooks:   3,
 		missingLooks: 5,
 		settle:       time.Minute,
-		callerSource: converge.CallerAddressSource,
+		callerSource: fleet.CallerAddressSource,
 	}
 }
 
@@ -72,7 +72,7 @@ func pages[T any](what string, fetch func(token *string) ([]T, *string, error)) 
 }
 
 // each runs f for every item, a few at a time, and joins the errors.
-func each[T any](items []T, f func(T) error) error { return converge.Each(parallel, items, f) }
+func each[T any](items []T, f func(T) error) error { return fleet.Each(parallel, items, f) }
 
 // chunks cuts ids into calls that AWS takes.
 func chunks(ids []string, size int) [][]string {

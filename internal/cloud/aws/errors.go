@@ -13,7 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // Codes that the driver itself acts upon.
@@ -72,9 +72,9 @@ func (*driver) Classify(err error) cloud.Fault { return classify(err) }
 
 func classify(err error) cloud.Fault {
 	var (
-		auth    *converge.AuthError
-		config  *converge.ConfigError
-		machine *converge.MachineError
+		auth    *fleet.AuthError
+		config  *fleet.ConfigError
+		machine *fleet.MachineError
 		api     smithy.APIError
 	)
 	switch {
@@ -90,9 +90,9 @@ func classify(err error) cloud.Fault {
 		return classifyAPI(api, err)
 	case isUnsigned(err):
 		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
-	case converge.IsUnreachable(err):
+	case fleet.IsUnreachable(err):
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeRegion}
-	case converge.IsTransport(err):
+	case fleet.IsTransport(err):
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
 	}
 	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // facts are what AWS says about places and types; they do not change while a
@@ -64,7 +64,7 @@ func (d *driver) zoneName(ctx context.Context, region, want string) (string, err
 		}
 		names = append(names, z.name+" ("+z.id+")")
 	}
-	return "", converge.ConfigErrorf(cloud.ScopeZone, "region %s has no zone %q; there are %s", region, want, strings.Join(names, ", "))
+	return "", fleet.ConfigErrorf(cloud.ScopeZone, "region %s has no zone %q; there are %s", region, want, strings.Join(names, ", "))
 }
 
 // typeInfo is what the driver needs to know of an instance type.
@@ -87,7 +87,7 @@ func (d *driver) typeInfo(ctx context.Context, region, name string) (typeInfo, e
 		case err != nil:
 			return typeInfo{}, fmt.Errorf("look up instance type %s in %s: %w", name, region, err)
 		case len(out.InstanceTypes) == 0:
-			return typeInfo{}, converge.ConfigErrorf(cloud.ScopeRegion, "region %s has no instance type %s", region, name)
+			return typeInfo{}, fleet.ConfigErrorf(cloud.ScopeRegion, "region %s has no instance type %s", region, name)
 		}
 		return newTypeInfo(out.InstanceTypes[0]), nil
 	})

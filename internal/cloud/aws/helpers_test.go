@@ -28,7 +28,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // isolate keeps the tests from the user's own AWS configuration.
@@ -53,12 +53,12 @@ func errorRows() []cloudtest.ErrorRow {
 		rows = append(rows, cloudtest.ErrorRow{Name: strings.TrimSpace(r.code + " " + r.text), Err: apiError(r.code, "Some "+r.text), Want: r.fault})
 	}
 	for _, r := range reasonTable() {
-		rows = append(rows, cloudtest.ErrorRow{Name: r.code, Err: &converge.MachineError{ID: "i-1", Reason: r.code + ": text"}, Want: r.fault})
+		rows = append(rows, cloudtest.ErrorRow{Name: r.code, Err: &fleet.MachineError{ID: "i-1", Reason: r.code + ": text"}, Want: r.fault})
 	}
 	return append(rows,
-		cloudtest.ErrorRow{Name: "no credentials", Err: &converge.AuthError{Advice: "log in", Err: errors.New("none")}, Want: cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}},
-		cloudtest.ErrorRow{Name: "settings", Err: converge.ConfigErrorf(cloud.ScopeCloud, "wrong"), Want: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeCloud}},
-		cloudtest.ErrorRow{Name: "settings of a region", Err: converge.ConfigErrorf(cloud.ScopeRegion, "wrong"), Want: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeRegion}},
+		cloudtest.ErrorRow{Name: "no credentials", Err: &fleet.AuthError{Advice: "log in", Err: errors.New("none")}, Want: cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}},
+		cloudtest.ErrorRow{Name: "settings", Err: fleet.ConfigErrorf(cloud.ScopeCloud, "wrong"), Want: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeCloud}},
+		cloudtest.ErrorRow{Name: "settings of a region", Err: fleet.ConfigErrorf(cloud.ScopeRegion, "wrong"), Want: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeRegion}},
 		cloudtest.ErrorRow{Name: "expired login", Err: &smithy.OperationError{Err: errors.New("get identity: get credentials: token expired")}, Want: cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}},
 		cloudtest.ErrorRow{Name: "cut connection", Err: fmt.Errorf("read: %w", io.ErrUnexpectedEOF), Want: cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}},
 	)

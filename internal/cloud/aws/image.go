@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 const (
@@ -92,7 +92,7 @@ func (d *driver) image(ctx context.Context, region, want string, t typeInfo) (im
 		return image{}, err
 	}
 	if found.arch != t.arch && found.arch != "" {
-		return image{}, converge.ConfigErrorf(cloud.ScopeRegion, "image %s is for %s, and instance type %s is %s", found.id, found.arch, t.name, t.arch)
+		return image{}, fleet.ConfigErrorf(cloud.ScopeRegion, "image %s is for %s, and instance type %s is %s", found.id, found.arch, t.name, t.arch)
 	}
 	return found, nil
 }
@@ -108,7 +108,7 @@ func (d *driver) findImage(ctx context.Context, region, want string, t typeInfo)
 		}
 		return d.imageByID(ctx, region, id)
 	case want != "":
-		return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "there is no image %q: an image on AWS is an id such as ami-0123456789abcdef0, a tag of the "+
+		return image{}, fleet.ConfigErrorf(cloud.ScopeCloud, "there is no image %q: an image on AWS is an id such as ami-0123456789abcdef0, a tag of the "+
 			"catalog, or ssm: with the name of a parameter", want)
 	}
 	src := defaultSource(t)
@@ -129,7 +129,7 @@ func (d *driver) parameter(ctx context.Context, region, name string) (string, er
 		return "", fmt.Errorf("read the SSM parameter %s in %s: %w", name, region, err)
 	}
 	if out.Parameter == nil || !strings.HasPrefix(aws.ToString(out.Parameter.Value), "ami-") {
-		return "", converge.ConfigErrorf(cloud.ScopeRegion, "the SSM parameter %s in %s holds no image id", name, region)
+		return "", fleet.ConfigErrorf(cloud.ScopeRegion, "the SSM parameter %s in %s holds no image id", name, region)
 	}
 	return *out.Parameter.Value, nil
 }
@@ -140,7 +140,7 @@ func (d *driver) imageByID(ctx context.Context, region, id string) (image, error
 	case err != nil:
 		return image{}, fmt.Errorf("look up image %s in %s: %w", id, region, err)
 	case len(out.Images) == 0:
-		return image{}, converge.ConfigErrorf(cloud.ScopeRegion, "there is no image %s in %s; images differ from region to region", id, region)
+		return image{}, fleet.ConfigErrorf(cloud.ScopeRegion, "there is no image %s in %s; images differ from region to region", id, region)
 	}
 	return newImage(out.Images[0])
 }
@@ -163,7 +163,7 @@ func (d *driver) newestImage(ctx context.Context, region string, src source, arc
 		return image{}, err
 	}
 	if len(all) == 0 {
-		return image{}, converge.ConfigErrorf(cloud.ScopeRegion, "region %s has no image named %q for %s: set image_id", region, src.name, arch)
+		return image{}, fleet.ConfigErrorf(cloud.ScopeRegion, "region %s has no image named %q for %s: set image_id", region, src.name, arch)
 	}
 	return newImage(slices.MaxFunc(all, func(a, b types.Image) int {
 		return strings.Compare(aws.ToString(a.CreationDate)+aws.ToString(a.ImageId), aws.ToString(b.CreationDate)+aws.ToString(b.ImageId))
@@ -173,7 +173,7 @@ func (d *driver) newestImage(ctx context.Context, region string, src source, arc
 func newImage(in types.Image) (image, error) {
 	out := image{id: aws.ToString(in.ImageId), arch: string(in.Architecture), rootDevice: aws.ToString(in.RootDeviceName)}
 	if in.RootDeviceType == types.DeviceTypeInstanceStore || out.rootDevice == "" {
-		return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "image %s does not boot from an EBS disk", out.id)
+		return image{}, fleet.ConfigErrorf(cloud.ScopeCloud, "image %s does not boot from an EBS disk", out.id)
 	}
 	for _, b := range in.BlockDeviceMappings {
 		if aws.ToString(b.DeviceName) == out.rootDevice && b.Ebs != nil {

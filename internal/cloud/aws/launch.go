@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // launchInput is the call that makes one machine. Equal arguments give equal
@@ -90,16 +90,16 @@ func metadataOptions() *types.InstanceMetadataOptionsRequest {
 func disk(cfg cloud.RunConfig, s settings) (types.BlockDeviceMapping, error) {
 	imageGiB, err := strconv.Atoi(cfg.Resources[resourceImageGiB])
 	if err != nil {
-		return types.BlockDeviceMapping{}, converge.ConfigErrorf(cloud.ScopeCloud, "the run configuration is not Bootstrap's: it lacks the image's size")
+		return types.BlockDeviceMapping{}, fleet.ConfigErrorf(cloud.ScopeCloud, "the run configuration is not Bootstrap's: it lacks the image's size")
 	}
 	size := cfg.Spec.DiskGiB
 	switch {
 	case size == 0:
 		size = max(defaultDiskGiB, imageGiB)
 	case size < imageGiB:
-		return types.BlockDeviceMapping{}, converge.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", size, cfg.Resources[resourceImage], imageGiB)
+		return types.BlockDeviceMapping{}, fleet.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", size, cfg.Resources[resourceImage], imageGiB)
 	case size > 65536:
-		return types.BlockDeviceMapping{}, converge.ConfigErrorf(cloud.ScopeCloud, "disk_size is %d GiB; a disk on AWS has 65536 at most", size)
+		return types.BlockDeviceMapping{}, fleet.ConfigErrorf(cloud.ScopeCloud, "disk_size is %d GiB; a disk on AWS has 65536 at most", size)
 	}
 	tier := diskTiers()[s.diskTier]
 	ebs := &types.EbsBlockDevice{

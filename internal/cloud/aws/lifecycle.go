@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // defaultSSHUser is that of Ubuntu's images.
@@ -32,8 +32,8 @@ func (d *driver) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.Stat
 	})
 }
 
-func (d *driver) newWaiter(ref cloud.ClusterRef, want cloud.State) *converge.Waiter[machine] {
-	return &converge.Waiter[machine]{
+func (d *driver) newWaiter(ref cloud.ClusterRef, want cloud.State) *fleet.Waiter[machine] {
+	return &fleet.Waiter[machine]{
 		Want: want, Looks: min(2, d.quietLooks), MissingLooks: d.missingLooks,
 		As:    func(m machine) cloud.Instance { return m.portable(ref.Zone) },
 		Stuck: func(m machine) error { return m.stuck(want) },
@@ -72,7 +72,7 @@ func (d *driver) Describe(ctx context.Context, ref cloud.ClusterRef) (cloud.Clus
 			info.SSHUser = user
 		}
 	}
-	info.Instances, err = converge.Running(ref.Cluster, shown)
+	info.Instances, err = fleet.Running(ref.Cluster, shown)
 	return info, err //nolint:wrapcheck // it names the cluster
 }
 
@@ -102,7 +102,7 @@ func (d *driver) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 			return false, nil
 		}
 		live := c.staying()
-		if err := converge.CheckPresent(ref, ids(live)); err != nil {
+		if err := fleet.CheckPresent(ref, ids(live)); err != nil {
 			return false, fmt.Errorf("commit %w", err)
 		}
 		return true, d.commit(ctx, live)
@@ -152,7 +152,7 @@ func (d *driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 	}
 	for _, m := range found.staying() {
 		if m.market == cloud.Spot {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s is a spot machine and cannot be stopped, only terminated", m.id)
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "machine %s is a spot machine and cannot be stopped, only terminated", m.id)
 		}
 	}
 	w := d.newWaiter(ref, cloud.StateStopped)

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 const (
@@ -27,7 +27,7 @@ const (
 // of ref.Instances that turns out foreign is an error.
 func (d *driver) look(ctx context.Context, ref cloud.ClusterRef) (census, error) {
 	if ref.Owner == "" {
-		return census{}, converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
+		return census{}, fleet.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
 	}
 	regions, err := d.regionsOf(ctx, ref)
 	if err != nil {
@@ -91,7 +91,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, regions []str
 	}
 	for _, id := range want {
 		if !strings.HasPrefix(id, "i-") || strings.ContainsAny(id, " ,*?\\") {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "%q is not the id of an EC2 instance", id)
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "%q is not the id of an EC2 instance", id)
 		}
 	}
 	shown, err := d.byID(ctx, regions, want)
@@ -109,7 +109,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, regions []str
 		case !ok || gone:
 			found.missing = append(found.missing, id)
 		case !selects(ref, m):
-			return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", id, ref.Cluster)
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", id, ref.Cluster)
 		default:
 			found.machines = append(found.machines, m)
 			d.recent.saw(m)
@@ -183,6 +183,6 @@ func tagFilters(ref cloud.ClusterRef) []types.Filter {
 // watch looks at the machines of ref until f reports done or an error, or ctx
 // ends. Trouble that passes is borne a few looks long.
 func (d *driver) watch(ctx context.Context, ref cloud.ClusterRef, f func(context.Context, census) (bool, error)) error {
-	w := converge.Watcher{Poll: d.poll, Patience: 3, Transient: isTransient}
-	return converge.Watch(ctx, w, func(ctx context.Context) (census, error) { return d.look(ctx, ref) }, f)
+	w := fleet.Watcher{Poll: d.poll, Patience: 3, Transient: isTransient}
+	return fleet.Watch(ctx, w, func(ctx context.Context) (census, error) { return d.look(ctx, ref) }, f)
 }

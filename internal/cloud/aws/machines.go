@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // machine is an instance, and whose it is.
@@ -177,7 +177,7 @@ func (m machine) portable(askedZone string) cloud.Instance {
 
 // stuck is the error for a machine that cannot get to state want.
 func (m machine) stuck(want cloud.State) error {
-	return &converge.MachineError{ID: m.id, Rank: m.identity.Rank, State: m.state, Reason: m.reason, Want: want}
+	return &fleet.MachineError{ID: m.id, Rank: m.identity.Rank, State: m.state, Reason: m.reason, Want: want}
 }
 
 // census is one look at the machines of a ref.
@@ -210,8 +210,8 @@ func ids(machines []machine) []string {
 	return out
 }
 
-func (c census) view() converge.View[machine] {
-	v := converge.View[machine]{Machines: c.machines, Missing: c.missing, Doubtful: c.doubtful}
+func (c census) view() fleet.View[machine] {
+	v := fleet.View[machine]{Machines: c.machines, Missing: c.missing, Doubtful: c.doubtful}
 	for _, m := range c.late {
 		v.Late = append(v.Late, m.identity)
 	}

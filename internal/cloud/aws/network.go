@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // network is where machines of a cluster may be put.
@@ -42,7 +42,7 @@ func (d *driver) network(ctx context.Context, region string, s settings) (networ
 	for _, c := range candidates {
 		id := aws.ToString(c.SubnetId)
 		if aws.ToString(c.VpcId) != vpcID {
-			return network{}, converge.ConfigErrorf(cloud.ScopeRegion, "the subnets in %s belong to two VPCs, %s and %s", region, vpcID, aws.ToString(c.VpcId))
+			return network{}, fleet.ConfigErrorf(cloud.ScopeRegion, "the subnets in %s belong to two VPCs, %s and %s", region, vpcID, aws.ToString(c.VpcId))
 		}
 		if public(id) != s.internalIPs {
 			net.subnets = append(net.subnets, subnet{id: id, zone: aws.ToString(c.AvailabilityZone)})
@@ -53,7 +53,7 @@ func (d *driver) network(ctx context.Context, region string, s settings) (networ
 		if s.internalIPs {
 			kind, advice = "private", "unset use_internal_ips to launch in public ones"
 		}
-		return network{}, converge.ConfigErrorf(cloud.ScopeRegion, "VPC %s in %s has no suitable %s subnet (%d others): %s", vpcID, region, kind, len(candidates), advice)
+		return network{}, fleet.ConfigErrorf(cloud.ScopeRegion, "VPC %s in %s has no suitable %s subnet (%d others): %s", vpcID, region, kind, len(candidates), advice)
 	}
 	slices.SortFunc(net.subnets, func(a, b subnet) int { return cmp.Or(strings.Compare(a.zone, b.zone), strings.Compare(a.id, b.id)) })
 	return net, nil
@@ -83,7 +83,7 @@ func (d *driver) subnets(ctx context.Context, region string, s settings) ([]type
 		return out.Subnets, out.NextToken, nil
 	})
 	if err == nil && len(all) == 0 {
-		err = converge.ConfigErrorf(cloud.ScopeRegion, "region %s has no subnet that matches: %s", region, describeFilters(filters))
+		err = fleet.ConfigErrorf(cloud.ScopeRegion, "region %s has no subnet that matches: %s", region, describeFilters(filters))
 	}
 	return all, err
 }
@@ -123,11 +123,11 @@ func (d *driver) vpc(ctx context.Context, region string, s settings) (string, er
 	case len(all) == 1:
 		return aws.ToString(all[0].VpcId), nil
 	case len(all) > 1:
-		return "", converge.ConfigErrorf(cloud.ScopeRegion, "region %s has %d VPCs that match %s: name one with vpc_id", region, len(all), describeFilters(filters))
+		return "", fleet.ConfigErrorf(cloud.ScopeRegion, "region %s has %d VPCs that match %s: name one with vpc_id", region, len(all), describeFilters(filters))
 	case s.vpcID == "" && len(s.vpcTags) == 0:
-		return "", converge.ConfigErrorf(cloud.ScopeRegion, "region %s has no default VPC: make one with \"aws ec2 create-default-vpc --region %s\", or set vpc_id or subnet_ids", region, region)
+		return "", fleet.ConfigErrorf(cloud.ScopeRegion, "region %s has no default VPC: make one with \"aws ec2 create-default-vpc --region %s\", or set vpc_id or subnet_ids", region, region)
 	}
-	return "", converge.ConfigErrorf(cloud.ScopeRegion, "region %s has no VPC that matches: %s", region, describeFilters(filters))
+	return "", fleet.ConfigErrorf(cloud.ScopeRegion, "region %s has no VPC that matches: %s", region, describeFilters(filters))
 }
 
 // publicSubnets tells which subnets of a VPC have a route to the internet: by
@@ -170,15 +170,15 @@ func (d *driver) cidrs(ctx context.Context, region string, s settings, net netwo
 		return asked, nil
 	}
 	if !s.internalIPs {
-		addr, err := converge.CallerAddress(ctx, d.callerSource)
+		addr, err := fleet.CallerAddress(ctx, d.callerSource)
 		if err != nil {
-			return nil, converge.ConfigErrorf(cloud.ScopeCloud, "cannot tell the address from which SSH is to be allowed, so say it with allowed_cidrs: %v", err)
+			return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "cannot tell the address from which SSH is to be allowed, so say it with allowed_cidrs: %v", err)
 		}
 		return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}, nil
 	}
 	out, err := d.c.in(region).DescribeVpcs(ctx, &ec2.DescribeVpcsInput{VpcIds: []string{net.vpcID}})
 	if err != nil || len(out.Vpcs) == 0 {
-		return nil, fmt.Errorf("look up VPC %s: %w", net.vpcID, cmp.Or(err, converge.ConfigErrorf(cloud.ScopeCloud, "it is not there")))
+		return nil, fmt.Errorf("look up VPC %s: %w", net.vpcID, cmp.Or(err, fleet.ConfigErrorf(cloud.ScopeCloud, "it is not there")))
 	}
 	prefix, err := netip.ParsePrefix(aws.ToString(out.Vpcs[0].CidrBlock))
 	if err != nil {

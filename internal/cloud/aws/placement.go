@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -46,7 +46,7 @@ func (d *driver) ensurePlacementGroup(ctx context.Context, ref cloud.ClusterRef,
 			return name, nil
 		}
 	}
-	return "", converge.ConfigErrorf(cloud.ScopeRegion, "a placement group named %s exists and is not this cluster's", name)
+	return "", fleet.ConfigErrorf(cloud.ScopeRegion, "a placement group named %s exists and is not this cluster's", name)
 }
 
 // placementGroups are the names of the cluster's own.

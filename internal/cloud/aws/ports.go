@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -46,7 +46,7 @@ func (d *driver) OpenPorts(ctx context.Context, ref cloud.ClusterRef, cfg cloud.
 // ownGroups are the security groups that the driver made for ref's clusters.
 func (d *driver) ownGroups(ctx context.Context, ref cloud.ClusterRef) ([]group, error) {
 	if ref.Owner == "" {
-		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
+		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
 	}
 	regions, err := d.regionsOf(ctx, ref)
 	if err != nil {
@@ -72,7 +72,7 @@ func (d *driver) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefixes [
 	}
 	var out []string
 	for _, g := range own {
-		out = append(out, converge.Drift(openings(rulesOf(g)), openings(rules(prefixes, ports)))...)
+		out = append(out, fleet.Drift(openings(rulesOf(g)), openings(rules(prefixes, ports)))...)
 	}
 	return out, nil
 }
@@ -80,7 +80,7 @@ func (d *driver) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefixes [
 func openings(rules []rule) []string {
 	var out []string
 	for _, r := range rules {
-		out = append(out, converge.Opening(r.what(), r.cidr))
+		out = append(out, fleet.Opening(r.what(), r.cidr))
 	}
 	return out
 }

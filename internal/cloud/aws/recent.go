@@ -7,14 +7,14 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // recent holds the machines that this process launched and has not seen
 // terminated, and the launches whose outcome it does not know. EC2's listings
 // lag behind by seconds: what they do not show yet may be there.
 type recent struct {
-	machines converge.Recent[machine]
+	machines fleet.Recent[machine]
 	mu       sync.Mutex
 	doubts   map[cloud.Identity]doubt
 }

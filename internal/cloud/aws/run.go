@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // Run implements cloud.Provisioner.
@@ -28,7 +28,7 @@ func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunCon
 	if err != nil {
 		return record, err
 	}
-	plan, err := converge.Sort(ref, cfg.Spec.Nodes, found.staying(), func(m machine) cloud.Instance { return m.portable(ref.Zone) },
+	plan, err := fleet.Sort(ref, cfg.Spec.Nodes, found.staying(), func(m machine) cloud.Instance { return m.portable(ref.Zone) },
 		func(m machine) error { return m.stuck(cloud.StateRunning) })
 	if err != nil {
 		return record, err
@@ -163,7 +163,7 @@ func (d *driver) resume(ctx context.Context, m machine) error {
 }
 
 // create launches the nodes, all in one zone.
-func (d *driver) create(ctx context.Context, plan converge.Plan[machine], cfg cloud.RunConfig, record *cloud.RunRecord) error {
+func (d *driver) create(ctx context.Context, plan fleet.Plan[machine], cfg cloud.RunConfig, record *cloud.RunRecord) error {
 	nodes, places := plan.Create, splitList(cfg.Resources[resourceSubnets])
 	if len(nodes) == 0 {
 		return nil
@@ -173,7 +173,7 @@ func (d *driver) create(ctx context.Context, plan converge.Plan[machine], cfg cl
 		places = slices.DeleteFunc(places, func(p string) bool { return !strings.HasSuffix(p, "@"+zone) })
 	}
 	if len(places) == 0 {
-		return converge.ConfigErrorf(cloud.ScopeZone, "there is no subnet to launch in")
+		return fleet.ConfigErrorf(cloud.ScopeZone, "there is no subnet to launch in")
 	}
 	if len(places) == 1 {
 		return errors.Join(d.createAll(ctx, nodes, cfg, places[0], record)...)
@@ -238,7 +238,7 @@ func (d *driver) createFirst(ctx context.Context, n cloud.NodeSpec, cfg cloud.Ru
 
 // createAll launches the nodes in rank order in one place.
 func (d *driver) createAll(ctx context.Context, nodes []cloud.NodeSpec, cfg cloud.RunConfig, place string, record *cloud.RunRecord) []error {
-	made, errs := converge.Launch(parallel, nodes, func(n cloud.NodeSpec) (string, error) { return d.createOne(ctx, n, cfg, place) })
+	made, errs := fleet.Launch(parallel, nodes, func(n cloud.NodeSpec) (string, error) { return d.createOne(ctx, n, cfg, place) })
 	record.Created = append(record.Created, made...)
 	return errs
 }
@@ -302,7 +302,7 @@ func (d *driver) checkPlace(ctx context.Context, m machine, at cloud.Placement) 
 	if m.region == o.Region && (zone == "" || m.zone == "" || m.zone == zone) && m.typ == o.InstanceType.Name && (o.Market == "" || m.market == o.Market) {
 		return nil
 	}
-	return converge.ConfigErrorf(cloud.ScopeZone, "machine %s (rank %d) is a %s %s in %s, not %s",
+	return fleet.ConfigErrorf(cloud.ScopeZone, "machine %s (rank %d) is a %s %s in %s, not %s",
 		m.id, m.identity.Rank, m.market, m.typ, m.zone, at)
 }
 
@@ -323,5 +323,5 @@ func (d *driver) checkCreated(ctx context.Context, ref cloud.ClusterRef, nodes [
 			return fmt.Errorf("launch rank %d: %w: %w", m.identity.Rank, m.stuck(cloud.StateRunning), cloud.ErrSpent)
 		}
 	}
-	return converge.CheckSingle(ref, nodes, record, ids(found.staying())) //nolint:wrapcheck // it names the cluster
+	return fleet.CheckSingle(ref, nodes, record, ids(found.staying())) //nolint:wrapcheck // it names the cluster
 }

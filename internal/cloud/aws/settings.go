@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // settings are AWS's own part of a cluster: defaults from the provider block,
@@ -41,7 +41,7 @@ func settingsFromOptions(values map[string]string) (settings, error) {
 	if v := values[optionInternal]; v != "" {
 		var err error
 		if s.internalIPs, err = strconv.ParseBool(v); err != nil {
-			return s, converge.ConfigErrorf(cloud.ScopeCloud, "use_internal_ips is %q: it must be \"true\" or \"false\"", v)
+			return s, fleet.ConfigErrorf(cloud.ScopeCloud, "use_internal_ips is %q: it must be \"true\" or \"false\"", v)
 		}
 	}
 	return s, s.check()
@@ -95,10 +95,10 @@ func (s *settings) set(key string, v any) error {
 			s.placement, ok = v.(bool)
 		}
 	default:
-		return converge.ConfigErrorf(cloud.ScopeCloud, "node_config: there is no %q on AWS; there are %s", key, strings.Join(nodeConfigKeys(), ", "))
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "node_config: there is no %q on AWS; there are %s", key, strings.Join(nodeConfigKeys(), ", "))
 	}
 	if !ok {
-		return converge.ConfigErrorf(cloud.ScopeCloud, "node_config: %s cannot be %v", key, v)
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "node_config: %s cannot be %v", key, v)
 	}
 	return nil
 }
@@ -142,11 +142,11 @@ func (s settings) check() error {
 	}
 	for _, id := range ids {
 		if !awsID.MatchString(id) {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "%q is not an AWS id such as vpc-0123456789abcdef0", id)
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "%q is not an AWS id such as vpc-0123456789abcdef0", id)
 		}
 	}
 	if _, ok := diskTiers()[s.diskTier]; s.diskTier != "" && !ok {
-		return converge.ConfigErrorf(cloud.ScopeCloud, "disk_tier %q is unknown; there are %s", s.diskTier, strings.Join(diskTierNames(), ", "))
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "disk_tier %q is unknown; there are %s", s.diskTier, strings.Join(diskTierNames(), ", "))
 	}
 	return nil
 }
@@ -179,11 +179,11 @@ func diskTierNames() []string {
 
 // checkSpec refuses what cannot work before anything is asked of AWS.
 func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
-	if err := converge.CheckSpec(Name, spec, at); err != nil {
+	if err := fleet.CheckSpec(Name, spec, at); err != nil {
 		return err //nolint:wrapcheck // it says what is wrong
 	}
 	if len(spec.Ref.Owner) > maxTagValue || len(spec.Ref.Cluster) > maxTagValue {
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster's name has more than %d characters", maxTagValue)
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "the cluster's name has more than %d characters", maxTagValue)
 	}
 	for _, n := range spec.Nodes {
 		if _, err := userData(n.UserData, spec.Deadline); err != nil {
@@ -199,16 +199,16 @@ var labelKey = regexp.MustCompile(`^[a-zA-Z0-9+=.,_:@-]+$`)
 
 func checkLabels(labels map[string]string) error {
 	if len(labels) > maxLabels {
-		return converge.ConfigErrorf(cloud.ScopeCloud, "there are %d labels; AWS has room for %d", len(labels), maxLabels)
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "there are %d labels; AWS has room for %d", len(labels), maxLabels)
 	}
 	for k, v := range labels {
 		switch {
 		case strings.HasPrefix(strings.ToLower(k), "aws:"):
-			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: labels that begin with \"aws:\" belong to AWS", k)
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "label %q: labels that begin with \"aws:\" belong to AWS", k)
 		case !labelKey.MatchString(k) || strings.Trim(k, ".") == "" || k == "_index" || len(k) > maxTagKey:
-			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: on AWS a key has up to %d letters, digits and the characters + - = . , _ : @", k, maxTagKey)
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "label %q: on AWS a key has up to %d letters, digits and the characters + - = . , _ : @", k, maxTagKey)
 		case len(v) > maxTagValue:
-			return converge.ConfigErrorf(cloud.ScopeCloud, "label %q: on AWS a value has at most %d characters", k, maxTagValue)
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "label %q: on AWS a value has at most %d characters", k, maxTagValue)
 		}
 	}
 	return nil

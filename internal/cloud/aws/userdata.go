@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 //go:embed deadman.sh
@@ -34,7 +34,7 @@ func userData(own []byte, deadline time.Time) ([]byte, error) {
 		}
 	}
 	if len(out) > maxUserData {
-		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "the user data has %d bytes, %d of them the launch's own; AWS takes %d: move work from the cluster "+
+		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "the user data has %d bytes, %d of them the launch's own; AWS takes %d: move work from the cluster "+
 			"template's user_data to setup, which has no limit", len(out), len(out)-len(own), maxUserData)
 	}
 	return out, nil

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // memoryDriver drives a memoryCloud, rightly unless the cloud says what to break.
@@ -417,16 +417,16 @@ func (d *memoryDriver) PortDrift(_ context.Context, ref cloud.ClusterRef, prefix
 	lines := func(from []netip.Prefix, ports []cloud.PortRange) []string {
 		var out []string
 		for _, f := range from {
-			out = append(out, converge.Opening("22", f.String()))
+			out = append(out, fleet.Opening("22", f.String()))
 			for _, p := range ports {
-				out = append(out, converge.Opening(p.String(), f.String()))
+				out = append(out, fleet.Opening(p.String(), f.String()))
 			}
 		}
 		return out
 	}
 	for _, g := range d.m.firewalls {
 		if g.owner == group(ref) {
-			return converge.Drift(lines(g.from, g.ports), lines(prefixes, ports)), nil
+			return fleet.Drift(lines(g.from, g.ports), lines(prefixes, ports)), nil
 		}
 	}
 	return nil, errBad

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // Names of what Bootstrap finds or makes.
@@ -32,7 +32,7 @@ const (
 // Bootstrap implements cloud.Provisioner: it finds the image, and finds or
 // makes the cluster's SSH keys and the cluster's firewall in the region.
 func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud.Placement) (cloud.RunConfig, error) {
-	if err := converge.CheckSpec(Name, spec, at); err != nil {
+	if err := fleet.CheckSpec(Name, spec, at); err != nil {
 		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what is wrong
 	}
 	img, err := d.image(ctx, spec.Image, at.Offer.InstanceType)
@@ -80,7 +80,7 @@ func (d *driver) image(ctx context.Context, want string, forType cloud.InstanceT
 		}
 		names = append(names, img.ID)
 	}
-	return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "there is no image %q; there are %s", want, strings.Join(names, ", "))
+	return image{}, fleet.ConfigErrorf(cloud.ScopeCloud, "there is no image %q; there are %s", want, strings.Join(names, ", "))
 }
 
 func (d *driver) ensureSSHKeys(ctx context.Context, spec cloud.ClusterSpec) ([]string, error) {
@@ -114,7 +114,7 @@ func (d *driver) ensureSSHKey(ctx context.Context, ref cloud.ClusterRef, line st
 		return "", fmt.Errorf("%s was created but is not listed", want.Name)
 	}
 	if !ref.Owns(keys[i].Tags) || strings.TrimSpace(keys[i].PublicKey) != line {
-		return "", converge.ConfigErrorf(cloud.ScopeCloud, "an SSH key named %s exists and is not this cluster's", want.Name)
+		return "", fleet.ConfigErrorf(cloud.ScopeCloud, "an SSH key named %s exists and is not this cluster's", want.Name)
 	}
 	return keys[i].ID, nil
 }
@@ -136,7 +136,7 @@ func (d *driver) ensureFirewall(ctx context.Context, spec cloud.ClusterSpec, reg
 			return firewall{}, false, nil
 		}
 		if !spec.Ref.Owns(all[i].Tags) {
-			return firewall{}, false, converge.ConfigErrorf(cloud.ScopeCloud, "a firewall named %s exists and is not this cluster's", want.Name)
+			return firewall{}, false, fleet.ConfigErrorf(cloud.ScopeCloud, "a firewall named %s exists and is not this cluster's", want.Name)
 		}
 		return all[i], true, nil
 	}

@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -145,7 +145,7 @@ func (c *client) try(ctx context.Context, at apiServer, method, path string, que
 	target.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
 	if err != nil {
-		return 0, converge.ConfigErrorf(cloud.ScopeCloud, "%s %s: %v", method, path, err)
+		return 0, fleet.ConfigErrorf(cloud.ScopeCloud, "%s %s: %v", method, path, err)
 	}
 	req.Header.Set("Authorization", "Bearer "+at.key)
 	req.Header.Set("Accept", "application/json")

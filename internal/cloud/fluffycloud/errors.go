@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // The API's error codes.
@@ -151,8 +151,8 @@ func (*driver) Classify(err error) cloud.Fault { return classify(err) }
 func classify(err error) cloud.Fault {
 	var (
 		api     *APIError
-		machine *converge.MachineError
-		config  *converge.ConfigError
+		machine *fleet.MachineError
+		config  *fleet.ConfigError
 		price   *priceError
 		gone    *goneError
 	)
@@ -171,9 +171,9 @@ func classify(err error) cloud.Fault {
 		return config.Fault()
 	case errors.As(err, &price):
 		return cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}
-	case converge.IsUnreachable(err):
+	case fleet.IsUnreachable(err):
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeCloud}
-	case converge.IsTransport(err):
+	case fleet.IsTransport(err):
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
 	}
 	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}

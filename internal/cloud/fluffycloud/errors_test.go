@@ -13,7 +13,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 func fault(k cloud.Kind, s cloud.Scope) cloud.Fault { return cloud.Fault{Kind: k, Scope: s} }
@@ -55,11 +55,11 @@ func errorRows() []cloudtest.ErrorRow {
 		{Name: "bare 599", Err: api(599, "", "<html>"), Want: fault(cloud.KindTransient, cloud.ScopeZone)},
 		{Name: "bare 418", Err: api(418, "", "<html>"), Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
 		{Name: "code under 200", Err: api(200, "insufficient_capacity", ""), Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
-		{Name: "preempted", Err: &converge.MachineError{Reason: "preempted"}, Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
-		{Name: "host failure", Err: &converge.MachineError{Reason: "host_failure"}, Want: fault(cloud.KindTransient, cloud.ScopeZone)},
-		{Name: "boot failure", Err: &converge.MachineError{Reason: "boot_failed"}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
-		{Name: "no reason", Err: &converge.MachineError{}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
-		{Name: "configuration", Err: converge.ConfigErrorf(cloud.ScopeCloud, "no"), Want: fault(cloud.KindConfig, cloud.ScopeCloud)},
+		{Name: "preempted", Err: &fleet.MachineError{Reason: "preempted"}, Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
+		{Name: "host failure", Err: &fleet.MachineError{Reason: "host_failure"}, Want: fault(cloud.KindTransient, cloud.ScopeZone)},
+		{Name: "boot failure", Err: &fleet.MachineError{Reason: "boot_failed"}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
+		{Name: "no reason", Err: &fleet.MachineError{}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
+		{Name: "configuration", Err: fleet.ConfigErrorf(cloud.ScopeCloud, "no"), Want: fault(cloud.KindConfig, cloud.ScopeCloud)},
 		{Name: "dear", Err: &priceError{}, Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
 		{Name: "not the API", Err: &protocolError{}, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
 		{Name: "spent", Err: cloud.ErrSpent, Want: fault(cloud.KindUnknown, cloud.ScopeZone)},

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // Name is the cloud's name in configurations, catalogs and templates.
@@ -82,9 +82,9 @@ func (Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Session
 	endpoint, key := creds.Values[optionEndpoint], creds.Values[optionAPIKey]
 	switch {
 	case endpoint == "" && key != "":
-		return cloud.Session{}, converge.ConfigErrorf(cloud.ScopeCloud, "api_key is set but endpoint is not: set both to use a server of your own, or neither")
+		return cloud.Session{}, fleet.ConfigErrorf(cloud.ScopeCloud, "api_key is set but endpoint is not: set both to use a server of your own, or neither")
 	case endpoint != "" && key == "":
-		return cloud.Session{}, converge.ConfigErrorf(cloud.ScopeCloud, "endpoint is set but api_key is not: set both to use a server of your own, or neither")
+		return cloud.Session{}, fleet.ConfigErrorf(cloud.ScopeCloud, "endpoint is set but api_key is not: set both to use a server of your own, or neither")
 	case endpoint == "":
 		return openOwn(ctx, creds)
 	}
@@ -97,7 +97,7 @@ func (Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Session
 
 func openOwn(ctx context.Context, creds cloud.Credentials) (cloud.Session, error) {
 	if creds.StateDir == "" {
-		return cloud.Session{}, converge.ConfigErrorf(cloud.ScopeCloud, "neither an endpoint nor a state folder is given")
+		return cloud.Session{}, fleet.ConfigErrorf(cloud.ScopeCloud, "neither an endpoint nor a state folder is given")
 	}
 	stateDir, err := filepath.Abs(creds.StateDir)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // committed is the value of cloud.TagCommitted on a recorded machine.
@@ -30,8 +30,8 @@ func (d *driver) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.Stat
 	})
 }
 
-func (d *driver) newWaiter(want cloud.State) *converge.Waiter[machine] {
-	return &converge.Waiter[machine]{
+func (d *driver) newWaiter(want cloud.State) *fleet.Waiter[machine] {
+	return &fleet.Waiter[machine]{
 		Want: want, Looks: d.quietLooks, MissingLooks: d.missingLooks, As: machine.portable,
 		Stuck: func(m machine) error { return m.stuck(want) },
 	}
@@ -66,7 +66,7 @@ func (d *driver) Describe(ctx context.Context, ref cloud.ClusterRef) (cloud.Clus
 			imageID = m.Image
 		}
 	}
-	if info.Instances, err = converge.Running(ref.Cluster, shown); err != nil {
+	if info.Instances, err = fleet.Running(ref.Cluster, shown); err != nil {
 		return info, err //nolint:wrapcheck // it names the cluster
 	}
 	img, err := d.image(ctx, imageID, cloud.InstanceType{})
@@ -129,7 +129,7 @@ func (d *driver) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 			return false, nil
 		}
 		live := c.staying()
-		if err := converge.CheckPresent(ref, ids(live)); err != nil {
+		if err := fleet.CheckPresent(ref, ids(live)); err != nil {
 			return false, fmt.Errorf("commit %w", err)
 		}
 		armed := slices.DeleteFunc(live, func(m machine) bool {
@@ -158,7 +158,7 @@ func (d *driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 	}
 	for _, m := range found.live() {
 		if m.Market == string(cloud.Spot) {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s is a spot machine and cannot be stopped, only terminated", m.ID)
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "machine %s is a spot machine and cannot be stopped, only terminated", m.ID)
 		}
 	}
 	w := d.newWaiter(cloud.StateStopped)

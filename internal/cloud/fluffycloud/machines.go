@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -31,7 +31,7 @@ type driver struct {
 	missingLooks int
 	// settle is how long a machine that was launched may stay invisible.
 	settle time.Duration
-	recent converge.Recent[machine]
+	recent fleet.Recent[machine]
 }
 
 var _ cloud.Provisioner = (*driver)(nil)
@@ -84,7 +84,7 @@ func (c census) staying() []machine {
 // of ref.Instances that turns out foreign is an error.
 func (d *driver) look(ctx context.Context, ref cloud.ClusterRef) (census, error) {
 	if ref.Owner == "" {
-		return census{}, converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
+		return census{}, fleet.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
 	}
 	listed, err := d.c.instances(ctx, listQuery(ref))
 	if err != nil {
@@ -119,7 +119,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[str
 		}
 		known[id] = true
 		if !validID(id) {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "%q is not a machine id", id)
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "%q is not a machine id", id)
 		}
 		in, err := d.c.instance(ctx, id)
 		if errors.Is(err, cloud.ErrNotFound) {
@@ -136,7 +136,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[str
 		identity, ok := cloud.IdentityFromTags(in.Tags)
 		m := machine{in, identity}
 		if !ok || in.ID != id || !selects(ref, m) {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", id, ref.Cluster)
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", id, ref.Cluster)
 		}
 		found.machines = append(found.machines, m)
 		d.recent.Saw(m.ID, m.state() == cloud.StateTerminated)
@@ -170,8 +170,8 @@ func validID(id string) bool {
 // watch looks at the machines of ref until f reports done or an error, or ctx
 // ends. Trouble that passes is borne a few looks long.
 func (d *driver) watch(ctx context.Context, ref cloud.ClusterRef, f func(context.Context, census) (bool, error)) error {
-	w := converge.Watcher{Poll: d.poll, Patience: 3, Transient: isTransient}
-	return converge.Watch(ctx, w, func(ctx context.Context) (census, error) { return d.look(ctx, ref) }, f)
+	w := fleet.Watcher{Poll: d.poll, Patience: 3, Transient: isTransient}
+	return fleet.Watch(ctx, w, func(ctx context.Context) (census, error) { return d.look(ctx, ref) }, f)
 }
 
 func ids(machines []machine) []string {
@@ -182,8 +182,8 @@ func ids(machines []machine) []string {
 	return out
 }
 
-func (c census) view() converge.View[machine] {
-	v := converge.View[machine]{Machines: c.machines, Missing: c.missing}
+func (c census) view() fleet.View[machine] {
+	v := fleet.View[machine]{Machines: c.machines, Missing: c.missing}
 	for _, m := range c.late {
 		v.Late = append(v.Late, m.identity)
 	}
@@ -210,7 +210,7 @@ func (c census) String() string {
 
 // each runs f for every machine, a few at a time, and joins the errors.
 func each(ctx context.Context, machines []machine, f func(context.Context, machine) error) error {
-	return converge.Each(parallel, machines, func(m machine) error { return f(ctx, m) })
+	return fleet.Each(parallel, machines, func(m machine) error { return f(ctx, m) })
 }
 
 // portable is the machine in the words all clouds share.

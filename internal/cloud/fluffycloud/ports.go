@@ -11,7 +11,7 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -43,7 +43,7 @@ func (d *driver) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefixes [
 	}
 	var out []string
 	for _, f := range own {
-		out = append(out, converge.Drift(openings(f.Rules), openings(rules(prefixes, ports)))...)
+		out = append(out, fleet.Drift(openings(f.Rules), openings(rules(prefixes, ports)))...)
 	}
 	return out, nil
 }
@@ -52,7 +52,7 @@ func openings(rules []rule) []string {
 	var out []string
 	for _, r := range rules {
 		for _, cidr := range r.CIDRs {
-			out = append(out, converge.Opening(cloud.PortRange{First: r.FromPort, Last: r.ToPort}.String(), cidr))
+			out = append(out, fleet.Opening(cloud.PortRange{First: r.FromPort, Last: r.ToPort}.String(), cidr))
 		}
 	}
 	return out
@@ -82,7 +82,7 @@ func (d *driver) setRules(ctx context.Context, f firewall, want []rule) error {
 // until it sees nothing twice.
 func (d *driver) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error {
 	if ref.Owner == "" {
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
 	}
 	quiet, refused := 0, 0
 	return retry.Poll(ctx, d.poll, func(ctx context.Context) (bool, error) {

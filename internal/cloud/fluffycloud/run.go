@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // priceError says that a machine costs more than it may.
@@ -28,7 +28,7 @@ func (e *priceError) Error() string {
 // Run implements cloud.Provisioner.
 func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunConfig) (cloud.RunRecord, error) {
 	var record cloud.RunRecord
-	if err := converge.CheckSpec(Name, cfg.Spec, cfg.Placement); err != nil {
+	if err := fleet.CheckSpec(Name, cfg.Spec, cfg.Placement); err != nil {
 		return record, err //nolint:wrapcheck // it says what is wrong
 	}
 	ref.Instances = nil
@@ -36,7 +36,7 @@ func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunCon
 	if err != nil {
 		return record, err
 	}
-	plan, err := converge.Sort(ref, cfg.Spec.Nodes, found.live(), machine.portable,
+	plan, err := fleet.Sort(ref, cfg.Spec.Nodes, found.live(), machine.portable,
 		func(m machine) error { return m.stuck(cloud.StateRunning) })
 	if err != nil {
 		return record, err
@@ -58,7 +58,7 @@ func (m machine) stuck(want cloud.State) error {
 	if m.state() == cloud.StateUnknown {
 		reason = strings.TrimSuffix(fmt.Sprintf("the cloud says %q: %s", m.State, reason), ": ")
 	}
-	return &converge.MachineError{ID: m.ID, Rank: m.identity.Rank, State: m.state(), Reason: reason, Want: want}
+	return &fleet.MachineError{ID: m.ID, Rank: m.identity.Rank, State: m.state(), Reason: reason, Want: want}
 }
 
 // adopt takes a machine that is there: it resumes it where it is stopped and
@@ -137,7 +137,7 @@ func labelChanges(tags, labels, marks map[string]string) (set map[string]string,
 
 // create launches the nodes in rank order.
 func (d *driver) create(ctx context.Context, nodes []cloud.NodeSpec, cfg cloud.RunConfig, record *cloud.RunRecord) error {
-	made, errs := converge.Launch(parallel, nodes, func(n cloud.NodeSpec) (string, error) { return d.createOne(ctx, n, cfg) })
+	made, errs := fleet.Launch(parallel, nodes, func(n cloud.NodeSpec) (string, error) { return d.createOne(ctx, n, cfg) })
 	record.Created = made
 	return errors.Join(errs...)
 }
@@ -222,7 +222,7 @@ func checkPlace(m machine, at cloud.Placement) error {
 		m.InstanceType == o.InstanceType.Name && (o.Market == "" || m.Market == string(o.Market)) {
 		return nil
 	}
-	return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s (rank %d) is a %s %s in %s/%s, not %s",
+	return fleet.ConfigErrorf(cloud.ScopeCloud, "machine %s (rank %d) is a %s %s in %s/%s, not %s",
 		m.ID, m.identity.Rank, m.Market, m.InstanceType, m.Region, m.Zone, at)
 }
 
@@ -250,5 +250,5 @@ func (d *driver) checkSingle(ctx context.Context, ref cloud.ClusterRef, nodes []
 	if err != nil {
 		return fmt.Errorf("look again after launching: %w", err)
 	}
-	return converge.CheckSingle(ref, nodes, record, ids(found.staying())) //nolint:wrapcheck // it names the cluster
+	return fleet.CheckSingle(ref, nodes, record, ids(found.staying())) //nolint:wrapcheck // it names the cluster
 }

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // handshakeTimeout bounds the proof of a server: one that listens on loopback
@@ -56,12 +56,12 @@ type apiServer struct {
 // newServer returns the server at endpoint. A key that a server made ends in
 // the fingerprint of its certificate, and opens a connection to no other.
 func newServer(endpoint, key string) (apiServer, error) {
-	base, err := converge.ParseEndpoint(optionEndpoint, endpoint, "https://127.0.0.1:8080", "the API key")
+	base, err := fleet.ParseEndpoint(optionEndpoint, endpoint, "https://127.0.0.1:8080", "the API key")
 	switch {
 	case err != nil:
 		return apiServer{}, err //nolint:wrapcheck // it names the option
 	case base.Scheme != "https":
-		return apiServer{}, converge.ConfigErrorf(cloud.ScopeCloud, "%s %s would send the API key to whatever listens there: "+
+		return apiServer{}, fleet.ConfigErrorf(cloud.ScopeCloud, "%s %s would send the API key to whatever listens there: "+
 			"use https, as the server says, and the api_key of its present run", optionEndpoint, base.Redacted())
 	}
 	return apiServer{base: base, key: key, http: &http.Client{

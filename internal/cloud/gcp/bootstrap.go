@@ -12,7 +12,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // Names of what Bootstrap finds or makes.
@@ -44,7 +44,7 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 		return cloud.RunConfig{}, err
 	}
 	if spec.DiskGiB != 0 && int64(spec.DiskGiB) < img.diskGiB {
-		return cloud.RunConfig{}, converge.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", spec.DiskGiB, lastPart(img.link), img.diskGiB)
+		return cloud.RunConfig{}, fleet.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", spec.DiskGiB, lastPart(img.link), img.diskGiB)
 	}
 	net, err := d.network(ctx, at.Offer.Region, s)
 	if err != nil {
@@ -87,9 +87,9 @@ func (d *driver) network(ctx context.Context, region string, s settings) (networ
 	})
 	switch {
 	case isNotFound(err) && s.network == "":
-		return network{}, converge.ConfigErrorf(cloud.ScopeCloud, "project %s has no default network: set network, or subnetwork", d.c.project)
+		return network{}, fleet.ConfigErrorf(cloud.ScopeCloud, "project %s has no default network: set network, or subnetwork", d.c.project)
 	case isNotFound(err):
-		return network{}, converge.ConfigErrorf(cloud.ScopeCloud, "there is no network %q in project %s", name, project)
+		return network{}, fleet.ConfigErrorf(cloud.ScopeCloud, "there is no network %q in project %s", name, project)
 	case err != nil:
 		return network{}, err
 	}
@@ -106,29 +106,29 @@ func (d *driver) network(ctx context.Context, region string, s settings) (networ
 	slices.Sort(here)
 	switch len(here) {
 	case 0:
-		return network{}, converge.ConfigErrorf(cloud.ScopeRegion, "network %s has no subnetwork in %s", name, region)
+		return network{}, fleet.ConfigErrorf(cloud.ScopeRegion, "network %s has no subnetwork in %s", name, region)
 	case 1:
 		return network{network: link, subnetwork: here[0]}, nil
 	}
-	return network{}, converge.ConfigErrorf(cloud.ScopeRegion, "network %s has %d subnetworks in %s: set subnetwork", name, len(here), region)
+	return network{}, fleet.ConfigErrorf(cloud.ScopeRegion, "network %s has %d subnetworks in %s: set subnetwork", name, len(here), region)
 }
 
 func (d *driver) subnetwork(ctx context.Context, region string, s settings) (network, error) {
 	project, name := d.owner(s.subnetwork, "")
 	if parts := strings.Split(s.subnetwork, "/"); len(parts) == 6 && parts[3] != region {
-		return network{}, converge.ConfigErrorf(cloud.ScopeRegion, "subnetwork %s is not in %s", s.subnetwork, region)
+		return network{}, fleet.ConfigErrorf(cloud.ScopeRegion, "subnetwork %s is not in %s", s.subnetwork, region)
 	}
 	sub, err := call(ctx, d.c, "look up subnetwork "+name+" in "+region, func(ctx context.Context) (*compute.Subnetwork, error) {
 		return d.c.api.getSubnetwork(ctx, project, region, name)
 	})
 	if isNotFound(err) {
-		return network{}, converge.ConfigErrorf(cloud.ScopeRegion, "there is no subnetwork %q in %s of project %s", name, region, project)
+		return network{}, fleet.ConfigErrorf(cloud.ScopeRegion, "there is no subnetwork %q in %s of project %s", name, region, project)
 	}
 	if err != nil {
 		return network{}, err
 	}
 	if s.network != "" && lastPart(sub.Network) != lastPart(s.network) {
-		return network{}, converge.ConfigErrorf(cloud.ScopeRegion, "subnetwork %s belongs to network %s, not %s", name, lastPart(sub.Network), s.network)
+		return network{}, fleet.ConfigErrorf(cloud.ScopeRegion, "subnetwork %s belongs to network %s, not %s", name, lastPart(sub.Network), s.network)
 	}
 	link := sub.Network
 	if i := strings.Index(link, "projects/"); i >= 0 {
@@ -158,9 +158,9 @@ func (d *driver) cidrs(ctx context.Context, s settings, asked []netip.Prefix) ([
 	if s.internalIPs {
 		return []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16")}, nil
 	}
-	addr, err := converge.CallerAddress(ctx, d.callerSource)
+	addr, err := fleet.CallerAddress(ctx, d.callerSource)
 	if err != nil {
-		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "cannot tell the address from which SSH is to be allowed, so say it with allowed_cidrs: %v", err)
+		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "cannot tell the address from which SSH is to be allowed, so say it with allowed_cidrs: %v", err)
 	}
 	return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}, nil
 }

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/api/option"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -45,21 +45,21 @@ func newClient(ctx context.Context, values map[string]string, tokens *http.Clien
 	}
 	if c.project == "" {
 		if c.project, err = found.creds.ProjectID(ctx); err != nil || c.project == "" {
-			return nil, converge.ConfigErrorf(cloud.ScopeCloud, "the credentials name no project: set project, or GOOGLE_CLOUD_PROJECT")
+			return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "the credentials name no project: set project, or GOOGLE_CLOUD_PROJECT")
 		}
 	}
 	opts := []option.ClientOption{
 		option.WithAuthCredentials(found.creds), option.WithUserAgent("terraform-provider-sky"), option.WithTelemetryDisabled(),
 	}
 	if endpoint := values[optionEndpoint]; endpoint != "" {
-		if _, err := converge.ParseEndpoint(optionEndpoint, endpoint, "https://compute.googleapis.com", "tokens"); err != nil {
+		if _, err := fleet.ParseEndpoint(optionEndpoint, endpoint, "https://compute.googleapis.com", "tokens"); err != nil {
 			return nil, err //nolint:wrapcheck // it names the option
 		}
 		opts = append(opts, option.WithEndpoint(strings.TrimRight(endpoint, "/")+"/compute/v1/"))
 	}
 	svc, err := compute.NewService(ctx, opts...)
 	if err != nil {
-		return nil, &converge.AuthError{Advice: "the Google Cloud client cannot use the credentials", Err: err}
+		return nil, &fleet.AuthError{Advice: "the Google Cloud client cannot use the credentials", Err: err}
 	}
 	c.api = newAPI(svc, c.project)
 	return c, nil
@@ -76,17 +76,17 @@ func (c *client) account(ctx context.Context) (string, error) {
 		// The project pays, whoever asks: colleagues share clusters.
 		return p.Name, nil
 	case isNotFound(err):
-		return "", &converge.AuthError{Advice: fmt.Sprintf("there is no project %q that %s can see: check project", c.project, c.who()), Err: err}
+		return "", &fleet.AuthError{Advice: fmt.Sprintf("there is no project %q that %s can see: check project", c.project, c.who()), Err: err}
 	case hasCode(err, "accessNotConfigured", "SERVICE_DISABLED"):
-		return "", &converge.AuthError{Advice: fmt.Sprintf("the Compute Engine API is not enabled: gcloud services enable compute.googleapis.com --project %s", c.project), Err: err}
+		return "", &fleet.AuthError{Advice: fmt.Sprintf("the Compute Engine API is not enabled: gcloud services enable compute.googleapis.com --project %s", c.project), Err: err}
 	case statusOf(err) == http.StatusForbidden:
-		return "", &converge.AuthError{Advice: fmt.Sprintf("%s may not look at project %q: grant roles/compute.instanceAdmin.v1 and roles/compute.securityAdmin", c.who(), c.project), Err: err}
+		return "", &fleet.AuthError{Advice: fmt.Sprintf("%s may not look at project %q: grant roles/compute.instanceAdmin.v1 and roles/compute.securityAdmin", c.who(), c.project), Err: err}
 	case classify(err).Kind == cloud.KindAuth:
-		var known *converge.AuthError
+		var known *fleet.AuthError
 		if errors.As(err, &known) {
 			return "", known
 		}
-		return "", &converge.AuthError{Advice: refusedAdvice, Err: err}
+		return "", &fleet.AuthError{Advice: refusedAdvice, Err: err}
 	}
 	return "", err
 }

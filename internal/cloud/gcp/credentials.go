@@ -18,7 +18,7 @@ import (
 	"cloud.google.com/go/auth/credentials/impersonate"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
 
@@ -49,7 +49,7 @@ func findCredentials(values map[string]string, tokens *http.Client) (credentials
 	}
 	acting, err := impersonate.NewCredentials(opts)
 	if err != nil {
-		return found, &converge.AuthError{Advice: fmt.Sprintf("cannot act as %s: grant roles/iam.serviceAccountTokenCreator on it", target), Err: err}
+		return found, &fleet.AuthError{Advice: fmt.Sprintf("cannot act as %s: grant roles/iam.serviceAccountTokenCreator on it", target), Err: err}
 	}
 	// The project is the one of the credentials that act.
 	acting = explained(acting, found.creds, fmt.Sprintf("cannot act as %s: grant roles/iam.serviceAccountTokenCreator on it", target))
@@ -75,10 +75,10 @@ type explainedToken struct {
 // Token implements auth.TokenProvider.
 func (e explainedToken) Token(ctx context.Context) (*auth.Token, error) {
 	token, err := e.TokenProvider.Token(ctx)
-	var known *converge.AuthError
+	var known *fleet.AuthError
 	// The library has no type for all of its refusals.
 	if err != nil && !errors.As(err, &known) && strings.Contains(err.Error(), "status code 4") {
-		return nil, &converge.AuthError{Advice: e.advice, Err: err}
+		return nil, &fleet.AuthError{Advice: e.advice, Err: err}
 	}
 	return token, err
 }
@@ -107,7 +107,7 @@ func baseCredentials(values map[string]string, tokens *http.Client) (credentials
 	opts := &credentials.DetectOptions{Scopes: []string{scope}, Client: tokens}
 	switch {
 	case given != "" && token != "":
-		return credentialsFound{}, converge.ConfigErrorf(cloud.ScopeCloud, "credentials and access_token are both set: set one of them")
+		return credentialsFound{}, fleet.ConfigErrorf(cloud.ScopeCloud, "credentials and access_token are both set: set one of them")
 	case token != "":
 		return credentialsFound{creds: auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: staticToken(token)})}, nil
 	case given != "":
@@ -121,7 +121,7 @@ func baseCredentials(values map[string]string, tokens *http.Client) (credentials
 	}
 	creds, err := credentials.DetectDefault(opts)
 	if err != nil {
-		return credentialsFound{}, &converge.AuthError{
+		return credentialsFound{}, &fleet.AuthError{
 			Advice: "there are no Google Cloud credentials: run gcloud auth application-default login, or set credentials or GOOGLE_APPLICATION_CREDENTIALS", Err: err,
 		}
 	}
@@ -135,7 +135,7 @@ func defaultFile() (string, error) {
 	const variable = "GOOGLE_APPLICATION_CREDENTIALS"
 	if path := os.Getenv(variable); path != "" {
 		if _, err := os.Stat(path); err != nil {
-			return "", &converge.AuthError{Advice: "the file that " + variable + " names cannot be read: correct it, or unset it and run gcloud auth application-default login", Err: err}
+			return "", &fleet.AuthError{Advice: "the file that " + variable + " names cannot be read: correct it, or unset it and run gcloud auth application-default login", Err: err}
 		}
 		return path, nil
 	}
@@ -166,21 +166,21 @@ func credentialsFrom(place, given string, opts *credentials.DetectOptions) (cred
 		var err error
 		content, err = localfile.Read(given, maxCredentials)
 		if special := (*localfile.NotRegularError)(nil); errors.As(err, &special) {
-			return credentialsFound{}, converge.ConfigErrorf(cloud.ScopeCloud, "what %s names is %s, not a regular file", place, special.What)
+			return credentialsFound{}, fleet.ConfigErrorf(cloud.ScopeCloud, "what %s names is %s, not a regular file", place, special.What)
 		}
 		if err != nil {
-			return credentialsFound{}, converge.ConfigErrorf(cloud.ScopeCloud, "the file that %s names cannot be read", place)
+			return credentialsFound{}, fleet.ConfigErrorf(cloud.ScopeCloud, "the file that %s names cannot be read", place)
 		}
 	}
 	var head struct {
 		Type credentials.CredType `json:"type"`
 	}
 	if json.Unmarshal(content, &head) != nil || !slices.Contains(credentialTypes(), head.Type) {
-		return credentialsFound{}, converge.ConfigErrorf(cloud.ScopeCloud, "what %s gives is neither a path nor the content of a service account's key or another credentials file of Google Cloud", place)
+		return credentialsFound{}, fleet.ConfigErrorf(cloud.ScopeCloud, "what %s gives is neither a path nor the content of a service account's key or another credentials file of Google Cloud", place)
 	}
 	creds, err := credentials.NewCredentialsFromJSON(head.Type, content, opts)
 	if err != nil {
-		return credentialsFound{}, &converge.AuthError{Advice: fmt.Sprintf("the %s that %s gives cannot be used", head.Type, place), Err: err}
+		return credentialsFound{}, &fleet.AuthError{Advice: fmt.Sprintf("the %s that %s gives cannot be used", head.Type, place), Err: err}
 	}
 	return credentialsFound{creds: creds, identity: emailIn(content)}, nil
 }

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // Codes that the driver itself acts upon.
@@ -136,9 +136,9 @@ func (*driver) Classify(err error) cloud.Fault { return classify(err) }
 
 func classify(err error) cloud.Fault {
 	var (
-		badAuth *converge.AuthError
-		config  *converge.ConfigError
-		machine *converge.MachineError
+		badAuth *fleet.AuthError
+		config  *fleet.ConfigError
+		machine *fleet.MachineError
 		token   *auth.Error
 	)
 	switch {
@@ -152,9 +152,9 @@ func classify(err error) cloud.Fault {
 		return classifyAnswer(err)
 	case errors.As(err, &token) && !token.Temporary():
 		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
-	case converge.IsUnreachable(err):
+	case fleet.IsUnreachable(err):
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeCloud}
-	case converge.IsTransport(err) || token != nil:
+	case fleet.IsTransport(err) || token != nil:
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
 	}
 	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
@@ -194,7 +194,7 @@ func isTransient(err error) bool { return classify(err).Kind == cloud.KindTransi
 // isPassing reports whether the very same call may fare better in a moment.
 func isPassing(err error) bool {
 	var op *OperationError
-	if errors.As(err, &op) || converge.IsUnreachable(err) || !isTransient(err) {
+	if errors.As(err, &op) || fleet.IsUnreachable(err) || !isTransient(err) {
 		return false
 	}
 	status := statusOf(err)
@@ -210,6 +210,6 @@ func isRefused(err error) bool {
 }
 
 // asStopped finds the error of a machine that is stopped, or on the way.
-func asStopped(err error, target **converge.MachineError) bool {
+func asStopped(err error, target **fleet.MachineError) bool {
 	return errors.As(err, target) && ((*target).State == cloud.StateStopped || (*target).State == cloud.StateStopping)
 }

@@ -19,7 +19,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 func fault(k cloud.Kind, s cloud.Scope) cloud.Fault { return cloud.Fault{Kind: k, Scope: s} }
@@ -67,14 +67,14 @@ func errorRows() []cloudtest.ErrorRow {
 			Err:  &googleapi.Error{Code: 403, Details: []any{map[string]any{"reason": "SERVICE_DISABLED"}}},
 			Want: fault(cloud.KindAuth, whole),
 		},
-		{Name: "preempted", Err: &converge.MachineError{Reason: "preempted; its disk is still charged for"}, Want: fault(cloud.KindCapacity, zone)},
-		{Name: "host error", Err: &converge.MachineError{Reason: "host error"}, Want: fault(cloud.KindTransient, zone)},
-		{Name: "host maintenance", Err: &converge.MachineError{Reason: "compute.instances.terminateOnHostMaintenance"}, Want: fault(cloud.KindTransient, zone)},
-		{Name: "host maintenance in our words", Err: &converge.MachineError{Reason: "host maintenance"}, Want: fault(cloud.KindTransient, zone)},
-		{Name: "no reason", Err: &converge.MachineError{}, Want: fault(cloud.KindUnknown, zone)},
-		{Name: "configuration", Err: converge.ConfigErrorf(cloud.ScopeCloud, "no"), Want: fault(cloud.KindConfig, whole)},
-		{Name: "configuration of a region", Err: converge.ConfigErrorf(region, "no"), Want: fault(cloud.KindConfig, region)},
-		{Name: "no credentials", Err: &converge.AuthError{Advice: "log in", Err: errors.New("none")}, Want: fault(cloud.KindAuth, whole)},
+		{Name: "preempted", Err: &fleet.MachineError{Reason: "preempted; its disk is still charged for"}, Want: fault(cloud.KindCapacity, zone)},
+		{Name: "host error", Err: &fleet.MachineError{Reason: "host error"}, Want: fault(cloud.KindTransient, zone)},
+		{Name: "host maintenance", Err: &fleet.MachineError{Reason: "compute.instances.terminateOnHostMaintenance"}, Want: fault(cloud.KindTransient, zone)},
+		{Name: "host maintenance in our words", Err: &fleet.MachineError{Reason: "host maintenance"}, Want: fault(cloud.KindTransient, zone)},
+		{Name: "no reason", Err: &fleet.MachineError{}, Want: fault(cloud.KindUnknown, zone)},
+		{Name: "configuration", Err: fleet.ConfigErrorf(cloud.ScopeCloud, "no"), Want: fault(cloud.KindConfig, whole)},
+		{Name: "configuration of a region", Err: fleet.ConfigErrorf(region, "no"), Want: fault(cloud.KindConfig, region)},
+		{Name: "no credentials", Err: &fleet.AuthError{Advice: "log in", Err: errors.New("none")}, Want: fault(cloud.KindAuth, whole)},
 		{
 			Name: "a token refused", Want: fault(cloud.KindAuth, whole),
 			Err: &url.Error{Op: "Get", URL: "http://x", Err: &auth.Error{Response: &http.Response{StatusCode: 400}}},

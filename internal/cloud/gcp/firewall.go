@@ -14,7 +14,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -115,7 +115,7 @@ func portsOf(rules []*compute.Firewall) []cloud.PortRange {
 // rules lists the rules of ref's clusters.
 func (d *driver) rules(ctx context.Context, ref cloud.ClusterRef) ([]*compute.Firewall, error) {
 	if ref.Owner == "" {
-		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
+		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
 	}
 	return call(ctx, d.c, "list firewall rules", func(ctx context.Context) ([]*compute.Firewall, error) {
 		var own []*compute.Firewall
@@ -200,7 +200,7 @@ func (d *driver) insertRule(ctx context.Context, rule *compute.Firewall) error {
 	case err != nil:
 		return err
 	case there.Description != rule.Description:
-		return converge.ConfigErrorf(cloud.ScopeCloud, "a firewall rule named %s exists and is not this cluster's", rule.Name)
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "a firewall rule named %s exists and is not this cluster's", rule.Name)
 	case sameRule(there, rule):
 		return nil
 	}
@@ -259,7 +259,7 @@ func (d *driver) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefixes [
 		return []string{"the firewall rules are gone"}, nil
 	}
 	want := wantedRules(ref, have[0].Network, prefixes, ports)
-	out := converge.Drift(openings(have), openings(want))
+	out := fleet.Drift(openings(have), openings(want))
 	for _, h := range have {
 		i := slices.IndexFunc(want, func(w *compute.Firewall) bool { return w.Name == h.Name })
 		if i >= 0 && !sameRule(h, want[i]) && len(out) == 0 {
@@ -284,7 +284,7 @@ func openings(rules []*compute.Firewall) []string {
 			}
 			for _, w := range what {
 				for _, from := range slices.Concat(rule.SourceRanges, rule.SourceTags) {
-					out = append(out, converge.Opening(w, from))
+					out = append(out, fleet.Opening(w, from))
 				}
 			}
 		}

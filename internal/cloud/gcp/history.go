@@ -11,7 +11,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // end is how a machine came to its end, or to a stop.
@@ -66,7 +66,7 @@ func (d *driver) explain(ctx context.Context, ref cloud.ClusterRef, err error) e
 	if err == nil || ctx.Err() != nil || ref.Zone == "" {
 		return err
 	}
-	var stuck *converge.MachineError
+	var stuck *fleet.MachineError
 	if !asStopped(err, &stuck) {
 		return err
 	}
@@ -86,7 +86,7 @@ func (d *driver) explainStopped(ctx context.Context, machines []machine) {
 			indexes = append(indexes, i)
 		}
 	}
-	_ = converge.Each(parallel, indexes, func(i int) error {
+	_ = fleet.Each(parallel, indexes, func(i int) error {
 		last, ok, err := d.history(ctx, machines[i].zone, machines[i].id)
 		if err == nil && ok {
 			machines[i].reason = last.reason

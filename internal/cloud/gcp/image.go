@@ -12,7 +12,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // The images of machines for which none is named: Ubuntu's, with cloud-init,
@@ -56,7 +56,7 @@ func (d *driver) image(ctx context.Context, want string, t cloud.InstanceType, s
 	}
 	parts := imageForm().FindStringSubmatch(want)
 	if parts == nil {
-		return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "image %q is neither a name nor projects/<project>/global/images/<name> or .../images/family/<family>", want)
+		return image{}, fleet.ConfigErrorf(cloud.ScopeCloud, "image %q is neither a name nor projects/<project>/global/images/<name> or .../images/family/<family>", want)
 	}
 	project, family, name := parts[1], parts[2] != "", parts[3]
 	if project == "" {
@@ -69,13 +69,13 @@ func (d *driver) image(ctx context.Context, want string, t cloud.InstanceType, s
 		return d.c.api.getImage(ctx, project, name)
 	})
 	if isNotFound(err) {
-		return image{}, converge.ConfigErrorf(cloud.ScopeCloud, "there is no image %q, or it is not shared with this project", want)
+		return image{}, fleet.ConfigErrorf(cloud.ScopeCloud, "there is no image %q, or it is not shared with this project", want)
 	}
 	if err != nil {
 		return image{}, err
 	}
 	if arch := archOf(found.Architecture); t.Arch != "" && arch != "" && arch != t.Arch {
-		return image{}, converge.ConfigErrorf(cloud.ScopeRegion, "image %s is for %s, and %s is %s", found.Name, arch, t.Name, t.Arch)
+		return image{}, fleet.ConfigErrorf(cloud.ScopeRegion, "image %s is for %s, and %s is %s", found.Name, arch, t.Name, t.Arch)
 	}
 	link := found.SelfLink
 	if i := strings.Index(link, "projects/"); i >= 0 {

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 //go:embed deadman.sh
@@ -126,14 +126,14 @@ func addMetadata(metadata map[string]string, n cloud.NodeSpec, cfg cloud.RunConf
 func bootDisk(n cloud.NodeSpec, cfg cloud.RunConfig, s settings, shape shape, labels map[string]string) (*compute.AttachedDisk, error) {
 	imageGiB, err := strconv.Atoi(cfg.Resources[resourceImageGiB])
 	if err != nil {
-		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "the run configuration is not Bootstrap's: it lacks the image's size")
+		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "the run configuration is not Bootstrap's: it lacks the image's size")
 	}
 	size := cfg.Spec.DiskGiB
 	if size == 0 {
 		size = max(defaultDiskGiB, imageGiB)
 	}
 	if size > maxDiskGiB {
-		return nil, converge.ConfigErrorf(cloud.ScopeCloud, "disk_size is %d GiB; a disk on GCP has %d at most", size, maxDiskGiB)
+		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "disk_size is %d GiB; a disk on GCP has %d at most", size, maxDiskGiB)
 	}
 	tier := diskTiers()[s.diskTier]
 	params := &compute.AttachedDiskInitializeParams{

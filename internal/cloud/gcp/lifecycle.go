@@ -12,7 +12,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // defaultSSHUser is that of Ubuntu's images.
@@ -33,8 +33,8 @@ func (d *driver) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.Stat
 	return d.explain(ctx, ref, err)
 }
 
-func (d *driver) newWaiter(want cloud.State) *converge.Waiter[machine] {
-	return &converge.Waiter[machine]{
+func (d *driver) newWaiter(want cloud.State) *fleet.Waiter[machine] {
+	return &fleet.Waiter[machine]{
 		Want: want, Looks: d.quietLooks, MissingLooks: d.missingLooks,
 		As:    func(m machine) cloud.Instance { return m.portable(d.sshPort) },
 		Stuck: func(m machine) error { return m.stuck(want) },
@@ -69,7 +69,7 @@ func (d *driver) Describe(ctx context.Context, ref cloud.ClusterRef) (cloud.Clus
 			info.SSHUser = user
 		}
 	}
-	info.Instances, err = converge.Running(ref.Cluster, shown)
+	info.Instances, err = fleet.Running(ref.Cluster, shown)
 	return info, err //nolint:wrapcheck // it names the cluster
 }
 
@@ -101,7 +101,7 @@ func (d *driver) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 			return false, nil
 		}
 		live := c.staying()
-		if err := converge.CheckPresent(ref, ids(live)); err != nil {
+		if err := fleet.CheckPresent(ref, ids(live)); err != nil {
 			return false, fmt.Errorf("commit %w", err)
 		}
 		armed := slices.DeleteFunc(live, machine.committed)

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -51,7 +51,7 @@ func newDriver(c *client, defaults settings) *driver {
 		missingLooks: 4,
 		settle:       time.Minute,
 		sshPort:      sshPort,
-		callerSource: converge.CallerAddressSource,
+		callerSource: fleet.CallerAddressSource,
 	}
 }
 
@@ -59,11 +59,11 @@ func newDriver(c *client, defaults settings) *driver {
 // of ref.Instances that turns out foreign is an error.
 func (d *driver) look(ctx context.Context, ref cloud.ClusterRef) (census, error) {
 	if ref.Owner == "" {
-		return census{}, converge.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
+		return census{}, fleet.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
 	}
 	for _, id := range ref.Instances {
 		if !isID(id) {
-			return census{}, converge.ConfigErrorf(cloud.ScopeCloud, "%q is not the id of a Compute Engine instance", id)
+			return census{}, fleet.ConfigErrorf(cloud.ScopeCloud, "%q is not the id of a Compute Engine instance", id)
 		}
 	}
 	listed, err := d.list(ctx, ref.Zone, labelFilter(ref))
@@ -169,7 +169,7 @@ func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[str
 		case m == nil:
 			found.missing = append(found.missing, id)
 		case m.id != id || !selects(ref, *m):
-			return converge.ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", m, ref.Cluster)
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", m, ref.Cluster)
 		default:
 			found.machines = append(found.machines, *m)
 			d.recent.saw(*m)
@@ -252,9 +252,9 @@ func (d *driver) isLate(ctx context.Context, l launched) (bool, error) {
 // watch looks at the machines of ref until f reports done or an error, or ctx
 // ends. Trouble that passes is borne a few looks long.
 func (d *driver) watch(ctx context.Context, ref cloud.ClusterRef, f func(context.Context, census) (bool, error)) error {
-	w := converge.Watcher{Poll: d.poll, Patience: 4, Transient: isTransient}
-	return converge.Watch(ctx, w, func(ctx context.Context) (census, error) { return d.look(ctx, ref) }, f)
+	w := fleet.Watcher{Poll: d.poll, Patience: 4, Transient: isTransient}
+	return fleet.Watch(ctx, w, func(ctx context.Context) (census, error) { return d.look(ctx, ref) }, f)
 }
 
 // each runs f for every item, a few at a time, and joins the errors.
-func each[T any](items []T, f func(T) error) error { return converge.Each(parallel, items, f) }
+func each[T any](items []T, f func(T) error) error { return fleet.Each(parallel, items, f) }

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // machine is an instance, and whose it is. Its id is the number that Compute
@@ -141,7 +141,7 @@ func (m machine) stuck(want cloud.State) error {
 	if m.state == cloud.StateUnknown {
 		reason = strings.TrimSuffix(fmt.Sprintf("Compute Engine says %q: %s", m.status, reason), ": ")
 	}
-	return &converge.MachineError{ID: m.String(), Rank: m.identity.Rank, State: m.state, Reason: reason, Want: want}
+	return &fleet.MachineError{ID: m.String(), Rank: m.identity.Rank, State: m.state, Reason: reason, Want: want}
 }
 
 // String is the machine's id and the name that people see.
@@ -170,8 +170,8 @@ func ids(machines []machine) []string {
 	return out
 }
 
-func (c census) view() converge.View[machine] {
-	v := converge.View[machine]{Machines: c.machines, Missing: c.missing}
+func (c census) view() fleet.View[machine] {
+	v := fleet.View[machine]{Machines: c.machines, Missing: c.missing}
 	for _, l := range c.late {
 		v.Late = append(v.Late, l.identity)
 	}

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -26,7 +26,7 @@ func (d *driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunCon
 	if err != nil {
 		return record, err
 	}
-	plan, err := converge.Sort(ref, cfg.Spec.Nodes, found.staying(), func(m machine) cloud.Instance { return m.portable(d.sshPort) },
+	plan, err := fleet.Sort(ref, cfg.Spec.Nodes, found.staying(), func(m machine) cloud.Instance { return m.portable(d.sshPort) },
 		func(m machine) error { return m.stuck(cloud.StateRunning) })
 	if err != nil {
 		return record, err
@@ -101,7 +101,7 @@ func (d *driver) resume(ctx context.Context, m machine) error {
 
 // create launches the nodes in rank order.
 func (d *driver) create(ctx context.Context, nodes []cloud.NodeSpec, cfg cloud.RunConfig, record *cloud.RunRecord) error {
-	made, errs := converge.Launch(parallel, nodes, func(n cloud.NodeSpec) (string, error) { return d.createOne(ctx, n, cfg) })
+	made, errs := fleet.Launch(parallel, nodes, func(n cloud.NodeSpec) (string, error) { return d.createOne(ctx, n, cfg) })
 	record.Created = made
 	return errors.Join(errs...)
 }
@@ -190,10 +190,10 @@ func (d *driver) existing(ctx context.Context, n cloud.NodeSpec, cfg cloud.RunCo
 	case err != nil:
 		return "", err
 	case m == nil:
-		return "", &converge.MachineError{ID: name, Rank: n.Identity.Rank, State: cloud.StateTerminating, Reason: "one of its name is being removed", Want: cloud.StateRunning}
+		return "", &fleet.MachineError{ID: name, Rank: n.Identity.Rank, State: cloud.StateTerminating, Reason: "one of its name is being removed", Want: cloud.StateRunning}
 	case !m.owned || m.identity != n.Identity:
 		d.recent.drop(m.zone, m.name)
-		return "", converge.ConfigErrorf(cloud.ScopeZone, "machine %s has the name of rank %d and is somebody else's", m, n.Identity.Rank)
+		return "", fleet.ConfigErrorf(cloud.ScopeZone, "machine %s has the name of rank %d and is somebody else's", m, n.Identity.Rank)
 	}
 	return d.accept(ctx, *m, n, cfg)
 }
@@ -218,7 +218,7 @@ func checkPlace(m machine, at cloud.Placement) error {
 	if m.zone == o.Zone && m.typ == o.InstanceType.Name && (o.Market == "" || m.market == o.Market) {
 		return nil
 	}
-	return converge.ConfigErrorf(cloud.ScopeZone, "machine %s (rank %d) is a %s %s in %s, not %s",
+	return fleet.ConfigErrorf(cloud.ScopeZone, "machine %s (rank %d) is a %s %s in %s, not %s",
 		m, m.identity.Rank, m.market, m.typ, m.zone, at)
 }
 
@@ -232,5 +232,5 @@ func (d *driver) checkSingle(ctx context.Context, ref cloud.ClusterRef, nodes []
 	if err != nil {
 		return fmt.Errorf("look again after launching: %w", err)
 	}
-	return converge.CheckSingle(ref, nodes, record, ids(found.staying())) //nolint:wrapcheck // it names the cluster
+	return fleet.CheckSingle(ref, nodes, record, ids(found.staying())) //nolint:wrapcheck // it names the cluster
 }

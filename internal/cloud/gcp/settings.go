@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // settings are Compute Engine's own part of a cluster: defaults from the
@@ -44,7 +44,7 @@ func settingsFromOptions(values map[string]string) (settings, error) {
 		}
 		var err error
 		if *into, err = strconv.ParseBool(v); err != nil {
-			return s, converge.ConfigErrorf(cloud.ScopeCloud, "%s is %q: it must be \"true\" or \"false\"", name, v)
+			return s, fleet.ConfigErrorf(cloud.ScopeCloud, "%s is %q: it must be \"true\" or \"false\"", name, v)
 		}
 	}
 	return s, s.check()
@@ -98,10 +98,10 @@ func (s *settings) set(key string, v any) error {
 			ok = err == nil
 		}
 	default:
-		return converge.ConfigErrorf(cloud.ScopeCloud, "node_config: there is no %q on GCP; there are %s", key, strings.Join(nodeConfigKeys(), ", "))
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "node_config: there is no %q on GCP; there are %s", key, strings.Join(nodeConfigKeys(), ", "))
 	}
 	if !ok {
-		return converge.ConfigErrorf(cloud.ScopeCloud, "node_config: %s cannot be %v", key, v)
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "node_config: %s cannot be %v", key, v)
 	}
 	return nil
 }
@@ -132,37 +132,37 @@ const (
 func (s settings) check() error {
 	switch _, known := diskTiers()[s.diskTier]; {
 	case s.network != "" && !networkForm().MatchString(s.network):
-		return converge.ConfigErrorf(cloud.ScopeCloud, "network %q is neither a name nor projects/<project>/global/networks/<name>", s.network)
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "network %q is neither a name nor projects/<project>/global/networks/<name>", s.network)
 	case s.subnetwork != "" && !subnetworkForm().MatchString(s.subnetwork):
-		return converge.ConfigErrorf(cloud.ScopeCloud, "subnetwork %q is neither a name nor projects/<project>/regions/<region>/subnetworks/<name>", s.subnetwork)
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "subnetwork %q is neither a name nor projects/<project>/regions/<region>/subnetworks/<name>", s.subnetwork)
 	case s.serviceAccount != "" && !strings.Contains(s.serviceAccount, "@"):
-		return converge.ConfigErrorf(cloud.ScopeCloud, "service_account %q is not an e-mail address", s.serviceAccount)
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "service_account %q is not an e-mail address", s.serviceAccount)
 	case s.selfDelete && s.serviceAccount == "":
-		return converge.ConfigErrorf(cloud.ScopeCloud, "self_delete needs a service_account, with whose token the machines delete themselves")
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "self_delete needs a service_account, with whose token the machines delete themselves")
 	case !known:
-		return converge.ConfigErrorf(cloud.ScopeCloud, "disk_tier %q is not known on GCP; there are %s", s.diskTier, strings.Join(diskTierNames(), ", "))
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "disk_tier %q is not known on GCP; there are %s", s.diskTier, strings.Join(diskTierNames(), ", "))
 	case s.spotAction != "" && s.spotAction != "delete" && s.spotAction != "stop":
-		return converge.ConfigErrorf(cloud.ScopeCloud, "spot_termination_action is %q: it must be \"delete\" or \"stop\"", s.spotAction)
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "spot_termination_action is %q: it must be \"delete\" or \"stop\"", s.spotAction)
 	case s.maxRun != 0 && (s.maxRun < minRun || s.maxRun > maxRun):
-		return converge.ConfigErrorf(cloud.ScopeCloud, "max_run_duration is %s: Compute Engine takes 30s to 2880h", s.maxRun)
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "max_run_duration is %s: Compute Engine takes 30s to 2880h", s.maxRun)
 	}
 	return nil
 }
 
 // checkSpec refuses what cannot work before anything is asked of Google.
 func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
-	if err := converge.CheckSpec(Name, spec, at); err != nil {
+	if err := fleet.CheckSpec(Name, spec, at); err != nil {
 		return err //nolint:wrapcheck // it says what is wrong
 	}
 	if regionOf(at.Offer.Zone) != at.Offer.Region {
-		return converge.ConfigErrorf(cloud.ScopeZone, "the placement %s names no zone: machines of GCP are zonal", at)
+		return fleet.ConfigErrorf(cloud.ScopeZone, "the placement %s names no zone: machines of GCP are zonal", at)
 	}
 	if _, err := shapeOf(at.Offer.InstanceType); err != nil {
 		return err
 	}
 	for _, n := range spec.Nodes {
 		if len(n.UserData) > maxMetadata {
-			return converge.ConfigErrorf(cloud.ScopeCloud, "the user data has %d bytes; GCP takes %d: move work from the cluster template's user_data to setup, which has no limit",
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "the user data has %d bytes; GCP takes %d: move work from the cluster template's user_data to setup, which has no limit",
 				len(n.UserData), maxMetadata)
 		}
 	}
@@ -171,10 +171,10 @@ func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
 
 func checkLabels(labels map[string]string) error {
 	if len(labels) > maxUserLabels {
-		return converge.ConfigErrorf(cloud.ScopeCloud, "there are %d labels; GCP has room for %d", len(labels), maxUserLabels)
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "there are %d labels; GCP has room for %d", len(labels), maxUserLabels)
 	}
 	if _, rest := userLabels(labels); len(rest) > maxMetadata {
-		return converge.ConfigErrorf(cloud.ScopeCloud, "the labels have %d bytes beyond what labels of GCP can hold; there is room for %d", len(rest), maxMetadata)
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "the labels have %d bytes beyond what labels of GCP can hold; there is room for %d", len(rest), maxMetadata)
 	}
 	return nil
 }

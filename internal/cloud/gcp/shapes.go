@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/converge"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // shape is what the insert of a machine type needs beside its name.
@@ -65,17 +65,17 @@ func shapeOf(t cloud.InstanceType) (shape, error) {
 	}
 	switch {
 	case strings.HasPrefix(device, "tpu-"), hasAnyPrefix(name, tpuTypes()):
-		return s, converge.ConfigErrorf(cloud.ScopeRegion, "%s has TPUs, which Compute Engine does not launch and this driver does not support: choose a GPU or a CPU type", t.Name)
+		return s, fleet.ConfigErrorf(cloud.ScopeRegion, "%s has TPUs, which Compute Engine does not launch and this driver does not support: choose a GPU or a CPU type", t.Name)
 	case hasAnyPrefix(name, builtIn()):
 		s.gpu, s.migrates = true, false
 	case device != "" && strings.HasPrefix(name, "n1-") && attachable()[device] != "":
 		s.accelerator, s.count = attachable()[device], int64(t.Accelerator.Count)
 		s.gpu, s.migrates = true, false
 		if s.count < 1 || float64(s.count) != t.Accelerator.Count {
-			return s, converge.ConfigErrorf(cloud.ScopeRegion, "%s: Compute Engine attaches whole devices only", t.Accelerator)
+			return s, fleet.ConfigErrorf(cloud.ScopeRegion, "%s: Compute Engine attaches whole devices only", t.Accelerator)
 		}
 	case device != "":
-		return s, converge.ConfigErrorf(cloud.ScopeRegion, "%s does not attach to %s on Compute Engine", t.Accelerator, t.Name)
+		return s, fleet.ConfigErrorf(cloud.ScopeRegion, "%s does not attach to %s on Compute Engine", t.Accelerator, t.Name)
 	}
 	return s, nil
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package converge holds what drivers do alike to bring a cloud's machines to
+// Package fleet holds what drivers do alike to bring a cloud's machines to
 // what was asked for, once their own words are turned into the vocabulary's:
 // check what they are given, sort the machines, watch them, describe them, act
 // on several at once, and say what went wrong. The conformance suite in
 // cloudtest is what holds a driver to the outcome.
-package converge
+package fleet
 
 import (
 	"context"
