@@ -7,7 +7,7 @@ package catalogs
 import "embed"
 
 // FS holds <cloud>/vms.csv, where a cloud has them <cloud>/images.csv, and
-// dates.csv, which says when each catalog's prices were written down.
+// <cloud>/about.json, which internal/catalog/about explains.
 //
-//go:embed */*.csv dates.csv
+//go:embed */*.csv */about.json
 var FS embed.FS

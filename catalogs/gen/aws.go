@@ -205,7 +205,7 @@ trn2u.48xlarge 192 2048 Trainium2:16:96 0
 
 func awsBook() book {
 	us := []string{"us-east-1", "us-east-2", "us-west-2"}
-	b := book{cloud: "aws", date: "2025-07-01"}
+	b := book{cloud: "aws"}
 	b.facts = append(awsGeneral(awsFamilies, us), awsGeneral(awsNewest, us[:1])...)
 	devices := machines(awsDevices, map[string][]string{
 		"us": us, "us-east-west": {"us-east-1", "us-west-2"}, "us-west-2": {"us-west-2"}, "us-east-1": {"us-east-1"},

@@ -221,7 +221,7 @@ arm64!a4x-maxgpu-4g-metal 144 960 GB300:4:279 0
 `
 
 func gcpBook() book {
-	b := book{cloud: "gcp", date: "2025-03-06", facts: append(gcpGeneral(gcpFamilies), gcpAttached(gcpDevices)...)}
+	b := book{cloud: "gcp", facts: append(gcpGeneral(gcpFamilies), gcpAttached(gcpDevices)...)}
 	b.facts = append(b.facts, gcpOptimized(gcpWhole)...)
 	b.facts = append(b.facts, machines(gcpQuoted, map[string][]string{"quoted": inRegions(zones("us-central1-b"))})...)
 	const images = "projects/ubuntu-os-cloud/global/images/family/"

@@ -36,7 +36,7 @@ arm64!gpu_1x_gh200 64 432 GH200:1:96 2.29
 func lambdaBook() book {
 	regions := strings.Fields(`us-east-1 us-east-3 us-west-1 us-west-2 us-west-3 us-south-1 us-south-2 us-south-3
 		us-midwest-1 europe-central-1 asia-northeast-1 asia-northeast-2 asia-south-1 me-west-1 australia-east-1`)
-	return book{cloud: "lambda", date: "2026-09-20", facts: machines(lambdaTypes, map[string][]string{"all": regions})}
+	return book{cloud: "lambda", facts: machines(lambdaTypes, map[string][]string{"all": regions})}
 }
 
 // runpodTypes are the devices of RunPod's secure cloud: name in catalogs, GiB,
@@ -73,7 +73,7 @@ RTXA4000         16  5  20 0.25 8
 `
 
 func runpodBook() book {
-	b := book{cloud: "runpod", date: "2025-07-01"}
+	b := book{cloud: "runpod"}
 	for l := range strings.Lines(runpodTypes) {
 		w := strings.Fields(l)
 		if len(w) == 0 {
@@ -130,7 +130,7 @@ VM.Standard.A1.Flex arm64  1 0.01  0.0015 2,4,6 1,2,4,8,16,32,64
 func ociBook() book {
 	regions := strings.Fields(`us-ashburn-1 us-phoenix-1 us-sanjose-1 us-chicago-1 ca-toronto-1 sa-saopaulo-1 eu-frankfurt-1
 		eu-amsterdam-1 uk-london-1 ap-tokyo-1 ap-singapore-1 ap-mumbai-1 ap-sydney-1`)
-	b := book{cloud: "oci", date: "2025-07-01", facts: machines(ociTypes, map[string][]string{"preemptible": regions})}
+	b := book{cloud: "oci", facts: machines(ociTypes, map[string][]string{"preemptible": regions})}
 	for i := range b.facts {
 		b.facts[i].spot = b.facts[i].usd / 2
 	}
@@ -237,7 +237,6 @@ func ibmZones(regions ...string) []string {
 	return out
 }
 
-// ibmBook has no date: the figures were seen without one.
 func ibmBook() book {
 	devices := machines(ibmTypes, map[string][]string{
 		"us": ibmZones("us-south", "us-east"), "ca-tor": ibmZones("ca-tor"), "eu-gb": ibmZones("eu-gb"), "eu-de": ibmZones("eu-de"),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Command gen writes the default catalogs, catalogs/<cloud>/{vms,images}.csv and
-// dates.csv, from the tables of facts in this folder. FluffyCloud's comes from
-// its server and is left alone. Run it from the repository's root:
+// Command gen writes default catalogs, catalogs/<cloud>/{vms,images}.csv, from the
+// tables of facts in this folder. A catalog without a table here is left alone:
+// FluffyCloud's comes from its server. Run it from the repository's root:
 //
 //	go run ./catalogs/gen
 package main
@@ -34,8 +34,6 @@ type fact struct {
 // book is what one cloud's table says.
 type book struct {
 	cloud string
-	// date is as of when the oldest of the prices is known; empty is unknown.
-	date  string
 	facts []fact
 	// images holds tag, region, OS, version, id and architecture.
 	images [][]string
@@ -48,10 +46,13 @@ func main() {
 	}
 }
 
+// books are the tables, one for each cloud that has one.
+func books() []book {
+	return []book{awsBook(), gcpBook(), ibmBook(), lambdaBook(), ociBook(), runpodBook()}
+}
+
 func run(dir string) error {
-	books := []book{awsBook(), gcpBook(), ibmBook(), lambdaBook(), ociBook(), runpodBook()}
-	dates := [][]string{{"Cloud", "Date"}, {"fluffycloud", fluffyDate}}
-	for _, b := range books {
+	for _, b := range books() {
 		if err := writeCSV(filepath.Join(dir, b.cloud, "vms.csv"), vmRows(b.facts)); err != nil {
 			return err
 		}
@@ -61,16 +62,9 @@ func run(dir string) error {
 				return err
 			}
 		}
-		if b.date != "" {
-			dates = append(dates, []string{b.cloud, b.date})
-		}
 	}
-	slices.SortFunc(dates[1:], func(a, b []string) int { return strings.Compare(a[0], b[0]) })
-	return writeCSV(filepath.Join(dir, "dates.csv"), dates)
+	return nil
 }
-
-// fluffyDate is when FluffyCloud's prices were made up.
-const fluffyDate = "2026-11-01"
 
 func vmRows(facts []fact) [][]string {
 	rows := [][]string{{"InstanceType", "AcceleratorName", "AcceleratorCount", "vCPUs", "MemoryGiB", "GpuInfo",

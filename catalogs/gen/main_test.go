@@ -39,10 +39,6 @@ func TestCatalogsAreWhatTheTablesSay(t *testing.T) {
 	}
 }
 
-func books() []book {
-	return []book{awsBook(), gcpBook(), ibmBook(), lambdaBook(), ociBook(), runpodBook()}
-}
-
 // Every accelerator that the clouds sell at a list price is offered.
 func TestAcceleratorsOffered(t *testing.T) {
 	want := map[string]string{

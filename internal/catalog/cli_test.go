@@ -73,6 +73,7 @@ func TestCLISaysWhatIsWrong(t *testing.T) {
 		"list amazon":                                "there are those of aws, fluffycloud, gcp",
 		"list --path /nonexistent":                   "--path: stat /nonexistent: no such file or directory",
 		"update fluffycloud":                         `no catalog of "fluffycloud" is hosted; those of aws`,
+		"update do":                                  `the cloud that the hosted catalogs call "do" is "digitalocean" here`,
 		"list --accelerators T4 --infra a/b/c/d":     "more than three",
 		"list --path /nonexistent --accelerators T4": "--path",
 	} {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 )
 
 func (c *cli) updateCommand() *cobra.Command {
@@ -37,7 +39,7 @@ Without clouds, all that have a catalog already and are hosted.`,
 				if err != nil {
 					return err
 				}
-				clouds = slices.DeleteFunc(Hosted(), func(n string) bool { return !slices.Contains(known, n) })
+				clouds = slices.DeleteFunc(about.Hosted(), func(n string) bool { return !slices.Contains(known, n) })
 			}
 			return c.update(cmd, set, clouds, force)
 		},
@@ -52,8 +54,8 @@ func (c *cli) update(cmd *cobra.Command, set *Set, clouds []string, force bool) 
 	var results []Refreshed
 	var errs []error
 	for _, name := range clouds {
-		if c.opts.BaseURL == "" && !slices.Contains(Hosted(), name) {
-			return fmt.Errorf("no catalog of %q is hosted; those of %s are", name, strings.Join(Hosted(), ", "))
+		if c.opts.BaseURL == "" && about.Of(name).Hosted == "" {
+			return notHosted(name)
 		}
 	}
 	for _, name := range clouds {
@@ -78,6 +80,13 @@ func (c *cli) update(cmd *cobra.Command, set *Set, clouds []string, force bool) 
 		err = writeTable(cmd.OutOrStdout(), rows)
 	}
 	return errors.Join(append(errs, err)...)
+}
+
+func notHosted(name string) error {
+	if here, ok := about.ByHosted(name); ok {
+		return fmt.Errorf("the cloud that the hosted catalogs call %q is %q here", name, here)
+	}
+	return fmt.Errorf("no catalog of %q is hosted; those of %s are", name, strings.Join(about.Hosted(), ", "))
 }
 
 // count writes a number, and "-" for none.

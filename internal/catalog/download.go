@@ -3,6 +3,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 )
 
 // download is what a host answered.
@@ -33,7 +36,7 @@ const (
 func (r *refresh) download(ctx context.Context) (download, error) {
 	var errs []error
 	for _, base := range r.set.bases() {
-		got, err := r.get(ctx, base+"/"+hostedSchema+"/"+r.cloud+"/"+r.file)
+		got, err := r.get(ctx, base+"/"+hostedSchema+"/"+cmp.Or(about.Of(r.cloud).Hosted, r.cloud)+"/"+r.file)
 		if err == nil {
 			return got, nil
 		}

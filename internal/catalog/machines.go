@@ -64,7 +64,7 @@ func (r *reader) checkMachine(t *cloud.InstanceType, row int) error {
 		return r.fail(row, "AcceleratorCount", "it is blank or zero, while AcceleratorName is %q", acc.Name)
 	case acc.Name == "" && acc.Count != 0:
 		return r.fail(row, "AcceleratorName", "it is blank, while AcceleratorCount is %v", acc.Count)
-	case t.Name == "" && !splitPrices(r.cloud):
+	case t.Name == "" && !r.separateDevices:
 		return r.fail(row, "InstanceType", "it is blank")
 	case t.Name == "" && acc.Name == "":
 		return r.fail(row, "InstanceType", "both it and AcceleratorName are blank")

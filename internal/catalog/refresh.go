@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 )
 
 // DefaultTTL is how old a copy of a hosted catalog gets before it is refreshed;
@@ -30,12 +32,6 @@ const hostedSchema = "v8"
 var hostedAt = [...]string{
 	"https://raw.githubusercontent.com/skypilot-org/skypilot-catalog/master/catalogs",
 	"https://skypilot-catalog.s3.us-east-1.amazonaws.com/catalogs",
-}
-
-// Hosted returns the clouds that the public catalog covers, sorted.
-func Hosted() []string {
-	return []string{"aws", "azure", "cudo", "do", "fluidstack", "gcp", "hyperbolic", "ibm", "lambda", "nebius",
-		"oci", "paperspace", "runpod", "scp", "seeweb", "vast", "vsphere"}
 }
 
 func (o *Options) checkURL() error {
@@ -284,7 +280,7 @@ func (s *Set) Due(sources []Source) []string {
 			copies = append(copies, src.Cloud)
 		case KindEmbedded:
 			m, _ := readMeta(s.catalogDir(hostedSchema), src.Cloud)
-			if age := s.opts.Now().Sub(m.FailedAt); slices.Contains(Hosted(), src.Cloud) && (age < 0 || age >= s.ttl()) {
+			if age := s.opts.Now().Sub(m.FailedAt); about.Of(src.Cloud).Hosted != "" && (age < 0 || age >= s.ttl()) {
 				out = append(out, src.Cloud)
 			}
 		}
@@ -336,8 +332,8 @@ const oldAge = 7 * 24 * time.Hour
 
 // describeEmbedded tells that newer prices could not be had.
 func (s *Set) describeEmbedded(src *Source) {
-	src.Date = s.embeddedDate(src.Cloud)
-	if s.opts.StateDir == "" || s.opts.Offline || !slices.Contains(Hosted(), src.Cloud) {
+	src.Date = about.Of(src.Cloud).Day()
+	if s.opts.StateDir == "" || s.opts.Offline || about.Of(src.Cloud).Hosted == "" {
 		return
 	}
 	m, ok := readMeta(s.catalogDir(hostedSchema), src.Cloud)

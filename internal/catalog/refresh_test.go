@@ -105,6 +105,26 @@ func source(t *testing.T, s *Set) (Source, float64) {
 	return sources[0], offers[0].HourlyUSD
 }
 
+// A hosted catalog may call a cloud by another name than we do; the copy has ours.
+func TestRefreshByTheHostsName(t *testing.T) {
+	var asked []string
+	h := &host{text: rowsOf(10, 0.5)}
+	set, _ := refreshable(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Path)
+		h.ServeHTTP(w, r)
+	}))
+	out, err := set.Refresh(t.Context(), "digitalocean", RefreshOptions{})
+	if err != nil && !strings.Contains(err.Error(), "images") {
+		t.Fatal(err)
+	}
+	if want := "/v8/do/vms.csv"; len(asked) == 0 || asked[0] != want {
+		t.Errorf("it asked for %v, not for %s", asked, want)
+	}
+	if filepath.Base(filepath.Dir(out.Path)) != "digitalocean" {
+		t.Errorf("the copy is %s", out.Path)
+	}
+}
+
 func TestRefresh(t *testing.T) {
 	h := &host{text: rowsOf(10, 0.5)}
 	set, now := refreshable(t, h)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,21 +121,3 @@ func (t *table) imagesText() (path string, text []byte, err error) {
 }
 
 const maxImagesBytes = 64 << 20
-
-// embeddedDate is when the prices of an embedded catalog were written down.
-func (s *Set) embeddedDate(name string) time.Time {
-	text, err := fs.ReadFile(s.opts.Embedded, "dates.csv")
-	if err != nil {
-		return time.Time{}
-	}
-	for l := range strings.Lines(string(text)) {
-		if cloudName, date, ok := strings.Cut(strings.TrimSpace(l), ","); ok && cloudName == name {
-			when, err := time.Parse(time.DateOnly, date)
-			if err != nil {
-				return time.Time{}
-			}
-			return when
-		}
-	}
-	return time.Time{}
-}

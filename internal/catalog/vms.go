@@ -11,6 +11,7 @@ import (
 
 	"github.com/gocarina/gocsv"
 
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -55,9 +56,10 @@ type machineRow struct {
 // of a machine once: the reader is the gocsv.CSVReader that leaves the others
 // out, and keeps of every row what is its own: place and prices.
 type reader struct {
-	path  string
-	cloud string
-	scan  *scanner
+	path string
+	// separateDevices is About's: hosts and accelerators have rows of their own.
+	separateDevices bool
+	scan            *scanner
 	// at holds the position of each column in a record, -1 for none.
 	at    [numColumns]int
 	width int
@@ -97,7 +99,7 @@ func parseVMs(path, cloudName string, text []byte) (*rows, [32]byte, error) {
 // rejects the file; the error is a *FileError, unless reading failed.
 func readVMs(path, cloudName string, f *feed) (*rows, [32]byte, error) {
 	r := &reader{
-		path: path, cloud: cloudName, scan: newScanner(f),
+		path: path, separateDevices: about.Of(cloudName).SeparateDevices, scan: newScanner(f),
 		// Files in use describe a machine every one to five KiB.
 		machines: make(map[string]uint32, f.size/4096), placeIDs: make(map[place]uint32),
 	}
@@ -105,7 +107,7 @@ func readVMs(path, cloudName string, f *feed) (*rows, [32]byte, error) {
 	if err := r.read(); err != nil {
 		return nil, [32]byte{}, err
 	}
-	if splitPrices(cloudName) {
+	if r.separateDevices {
 		return joinHosts(&r.out), r.scan.block.sum, nil
 	}
 	return &r.out, r.scan.block.sum, nil

@@ -9,10 +9,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// splitPrices reports whether a cloud's catalog prices hosts and accelerators
-// in rows of their own, which only together are what a machine costs.
-func splitPrices(cloudName string) bool { return cloudName == "gcp" }
-
 // bundle says which accelerators a fixed host comes with.
 type bundle struct {
 	prefix string // of the instance type
