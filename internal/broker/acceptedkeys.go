@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -20,9 +21,9 @@ import (
 // in. New nodes get these and no others: a colleague's own key would open them
 // alone, and nobody could use the cluster as a whole. Where no node runs, none can
 // be asked, and all keys that may be the cluster's count.
-func (b *Broker) accepted(ctx context.Context, c Cluster) ([]ssh.Signer, error) {
+func (b *Broker) accepted(ctx context.Context, c cluster.Cluster) ([]ssh.Signer, error) {
 	signers, err := b.SignersOf(c)
-	i := slices.IndexFunc(c.Nodes, func(n Node) bool { return n.State == cloud.StateRunning })
+	i := slices.IndexFunc(c.Nodes, func(n cluster.Node) bool { return n.State == cloud.StateRunning })
 	if err != nil || i < 0 {
 		return signers, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // adoptable reports whether a complete generation is the lost result of this
@@ -29,14 +30,14 @@ func (l *launch) adoptable(g *generation, alive []cloud.Instance) bool {
 }
 
 // adopt finishes the commit of a generation that a crash kept from state.
-func (l *launch) adopt(ctx context.Context, g *generation) (*Cluster, error) {
+func (l *launch) adopt(ctx context.Context, g *generation) (*cluster.Cluster, error) {
 	c := *g.Cluster
 	l.log.WarnContext(ctx, "adopting the cluster of an earlier launch that was cut off before its state was saved", "generation", g.ID)
 	session, err := l.session(ctx, c.Cloud)
 	if err != nil {
 		return nil, err
 	}
-	if err := session.Commit(ctx, c.ref()); err != nil {
+	if err := session.Commit(ctx, c.Ref()); err != nil {
 		return nil, fmt.Errorf("adopt generation %s: %w", g.ID, err)
 	}
 	if err := l.journal.append(entry{Event: eventCommitted, Generation: g.ID, Cluster: &c}); err != nil {

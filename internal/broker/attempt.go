@@ -3,7 +3,6 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/templates"
@@ -41,7 +41,7 @@ type attempt struct {
 	// reached says that every node answered over SSH: what fails from then on is
 	// not the place's fault.
 	reached bool
-	cluster Cluster
+	cluster cluster.Cluster
 }
 
 // graceAfterCancel is how long a create call that is under way may still run
@@ -49,7 +49,7 @@ type attempt struct {
 const graceAfterCancel = 20 * time.Second
 
 // bounded runs the attempt to its end before the machines' own end.
-func (a *attempt) bounded(ctx context.Context) (Cluster, error) {
+func (a *attempt) bounded(ctx context.Context) (cluster.Cluster, error) {
 	end := a.deadline.Add(-a.margin())
 	if d, ok := ctx.Deadline(); ok && d.Before(end.Add(time.Second)) {
 		return a.run(ctx)
@@ -60,11 +60,11 @@ func (a *attempt) bounded(ctx context.Context) (Cluster, error) {
 }
 
 // run goes through the steps of a launch at one placement.
-func (a *attempt) run(ctx context.Context) (Cluster, error) {
+func (a *attempt) run(ctx context.Context) (cluster.Cluster, error) {
 	a.log.InfoContext(ctx, "attempt", "number", a.number, "placement", a.placement.String(), "hourly_usd", a.placement.HourlyUSD())
 	session, err := a.session(ctx, a.placement.Offer.Cloud)
 	if err != nil {
-		return Cluster{}, err
+		return cluster.Cluster{}, err
 	}
 	machines := fmt.Sprintf("%d machines of %s", a.placement.Nodes, a.placement.Offer.InstanceType.Name)
 	steps := []struct {
@@ -81,7 +81,7 @@ func (a *attempt) run(ctx context.Context) (Cluster, error) {
 	}
 	for _, s := range steps {
 		if ctx.Err() != nil {
-			return Cluster{}, context.Cause(ctx)
+			return cluster.Cluster{}, context.Cause(ctx)
 		}
 		a.step = s.name
 		begun := a.cfg.Now()
@@ -91,7 +91,7 @@ func (a *attempt) run(ctx context.Context) (Cluster, error) {
 		}
 		err := s.do(ctx, session)
 		if end(); err != nil {
-			return Cluster{}, err
+			return cluster.Cluster{}, err
 		}
 		a.log.InfoContext(ctx, "step done", "step", s.name, "took", a.cfg.Now().Sub(begun).Round(time.Millisecond))
 	}
@@ -139,7 +139,7 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 		a.config = cfg
 		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: a.identity(rank), UserData: []byte(cfg.UserData), HostKey: a.keys.hosts[rank].Public})
 	}
-	spec.Notes = notesOf(a.spec.Runtime, offer.InstanceType.Accelerator.String())
+	spec.Notes = cluster.NotesOf(a.spec.Runtime, offer.InstanceType.Accelerator.String())
 	spec.SSHUser, spec.NodeConfig = a.config.SSHUser, a.config.NodeConfig
 	if err := a.checkConfig(); err != nil {
 		return cloud.ClusterSpec{}, &localError{cloud.ScopeCloud, err}
@@ -150,7 +150,7 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 // checkConfig sees that the template has what the cluster is to do, before there
 // is a machine.
 func (a *attempt) checkConfig() error {
-	if a.spec.Runtime == RuntimeRay && a.config.Ray.Script == "" {
+	if a.spec.Runtime == cluster.RuntimeRay && a.config.Ray.Script == "" {
 		return noRay(a.placement.Offer.Cloud)
 	}
 	if a.spec.Autostop == nil {
@@ -255,7 +255,7 @@ func (a *attempt) wait(ctx context.Context, session cloud.Session) error {
 // describe fills in the cluster from what the cloud lists; every rank must be
 // there once.
 func (a *attempt) describe(info cloud.ClusterInfo, session cloud.Session) error {
-	nodes := make([]Node, a.placement.Nodes)
+	nodes := make([]cluster.Node, a.placement.Nodes)
 	seen := make([]bool, a.placement.Nodes)
 	for _, inst := range info.Instances {
 		rank := inst.Identity.Rank
@@ -263,7 +263,7 @@ func (a *attempt) describe(info cloud.ClusterInfo, session cloud.Session) error 
 			return &cloud.ExtraNodesError{Cluster: a.spec.Name, Want: len(nodes), Extra: []string{inst.ID}}
 		}
 		seen[rank] = true
-		nodes[rank] = nodeOf(inst, a.keys.hosts[rank].Public)
+		nodes[rank] = cluster.NodeOf(inst, a.keys.hosts[rank].Public)
 	}
 	for rank, ok := range seen {
 		if !ok {
@@ -290,25 +290,16 @@ func commonZone(instances []cloud.Instance) string {
 	return zone
 }
 
-// nodeOf is the node that a machine is. The key that is known of it wins over
-// the one that stands on it in the cloud.
-func nodeOf(inst cloud.Instance, hostKey string) Node {
-	return Node{
-		Rank: inst.Identity.Rank, InstanceID: inst.ID, InternalIP: inst.InternalIP, ExternalIP: inst.ExternalIP,
-		SSHPort: inst.SSHPort, HostKey: cmp.Or(hostKey, inst.HostKey), State: inst.State, Reason: inst.Reason,
-	}
-}
-
 // newCluster is the cluster without its nodes.
-func (a *attempt) newCluster(account string) Cluster {
+func (a *attempt) newCluster(account string) cluster.Cluster {
 	o := a.placement.Offer
-	return Cluster{
+	return cluster.Cluster{
 		ID: o.Cloud + "/" + o.Region + "/" + a.spec.Name, Name: a.spec.Name, Owner: a.owner, Generation: a.gen, Account: account,
 		Cloud: o.Cloud, Region: o.Region, Zone: o.Zone, InstanceType: o.InstanceType.Name,
 		Accelerators: o.InstanceType.Accelerator.String(), Market: o.Market, HourlyUSD: a.placement.HourlyUSD(),
-		Status: StatusInit, SSHUser: a.config.SSHUser, KeyPath: a.keys.path,
+		Status: cluster.StatusInit, SSHUser: a.config.SSHUser, KeyPath: a.keys.path,
 		ProcessManager: string(a.config.ProcessManager), Runtime: a.spec.Runtime, Size: a.placement.Nodes,
-		LaunchedAt: a.started.UTC().Format(time.RFC3339), AllowedCIDRs: prefixTexts(a.runConfig.Spec.AllowedCIDRs),
+		LaunchedAt: a.started.UTC().Format(time.RFC3339), AllowedCIDRs: cluster.PrefixTexts(a.runConfig.Spec.AllowedCIDRs),
 		Autostop: a.spec.Autostop,
 	}
 }
@@ -323,8 +314,8 @@ func (a *attempt) openPorts(ctx context.Context, session cloud.Session) error {
 // commit disarms the dead-man timers and records the cluster, in the order
 // that leaves a record for every machine whose timer is gone.
 func (a *attempt) commit(ctx context.Context, session cloud.Session) error {
-	if a.cluster.Status == StatusInit && a.cluster.StatusReason == "" {
-		a.cluster.Status = StatusUp
+	if a.cluster.Status == cluster.StatusInit && a.cluster.StatusReason == "" {
+		a.cluster.Status = cluster.StatusUp
 	}
 	if err := a.writeSSHFiles(a.cluster); err != nil {
 		return fmt.Errorf("write the files for SSH on this computer: %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/autostop"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
@@ -31,19 +32,19 @@ func (b *Broker) onShutdown(cloudName string, market cloud.Market, cfg *autostop
 }
 
 // render is the cluster's configuration as far as it concerns no node in particular.
-func (b *Broker) render(c Cluster) (clusterconfig.Config, error) {
+func (b *Broker) render(c cluster.Cluster) (clusterconfig.Config, error) {
 	tmpl, err := clusterconfig.Load(templates.FS, b.cfg.TemplateDir, c.Cloud)
 	if err != nil {
 		return clusterconfig.Config{}, err
 	}
-	return tmpl.Render(c.vars())
+	return tmpl.Render(varsOf(c))
 }
 
-// vars are what a template is told of the cluster, whatever the node.
-func (c Cluster) vars() clusterconfig.Vars {
+// varsOf are what a template is told of the cluster, whatever the node.
+func varsOf(c cluster.Cluster) clusterconfig.Vars {
 	return clusterconfig.Vars{
 		ClusterName: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone,
-		InstanceType: c.InstanceType, Accelerator: c.accelerator(), Nodes: c.Size,
+		InstanceType: c.InstanceType, Accelerator: c.Devices(), Nodes: c.Size,
 	}
 }
 
@@ -61,7 +62,7 @@ func endCommand(cfg clusterconfig.Config, cloudName string, stop autostop.Config
 
 // arm brings the watchdog on the head in line with c.Autostop; without one it
 // is removed. The clients are those of c.Nodes.
-func (b *Broker) arm(ctx context.Context, log *slog.Logger, clients []node, c Cluster) error {
+func (b *Broker) arm(ctx context.Context, log *slog.Logger, clients []node, c cluster.Cluster) error {
 	var head remote.Shell
 	var others []remote.Shell
 	var hosts []autostop.Host
@@ -72,7 +73,7 @@ func (b *Broker) arm(ctx context.Context, log *slog.Logger, clients []node, c Cl
 		}
 		others = append(others, clients[i])
 		hosts = append(hosts, autostop.Host{
-			Rank: n.Rank, Address: n.among(), Port: cmp.Or(n.SSHPort, 22), User: c.SSHUser, HostKey: n.HostKey,
+			Rank: n.Rank, Address: n.Address(), Port: cmp.Or(n.SSHPort, 22), User: c.SSHUser, HostKey: n.HostKey,
 		})
 	}
 	if head == nil {
@@ -101,7 +102,7 @@ func (b *Broker) arm(ctx context.Context, log *slog.Logger, clients []node, c Cl
 }
 
 // rearm is arm with connections of its own.
-func (b *Broker) rearm(ctx context.Context, c Cluster) error {
+func (b *Broker) rearm(ctx context.Context, c cluster.Cluster) error {
 	clients, err := b.dialAll(ctx, c)
 	if err != nil {
 		return err
@@ -112,8 +113,8 @@ func (b *Broker) rearm(ctx context.Context, c Cluster) error {
 
 // hold keeps the watchdog of a running cluster, if it has one, from ending it
 // while it is being changed.
-func (b *Broker) hold(ctx context.Context, c Cluster) (release func(), err error) {
-	if c.Autostop == nil || !c.headRuns() {
+func (b *Broker) hold(ctx context.Context, c cluster.Cluster) (release func(), err error) {
+	if c.Autostop == nil || !c.HeadRuns() {
 		return func() {}, nil
 	}
 	clients, err := b.dialHead(ctx, c)
@@ -131,14 +132,9 @@ func (b *Broker) hold(ctx context.Context, c Cluster) (release func(), err error
 	}, nil
 }
 
-// headRuns reports whether the head was seen running.
-func (c Cluster) headRuns() bool {
-	return slices.ContainsFunc(c.Nodes, func(n Node) bool { return n.Rank == 0 && n.State == cloud.StateRunning })
-}
-
 // dialHead connects to rank 0 alone.
-func (b *Broker) dialHead(ctx context.Context, c Cluster) ([]node, error) {
-	c.Nodes = slices.DeleteFunc(slices.Clone(c.Nodes), func(n Node) bool { return n.Rank != 0 })
+func (b *Broker) dialHead(ctx context.Context, c cluster.Cluster) ([]node, error) {
+	c.Nodes = slices.DeleteFunc(slices.Clone(c.Nodes), func(n cluster.Node) bool { return n.Rank != 0 })
 	if len(c.Nodes) == 0 {
 		return nil, fmt.Errorf("cluster %q has no head", c.Name)
 	}
@@ -147,8 +143,8 @@ func (b *Broker) dialHead(ctx context.Context, c Cluster) ([]node, error) {
 
 // drain waits for the end of the jobs that use more than that many nodes, or one
 // beyond them.
-func (b *Broker) drain(ctx context.Context, c Cluster, nodes int) error {
-	if !c.headRuns() {
+func (b *Broker) drain(ctx context.Context, c cluster.Cluster, nodes int) error {
+	if !c.HeadRuns() {
 		return nil // without it no job runs
 	}
 	clients, err := b.dialHead(ctx, c)
@@ -164,7 +160,7 @@ func (b *Broker) drain(ctx context.Context, c Cluster, nodes int) error {
 	var leaving, last []string
 	for _, n := range c.Nodes {
 		if n.Rank >= nodes {
-			leaving = append(leaving, n.among())
+			leaving = append(leaving, n.Address())
 		}
 	}
 	err = retry.Poll(ctx, retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}, func(ctx context.Context) (bool, error) {
@@ -186,23 +182,23 @@ func (b *Broker) drain(ctx context.Context, c Cluster, nodes int) error {
 
 // explain says in the status of a cluster that was found ended whether autostop
 // did it. What was said of an end before stays.
-func (b *Broker) explain(before Cluster, fresh *Cluster) {
-	if fresh.Status != StatusStopped {
+func (b *Broker) explain(before cluster.Cluster, fresh *cluster.Cluster) {
+	if fresh.Status != cluster.StatusStopped {
 		return
 	}
 	switch {
-	case before.Status == StatusStopped && before.StatusReason != "":
+	case before.Status == cluster.StatusStopped && before.StatusReason != "":
 		fresh.StatusReason = before.StatusReason
 	case before.Autostop != nil && !before.Autostop.Down:
 		fresh.StatusReason = fmt.Sprintf("autostop after %s; seen %s: %s%s",
-			before.Autostop.IdleText(), b.cfg.Now().UTC().Format(time.RFC3339), fresh.nodeReasons(), hookBefore(before))
+			before.Autostop.IdleText(), b.cfg.Now().UTC().Format(time.RFC3339), fresh.NodeReasons(), hookBefore(before))
 	}
 }
 
 // autodown is the cluster whose machines are positively gone, if it was to
 // remove itself: it stays a cluster, without machines. Where the cloud remembers
 // that somebody else ended them it was not autostop, and gone is returned.
-func (b *Broker) autodown(ctx context.Context, c Cluster, gone error) (Cluster, error) {
+func (b *Broker) autodown(ctx context.Context, c cluster.Cluster, gone error) (cluster.Cluster, error) {
 	if c.Autostop == nil || !c.Autostop.Down {
 		return c, gone
 	}
@@ -217,7 +213,7 @@ func (b *Broker) autodown(ctx context.Context, c Cluster, gone error) (Cluster, 
 	if len(endings) == 0 {
 		who = "removed itself, or was removed since"
 	}
-	c.Status = StatusTerminated
+	c.Status = cluster.StatusTerminated
 	c.StatusReason = fmt.Sprintf("autostop (down) after %s: the cluster %s; seen %s%s", c.Autostop.IdleText(), who, b.cfg.Now().UTC().Format(time.RFC3339), hookBefore(c))
 	c.Nodes = slices.Clone(c.Nodes)
 	for i := range c.Nodes {
@@ -232,7 +228,7 @@ func (b *Broker) autodown(ctx context.Context, c Cluster, gone error) (Cluster, 
 }
 
 // endings are who ended the cluster's machines, as far as the cloud remembers.
-func (b *Broker) endings(ctx context.Context, c Cluster) ([]cloud.Ending, error) {
+func (b *Broker) endings(ctx context.Context, c cluster.Cluster) ([]cloud.Ending, error) {
 	session, err := b.openFor(ctx, c)
 	if err != nil {
 		return nil, err
@@ -241,12 +237,12 @@ func (b *Broker) endings(ctx context.Context, c Cluster) ([]cloud.Ending, error)
 	if !ok {
 		return nil, nil
 	}
-	ref := c.ref()
-	ref.Zone, ref.Instances = c.Zone, c.instanceIDs() // labels may be gone with the machines
+	ref := c.Ref()
+	ref.Zone, ref.Instances = c.Zone, c.InstanceIDs() // labels may be gone with the machines
 	ended, err := chronicler.Ended(ctx, ref)
 	var out []cloud.Ending
 	for _, inst := range ended {
-		if inst.Ending != "" && slices.Contains(c.instanceIDs(), inst.ID) && !slices.Contains(out, inst.Ending) {
+		if inst.Ending != "" && slices.Contains(c.InstanceIDs(), inst.ID) && !slices.Contains(out, inst.Ending) {
 			out = append(out, inst.Ending)
 		}
 	}

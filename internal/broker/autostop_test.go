@@ -12,6 +12,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/autostop"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // rememberingCloud says who ended its machines.
@@ -37,7 +38,7 @@ func (r rememberingCloud) Open(context.Context, cloud.Credentials) (cloud.Sessio
 
 // launchedAlone is a cluster of a bench, told about its end afterwards: the
 // bench's cloud has no template for it.
-func launchedAlone(t *testing.T, x *bench, stop *autostop.Config) Cluster {
+func launchedAlone(t *testing.T, x *bench, stop *autostop.Config) cluster.Cluster {
 	t.Helper()
 	c, err := x.Launch(t.Context(), twoNodes("c"))
 	if err != nil {
@@ -82,12 +83,12 @@ func TestAutodownNeedsProof(t *testing.T) {
 				x.cloud.machines = nil
 				fresh, err := x.Refresh(t.Context(), c)
 				if !tt.kept {
-					if !errors.Is(err, ErrGone) {
+					if !errors.Is(err, cluster.ErrGone) {
 						t.Fatalf("Refresh = %+v, %v; want ErrGone", fresh, err)
 					}
 					return
 				}
-				if err != nil || fresh.Status != StatusTerminated || !strings.HasPrefix(fresh.StatusReason, "autostop (down) after 10 idle minutes: the cluster removed itself") {
+				if err != nil || fresh.Status != cluster.StatusTerminated || !strings.HasPrefix(fresh.StatusReason, "autostop (down) after 10 idle minutes: the cluster removed itself") {
 					t.Fatalf("Refresh = %s %q, %v", fresh.Status, fresh.StatusReason, err)
 				}
 				time.Sleep(time.Hour) //nolint:forbidigo // virtual time
@@ -96,7 +97,7 @@ func TestAutodownNeedsProof(t *testing.T) {
 				if took := time.Since(asked); took > 0 {
 					t.Errorf("looked for %s for what is known to be gone", took)
 				}
-				if err != nil || again.StatusReason != fresh.StatusReason || again.Status != StatusTerminated {
+				if err != nil || again.StatusReason != fresh.StatusReason || again.Status != cluster.StatusTerminated {
 					t.Errorf("the second Refresh = %s %q, %v", again.Status, again.StatusReason, err)
 				}
 				if err := x.Destroy(t.Context(), again); err != nil {
@@ -125,7 +126,7 @@ func TestAutostopIsSaidOnce(t *testing.T) {
 		}
 		end(x.cloud, cloud.StateRunning)
 		up, err := x.Refresh(t.Context(), again)
-		if err != nil || up.Status != StatusUp || up.StatusReason != "" {
+		if err != nil || up.Status != cluster.StatusUp || up.StatusReason != "" {
 			t.Errorf("started by somebody: %s %q, %v", up.Status, up.StatusReason, err)
 		}
 		stopped, err := x.Stop(t.Context(), up)
@@ -168,7 +169,7 @@ func TestUpdateOfAClusterThatIsEnding(t *testing.T) {
 					return 0, "ending"
 				}
 				spec := twoNodes(c.Name)
-				spec.Setup, spec.Workdir, spec.Runtime = "true", "/x/code", RuntimeRay
+				spec.Setup, spec.Workdir, spec.Runtime = "true", "/x/code", cluster.RuntimeRay
 				x.uploads = nil
 				got, err := x.Update(t.Context(), c, spec, what)
 				if err == nil || len(scripts) != 1 || !strings.Contains(scripts[0], "busy") || len(x.uploads) != 0 || got.Runtime != c.Runtime {

@@ -8,23 +8,14 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
-
-// Replaced is a whole cluster that a launch with Spec.Beside found under its name
-// and took for the one that it replaces. Nothing but Spec.Beside says so: it may as
-// well be the cluster of an earlier launch whose state was lost.
-type Replaced struct {
-	// ID is what imports it.
-	ID         string
-	Generation string
-	Instances  []string
-}
 
 // takeForReplaced notes that a living cluster of the name is taken for the one to
 // be replaced.
 func (l *launch) takeForReplaced(ctx context.Context, generation, cloudName string, alive []cloud.Instance) {
 	l.log.WarnContext(ctx, "a cluster of this name is taken for the one that this replaces", "generation", generation, "instances", ids(alive))
-	l.replaced = append(l.replaced, Replaced{ID: cloudName + "/" + alive[0].Region + "/" + l.spec.Name, Generation: generation, Instances: idsOf(alive)})
+	l.replaced = append(l.replaced, cluster.Replaced{ID: cloudName + "/" + alive[0].Region + "/" + l.spec.Name, Generation: generation, Instances: idsOf(alive)})
 }
 
 // checkReplaced refuses to launch beside more than one cluster of the name. A plan

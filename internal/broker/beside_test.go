@@ -5,6 +5,8 @@ package broker
 import (
 	"strings"
 	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // Every run of a CI job loses its state and its disk. With create_before_destroy
@@ -17,7 +19,7 @@ func TestLostStatesWithCreateBeforeDestroyAreBounded(t *testing.T) {
 				fc, dir := newFakeCloud(), stateDir(t)
 				spec := twoNodes("train")
 				spec.Beside = true
-				run := func() (Cluster, error) {
+				run := func() (cluster.Cluster, error) {
 					if !kept {
 						dir = stateDir(t)
 					}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -133,7 +134,7 @@ func TestFaultsOfTheUserAreTriedOnce(t *testing.T) {
 				return errors.New("broken pipe")
 			})
 		}, "refused every key"},
-		"a template without Ray": {func(_ *testing.T, _ *bench, spec *Spec) { spec.Runtime = RuntimeRay }, "does not say how to install Ray"},
+		"a template without Ray": {func(_ *testing.T, _ *bench, spec *Spec) { spec.Runtime = cluster.RuntimeRay }, "does not say how to install Ray"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -211,7 +212,7 @@ func TestUploadOfAChangeThatFails(t *testing.T) {
 		spec.Workdir, spec.Setup = "/home/me/code", "install things"
 		x.putErr = &remote.UploadError{Err: errors.New("no permission")}
 		fresh, err := x.Update(t.Context(), c, spec, Changes{Files: true, Setup: true})
-		if err == nil || !strings.Contains(err.Error(), "the next apply uploads again") || fresh.Status != StatusUp || fresh.StatusReason != "" {
+		if err == nil || !strings.Contains(err.Error(), "the next apply uploads again") || fresh.Status != cluster.StatusUp || fresh.StatusReason != "" {
 			t.Errorf("Update = %s (%s), %v", fresh.Status, fresh.StatusReason, err)
 		}
 		x.wantLive(t, 2)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
@@ -20,7 +21,7 @@ func (x *bench) boundsSeen() *[]float64 {
 }
 
 // loseAndRestore has a machine of the cluster vanish, and the cluster get it back.
-func (x *bench) loseAndRestore(t *testing.T, c Cluster, spec Spec, machine int) Cluster {
+func (x *bench) loseAndRestore(t *testing.T, c cluster.Cluster, spec Spec, machine int) cluster.Cluster {
 	t.Helper()
 	x.lose(machine)
 	seen, err := x.Refresh(t.Context(), c)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/autostop"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
@@ -110,7 +111,7 @@ type Broker struct {
 	// onCompact is journal.onCompact.
 	onCompact func(step string) error
 	// seen are the clusters refreshed by this process, by generation.
-	seen map[string]Cluster
+	seen map[string]cluster.Cluster
 	// mine are the generations committed by this process, with their clusters'
 	// names; see adoptable.
 	mine map[string]string
@@ -172,93 +173,6 @@ const (
 	RecoverInRegion  Recovery = "same_region"
 )
 
-// Status is what a cluster does as a whole.
-type Status string
-
-// The states of a cluster, in SkyPilot's words, with DEGRADED for a cluster
-// that has lost some of its nodes.
-const (
-	StatusInit     Status = "INIT"
-	StatusUp       Status = "UP"
-	StatusStopped  Status = "STOPPED"
-	StatusDegraded Status = "DEGRADED"
-	// StatusTerminated is a cluster that removed itself, as it was told to.
-	StatusTerminated Status = "TERMINATED"
-)
-
-// Node is one machine of a cluster.
-type Node struct {
-	Rank       int    `json:"rank"`
-	InstanceID string `json:"instance_id"`
-	InternalIP string `json:"internal_ip"`
-	ExternalIP string `json:"external_ip"`
-	SSHPort    int    `json:"ssh_port"`
-	// HostKey is pinned, in authorized_keys form.
-	HostKey string      `json:"host_key"`
-	State   cloud.State `json:"state"`
-	Reason  string      `json:"reason,omitempty"`
-}
-
-// Cluster is what is known of a launched cluster. It holds no secret: KeyPath
-// names a file.
-type Cluster struct {
-	// ID is "cloud/region/name".
-	ID         string `json:"id"`
-	Name       string `json:"name"`
-	Owner      string `json:"owner"`
-	Generation string `json:"generation"`
-	Account    string `json:"account"`
-	// LaunchedBy is who launched it, where the credentials told. It is kept in
-	// the journal, for people.
-	LaunchedBy   string       `json:"launched_by,omitempty"`
-	Cloud        string       `json:"cloud"`
-	Region       string       `json:"region"`
-	Zone         string       `json:"zone,omitempty"`
-	InstanceType string       `json:"instance_type"`
-	Accelerators string       `json:"accelerators,omitempty"`
-	Market       cloud.Market `json:"market"`
-	// HourlyUSD is the price of the whole cluster at launch, in US dollars an hour.
-	HourlyUSD    float64 `json:"hourly_usd"`
-	Status       Status  `json:"status"`
-	StatusReason string  `json:"status_reason,omitempty"`
-	SSHUser      string  `json:"ssh_user"`
-	KeyPath      string  `json:"key_path"`
-	// ProcessManager is how jobs are detached on the nodes: "auto" or "setsid".
-	ProcessManager string `json:"process_manager"`
-	// Runtime is RuntimeSSH, also where it is empty, or RuntimeRay.
-	Runtime    string `json:"runtime,omitempty"`
-	Size       int    `json:"size"`
-	Nodes      []Node `json:"nodes"`
-	LaunchedAt string `json:"launched_at"` // RFC 3339, UTC
-	// AllowedCIDRs may reach SSH and the ports; none where that is not known.
-	AllowedCIDRs []string `json:"allowed_cidrs,omitempty"`
-	// Autostop is what the cluster was told about its own end; nil is nothing.
-	Autostop *autostop.Config `json:"autostop,omitempty"`
-	Replaced []Replaced       `json:"-"` // taken by Launch for what it replaces
-}
-
-// Accelerator is the name of the devices of a node, empty without any.
-func (c Cluster) Accelerator() string {
-	accelerators, err := cloud.ParseAccelerators(c.Accelerators)
-	if err != nil || len(accelerators) == 0 {
-		return ""
-	}
-	return accelerators[0].Name
-}
-
-// AcceleratorsPerNode is the number of devices on one node, 0 without any.
-func (c Cluster) AcceleratorsPerNode() float64 {
-	accelerators, err := cloud.ParseAccelerators(c.Accelerators)
-	if err != nil || len(accelerators) == 0 {
-		return 0
-	}
-	return accelerators[0].Count
-}
-
-// ErrGone says that every machine of a cluster is positively gone: it was
-// looked for twice, under the account that launched it.
-var ErrGone = errors.New("the cluster's machines are gone")
-
 // Attempt is one row of the table of what a launch tried.
 type Attempt struct {
 	Placement cloud.Placement
@@ -314,7 +228,7 @@ func New(cfg Config) (*Broker, error) {
 		sessions: map[string]cloud.Session{},
 		opening:  map[string]chan struct{}{},
 		dial:     dialSSH,
-		seen:     map[string]Cluster{},
+		seen:     map[string]cluster.Cluster{},
 		mine:     map[string]string{},
 		held:     map[string]bool{},
 		owners:   map[string]string{},

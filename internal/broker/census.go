@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // found is what a cloud holds of one generation of a cluster.
@@ -59,7 +60,7 @@ func (b *Broker) takeCensus(ctx context.Context, name string, clouds []string) (
 
 // reconcile settles what earlier launches left before a new one begins. It
 // returns a cluster to adopt, or an error when the name is taken.
-func (l *launch) reconcile(ctx context.Context) (*Cluster, error) {
+func (l *launch) reconcile(ctx context.Context) (*cluster.Cluster, error) {
 	clouds, err := l.censusClouds(ctx)
 	if err != nil {
 		return nil, err
@@ -128,7 +129,7 @@ func (l *launch) openCandidates(ctx context.Context) []string {
 // places are where machines of the generation may be.
 func (g *generation) places() []place {
 	if len(g.Places) == 0 && g.Cluster != nil { // launched elsewhere, imported here
-		return []place{{Ref: g.Cluster.ref(), Account: g.Cluster.Account, Nodes: g.Cluster.Size, Created: len(g.Cluster.Nodes)}}
+		return []place{{Ref: g.Cluster.Ref(), Account: g.Cluster.Account, Nodes: g.Cluster.Size, Created: len(g.Cluster.Nodes)}}
 	}
 	return g.Places
 }
@@ -142,7 +143,7 @@ func (g *generation) ids(cloudName string) []string {
 		}
 	}
 	if g.Cluster != nil && g.Cluster.Cloud == cloudName {
-		for _, id := range g.Cluster.instanceIDs() {
+		for _, id := range g.Cluster.InstanceIDs() {
 			if !slices.Contains(out, id) {
 				out = append(out, id)
 			}
@@ -168,7 +169,7 @@ func (b *Broker) openPlace(ctx context.Context, name string, p place) (cloud.Ses
 
 // reconcileJournaled decides over a generation of the journal that was not
 // observed gone. What was never complete, and what was being removed, goes.
-func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed []found) (*Cluster, error) {
+func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed []found) (*cluster.Cluster, error) {
 	switch {
 	case !g.Complete && committedUnknown(g, listed):
 		if l.spec.Beside && g.Home != l.cfg.Home {
@@ -232,7 +233,7 @@ func (l *launch) aliveOf(ctx context.Context, g *generation, listed []found) ([]
 		return nil, err
 	}
 	if len(going) > 0 { // on their way out, and their rules in use until then
-		ref := g.Cluster.ref()
+		ref := g.Cluster.Ref()
 		ref.Instances = going
 		bounded, cancel := context.WithTimeout(ctx, l.cfg.Timeouts.Cleanup)
 		defer cancel()
@@ -334,7 +335,7 @@ func (l *launch) reconcileFound(ctx context.Context, f found) error {
 }
 
 // reaches reports whether there is a key for the cluster's machines.
-func (b *Broker) reaches(c Cluster) bool {
+func (b *Broker) reaches(c cluster.Cluster) bool {
 	_, err := b.SignersOf(c)
 	return err == nil
 }

@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // longJournal launches and destroys until the journal has been compacted, and
 // launches a cluster to stay.
-func longJournal(t *testing.T, x *bench) Cluster {
+func longJournal(t *testing.T, x *bench) cluster.Cluster {
 	t.Helper()
 	longest := int64(0)
 	for range 60 {
@@ -68,7 +69,7 @@ func TestJournalIsCompacted(t *testing.T) {
 		}
 		// A machine of one of them that comes late is known for what it is.
 		x.cloud.add(cloud.Identity{Owner: "ml-team", Cluster: "train", Generation: last, Attempt: 1}, "r1", "r1a", time.Now().Add(time.Hour))
-		if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != StatusUp {
+		if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != cluster.StatusUp {
 			t.Errorf("Refresh = %s, %v", fresh.Status, err)
 		}
 		if err := x.Destroy(t.Context(), c); err != nil {
@@ -93,7 +94,7 @@ func TestJournalCompactionCutShort(t *testing.T) {
 					}
 					return nil
 				}
-				var c Cluster
+				var c cluster.Cluster
 				killed := func() (yes bool) {
 					defer func() {
 						if r := recover(); r != nil {
@@ -140,7 +141,7 @@ func TestGoneClusterLeavesNoFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		x.cloud.machines = nil
-		if _, err := x.Refresh(t.Context(), c); !errors.Is(err, ErrGone) {
+		if _, err := x.Refresh(t.Context(), c); !errors.Is(err, cluster.ErrGone) {
 			t.Fatalf("Refresh = %v, want ErrGone", err)
 		}
 		if err := x.RemoveLeftovers(t.Context(), c); err != nil {

@@ -9,13 +9,14 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // Destroy removes the cluster's machines, rules and keys, and returns only
 // after their absence was observed. A cluster that is gone already is success.
 // What an unfinished launch of the same name left goes with it. It asks no node
 // for anything, and needs nothing of the state folder: state says what to remove.
-func (b *Broker) Destroy(ctx context.Context, c Cluster) error {
+func (b *Broker) Destroy(ctx context.Context, c cluster.Cluster) error {
 	b.actFor(c.Name, c.Owner)
 	release, err := b.lockOrGoOn(ctx, c.Name, "destroying")
 	if err != nil {
@@ -38,9 +39,9 @@ func (b *Broker) Destroy(ctx context.Context, c Cluster) error {
 
 // removeCluster removes a cluster that state holds. A journal that cannot be
 // written is no reason to leave its machines running: state has their record.
-func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, j *journal, c Cluster) error {
-	ref := c.ref()
-	known := c.instanceIDs()
+func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, j *journal, c cluster.Cluster) error {
+	ref := c.Ref()
+	known := c.InstanceIDs()
 	r := b.removal(session, ref, nil)
 	g := j.find(c.Generation)
 	if g != nil {
@@ -103,7 +104,7 @@ func (b *Broker) renewSSHFiles(j *journal, name, gone string) error {
 
 // removeStrays removes what the journal knows of unfinished launches, and what
 // came late of those that were observed gone.
-func (b *Broker) removeStrays(ctx context.Context, j *journal, c Cluster) error {
+func (b *Broker) removeStrays(ctx context.Context, j *journal, c cluster.Cluster) error {
 	clouds := []string{c.Cloud}
 	for _, g := range j.generations() {
 		for _, p := range g.places() {
@@ -145,7 +146,7 @@ func (b *Broker) removeStrays(ctx context.Context, j *journal, c Cluster) error 
 // forgetReplaced forgets a complete generation that is gone: the cluster was
 // replaced from another computer. In doubt, and where it cannot be asked, it stays
 // for the next launch and for gc.
-func (b *Broker) forgetReplaced(ctx context.Context, j *journal, c Cluster, g *generation, census []found) {
+func (b *Broker) forgetReplaced(ctx context.Context, j *journal, c cluster.Cluster, g *generation, census []found) {
 	if g.Cluster == nil || slices.ContainsFunc(census, func(f found) bool { return f.generation == g.ID }) {
 		return
 	}
@@ -164,7 +165,7 @@ func (b *Broker) forgetReplaced(ctx context.Context, j *journal, c Cluster, g *g
 
 // removeLate removes machines that are no living cluster's: those of a
 // generation observed gone, and unfinished ones past their deadline.
-func (b *Broker) removeLate(ctx context.Context, j *journal, c Cluster, f found) error {
+func (b *Broker) removeLate(ctx context.Context, j *journal, c cluster.Cluster, f found) error {
 	g := j.find(f.generation)
 	if !g.late(f) && (g != nil || f.committed() || !overdue(f.alive, b.cfg.Now())) {
 		return nil

@@ -9,24 +9,25 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // Drift says, for people, what of the cluster's ports, their sources and its
 // labels is otherwise than in the spec; empty is nothing. Ports are compared where
 // the cluster's allowed prefixes are known and the cloud tells what is open.
-func (b *Broker) Drift(ctx context.Context, c Cluster, spec Spec) ([]string, error) {
+func (b *Broker) Drift(ctx context.Context, c cluster.Cluster, spec Spec) ([]string, error) {
 	session, err := b.openFor(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	var out []string
 	if auditor, ok := session.Provisioner.(cloud.Auditor); ok && len(c.AllowedCIDRs) > 0 {
-		if out, err = auditor.PortDrift(ctx, c.ref(), c.prefixes(), spec.Ports); err != nil {
+		if out, err = auditor.PortDrift(ctx, c.Ref(), c.Prefixes(), spec.Ports); err != nil {
 			return nil, fmt.Errorf("look at the ports of cluster %q: %w", c.Name, err)
 		}
 	}
-	ref := c.ref()
-	ref.Instances = c.instanceIDs()
+	ref := c.Ref()
+	ref.Instances = c.InstanceIDs()
 	machines, err := session.Query(ctx, ref)
 	if err != nil {
 		return nil, fmt.Errorf("look at the labels of cluster %q: %w", c.Name, err)

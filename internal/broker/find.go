@@ -9,23 +9,24 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // Find returns the cluster with the id "cloud/region/name" that lives there, with
 // what the state folder knows of it beside what its machines show. One that lives
 // nowhere is as the state folder has it, if it does.
-func (b *Broker) Find(ctx context.Context, id string) (Cluster, error) {
-	parts, err := idParts(id)
+func (b *Broker) Find(ctx context.Context, id string) (cluster.Cluster, error) {
+	parts, err := cluster.ParseID(id)
 	if err != nil {
-		return Cluster{}, err
+		return cluster.Cluster{}, err
 	}
 	session, err := b.session(ctx, parts[0])
 	if err != nil {
-		return Cluster{}, err
+		return cluster.Cluster{}, err
 	}
 	c, err := b.findOn(ctx, session, cloud.ClusterRef{Owner: b.owner, Cluster: parts[2], Cloud: parts[0], Region: parts[1]})
 	if errors.Is(err, cloud.ErrNotFound) {
-		if g := b.newest(parts[2], func(c Cluster) bool { return c.ID == id }); g != nil {
+		if g := b.newest(parts[2], func(c cluster.Cluster) bool { return c.ID == id }); g != nil {
 			return *g.Cluster, nil
 		}
 	}
@@ -35,8 +36,8 @@ func (b *Broker) Find(ctx context.Context, id string) (Cluster, error) {
 // FindByName returns the cluster of that name that lives on one of the clouds, or
 // where the state folder has one, as Find does. Clouds that are not enabled are
 // passed over; if none is, that is the error.
-func (b *Broker) FindByName(ctx context.Context, name string, clouds []string) (Cluster, error) {
-	record := b.newest(name, func(Cluster) bool { return true })
+func (b *Broker) FindByName(ctx context.Context, name string, clouds []string) (cluster.Cluster, error) {
+	record := b.newest(name, func(cluster.Cluster) bool { return true })
 	if record != nil && !slices.Contains(clouds, record.Cluster.Cloud) {
 		clouds = append([]string{record.Cluster.Cloud}, clouds...)
 	}
@@ -58,27 +59,27 @@ func (b *Broker) FindByName(ctx context.Context, name string, clouds []string) (
 	case record != nil:
 		return *record.Cluster, nil
 	case asked == 0 && last != nil:
-		return Cluster{}, last
+		return cluster.Cluster{}, last
 	case b.unowned != nil:
-		return Cluster{}, b.unowned
+		return cluster.Cluster{}, b.unowned
 	}
-	return Cluster{}, fmt.Errorf("cluster %q of owner %s: %w", name, b.owner, cloud.ErrNotFound)
+	return cluster.Cluster{}, fmt.Errorf("cluster %q of owner %s: %w", name, b.owner, cloud.ErrNotFound)
 }
 
 // findOn is the cluster that the machines of a name on a cloud show. A stale
 // journal is followed nowhere: where another generation lives than it knows, the
 // machines say what there is to know.
-func (b *Broker) findOn(ctx context.Context, session cloud.Session, ref cloud.ClusterRef) (Cluster, error) {
+func (b *Broker) findOn(ctx context.Context, session cloud.Session, ref cloud.ClusterRef) (cluster.Cluster, error) {
 	alive, err := session.Query(ctx, ref)
 	if err != nil {
-		return Cluster{}, fmt.Errorf("look for cluster %q on %s: %w", ref.Cluster, ref.Cloud, err)
+		return cluster.Cluster{}, fmt.Errorf("look for cluster %q on %s: %w", ref.Cluster, ref.Cloud, err)
 	}
 	alive = slices.DeleteFunc(alive, func(i cloud.Instance) bool { return !i.Committed || i.State == cloud.StateTerminating })
 	if len(alive) == 0 {
-		return Cluster{}, fmt.Errorf("cluster %q of owner %s: %w", ref.Cluster, b.owner, cloud.ErrNotFound)
+		return cluster.Cluster{}, fmt.Errorf("cluster %q of owner %s: %w", ref.Cluster, b.owner, cloud.ErrNotFound)
 	}
 	ref.Region = alive[0].Region
-	g := b.newest(ref.Cluster, func(c Cluster) bool {
+	g := b.newest(ref.Cluster, func(c cluster.Cluster) bool {
 		return c.Cloud == ref.Cloud && slices.ContainsFunc(alive, func(i cloud.Instance) bool {
 			return i.Identity.Generation == c.Generation && i.Region == c.Region
 		})
@@ -86,20 +87,20 @@ func (b *Broker) findOn(ctx context.Context, session cloud.Session, ref cloud.Cl
 	if g != nil && !g.grownElsewhere(alive) {
 		return *g.Cluster, nil
 	}
-	c := Cluster{Name: ref.Cluster, Owner: ref.Owner, Cloud: ref.Cloud, Region: ref.Region}
+	c := cluster.Cluster{Name: ref.Cluster, Owner: ref.Owner, Cloud: ref.Cloud, Region: ref.Region}
 	if g != nil {
 		alive = slices.DeleteFunc(alive, func(i cloud.Instance) bool { return i.Identity.Generation != g.ID })
 	}
 	shown, err := b.asShown(ctx, session, c, slices.DeleteFunc(alive, func(i cloud.Instance) bool { return i.Region != ref.Region }))
 	if err == nil && g != nil {
-		shown = g.Cluster.seenAs(shown)
+		shown = g.Cluster.SeenAs(shown)
 	}
 	return shown, err
 }
 
 // newest is the newest generation of a name in the journal that is not known to
 // be gone and whose cluster fits; nil is none. What cannot be read has none.
-func (b *Broker) newest(name string, fits func(Cluster) bool) *generation {
+func (b *Broker) newest(name string, fits func(cluster.Cluster) bool) *generation {
 	for _, g := range slices.Backward(b.known(name).generations()) {
 		if g.Cluster != nil && !g.Removed && fits(*g.Cluster) {
 			return g
@@ -114,12 +115,4 @@ func (g *generation) grownElsewhere(alive []cloud.Instance) bool {
 	return slices.ContainsFunc(alive, func(i cloud.Instance) bool {
 		return i.Identity.Generation == g.ID && !slices.Contains(g.ids(g.Cluster.Cloud), i.ID) && !slices.Contains(g.undone, i.ID)
 	})
-}
-
-// seenAs is the recorded cluster with the machines that it has now.
-func (c Cluster) seenAs(shown Cluster) Cluster {
-	perNode := c.PerNode()
-	c.Nodes, c.Size, c.Status, c.StatusReason = shown.Nodes, shown.Size, shown.Status, shown.StatusReason
-	c.HourlyUSD = perNode * float64(c.Size)
-	return c
 }

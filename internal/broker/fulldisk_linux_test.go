@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // alone runs this test in a process of its own, whose files can be limited, and
@@ -58,7 +60,7 @@ func TestReadAndDestroyOnAFullDisk(t *testing.T) {
 		c := x.mustLaunch(t, twoNodes("train"))
 		again := newBench(t, x.cfg.StateDir, x.cloud)
 		limited(t, func() {
-			if fresh, err := again.Refresh(t.Context(), c); err != nil || fresh.Status != StatusUp {
+			if fresh, err := again.Refresh(t.Context(), c); err != nil || fresh.Status != cluster.StatusUp {
 				t.Errorf("Refresh = %s, %v", fresh.Status, err)
 			}
 			if err := again.NoteReplacement(t.Context(), c.Name); err != nil {

@@ -15,12 +15,13 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // gcWorld is a bench with a bit of everything that gc may meet: a cluster in
 // state, one in none, machines of launches cut off here and elsewhere, records
 // and keys without machines, and a neighbour.
-func gcWorld(t *testing.T) (x *bench, held, lost Cluster) {
+func gcWorld(t *testing.T) (x *bench, held, lost cluster.Cluster) {
 	t.Helper()
 	x = newBench(t, stateDir(t), newFakeCloud())
 	held, lost = x.mustLaunch(t, twoNodes("held")), x.mustLaunch(t, twoNodes("lost"))
@@ -66,7 +67,7 @@ func gcWorld(t *testing.T) (x *bench, held, lost Cluster) {
 }
 
 // gcStateOf is a state that holds the clusters.
-func gcStateOf(t *testing.T, clusters ...Cluster) State {
+func gcStateOf(t *testing.T, clusters ...cluster.Cluster) State {
 	t.Helper()
 	type attrs = map[string]any
 	var instances []any
@@ -194,7 +195,7 @@ func TestGCDeletes(t *testing.T) {
 func TestGCDeleteID(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x, held, lost := gcWorld(t)
-		opts := GCOptions{DeleteIDs: lost.instanceIDs()}
+		opts := GCOptions{DeleteIDs: lost.InstanceIDs()}
 		if _, err := x.GC(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "give every state") {
 			t.Errorf("without states: %v", err)
 		}

@@ -54,7 +54,7 @@ func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj
 	case cj.err != nil:
 		return say("unknown", false, "its journal cannot be read: %v", cj.err)
 	}
-	inCluster := g != nil && g.Complete && g.Cluster != nil && slices.Contains(g.Cluster.instanceIDs(), inst.ID)
+	inCluster := g != nil && g.Complete && g.Cluster != nil && slices.Contains(g.Cluster.InstanceIDs(), inst.ID)
 	committed := (inst.Committed || inCluster) && !undone
 	switch {
 	case committed && len(opts.States) > 0:

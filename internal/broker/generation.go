@@ -7,45 +7,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // Whose says which of the clusters of one id is meant, as a state has it. What is
 // empty is not known.
 type Whose struct{ Owner, Account, Generation string }
 
-// idParts are cloud, region and name of a cluster's id.
-func idParts(id string) ([]string, error) {
-	parts := strings.SplitN(id, "/", 3)
-	if len(parts) != 3 || slices.Contains(parts, "") {
-		return nil, fmt.Errorf("%q is no cluster id; it reads \"cloud/region/name\", such as \"aws/us-east-1/train\"", id)
-	}
-	return parts, nil
-}
-
 // FindGeneration returns the cluster of that id and generation as its cloud sees
 // it now, be it recorded on this computer or not, and whatever owner this broker
 // acts for. An error that is cloud.ErrNotFound means that all its machines are
 // positively gone; after any other nothing is known.
-func (b *Broker) FindGeneration(ctx context.Context, id string, w Whose) (Cluster, error) {
-	parts, err := idParts(id)
+func (b *Broker) FindGeneration(ctx context.Context, id string, w Whose) (cluster.Cluster, error) {
+	parts, err := cluster.ParseID(id)
 	if err != nil {
-		return Cluster{}, err
+		return cluster.Cluster{}, err
 	}
 	c, known := b.recorded(parts[2], id, w)
 	if known {
 		fresh, err := b.Observe(ctx, c)
-		if errors.Is(err, ErrGone) {
+		if errors.Is(err, cluster.ErrGone) {
 			return c, errors.Join(err, cloud.ErrNotFound)
 		}
 		if !errors.As(err, new(*cloud.ExtraNodesError)) {
 			return fresh, err
 		}
 	} else {
-		c = Cluster{ID: id, Name: parts[2], Owner: cmp.Or(w.Owner, b.owner), Account: w.Account, Generation: w.Generation, Cloud: parts[0], Region: parts[1]}
+		c = cluster.Cluster{ID: id, Name: parts[2], Owner: cmp.Or(w.Owner, b.owner), Account: w.Account, Generation: w.Generation, Cloud: parts[0], Region: parts[1]}
 	}
 	session, err := b.openFor(ctx, c)
 	if err != nil {
@@ -69,12 +59,12 @@ func (b *Broker) FindGeneration(ctx context.Context, id string, w Whose) (Cluste
 	if err != nil {
 		return c, err
 	}
-	return c.seenAs(shown), nil
+	return c.SeenAs(shown), nil
 }
 
 // recorded is what this computer knows of the cluster.
-func (b *Broker) recorded(name, id string, w Whose) (Cluster, bool) {
-	is := func(c Cluster) bool { return c.ID == id && (w.Owner == "" || c.Owner == w.Owner) }
+func (b *Broker) recorded(name, id string, w Whose) (cluster.Cluster, bool) {
+	is := func(c cluster.Cluster) bool { return c.ID == id && (w.Owner == "" || c.Owner == w.Owner) }
 	b.mu.Lock()
 	c, seen := b.seen[w.Generation]
 	b.mu.Unlock()
@@ -84,7 +74,7 @@ func (b *Broker) recorded(name, id string, w Whose) (Cluster, bool) {
 	if g := b.known(name).find(w.Generation); g != nil && g.Cluster != nil && is(*g.Cluster) {
 		return *g.Cluster, true
 	}
-	return Cluster{}, false
+	return cluster.Cluster{}, false
 }
 
 // Current is the generation that this process has seen living under an id last;
@@ -92,7 +82,7 @@ func (b *Broker) recorded(name, id string, w Whose) (Cluster, bool) {
 func (b *Broker) Current(id string) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	latest := Cluster{}
+	latest := cluster.Cluster{}
 	for _, c := range b.seen {
 		if c.ID == id && (latest.Generation == "" || c.LaunchedAt > latest.LaunchedAt) {
 			latest = c

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // A job's cluster is found by its generation, whatever this computer has recorded
@@ -88,7 +89,7 @@ func TestFindGenerationThatGrewElsewhere(t *testing.T) {
 		}
 		alice.cfg.TemplateDir = "/proc/self/no-such-folder"
 		got, err := alice.FindGeneration(t.Context(), c.ID, Whose{Owner: c.Owner, Account: c.Account, Generation: c.Generation})
-		if err != nil || got.Size != 3 || got.Status != StatusUp || got.HourlyUSD != now.HourlyUSD || got.SSHUser != c.SSHUser ||
+		if err != nil || got.Size != 3 || got.Status != cluster.StatusUp || got.HourlyUSD != now.HourlyUSD || got.SSHUser != c.SSHUser ||
 			len(got.Nodes) != 3 || got.Nodes[2].InstanceID != now.Nodes[2].InstanceID || got.Nodes[0].HostKey != c.Nodes[0].HostKey {
 			t.Errorf("%+v, %v", got, err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/templates"
@@ -30,17 +31,17 @@ type growth struct {
 
 // dropGrowth removes what a failed growth made, also what its commit reached
 // already and what is not listed yet: the cluster's record does not hold it.
-func (b *Broker) dropGrowth(ctx context.Context, session cloud.Session, c Cluster, g *growth) error {
+func (b *Broker) dropGrowth(ctx context.Context, session cloud.Session, c cluster.Cluster, g *growth) error {
 	if err := pause(ctx, max(b.cfg.Timeouts.Gone, g.settled.Sub(b.cfg.Now()))); err != nil {
 		return err
 	}
-	alive, err := session.Query(ctx, c.ref())
+	alive, err := session.Query(ctx, c.Ref())
 	if err != nil {
 		return err
 	}
-	doomed := c.uncommitted(alive)
+	doomed := c.Uncommitted(alive)
 	for _, inst := range alive {
-		if inst.Committed && inst.Identity.Attempt == g.spec.Attempt && !slices.Contains(c.instanceIDs(), inst.ID) {
+		if inst.Committed && inst.Identity.Attempt == g.spec.Attempt && !slices.Contains(c.InstanceIDs(), inst.ID) {
 			doomed = append(doomed, inst.ID)
 		}
 	}
@@ -49,7 +50,7 @@ func (b *Broker) dropGrowth(ctx context.Context, session cloud.Session, c Cluste
 
 // addRanks makes the machines of these ranks, so that the cluster has size of
 // them. What was made is removed again where it does not come to that.
-func (b *Broker) addRanks(ctx context.Context, session cloud.Session, c Cluster, spec Spec, ranks []int, size int) (Cluster, error) {
+func (b *Broker) addRanks(ctx context.Context, session cloud.Session, c cluster.Cluster, spec Spec, ranks []int, size int) (cluster.Cluster, error) {
 	cs, hosts, err := b.growthSpec(ctx, session, c, spec, ranks, size)
 	if err != nil {
 		return c, err
@@ -73,13 +74,13 @@ func (b *Broker) addRanks(ctx context.Context, session cloud.Session, c Cluster,
 
 // growthSpec is the cluster's spec with the new ranks, journaled. The others
 // must all be there.
-func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluster, spec Spec, ranks []int, size int) (cloud.ClusterSpec, []clusterconfig.HostKey, error) {
+func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c cluster.Cluster, spec Spec, ranks []int, size int) (cloud.ClusterSpec, []clusterconfig.HostKey, error) {
 	cs, err := b.presentNodes(ctx, session, c, size-len(ranks))
 	if err != nil {
 		return cs, nil, err
 	}
 	spec.Request.Nodes = size
-	served, err := c.served(spec.Request)
+	served, err := servedBy(c, spec.Request)
 	if err != nil {
 		return cs, nil, err
 	}
@@ -101,11 +102,11 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 	cs.Image, cs.DiskGiB, cs.DiskTier = served.Image, served.DiskGiB, served.DiskTier
 	cs.MaxHourlyUSD = perMachine(served, size)
 	if b.cfg.Images != nil {
-		if cs.Image, err = b.cfg.Images(ctx, c.Cloud, served.Image, c.Region, c.arch(spec.Offers)); err != nil {
+		if cs.Image, err = b.cfg.Images(ctx, c.Cloud, served.Image, c.Region, archOf(c, spec.Offers)); err != nil {
 			return cs, nil, err
 		}
 	}
-	vars := c.vars()
+	vars := varsOf(c)
 	vars.Image, vars.Nodes, vars.AuthorizedKeys = cs.Image, size, keys.authorized
 	for _, rank := range ranks {
 		vars.Rank, vars.HostKey = rank, keys.hosts[rank]
@@ -117,15 +118,15 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c Cluste
 		cs.Nodes = append(cs.Nodes, cloud.NodeSpec{Identity: id, UserData: []byte(cfg.UserData), HostKey: keys.hosts[rank].Public})
 		cs.NodeConfig = cfg.NodeConfig
 	}
-	ref := c.ref()
+	ref := c.Ref()
 	return cs, keys.hosts, b.withJournal(c.Name, func(j *journal) error {
 		return j.append(entry{Event: eventAttempt, Generation: c.Generation, Attempt: cs.Attempt, Ref: &ref, Account: c.Account, Nodes: len(ranks), Deadline: &cs.Deadline})
 	})
 }
 
-// arch is that of the cluster's instance type, by the catalogs; empty where they
+// archOf is that of the cluster's instance type, by the catalogs; empty where they
 // do not say.
-func (c Cluster) arch(offers []cloud.Offer) string {
+func archOf(c cluster.Cluster, offers []cloud.Offer) string {
 	for _, o := range offers {
 		if o.Cloud == c.Cloud && o.InstanceType.Name == c.InstanceType {
 			return o.InstanceType.Arch
@@ -134,15 +135,15 @@ func (c Cluster) arch(offers []cloud.Offer) string {
 	return ""
 }
 
-// served is the alternative of the request that the cluster was launched for,
+// servedBy is the alternative of the request that the cluster was launched for,
 // as far as its place, its machines and its price tell. A price with so many
 // nodes that is above the bound of each is an error.
-func (c Cluster) served(req optimizer.Request) (cloud.Requirement, error) {
-	fitting := slices.DeleteFunc(slices.Clone(req.Alternatives), func(r cloud.Requirement) bool { return !c.fits(r) })
+func servedBy(c cluster.Cluster, req optimizer.Request) (cloud.Requirement, error) {
+	fitting := slices.DeleteFunc(slices.Clone(req.Alternatives), func(r cloud.Requirement) bool { return !fitsCluster(c, r) })
 	if len(fitting) == 0 { // an imported cluster, in other words than the request's
 		fitting = []cloud.Requirement{{MaxHourlyUSD: loosest(req.Alternatives)}}
 	}
-	usd := optimizer.HourlyUSD(req, c.placement().Offer)
+	usd := optimizer.HourlyUSD(req, c.Placement().Offer)
 	for _, r := range fitting {
 		if optimizer.Within(r, usd) {
 			return r, nil
@@ -151,11 +152,11 @@ func (c Cluster) served(req optimizer.Request) (cloud.Requirement, error) {
 	return cloud.Requirement{}, fmt.Errorf("%d nodes would cost $%.4f an hour, at the price of the launch, and max_hourly_cost allows $%.4f", req.Nodes, usd, loosest(fitting))
 }
 
-// fits reports whether the cluster may have been launched for the alternative.
-func (c Cluster) fits(r cloud.Requirement) bool {
+// fitsCluster reports whether the cluster may have been launched for the alternative.
+func fitsCluster(c cluster.Cluster, r cloud.Requirement) bool {
 	same := func(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
 	accelerator := len(r.Accelerators) == 0 || slices.ContainsFunc(r.Accelerators, func(a cloud.Accelerator) bool {
-		return strings.EqualFold(a.Name, c.accelerator().Name)
+		return strings.EqualFold(a.Name, c.Devices().Name)
 	})
 	market := slices.Contains(r.Markets, c.Market) || (len(r.Markets) == 0 && c.Market != cloud.Spot)
 	return accelerator && market &&
@@ -176,7 +177,7 @@ func loosest(all []cloud.Requirement) float64 {
 
 // nextAttempt is a number that no machine of the generation has carried: the
 // identity of a rank that was taken away once is spent.
-func (b *Broker) nextAttempt(c Cluster) int {
+func (b *Broker) nextAttempt(c cluster.Cluster) int {
 	j, err := readJournal(b.ClusterDir(c.Name))
 	if err != nil {
 		return int(b.cfg.Now().Unix()) // unreadable here; withJournal will say so before anything is made
@@ -195,9 +196,9 @@ func (b *Broker) nextAttempt(c Cluster) int {
 }
 
 // addNodes makes the new machines, sets them up and commits them.
-func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster, spec Spec, g *growth) (Cluster, error) {
+func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c cluster.Cluster, spec Spec, g *growth) (cluster.Cluster, error) {
 	cs := g.spec
-	placement := c.placement()
+	placement := c.Placement()
 	placement.Nodes = len(cs.Nodes)
 	cfg, err := session.Bootstrap(ctx, cs, placement)
 	if err != nil {
@@ -224,7 +225,7 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 	if err != nil {
 		return c, err
 	}
-	fresh, added, err := c.grown(info, g.hosts, len(cs.Nodes))
+	fresh, added, err := grown(c, info, g.hosts, len(cs.Nodes))
 	if err != nil {
 		return c, err
 	}
@@ -236,7 +237,7 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 			return c, err
 		}
 	}
-	g.committing = added.instanceIDs()
+	g.committing = added.InstanceIDs()
 	err = b.withJournal(c.Name, func(j *journal) error {
 		return j.append(entry{Event: eventCommitting, Generation: c.Generation, Attempt: cs.Attempt, Cluster: &fresh})
 	})
@@ -250,40 +251,40 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c Cluster,
 
 // journalCreated notes that the create call of a growth has ended, and the ids
 // of the machines that it made.
-func (b *Broker) journalCreated(c Cluster, attempt int, created []string) error {
+func (b *Broker) journalCreated(c cluster.Cluster, attempt int, created []string) error {
 	return b.withJournal(c.Name, func(j *journal) error {
 		return j.append(entry{Event: eventCreated, Generation: c.Generation, Attempt: attempt, Instances: created})
 	})
 }
 
 // grown is the cluster with the machines of all ranks, and the new ones alone.
-func (c Cluster) grown(info cloud.ClusterInfo, hosts []clusterconfig.HostKey, nodes int) (fresh, added Cluster, err error) {
+func grown(c cluster.Cluster, info cloud.ClusterInfo, hosts []clusterconfig.HostKey, nodes int) (fresh, added cluster.Cluster, err error) {
 	fresh, added = c, c
 	fresh.Nodes, added.Nodes = nil, nil
 	for _, inst := range info.Instances {
 		rank := inst.Identity.Rank
-		if rank < 0 || rank >= nodes || slices.ContainsFunc(fresh.Nodes, func(n Node) bool { return n.Rank == rank }) {
+		if rank < 0 || rank >= nodes || slices.ContainsFunc(fresh.Nodes, func(n cluster.Node) bool { return n.Rank == rank }) {
 			return c, c, &cloud.ExtraNodesError{Cluster: c.Name, Want: nodes, Extra: []string{inst.ID}}
 		}
-		if i := slices.IndexFunc(c.Nodes, func(n Node) bool { return n.InstanceID == inst.ID }); i >= 0 {
-			fresh.Nodes = append(fresh.Nodes, nodeOf(inst, c.Nodes[i].HostKey))
+		if i := slices.IndexFunc(c.Nodes, func(n cluster.Node) bool { return n.InstanceID == inst.ID }); i >= 0 {
+			fresh.Nodes = append(fresh.Nodes, cluster.NodeOf(inst, c.Nodes[i].HostKey))
 			continue
 		}
-		n := nodeOf(inst, hosts[rank].Public)
+		n := cluster.NodeOf(inst, hosts[rank].Public)
 		fresh.Nodes, added.Nodes = append(fresh.Nodes, n), append(added.Nodes, n)
 	}
 	if len(fresh.Nodes) != nodes {
 		return c, c, fmt.Errorf("%d of %d machines run", len(fresh.Nodes), nodes)
 	}
-	slices.SortFunc(fresh.Nodes, func(x, y Node) int { return x.Rank - y.Rank })
+	slices.SortFunc(fresh.Nodes, func(x, y cluster.Node) int { return x.Rank - y.Rank })
 	fresh.HourlyUSD = c.PerNode() * float64(nodes)
 	fresh.Size = nodes
-	fresh.judge()
+	fresh.Judge()
 	return fresh, added, nil
 }
 
 // setUpAdded brings files and setup to the new nodes only.
-func (b *Broker) setUpAdded(ctx context.Context, fresh, added Cluster, spec Spec) error {
+func (b *Broker) setUpAdded(ctx context.Context, fresh, added cluster.Cluster, spec Spec) error {
 	log, closeLog, err := b.provisionLog(fresh.Name)
 	if err != nil {
 		return err
@@ -301,7 +302,7 @@ func (b *Broker) setUpAdded(ctx context.Context, fresh, added Cluster, spec Spec
 	whole := fresh
 	whole.Nodes = slices.Clone(added.Nodes)
 	for _, n := range fresh.Nodes {
-		if !slices.ContainsFunc(added.Nodes, func(a Node) bool { return a.Rank == n.Rank }) {
+		if !slices.ContainsFunc(added.Nodes, func(a cluster.Node) bool { return a.Rank == n.Rank }) {
 			whole.Nodes = append(whole.Nodes, n)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // owning is a bench of an owner that is configured.
@@ -23,9 +24,9 @@ func owning(t *testing.T, dir string, fc *fakeCloud, owner string) *bench {
 // A second resource of the name, in a later run that refreshed nothing, is
 // refused once Terraform is known to hold the first one's machines.
 func TestSecondResourceOfANameAdoptsNothing(t *testing.T) {
-	for name, mark := range map[string]func(t *testing.T, dir string, x *bench, c Cluster){
-		"the first run came to its end": func(t *testing.T, _ string, x *bench, _ Cluster) { x.HandOver(t.Context()) },
-		"a plan had the first one in its state": func(t *testing.T, dir string, x *bench, c Cluster) {
+	for name, mark := range map[string]func(t *testing.T, dir string, x *bench, c cluster.Cluster){
+		"the first run came to its end": func(t *testing.T, _ string, x *bench, _ cluster.Cluster) { x.HandOver(t.Context()) },
+		"a plan had the first one in its state": func(t *testing.T, dir string, x *bench, c cluster.Cluster) {
 			if !Unheld(dir, x.owner, c.Name, c.Generation) {
 				t.Error("a cluster that no state was seen to hold counts as held")
 			}
@@ -64,18 +65,18 @@ func TestStaleJournalIsFollowedNowhere(t *testing.T) {
 		fc := newFakeCloud()
 		here, there := owning(t, stateDir(t), fc, "ml-team"), owning(t, stateDir(t), fc, "ml-team")
 		old := here.mustLaunch(t, twoNodes("train"))
-		find := func(want Cluster, size int) {
+		find := func(want cluster.Cluster, size int) {
 			t.Helper()
-			for what, f := range map[string]func() (Cluster, error){
-				"Find":       func() (Cluster, error) { return here.Find(t.Context(), old.ID) },
-				"FindByName": func() (Cluster, error) { return here.FindByName(t.Context(), "train", []string{"nimbus"}) },
+			for what, f := range map[string]func() (cluster.Cluster, error){
+				"Find":       func() (cluster.Cluster, error) { return here.Find(t.Context(), old.ID) },
+				"FindByName": func() (cluster.Cluster, error) { return here.FindByName(t.Context(), "train", []string{"nimbus"}) },
 			} {
 				got, err := f()
 				if err != nil || got.Generation != want.Generation || got.Size != size || len(got.Nodes) != size {
 					t.Errorf("%s = generation %s of %d nodes, %v; want %s of %d", what, got.Generation, got.Size, err, want.Generation, size)
 					continue
 				}
-				if fresh, err := here.Observe(t.Context(), got); err != nil || fresh.Status != StatusUp {
+				if fresh, err := here.Observe(t.Context(), got); err != nil || fresh.Status != cluster.StatusUp {
 					t.Errorf("%s, observed: %s, %v", what, fresh.Status, err)
 				}
 			}
@@ -133,7 +134,7 @@ func TestTwoOwnersWithOneStateFolder(t *testing.T) {
 		if err := one.Destroy(t.Context(), a); err != nil {
 			t.Fatal(err)
 		}
-		if fresh, err := two.Refresh(t.Context(), b); err != nil || fresh.Status != StatusUp || fresh.CheckKey() != nil {
+		if fresh, err := two.Refresh(t.Context(), b); err != nil || fresh.Status != cluster.StatusUp || fresh.CheckKey() != nil {
 			t.Errorf("the other one: %s, %v, %v", fresh.Status, err, fresh.CheckKey())
 		}
 		// Under another owner id than the cluster's, its record is still found.
@@ -165,7 +166,7 @@ func TestFolderOfAnEarlierVersion(t *testing.T) {
 		if other.ClusterDir("train") == shared {
 			t.Error("another owner works in it, too")
 		}
-		if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != StatusUp {
+		if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != cluster.StatusUp {
 			t.Errorf("Refresh = %s, %v", fresh.Status, err)
 		}
 		if err := errors.Join(x.Destroy(t.Context(), c), other.Destroy(t.Context(), b)); err != nil {

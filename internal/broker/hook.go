@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/autostop"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // hookLook bounds asking the head after a hook that failed: a refresh does not
@@ -18,8 +19,8 @@ const hookLook = 10 * time.Second
 // tellHook says in the status of a cluster that runs that the hook of its
 // autostop failed. Only the head knows; where it does not answer, what was said
 // before stays.
-func (b *Broker) tellHook(ctx context.Context, before string, c *Cluster) {
-	if c.Status != StatusUp || c.Autostop == nil || c.Autostop.Hook == "" || !c.headRuns() {
+func (b *Broker) tellHook(ctx context.Context, before string, c *cluster.Cluster) {
+	if c.Status != cluster.StatusUp || c.Autostop == nil || c.Autostop.Hook == "" || !c.HeadRuns() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, hookLook)
@@ -43,7 +44,7 @@ func (b *Broker) tellHook(ctx context.Context, before string, c *Cluster) {
 const hookFailed = "the hook of autostop failed"
 
 // hookBefore repeats, of a cluster that has ended, what was known of its hook.
-func hookBefore(c Cluster) string {
+func hookBefore(c cluster.Cluster) string {
 	if !strings.HasPrefix(c.StatusReason, hookFailed) {
 		return ""
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/autostop"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -28,7 +29,7 @@ func TestRefreshTellsOfTheHook(t *testing.T) {
 			return 0, ""
 		}
 		const want = "the hook of autostop failed: exit code 7, first at 2000-01-01T00:00:00Z, tries 3. Once it has failed for 1h0m0s the cluster stops without it"
-		look := func(when string, c Cluster, status Status, prefix string, within ...string) Cluster {
+		look := func(when string, c cluster.Cluster, status cluster.Status, prefix string, within ...string) cluster.Cluster {
 			t.Helper()
 			fresh, err := x.Refresh(t.Context(), c)
 			if err != nil || fresh.Status != status || !strings.HasPrefix(fresh.StatusReason, prefix) || prefix == "" && fresh.StatusReason != "" {
@@ -41,13 +42,13 @@ func TestRefreshTellsOfTheHook(t *testing.T) {
 			}
 			return fresh
 		}
-		c = look("it failed", c, StatusUp, want)
+		c = look("it failed", c, cluster.StatusUp, want)
 		x.dialErr = func(remote.Target) error { return errors.New("no route to host") }
-		c = look("the head is silent", c, StatusUp, want)
+		c = look("the head is silent", c, cluster.StatusUp, want)
 		x.dialErr = nil
 		record = ""
-		look("it has succeeded since", c, StatusUp, "")
+		look("it has succeeded since", c, cluster.StatusUp, "")
 		end(x.cloud, cloud.StateStopped)
-		look("it stopped", c, StatusStopped, "autostop after 1 idle minute", "Before that: "+want)
+		look("it stopped", c, cluster.StatusStopped, "autostop after 1 idle minute", "Before that: "+want)
 	})
 }

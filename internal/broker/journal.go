@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -61,7 +62,7 @@ type entry struct {
 	Nodes     int               `json:"nodes,omitempty"`
 	Instances []string          `json:"instances,omitempty"`
 	Deadline  *time.Time        `json:"deadline,omitempty"`
-	Cluster   *Cluster          `json:"cluster,omitempty"`
+	Cluster   *cluster.Cluster  `json:"cluster,omitempty"`
 }
 
 // journal is the write-ahead record of one cluster name. Every append is on
@@ -253,7 +254,7 @@ type generation struct {
 	Removed  bool
 	// lostAt is when all its machines were found gone; zero is never.
 	lostAt  time.Time
-	Cluster *Cluster // as of the newest entry that holds one
+	Cluster *cluster.Cluster // as of the newest entry that holds one
 }
 
 // generations replays the entries, oldest generation first.
@@ -324,7 +325,7 @@ func (g *generation) apply(e entry) {
 	}
 	if e.Cluster != nil {
 		g.Cluster = e.Cluster
-		g.undone = without(g.undone, e.Cluster.instanceIDs())
+		g.undone = without(g.undone, e.Cluster.InstanceIDs())
 	}
 }
 

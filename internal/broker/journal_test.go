@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 func writeJournal(t *testing.T, dir, text string, mode os.FileMode) {
@@ -164,10 +166,10 @@ func TestJournalOfAReleasedVersion(t *testing.T) {
 		t.Errorf("generation = %+v", g)
 	}
 	want := []string{"i-c400e4cc26e65f04", "i-e5a429c094f765bc"}
-	if !slices.Equal(g.Instances, want) || !slices.Equal(g.Cluster.instanceIDs(), want) {
-		t.Errorf("instances = %v and %v, want %v", g.Instances, g.Cluster.instanceIDs(), want)
+	if !slices.Equal(g.Instances, want) || !slices.Equal(g.Cluster.InstanceIDs(), want) {
+		t.Errorf("instances = %v and %v, want %v", g.Instances, g.Cluster.InstanceIDs(), want)
 	}
-	if c := g.Cluster; c.ID != "fluffycloud/meadow-1/golden" || c.Size != 2 || c.HourlyUSD != 0.876 || c.Status != StatusUp || c.SSHUser != "fluffy" {
+	if c := g.Cluster; c.ID != "fluffycloud/meadow-1/golden" || c.Size != 2 || c.HourlyUSD != 0.876 || c.Status != cluster.StatusUp || c.SSHUser != "fluffy" {
 		t.Errorf("cluster = %+v", c)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -17,7 +18,7 @@ import (
 // accept: the one on record, else the one made for the cluster in this state
 // folder, wherever the folder was when it was made, else the user's own. Empty
 // is none: the key is not here, or is no file.
-func (b *Broker) KeyFile(c Cluster) string {
+func (b *Broker) KeyFile(c cluster.Cluster) string {
 	made := ""
 	if generationPattern().MatchString(c.Generation) {
 		made = generatedKey(keyDir(b.ClusterDir(c.Name), c.Generation))
@@ -37,7 +38,7 @@ func generatedKey(dir string) string { return filepath.Join(dir, "id_ed25519") }
 
 // SignersOf are the keys to log in to the cluster's machines with: that of
 // KeyFile first, then the user's own. None at all is a *MissingKeyError.
-func (b *Broker) SignersOf(c Cluster) ([]ssh.Signer, error) {
+func (b *Broker) SignersOf(c cluster.Cluster) ([]ssh.Signer, error) {
 	own, err := b.own()
 	var signers []ssh.Signer
 	if path := b.KeyFile(c); path != "" {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -34,7 +35,7 @@ func TestKeyFile(t *testing.T) {
 		if got := x.KeyFile(c); got != "" {
 			t.Errorf("without a key KeyFile = %q", got)
 		}
-		var missing *MissingKeyError
+		var missing *cluster.MissingKeyError
 		if _, err := x.SignersOf(c); !errors.As(err, &missing) {
 			t.Errorf("without a key SignersOf: %v", err)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
@@ -77,7 +78,7 @@ func (k *keyring) allow(signer ssh.Signer) {
 // moreKeys are those of nodes that a cluster gets: host keys of their own, and
 // the keys that log in to the others, as far as this computer has them. None is
 // made, since it would open the new nodes alone.
-func (b *Broker) moreKeys(ctx context.Context, c Cluster, nodes int) (keyring, error) {
+func (b *Broker) moreKeys(ctx context.Context, c cluster.Cluster, nodes int) (keyring, error) {
 	signers, err := b.accepted(ctx, c)
 	if err != nil {
 		return keyring{}, fmt.Errorf("new nodes could not be reached: %w", err)
@@ -148,42 +149,4 @@ func (b *Broker) pruneKeys(j *journal, name string) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// MissingKeyError says that the key which a cluster's machines accept is not
-// on this machine. Another one is never made for machines that run.
-type MissingKeyError struct {
-	Cluster string
-	Path    string
-	Err     error
-}
-
-// Error implements error; it says how to go on.
-func (e *MissingKeyError) Error() string {
-	if e.Path == "" {
-		return fmt.Sprintf("the private key of cluster %q is not on this computer. Its machines accept the key they were launched with and no other: "+
-			"set ssh_private_key_path or ssh_private_key in the provider block, or SKY_SSH_PRIVATE_KEY, if it was yours; "+
-			"else bring the key file back from the state folder of the computer that launched it. Refresh, stop and destroy need no key", e.Cluster)
-	}
-	return fmt.Sprintf("the private key of cluster %q cannot be read: %s. Its machines accept no other key, and none is made anew while they run. "+
-		"Bring the file back from where the cluster was launched or from a backup of that state folder, with mode 0600; or have the cluster replaced with "+
-		"terraform apply -replace=<its address>. Refresh, stop and destroy need no key", e.Cluster, e.Err)
-}
-
-// Unwrap implements the error chain.
-func (e *MissingKeyError) Unwrap() error { return e.Err }
-
-// CheckKey returns a *MissingKeyError unless the cluster's private key is here.
-func (c Cluster) CheckKey() error {
-	if c.KeyPath == "" {
-		return &MissingKeyError{Cluster: c.Name}
-	}
-	f, err := os.Open(c.KeyPath)
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		return &MissingKeyError{Cluster: c.Name, Path: c.KeyPath, Err: err}
-	}
-	return nil
 }

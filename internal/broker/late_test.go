@@ -39,7 +39,7 @@ func TestLateSurvivorsElsewhere(t *testing.T) {
 		if !errors.As(err, &le) || len(le.Survivors) != 4 {
 			t.Fatalf("Launch = %v", err)
 		}
-		if c.Region != "r2" || c.Zone != "r2a" || c.ID != "nimbus/r2/train" || c.Account != "acct-1" || !slices.Equal(c.instanceIDs(), le.Survivors[:2]) {
+		if c.Region != "r2" || c.Zone != "r2a" || c.ID != "nimbus/r2/train" || c.Account != "acct-1" || !slices.Equal(c.InstanceIDs(), le.Survivors[:2]) {
 			t.Errorf("the cluster for state = %+v", c)
 		}
 		if _, err := x.Refresh(t.Context(), c); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
@@ -40,7 +41,7 @@ type launch struct {
 	strikes map[string]int
 	// replaced are the living clusters that this launch takes for the one that it
 	// replaces; held counts those that its state is known to hold.
-	replaced []Replaced
+	replaced []cluster.Replaced
 	held     int
 	// loss is why this launch is one; nil where it is not to replace what was lost.
 	loss *Loss
@@ -57,19 +58,19 @@ type launch struct {
 //
 // With an error, a Cluster that has a Generation must be kept in state: some
 // of its machines are alive.
-func (b *Broker) Launch(ctx context.Context, spec Spec) (Cluster, error) {
+func (b *Broker) Launch(ctx context.Context, spec Spec) (cluster.Cluster, error) {
 	if err := b.owned(); err != nil {
-		return Cluster{}, fmt.Errorf("nothing was launched: %w", err)
+		return cluster.Cluster{}, fmt.Errorf("nothing was launched: %w", err)
 	}
 	b.actFor(spec.Name, b.owner)
 	release, err := b.lockCluster(ctx, spec.Name, "launching")
 	if err != nil {
-		return Cluster{}, err
+		return cluster.Cluster{}, err
 	}
 	defer release()
 	l, closeLaunch, err := b.newLaunch(spec)
 	if err != nil {
-		return Cluster{}, err
+		return cluster.Cluster{}, err
 	}
 	defer closeLaunch()
 	if err := l.journal.compact(); err != nil {
@@ -77,7 +78,7 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (Cluster, error) {
 	}
 	l.openClouds(ctx)
 	if ctx.Err() != nil {
-		return Cluster{}, l.fail(fmt.Errorf("interrupted before anything was launched: %w", context.Cause(ctx)))
+		return cluster.Cluster{}, l.fail(fmt.Errorf("interrupted before anything was launched: %w", context.Cause(ctx)))
 	}
 	adopted, err := l.reconcile(ctx)
 	if err != nil || adopted != nil {
@@ -104,9 +105,9 @@ func (l *launch) dropKeys(ctx context.Context) {
 	}
 }
 
-func deref(c *Cluster) Cluster {
+func deref(c *cluster.Cluster) cluster.Cluster {
 	if c == nil {
-		return Cluster{}
+		return cluster.Cluster{}
 	}
 	return *c
 }
@@ -162,24 +163,24 @@ func (l *launch) candidateClouds() []string {
 }
 
 // failover tries placement after placement.
-func (l *launch) failover(ctx context.Context) (Cluster, error) {
+func (l *launch) failover(ctx context.Context) (cluster.Cluster, error) {
 	if err := l.beginGeneration(); err != nil {
-		return Cluster{}, err
+		return cluster.Cluster{}, err
 	}
 	for n := 1; ; n++ {
 		choice, err := l.next()
 		if err != nil {
-			return Cluster{}, l.fail(err)
+			return cluster.Cluster{}, l.fail(err)
 		}
 		if err := ctx.Err(); err != nil {
-			return Cluster{}, l.fail(fmt.Errorf("interrupted before the next attempt: %w", context.Cause(ctx)))
+			return cluster.Cluster{}, l.fail(fmt.Errorf("interrupted before the next attempt: %w", context.Cause(ctx)))
 		}
 		if err := l.affords(choice.Placement.Nodes); err != nil {
-			return Cluster{}, l.fail(err)
+			return cluster.Cluster{}, l.fail(err)
 		}
 		a := &attempt{launch: l, number: n, placement: choice.Placement, choice: choice, started: l.cfg.Now(), deadline: l.deadline(ctx)}
 		if err := a.journalIntent(ctx); err != nil {
-			return Cluster{}, l.fail(err)
+			return cluster.Cluster{}, l.fail(err)
 		}
 		cluster, err := a.bounded(ctx)
 		if err == nil {
@@ -264,7 +265,7 @@ func (l *launch) margin() time.Duration {
 }
 
 // settle deals with a failed attempt. It reports whether the launch is over.
-func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, Cluster, error) {
+func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, cluster.Cluster, error) {
 	var setup *SetupError
 	if errors.As(failure, &setup) && setup.Kept {
 		return true, a.cluster, failure
@@ -290,17 +291,17 @@ func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, C
 	}
 	switch {
 	case ctx.Err() != nil:
-		return true, Cluster{}, l.fail(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
+		return true, cluster.Cluster{}, l.fail(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
 	case setup != nil:
-		return true, Cluster{}, failure
+		return true, cluster.Cluster{}, failure
 	case errors.As(failure, new(*journalError)), errors.As(failure, new(*rivalError)), a.reached && !errors.As(failure, new(*cloud.Error)):
-		return true, Cluster{}, l.fail(failure)
+		return true, cluster.Cluster{}, l.fail(failure)
 	}
 	if err := l.strike(a, fault); err != nil {
-		return true, Cluster{}, l.fail(err)
+		return true, cluster.Cluster{}, l.fail(err)
 	}
 	l.block(fault, a.placement, failure)
-	return false, Cluster{}, nil
+	return false, cluster.Cluster{}, nil
 }
 
 func (l *launch) block(fault cloud.Fault, p cloud.Placement, failure error) {

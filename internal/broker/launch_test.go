@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -25,7 +26,7 @@ func inBubble(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-func (x *bench) mustLaunch(t *testing.T, spec Spec) Cluster {
+func (x *bench) mustLaunch(t *testing.T, spec Spec) cluster.Cluster {
 	t.Helper()
 	c, err := x.Launch(t.Context(), spec)
 	if err != nil {
@@ -46,7 +47,7 @@ func TestLaunchTakesTheCheapest(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		spec := twoNodes("train")
 		c := x.mustLaunch(t, spec)
-		if c.ID != "nimbus/r1/train" || c.Zone != "r1a" || c.HourlyUSD != 2 || c.Status != StatusUp || c.Account != "acct-1" {
+		if c.ID != "nimbus/r1/train" || c.Zone != "r1a" || c.HourlyUSD != 2 || c.Status != cluster.StatusUp || c.Account != "acct-1" {
 			t.Errorf("cluster = %+v", c)
 		}
 		for rank, n := range c.Nodes {
@@ -178,7 +179,7 @@ func TestInterrupt(t *testing.T) {
 				c, err := x.Launch(ctx, twoNodes("train"))
 				took := time.Since(start)
 				if op == "commit" { // the commit call itself is finished: the cluster is whole
-					if err != nil || c.Status != StatusUp {
+					if err != nil || c.Status != cluster.StatusUp {
 						t.Errorf("Launch = %+v, %v", c, err)
 					}
 					x.wantLive(t, 2)
@@ -204,7 +205,7 @@ func TestInterrupt(t *testing.T) {
 func TestAdoption(t *testing.T) {
 	tests := []struct {
 		name   string
-		before func(t *testing.T, x *bench, c Cluster)
+		before func(t *testing.T, x *bench, c cluster.Cluster)
 		spec   func(*Spec)
 		home   string
 		adopts bool
@@ -213,15 +214,15 @@ func TestAdoption(t *testing.T) {
 		{name: "crash before state", adopts: true},
 		{name: "another folder", home: "/home/me/other (default)"},
 		{name: "another spec", spec: func(s *Spec) { s.Setup = "pip install more" }},
-		{name: "state held it", before: func(t *testing.T, x *bench, c Cluster) {
+		{name: "state held it", before: func(t *testing.T, x *bench, c cluster.Cluster) {
 			if _, err := x.Refresh(t.Context(), c); err != nil {
 				t.Error(err)
 			}
 		}},
-		{name: "a machine is lost", live: 1, before: func(_ *testing.T, x *bench, _ Cluster) {
+		{name: "a machine is lost", live: 1, before: func(_ *testing.T, x *bench, _ cluster.Cluster) {
 			x.cloud.machines = x.cloud.machines[:1]
 		}},
-		{name: "key lost", before: func(t *testing.T, _ *bench, c Cluster) {
+		{name: "key lost", before: func(t *testing.T, _ *bench, c cluster.Cluster) {
 			if err := os.Remove(c.KeyPath); err != nil {
 				t.Error(err)
 			}
@@ -297,7 +298,7 @@ func TestCreateBeforeDestroy(t *testing.T) {
 			t.Fatal(err)
 		}
 		apply.wantLive(t, 2)
-		if got, err := apply.Refresh(t.Context(), fresh); err != nil || got.Status != StatusUp {
+		if got, err := apply.Refresh(t.Context(), fresh); err != nil || got.Status != cluster.StatusUp {
 			t.Errorf("the new generation after the old one's end: %s, %v", got.Status, err)
 		}
 		if known, err := os.ReadFile(apply.KnownHostsPath("train")); err != nil || len(known) == 0 {
@@ -336,7 +337,7 @@ func TestCreateBeforeDestroyOfACloneOrAMove(t *testing.T) {
 				if err := apply.Destroy(t.Context(), old); err != nil {
 					t.Fatal(err)
 				}
-				if got, err := apply.Refresh(t.Context(), fresh); err != nil || got.Status != StatusUp {
+				if got, err := apply.Refresh(t.Context(), fresh); err != nil || got.Status != cluster.StatusUp {
 					t.Errorf("the new generation after the old one's end: %s, %v", got.Status, err)
 				}
 				apply.wantLive(t, 2)
@@ -402,7 +403,7 @@ func TestRivalLaunches(t *testing.T) {
 					}
 					return nil
 				}
-				var won [2]Cluster
+				var won [2]cluster.Cluster
 				var errs [2]error
 				var both sync.WaitGroup
 				both.Go(func() { won[0], errs[0] = x.Launch(t.Context(), twoNodes("train")) })
@@ -448,7 +449,7 @@ func TestLostClusterComesBack(t *testing.T) {
 				old := x.mustLaunch(t, twoNodes("train"))
 				all := x.cloud.machines
 				x.cloud.machines = nil
-				if _, err := x.Refresh(t.Context(), old); !errors.Is(err, ErrGone) {
+				if _, err := x.Refresh(t.Context(), old); !errors.Is(err, cluster.ErrGone) {
 					t.Fatalf("Refresh = %v", err)
 				}
 				if err := x.RemoveLeftovers(t.Context(), old); err != nil {
@@ -469,8 +470,8 @@ func TestLostClusterComesBack(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				if left := x.cloud.live(x.owner); !slices.Equal(left, old.instanceIDs()) {
-					t.Errorf("alive are %v, want the lost cluster's %v", left, old.instanceIDs())
+				if left := x.cloud.live(x.owner); !slices.Equal(left, old.InstanceIDs()) {
+					t.Errorf("alive are %v, want the lost cluster's %v", left, old.InstanceIDs())
 				}
 			})
 		})
@@ -564,10 +565,10 @@ func TestSetupFailure(t *testing.T) {
 				if !strings.Contains(err.Error(), "terraform untaint") {
 					t.Errorf("how the cluster may stay is not said: %v", err)
 				}
-				if c.Status != StatusInit || !se.Kept || len(c.Nodes) != 2 || !strings.Contains(c.StatusReason, "rank 1") {
+				if c.Status != cluster.StatusInit || !se.Kept || len(c.Nodes) != 2 || !strings.Contains(c.StatusReason, "rank 1") {
 					t.Errorf("cluster = %+v, kept = %v", c, se.Kept)
 				}
-				if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != StatusInit {
+				if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != cluster.StatusInit {
 					t.Errorf("Refresh = %s, %v; a failed setup stays visible", fresh.Status, err)
 				}
 				x.wantLive(t, 2)

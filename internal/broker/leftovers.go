@@ -6,17 +6,19 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // RemoveLeftovers removes the rules and keys of a cluster whose machines are
 // gone (ErrGone). It removes no machine, and no cloud removes rules that a
 // machine still uses, so a mistake about the machines does no harm.
-func (b *Broker) RemoveLeftovers(ctx context.Context, c Cluster) error {
+func (b *Broker) RemoveLeftovers(ctx context.Context, c cluster.Cluster) error {
 	return b.removeLeftovers(ctx, c, true)
 }
 
 // removeLeftovers is RemoveLeftovers; lost says that nobody wanted the end.
-func (b *Broker) removeLeftovers(ctx context.Context, c Cluster, lost bool) error {
+func (b *Broker) removeLeftovers(ctx context.Context, c cluster.Cluster, lost bool) error {
 	b.actFor(c.Name, c.Owner)
 	release, err := b.lockOrGoOn(ctx, c.Name, "removing leftovers")
 	if err != nil {
@@ -33,7 +35,7 @@ func (b *Broker) removeLeftovers(ctx context.Context, c Cluster, lost bool) erro
 				b.log.WarnContext(ctx, "the loss of a cluster is not recorded", "cluster", c.Name, "error", err)
 			}
 		}
-		if err := session.CleanupPorts(ctx, c.ref()); err != nil {
+		if err := session.CleanupPorts(ctx, c.Ref()); err != nil {
 			return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)
 		}
 		if g := j.find(c.Generation); lost && (g == nil || !g.livesBeside(c)) {
@@ -45,7 +47,7 @@ func (b *Broker) removeLeftovers(ctx context.Context, c Cluster, lost bool) erro
 
 // livesBeside reports whether machines of the generation may be in another place
 // than the cluster's, left by attempts that failed.
-func (g *generation) livesBeside(c Cluster) bool {
+func (g *generation) livesBeside(c cluster.Cluster) bool {
 	return slices.ContainsFunc(g.Places, func(p place) bool {
 		return !p.Removed && (p.Ref.Cloud != c.Cloud || p.Ref.Region != c.Region)
 	})

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // CanStop reports why machines of this cloud and market cannot be stopped;
@@ -22,13 +23,13 @@ func (b *Broker) CanStop(cloudName string, market cloud.Market) string {
 
 // Stop stops the cluster's machines and keeps their disks. It returns once all
 // were observed stopped.
-func (b *Broker) Stop(ctx context.Context, c Cluster) (Cluster, error) {
+func (b *Broker) Stop(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error) {
 	if why := b.CanStop(c.Cloud, c.Market); why != "" {
 		return c, fmt.Errorf("cluster %q: %s", c.Name, why)
 	}
-	return b.change(ctx, c, "stopping", func(session cloud.Session) (Cluster, error) {
-		ref := c.ref()
-		ref.Instances = c.instanceIDs()
+	return b.change(ctx, c, "stopping", func(session cloud.Session) (cluster.Cluster, error) {
+		ref := c.Ref()
+		ref.Instances = c.InstanceIDs()
 		if err := session.Stop(ctx, ref); err != nil {
 			return c, fmt.Errorf("stop cluster %q: %w", c.Name, err)
 		}
@@ -39,20 +40,20 @@ func (b *Broker) Stop(ctx context.Context, c Cluster) (Cluster, error) {
 // Start resumes the cluster's stopped machines in place; their addresses may
 // be new. It never makes a machine: without capacity or quota it is an error
 // and the cluster stays as it was. Autostop is armed as the spec says.
-func (b *Broker) Start(ctx context.Context, c Cluster, spec Spec) (Cluster, error) {
-	return b.change(ctx, c, "starting", func(session cloud.Session) (Cluster, error) {
+func (b *Broker) Start(ctx context.Context, c cluster.Cluster, spec Spec) (cluster.Cluster, error) {
+	return b.change(ctx, c, "starting", func(session cloud.Session) (cluster.Cluster, error) {
 		return b.resume(ctx, session, c, spec)
 	})
 }
 
 // resume starts what is stopped of a cluster that has all its machines.
-func (b *Broker) resume(ctx context.Context, session cloud.Session, c Cluster, spec Spec) (Cluster, error) {
+func (b *Broker) resume(ctx context.Context, session cloud.Session, c cluster.Cluster, spec Spec) (cluster.Cluster, error) {
 	present, err := b.present(ctx, session, c)
 	if err != nil {
 		return c, err
 	}
 	present.OnShutdown = b.onShutdown(c.Cloud, c.Market, spec.Autostop)
-	cfg, err := session.Bootstrap(ctx, present, c.placement())
+	cfg, err := session.Bootstrap(ctx, present, c.Placement())
 	if err != nil {
 		return c, fmt.Errorf("start cluster %q: %w", c.Name, err)
 	}
@@ -87,8 +88,8 @@ func (b *Broker) resume(ctx context.Context, session cloud.Session, c Cluster, s
 
 // restAgain stops what a failed start had started: nobody would know of it, and
 // it would be billed.
-func (b *Broker) restAgain(ctx context.Context, session cloud.Session, c Cluster, failed error) error {
-	ref := c.ref()
+func (b *Broker) restAgain(ctx context.Context, session cloud.Session, c cluster.Cluster, failed error) error {
+	ref := c.Ref()
 	for _, n := range c.Nodes {
 		if n.State == cloud.StateStopped {
 			ref.Instances = append(ref.Instances, n.InstanceID)
@@ -107,7 +108,7 @@ func (b *Broker) restAgain(ctx context.Context, session cloud.Session, c Cluster
 
 // change runs an operation on a living cluster under its lock and records what
 // came of it, also after an error that left a different cluster behind.
-func (b *Broker) change(ctx context.Context, c Cluster, doing string, op func(cloud.Session) (Cluster, error)) (Cluster, error) {
+func (b *Broker) change(ctx context.Context, c cluster.Cluster, doing string, op func(cloud.Session) (cluster.Cluster, error)) (cluster.Cluster, error) {
 	b.actFor(c.Name, c.Owner)
 	release, err := b.lockCluster(ctx, c.Name, doing)
 	if err != nil {
@@ -131,56 +132,39 @@ func (b *Broker) change(ctx context.Context, c Cluster, doing string, op func(cl
 }
 
 // look returns the cluster as its cloud sees it now.
-func (b *Broker) look(ctx context.Context, session cloud.Session, c Cluster) (Cluster, error) {
+func (b *Broker) look(ctx context.Context, session cloud.Session, c cluster.Cluster) (cluster.Cluster, error) {
 	return b.lookTimes(ctx, session, c, 2)
 }
 
 // lookTimes is look that takes so many looks before it finds the cluster gone.
-func (b *Broker) lookTimes(ctx context.Context, session cloud.Session, c Cluster, looks int) (Cluster, error) {
+func (b *Broker) lookTimes(ctx context.Context, session cloud.Session, c cluster.Cluster, looks int) (cluster.Cluster, error) {
 	alive, err := b.list(ctx, session, c, looks)
 	if err != nil {
 		return c, err
 	}
 	if len(alive) == 0 {
-		return c, fmt.Errorf("cluster %q: %w", c.Name, ErrGone)
+		return c, fmt.Errorf("cluster %q: %w", c.Name, cluster.ErrGone)
 	}
-	return c.observed(b.withoutUndone(c, alive))
-}
-
-// placement is what the cluster was launched on, as far as drivers need it.
-func (c Cluster) placement() cloud.Placement {
-	return cloud.Placement{Nodes: c.Size, Offer: cloud.Offer{
-		Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, Market: c.Market,
-		InstanceType: cloud.InstanceType{Name: c.InstanceType, Accelerator: c.accelerator()}, HourlyUSD: c.PerNode(),
-	}}
-}
-
-// accelerator is what every node has, zero without any.
-func (c Cluster) accelerator() cloud.Accelerator {
-	all, err := cloud.ParseAccelerators(c.Accelerators)
-	if err != nil || len(all) == 0 {
-		return cloud.Accelerator{}
-	}
-	return all[0]
+	return c.Observed(b.withoutUndone(c, alive))
 }
 
 // present is the spec of the machines that are there, by the identities they
 // carry; a cluster that has lost some is an error.
-func (b *Broker) present(ctx context.Context, session cloud.Session, c Cluster) (cloud.ClusterSpec, error) {
+func (b *Broker) present(ctx context.Context, session cloud.Session, c cluster.Cluster) (cloud.ClusterSpec, error) {
 	return b.presentNodes(ctx, session, c, c.Size)
 }
 
 // presentNodes is present for a cluster of which so many machines must be there.
-func (b *Broker) presentNodes(ctx context.Context, session cloud.Session, c Cluster, want int) (cloud.ClusterSpec, error) {
+func (b *Broker) presentNodes(ctx context.Context, session cloud.Session, c cluster.Cluster, want int) (cloud.ClusterSpec, error) {
 	alive, err := b.lookTwice(ctx, session, c)
 	if err != nil {
 		return cloud.ClusterSpec{}, err
 	}
-	spec := cloud.ClusterSpec{Ref: c.ref(), SSHUser: c.SSHUser, AllowedCIDRs: c.prefixes(), Notes: c.notes()}
+	spec := cloud.ClusterSpec{Ref: c.Ref(), SSHUser: c.SSHUser, AllowedCIDRs: c.Prefixes(), Notes: c.Notes()}
 	spec.Ref.Zone = c.Zone
 	var have []string
 	for _, inst := range alive {
-		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: inst.Identity, HostKey: c.hostKeyOf(inst)})
+		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: inst.Identity, HostKey: c.HostKeyOf(inst)})
 		spec.Attempt = max(spec.Attempt, inst.Identity.Attempt)
 		spec.Labels = inst.Labels
 		have = append(have, inst.ID)

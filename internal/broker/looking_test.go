@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // Whoever looks at a cluster while it is launched, or changed, does it no harm.
@@ -32,7 +33,7 @@ func TestLookingDuringLaunch(t *testing.T) {
 		if _, err := x.Resize(t.Context(), c, twoNodes("train"), 3); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := looker.Refresh(t.Context(), c); err != nil || got.Size != 3 || got.Status != StatusUp {
+		if got, err := looker.Refresh(t.Context(), c); err != nil || got.Size != 3 || got.Status != cluster.StatusUp {
 			t.Errorf("Refresh = %s with %d nodes, %v", got.Status, got.Size, err)
 		}
 		if looks < 3 {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // The fault matrix: ten steps of a cluster's life by seven kinds of trouble.
@@ -314,7 +316,7 @@ func (x *simTerraform) act(c cell) string {
 	return x.outcome(before, dead, err)
 }
 
-func (x *simTerraform) outcome(before *Cluster, dead bool, err error) string {
+func (x *simTerraform) outcome(before *cluster.Cluster, dead bool, err error) string {
 	switch {
 	case dead:
 		return killed
@@ -328,9 +330,9 @@ func (x *simTerraform) outcome(before *Cluster, dead bool, err error) string {
 		return "error, with machines left: " + err.Error()
 	case x.state == nil:
 		return removed
-	case x.state.Status == StatusDegraded:
+	case x.state.Status == cluster.StatusDegraded:
 		return degraded
-	case x.state.Status == StatusStopped:
+	case x.state.Status == cluster.StatusStopped:
 		return stopped
 	case x.state.Zone == simZone:
 		return up

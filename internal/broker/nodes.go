@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
@@ -133,23 +134,20 @@ func (a *attempt) keepDespite(ctx context.Context, setup *SetupError) error {
 	return setup
 }
 
-// setupFailedPrefix marks the status of a cluster whose setup must run again.
-const setupFailedPrefix = "setup failed"
-
 func setupFailedReason(e *SetupError) string {
 	if e.Err != nil {
-		return fmt.Sprintf("%s on rank %d: %s", setupFailedPrefix, e.Rank, oneLine(e.Err.Error()))
+		return fmt.Sprintf("%s on rank %d: %s", cluster.SetupFailed, e.Rank, oneLine(e.Err.Error()))
 	}
-	return fmt.Sprintf("%s on rank %d with exit code %d", setupFailedPrefix, e.Rank, e.ExitCode)
+	return fmt.Sprintf("%s on rank %d with exit code %d", cluster.SetupFailed, e.Rank, e.ExitCode)
 }
 
 // dialAll connects to every node, in rank order.
-func (b *Broker) dialAll(ctx context.Context, c Cluster) ([]node, error) {
+func (b *Broker) dialAll(ctx context.Context, c cluster.Cluster) ([]node, error) {
 	return b.dialNodes(ctx, c, nil)
 }
 
 // dialNodes is dialAll that counts the nodes that answer.
-func (b *Broker) dialNodes(ctx context.Context, c Cluster, count *progress) ([]node, error) {
+func (b *Broker) dialNodes(ctx context.Context, c cluster.Cluster, count *progress) ([]node, error) {
 	signers, err := b.SignersOf(c)
 	if err != nil {
 		return nil, err
@@ -192,8 +190,8 @@ func closeAll(clients []node) {
 
 // setUpNodes brings files and setup to the nodes of the clients, the first of
 // c.Nodes, in parallel. The first failure ends the others.
-func (b *Broker) setUpNodes(ctx context.Context, log *slog.Logger, clients []node, c Cluster, spec Spec, prepare string) error {
-	if c.Runtime == RuntimeRay {
+func (b *Broker) setUpNodes(ctx context.Context, log *slog.Logger, clients []node, c cluster.Cluster, spec Spec, prepare string) error {
+	if c.Runtime == cluster.RuntimeRay {
 		if err := overLinks(ctx, func() error { return b.rayUp(ctx, log, clients, c, spec.Envs) }); err != nil {
 			return err
 		}
@@ -217,7 +215,7 @@ func (b *Broker) setUpNodes(ctx context.Context, log *slog.Logger, clients []nod
 // nodeSetup is the work on one node.
 type nodeSetup struct {
 	client  node
-	cluster Cluster
+	cluster cluster.Cluster
 	spec    Spec
 	rank    int
 	log     *slog.Logger
@@ -308,7 +306,7 @@ func (n nodeSetup) follow(ctx context.Context, name string, step *remote.Step) e
 
 // env is what a setup script sees: SkyPilot's variables and the user's own.
 func (n nodeSetup) env() map[string]string {
-	nodes := slices.SortedFunc(slices.Values(n.cluster.Nodes), func(x, y Node) int { return x.Rank - y.Rank })
+	nodes := slices.SortedFunc(slices.Values(n.cluster.Nodes), func(x, y cluster.Node) int { return x.Rank - y.Rank })
 	ips := make([]string, len(nodes))
 	for i, node := range nodes {
 		ips[i] = node.InternalIP

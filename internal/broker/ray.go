@@ -3,7 +3,6 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,14 +15,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
-)
-
-// The runtimes of a cluster's jobs. The zero value is RuntimeSSH.
-const (
-	RuntimeSSH = "ssh"
-	RuntimeRay = "ray"
 )
 
 // rayLeave bounds a node's goodbye to Ray before it is removed.
@@ -32,7 +26,7 @@ const rayLeave = 20 * time.Second
 // ray is the bringing up of Ray on nodes of a cluster.
 type ray struct {
 	*Broker
-	cluster Cluster
+	cluster cluster.Cluster
 	config  clusterconfig.Ray
 	log     *slog.Logger
 	// env is the user's own; pip reads its settings there.
@@ -41,7 +35,7 @@ type ray struct {
 
 // rayUp installs Ray on the nodes of the clients, the first of c.Nodes, and has
 // them run in one Ray with the others. It may be repeated: what runs goes on.
-func (b *Broker) rayUp(ctx context.Context, log *slog.Logger, clients []node, c Cluster, env map[string]string) error {
+func (b *Broker) rayUp(ctx context.Context, log *slog.Logger, clients []node, c cluster.Cluster, env map[string]string) error {
 	cfg, err := b.render(c)
 	if err != nil {
 		return err
@@ -64,7 +58,7 @@ func (b *Broker) rayUp(ctx context.Context, log *slog.Logger, clients []node, c 
 	if err := r.each(ctx, clients, nodes, r.install); err != nil {
 		return err
 	}
-	head := slices.IndexFunc(nodes, func(n Node) bool { return n.Rank == 0 })
+	head := slices.IndexFunc(nodes, func(n cluster.Node) bool { return n.Rank == 0 })
 	if head < 0 {
 		return errors.New("the cluster has no head")
 	}
@@ -72,14 +66,14 @@ func (b *Broker) rayUp(ctx context.Context, log *slog.Logger, clients []node, c 
 }
 
 func noRay(cloudName string) error {
-	return fmt.Errorf("the cluster template of cloud %s does not say how to install Ray; include \"ray.piece.tmpl\" under \"ray:\" as the provider's own templates do, or use runtime = %q", cloudName, RuntimeSSH)
+	return fmt.Errorf("the cluster template of cloud %s does not say how to install Ray; include \"ray.piece.tmpl\" under \"ray:\" as the provider's own templates do, or use runtime = %q", cloudName, cluster.RuntimeSSH)
 }
 
 // others dials whom nodes that are added concern besides: the head alone, or
 // all where the head itself is new. The cluster's nodes are put in their order.
 func (r *ray) others(ctx context.Context, added int) ([]node, error) {
 	rest := slices.Clone(r.cluster.Nodes[added:])
-	if at := slices.IndexFunc(rest, func(n Node) bool { return n.Rank == 0 }); at >= 0 {
+	if at := slices.IndexFunc(rest, func(n cluster.Node) bool { return n.Rank == 0 }); at >= 0 {
 		rest[0], rest[at] = rest[at], rest[0]
 		copy(r.cluster.Nodes[added:], rest)
 		rest = rest[:1]
@@ -90,7 +84,7 @@ func (r *ray) others(ctx context.Context, added int) ([]node, error) {
 }
 
 // join starts the head, then the workers, and waits until all are there.
-func (r ray) join(ctx context.Context, head node, clients []node, nodes []Node) error {
+func (r ray) join(ctx context.Context, head node, clients []node, nodes []cluster.Node) error {
 	secret, err := r.ask(ctx, head, 0, "secret", nil)
 	if err != nil {
 		return err
@@ -103,7 +97,7 @@ func (r ray) join(ctx context.Context, head node, clients []node, nodes []Node) 
 	if len(words) != 2 {
 		return errors.New("the head of Ray names no session")
 	}
-	err = r.each(ctx, clients, nodes, func(ctx context.Context, client node, n Node) error {
+	err = r.each(ctx, clients, nodes, func(ctx context.Context, client node, n cluster.Node) error {
 		if n.Rank == 0 {
 			return nil
 		}
@@ -121,7 +115,7 @@ func (r ray) join(ctx context.Context, head node, clients []node, nodes []Node) 
 }
 
 // each does f on the nodes in parallel; the first failure ends the others.
-func (r ray) each(ctx context.Context, clients []node, nodes []Node, f func(context.Context, node, Node) error) error {
+func (r ray) each(ctx context.Context, clients []node, nodes []cluster.Node, f func(context.Context, node, cluster.Node) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for i, client := range clients {
 		group.Go(func() error { return f(ctx, client, nodes[i]) })
@@ -130,11 +124,11 @@ func (r ray) each(ctx context.Context, clients []node, nodes []Node, f func(cont
 }
 
 // install brings the script, what it must know of the node, and Ray.
-func (r ray) install(ctx context.Context, client node, n Node) error {
-	head := slices.IndexFunc(r.cluster.Nodes, func(n Node) bool { return n.Rank == 0 })
-	about := clusterconfig.RayNode{Rank: n.Rank, Address: n.among(), Head: n.among()}
+func (r ray) install(ctx context.Context, client node, n cluster.Node) error {
+	head := slices.IndexFunc(r.cluster.Nodes, func(n cluster.Node) bool { return n.Rank == 0 })
+	about := clusterconfig.RayNode{Rank: n.Rank, Address: n.Address(), Head: n.Address()}
 	if head >= 0 {
-		about.Head = r.cluster.Nodes[head].among()
+		about.Head = r.cluster.Nodes[head].Address()
 	}
 	about.Accelerator, about.Count = r.cluster.Accelerator(), r.cluster.AcceleratorsPerNode()
 	script := `umask 077
@@ -148,9 +142,6 @@ unset SKY_RAY_CONF && exec sh ray.sh install </dev/null`
 	_, err := r.run(ctx, client, n.Rank, "the installation of Ray on", remote.Command{Script: script, Stdin: strings.NewReader(r.config.Script), Env: env})
 	return err
 }
-
-// among is the node's address among the nodes.
-func (n Node) among() string { return cmp.Or(n.InternalIP, n.ExternalIP) }
 
 // ask runs a command of the script and returns what it prints, which is not logged.
 func (r ray) ask(ctx context.Context, client node, rank int, command string, stdin io.Reader) (string, error) {
@@ -173,8 +164,8 @@ func (r ray) run(ctx context.Context, client node, rank int, what string, cmd re
 }
 
 // rayAgain starts Ray on a cluster whose machines were started again.
-func (b *Broker) rayAgain(ctx context.Context, clients []node, c Cluster) error {
-	if c.Runtime != RuntimeRay {
+func (b *Broker) rayAgain(ctx context.Context, clients []node, c cluster.Cluster) error {
+	if c.Runtime != cluster.RuntimeRay {
 		return nil
 	}
 	log, closeLog, err := b.provisionLog(c.Name)
@@ -186,9 +177,9 @@ func (b *Broker) rayAgain(ctx context.Context, clients []node, c Cluster) error 
 }
 
 // rayDown ends Ray on all nodes of the clients.
-func (b *Broker) rayDown(ctx context.Context, log *slog.Logger, clients []node, c Cluster) error {
+func (b *Broker) rayDown(ctx context.Context, log *slog.Logger, clients []node, c cluster.Cluster) error {
 	r := ray{Broker: b, cluster: c, log: log}
-	return r.each(ctx, clients, c.Nodes, func(ctx context.Context, client node, n Node) error {
+	return r.each(ctx, clients, c.Nodes, func(ctx context.Context, client node, n cluster.Node) error {
 		_, err := r.run(ctx, client, n.Rank, "the end of Ray on", remote.Command{Script: `cd ~/.sky/ray 2>/dev/null || exit 0; exec sh ray.sh down`})
 		return err
 	})
@@ -197,14 +188,14 @@ func (b *Broker) rayDown(ctx context.Context, log *slog.Logger, clients []node, 
 // rayLeaves lets nodes that are about to be removed say goodbye, so that no job
 // is placed on them in their last moments. It ends what runs there, so they are
 // drained before. Where they say nothing, Ray finds out.
-func (b *Broker) rayLeaves(ctx context.Context, c Cluster, nodes int) {
-	if c.Runtime != RuntimeRay {
+func (b *Broker) rayLeaves(ctx context.Context, c cluster.Cluster, nodes int) {
+	if c.Runtime != cluster.RuntimeRay {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, rayLeave)
 	defer cancel()
 	leaving := c
-	leaving.Nodes = slices.DeleteFunc(slices.Clone(c.Nodes), func(n Node) bool { return n.Rank < nodes })
+	leaving.Nodes = slices.DeleteFunc(slices.Clone(c.Nodes), func(n cluster.Node) bool { return n.Rank < nodes })
 	clients, err := b.dialAll(ctx, leaving)
 	if err == nil {
 		err = b.rayDown(ctx, b.log, clients, leaving)

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // rayBench is a bench whose template knows Ray, and whose nodes note what they
@@ -89,9 +91,9 @@ func TestRayLife(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newRayBench(t)
 		spec := twoNodes("train")
-		spec.Runtime = RuntimeRay
+		spec.Runtime = cluster.RuntimeRay
 		c := x.mustLaunch(t, spec)
-		if c.Runtime != RuntimeRay {
+		if c.Runtime != cluster.RuntimeRay {
 			t.Errorf("runtime %q", c.Runtime)
 		}
 		x.wantTold(t, []string{"0 install", "1 install"}, []string{"0 secret"}, []string{"0 up"},
@@ -112,9 +114,9 @@ func TestRayLife(t *testing.T) {
 			t.Errorf("the head was asked %q, want %q: jobs come to their end before their node leaves", x.asked, want)
 		}
 		x.wantTold(t, []string{"2 down"})
-		spec.Runtime = RuntimeSSH
+		spec.Runtime = cluster.RuntimeSSH
 		plain, err := x.Update(t.Context(), small, spec, Changes{Runtime: true})
-		if err != nil || plain.Runtime != RuntimeSSH {
+		if err != nil || plain.Runtime != cluster.RuntimeSSH {
 			t.Errorf("Update = %q, %v", plain.Runtime, err)
 		}
 		x.wantTold(t, []string{"0 down", "1 down"})
@@ -132,7 +134,7 @@ func TestRayFailures(t *testing.T) {
 				x := newRayBench(t)
 				x.fail = fail
 				spec := twoNodes("train")
-				spec.Runtime = RuntimeRay
+				spec.Runtime = cluster.RuntimeRay
 				_, err := x.Launch(t.Context(), spec)
 				var se *SetupError
 				if !errors.As(err, &se) || se.ExitCode != 1 || !strings.Contains(err.Error(), want) {
@@ -148,7 +150,7 @@ func TestRayWithoutTemplate(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		spec := twoNodes("train")
-		spec.Runtime = RuntimeRay
+		spec.Runtime = cluster.RuntimeRay
 		if _, err := x.Launch(t.Context(), spec); err == nil || !strings.Contains(err.Error(), "does not say how to install Ray") {
 			t.Errorf("Launch = %v", err)
 		}

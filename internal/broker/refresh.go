@@ -10,30 +10,14 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
-
-// ref finds the cluster's machines, whatever their zone.
-func (c Cluster) ref() cloud.ClusterRef {
-	return cloud.ClusterRef{Owner: c.Owner, Cluster: c.Name, Generation: c.Generation, Cloud: c.Cloud, Region: c.Region}
-}
-
-// instanceIDs are the ids the cluster is known to have.
-func (c Cluster) instanceIDs() []string {
-	ids := make([]string, 0, len(c.Nodes))
-	for _, n := range c.Nodes {
-		if n.InstanceID != "" {
-			ids = append(ids, n.InstanceID)
-		}
-	}
-	return ids
-}
 
 // openFor opens the cluster's cloud and refuses another account's credentials:
 // they would make a living cluster look gone.
-func (b *Broker) openFor(ctx context.Context, c Cluster) (cloud.Session, error) {
+func (b *Broker) openFor(ctx context.Context, c cluster.Cluster) (cloud.Session, error) {
 	session, err := b.session(ctx, c.Cloud)
 	if err != nil {
 		return session, err
@@ -47,7 +31,7 @@ func (b *Broker) openFor(ctx context.Context, c Cluster) (cloud.Session, error) 
 }
 
 // launchedBy says who launched the cluster, where the journal knows.
-func (b *Broker) launchedBy(c Cluster) string {
+func (b *Broker) launchedBy(c cluster.Cluster) string {
 	if g := b.known(c.Name).find(c.Generation); g != nil && g.Cluster != nil && g.Cluster.LaunchedBy != "" {
 		return ", those of " + g.Cluster.LaunchedBy
 	}
@@ -56,7 +40,7 @@ func (b *Broker) launchedBy(c Cluster) string {
 
 // Observe returns the cluster as its cloud sees it now. ErrGone means that all
 // its machines are positively gone; after any other error nothing is known.
-func (b *Broker) Observe(ctx context.Context, c Cluster) (Cluster, error) {
+func (b *Broker) Observe(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error) {
 	session, err := b.openFor(ctx, c)
 	if err != nil {
 		return c, err
@@ -67,10 +51,10 @@ func (b *Broker) Observe(ctx context.Context, c Cluster) (Cluster, error) {
 		looks = 1
 	}
 	latest, fresh, err := b.lookAs(ctx, session, views, looks)
-	if errors.Is(err, ErrGone) && latest.Status == StatusTerminated {
+	if errors.Is(err, cluster.ErrGone) && latest.Status == cluster.StatusTerminated {
 		return latest, nil // as it is known to be
 	}
-	if errors.Is(err, ErrGone) {
+	if errors.Is(err, cluster.ErrGone) {
 		fresh, err = b.autodown(ctx, latest, err)
 	}
 	if err != nil {
@@ -83,7 +67,7 @@ func (b *Broker) Observe(ctx context.Context, c Cluster) (Cluster, error) {
 
 // Refresh is Observe for a cluster that Terraform's state holds, which it
 // records. After any error but ErrGone the state must stay as it is.
-func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
+func (b *Broker) Refresh(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error) {
 	b.actFor(c.Name, c.Owner)
 	fresh, err := b.Observe(ctx, c)
 	if err != nil {
@@ -106,12 +90,12 @@ func (b *Broker) Refresh(ctx context.Context, c Cluster) (Cluster, error) {
 //
 // held are clusters of that name that the plan itself has seen in state, which it
 // has without a refresh, too.
-func (b *Broker) NoteReplacement(ctx context.Context, name string, held ...Cluster) error {
+func (b *Broker) NoteReplacement(ctx context.Context, name string, held ...cluster.Cluster) error {
 	b.mu.Lock()
-	old := slices.DeleteFunc(slices.Collect(maps.Values(b.seen)), func(c Cluster) bool { return c.Name != name })
+	old := slices.DeleteFunc(slices.Collect(maps.Values(b.seen)), func(c cluster.Cluster) bool { return c.Name != name })
 	b.mu.Unlock()
 	for _, c := range held {
-		if !slices.ContainsFunc(old, func(o Cluster) bool { return o.Generation == c.Generation }) {
+		if !slices.ContainsFunc(old, func(o cluster.Cluster) bool { return o.Generation == c.Generation }) {
 			old = append(old, c)
 		}
 	}
@@ -135,7 +119,7 @@ func (b *Broker) NoteReplacement(ctx context.Context, name string, held ...Clust
 
 // noteReplaced records that a cluster of this home's state is to be replaced,
 // one that was launched from elsewhere, too.
-func (b *Broker) noteReplaced(j *journal, c Cluster) error {
+func (b *Broker) noteReplaced(j *journal, c cluster.Cluster) error {
 	g := j.find(c.Generation)
 	if g != nil && (g.Removed || g.replacing == b.cfg.Home) {
 		return nil
@@ -150,15 +134,15 @@ func (b *Broker) noteReplaced(j *journal, c Cluster) error {
 
 // lookTwice lists the machines, by id where ids are known. It takes a second
 // look before it returns none.
-func (b *Broker) lookTwice(ctx context.Context, session cloud.Session, c Cluster) ([]cloud.Instance, error) {
+func (b *Broker) lookTwice(ctx context.Context, session cloud.Session, c cluster.Cluster) ([]cloud.Instance, error) {
 	return b.list(ctx, session, c, 2)
 }
 
 // list is lookTwice that takes so many looks before it returns none.
-func (b *Broker) list(ctx context.Context, session cloud.Session, c Cluster, looks int) ([]cloud.Instance, error) {
-	byTags := c.ref()
+func (b *Broker) list(ctx context.Context, session cloud.Session, c cluster.Cluster, looks int) ([]cloud.Instance, error) {
+	byTags := c.Ref()
 	byID := byTags
-	byID.Instances = c.instanceIDs()
+	byID.Instances = c.InstanceIDs()
 	for look := range looks {
 		if look > 0 {
 			if err := pause(ctx, b.cfg.Timeouts.Gone); err != nil {
@@ -186,94 +170,12 @@ func (b *Broker) list(ctx context.Context, session cloud.Session, c Cluster, loo
 	return nil, nil
 }
 
-// observed is the cluster with what was seen of its machines.
-func (c Cluster) observed(alive []cloud.Instance) (Cluster, error) {
-	byID := map[string]cloud.Instance{}
-	byRank := map[int]cloud.Instance{}
-	for _, inst := range alive {
-		byID[inst.ID] = inst
-		byRank[inst.Identity.Rank] = inst
-	}
-	c.Nodes = slices.Clone(c.Nodes)
-	for i, n := range c.Nodes {
-		inst, ok := byID[n.InstanceID]
-		if !ok && n.InstanceID == "" {
-			inst, ok = byRank[n.Rank]
-		}
-		if !ok {
-			c.Nodes[i].State, c.Nodes[i].Reason = cloud.StateTerminated, c.lostReason()
-			continue
-		}
-		c.Nodes[i] = nodeOf(inst, n.HostKey)
-		delete(byID, inst.ID)
-	}
-	for _, id := range c.uncommitted(alive) {
-		delete(byID, id) // of a growth that was cut off; its dead-man timer runs
-	}
-	if len(byID) > 0 && len(c.Nodes) >= c.Size {
-		var extra []string
-		for id := range byID {
-			extra = append(extra, id)
-		}
-		slices.Sort(extra)
-		return c, &cloud.ExtraNodesError{Cluster: c.Name, Want: c.Size, Extra: extra}
-	}
-	c.judge()
-	return c, nil
-}
-
-// lostReason is why a machine is no longer there, as far as that can be told.
-func (c Cluster) lostReason() string {
-	if c.Market == cloud.Spot {
-		return "the machine is gone: the cloud took it back, or it was removed outside Terraform"
-	}
-	return "the machine is gone: it failed, or was removed outside Terraform"
-}
-
-// judge sets the status of the whole from the nodes: all running is UP, all
-// stopped is STOPPED, some gone is DEGRADED, anything else is INIT.
-func (c *Cluster) judge() {
-	count := map[cloud.State]int{}
-	for _, n := range c.Nodes {
-		count[n.State]++
-	}
-	keptSetupFailure := strings.HasPrefix(c.StatusReason, setupFailedPrefix)
-	switch {
-	case count[cloud.StateRunning] == c.Size && keptSetupFailure:
-		c.Status = StatusInit
-	case count[cloud.StateRunning] == c.Size:
-		c.Status, c.StatusReason = StatusUp, ""
-	case count[cloud.StateStopped] == c.Size:
-		c.Status, c.StatusReason = StatusStopped, c.nodeReasons()
-	case count[cloud.StateTerminated] > 0 || len(c.Nodes) < c.Size:
-		c.Status, c.StatusReason = StatusDegraded, c.nodeReasons()
-	default:
-		c.Status, c.StatusReason = StatusInit, c.nodeReasons()
-	}
-}
-
-// nodeReasons names the nodes that do not run.
-func (c *Cluster) nodeReasons() string {
-	var parts []string
-	for _, n := range c.Nodes {
-		if n.State == cloud.StateRunning {
-			continue
-		}
-		part := fmt.Sprintf("rank %d is %s", n.Rank, n.State)
-		if n.Reason != "" {
-			part += " (" + n.Reason + ")"
-		}
-		parts = append(parts, part)
-	}
-	return strings.Join(parts, ", ")
-}
-
 // writeRecord notes in the local journal that Terraform holds the cluster and
 // what it looks like now, and renews the known_hosts file. A cluster launched
 // from another machine has no journal here, and one being worked on is left
 // to its holder. What cannot be noted is noted by a later refresh: the state has
 // it.
-func (b *Broker) writeRecord(ctx context.Context, c Cluster) error {
+func (b *Broker) writeRecord(ctx context.Context, c cluster.Cluster) error {
 	g := b.known(c.Name).find(c.Generation)
 	if g == nil {
 		b.WriteSSHFiles(ctx, c) // launched elsewhere
@@ -304,12 +206,12 @@ func (b *Broker) writeRecord(ctx context.Context, c Cluster) error {
 
 // finishCommit disarms the timers of nodes that a growth added and was cut off
 // before it could: state has them now, and they would end themselves.
-func (b *Broker) finishCommit(ctx context.Context, c Cluster) error {
+func (b *Broker) finishCommit(ctx context.Context, c cluster.Cluster) error {
 	session, err := b.openFor(ctx, c)
 	if err != nil {
 		return err
 	}
-	ref := c.ref()
+	ref := c.Ref()
 	for _, n := range c.Nodes {
 		if n.State != cloud.StateTerminated {
 			ref.Instances = append(ref.Instances, n.InstanceID)

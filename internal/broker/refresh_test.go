@@ -13,41 +13,42 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 func TestRefresh(t *testing.T) {
 	errAny := errors.New("any error")
 	tests := []struct {
 		name   string
-		mutate func(x *bench, c *Cluster)
-		status Status
+		mutate func(x *bench, c *cluster.Cluster)
+		status cluster.Status
 		reason string
 		err    error
 	}{
-		{name: "all running", mutate: func(*bench, *Cluster) {}, status: StatusUp},
-		{name: "all stopped", mutate: func(x *bench, _ *Cluster) {
+		{name: "all running", mutate: func(*bench, *cluster.Cluster) {}, status: cluster.StatusUp},
+		{name: "all stopped", mutate: func(x *bench, _ *cluster.Cluster) {
 			for _, m := range x.cloud.machines {
 				m.State, m.Reason = cloud.StateStopped, "idle"
 			}
-		}, status: StatusStopped, reason: "idle"},
-		{name: "one gone", mutate: func(x *bench, _ *Cluster) { x.cloud.machines = x.cloud.machines[:1] }, status: StatusDegraded, reason: "rank 1 is terminated"},
-		{name: "one pending", mutate: func(x *bench, _ *Cluster) { x.cloud.machines[0].State = cloud.StatePending }, status: StatusInit, reason: "rank 0 is pending"},
-		{name: "unknown state", mutate: func(x *bench, _ *Cluster) { x.cloud.machines[0].State = cloud.StateUnknown }, status: StatusInit, reason: "rank 0 is unknown"},
-		{name: "gone for good", mutate: func(x *bench, _ *Cluster) { x.cloud.machines = nil }, err: ErrGone},
-		{name: "terminating is gone", mutate: func(x *bench, _ *Cluster) {
+		}, status: cluster.StatusStopped, reason: "idle"},
+		{name: "one gone", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.machines = x.cloud.machines[:1] }, status: cluster.StatusDegraded, reason: "rank 1 is terminated"},
+		{name: "one pending", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.machines[0].State = cloud.StatePending }, status: cluster.StatusInit, reason: "rank 0 is pending"},
+		{name: "unknown state", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.machines[0].State = cloud.StateUnknown }, status: cluster.StatusInit, reason: "rank 0 is unknown"},
+		{name: "gone for good", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.machines = nil }, err: cluster.ErrGone},
+		{name: "terminating is gone", mutate: func(x *bench, _ *cluster.Cluster) {
 			for _, m := range x.cloud.machines {
 				m.State = cloud.StateTerminating
 			}
-		}, err: ErrGone},
-		{name: "hidden from the list", mutate: func(x *bench, _ *Cluster) {
+		}, err: cluster.ErrGone},
+		{name: "hidden from the list", mutate: func(x *bench, _ *cluster.Cluster) {
 			for _, m := range x.cloud.machines {
 				m.visibleAt = time.Now().Add(time.Hour)
 			}
-		}, status: StatusUp},
-		{name: "server error", mutate: func(x *bench, _ *Cluster) { x.cloud.faults = []*fakeFault{{op: "query", err: errServer}} }, err: errServer},
-		{name: "auth error", mutate: func(x *bench, _ *Cluster) { x.cloud.faults = []*fakeFault{{op: "query", err: errDenied}} }, err: errDenied},
-		{name: "another account", mutate: func(_ *bench, c *Cluster) { c.Account = "acct-2" }, err: errAny},
-		{name: "more than expected", mutate: func(x *bench, _ *Cluster) {
+		}, status: cluster.StatusUp},
+		{name: "server error", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.faults = []*fakeFault{{op: "query", err: errServer}} }, err: errServer},
+		{name: "auth error", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.faults = []*fakeFault{{op: "query", err: errDenied}} }, err: errDenied},
+		{name: "another account", mutate: func(_ *bench, c *cluster.Cluster) { c.Account = "acct-2" }, err: errAny},
+		{name: "more than expected", mutate: func(x *bench, _ *cluster.Cluster) {
 			id := x.cloud.machines[0].Identity
 			id.Rank = 2
 			x.cloud.add(id, "r1", "r1a", time.Time{}).Committed = true
@@ -62,7 +63,7 @@ func TestRefresh(t *testing.T) {
 				before := c
 				fresh, err := x.Refresh(t.Context(), c)
 				if tt.err != nil {
-					if err == nil || (!errors.Is(tt.err, errAny) && !errors.Is(err, tt.err)) || (tt.err != ErrGone && errors.Is(err, ErrGone)) { //nolint:errorlint // identity of the row is meant
+					if err == nil || (!errors.Is(tt.err, errAny) && !errors.Is(err, tt.err)) || (tt.err != cluster.ErrGone && errors.Is(err, cluster.ErrGone)) { //nolint:errorlint // identity of the row is meant
 						t.Errorf("Refresh = %v, want %v", err, tt.err)
 					}
 					if !reflect.DeepEqual(fresh, before) {
@@ -93,7 +94,7 @@ func TestOneEmptyListIsNotDeath(t *testing.T) {
 			x.cloud.machines = saved
 			x.cloud.mu.Unlock()
 		}}}
-		if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != StatusUp {
+		if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != cluster.StatusUp {
 			t.Errorf("Refresh = %s, %v", fresh.Status, err)
 		}
 	})
@@ -127,11 +128,11 @@ func TestDestroy(t *testing.T) {
 func TestDestroyRefuses(t *testing.T) {
 	tests := []struct {
 		name   string
-		mutate func(x *bench, c *Cluster)
+		mutate func(x *bench, c *cluster.Cluster)
 		want   string
 	}{
-		{"another account", func(_ *bench, c *Cluster) { c.Account = "acct-2" }, "belongs to account acct-2"},
-		{"no rights", func(x *bench, _ *Cluster) { x.cloud.faults = []*fakeFault{{op: "terminate", err: errDenied}} }, "is not removed; still alive: [i-1 i-2]"},
+		{"another account", func(_ *bench, c *cluster.Cluster) { c.Account = "acct-2" }, "belongs to account acct-2"},
+		{"no rights", func(x *bench, _ *cluster.Cluster) { x.cloud.faults = []*fakeFault{{op: "terminate", err: errDenied}} }, "is not removed; still alive: [i-1 i-2]"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -165,7 +166,7 @@ func TestFindWithoutJournal(t *testing.T) {
 		got, err := x.Find(t.Context(), c.ID)
 		want := c // all but what no machine shows
 		want.HourlyUSD, want.KeyPath, want.LaunchedAt, want.AllowedCIDRs = 0, "", "", nil
-		if want.Runtime = RuntimeSSH; err != nil || !reflect.DeepEqual(got, want) {
+		if want.Runtime = cluster.RuntimeSSH; err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("Find by census = %+v, %v\nwant %+v", got, err, want)
 		}
 		for _, n := range got.Nodes {
@@ -193,7 +194,7 @@ func TestFindWithoutHostKeys(t *testing.T) {
 		}
 		elsewhere := newBench(t, stateDir(t), fc)
 		elsewhere.owner = x.owner
-		var missing *MissingHostKeyError
+		var missing *cluster.MissingHostKeyError
 		if got, err := elsewhere.Find(t.Context(), c.ID); !errors.As(err, &missing) {
 			t.Errorf("Find = %+v, %v", got, err)
 		}
@@ -223,7 +224,7 @@ func TestFindAfterGrowth(t *testing.T) {
 		elsewhere := newBench(t, stateDir(t), fc)
 		elsewhere.owner = x.owner
 		got, err := elsewhere.Find(t.Context(), c.ID)
-		if err != nil || !reflect.DeepEqual(got.Nodes, c.Nodes) || got.AcceleratorsPerNode() != 1 || got.Runtime != RuntimeSSH || got.ProcessManager != c.ProcessManager {
+		if err != nil || !reflect.DeepEqual(got.Nodes, c.Nodes) || got.AcceleratorsPerNode() != 1 || got.Runtime != cluster.RuntimeSSH || got.ProcessManager != c.ProcessManager {
 			t.Errorf("Find = %+v, %v\nwant %+v", got, err, c)
 		}
 	})
@@ -237,12 +238,12 @@ func TestUpdate(t *testing.T) {
 		spec.Setup, spec.Workdir = "install", "/x/code"
 		x.exit = func(int, string) (int, string) { return 7, "broken" }
 		got, err := x.Update(t.Context(), c, spec, Changes{Files: true, Setup: true})
-		if se := (*SetupError)(nil); !errors.As(err, &se) || !se.Kept || got.Status != StatusInit {
+		if se := (*SetupError)(nil); !errors.As(err, &se) || !se.Kept || got.Status != cluster.StatusInit {
 			t.Errorf("Update = %s, %v", got.Status, err)
 		}
 		x.exit = nil
 		got, err = x.Update(t.Context(), got, spec, Changes{Network: true, Files: true, Setup: true})
-		if err != nil || got.Status != StatusUp || got.StatusReason != "" {
+		if err != nil || got.Status != cluster.StatusUp || got.StatusReason != "" {
 			t.Errorf("Update = %s (%s), %v", got.Status, got.StatusReason, err)
 		}
 		x.wantLive(t, 2)
@@ -257,23 +258,23 @@ func TestStopAndStart(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		c := x.mustLaunch(t, twoNodes("train"))
 		stopped, err := x.Stop(t.Context(), c)
-		if err != nil || stopped.Status != StatusStopped {
+		if err != nil || stopped.Status != cluster.StatusStopped {
 			t.Fatalf("Stop = %s, %v", stopped.Status, err)
 		}
 		x.cloud.faults = []*fakeFault{{op: "run", times: 1, err: errCapacity}}
 		kept, err := x.Start(t.Context(), stopped, Spec{})
-		if !errors.Is(err, errCapacity) || kept.Generation != c.Generation || kept.Status != StatusStopped {
+		if !errors.Is(err, errCapacity) || kept.Generation != c.Generation || kept.Status != cluster.StatusStopped {
 			t.Errorf("Start without capacity = %s, %v", kept.Status, err)
 		}
 		x.cloud.faults = []*fakeFault{{op: "wait", times: 1, err: errServer}}
-		if kept, err := x.Start(t.Context(), stopped, Spec{}); !errors.Is(err, errServer) || kept.Status != StatusStopped {
+		if kept, err := x.Start(t.Context(), stopped, Spec{}); !errors.Is(err, errServer) || kept.Status != cluster.StatusStopped {
 			t.Errorf("Start of machines that do not come up = %s, %v", kept.Status, err)
 		}
-		if seen, err := x.Observe(t.Context(), stopped); err != nil || seen.Status != StatusStopped {
+		if seen, err := x.Observe(t.Context(), stopped); err != nil || seen.Status != cluster.StatusStopped {
 			t.Errorf("after a start that failed the cluster is %s (%s), %v, want what had started to rest again", seen.Status, seen.StatusReason, err)
 		}
 		started, err := x.Start(t.Context(), stopped, Spec{})
-		if err != nil || started.Status != StatusUp || started.Generation != c.Generation {
+		if err != nil || started.Status != cluster.StatusUp || started.Generation != c.Generation {
 			t.Fatalf("Start = %s, %v", started.Status, err)
 		}
 		if started.Nodes[0].ExternalIP == c.Nodes[0].ExternalIP {
@@ -307,7 +308,7 @@ func TestResize(t *testing.T) {
 		spec.Workdir = "/x/code"
 		x.uploads = nil
 		big, err := x.Resize(t.Context(), c, spec, 4)
-		if err != nil || big.Size != 4 || len(big.Nodes) != 4 || big.HourlyUSD != 4 || big.Status != StatusUp {
+		if err != nil || big.Size != 4 || len(big.Nodes) != 4 || big.HourlyUSD != 4 || big.Status != cluster.StatusUp {
 			t.Fatalf("Resize to 4 = %+v, %v", big, err)
 		}
 		for rank := range 2 {
@@ -359,7 +360,7 @@ func TestGrowthThatFailsLeavesTheClusterAlone(t *testing.T) {
 					t.Errorf("Resize = %d nodes, %v", got.Size, err)
 				}
 				x.cloud.faults = nil
-				if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Size != 2 || fresh.Status != StatusUp {
+				if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Size != 2 || fresh.Status != cluster.StatusUp {
 					t.Errorf("Refresh = %s with %d nodes, %v", fresh.Status, fresh.Size, err)
 				}
 				x.wantLive(t, 2)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -230,7 +231,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // wreck is what goes into state when a removal failed: enough to try again,
 // where the survivors are. Of late ones in several places those of the first
 // are; the journal has the others.
-func (a *attempt) wreck(ctx context.Context, survivors []string, late []found) Cluster {
+func (a *attempt) wreck(ctx context.Context, survivors []string, late []found) cluster.Cluster {
 	c := a.newCluster("")
 	if len(late) > 0 {
 		c, survivors = a.insteadAt(late[0]).newCluster(""), idsOf(late[0].alive)
@@ -239,15 +240,15 @@ func (a *attempt) wreck(ctx context.Context, survivors []string, late []found) C
 	if s, err := a.session(ctx, c.Cloud); err == nil {
 		c.Account = s.Account
 	}
-	c.Status, c.StatusReason = StatusDegraded, "a failed launch could not be removed"
-	known := map[string]Node{}
+	c.Status, c.StatusReason = cluster.StatusDegraded, "a failed launch could not be removed"
+	known := map[string]cluster.Node{}
 	for _, n := range a.cluster.Nodes {
 		known[n.InstanceID] = n
 	}
 	for i, id := range survivors {
 		n, ok := known[id]
 		if !ok {
-			n = Node{Rank: i, InstanceID: id, State: cloud.StateUnknown}
+			n = cluster.Node{Rank: i, InstanceID: id, State: cloud.StateUnknown}
 		}
 		c.Nodes = append(c.Nodes, n)
 	}

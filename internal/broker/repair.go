@@ -10,50 +10,16 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
-
-// Lost are the ranks whose machines are gone.
-func (c Cluster) Lost() []int {
-	return c.ranksThat(func(s cloud.State) bool { return s == cloud.StateTerminated })
-}
-
-// Resting are the ranks whose machines are stopped.
-func (c Cluster) Resting() []int {
-	return c.ranksThat(func(s cloud.State) bool { return s == cloud.StateStopped })
-}
-
-// Runs reports whether the machine runs and has an address.
-func (n Node) Runs() bool { return n.State == cloud.StateRunning && n.ExternalIP != "" }
-
-// AtRest reports whether every machine that is left is stopped.
-func (c Cluster) AtRest() bool {
-	resting := len(c.Resting())
-	return c.Status == StatusStopped || (resting > 0 && resting+len(c.Lost()) == c.Size)
-}
-
-// ranksThat are the ranks whose machine is in such a state; one that is not
-// recorded at all counts as terminated.
-func (c Cluster) ranksThat(is func(cloud.State) bool) []int {
-	var ranks []int
-	for rank := range c.Size {
-		state := cloud.StateTerminated
-		if i := slices.IndexFunc(c.Nodes, func(n Node) bool { return n.Rank == rank }); i >= 0 {
-			state = c.Nodes[i].State
-		}
-		if is(state) {
-			ranks = append(ranks, rank)
-		}
-	}
-	return ranks
-}
 
 // Restore brings a cluster that has lost machines back to its size in place:
 // the stopped ones are started, and those that are gone are made anew, of the
 // cluster's own offer, and set up. A machine only counts as gone after two
 // looks. When the new ones cannot be had, the cluster stays as it is.
-func (b *Broker) Restore(ctx context.Context, c Cluster, spec Spec) (Cluster, error) {
-	return b.change(ctx, c, "restoring", func(session cloud.Session) (Cluster, error) {
+func (b *Broker) Restore(ctx context.Context, c cluster.Cluster, spec Spec) (cluster.Cluster, error) {
+	return b.change(ctx, c, "restoring", func(session cloud.Session) (cluster.Cluster, error) {
 		release, err := b.steady(ctx, session, c)
 		if err != nil {
 			return c, err

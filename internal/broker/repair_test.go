@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // lose removes machines of these ranks behind the broker's back.
@@ -40,7 +41,7 @@ func TestRestore(t *testing.T) {
 		c := x.mustLaunch(t, spec)
 		x.lose(0, 2)
 		seen, err := x.Refresh(t.Context(), c)
-		if err != nil || seen.Status != StatusDegraded || !slices.Equal(seen.Lost(), []int{0, 2}) || !strings.Contains(seen.StatusReason, "rank 2 is terminated") {
+		if err != nil || seen.Status != cluster.StatusDegraded || !slices.Equal(seen.Lost(), []int{0, 2}) || !strings.Contains(seen.StatusReason, "rank 2 is terminated") {
 			t.Fatalf("Refresh = %s (%s), lost %v, %v", seen.Status, seen.StatusReason, seen.Lost(), err)
 		}
 		if seen.HourlyUSD != c.HourlyUSD {
@@ -48,7 +49,7 @@ func TestRestore(t *testing.T) {
 		}
 		x.uploads = nil
 		whole, err := x.Restore(t.Context(), seen, spec)
-		if err != nil || whole.Status != StatusUp || whole.Size != 3 || whole.HourlyUSD != c.HourlyUSD || len(whole.Lost()) != 0 {
+		if err != nil || whole.Status != cluster.StatusUp || whole.Size != 3 || whole.HourlyUSD != c.HourlyUSD || len(whole.Lost()) != 0 {
 			t.Fatalf("Restore = %+v, %v", whole, err)
 		}
 		for rank, n := range whole.Nodes {
@@ -61,7 +62,7 @@ func TestRestore(t *testing.T) {
 			t.Errorf("uploads = %q, want %q", x.uploads, want)
 		}
 		x.wantLive(t, 3)
-		if again, err := x.Refresh(t.Context(), whole); err != nil || again.Status != StatusUp {
+		if again, err := x.Refresh(t.Context(), whole); err != nil || again.Status != cluster.StatusUp {
 			t.Errorf("Refresh = %s, %v", again.Status, err)
 		}
 		if err := x.Destroy(t.Context(), whole); err != nil {
@@ -80,7 +81,7 @@ func TestRestoreLooksTwice(t *testing.T) {
 		blind.Nodes = slices.Clone(c.Nodes)
 		blind.Nodes[1].State = cloud.StateTerminated // what a lagging list made of it
 		got, err := x.Restore(t.Context(), blind, twoNodes("train"))
-		if err != nil || got.Status != StatusUp || got.Nodes[1].InstanceID != c.Nodes[1].InstanceID {
+		if err != nil || got.Status != cluster.StatusUp || got.Nodes[1].InstanceID != c.Nodes[1].InstanceID {
 			t.Errorf("Restore = %+v, %v", got, err)
 		}
 		x.wantLive(t, 2)
@@ -93,11 +94,11 @@ func TestRestoreStartsWhatIsStopped(t *testing.T) {
 		c := x.mustLaunch(t, twoNodes("train"))
 		x.cloud.machines[1].State, x.cloud.machines[1].ExternalIP = cloud.StateStopped, ""
 		seen, err := x.Refresh(t.Context(), c)
-		if err != nil || seen.Status != StatusInit || !slices.Equal(seen.Resting(), []int{1}) {
+		if err != nil || seen.Status != cluster.StatusInit || !slices.Equal(seen.Resting(), []int{1}) {
 			t.Fatalf("Refresh = %s, resting %v, %v", seen.Status, seen.Resting(), err)
 		}
 		got, err := x.Restore(t.Context(), seen, twoNodes("train"))
-		if err != nil || got.Status != StatusUp || got.Nodes[1].InstanceID != c.Nodes[1].InstanceID || got.Nodes[1].ExternalIP == "" {
+		if err != nil || got.Status != cluster.StatusUp || got.Nodes[1].InstanceID != c.Nodes[1].InstanceID || got.Nodes[1].ExternalIP == "" {
 			t.Errorf("Restore = %+v, %v", got, err)
 		}
 	})
@@ -110,12 +111,12 @@ func TestRestoreThatFailsLeavesTheClusterAlone(t *testing.T) {
 		x.lose(1)
 		x.cloud.faults = []*fakeFault{{op: "run", err: errCapacity}}
 		got, err := x.Restore(t.Context(), c, twoNodes("train"))
-		if !errors.Is(err, errCapacity) || got.Status != StatusDegraded || !strings.Contains(err.Error(), "-replace") {
+		if !errors.Is(err, errCapacity) || got.Status != cluster.StatusDegraded || !strings.Contains(err.Error(), "-replace") {
 			t.Errorf("Restore = %s, %v", got.Status, err)
 		}
 		x.cloud.faults = nil
 		x.wantLive(t, 1)
-		if got, err = x.Restore(t.Context(), got, twoNodes("train")); err != nil || got.Status != StatusUp {
+		if got, err = x.Restore(t.Context(), got, twoNodes("train")); err != nil || got.Status != cluster.StatusUp {
 			t.Errorf("Restore = %s, %v", got.Status, err)
 		}
 	})
@@ -170,7 +171,7 @@ func TestRecovery(t *testing.T) {
 				}
 				c := x.mustLaunch(t, spec)
 				x.lose(0, 1)
-				if _, err := x.Refresh(t.Context(), c); !errors.Is(err, ErrGone) {
+				if _, err := x.Refresh(t.Context(), c); !errors.Is(err, cluster.ErrGone) {
 					t.Fatalf("Refresh: %v", err)
 				}
 				if err := x.RemoveLeftovers(t.Context(), c); err != nil {

@@ -8,18 +8,19 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // Resize brings a running cluster to the given number of nodes in place. New
 // nodes are of the cluster's own offer and are set up before they count; the
 // highest ranks go first. Ranks of the others stay. When new nodes cannot be
 // had they are removed again and the cluster stays as it was.
-func (b *Broker) Resize(ctx context.Context, c Cluster, spec Spec, nodes int) (Cluster, error) {
+func (b *Broker) Resize(ctx context.Context, c cluster.Cluster, spec Spec, nodes int) (cluster.Cluster, error) {
 	if nodes < 1 {
 		return c, fmt.Errorf("cluster %q cannot have %d nodes; remove it instead", c.Name, nodes)
 	}
-	return b.change(ctx, c, "resizing", func(session cloud.Session) (Cluster, error) {
-		if c.Status != StatusUp && (c.Status != StatusDegraded || nodes >= c.Size) {
+	return b.change(ctx, c, "resizing", func(session cloud.Session) (cluster.Cluster, error) {
+		if c.Status != cluster.StatusUp && (c.Status != cluster.StatusDegraded || nodes >= c.Size) {
 			return c, fmt.Errorf("cluster %q is %s (%s) and can only be resized when it is UP", c.Name, c.Status, c.StatusReason)
 		}
 		release, err := b.steady(ctx, session, c)
@@ -39,7 +40,7 @@ func (b *Broker) Resize(ctx context.Context, c Cluster, spec Spec, nodes int) (C
 
 // steady keeps the cluster from ending by itself while its machines are counted
 // and changed, and removes what a growth that was cut off left among them.
-func (b *Broker) steady(ctx context.Context, session cloud.Session, c Cluster) (release func(), err error) {
+func (b *Broker) steady(ctx context.Context, session cloud.Session, c cluster.Cluster) (release func(), err error) {
 	if release, err = b.hold(ctx, c); err != nil {
 		return nil, err
 	}
@@ -50,12 +51,9 @@ func (b *Broker) steady(ctx context.Context, session cloud.Session, c Cluster) (
 	return release, nil
 }
 
-// PerNode is the launch price of one node in US dollars an hour.
-func (c Cluster) PerNode() float64 { return c.HourlyUSD / float64(max(c.Size, 1)) }
-
-func (b *Broker) shrink(ctx context.Context, session cloud.Session, c Cluster, nodes int) (Cluster, error) {
+func (b *Broker) shrink(ctx context.Context, session cloud.Session, c cluster.Cluster, nodes int) (cluster.Cluster, error) {
 	var doomed []string
-	kept := slices.DeleteFunc(slices.Clone(c.Nodes), func(n Node) bool {
+	kept := slices.DeleteFunc(slices.Clone(c.Nodes), func(n cluster.Node) bool {
 		if n.Rank < nodes {
 			return false
 		}
@@ -71,8 +69,8 @@ func (b *Broker) shrink(ctx context.Context, session cloud.Session, c Cluster, n
 	}
 	c.HourlyUSD = c.PerNode() * float64(nodes)
 	c.Size, c.Nodes = nodes, kept
-	c.judge()
-	if c.Autostop != nil && c.Status == StatusUp {
+	c.Judge()
+	if c.Autostop != nil && c.Status == cluster.StatusUp {
 		if err := b.rearm(ctx, c); err != nil {
 			// It only tells nodes to end that are gone already.
 			b.log.WarnContext(ctx, "autostop does not know yet that nodes are gone", "cluster", c.Name, "error", err)
@@ -82,11 +80,11 @@ func (b *Broker) shrink(ctx context.Context, session cloud.Session, c Cluster, n
 }
 
 // removeNodes removes machines of a cluster that goes on living.
-func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c Cluster, doomed []string) error {
+func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c cluster.Cluster, doomed []string) error {
 	if len(doomed) == 0 {
 		return nil
 	}
-	ref := c.ref()
+	ref := c.Ref()
 	ref.Instances = doomed
 	err := b.withJournal(c.Name, func(j *journal) error {
 		return j.append(entry{Event: eventRemoving, Generation: c.Generation, Ref: &ref, Instances: doomed})
@@ -105,7 +103,7 @@ func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c Clust
 
 // dropUncommitted removes what a growth that was cut off left behind, once all
 // of it would be listed.
-func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c Cluster) error {
+func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c cluster.Cluster) error {
 	j, err := readJournal(b.ClusterDir(c.Name))
 	if err != nil {
 		return err
@@ -116,7 +114,7 @@ func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c C
 			return err
 		}
 	}
-	alive, err := session.Query(ctx, c.ref())
+	alive, err := session.Query(ctx, c.Ref())
 	if err != nil {
 		return err
 	}
@@ -124,7 +122,7 @@ func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c C
 	if err != nil {
 		return err
 	}
-	return b.removeNodes(ctx, session, c, union(c.uncommitted(alive), undone))
+	return b.removeNodes(ctx, session, c, union(c.Uncommitted(alive), undone))
 }
 
 // union is x with what y has besides.
@@ -140,17 +138,6 @@ func union(x, y []string) []string {
 // without returns the strings of x that are not in y.
 func without(x, y []string) []string {
 	return slices.DeleteFunc(slices.Clone(x), func(s string) bool { return slices.Contains(y, s) })
-}
-
-// uncommitted are the ids of machines that are not, or not yet, the cluster's.
-func (c Cluster) uncommitted(alive []cloud.Instance) []string {
-	var out []string
-	for _, inst := range alive {
-		if !inst.Committed && !slices.Contains(c.instanceIDs(), inst.ID) {
-			out = append(out, inst.ID)
-		}
-	}
-	return out
 }
 
 // ranksFrom are the ranks from first to end-1.

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // settingsPath is where the caller's own notes on a cluster are kept. They lie
 // beside the generation's keys and go with them.
-func (b *Broker) settingsPath(c Cluster) (string, error) {
+func (b *Broker) settingsPath(c cluster.Cluster) (string, error) {
 	if !generationPattern().MatchString(c.Generation) {
 		return "", fmt.Errorf("%q is no generation", c.Generation)
 	}
@@ -19,7 +21,7 @@ func (b *Broker) settingsPath(c Cluster) (string, error) {
 
 // SaveSettings keeps text beside the cluster's record until the cluster is
 // removed. The broker does not look into it.
-func (b *Broker) SaveSettings(c Cluster, text []byte) error {
+func (b *Broker) SaveSettings(c cluster.Cluster, text []byte) error {
 	path, err := b.settingsPath(c)
 	if err != nil {
 		return err
@@ -32,7 +34,7 @@ func (b *Broker) SaveSettings(c Cluster, text []byte) error {
 
 // Settings returns what was saved last, nil where nothing was or where it
 // cannot be read.
-func (b *Broker) Settings(c Cluster) []byte {
+func (b *Broker) Settings(c cluster.Cluster) []byte {
 	path, err := b.settingsPath(c)
 	if err != nil {
 		return nil

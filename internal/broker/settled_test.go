@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // cutOff leaves the world as a process does that is killed within the create
@@ -40,25 +41,28 @@ func TestKilledLateAndListedLate(t *testing.T) {
 	tests := []struct {
 		name   string
 		growth bool
-		then   func(ctx context.Context, x *bench, c Cluster) error
+		then   func(ctx context.Context, x *bench, c cluster.Cluster) error
 		want   int
 	}{
-		{"launch, then a launch that is refused", false, func(ctx context.Context, x *bench, _ Cluster) error {
+		{"launch, then a launch that is refused", false, func(ctx context.Context, x *bench, _ cluster.Cluster) error {
 			x.cloud.faults = []*fakeFault{{op: "run", err: errCapacity}}
 			if _, err := x.Launch(ctx, spec); !errors.As(err, new(*LaunchError)) {
 				return fmt.Errorf("Launch = %w", err)
 			}
 			return nil
 		}, 0},
-		{"growth, then growth", true, func(ctx context.Context, x *bench, c Cluster) error { _, err := x.Resize(ctx, c, spec, 3); return err }, 3},
-		{"growth, then destroy", true, func(ctx context.Context, x *bench, c Cluster) error { return x.Destroy(ctx, c) }, 0},
+		{"growth, then growth", true, func(ctx context.Context, x *bench, c cluster.Cluster) error {
+			_, err := x.Resize(ctx, c, spec, 3)
+			return err
+		}, 3},
+		{"growth, then destroy", true, func(ctx context.Context, x *bench, c cluster.Cluster) error { return x.Destroy(ctx, c) }, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
 				id := cloud.Identity{Owner: x.owner, Cluster: "train", Generation: "g0", Attempt: 1}
-				var c Cluster
+				var c cluster.Cluster
 				if tt.growth {
 					c = x.mustLaunch(t, spec)
 					id.Generation, id.Attempt, id.Rank = c.Generation, 2, 2

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -38,7 +39,7 @@ type simTerraform struct {
 	cloud   *simCloud
 	dir     string
 	spec    Spec
-	state   *Cluster
+	state   *cluster.Cluster
 	tainted bool
 	resume  chan struct{}
 	began   time.Time
@@ -347,7 +348,7 @@ func (x *simTerraform) apply() (killed bool, err error) {
 		if state != nil {
 			fresh, err := b.Refresh(ctx, *state)
 			switch {
-			case errors.Is(err, ErrGone):
+			case errors.Is(err, cluster.ErrGone):
 				state, tainted = nil, false
 			case err != nil:
 				return nil, err
@@ -392,7 +393,7 @@ func (x *simTerraform) read() (killed bool, err error) {
 	c := *x.state
 	return x.run(func(ctx context.Context, b *Broker) (func(), error) {
 		fresh, err := b.Refresh(ctx, c)
-		if errors.Is(err, ErrGone) {
+		if errors.Is(err, cluster.ErrGone) {
 			return func() { x.state = nil }, nil
 		}
 		if err != nil {
@@ -442,7 +443,7 @@ func (x *simTerraform) check(when string) {
 		if in.Committed {
 			committed[in.Identity.Generation] = true
 		}
-		inState := x.state != nil && (slices.Contains(x.state.instanceIDs(), in.ID) || x.state.Generation == in.Identity.Generation)
+		inState := x.state != nil && (slices.Contains(x.state.InstanceIDs(), in.ID) || x.state.Generation == in.Identity.Generation)
 		g := j.find(in.Identity.Generation)
 		inJournal := g != nil && slices.ContainsFunc(g.places(), func(p place) bool {
 			return p.Ref.Region == in.Region && (p.Ref.Zone == "" || p.Ref.Zone == in.Zone)
@@ -511,7 +512,7 @@ func (x *simTerraform) recover() {
 		x.t.Errorf("after the recovery apply: state has %v that do not live, and %v live that state does not have", want, extra)
 	}
 	for _, in := range x.mine() {
-		if slices.Contains(x.state.instanceIDs(), in.ID) && !in.Deadline.IsZero() {
+		if slices.Contains(x.state.InstanceIDs(), in.ID) && !in.Deadline.IsZero() {
 			x.t.Errorf("after the recovery apply: state has %s, which will end itself at %s", in.ID, in.Deadline)
 		}
 	}

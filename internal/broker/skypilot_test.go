@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // leakReport is a leak or race that SkyPilot's users reported, and what covers
@@ -242,7 +243,7 @@ func TestNamesThatReadAlike(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		names := []string{"Train", "train", "train-", "tr.ain", "tr-ain"}
-		var clusters []Cluster
+		var clusters []cluster.Cluster
 		machineNames := map[string]string{}
 		for _, name := range names {
 			c := x.mustLaunch(t, twoNodes(name))

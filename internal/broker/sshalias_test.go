@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -18,12 +19,12 @@ func TestOneSSHAliasIsOneMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := func(name, address string) Cluster {
-		return Cluster{Name: name, Cloud: "x", SSHUser: "me", Nodes: []Node{
+	named := func(name, address string) cluster.Cluster {
+		return cluster.Cluster{Name: name, Cloud: "x", SSHUser: "me", Nodes: []cluster.Node{
 			{Rank: 0, ExternalIP: address + "0", SSHPort: 22, HostKey: hostKey}, {Rank: 1, ExternalIP: address + "1", SSHPort: 22, HostKey: hostKey},
 		}}
 	}
-	clusters := []Cluster{named("r1", "10.0.0."), named("r1-worker1", "10.0.1."), named("r1-worker1-worker1", "10.0.2."), named("r1-bastion", "10.0.3."), named("r1-worker", "10.0.4.")}
+	clusters := []cluster.Cluster{named("r1", "10.0.0."), named("r1-worker1", "10.0.1."), named("r1-worker1-worker1", "10.0.2."), named("r1-bastion", "10.0.3."), named("r1-worker", "10.0.4.")}
 	for _, order := range [][]int{{0, 1, 2, 3, 4}, {4, 3, 2, 1, 0}, {1, 0, 3, 2, 4, 1, 0}} {
 		b := &Broker{cfg: Config{StateDir: t.TempDir(), Bastion: &Bastion{Host: "b.example.com", User: "me", HostKey: hostKey}}}
 		for _, i := range order {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -38,7 +39,7 @@ func KnownHostsBeside(config string) string {
 
 // writeSSHFiles renews what a plain ssh client needs to reach the cluster: the
 // pinned keys, and a configuration that names them.
-func (b *Broker) writeSSHFiles(c Cluster) error {
+func (b *Broker) writeSSHFiles(c cluster.Cluster) error {
 	known, err := knownHostsText(c)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func (b *Broker) writeSSHFiles(c Cluster) error {
 
 // WriteSSHFiles renews known_hosts and ssh_config of a cluster that this state
 // folder need not know. A folder that cannot be written to hinders nothing else.
-func (b *Broker) WriteSSHFiles(ctx context.Context, c Cluster) {
+func (b *Broker) WriteSSHFiles(ctx context.Context, c cluster.Cluster) {
 	if err := b.writeSSHFiles(c); err != nil {
 		b.log.WarnContext(ctx, "known_hosts and ssh_config could not be written", "cluster", c.Name, "error", err)
 	}
@@ -108,14 +109,10 @@ func globWord(path string) string {
 	return strings.NewReplacer("\\", "\\\\", "*", "\\*", "?", "\\?", "[", "\\[").Replace(path)
 }
 
-// reachable reports whether a plain ssh client can reach the node and check
-// its key: not while it is stopped, nor when it was found without its key.
-func (n Node) reachable() bool { return n.HostKey != "" && n.ExternalIP != "" }
-
-func knownHostsText(c Cluster) (string, error) {
+func knownHostsText(c cluster.Cluster) (string, error) {
 	var text strings.Builder
 	for _, n := range c.Nodes {
-		if !n.reachable() {
+		if !n.Reachable() {
 			continue
 		}
 		line, err := remote.KnownHost(n.ExternalIP, n.SSHPort, n.HostKey)
@@ -130,7 +127,7 @@ func knownHostsText(c Cluster) (string, error) {
 // sshConfigText is a client configuration: the head under the cluster's name,
 // the others as workers, the bastion where there is one, under what alias says. It
 // holds no key, only where keys lie; one that is no file is left to the SSH agent.
-func sshConfigText(c Cluster, keyFile string, bastion *Bastion, knownHosts string, alias func(string) string) string {
+func sshConfigText(c cluster.Cluster, keyFile string, bastion *Bastion, knownHosts string, alias func(string) string) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Cluster %q. Written by the Terraform provider sky; changes made here do not last.\n", c.Name)
 	host := func(name, address string, port int, user, key string) {
@@ -145,7 +142,7 @@ func sshConfigText(c Cluster, keyFile string, bastion *Bastion, knownHosts strin
 		host(jump, bastion.Host, bastion.SSHPort(), bastion.User, bastion.KeyPath)
 	}
 	for _, n := range c.Nodes {
-		if !n.reachable() || c.SSHUser == "" {
+		if !n.Reachable() || c.SSHUser == "" {
 			continue
 		}
 		name := c.Name

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
@@ -57,8 +58,8 @@ func (b *Broker) answering(ctx context.Context, target remote.Target, signers []
 // done on a machine that was reached is done on that machine.
 type steadyNode struct {
 	broker  *Broker
-	cluster Cluster
-	node    Node
+	cluster cluster.Cluster
+	node    cluster.Node
 	target  remote.Target
 	signers []ssh.Signer
 	log     *slog.Logger
@@ -72,7 +73,7 @@ type steadyNode struct {
 
 // lasting makes a node of a connection to one; what becomes of it goes to the
 // cluster's log, where count has one.
-func (b *Broker) lasting(c Cluster, n Node, target remote.Target, signers []ssh.Signer, now node, count *progress) node {
+func (b *Broker) lasting(c cluster.Cluster, n cluster.Node, target remote.Target, signers []ssh.Signer, now node, count *progress) node {
 	log := b.log.With("cluster", c.Name)
 	if count != nil {
 		log = count.log
@@ -269,12 +270,12 @@ func (s *steadyNode) endedBeside(try context.Context, done func()) <-chan bool {
 
 // ended reports whether the cloud says, twice, that a machine does not run. A
 // cloud that cannot be asked says nothing.
-func (b *Broker) ended(ctx context.Context, c Cluster, n Node) bool {
+func (b *Broker) ended(ctx context.Context, c cluster.Cluster, n cluster.Node) bool {
 	session, err := b.openFor(ctx, c)
 	if err != nil {
 		return false
 	}
-	ref := c.ref()
+	ref := c.Ref()
 	ref.Instances = []string{n.InstanceID}
 	for look := range 2 {
 		if look > 0 && pause(ctx, b.cfg.Timeouts.Gone) != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 func thing(kind cloud.ThingKind, id, owner, cluster, gen string, age time.Duration) cloud.Thing {
@@ -34,9 +35,9 @@ func (f *fakeCloud) thingIDs() []string {
 // A launch was killed and its disk is gone: its key and rule go with the next
 // launch, or destroy, of that name from anywhere, and nobody else's do.
 func TestThingsOfALostDiskGo(t *testing.T) {
-	for name, next := range map[string]func(t *testing.T, x *bench, c Cluster){
-		"launch": func(t *testing.T, x *bench, _ Cluster) { x.mustLaunch(t, twoNodes("train")) },
-		"destroy": func(t *testing.T, x *bench, c Cluster) {
+	for name, next := range map[string]func(t *testing.T, x *bench, c cluster.Cluster){
+		"launch": func(t *testing.T, x *bench, _ cluster.Cluster) { x.mustLaunch(t, twoNodes("train")) },
+		"destroy": func(t *testing.T, x *bench, c cluster.Cluster) {
 			if err := x.Destroy(t.Context(), c); err != nil {
 				t.Fatal(err)
 			}
@@ -45,7 +46,7 @@ func TestThingsOfALostDiskGo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				fc := newFakeCloud()
-				var c Cluster
+				var c cluster.Cluster
 				if name == "destroy" {
 					c = owning(t, stateDir(t), fc, "ml-team").mustLaunch(t, twoNodes("train"))
 				}

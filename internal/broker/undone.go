@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // undoneLimit bounds what a refresh waits for the removal of undone machines.
@@ -17,7 +18,7 @@ const undoneLimit = 2 * time.Minute
 
 // noteUndone records that a growth whose commit was begun has failed, before its
 // machines are removed: some of them may look like the cluster's by now.
-func (b *Broker) noteUndone(ctx context.Context, c Cluster, ids []string) {
+func (b *Broker) noteUndone(ctx context.Context, c cluster.Cluster, ids []string) {
 	err := b.withJournal(c.Name, func(j *journal) error {
 		return j.append(entry{Event: eventUndone, Generation: c.Generation, Instances: append(j.undone(c), ids...), Cluster: &c})
 	})
@@ -28,7 +29,7 @@ func (b *Broker) noteUndone(ctx context.Context, c Cluster, ids []string) {
 
 // noteGone records which of the undone machines were observed gone. Where it
 // cannot, their absence is observed once more, by the next refresh.
-func (b *Broker) noteGone(ctx context.Context, c Cluster, gone []string) {
+func (b *Broker) noteGone(ctx context.Context, c cluster.Cluster, gone []string) {
 	err := b.withJournal(c.Name, func(j *journal) error {
 		undone := j.undone(c)
 		left := without(undone, gone)
@@ -44,22 +45,22 @@ func (b *Broker) noteGone(ctx context.Context, c Cluster, gone []string) {
 
 // undone are the machines of failed growths that were not observed gone. A
 // record of the cluster holds none of them, and c does not.
-func (j *journal) undone(c Cluster) []string {
+func (j *journal) undone(c cluster.Cluster) []string {
 	g := j.find(c.Generation)
 	if g == nil {
 		return nil
 	}
-	return without(g.undone, c.instanceIDs())
+	return without(g.undone, c.InstanceIDs())
 }
 
 // undoneIn reports whether the cluster, as a state has it, holds a machine that
 // the journal has for undone: then the state is right.
-func (g *generation) undoneIn(c Cluster) bool {
-	return slices.ContainsFunc(c.instanceIDs(), func(id string) bool { return slices.Contains(g.undone, id) })
+func (g *generation) undoneIn(c cluster.Cluster) bool {
+	return slices.ContainsFunc(c.InstanceIDs(), func(id string) bool { return slices.Contains(g.undone, id) })
 }
 
 // undone is the journal's, read anew.
-func (b *Broker) undone(c Cluster) ([]string, error) {
+func (b *Broker) undone(c cluster.Cluster) ([]string, error) {
 	j, err := readJournal(b.ClusterDir(c.Name))
 	if err != nil {
 		return nil, err
@@ -68,7 +69,7 @@ func (b *Broker) undone(c Cluster) ([]string, error) {
 }
 
 // withoutUndone leaves machines of failed growths out, as far as they are known.
-func (b *Broker) withoutUndone(c Cluster, alive []cloud.Instance) []cloud.Instance {
+func (b *Broker) withoutUndone(c cluster.Cluster, alive []cloud.Instance) []cloud.Instance {
 	undone := b.known(c.Name).undone(c)
 	return slices.DeleteFunc(alive, func(i cloud.Instance) bool { return slices.Contains(undone, i.ID) })
 }
@@ -76,7 +77,7 @@ func (b *Broker) withoutUndone(c Cluster, alive []cloud.Instance) []cloud.Instan
 // dropUndone removes what a growth that failed could not remove itself, at the
 // refresh of a cluster that does not have it. It may fail: the machines stay on
 // record, and the next refresh, change or gc tries again.
-func (b *Broker) dropUndone(ctx context.Context, c Cluster) {
+func (b *Broker) dropUndone(ctx context.Context, c cluster.Cluster) {
 	undone, err := b.undone(c)
 	if err != nil || len(undone) == 0 {
 		return
@@ -86,7 +87,7 @@ func (b *Broker) dropUndone(ctx context.Context, c Cluster) {
 	}
 }
 
-func (b *Broker) tryDropUndone(ctx context.Context, c Cluster) error {
+func (b *Broker) tryDropUndone(ctx context.Context, c cluster.Cluster) error {
 	release, err := b.lockCluster(ctx, c.Name, "refreshing")
 	if busy := (*BusyError)(nil); errors.As(err, &busy) {
 		return nil // its holder removes them, or the next refresh

@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // brokenGrowth is a cluster of two whose growth failed twice: its commit went
 // through but for its answer, and the key had expired by the time of the clean-up.
 // It returns the machine that is left.
-func brokenGrowth(t *testing.T, x *bench, lost bool) (c Cluster, left string) {
+func brokenGrowth(t *testing.T, x *bench, lost bool) (c cluster.Cluster, left string) {
 	t.Helper()
 	c = x.mustLaunch(t, twoNodes("train"))
 	want := 3
@@ -43,8 +44,8 @@ func brokenGrowth(t *testing.T, x *bench, lost bool) (c Cluster, left string) {
 }
 
 func TestGrowthThatFailsTwiceIsCleanedUp(t *testing.T) {
-	for name, clean := range map[string]func(*testing.T, *bench, Cluster, string) int{
-		"refresh": func(t *testing.T, x *bench, c Cluster, _ string) int {
+	for name, clean := range map[string]func(*testing.T, *bench, cluster.Cluster, string) int{
+		"refresh": func(t *testing.T, x *bench, c cluster.Cluster, _ string) int {
 			for range 2 {
 				if got, err := x.Refresh(t.Context(), c); err != nil || got.Size != 2 {
 					t.Errorf("Refresh = %d nodes, %v", got.Size, err)
@@ -52,27 +53,27 @@ func TestGrowthThatFailsTwiceIsCleanedUp(t *testing.T) {
 			}
 			return len(c.Nodes) - len(c.Lost())
 		},
-		"change": func(t *testing.T, x *bench, c Cluster, _ string) int {
+		"change": func(t *testing.T, x *bench, c cluster.Cluster, _ string) int {
 			got, err := x.Restore(t.Context(), c, twoNodes("train"))
-			if err != nil || got.Status != StatusUp || got.Size != 2 {
+			if err != nil || got.Status != cluster.StatusUp || got.Size != 2 {
 				t.Errorf("Restore = %s with %d nodes, %v", got.Status, got.Size, err)
 			}
 			return 2
 		},
-		"destroy": func(t *testing.T, x *bench, c Cluster, _ string) int {
+		"destroy": func(t *testing.T, x *bench, c cluster.Cluster, _ string) int {
 			if err := x.Destroy(t.Context(), c); err != nil {
 				t.Errorf("Destroy: %v", err)
 			}
 			return 0
 		},
-		"gc": func(t *testing.T, x *bench, c Cluster, left string) int {
+		"gc": func(t *testing.T, x *bench, c cluster.Cluster, left string) int {
 			report, err := x.GC(t.Context(), GCOptions{DeleteIDs: []string{left}, States: []State{gcStateOf(t, c)}})
 			if err != nil || report.failure() != nil {
 				t.Errorf("GC: %v, %v", err, report.failure())
 			}
 			return len(c.Nodes) - len(c.Lost())
 		},
-		"gc without a state": func(t *testing.T, x *bench, c Cluster, _ string) int {
+		"gc without a state": func(t *testing.T, x *bench, c cluster.Cluster, _ string) int {
 			if report, err := x.GC(t.Context(), GCOptions{Delete: true}); err != nil || report.failure() != nil {
 				t.Errorf("GC: %v, %v", err, report.failure())
 			}
@@ -100,7 +101,7 @@ func TestUndoneMachineThatCannotBeRemoved(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		c, _ := brokenGrowth(t, x, false)
 		x.cloud.faults = []*fakeFault{{op: "terminate", err: errDenied}}
-		if got, err := x.Refresh(t.Context(), c); err != nil || got.Size != 2 || got.Status != StatusUp {
+		if got, err := x.Refresh(t.Context(), c); err != nil || got.Size != 2 || got.Status != cluster.StatusUp {
 			t.Errorf("Refresh = %s with %d nodes, %v", got.Status, got.Size, err)
 		}
 		x.wantLive(t, 3)
@@ -120,13 +121,13 @@ func TestUndoneMachineThatAStateHolds(t *testing.T) {
 		c, left := brokenGrowth(t, x, false)
 		held := c
 		held.Size = 3
-		held.Nodes = append(held.Nodes[:2:2], Node{Rank: 2, InstanceID: left, State: cloud.StateRunning})
+		held.Nodes = append(held.Nodes[:2:2], cluster.Node{Rank: 2, InstanceID: left, State: cloud.StateRunning})
 		report, err := x.GC(t.Context(), GCOptions{Delete: true, States: []State{gcStateOf(t, held)}})
 		if err != nil || report.failure() != nil {
 			t.Errorf("GC: %v, %v", err, report.failure())
 		}
 		x.wantLive(t, 3)
-		for _, view := range []Cluster{held, c} { // the second would remove it, but for the record of the first
+		for _, view := range []cluster.Cluster{held, c} { // the second would remove it, but for the record of the first
 			if got, err := x.Refresh(t.Context(), view); err != nil || got.Size != 3 {
 				t.Errorf("Refresh = %d nodes, %v", got.Size, err)
 			}

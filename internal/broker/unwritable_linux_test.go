@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // makeReadOnly mounts a folder read-only, or takes the right to write away from
@@ -48,46 +50,46 @@ func makeReadOnly(t *testing.T, dir string) {
 }
 
 // withoutAState is every way in which a state folder can be of no use.
-func withoutAState() map[string]func(t *testing.T, x *bench, c Cluster) *bench {
-	journalOf := func(x *bench, c Cluster) string { return filepath.Join(x.ClusterDir(c.Name), journalName) }
-	return map[string]func(t *testing.T, x *bench, c Cluster) *bench{
-		"full": func(_ *testing.T, x *bench, _ Cluster) *bench {
+func withoutAState() map[string]func(t *testing.T, x *bench, c cluster.Cluster) *bench {
+	journalOf := func(x *bench, c cluster.Cluster) string { return filepath.Join(x.ClusterDir(c.Name), journalName) }
+	return map[string]func(t *testing.T, x *bench, c cluster.Cluster) *bench{
+		"full": func(_ *testing.T, x *bench, _ cluster.Cluster) *bench {
 			x.onAppend = func([]byte) error { return syscall.ENOSPC }
 			return x
 		},
-		"read-only": func(t *testing.T, x *bench, _ Cluster) *bench {
+		"read-only": func(t *testing.T, x *bench, _ cluster.Cluster) *bench {
 			makeReadOnly(t, x.cfg.StateDir)
 			return newBench(t, x.cfg.StateDir, x.cloud)
 		},
-		"read-only before anything was in it": func(t *testing.T, x *bench, _ Cluster) *bench {
+		"read-only before anything was in it": func(t *testing.T, x *bench, _ cluster.Cluster) *bench {
 			dir := stateDir(t)
 			makeReadOnly(t, dir)
 			return newBench(t, dir, x.cloud)
 		},
-		"not to be made": func(t *testing.T, x *bench, _ Cluster) *bench {
+		"not to be made": func(t *testing.T, x *bench, _ cluster.Cluster) *bench {
 			return newBench(t, "/proc/self/no-such-folder", x.cloud)
 		},
-		"gone": func(t *testing.T, x *bench, _ Cluster) *bench {
+		"gone": func(t *testing.T, x *bench, _ cluster.Cluster) *bench {
 			if err := os.RemoveAll(x.cfg.StateDir); err != nil {
 				t.Fatal(err)
 			}
 			return newBench(t, x.cfg.StateDir, x.cloud)
 		},
-		"with a damaged journal": func(t *testing.T, x *bench, c Cluster) *bench {
+		"with a damaged journal": func(t *testing.T, x *bench, c cluster.Cluster) *bench {
 			writeJournal(t, x.ClusterDir(c.Name), "garbage\n"+goodLine, 0o600)
 			return x
 		},
-		"with a journal of a newer version": func(t *testing.T, x *bench, c Cluster) *bench {
+		"with a journal of a newer version": func(t *testing.T, x *bench, c cluster.Cluster) *bench {
 			writeJournal(t, x.ClusterDir(c.Name), `{"v":99,"event":"x","generation":"g"}`+"\n", 0o600)
 			return x
 		},
-		"with a folder for a journal": func(t *testing.T, x *bench, c Cluster) *bench {
+		"with a folder for a journal": func(t *testing.T, x *bench, c cluster.Cluster) *bench {
 			if err := errors.Join(os.Remove(journalOf(x, c)), os.Mkdir(journalOf(x, c), 0o700)); err != nil {
 				t.Fatal(err)
 			}
 			return x
 		},
-		"with a folder for a lock": func(t *testing.T, x *bench, c Cluster) *bench {
+		"with a folder for a lock": func(t *testing.T, x *bench, c cluster.Cluster) *bench {
 			lock := filepath.Join(x.ClusterDir(c.Name), lockName)
 			if err := errors.Join(os.Remove(lock), os.Mkdir(lock, 0o700)); err != nil {
 				t.Fatal(err)
@@ -112,13 +114,13 @@ func TestReadAndDestroyWithoutAStateFolder(t *testing.T) {
 					}
 					if gone {
 						x.cloud.machines = nil
-						if _, err := x.Refresh(t.Context(), c); !errors.Is(err, ErrGone) {
+						if _, err := x.Refresh(t.Context(), c); !errors.Is(err, cluster.ErrGone) {
 							t.Errorf("Refresh = %v, want ErrGone", err)
 						}
 						if err := x.RemoveLeftovers(t.Context(), c); err != nil || x.cloud.called("cleanup") == 0 {
 							t.Errorf("RemoveLeftovers: %v after %d clean-ups", err, x.cloud.called("cleanup"))
 						}
-					} else if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != StatusUp {
+					} else if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != cluster.StatusUp {
 						t.Errorf("Refresh = %s, %v", fresh.Status, err)
 					}
 					if err := x.NoteReplacement(t.Context(), c.Name); err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // Changes says what Update must bring up to date.
@@ -30,13 +31,13 @@ type Changes struct {
 // stay. A stopped one stays stopped: what needs running machines is refused, and
 // autostop is noted for its start. After a failed setup the returned cluster
 // says so in its status.
-func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes) (Cluster, error) {
-	return b.change(ctx, c, "updating", func(session cloud.Session) (Cluster, error) {
-		if c.Status == StatusTerminated {
+func (b *Broker) Update(ctx context.Context, c cluster.Cluster, spec Spec, what Changes) (cluster.Cluster, error) {
+	return b.change(ctx, c, "updating", func(session cloud.Session) (cluster.Cluster, error) {
+		if c.Status == cluster.StatusTerminated {
 			c.Autostop = spec.Autostop
 			return c, nil
 		}
-		if c.Status == StatusStopped && (what.Files || what.Setup || what.Runtime) {
+		if c.Status == cluster.StatusStopped && (what.Files || what.Setup || what.Runtime) {
 			return c, fmt.Errorf("cluster %q is stopped, and files and setup need running machines", c.Name)
 		}
 		if what.Files || what.Setup || what.Runtime || what.Autostop { // labels and ports take no time, and no SSH
@@ -52,7 +53,7 @@ func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes)
 				return c, err
 			}
 		}
-		if c.Status == StatusStopped {
+		if c.Status == cluster.StatusStopped {
 			c.Autostop = spec.Autostop
 			return c, nil
 		}
@@ -77,7 +78,7 @@ func (b *Broker) Update(ctx context.Context, c Cluster, spec Spec, what Changes)
 }
 
 // record puts the cluster, as Terraform will hold it, into the journal.
-func (b *Broker) record(c Cluster) error {
+func (b *Broker) record(c cluster.Cluster) error {
 	return b.withJournal(c.Name, func(j *journal) error {
 		if err := j.append(entry{Event: eventRecorded, Generation: c.Generation, Cluster: &c}); err != nil {
 			return err
@@ -89,12 +90,12 @@ func (b *Broker) record(c Cluster) error {
 // updateNetwork lets the driver converge labels and rules on what is there, and
 // what a power-off does and what stands on the machines; not all is the latter
 // alone.
-func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c Cluster, spec Spec, all bool) (Cluster, error) {
+func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c cluster.Cluster, spec Spec, all bool) (cluster.Cluster, error) {
 	cs, err := b.present(ctx, session, c)
 	if err != nil {
 		return c, err
 	}
-	cs.Notes = notesOf(cmp.Or(spec.Runtime, c.Runtime), c.Accelerators)
+	cs.Notes = cluster.NotesOf(cmp.Or(spec.Runtime, c.Runtime), c.Accelerators)
 	cs.OnShutdown, cs.LeaveStopped = b.onShutdown(c.Cloud, c.Market, spec.Autostop), true
 	if all {
 		cs.Ports, cs.Labels = spec.Ports, spec.Labels
@@ -102,7 +103,7 @@ func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c Clu
 	if all && len(spec.AllowedCIDRs) > 0 {
 		cs.AllowedCIDRs = spec.AllowedCIDRs
 	}
-	cfg, err := session.Bootstrap(ctx, cs, c.placement())
+	cfg, err := session.Bootstrap(ctx, cs, c.Placement())
 	if err != nil {
 		return c, fmt.Errorf("update the network of cluster %q: %w", c.Name, err)
 	}
@@ -115,12 +116,12 @@ func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c Clu
 	if err := session.OpenPorts(ctx, cs.Ref, cfg, spec.Ports); err != nil {
 		return c, fmt.Errorf("update the ports of cluster %q: %w", c.Name, err)
 	}
-	c.AllowedCIDRs = prefixTexts(cfg.Spec.AllowedCIDRs)
+	c.AllowedCIDRs = cluster.PrefixTexts(cfg.Spec.AllowedCIDRs)
 	return c, nil
 }
 
 // updateNodes uploads files and, when asked to, runs setup again.
-func (b *Broker) updateNodes(ctx context.Context, c Cluster, spec Spec, what Changes) (Cluster, error) {
+func (b *Broker) updateNodes(ctx context.Context, c cluster.Cluster, spec Spec, what Changes) (cluster.Cluster, error) {
 	log, closeLog, err := b.provisionLog(c.Name)
 	if err != nil {
 		return c, err
@@ -140,7 +141,7 @@ func (b *Broker) updateNodes(ctx context.Context, c Cluster, spec Spec, what Cha
 	}
 	if what.Runtime {
 		c.Runtime = spec.Runtime
-		if c.Runtime != RuntimeRay {
+		if c.Runtime != cluster.RuntimeRay {
 			if err := b.rayDown(ctx, log, clients, c); err != nil {
 				return c, err
 			}
@@ -152,18 +153,18 @@ func (b *Broker) updateNodes(ctx context.Context, c Cluster, spec Spec, what Cha
 		if setup.Files { // state has the digests of before, so that it is tried again
 			return c, err
 		}
-		c.Status, c.StatusReason = StatusInit, setupFailedReason(setup)
+		c.Status, c.StatusReason = cluster.StatusInit, setupFailedReason(setup)
 		return c, err
 	}
 	if err == nil && what.Setup {
 		c.StatusReason = ""
-		c.judge()
+		c.Judge()
 	}
 	return c, err
 }
 
 // prepareScript is the template's own setup, which is safe to repeat.
-func (b *Broker) prepareScript(c Cluster) (string, error) {
+func (b *Broker) prepareScript(c cluster.Cluster) (string, error) {
 	cfg, err := b.render(c)
 	return cfg.Setup, err
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // A team shares the state, not the state folders: the journal of one computer
@@ -28,7 +30,7 @@ func TestRefreshAfterAResizeElsewhere(t *testing.T) {
 				}
 				for range 2 {
 					got, err := alice.Refresh(t.Context(), now)
-					if err != nil || got.Size != nodes || got.Status != StatusUp || got.HourlyUSD != now.HourlyUSD {
+					if err != nil || got.Size != nodes || got.Status != cluster.StatusUp || got.HourlyUSD != now.HourlyUSD {
 						t.Errorf("Refresh = %s with %d nodes at %v, %v", got.Status, got.Size, got.HourlyUSD, err)
 					}
 				}
@@ -63,7 +65,7 @@ func TestRefreshAfterARestoreThatStateMissed(t *testing.T) {
 				x.onAppend = nil
 				for range 2 {
 					got, err := x.Refresh(t.Context(), seen)
-					if err != nil || got.Status != StatusUp || got.Nodes[1].InstanceID != whole.Nodes[1].InstanceID || got.Nodes[1].HostKey == "" {
+					if err != nil || got.Status != cluster.StatusUp || got.Nodes[1].InstanceID != whole.Nodes[1].InstanceID || got.Nodes[1].HostKey == "" {
 						t.Errorf("Refresh = %s %+v, %v", got.Status, got.Nodes, err)
 					}
 				}
