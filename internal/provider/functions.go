@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/skypilot"
 )
 
 // Functions implements provider.ProviderWithFunctions.
@@ -79,11 +80,11 @@ func parseResourcesFunction() function.Function {
 		Parameters: []function.Parameter{function.StringParameter{Name: "yaml", MarkdownDescription: "The section's YAML, such as `yamlencode({ accelerators = \"A100:8\" })`."}},
 		Return:     function.ObjectReturn{AttributeTypes: resourcesTypes()},
 	}, func(text string) (types.Object, error) {
-		resources, err := parseResources(text)
+		resources, err := skypilot.ParseResources(text)
 		if err != nil {
 			return types.Object{}, fmt.Errorf("the YAML cannot be used: %w", err)
 		}
-		return resources.value(), nil
+		return resourcesValue(resources), nil
 	}}
 }
 
@@ -95,10 +96,10 @@ func taskFunction() function.Function {
 		Parameters: []function.Parameter{function.StringParameter{Name: "yaml", MarkdownDescription: "The task, usually `file(\"task.yaml\")`."}},
 		Return:     function.ObjectReturn{AttributeTypes: taskTypes()},
 	}, func(text string) (types.Object, error) {
-		parsed, err := parseTask(text)
+		parsed, err := skypilot.Parse(text)
 		if err != nil {
 			return types.Object{}, fmt.Errorf("the YAML cannot be used: %w", err)
 		}
-		return parsed.value(), nil
+		return taskValue(parsed), nil
 	}}
 }

@@ -4,66 +4,88 @@ package provider
 
 import (
 	"context"
-	"maps"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/skypilot"
 )
 
-func (t task) value() types.Object {
+func taskTypes() map[string]attr.Type {
+	texts := types.MapType{ElemType: types.StringType}
+	return map[string]attr.Type{
+		"name": types.StringType, "num_nodes": types.Int64Type, "resources": types.ObjectType{AttrTypes: resourcesTypes()},
+		"setup": types.StringType, "run": types.StringType, "envs": texts, "workdir": types.StringType, "file_mounts": texts,
+	}
+}
+
+// taskValue is a task as the function returns it.
+func taskValue(t skypilot.Task) types.Object {
 	resources := types.ObjectNull(resourcesTypes())
-	if t.resources != nil {
-		resources = t.resources.value()
+	if t.Resources != nil {
+		resources = resourcesValue(*t.Resources)
 	}
 	return types.ObjectValueMust(taskTypes(), map[string]attr.Value{
-		"name": types.StringPointerValue(t.name), "num_nodes": types.Int64PointerValue(t.numNodes), "resources": resources,
-		"setup": types.StringPointerValue(t.setup), "run": types.StringPointerValue(t.run), "envs": textMapValue(t.envs),
-		"workdir": types.StringPointerValue(t.workdir), "file_mounts": textMapValue(t.fileMounts),
+		"name": types.StringPointerValue(t.Name), "num_nodes": types.Int64PointerValue(t.NumNodes), "resources": resources,
+		"setup": types.StringPointerValue(t.Setup), "run": types.StringPointerValue(t.Run), "envs": textMapValue(t.Envs),
+		"workdir": types.StringPointerValue(t.Workdir), "file_mounts": textMapValue(t.FileMounts),
 	})
 }
 
-// members fills the fields that are not set with null.
-func (m taskMachine) members() map[string]attr.Value {
-	out := nulls(context.Background(), machineTypes())
-	maps.Copy(out, m)
-	return out
+// resourcesValue is a task's section as the attribute resources.
+func resourcesValue(r skypilot.Resources) types.Object {
+	members := machineMembers(resourcesTypes(), r.Machine)
+	members["accelerators"] = acceleratorsValue(r)
+	if r.Ports != nil {
+		members["ports"] = textListValue(r.Ports)
+	}
+	members["labels"] = textMapValue(r.Labels)
+	members["any_of"], members["ordered"] = machineList(r.AnyOf), machineList(r.Ordered)
+	return types.ObjectValueMust(resourcesTypes(), members)
 }
 
-// accelerators is the attribute of resources, which takes any type.
-func (r taskResources) accelerators() types.Dynamic {
-	if one, ok := r.taskMachine["accelerators"]; ok {
-		return types.DynamicValue(one)
+// acceleratorsValue is the attribute of resources, which takes any type.
+func acceleratorsValue(r skypilot.Resources) types.Dynamic {
+	if one, ok := r.Machine["accelerators"].(string); ok {
+		return types.DynamicValue(types.StringValue(one))
 	}
-	if len(r.several.texts) == 0 {
+	if len(r.Several.Names) == 0 {
 		return types.DynamicNull()
 	}
-	list := textListValue(r.several.texts)
-	if r.several.ordered {
+	list := textListValue(r.Several.Names)
+	if r.Several.Ordered {
 		return types.DynamicValue(list)
 	}
 	return types.DynamicValue(types.SetValueMust(types.StringType, list.Elements()))
 }
 
-func (r taskResources) value() types.Object {
-	members := nulls(context.Background(), resourcesTypes())
-	maps.Copy(members, r.taskMachine)
-	members["accelerators"] = r.accelerators()
-	if r.ports != nil {
-		members["ports"] = textListValue(r.ports)
+// machineMembers are a machine's fields as members of an object of these types;
+// what is not set is null.
+func machineMembers(of map[string]attr.Type, m skypilot.Machine) map[string]attr.Value {
+	out := nulls(context.Background(), of)
+	for name, v := range m {
+		switch v := v.(type) {
+		case string:
+			out[name] = types.StringValue(v)
+		case bool:
+			out[name] = types.BoolValue(v)
+		case int64:
+			out[name] = types.Int64Value(v)
+		case float64:
+			out[name] = decimal(v)
+		}
 	}
-	members["labels"] = textMapValue(r.labels)
-	members["any_of"], members["ordered"] = machineList(r.anyOf), machineList(r.ordered)
-	return types.ObjectValueMust(resourcesTypes(), members)
+	return out
 }
 
-func machineList(list []taskMachine) types.List {
+func machineList(list []skypilot.Machine) types.List {
 	element := types.ObjectType{AttrTypes: machineTypes()}
 	if list == nil {
 		return types.ListNull(element)
 	}
 	var values []attr.Value
 	for _, m := range list {
-		values = append(values, types.ObjectValueMust(machineTypes(), m.members()))
+		values = append(values, types.ObjectValueMust(machineTypes(), machineMembers(machineTypes(), m)))
 	}
 	return types.ListValueMust(element, values)
 }

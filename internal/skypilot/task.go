@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package provider
+// Package skypilot reads SkyPilot's tasks. It is pure: YAML comes in, and plain
+// values in the provider's terms go out. Every field is carried or refused by name.
+package skypilot
 
 import (
 	"errors"
@@ -11,82 +13,75 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
-	"github.com/hashicorp/terraform-plugin-framework/attr"
-	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/safeyaml"
 )
 
-// task is a SkyPilot task in the arguments of sky_cluster and sky_job.
-type task struct {
-	name, workdir, setup, run *string
-	numNodes                  *int64
-	resources                 *taskResources
-	envs, fileMounts          map[string]string
+// Task is a SkyPilot task in the arguments of sky_cluster and sky_job. What it
+// does not say is nil.
+type Task struct {
+	Name, Workdir, Setup, Run *string
+	NumNodes                  *int64
+	Resources                 *Resources
+	Envs, FileMounts          map[string]string
 }
 
-// taskResources is a SkyPilot resources section.
-type taskResources struct {
-	taskMachine
-	ports          []string
-	labels         map[string]string
-	anyOf, ordered []taskMachine
-	// several holds more than one accelerator: in order of preference, or any.
-	several acceleratorList
+// Resources is a SkyPilot resources section.
+type Resources struct {
+	// Machine names one accelerator at most; Several holds more than one.
+	Machine
+	Several        Accelerators
+	Ports          []string
+	Labels         map[string]string
+	AnyOf, Ordered []Machine
 }
 
-// acceleratorList is what a SkyPilot field accelerators names.
-type acceleratorList struct {
-	texts   []string
-	ordered bool
+// Accelerators are several, in order of preference or of which any will do.
+type Accelerators struct {
+	Names   []string
+	Ordered bool
 }
 
-// taskMachine holds the fields of one machine by their names in HCL.
-type taskMachine map[string]attr.Value
+// Machine holds the fields of one machine that are set, by their names in HCL. A
+// value is a string, a bool, an int64 (disk_size) or a float64 (max_hourly_cost).
+type Machine map[string]any
 
-func taskTypes() map[string]attr.Type {
-	texts := types.MapType{ElemType: types.StringType}
-	return map[string]attr.Type{
-		"name": types.StringType, "num_nodes": types.Int64Type, "resources": types.ObjectType{AttrTypes: resourcesTypes()},
-		"setup": types.StringType, "run": types.StringType, "envs": texts, "workdir": types.StringType, "file_mounts": texts,
-	}
-}
-
-// parseTask reads a SkyPilot task. Every field it has is carried or refused.
-func parseTask(text string) (task, error) {
+// Parse reads a SkyPilot task. Every field it has is carried or refused.
+func Parse(text string) (Task, error) {
 	fields, err := yamlObject(text, "the task")
 	if err != nil {
-		return task{}, err
+		return Task{}, err
 	}
-	var t task
+	var t Task
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if err := t.set(name, fields[name]); err != nil {
-			return task{}, err
+			return Task{}, err
 		}
 	}
 	file, err := singleDocument(text)
 	if err != nil {
-		return task{}, fmt.Errorf("the task: %w", err)
+		return Task{}, fmt.Errorf("the task: %w", err)
 	}
 	written, err := envScalars(file)
 	if err != nil {
-		return task{}, err
+		return Task{}, err
 	}
 	for name, value := range written {
-		if _, set := t.envs[name]; set {
-			t.envs[name] = value
+		if _, set := t.Envs[name]; set {
+			t.Envs[name] = value
 		}
 	}
 	return t, nil
 }
 
-func parseResources(text string) (taskResources, error) {
+// ParseResources reads a SkyPilot resources section.
+func ParseResources(text string) (Resources, error) {
 	fields, err := yamlObject(text, "resources")
 	if err != nil {
-		return taskResources{}, err
+		return Resources{}, err
 	}
-	return readTaskResources(fields)
+	return readResources(fields)
 }
 
 // maxTask bounds a task's text in bytes; SkyPilot's largest test has 200,000 lines.
@@ -105,36 +100,36 @@ func yamlObject(text, what string) (map[string]any, error) {
 }
 
 // set carries one field of a task.
-func (t *task) set(name string, v any) (err error) {
+func (t *Task) set(name string, v any) (err error) {
 	if v == nil {
 		return nil // "setup:" without a value says nothing
 	}
 	switch name {
 	case "name":
-		t.name, err = scalar(name, v)
+		t.Name, err = scalar(name, v)
 	case "workdir":
 		if _, git := v.(map[string]any); git {
 			return errors.New("workdir: a git repository cannot be carried; check it out and give its folder")
 		}
-		t.workdir, err = scalar(name, v)
+		t.Workdir, err = scalar(name, v)
 	case "setup":
-		t.setup, err = scalar(name, v)
+		t.Setup, err = scalar(name, v)
 	case "run":
-		t.run, err = scalar(name, v)
+		t.Run, err = scalar(name, v)
 	case "num_nodes":
-		t.numNodes, err = whole(name, v)
+		t.NumNodes, err = whole(name, v)
 	case "envs":
-		t.envs, err = textMap(name, v)
+		t.Envs, err = textMap(name, v)
 	case "file_mounts":
-		t.fileMounts, err = localMounts(v)
+		t.FileMounts, err = localMounts(v)
 	case "resources":
 		fields, ok := v.(map[string]any)
 		if !ok {
 			return errors.New("resources: must be an object")
 		}
-		var r taskResources
-		r, err = readTaskResources(fields)
-		t.resources = &r
+		var r Resources
+		r, err = readResources(fields)
+		t.Resources = &r
 	default:
 		return fmt.Errorf("%s: this field of a SkyPilot task cannot be carried; remove it from the YAML%s", name, insteadOf(name))
 	}
@@ -158,31 +153,31 @@ func insteadOf(name string) string {
 	return ""
 }
 
-func readTaskResources(fields map[string]any) (taskResources, error) {
-	r := taskResources{taskMachine: taskMachine{}}
+func readResources(fields map[string]any) (Resources, error) {
+	r := Resources{Machine: Machine{}}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		v := fields[name]
 		var err error
 		switch {
 		case v == nil:
 		case name == "ports":
-			r.ports, err = textsOf(name, v)
+			r.Ports, err = textsOf(name, v)
 		case name == "labels":
-			r.labels, err = textMap(name, v)
+			r.Labels, err = textMap(name, v)
 		case name == "any_of":
-			r.anyOf, err = taskMachines(name, v)
+			r.AnyOf, err = machinesOf(name, v)
 		case name == "ordered":
-			r.ordered, err = taskMachines(name, v)
+			r.Ordered, err = machinesOf(name, v)
 		case name == "accelerators" || name == "gpus":
 			err = r.setAccelerators(v)
 		default:
-			err = r.taskMachine.set(name, v)
+			err = r.Machine.set(name, v)
 		}
 		if err != nil {
 			return r, fmt.Errorf("resources: %w", err)
 		}
 	}
-	if len(r.anyOf) > 0 && len(r.ordered) > 0 {
+	if len(r.AnyOf) > 0 && len(r.Ordered) > 0 {
 		return r, errors.New("resources: any_of and ordered exclude each other")
 	}
 	return r, nil
@@ -190,33 +185,33 @@ func readTaskResources(fields map[string]any) (taskResources, error) {
 
 // setAccelerators carries a string or an object of one, a list in order of
 // preference, and an object of several, of which any will do.
-func (r *taskResources) setAccelerators(v any) error {
+func (r *Resources) setAccelerators(v any) error {
 	list, isOrdered, err := acceleratorTexts(v)
 	if err != nil {
 		return err
 	}
 	if len(list) == 1 {
-		r.taskMachine["accelerators"] = types.StringValue(list[0])
+		r.Machine["accelerators"] = list[0]
 		return nil
 	}
-	r.several = acceleratorList{list, isOrdered}
+	r.Several = Accelerators{list, isOrdered}
 	return nil
 }
 
 // alternatives are the machine as elements of any_of or ordered, which name one
 // accelerator each: several of any_of's kind, or in ordered's order, are several
 // elements.
-func (r *taskResources) alternatives(ordered bool) ([]taskMachine, error) {
-	if len(r.several.texts) == 0 {
-		return []taskMachine{r.taskMachine}, nil
+func (r *Resources) alternatives(ordered bool) ([]Machine, error) {
+	if len(r.Several.Names) == 0 {
+		return []Machine{r.Machine}, nil
 	}
-	if r.several.ordered != ordered {
+	if r.Several.Ordered != ordered {
 		return nil, errors.New("accelerators: a list in order within any_of, or a set within ordered, cannot be carried; write one alternative for each accelerator")
 	}
-	var out []taskMachine
-	for _, a := range r.several.texts {
-		m := maps.Clone(r.taskMachine)
-		m["accelerators"] = types.StringValue(a)
+	var out []Machine
+	for _, a := range r.Several.Names {
+		m := maps.Clone(r.Machine)
+		m["accelerators"] = a
 		out = append(out, m)
 	}
 	return out, nil
@@ -258,7 +253,7 @@ func acceleratorTexts(v any) (list []string, ordered bool, err error) {
 }
 
 // set carries one field of a machine.
-func (m taskMachine) set(name string, v any) error {
+func (m Machine) set(name string, v any) error {
 	switch name {
 	case "infra", "cloud", "region", "zone", "instance_type", "cpus", "memory", "image_id", "disk_tier":
 		if _, perRegion := v.(map[string]any); perRegion {
@@ -268,19 +263,19 @@ func (m taskMachine) set(name string, v any) error {
 		if err != nil {
 			return err
 		}
-		m[name] = types.StringValue(*text)
+		m[name] = *text
 	case "use_spot":
 		b, ok := v.(bool)
 		if !ok {
 			return errors.New("use_spot: must be true or false")
 		}
-		m[name] = types.BoolValue(b)
+		m[name] = b
 	case "disk_size":
 		n, err := whole(name, v)
 		if err != nil {
 			return err
 		}
-		m[name] = types.Int64Value(*n)
+		m[name] = *n
 	case "max_hourly_cost":
 		text, err := scalar(name, v)
 		if err != nil {
@@ -290,29 +285,29 @@ func (m taskMachine) set(name string, v any) error {
 		if err != nil {
 			return fmt.Errorf("%s: %q is not a number", name, *text)
 		}
-		m[name] = decimal(f)
+		m[name] = f
 	default:
 		return fmt.Errorf("%s: this field cannot be carried; remove it from the YAML%s", name, insteadOf(name))
 	}
 	return nil
 }
 
-func taskMachines(name string, v any) ([]taskMachine, error) {
+func machinesOf(name string, v any) ([]Machine, error) {
 	list, ok := v.([]any)
 	if !ok {
 		return nil, fmt.Errorf("%s: must be a list of objects", name)
 	}
-	var out []taskMachine
+	var out []Machine
 	for i, e := range list {
 		fields, ok := e.(map[string]any)
 		if !ok {
 			return nil, fmt.Errorf("%s[%d]: must be an object", name, i)
 		}
-		r, err := readTaskResources(fields)
+		r, err := readResources(fields)
 		if err != nil {
 			return nil, fmt.Errorf("%s[%d]: %w", name, i, err)
 		}
-		if len(r.anyOf)+len(r.ordered)+len(r.ports)+len(r.labels) > 0 {
+		if len(r.AnyOf)+len(r.Ordered)+len(r.Ports)+len(r.Labels) > 0 {
 			return nil, fmt.Errorf("%s[%d]: ports, labels and further alternatives belong to resources itself", name, i)
 		}
 		machines, err := r.alternatives(name == "ordered")

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package skypilot_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/skypilot"
+)
+
+// What cannot be carried is refused by name.
+func TestTaskRefuses(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"no YAML", "a: [", "not a YAML object"},
+		{"a list", "- a", "not a YAML object"},
+		{"deep brackets", "envs: " + strings.Repeat("[", 10_000), "nested more than 100 deep"},
+		{"a bomb of aliases", "name: &a [x, x]\nenvs: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n" +
+			"workdir: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\nrun: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\n" +
+			"setup: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\n", "its aliases"},
+		{"secrets", "secrets: {A: b}", "secrets: this field"},
+		{"service", "service: {}", "service: this field"},
+		{"volumes", "volumes: {/a: b}", "volumes: this field"},
+		{"git workdir", "workdir: {url: 'https://x', ref: main}", "workdir: a git repository"},
+		{"bucket", "file_mounts: {/data: 's3://bucket'}", `file_mounts["/data"]`},
+		{"storage object", "file_mounts: {/data: {name: b, mode: MOUNT}}", `file_mounts["/data"]`},
+		{"nodes", "num_nodes: many", `num_nodes: "many" is not a whole number`},
+		{"env without value", "envs: {TOKEN: }", "envs.TOKEN: has no value"},
+		{"unknown", "resources: {autoscale: best}", "resources: autoscale: this field"},
+		{"image per region", "resources: {image_id: {us-east-1: ami-1}}", "image_id: one value for each region"},
+		{"bad accelerators", "resources: {accelerators: 'A100:0'}", "resources: accelerators:"},
+		{"spot", "resources: {use_spot: maybe}", "use_spot: must be true or false"},
+		{"both", "resources: {any_of: [{cloud: aws}], ordered: [{cloud: gcp}]}", "exclude each other"},
+		{"order within any_of", "resources: {any_of: [{accelerators: ['A:1', 'B:1']}]}", "any_of[0]: accelerators: a list in order within any_of"},
+		{"job recovery", "resources: {job_recovery: {max_restarts_on_errors: 3}}", "job_recovery: this field cannot be carried; remove it from the YAML and give recover_on_exit_codes"},
+		{"pipeline", "name: a\n---\nname: b\n", "several documents"},
+		{"base 60", "envs: {T: 1:30}", "envs.T: 1:30 is read differently"},
+		{"a time", "envs: {T: 2026-11-23T10:00:00Z}", "envs.T: 2026-11-23T10:00:00Z is read differently"},
+		{"field twice", "run: a\nrun: b\n", "already defined"},
+		{"env in a list", "envs: [A]", "envs: must be an object"},
+		{"nested", "resources: {any_of: [{any_of: [{cloud: aws}]}]}", "any_of[0]: ports, labels and further alternatives"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := skypilot.Parse(tt.text)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Parse = %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// Variables have the text that SkyPilot gives them.
+func TestTaskEnvs(t *testing.T) {
+	const text = `
+name: x
+envs: &e
+  A: true
+  B: yes
+  C: "yes"
+  D: 'off'
+  E: Off
+  F: 010
+  G: 0x1F
+  H: 1_000
+  I: 1.0
+  J: 1.50
+  K: 1e-3
+  L: 1.0e+3
+  M: -0.00001
+  N: 2026-11-23
+  O: plain text
+  P: ""
+  Q: |
+    two
+    lines
+  R: 12345678901234567890123
+  S: "1:30"
+  T: .5
+  U: 100000000000000000.0
+`
+	// As Python 3 writes what yaml.safe_load reads.
+	want := map[string]string{
+		"A": "True", "B": "True", "C": "yes", "D": "off", "E": "False", "F": "8", "G": "31", "H": "1000", "I": "1.0", "J": "1.5", "K": "1e-3",
+		"L": "1000.0", "M": "-1e-05", "N": "2026-11-23", "O": "plain text", "P": "", "Q": "two\nlines\n", "R": "12345678901234567890123", "S": "1:30",
+		"T": "0.5", "U": "1e+17",
+	}
+	for _, doc := range []string{text, text + "---\n", "---" + text} {
+		parsed, err := skypilot.Parse(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, w := range want {
+			if got := parsed.Envs[name]; got != w {
+				t.Errorf("%s = %q, want %q", name, got, w)
+			}
+		}
+	}
+}
