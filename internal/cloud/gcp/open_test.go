@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp/gcpfake"
 )
 
@@ -30,7 +31,7 @@ func openFor(fake string) {
 			}
 		}
 	}
-	s, err := Factory{http: gcpfake.ClientOf(fake)}.Open(ctx, cloud.Credentials{Values: values})
+	s, err := Factory{http: fakekit.ClientOf(fake)}.Open(ctx, cloud.Credentials{Values: values})
 	if err != nil {
 		fmt.Fprintf(os.Stdout, "%s: %v\n", classify(err), err)
 		return

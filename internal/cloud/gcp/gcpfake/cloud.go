@@ -11,16 +11,15 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/api/compute/v1"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
 )
 
 // What every fake has.
@@ -51,26 +50,22 @@ type Options struct {
 	Boot func(in *compute.Instance) (address string, end func())
 }
 
-// Cloud is one account.
+// Cloud is one account. The kit's lock guards it.
 type Cloud struct {
-	URL string
+	*fakekit.Kit
 
-	opts    Options
-	doc     *document
-	server  *httptest.Server
-	onError func(error)
+	opts Options
+	doc  *document
 
-	mu         sync.Mutex
-	offset     time.Duration
 	serial     uint64
 	instances  []*instance
 	disks      []*compute.Disk
 	firewalls  []*compute.Firewall
 	operations []*operation
 	requests   map[string]*operation
-	faults     []*Fault
 	quotas     map[string]int64
-	calls      map[string]int
+	// begun is the operation that the call under way began, if any.
+	begun *operation
 	// used and refused are permissions.
 	used, refused map[string]bool
 }
@@ -99,58 +94,23 @@ func Start(t testing.TB, opts Options) *Cloud {
 		t.Fatalf("the fake needs the official discovery document: %v", err)
 	}
 	c := &Cloud{
-		opts: opts, doc: doc, serial: 1000, requests: map[string]*operation{}, quotas: map[string]int64{}, calls: map[string]int{},
-		used: map[string]bool{}, refused: map[string]bool{}, onError: opts.OnViolation,
+		opts: opts, doc: doc, serial: 1000, requests: map[string]*operation{}, quotas: map[string]int64{},
+		used: map[string]bool{}, refused: map[string]bool{},
 	}
 	if c.opts.OperationTime == 0 {
 		c.opts.OperationTime = 2 * time.Millisecond
 	}
-	if c.onError == nil {
-		c.onError = func(err error) { t.Errorf("a request that Compute Engine does not take: %v", err) }
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/compute/v1/", c.serve)
-	mux.HandleFunc("POST /token", c.token)
-	mux.HandleFunc("POST /v1/token", c.token)
-	mux.HandleFunc("GET /computeMetadata/v1/{path...}", c.metadata)
-	mux.HandleFunc("POST /v1/projects/-/serviceAccounts/{who}", c.impersonate)
-	c.server = httptest.NewServer(mux)
-	c.URL = c.server.URL
-	t.Cleanup(c.server.Close)
+	c.Kit = fakekit.Start(t, fakekit.Options{
+		Tokens: map[string]string{Token: "", MachineToken: MachineToken}, VisibleAfter: opts.VisibleAfter,
+		Shape: shape, Settle: c.settle, OnViolation: opts.OnViolation,
+	})
+	c.Route("/compute/v1/", c.serve)
+	c.HandleFunc("POST /token", c.token)
+	c.HandleFunc("POST /v1/token", c.token)
+	c.HandleFunc("POST /nowhere", http.NotFound) // where no token is to be had
+	c.HandleFunc("GET /computeMetadata/v1/{path...}", c.metadata)
+	c.HandleFunc("POST /v1/projects/-/serviceAccounts/{who}", c.impersonate)
 	return c
-}
-
-// Client returns an HTTP client that reaches the fake under every name.
-func (c *Cloud) Client() *http.Client { return ClientOf(c.server.Listener.Addr().String()) }
-
-// ClientOf is Client, from another process.
-func ClientOf(address string) *http.Client { return &http.Client{Transport: redirect(address)} }
-
-type redirect string
-
-// RoundTrip implements http.RoundTripper.
-func (to redirect) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.URL.Scheme, r.URL.Host = "http", string(to)
-	return http.DefaultTransport.RoundTrip(r) //nolint:wrapcheck // the transport's own error
-}
-
-// now is the cloud's time.
-func (c *Cloud) now() time.Time { return time.Now().Add(c.offset) }
-
-// Now is the cloud's time.
-func (c *Cloud) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now()
-}
-
-// Advance moves the cloud's clock, and lets happen what is due by then.
-func (c *Cloud) Advance(by time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offset += by
-	c.settle()
 }
 
 // Fault makes calls go wrong.
@@ -177,90 +137,61 @@ type Fault struct {
 
 // Inject adds a fault; the function takes it back.
 func (c *Cloud) Inject(f Fault) (remove func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	kept := &f
-	c.faults = append(c.faults, kept)
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.faults = slices.DeleteFunc(c.faults, func(have *Fault) bool { return have == kept })
+	rule := fakekit.Fault{
+		Call: f.Method, Match: f.Match, Skip: f.Skip, Times: f.Times, Late: f.Late, Lose: f.LoseAnswer,
+		After: func() {
+			if c.begun != nil {
+				c.spoil(c.begun, &f)
+			}
+		},
 	}
-}
-
-// fault returns what is to go wrong with a call, nil for nothing.
-func (c *Cloud) fault(methodID, path string) *Fault {
-	for _, f := range c.faults {
-		if (f.Method != "*" && f.Method != methodID) || !strings.Contains(path, f.Match) || f.Times < 0 {
-			continue
-		}
-		if f.Skip > 0 {
-			f.Skip--
-			continue
-		}
-		if f.Times == 1 {
-			f.Times = -1 // spent
-		} else if f.Times > 1 {
-			f.Times--
-		}
-		return f
+	if f.Status != 0 {
+		rule.Refuse = fakekit.Refusef(f.Status, f.Reason, "%s", f.Message)
 	}
-	return nil
+	return c.Kit.Inject(rule)
 }
 
 // SetQuota limits a metric, such as CPUS in a region, or GPUS_ALL_REGIONS in "".
 func (c *Cloud) SetQuota(metric, region string, limit int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	c.quotas[metric+"/"+region] = limit
 }
 
-// Calls is how often a method was called.
-func (c *Cloud) Calls(methodID string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.calls[methodID]
-}
-
 // Instances are the machines, however little of them there is yet.
-func (c *Cloud) Instances() []compute.Instance {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.settle()
-	out := make([]compute.Instance, 0, len(c.instances))
-	for _, in := range c.instances {
-		out = append(out, *in.Instance)
-	}
+func (c *Cloud) Instances() (out []compute.Instance) {
+	c.Locked(func() {
+		for _, in := range c.instances {
+			out = append(out, *in.Instance)
+		}
+	})
 	return out
 }
 
 // Disks are the disks.
-func (c *Cloud) Disks() []compute.Disk {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.settle()
-	out := make([]compute.Disk, 0, len(c.disks))
-	for _, d := range c.disks {
-		out = append(out, *d)
-	}
+func (c *Cloud) Disks() (out []compute.Disk) {
+	c.Locked(func() {
+		for _, d := range c.disks {
+			out = append(out, *d)
+		}
+	})
 	return out
 }
 
 // Firewalls are the firewall rules.
-func (c *Cloud) Firewalls() []compute.Firewall {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := make([]compute.Firewall, 0, len(c.firewalls))
-	for _, f := range c.firewalls {
-		out = append(out, *f)
-	}
+func (c *Cloud) Firewalls() (out []compute.Firewall) {
+	c.Locked(func() {
+		for _, f := range c.firewalls {
+			out = append(out, *f)
+		}
+	})
 	return out
 }
 
 // AddInstance makes a machine that runs, behind everybody's back. It has a disk.
 func (c *Cloud) AddInstance(in compute.Instance, zone string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	made := c.newInstance(&in, zone)
 	c.boot(made)
 	return strconv.FormatUint(made.Id, 10)
@@ -268,24 +199,24 @@ func (c *Cloud) AddInstance(in compute.Instance, zone string) string {
 
 // AddDisk makes a disk that belongs to no machine.
 func (c *Cloud) AddDisk(d compute.Disk, zone string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	d.Zone = c.zoneLink(zone)
 	c.disks = append(c.disks, &d)
 }
 
 // AddFirewall makes a firewall rule.
 func (c *Cloud) AddFirewall(f compute.Firewall) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	c.firewalls = append(c.firewalls, &f)
 }
 
 // Remove takes a machine away at once, with the disks that go with it, as if
 // nothing of it had ever been; unknown ids are an error.
 func (c *Cloud) Remove(id string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	in := c.byID(id)
 	if in == nil {
 		return fmt.Errorf("no machine %s", id)
@@ -296,8 +227,8 @@ func (c *Cloud) Remove(id string) error {
 
 // Edit changes the cloud's machines while calls are under way.
 func (c *Cloud) Edit(id string, change func(*compute.Instance)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	if in := c.byID(id); in != nil {
 		change(in.Instance)
 	}
@@ -334,7 +265,7 @@ func (in *instance) shutDown() {
 
 // boot lets a machine run.
 func (c *Cloud) boot(in *instance) {
-	in.Status, in.started = "RUNNING", c.now()
+	in.Status, in.started = "RUNNING", c.Now()
 	in.boots++
 	in.LastStartTimestamp = in.started.Format(time.RFC3339)
 	for i, nic := range in.NetworkInterfaces {
@@ -355,7 +286,7 @@ func (c *Cloud) boot(in *instance) {
 // halt stops a machine; its disk stays, its external address does not.
 func (c *Cloud) halt(in *instance) {
 	in.shutDown()
-	in.Status, in.LastStopTimestamp = "TERMINATED", c.now().Format(time.RFC3339)
+	in.Status, in.LastStopTimestamp = "TERMINATED", c.Now().Format(time.RFC3339)
 	for _, nic := range in.NetworkInterfaces {
 		for _, access := range nic.AccessConfigs {
 			access.NatIP = ""
@@ -375,7 +306,7 @@ func (c *Cloud) endBySchedule(in *instance) {
 // settle lets everything happen that is due: operations end, machines end
 // themselves or are ended.
 func (c *Cloud) settle() {
-	now := c.now()
+	now := c.Now()
 	for _, op := range slices.Clone(c.operations) {
 		if op.Status == "DONE" || now.Before(op.ends) {
 			continue
@@ -444,7 +375,7 @@ func (c *Cloud) zoneLink(zone string) string { return c.link("zones/" + zone) }
 // newOperation starts an operation, whose effect comes when it ends. A zone of
 // "" makes it a global one.
 func (c *Cloud) newOperation(kind, zone, target string, targetID uint64, finish func() *compute.OperationError) *operation {
-	now := c.now()
+	now := c.Now()
 	op := &operation{
 		Operation: &compute.Operation{
 			Id: c.nextID(), Kind: "compute#operation", OperationType: kind, Zone: zone, TargetLink: target, TargetId: targetID,
@@ -457,15 +388,15 @@ func (c *Cloud) newOperation(kind, zone, target string, targetID uint64, finish 
 	if zone != "" {
 		op.SelfLink = zone + "/operations/" + op.Name
 	}
-	c.operations = append(c.operations, op)
+	c.operations, c.begun = append(c.operations, op), op
 	return op
 }
 
 // waitFor blocks until an operation ends, or for as long as Google would.
 func (c *Cloud) waitFor(ctx context.Context, op *operation) {
-	c.mu.Lock()
-	left := op.ends.Sub(c.now())
-	c.mu.Unlock()
+	c.Lock()
+	left := op.ends.Sub(c.Now())
+	c.Unlock()
 	timer := time.NewTimer(min(left, 2*time.Minute))
 	defer timer.Stop()
 	select {

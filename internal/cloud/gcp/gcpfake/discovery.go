@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
 )
 
 // clientModule is where the official discovery document lies, beside the client.
@@ -181,13 +182,14 @@ type checked struct {
 	body   []byte
 }
 
-// check holds a request against the document.
-func (d *document) check(r *http.Request, body []byte) (checked, error) {
-	m, values := d.find(r.Method, r.URL.Path)
+// check holds a request against the document, and names it.
+func (d *document) check(call *fakekit.Call) (checked, error) {
+	m, values := d.find(call.Method, call.Path)
 	if m == nil {
-		return checked{}, fmt.Errorf("there is no method %s %s", r.Method, r.URL.Path)
+		return checked{}, fmt.Errorf("there is no method %s %s", call.Method, call.Path)
 	}
-	c := checked{method: m, path: values, query: r.URL.Query(), body: body}
+	call.Name = m.ID
+	c := checked{method: m, path: values, query: call.Query, body: call.Body}
 	for name, p := range m.Parameters {
 		got, there := c.query[name]
 		if p.Location == "path" {
@@ -211,7 +213,7 @@ func (d *document) check(r *http.Request, body []byte) (checked, error) {
 			return c, fmt.Errorf("%s: parameter %s: %w", m.ID, name, err)
 		}
 	}
-	return c, d.checkBody(m, body)
+	return c, d.checkBody(m, call.Body)
 }
 
 func (d *document) checkBody(m *method, body []byte) error {

@@ -6,8 +6,8 @@ import "fmt"
 
 // Preempt takes a spot machine back: it stops, or goes, as its scheduling says.
 func (c *Cloud) Preempt(id string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	in := c.byID(id)
 	if in == nil || in.Scheduling == nil || in.Scheduling.ProvisioningModel != "SPOT" {
 		return fmt.Errorf("no spot machine %s", id)
@@ -20,14 +20,14 @@ func (c *Cloud) Preempt(id string) error {
 // event notes what happened to a machine that no call asked for.
 func (c *Cloud) event(in *instance, kind, user string) {
 	op := c.newOperation(kind, in.Zone, in.SelfLink, in.Id, nil)
-	op.Status, op.ends, op.User = "DONE", c.now(), user
+	op.Status, op.ends, op.User = "DONE", c.Now(), user
 }
 
 // FailHost stops a machine as a failure of its host does, when it is not to
 // restart.
 func (c *Cloud) FailHost(id string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	in := c.byID(id)
 	if in == nil || in.Status != "RUNNING" {
 		return fmt.Errorf("no machine %s runs", id)
@@ -39,8 +39,8 @@ func (c *Cloud) FailHost(id string) error {
 
 // PowerOff is what a machine's own shutdown does: it stops.
 func (c *Cloud) PowerOff(id string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	in := c.byID(id)
 	if in == nil || in.Status != "RUNNING" {
 		return fmt.Errorf("no machine %s runs", id)
@@ -52,8 +52,8 @@ func (c *Cloud) PowerOff(id string) error {
 
 // Suspend lets a machine sleep, as somebody may do by hand.
 func (c *Cloud) Suspend(id string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	in := c.byID(id)
 	if in == nil || in.Status != "RUNNING" {
 		return fmt.Errorf("no machine %s runs", id)

@@ -39,7 +39,7 @@ func (c *client) ask(verb, path, body string, into any) int {
 		c.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+Token)
-	resp, err := c.server.Client().Do(req)
+	resp, err := c.Client().Do(req)
 	if err != nil {
 		return 0
 	}
@@ -131,7 +131,7 @@ func TestSensibleRequestsPass(t *testing.T) {
 func TestUnauthorized(t *testing.T) {
 	c := start(t, Options{})
 	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+base, http.NoBody)
-	resp, err := c.server.Client().Do(req)
+	resp, err := c.Client().Do(req)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		t.Fatalf("without a token: %v, %v", resp, err)
 	}

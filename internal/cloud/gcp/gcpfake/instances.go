@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"google.golang.org/api/compute/v1"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
 )
 
 var (
@@ -25,7 +27,7 @@ var (
 const remembers = time.Hour
 
 // replay returns the operation that a request id began.
-func (c *Cloud) replay(req checked) (*operation, *apiError) {
+func (c *Cloud) replay(req checked) (*operation, error) {
 	id := req.query.Get("requestId")
 	if id == "" {
 		return nil, nil
@@ -37,7 +39,7 @@ func (c *Cloud) replay(req checked) (*operation, *apiError) {
 	if op == nil {
 		return nil, nil
 	}
-	if c.now().Sub(op.began) > remembers {
+	if c.Now().Sub(op.began) > remembers {
 		delete(c.requests, req.method.ID+"/"+id)
 		return nil, nil
 	}
@@ -50,9 +52,9 @@ func (c *Cloud) remember(req checked, op *operation) {
 	}
 }
 
-func (c *Cloud) insertInstance(req checked) (any, *apiError) {
+func (c *Cloud) insertInstance(req checked) (any, error) {
 	if op, refusal := c.replay(req); op != nil || refusal != nil {
-		return copyOf(op), refusal
+		return op, refusal
 	}
 	zone := req.path["zone"]
 	var in compute.Instance
@@ -75,16 +77,7 @@ func (c *Cloud) insertInstance(req checked) (any, *apiError) {
 		return nil
 	})
 	c.remember(req, op)
-	return copyOf(op), nil
-}
-
-// copyOf keeps what is encoded later from changing meanwhile.
-func copyOf(op *operation) *compute.Operation {
-	if op == nil {
-		return nil
-	}
-	out := *op.Operation
-	return &out
+	return op, nil
 }
 
 // spoil makes an operation fail, or last. What an insert began is then undone.
@@ -117,7 +110,7 @@ func (c *Cloud) spoil(op *operation, f *Fault) {
 
 // newInstance puts a machine and its boot disk in place; it does not run yet.
 func (c *Cloud) newInstance(in *compute.Instance, zone string) *instance {
-	now := c.now()
+	now := c.Now()
 	in.Id, in.Zone, in.Status, in.CreationTimestamp = c.nextID(), c.zoneLink(zone), "PROVISIONING", now.Format(time.RFC3339Nano)
 	in.SelfLink = in.Zone + "/instances/" + in.Name
 	in.MachineType = in.Zone + "/machineTypes/" + last(in.MachineType)
@@ -184,7 +177,7 @@ func last(link string) string { return link[strings.LastIndexByte(link, '/')+1:]
 func regionOf(zone string) string { return zone[:max(strings.LastIndexByte(zone, '-'), 0)] }
 
 // find returns the machine that a path names, by name or number.
-func (c *Cloud) find(req checked) (*instance, *apiError) {
+func (c *Cloud) find(req checked) (*instance, error) {
 	which, zone := req.path["instance"], req.path["zone"]
 	if !slices.Contains(zones(), zone) {
 		return nil, invalid("'zone': '%s'. Unknown zone.", zone)
@@ -197,72 +190,72 @@ func (c *Cloud) find(req checked) (*instance, *apiError) {
 	return nil, notFound(fmt.Sprintf("projects/%s/zones/%s/instances/%s", Project, zone, which))
 }
 
-func (c *Cloud) getInstance(req checked) (any, *apiError) {
+func (c *Cloud) getInstance(req checked) (any, error) {
 	in, refusal := c.find(req)
 	if refusal != nil {
 		return nil, refusal
 	}
-	return clone(in.Instance), nil
+	return in.Instance, nil
 }
 
-func (c *Cloud) deleteInstance(req checked) (any, *apiError) {
+func (c *Cloud) deleteInstance(req checked) (any, error) {
 	in, refusal := c.find(req)
 	if refusal != nil {
 		return nil, refusal
 	}
 	in.Status = "STOPPING"
-	return copyOf(c.newOperation("delete", in.Zone, in.SelfLink, in.Id, func() *compute.OperationError {
+	return c.newOperation("delete", in.Zone, in.SelfLink, in.Id, func() *compute.OperationError {
 		c.erase(in)
 		return nil
-	})), nil
+	}), nil
 }
 
-func (c *Cloud) stopInstance(req checked) (any, *apiError) {
+func (c *Cloud) stopInstance(req checked) (any, error) {
 	in, refusal := c.find(req)
 	if refusal != nil {
 		return nil, refusal
 	}
 	if in.Status == "TERMINATED" {
-		return copyOf(c.newOperation("stop", in.Zone, in.SelfLink, in.Id, nil)), nil
+		return c.newOperation("stop", in.Zone, in.SelfLink, in.Id, nil), nil
 	}
 	in.Status = "STOPPING"
-	return copyOf(c.newOperation("stop", in.Zone, in.SelfLink, in.Id, func() *compute.OperationError {
+	return c.newOperation("stop", in.Zone, in.SelfLink, in.Id, func() *compute.OperationError {
 		c.halt(in)
 		return nil
-	})), nil
+	}), nil
 }
 
-func (c *Cloud) startInstance(req checked) (any, *apiError) {
+func (c *Cloud) startInstance(req checked) (any, error) {
 	return c.begin(req, "start", "TERMINATED")
 }
 
-func (c *Cloud) resumeInstance(req checked) (any, *apiError) {
+func (c *Cloud) resumeInstance(req checked) (any, error) {
 	return c.begin(req, "resume", "SUSPENDED")
 }
 
 // begin lets a machine run again that is in the one state from which this verb does.
-func (c *Cloud) begin(req checked, verb, from string) (any, *apiError) {
+func (c *Cloud) begin(req checked, verb, from string) (any, error) {
 	in, refusal := c.find(req)
 	switch {
 	case refusal != nil:
 		return nil, refusal
 	case in.Status == "RUNNING":
-		return copyOf(c.newOperation(verb, in.Zone, in.SelfLink, in.Id, nil)), nil
+		return c.newOperation(verb, in.Zone, in.SelfLink, in.Id, nil), nil
 	case in.Status != from:
 		return nil, refuse(http.StatusBadRequest, "resourceNotReady", "The resource '%s' is not ready", in.Name)
 	}
 	in.Status = "PROVISIONING"
-	return copyOf(c.newOperation(verb, in.Zone, in.SelfLink, in.Id, func() *compute.OperationError {
+	return c.newOperation(verb, in.Zone, in.SelfLink, in.Id, func() *compute.OperationError {
 		if failed := c.overQuota(in); failed != nil {
 			c.halt(in)
 			return failed
 		}
 		c.boot(in)
 		return nil
-	})), nil
+	}), nil
 }
 
-func (c *Cloud) setMetadata(req checked) (any, *apiError) {
+func (c *Cloud) setMetadata(req checked) (any, error) {
 	in, refusal := c.find(req)
 	var want compute.Metadata
 	if refusal == nil {
@@ -278,10 +271,10 @@ func (c *Cloud) setMetadata(req checked) (any, *apiError) {
 		return nil, refuse(http.StatusPreconditionFailed, "conditionNotMet", "Supplied fingerprint does not match current metadata fingerprint.")
 	}
 	in.Metadata.Items, in.Metadata.Fingerprint = want.Items, c.fingerprint()
-	return copyOf(c.newOperation("setMetadata", in.Zone, in.SelfLink, in.Id, nil)), nil
+	return c.newOperation("setMetadata", in.Zone, in.SelfLink, in.Id, nil), nil
 }
 
-func (c *Cloud) setLabels(req checked) (any, *apiError) {
+func (c *Cloud) setLabels(req checked) (any, error) {
 	in, refusal := c.find(req)
 	var want compute.InstancesSetLabelsRequest
 	if refusal == nil {
@@ -297,10 +290,10 @@ func (c *Cloud) setLabels(req checked) (any, *apiError) {
 		return nil, refuse(http.StatusPreconditionFailed, "conditionNotMet", "Labels fingerprint either invalid or resource labels have changed")
 	}
 	in.Labels, in.LabelFingerprint = want.Labels, c.fingerprint()
-	return copyOf(c.newOperation("setLabels", in.Zone, in.SelfLink, in.Id, nil)), nil
+	return c.newOperation("setLabels", in.Zone, in.SelfLink, in.Id, nil), nil
 }
 
-func (c *Cloud) setScheduling(req checked) (any, *apiError) {
+func (c *Cloud) setScheduling(req checked) (any, error) {
 	in, refusal := c.find(req)
 	var want compute.Scheduling
 	if refusal == nil {
@@ -313,58 +306,31 @@ func (c *Cloud) setScheduling(req checked) (any, *apiError) {
 		return nil, invalid("'scheduling': the instance must be stopped")
 	}
 	in.Scheduling = &want
-	return copyOf(c.newOperation("setScheduling", in.Zone, in.SelfLink, in.Id, nil)), nil
+	return c.newOperation("setScheduling", in.Zone, in.SelfLink, in.Id, nil), nil
 }
 
 // listed are the machines that listings show by now.
-func (c *Cloud) listed(req checked) ([]*compute.Instance, *apiError) {
+func (c *Cloud) listed(req checked) ([]*compute.Instance, error) {
 	match, refusal := parseFilter(req.query.Get("filter"))
 	if refusal != nil {
 		return nil, refusal
 	}
 	var out []*compute.Instance
 	for _, in := range c.instances {
-		visible := !c.now().Before(in.at.Add(c.opts.VisibleAfter))
-		if visible && match(map[string]string{"id": strconv.FormatUint(in.Id, 10), "name": in.Name, "status": in.Status}, in.Labels) {
-			out = append(out, clone(in.Instance))
+		if c.Shown(in.at) && match(map[string]string{"id": strconv.FormatUint(in.Id, 10), "name": in.Name, "status": in.Status}, in.Labels) {
+			out = append(out, in.Instance)
 		}
 	}
 	return out, nil
 }
 
-// clone is deep as far as the fake changes things.
-func clone(in *compute.Instance) *compute.Instance {
-	out := *in
-	metadata := *in.Metadata
-	out.Metadata = &metadata
-	out.NetworkInterfaces = nil
-	for _, nic := range in.NetworkInterfaces {
-		n := *nic
-		n.AccessConfigs = nil
-		for _, access := range nic.AccessConfigs {
-			a := *access
-			n.AccessConfigs = append(n.AccessConfigs, &a)
-		}
-		out.NetworkInterfaces = append(out.NetworkInterfaces, &n)
-	}
-	return &out
-}
-
-// pageSize is small, so that whoever forgets the next page is found out.
-const pageSize = 2
-
-// page cuts a listing.
+// page cuts a listing into pages that are small, so that whoever forgets the
+// next page is found out.
 func page[T any](req checked, all []T) (items []T, next string) {
-	from, _ := strconv.Atoi(req.query.Get("pageToken"))
-	from = min(from, len(all))
-	to := min(from+pageSize, len(all))
-	if to < len(all) {
-		next = strconv.Itoa(to)
-	}
-	return all[from:to], next
+	return fakekit.Page(all, req.query.Get("pageToken"), 2)
 }
 
-func (c *Cloud) listInstances(req checked) (any, *apiError) {
+func (c *Cloud) listInstances(req checked) (any, error) {
 	zone := req.path["zone"]
 	if !slices.Contains(zones(), zone) {
 		return nil, invalid("'zone': '%s'. Unknown zone.", zone)
@@ -378,7 +344,7 @@ func (c *Cloud) listInstances(req checked) (any, *apiError) {
 	return &compute.InstanceList{Items: items, NextPageToken: next}, nil
 }
 
-func (c *Cloud) aggregatedInstances(req checked) (any, *apiError) {
+func (c *Cloud) aggregatedInstances(req checked) (any, error) {
 	all, refusal := c.listed(req)
 	if refusal != nil {
 		return nil, refusal

@@ -21,7 +21,7 @@ func (c *client) as(token, verb, path string) int {
 		c.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := c.server.Client().Do(req)
+	resp, err := c.Client().Do(req)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		resp, err := c.server.Client().Do(req)
+		resp, err := c.Client().Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

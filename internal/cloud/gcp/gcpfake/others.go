@@ -11,12 +11,12 @@ import (
 	"google.golang.org/api/compute/v1"
 )
 
-func (c *Cloud) getProject(checked) (any, *apiError) {
+func (c *Cloud) getProject(checked) (any, error) {
 	return &compute.Project{Id: 4711, Name: Project, SelfLink: c.link("")}, nil
 }
 
 // getImage knows families, and in each one image.
-func (c *Cloud) getImage(req checked) (any, *apiError) {
+func (c *Cloud) getImage(req checked) (any, error) {
 	project, name := req.path["project"], req.path["image"]
 	if family := req.path["family"]; family != "" {
 		name = family + "-v20261101"
@@ -33,7 +33,7 @@ func (c *Cloud) getImage(req checked) (any, *apiError) {
 	}, nil
 }
 
-func (c *Cloud) getNetwork(req checked) (any, *apiError) {
+func (c *Cloud) getNetwork(req checked) (any, error) {
 	switch name := req.path["network"]; name {
 	case "default":
 		return &compute.Network{Name: name, SelfLink: c.link("global/networks/default"), AutoCreateSubnetworks: true}, nil
@@ -47,7 +47,7 @@ func (c *Cloud) getNetwork(req checked) (any, *apiError) {
 	}
 }
 
-func (c *Cloud) getSubnetwork(req checked) (any, *apiError) {
+func (c *Cloud) getSubnetwork(req checked) (any, error) {
 	region, name := req.path["region"], req.path["subnetwork"]
 	if name != "here" || region != "us-central1" {
 		return nil, notFound(fmt.Sprintf("projects/%s/regions/%s/subnetworks/%s", Project, region, name))
@@ -64,15 +64,15 @@ func (c *Cloud) operation(name string) *operation {
 	return nil
 }
 
-func (c *Cloud) getOperation(req checked) (any, *apiError) {
+func (c *Cloud) getOperation(req checked) (any, error) {
 	op := c.operation(req.path["operation"])
 	if op == nil || (op.Zone != "") != (req.path["zone"] != "") || (op.Zone != "" && last(op.Zone) != req.path["zone"]) {
 		return nil, notFound("operations/" + req.path["operation"])
 	}
-	return copyOf(op), nil
+	return op, nil
 }
 
-func (c *Cloud) listOperations(req checked) (any, *apiError) {
+func (c *Cloud) listOperations(req checked) (any, error) {
 	match, refusal := parseFilter(req.query.Get("filter"))
 	if refusal != nil {
 		return nil, refusal
@@ -81,14 +81,14 @@ func (c *Cloud) listOperations(req checked) (any, *apiError) {
 	for _, op := range c.operations {
 		fields := map[string]string{"operationType": op.OperationType, "targetId": strconv.FormatUint(op.TargetId, 10), "name": op.Name}
 		if op.Zone != "" && last(op.Zone) == req.path["zone"] && match(fields, nil) {
-			all = append(all, copyOf(op))
+			all = append(all, op.Operation)
 		}
 	}
 	items, next := page(req, all)
 	return &compute.OperationList{Items: items, NextPageToken: next}, nil
 }
 
-func (c *Cloud) findDisk(req checked) (*compute.Disk, *apiError) {
+func (c *Cloud) findDisk(req checked) (*compute.Disk, error) {
 	zone, name := req.path["zone"], req.path["disk"]
 	if name == "" {
 		name = req.path["resource"]
@@ -101,16 +101,15 @@ func (c *Cloud) findDisk(req checked) (*compute.Disk, *apiError) {
 	return nil, notFound(fmt.Sprintf("projects/%s/zones/%s/disks/%s", Project, zone, name))
 }
 
-func (c *Cloud) getDisk(req checked) (any, *apiError) {
+func (c *Cloud) getDisk(req checked) (any, error) {
 	d, refusal := c.findDisk(req)
 	if refusal != nil {
 		return nil, refusal
 	}
-	out := *d
-	return &out, nil
+	return d, nil
 }
 
-func (c *Cloud) deleteDisk(req checked) (any, *apiError) {
+func (c *Cloud) deleteDisk(req checked) (any, error) {
 	d, refusal := c.findDisk(req)
 	if refusal != nil {
 		return nil, refusal
@@ -118,13 +117,13 @@ func (c *Cloud) deleteDisk(req checked) (any, *apiError) {
 	if len(d.Users) > 0 {
 		return nil, refuse(http.StatusBadRequest, "resourceInUseByAnotherResource", "The disk resource '%s' is already being used by '%s'", d.Name, d.Users[0])
 	}
-	return copyOf(c.newOperation("delete", d.Zone, d.SelfLink, d.Id, func() *compute.OperationError {
+	return c.newOperation("delete", d.Zone, d.SelfLink, d.Id, func() *compute.OperationError {
 		c.disks = slices.DeleteFunc(c.disks, func(have *compute.Disk) bool { return have == d })
 		return nil
-	})), nil
+	}), nil
 }
 
-func (c *Cloud) setDiskLabels(req checked) (any, *apiError) {
+func (c *Cloud) setDiskLabels(req checked) (any, error) {
 	d, refusal := c.findDisk(req)
 	var want compute.ZoneSetLabelsRequest
 	if refusal == nil {
@@ -140,10 +139,10 @@ func (c *Cloud) setDiskLabels(req checked) (any, *apiError) {
 		return nil, refuse(http.StatusPreconditionFailed, "conditionNotMet", "Labels fingerprint either invalid or resource labels have changed")
 	}
 	d.Labels, d.LabelFingerprint = want.Labels, c.fingerprint()
-	return copyOf(c.newOperation("setLabels", d.Zone, d.SelfLink, d.Id, nil)), nil
+	return c.newOperation("setLabels", d.Zone, d.SelfLink, d.Id, nil), nil
 }
 
-func (c *Cloud) listedDisks(req checked) ([]*compute.Disk, *apiError) {
+func (c *Cloud) listedDisks(req checked) ([]*compute.Disk, error) {
 	match, refusal := parseFilter(req.query.Get("filter"))
 	if refusal != nil {
 		return nil, refusal
@@ -151,14 +150,13 @@ func (c *Cloud) listedDisks(req checked) ([]*compute.Disk, *apiError) {
 	var all []*compute.Disk
 	for _, d := range c.disks {
 		if match(map[string]string{"name": d.Name}, d.Labels) {
-			out := *d
-			all = append(all, &out)
+			all = append(all, d)
 		}
 	}
 	return all, nil
 }
 
-func (c *Cloud) listDisks(req checked) (any, *apiError) {
+func (c *Cloud) listDisks(req checked) (any, error) {
 	all, refusal := c.listedDisks(req)
 	if refusal != nil {
 		return nil, refusal
@@ -168,7 +166,7 @@ func (c *Cloud) listDisks(req checked) (any, *apiError) {
 	return &compute.DiskList{Items: items, NextPageToken: next}, nil
 }
 
-func (c *Cloud) aggregatedDisks(req checked) (any, *apiError) {
+func (c *Cloud) aggregatedDisks(req checked) (any, error) {
 	all, refusal := c.listedDisks(req)
 	if refusal != nil {
 		return nil, refusal
@@ -187,7 +185,7 @@ func (c *Cloud) aggregatedDisks(req checked) (any, *apiError) {
 	return out, nil
 }
 
-func (c *Cloud) findFirewall(name string) (*compute.Firewall, *apiError) {
+func (c *Cloud) findFirewall(name string) (*compute.Firewall, error) {
 	for _, f := range c.firewalls {
 		if f.Name == name {
 			return f, nil
@@ -196,7 +194,7 @@ func (c *Cloud) findFirewall(name string) (*compute.Firewall, *apiError) {
 	return nil, notFound(fmt.Sprintf("projects/%s/global/firewalls/%s", Project, name))
 }
 
-func (c *Cloud) insertFirewall(req checked) (any, *apiError) {
+func (c *Cloud) insertFirewall(req checked) (any, error) {
 	var f compute.Firewall
 	if refusal := decode(req, &f); refusal != nil {
 		return nil, refusal
@@ -209,19 +207,18 @@ func (c *Cloud) insertFirewall(req checked) (any, *apiError) {
 	}
 	f.Id, f.SelfLink, f.Network = c.nextID(), c.link("global/firewalls/"+f.Name), "https://www.googleapis.com/compute/v1/"+f.Network
 	c.firewalls = append(c.firewalls, &f)
-	return copyOf(c.newOperation("insert", "", f.SelfLink, f.Id, nil)), nil
+	return c.newOperation("insert", "", f.SelfLink, f.Id, nil), nil
 }
 
-func (c *Cloud) getFirewall(req checked) (any, *apiError) {
+func (c *Cloud) getFirewall(req checked) (any, error) {
 	f, refusal := c.findFirewall(req.path["firewall"])
 	if refusal != nil {
 		return nil, refusal
 	}
-	out := *f
-	return &out, nil
+	return f, nil
 }
 
-func (c *Cloud) listFirewalls(req checked) (any, *apiError) {
+func (c *Cloud) listFirewalls(req checked) (any, error) {
 	match, refusal := parseFilter(req.query.Get("filter"))
 	if refusal != nil {
 		return nil, refusal
@@ -229,8 +226,7 @@ func (c *Cloud) listFirewalls(req checked) (any, *apiError) {
 	var all []*compute.Firewall
 	for _, f := range c.firewalls {
 		if match(map[string]string{"name": f.Name}, nil) {
-			out := *f
-			all = append(all, &out)
+			all = append(all, f)
 		}
 	}
 	items, next := page(req, all)
@@ -238,7 +234,7 @@ func (c *Cloud) listFirewalls(req checked) (any, *apiError) {
 }
 
 // patchFirewall changes the fields that the body has.
-func (c *Cloud) patchFirewall(req checked) (any, *apiError) {
+func (c *Cloud) patchFirewall(req checked) (any, error) {
 	f, refusal := c.findFirewall(req.path["firewall"])
 	if refusal != nil {
 		return nil, refusal
@@ -261,14 +257,14 @@ func (c *Cloud) patchFirewall(req checked) (any, *apiError) {
 		return nil, refusal
 	}
 	*f = changed
-	return copyOf(c.newOperation("patch", "", f.SelfLink, f.Id, nil)), nil
+	return c.newOperation("patch", "", f.SelfLink, f.Id, nil), nil
 }
 
-func (c *Cloud) deleteFirewall(req checked) (any, *apiError) {
+func (c *Cloud) deleteFirewall(req checked) (any, error) {
 	f, refusal := c.findFirewall(req.path["firewall"])
 	if refusal != nil {
 		return nil, refusal
 	}
 	c.firewalls = slices.DeleteFunc(c.firewalls, func(have *compute.Firewall) bool { return have == f })
-	return copyOf(c.newOperation("delete", "", f.SelfLink, f.Id, nil)), nil
+	return c.newOperation("delete", "", f.SelfLink, f.Id, nil), nil
 }

@@ -77,7 +77,7 @@ func forInsert(in *compute.Instance) []string {
 }
 
 // authorize notes what a call needs, and refuses it where who asks may not.
-func (c *Cloud) authorize(bearer string, req checked) *apiError {
+func (c *Cloud) authorize(bearer string, req checked) error {
 	needed := permissions()[req.method.ID]
 	if req.method.ID == "compute.instances.insert" {
 		var in compute.Instance
@@ -108,8 +108,8 @@ func (c *Cloud) Used() []string { return c.sorted(func() map[string]bool { retur
 func (c *Cloud) Refused() []string { return c.sorted(func() map[string]bool { return c.refused }) }
 
 func (c *Cloud) sorted(of func() map[string]bool) []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	var out []string
 	for p := range of() {
 		out = append(out, p)

@@ -42,7 +42,7 @@ func images() map[string][]string {
 }
 
 // checkInstance refuses what the document allows and Compute Engine does not.
-func (c *Cloud) checkInstance(in *compute.Instance, zone string) *apiError {
+func (c *Cloud) checkInstance(in *compute.Instance, zone string) error {
 	if !slices.Contains(zones(), zone) {
 		return invalid("'zone': '%s'. Unknown zone.", zone)
 	}
@@ -70,7 +70,7 @@ func (c *Cloud) checkInstance(in *compute.Instance, zone string) *apiError {
 	return checkScheduling(in, t)
 }
 
-func checkLabels(labels map[string]string) *apiError {
+func checkLabels(labels map[string]string) error {
 	if len(labels) > 64 {
 		return invalid("'resource.labels': '%d'. Must be at most 64", len(labels))
 	}
@@ -82,7 +82,7 @@ func checkLabels(labels map[string]string) *apiError {
 	return nil
 }
 
-func checkMetadata(m *compute.Metadata) *apiError {
+func checkMetadata(m *compute.Metadata) error {
 	if m == nil {
 		return nil
 	}
@@ -100,7 +100,7 @@ func checkMetadata(m *compute.Metadata) *apiError {
 	return nil
 }
 
-func checkDisks(in *compute.Instance, t machineType, zone string) *apiError {
+func checkDisks(in *compute.Instance, t machineType, zone string) error {
 	if len(in.Disks) != 1 || !in.Disks[0].Boot || in.Disks[0].InitializeParams == nil {
 		return invalid("'resource.disks': 'one boot disk is needed'")
 	}
@@ -115,7 +115,7 @@ func checkDisks(in *compute.Instance, t machineType, zone string) *apiError {
 	return checkLabels(p.Labels)
 }
 
-func checkNetworks(in *compute.Instance) *apiError {
+func checkNetworks(in *compute.Instance) error {
 	for _, nic := range in.NetworkInterfaces {
 		if name := last(nic.Network); name != "default" && name != "custom" && nic.Subnetwork == "" {
 			return invalid("'resource.networkInterfaces[0].network': '%s'. The referenced resource does not exist.", nic.Network)
@@ -129,7 +129,7 @@ func checkNetworks(in *compute.Instance) *apiError {
 	return nil
 }
 
-func checkScheduling(in *compute.Instance, t machineType) *apiError {
+func checkScheduling(in *compute.Instance, t machineType) error {
 	s := in.Scheduling
 	if s == nil {
 		s = &compute.Scheduling{}
@@ -152,7 +152,7 @@ func checkScheduling(in *compute.Instance, t machineType) *apiError {
 }
 
 // checkFirewall: a rule has addresses of one version of IP.
-func checkFirewall(f *compute.Firewall) *apiError {
+func checkFirewall(f *compute.Firewall) error {
 	versions := map[bool]bool{}
 	for _, text := range f.SourceRanges {
 		p, err := netip.ParsePrefix(text)
@@ -181,7 +181,7 @@ var (
 // parseFilter reads conditions in parentheses, joined by AND or nothing, or one
 // bare condition, whose eq compares with a regular expression. labels.key:* is
 // every thing that has the label.
-func parseFilter(text string) (func(fields, labels map[string]string) bool, *apiError) {
+func parseFilter(text string) (func(fields, labels map[string]string) bool, error) {
 	if text == "" {
 		return func(_, _ map[string]string) bool { return true }, nil
 	}

@@ -11,31 +11,24 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
 )
 
-// apiError is an answer that refuses a call.
-type apiError struct {
-	status  int
-	reason  string
-	message string
+func refuse(status int, reason, format string, args ...any) error {
+	return fakekit.Refusef(status, reason, format, args...)
 }
 
-func (e *apiError) Error() string { return fmt.Sprintf("%d %s: %s", e.status, e.reason, e.message) }
-
-func refuse(status int, reason, format string, args ...any) *apiError {
-	return &apiError{status: status, reason: reason, message: fmt.Sprintf(format, args...)}
-}
-
-func notFound(what string) *apiError {
+func notFound(what string) error {
 	return refuse(http.StatusNotFound, "notFound", "The resource '%s' was not found", what)
 }
 
-func invalid(format string, args ...any) *apiError {
+func invalid(format string, args ...any) error {
 	return refuse(http.StatusBadRequest, "invalid", "Invalid value for field "+format, args...)
 }
 
 // handler does what a method does, under the lock, and returns the answer.
-type handler func(*Cloud, checked) (any, *apiError)
+type handler func(*Cloud, checked) (any, error)
 
 // handlers are the methods that the fake knows.
 func handlers() map[string]handler {
@@ -75,89 +68,55 @@ func handlers() map[string]handler {
 }
 
 // serve answers one call.
-func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
+func (c *Cloud) serve(w http.ResponseWriter, call *fakekit.Call) {
+	req, err := c.doc.check(call)
+	do := handlers()[call.Name]
+	if err == nil && do == nil {
+		err = fmt.Errorf("the fake does not know %s", call.Name)
+	}
 	if err != nil {
+		c.Violation(err)
+		c.Refuse(w, fakekit.Refusef(http.StatusBadRequest, "badRequest", "%v", err))
 		return
 	}
-	req, err := c.doc.check(r, body)
-	if err != nil {
-		c.onError(err)
-		reply(w, nil, refuse(http.StatusBadRequest, "badRequest", "%v", err))
-		return
+	if strings.HasSuffix(call.Name, "Operations.wait") {
+		c.waitForEnd(call.Context(), req)
 	}
-	bearer := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if bearer != Token && bearer != MachineToken {
-		reply(w, nil, refuse(http.StatusUnauthorized, "authError", "Request had invalid authentication credentials."))
-		return
-	}
-	if strings.HasSuffix(req.method.ID, "Operations.wait") {
-		c.waitForEnd(r.Context(), req)
-	}
-	out, fault, refusal := c.answer(r, bearer, req)
-	if fault != nil && fault.LoseAnswer {
-		panic(http.ErrAbortHandler)
-	}
-	reply(w, out, refusal)
+	c.Do(w, call, func(call *fakekit.Call) (any, error) {
+		c.begun = nil
+		project := req.path["project"]
+		if _, shared := images()[project]; project != Project && !shared {
+			return nil, notFound("projects/" + project)
+		}
+		if refusal := c.authorize(call.Who, req); refusal != nil {
+			return nil, refusal
+		}
+		out, refusal := do(c, req)
+		if c.begun != nil && call.Who == MachineToken {
+			c.begun.User = Deleter
+		}
+		return out, refusal
+	})
 }
 
 func (c *Cloud) waitForEnd(ctx context.Context, req checked) {
-	c.mu.Lock()
+	c.Lock()
 	op := c.operation(req.path["operation"])
-	c.mu.Unlock()
+	c.Unlock()
 	if op != nil {
 		c.waitFor(ctx, op)
 	}
 }
 
-func (c *Cloud) answer(r *http.Request, bearer string, req checked) (any, *Fault, *apiError) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.settle()
-	id := req.method.ID
-	c.calls[id]++
-	do := handlers()[id]
-	if do == nil {
-		c.onError(fmt.Errorf("the fake does not know %s", id))
-		return nil, nil, refuse(http.StatusNotImplemented, "notImplemented", "%s", id)
+// shape is how Google refuses.
+func shape(r fakekit.Refusal) any {
+	if r.Status == http.StatusUnauthorized {
+		r.Code = "authError"
 	}
-	project := req.path["project"]
-	if _, shared := images()[project]; project != Project && !shared {
-		return nil, nil, refuse(http.StatusNotFound, "notFound", "The resource 'projects/%s' was not found", project)
-	}
-	fault := c.fault(id, r.URL.Path)
-	if fault != nil && fault.Status != 0 && !fault.Late {
-		return nil, fault, refuse(fault.Status, fault.Reason, "%s", fault.Message)
-	}
-	if refusal := c.authorize(bearer, req); refusal != nil {
-		return nil, fault, refusal
-	}
-	before := len(c.operations)
-	out, refusal := do(c, req)
-	if fault != nil && len(c.operations) > before && refusal == nil {
-		c.spoil(c.operations[len(c.operations)-1], fault)
-	}
-	if bearer == MachineToken && len(c.operations) > before {
-		op := c.operations[len(c.operations)-1]
-		op.User = Deleter
-	}
-	if fault != nil && fault.Late && refusal == nil {
-		refusal = refuse(fault.Status, fault.Reason, "%s", fault.Message)
-	}
-	return out, fault, refusal
-}
-
-func reply(w http.ResponseWriter, out any, refusal *apiError) {
-	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-	if refusal == nil {
-		_ = json.NewEncoder(w).Encode(out)
-		return
-	}
-	w.WriteHeader(refusal.status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{
-		"code": refusal.status, "message": refusal.message,
-		"errors": []map[string]string{{"message": refusal.message, "domain": "global", "reason": refusal.reason}},
-	}})
+	return map[string]any{"error": map[string]any{
+		"code": r.Status, "message": r.Message,
+		"errors": []map[string]string{{"message": r.Message, "domain": "global", "reason": r.Code}},
+	}}
 }
 
 // token gives a token for a service account's signed statement, for the
@@ -214,7 +173,7 @@ func (c *Cloud) impersonate(w http.ResponseWriter, r *http.Request) {
 }
 
 // decode reads a body that was checked.
-func decode(req checked, into any) *apiError {
+func decode(req checked, into any) error {
 	if err := json.Unmarshal(req.body, into); err != nil {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
