@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -13,7 +14,7 @@ import (
 // adoptable reports whether a complete generation is the lost result of this
 // very launch: same home, same spec, never seen in state, all machines there
 // and the key at hand.
-func (l *launch) adoptable(g *generation, alive []cloud.Instance) bool {
+func (l *launch) adoptable(g *journal.Generation, alive []cloud.Instance) bool {
 	l.mu.Lock()
 	own := l.mine[g.ID] != ""
 	l.mu.Unlock()
@@ -30,7 +31,7 @@ func (l *launch) adoptable(g *generation, alive []cloud.Instance) bool {
 }
 
 // adopt finishes the commit of a generation that a crash kept from state.
-func (l *launch) adopt(ctx context.Context, g *generation) (*cluster.Cluster, error) {
+func (l *launch) adopt(ctx context.Context, g *journal.Generation) (*cluster.Cluster, error) {
 	c := *g.Cluster
 	l.log.WarnContext(ctx, "adopting the cluster of an earlier launch that was cut off before its state was saved", "generation", g.ID)
 	session, err := l.session(ctx, c.Cloud)
@@ -40,14 +41,14 @@ func (l *launch) adopt(ctx context.Context, g *generation) (*cluster.Cluster, er
 	if err := session.Commit(ctx, c.Ref()); err != nil {
 		return nil, fmt.Errorf("adopt generation %s: %w", g.ID, err)
 	}
-	if err := l.journal.append(entry{Event: eventCommitted, Generation: g.ID, Cluster: &c}); err != nil {
+	if err := l.journal.Append(journal.Entry{Event: journal.EventCommitted, Generation: g.ID, Cluster: &c}); err != nil {
 		return nil, err
 	}
 	l.remember(g.ID)
 	return &c, nil
 }
 
-func (l *launch) taken(cloudName string, g *generation, alive []cloud.Instance) error {
+func (l *launch) taken(cloudName string, g *journal.Generation, alive []cloud.Instance) error {
 	e := &ImportError{Name: l.spec.Name, ID: cloudName + "/" + alive[0].Region + "/" + l.spec.Name}
 	for _, inst := range alive {
 		e.Instances = append(e.Instances, inst.ID)
@@ -57,8 +58,8 @@ func (l *launch) taken(cloudName string, g *generation, alive []cloud.Instance) 
 		l.mu.Lock()
 		own := l.mine[g.ID] != ""
 		l.mu.Unlock()
-		e.Edited = !own && g.launched && !g.Recorded && g.Home == l.cfg.Home && g.Digest != l.digest
-		e.Ended = !own && g.launched && g.Recorded && g.Home == l.cfg.Home
+		e.Edited = !own && g.LaunchedHere && !g.Recorded && g.Home == l.cfg.Home && g.Digest != l.digest
+		e.Ended = !own && g.LaunchedHere && g.Recorded && g.Home == l.cfg.Home
 	}
 	return e
 }

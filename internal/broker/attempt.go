@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
@@ -199,7 +200,7 @@ func (a *attempt) create(ctx context.Context, session cloud.Session) error {
 		}
 	}
 	if len(a.created) > 0 {
-		if jerr := a.journal.append(entry{Event: eventCreated, Generation: a.gen, Attempt: a.number, Instances: a.created}); jerr != nil {
+		if jerr := a.journal.Append(journal.Entry{Event: journal.EventCreated, Generation: a.gen, Attempt: a.number, Instances: a.created}); jerr != nil {
 			return errors.Join(jerr, err)
 		}
 	}
@@ -329,7 +330,7 @@ func (a *attempt) commit(ctx context.Context, session cloud.Session) error {
 		// next launch and gc look there again.
 		a.log.WarnContext(ctx, "machines of failed attempts that came late are not removed", "instances", allIDs(late), "error", err)
 	}
-	if err := a.journal.append(entry{Event: eventCommitting, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster}); err != nil {
+	if err := a.journal.Append(journal.Entry{Event: journal.EventCommitting, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster}); err != nil {
 		return err
 	}
 	graceful, stop := withGrace(ctx)
@@ -340,7 +341,7 @@ func (a *attempt) commit(ctx context.Context, session cloud.Session) error {
 	a.remember(a.gen)
 	// Without this entry the launch is not a success, even on a full disk: the
 	// next one could not tell a cluster in state from one that was cut off.
-	return a.journal.append(entry{Event: eventCommitted, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster})
+	return a.journal.Append(journal.Entry{Event: journal.EventCommitted, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster})
 }
 
 // wrap gives a driver's error its meaning, once.

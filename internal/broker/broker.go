@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/autostop"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
@@ -105,11 +106,7 @@ type Broker struct {
 	// opening has one token for each cloud, for who opens it.
 	opening map[string]chan struct{}
 	dial    func(context.Context, remote.Target, []ssh.Signer) (node, error)
-	// onAppend is where tests fill the disk or kill the process: it sees every
-	// line before it is written.
-	onAppend func(line []byte) error
-	// onCompact is journal.onCompact.
-	onCompact func(step string) error
+	hooks   journal.Hooks
 	// seen are the clusters refreshed by this process, by generation.
 	seen map[string]cluster.Cluster
 	// mine are the generations committed by this process, with their clusters'

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -69,7 +70,7 @@ func (l *launch) reconcile(ctx context.Context) (*cluster.Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nothing was launched, since it is unknown what is running already: %w", err)
 	}
-	for _, g := range l.journal.generations() {
+	for _, g := range l.journal.Generations() {
 		if g.Removed {
 			continue
 		}
@@ -99,8 +100,8 @@ func (l *launch) reconcile(ctx context.Context) (*cluster.Cluster, error) {
 // journal has machines that were not observed gone.
 func (l *launch) censusClouds(ctx context.Context) ([]string, error) {
 	clouds := l.openCandidates(ctx)
-	for _, g := range l.journal.generations() {
-		for _, p := range g.places() {
+	for _, g := range l.journal.Generations() {
+		for _, p := range g.AllPlaces() {
 			if g.Removed {
 				continue
 			}
@@ -126,35 +127,9 @@ func (l *launch) openCandidates(ctx context.Context) []string {
 	return clouds
 }
 
-// places are where machines of the generation may be.
-func (g *generation) places() []place {
-	if len(g.Places) == 0 && g.Cluster != nil { // launched elsewhere, imported here
-		return []place{{Ref: g.Cluster.Ref(), Account: g.Cluster.Account, Nodes: g.Cluster.Size, Created: len(g.Cluster.Nodes)}}
-	}
-	return g.Places
-}
-
-// ids are all the ids that the journal has of the generation on a cloud.
-func (g *generation) ids(cloudName string) []string {
-	var out []string
-	for _, p := range g.places() {
-		if p.Ref.Cloud == cloudName {
-			out = append(out, p.Instances...)
-		}
-	}
-	if g.Cluster != nil && g.Cluster.Cloud == cloudName {
-		for _, id := range g.Cluster.InstanceIDs() {
-			if !slices.Contains(out, id) {
-				out = append(out, id)
-			}
-		}
-	}
-	return out
-}
-
 // openPlace opens the cloud of a place, under the account that the machines
 // belong to: another account's credentials would make them look gone.
-func (b *Broker) openPlace(ctx context.Context, name string, p place) (cloud.Session, error) {
+func (b *Broker) openPlace(ctx context.Context, name string, p journal.Place) (cloud.Session, error) {
 	where := cloud.ShortPlace(p.Ref.Cloud, p.Ref.Region, p.Ref.Zone)
 	session, err := b.session(ctx, p.Ref.Cloud)
 	if err != nil {
@@ -169,7 +144,7 @@ func (b *Broker) openPlace(ctx context.Context, name string, p place) (cloud.Ses
 
 // reconcileJournaled decides over a generation of the journal that was not
 // observed gone. What was never complete, and what was being removed, goes.
-func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed []found) (*cluster.Cluster, error) {
+func (l *launch) reconcileJournaled(ctx context.Context, g *journal.Generation, listed []found) (*cluster.Cluster, error) {
 	switch {
 	case !g.Complete && committedUnknown(g, listed):
 		if l.spec.Beside && g.Home != l.cfg.Home {
@@ -188,9 +163,9 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed [
 		return nil, l.forgetGone(ctx, l.journal, l.spec.Name, g)
 	case l.adoptable(g, alive):
 		return l.adopt(ctx, g)
-	case !g.committed && !g.Recorded && g.launched && g.Home == l.cfg.Home:
+	case !g.Committed && !g.Recorded && g.LaunchedHere && g.Home == l.cfg.Home:
 		return nil, l.finish(ctx, g) // its launch never came to an end, so no state has it
-	case g.replacing != "" && g.replacing == l.cfg.Home:
+	case g.Replacing != "" && g.Replacing == l.cfg.Home:
 		l.held++
 		return nil, nil // create_before_destroy: state holds it, and will remove it
 	case l.spec.Beside && g.Recorded:
@@ -205,15 +180,15 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *generation, listed [
 
 // committedUnknown reports whether the cloud says of a generation that it is a
 // whole cluster and the journal, restored from elsewhere perhaps, does not.
-func committedUnknown(g *generation, listed []found) bool {
-	return g.committing == 0 && slices.ContainsFunc(listed, func(f found) bool {
+func committedUnknown(g *journal.Generation, listed []found) bool {
+	return g.CommitAttempt == 0 && slices.ContainsFunc(listed, func(f found) bool {
 		return f.generation == g.ID && f.committed()
 	})
 }
 
 // aliveOf are the living machines of a complete generation. A list that shows
 // none is asked again, and by id.
-func (l *launch) aliveOf(ctx context.Context, g *generation, listed []found) ([]cloud.Instance, error) {
+func (l *launch) aliveOf(ctx context.Context, g *journal.Generation, listed []found) ([]cloud.Instance, error) {
 	var alive []cloud.Instance
 	var going []string
 	for _, f := range listed {
@@ -245,7 +220,7 @@ func (l *launch) aliveOf(ctx context.Context, g *generation, listed []found) ([]
 }
 
 // finish removes what is left of a generation, everywhere it may be.
-func (l *launch) finish(ctx context.Context, g *generation) error {
+func (l *launch) finish(ctx context.Context, g *journal.Generation) error {
 	l.log.WarnContext(ctx, "removing what an earlier launch left", "generation", g.ID, "instances", g.Instances)
 	ctx, cancel := detached(ctx, l.cfg.Timeouts.Cleanup)
 	defer cancel()
@@ -254,11 +229,11 @@ func (l *launch) finish(ctx context.Context, g *generation) error {
 
 // removeGeneration removes a generation of the journal in all its places but
 // those of the cloud and region done, which is "cloud/region", and forgets it.
-func (b *Broker) removeGeneration(ctx context.Context, j *journal, name string, g *generation, done string) error {
-	if err := j.append(entry{Event: eventRemoving, Generation: g.ID, Instances: g.Instances}); err != nil {
+func (b *Broker) removeGeneration(ctx context.Context, j *journal.Journal, name string, g *journal.Generation, done string) error {
+	if err := j.Append(journal.Entry{Event: journal.EventRemoving, Generation: g.ID, Instances: g.Instances}); err != nil {
 		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
 	}
-	for _, p := range g.places() {
+	for _, p := range g.AllPlaces() {
 		if p.Removed || p.Ref.Cloud+"/"+p.Ref.Region == done {
 			continue
 		}
@@ -269,7 +244,7 @@ func (b *Broker) removeGeneration(ctx context.Context, j *journal, name string, 
 		ref := p.Ref
 		ref.Zone = "" // a late arrival elsewhere in the region would hold the rules
 		r := b.removal(session, ref, p.Instances)
-		r.settled = p.settled(b.cfg.Now(), b.cfg.Timeouts.Settle)
+		r.settled = p.VisibleBy(b.cfg.Now(), b.cfg.Timeouts.Settle)
 		if survivors, err := r.do(ctx); err != nil {
 			return fmt.Errorf("an earlier launch of cluster %q left machines in %s that could not be removed (%s): %w",
 				name, cloud.ShortPlace(p.Ref.Cloud, p.Ref.Region, p.Ref.Zone), strings.Join(survivors, ", "), err)
@@ -283,11 +258,11 @@ func (b *Broker) removeGeneration(ctx context.Context, j *journal, name string, 
 // in vain, with its rules and keys. It removes no machine: nobody asked for the
 // removal of this cluster, and should one be there after all, its rules are in
 // use and the record stays.
-func (b *Broker) forgetGone(ctx context.Context, j *journal, name string, g *generation) error {
-	if err := noteLost(j, g.ID); err != nil {
+func (b *Broker) forgetGone(ctx context.Context, j *journal.Journal, name string, g *journal.Generation) error {
+	if err := journal.NoteLost(j, g.ID); err != nil {
 		return err
 	}
-	for _, p := range g.places() {
+	for _, p := range g.AllPlaces() {
 		session, err := b.openPlace(ctx, name, p)
 		if err != nil {
 			return err
@@ -303,9 +278,9 @@ func (b *Broker) forgetGone(ctx context.Context, j *journal, name string, g *gen
 // reconcileFound decides over machines that the journal does not know, or
 // knows to be gone.
 func (l *launch) reconcileFound(ctx context.Context, f found) error {
-	g := l.journal.find(f.generation)
+	g := l.journal.Find(f.generation)
 	switch {
-	case g.late(f): // observed gone, and here again
+	case g.Straggles(f.committed()): // observed gone, and here again
 	case f.committed() && l.spec.Beside && g == nil:
 		l.takeForReplaced(ctx, f.generation, f.cloud, f.alive)
 		return nil

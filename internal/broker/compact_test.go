@@ -9,8 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
+)
+
+const (
+	compactAbove = 64 << 10 // as in the journal
+	keepGone     = 50
 )
 
 // longJournal launches and destroys until the journal has been compacted, and
@@ -36,7 +43,7 @@ func longJournal(t *testing.T, x *bench) cluster.Cluster {
 
 func (x *bench) journalSize(t *testing.T) int64 {
 	t.Helper()
-	info, err := os.Stat(filepath.Join(x.ClusterDir("train"), journalName))
+	info, err := os.Stat(filepath.Join(x.ClusterDir("train"), journal.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,12 +57,12 @@ func TestJournalIsCompacted(t *testing.T) {
 		x := owning(t, stateDir(t), newFakeCloud(), "ml-team")
 		c := longJournal(t, x)
 		j := x.known("train")
-		if !j.speaksOf("ml-team") || j.cluster() != "train" {
+		if !j.SpeaksOf("ml-team") || j.ClusterName() != "train" {
 			t.Error("the journal does not say whose it is")
 		}
 		gone := 0
 		var last string
-		for _, g := range j.generations() {
+		for _, g := range j.Generations() {
 			if g.Removed != (g.ID != c.Generation) {
 				t.Errorf("generation %s: removed is %t", g.ID, g.Removed)
 			}
@@ -88,7 +95,7 @@ func TestJournalCompactionCutShort(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				dir, fc := stateDir(t), newFakeCloud()
 				x := owning(t, dir, fc, "ml-team")
-				x.onCompact = func(now string) error {
+				x.hooks.Compact = func(now string) error {
 					if now == step {
 						panic(errKilled)
 					}
@@ -113,15 +120,15 @@ func TestJournalCompactionCutShort(t *testing.T) {
 					t.Fatal("it was never compacted")
 				}
 				next := owning(t, dir, fc, "ml-team")
-				g := next.known("train").find(c.Generation)
+				g := next.known("train").Find(c.Generation)
 				if g == nil || !g.Removed {
 					t.Errorf("after the kill the last generation is %+v", g)
 				}
 				again := next.mustLaunch(t, twoNodes("train"))
-				if _, err := os.Stat(filepath.Join(next.ClusterDir("train"), journalName+".new")); !isMissing(err) {
+				if _, err := os.Stat(filepath.Join(next.ClusterDir("train"), journal.FileName+".new")); !durable.IsMissing(err) {
 					t.Errorf("half of a journal is left: %v", err)
 				}
-				if g := next.known("train").find(again.Generation); g == nil || !g.committed {
+				if g := next.known("train").Find(again.Generation); g == nil || !g.Committed {
 					t.Errorf("the next launch is recorded as %+v", g)
 				}
 				if err := next.Destroy(t.Context(), again); err != nil {
@@ -148,7 +155,7 @@ func TestGoneClusterLeavesNoFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, path := range []string{filepath.Dir(c.KeyPath), x.KnownHostsPath("train"), x.SSHConfigPath("train")} {
-			if _, err := os.Stat(path); !isMissing(err) {
+			if _, err := os.Stat(path); !durable.IsMissing(err) {
 				t.Errorf("%s is left: %v", path, err)
 			}
 		}

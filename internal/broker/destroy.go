@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -28,7 +29,7 @@ func (b *Broker) Destroy(ctx context.Context, c cluster.Cluster) error {
 		return fmt.Errorf("nothing was removed: %w", err)
 	}
 	return b.logged(ctx, c.Name, "removing the cluster, until nothing of it is seen", b.cfg.Timeouts.Cleanup, func() error {
-		return b.withKnown(ctx, c.Name, func(j *journal) error {
+		return b.withKnown(ctx, c.Name, func(j *journal.Journal) error {
 			if err := b.removeCluster(ctx, session, j, c); err != nil {
 				return err
 			}
@@ -39,20 +40,20 @@ func (b *Broker) Destroy(ctx context.Context, c cluster.Cluster) error {
 
 // removeCluster removes a cluster that state holds. A journal that cannot be
 // written is no reason to leave its machines running: state has their record.
-func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, j *journal, c cluster.Cluster) error {
+func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, j *journal.Journal, c cluster.Cluster) error {
 	ref := c.Ref()
 	known := c.InstanceIDs()
 	r := b.removal(session, ref, nil)
-	g := j.find(c.Generation)
+	g := j.Find(c.Generation)
 	if g != nil {
-		r.settled = g.settled(c.Cloud, c.Region, b.cfg.Now(), b.cfg.Timeouts.Settle) // a growth may have been cut off
-		for _, id := range g.ids(c.Cloud) {
-			if !slices.Contains(known, id) && g.in(id, c.Region) {
+		r.settled = g.VisibleBy(c.Cloud, c.Region, b.cfg.Now(), b.cfg.Timeouts.Settle) // a growth may have been cut off
+		for _, id := range g.IDs(c.Cloud) {
+			if !slices.Contains(known, id) && g.InRegion(id, c.Region) {
 				known = append(known, id)
 			}
 		}
 	}
-	if err := j.append(entry{Event: eventRemoving, Generation: c.Generation, Ref: &ref, Account: session.Account, Instances: known}); err != nil {
+	if err := j.Append(journal.Entry{Event: journal.EventRemoving, Generation: c.Generation, Ref: &ref, Account: session.Account, Instances: known}); err != nil {
 		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
 	}
 	b.log.InfoContext(ctx, "removing the cluster", "cluster", c.Name, "generation", c.Generation, "instances", known)
@@ -69,21 +70,11 @@ func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, j *jo
 	return b.removeGeneration(ctx, j, c.Name, g, c.Cloud+"/"+c.Region)
 }
 
-// in reports whether an id of the journal belongs to a region.
-func (g *generation) in(id, region string) bool {
-	for _, p := range g.places() {
-		if slices.Contains(p.Instances, id) {
-			return p.Ref.Region == region
-		}
-	}
-	return true
-}
-
 // forget records that a generation is gone and deletes its keys. What of that
 // cannot be done fails nothing: the absence will be observed once more, and the
 // keys are found by gc.
-func (b *Broker) forget(ctx context.Context, j *journal, name, gen string) {
-	if err := j.append(entry{Event: eventRemoved, Generation: gen}); err != nil {
+func (b *Broker) forget(ctx context.Context, j *journal.Journal, name, gen string) {
+	if err := j.Append(journal.Entry{Event: journal.EventRemoved, Generation: gen}); err != nil {
 		b.log.ErrorContext(ctx, "the journal cannot be written", "error", err)
 	}
 	err := errors.Join(removeKeys(b.ClusterDir(name), gen), b.renewSSHFiles(j, name, gen))
@@ -93,8 +84,8 @@ func (b *Broker) forget(ctx context.Context, j *journal, name, gen string) {
 }
 
 // renewSSHFiles leaves those of the newest cluster that is there besides gone.
-func (b *Broker) renewSSHFiles(j *journal, name, gone string) error {
-	for _, g := range slices.Backward(j.generations()) {
+func (b *Broker) renewSSHFiles(j *journal.Journal, name, gone string) error {
+	for _, g := range slices.Backward(j.Generations()) {
 		if g.Complete && !g.Removed && g.ID != gone && g.Cluster != nil {
 			return b.writeSSHFiles(*g.Cluster)
 		}
@@ -104,10 +95,10 @@ func (b *Broker) renewSSHFiles(j *journal, name, gone string) error {
 
 // removeStrays removes what the journal knows of unfinished launches, and what
 // came late of those that were observed gone.
-func (b *Broker) removeStrays(ctx context.Context, j *journal, c cluster.Cluster) error {
+func (b *Broker) removeStrays(ctx context.Context, j *journal.Journal, c cluster.Cluster) error {
 	clouds := []string{c.Cloud}
-	for _, g := range j.generations() {
-		for _, p := range g.places() {
+	for _, g := range j.Generations() {
+		for _, p := range g.AllPlaces() {
 			if _, err := b.openPlace(ctx, c.Name, p); err == nil && !slices.Contains(clouds, p.Ref.Cloud) {
 				clouds = append(clouds, p.Ref.Cloud)
 			}
@@ -117,7 +108,7 @@ func (b *Broker) removeStrays(ctx context.Context, j *journal, c cluster.Cluster
 	if err != nil {
 		return fmt.Errorf("cluster %q is removed; looking for what earlier launches left: %w", c.Name, err)
 	}
-	for _, g := range j.generations() {
+	for _, g := range j.Generations() {
 		if g.Removed || g.ID == c.Generation || committedUnknown(g, census) {
 			continue
 		}
@@ -146,7 +137,7 @@ func (b *Broker) removeStrays(ctx context.Context, j *journal, c cluster.Cluster
 // forgetReplaced forgets a complete generation that is gone: the cluster was
 // replaced from another computer. In doubt, and where it cannot be asked, it stays
 // for the next launch and for gc.
-func (b *Broker) forgetReplaced(ctx context.Context, j *journal, c cluster.Cluster, g *generation, census []found) {
+func (b *Broker) forgetReplaced(ctx context.Context, j *journal.Journal, c cluster.Cluster, g *journal.Generation, census []found) {
 	if g.Cluster == nil || slices.ContainsFunc(census, func(f found) bool { return f.generation == g.ID }) {
 		return
 	}
@@ -165,9 +156,9 @@ func (b *Broker) forgetReplaced(ctx context.Context, j *journal, c cluster.Clust
 
 // removeLate removes machines that are no living cluster's: those of a
 // generation observed gone, and unfinished ones past their deadline.
-func (b *Broker) removeLate(ctx context.Context, j *journal, c cluster.Cluster, f found) error {
-	g := j.find(f.generation)
-	if !g.late(f) && (g != nil || f.committed() || !overdue(f.alive, b.cfg.Now())) {
+func (b *Broker) removeLate(ctx context.Context, j *journal.Journal, c cluster.Cluster, f found) error {
+	g := j.Find(f.generation)
+	if !g.Straggles(f.committed()) && (g != nil || f.committed() || !overdue(f.alive, b.cfg.Now())) {
 		return nil
 	}
 	session, err := b.session(ctx, f.cloud)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -84,7 +85,7 @@ func (b *Broker) findOn(ctx context.Context, session cloud.Session, ref cloud.Cl
 			return i.Identity.Generation == c.Generation && i.Region == c.Region
 		})
 	})
-	if g != nil && !g.grownElsewhere(alive) {
+	if g != nil && !g.GrownElsewhere(alive) {
 		return *g.Cluster, nil
 	}
 	c := cluster.Cluster{Name: ref.Cluster, Owner: ref.Owner, Cloud: ref.Cloud, Region: ref.Region}
@@ -100,19 +101,11 @@ func (b *Broker) findOn(ctx context.Context, session cloud.Session, ref cloud.Cl
 
 // newest is the newest generation of a name in the journal that is not known to
 // be gone and whose cluster fits; nil is none. What cannot be read has none.
-func (b *Broker) newest(name string, fits func(cluster.Cluster) bool) *generation {
-	for _, g := range slices.Backward(b.known(name).generations()) {
+func (b *Broker) newest(name string, fits func(cluster.Cluster) bool) *journal.Generation {
+	for _, g := range slices.Backward(b.known(name).Generations()) {
 		if g.Cluster != nil && !g.Removed && fits(*g.Cluster) {
 			return g
 		}
 	}
 	return nil
-}
-
-// grownElsewhere reports whether the generation has a machine that this computer
-// did not add, since another one did.
-func (g *generation) grownElsewhere(alive []cloud.Instance) bool {
-	return slices.ContainsFunc(alive, func(i cloud.Instance) bool {
-		return i.Identity.Generation == g.ID && !slices.Contains(g.ids(g.Cluster.Cloud), i.ID) && !slices.Contains(g.undone, i.ID)
-	})
 }

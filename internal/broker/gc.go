@@ -12,7 +12,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // GCOptions say what GC may do. The zero value reports and changes nothing.
@@ -159,7 +161,7 @@ type gcView struct {
 // clusterJournal is the journal of one folder.
 type clusterJournal struct {
 	dir, name string
-	journal   *journal
+	journal   *journal.Journal
 	err       error
 	busy      bool
 }
@@ -216,7 +218,7 @@ func (b *Broker) gcCloud(ctx context.Context, name string) ([]cloud.Instance, cl
 func (b *Broker) gcJournals(v *gcView) error {
 	root := filepath.Join(b.cfg.StateDir, "clusters")
 	dirs, err := os.ReadDir(root)
-	if err != nil && !isMissing(err) {
+	if err != nil && !durable.IsMissing(err) {
 		return fmt.Errorf("read the journals: %w", err)
 	}
 	for _, d := range dirs {
@@ -225,43 +227,16 @@ func (b *Broker) gcJournals(v *gcView) error {
 		}
 		cj := clusterJournal{dir: filepath.Join(root, d.Name())}
 		cj.busy = locked(cj.dir)
-		cj.journal, cj.err = readJournal(cj.dir)
-		if cj.err == nil && !cj.journal.of(b.owner) {
+		cj.journal, cj.err = journal.Read(cj.dir)
+		if cj.err == nil && !cj.journal.Only(b.owner) {
 			continue // another owner's, whose machines this look does not see
 		}
 		if cj.err == nil {
-			cj.name = cj.journal.cluster()
+			cj.name = cj.journal.ClusterName()
 		}
 		v.journals = append(v.journals, cj)
 	}
 	return nil
-}
-
-// of takes the entries of other owners out, and reports false where that leaves
-// none.
-func (j *journal) of(owner string) bool {
-	theirs := map[string]bool{}
-	for _, e := range j.entries {
-		if o := e.owner(); o != "" && o != owner {
-			theirs[e.Generation] = true
-		}
-	}
-	j.entries = slices.DeleteFunc(j.entries, func(e entry) bool { return theirs[e.Generation] })
-	return len(theirs) == 0 || len(j.entries) > 0
-}
-
-// cluster is the name of the cluster that a journal is about; empty where it
-// never says.
-func (j *journal) cluster() string {
-	for _, e := range j.entries {
-		if e.Ref != nil && e.Ref.Cluster != "" {
-			return e.Ref.Cluster
-		}
-		if e.Cluster != nil {
-			return e.Cluster.Name
-		}
-	}
-	return ""
 }
 
 // journalOf finds the journal of a cluster, by its folder: a damaged one does
@@ -272,15 +247,15 @@ func (v gcView) journalOf(cluster string, b *Broker) clusterJournal {
 			return cj
 		}
 	}
-	return clusterJournal{dir: b.ClusterDir(cluster), name: cluster, journal: &journal{}}
+	return clusterJournal{dir: b.ClusterDir(cluster), name: cluster, journal: &journal.Journal{}}
 }
 
 // mentions reports whether a journal has machines in a cloud that were not
 // observed gone.
 func (v gcView) mentions(cloudName string) bool {
 	return slices.ContainsFunc(v.journals, func(cj clusterJournal) bool {
-		return cj.err != nil || slices.ContainsFunc(cj.journal.generations(), func(g *generation) bool {
-			return !g.Removed && slices.ContainsFunc(g.places(), func(p place) bool { return p.Ref.Cloud == cloudName })
+		return cj.err != nil || slices.ContainsFunc(cj.journal.Generations(), func(g *journal.Generation) bool {
+			return !g.Removed && slices.ContainsFunc(g.AllPlaces(), func(p journal.Place) bool { return p.Ref.Cloud == cloudName })
 		})
 	})
 }

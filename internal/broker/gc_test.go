@@ -14,8 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // gcWorld is a bench with a bit of everything that gc may meet: a cluster in
@@ -32,12 +34,12 @@ func gcWorld(t *testing.T) (x *bench, held, lost cluster.Cluster) {
 	}
 	soon, past := time.Now().Add(time.Hour), time.Now().Add(-time.Minute)
 	ref := cloud.ClusterRef{Owner: x.owner, Cluster: "cut", Generation: "abcdef", Cloud: "nimbus", Region: "r1", Zone: "r1a"}
-	journal := func(name string, entries ...entry) {
+	record := func(name string, entries ...journal.Entry) {
 		err := os.MkdirAll(filepath.Join(x.ClusterDir(name), entries[0].Generation), 0o700)
 		if err == nil {
-			err = x.withJournal(name, func(j *journal) error {
+			err = x.withJournal(name, func(j *journal.Journal) error {
 				for _, e := range entries {
-					if err := j.append(e); err != nil {
+					if err := j.Append(e); err != nil {
 						return err
 					}
 				}
@@ -48,17 +50,17 @@ func gcWorld(t *testing.T) (x *bench, held, lost cluster.Cluster) {
 			t.Fatal(err)
 		}
 	}
-	journal("cut", entry{Event: eventAttempt, Generation: "abcdef", Attempt: 1, Ref: &ref, Account: "acct-1", Nodes: 1})
+	record("cut", journal.Entry{Event: journal.EventAttempt, Generation: "abcdef", Attempt: 1, Ref: &ref, Account: "acct-1", Nodes: 1})
 	add(x.owner, "cut", "abcdef", soon)
 	gone := ref
 	gone.Cluster, gone.Generation = "gone", "aaaa"
-	journal("gone", entry{Event: eventAttempt, Generation: "aaaa", Attempt: 1, Ref: &gone, Account: "acct-1", Nodes: 1})
+	record("gone", journal.Entry{Event: journal.EventAttempt, Generation: "aaaa", Attempt: 1, Ref: &gone, Account: "acct-1", Nodes: 1})
 	other := ref
 	other.Cluster, other.Generation = "other", "bbbb"
-	journal("other", entry{Event: eventAttempt, Generation: "bbbb", Attempt: 1, Ref: &other, Account: "acct-9", Nodes: 1})
+	record("other", journal.Entry{Event: journal.EventAttempt, Generation: "bbbb", Attempt: 1, Ref: &other, Account: "acct-9", Nodes: 1})
 	keys := ref
 	keys.Cluster, keys.Generation = "keys", "cccc"
-	journal("keys", entry{Event: eventAttempt, Generation: "cccc", Attempt: 1, Ref: &keys}, entry{Event: eventRemoved, Generation: "cccc"})
+	record("keys", journal.Entry{Event: journal.EventAttempt, Generation: "cccc", Attempt: 1, Ref: &keys}, journal.Entry{Event: journal.EventRemoved, Generation: "cccc"})
 	add(x.owner, "elsewhere", "dddd", soon)
 	add(x.owner, "elsewhere", "eeee", past)
 	add(x.owner, "nodeadman", "ffff", time.Time{})
@@ -175,7 +177,7 @@ func TestGCDeletes(t *testing.T) {
 			t.Error("a foreign machine was removed")
 		}
 		for name, gen := range map[string]string{"cut": "abcdef", "gone": "aaaa", "keys": "cccc"} {
-			if _, err := os.Stat(keyDir(x.ClusterDir(name), gen)); !isMissing(err) {
+			if _, err := os.Stat(keyDir(x.ClusterDir(name), gen)); !durable.IsMissing(err) {
 				t.Errorf("the keys of %s are still there: %v", name, err)
 			}
 		}
@@ -247,8 +249,8 @@ func TestGCLeavesWhatWasWorkedOn(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x, _, _ := gcWorld(t)
 		x.cloud.faults = []*fakeFault{{op: "query", skip: 1, times: 1, hook: func() {
-			err := x.withJournal("cut", func(j *journal) error {
-				return j.append(entry{Event: eventCommitted, Generation: "abcdef", Attempt: 1})
+			err := x.withJournal("cut", func(j *journal.Journal) error {
+				return j.Append(journal.Entry{Event: journal.EventCommitted, Generation: "abcdef", Attempt: 1})
 			})
 			if err != nil {
 				t.Error(err)

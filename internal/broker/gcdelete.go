@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -77,8 +78,8 @@ func (b *Broker) gcGeneration(ctx context.Context, v gcView, doomed []*Finding) 
 	defer release()
 	ctx, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.Cleanup, fmt.Errorf("the removal took longer than %s", b.cfg.Timeouts.Cleanup))
 	defer cancel()
-	return b.withJournal(name, func(j *journal) error {
-		if j.count(gen) != v.journalOf(name, b).journal.count(gen) {
+	return b.withJournal(name, func(j *journal.Journal) error {
+		if j.Count(gen) != v.journalOf(name, b).journal.Count(gen) {
 			return errors.New("somebody worked on it meanwhile, so it was left alone; run gc again")
 		}
 		for cloudName, session := range v.sessions {
@@ -92,7 +93,7 @@ func (b *Broker) gcGeneration(ctx context.Context, v gcView, doomed []*Finding) 
 		if err := b.gcLeftThings(ctx, v, doomed); err != nil {
 			return err
 		}
-		g := j.find(gen)
+		g := j.Find(gen)
 		switch {
 		case g == nil || g.Removed:
 			return removeKeys(b.ClusterDir(name), gen)
@@ -104,7 +105,7 @@ func (b *Broker) gcGeneration(ctx context.Context, v gcView, doomed []*Finding) 
 }
 
 // gcComplete forgets a complete generation once its machines are gone for sure.
-func (b *Broker) gcComplete(ctx context.Context, j *journal, name string, g *generation) error {
+func (b *Broker) gcComplete(ctx context.Context, j *journal.Journal, name string, g *journal.Generation) error {
 	if g.Cluster != nil {
 		session, err := b.openFor(ctx, *g.Cluster)
 		if err != nil {
@@ -122,7 +123,7 @@ func (b *Broker) gcComplete(ctx context.Context, j *journal, name string, g *gen
 }
 
 // gcMachines removes the doomed machines of one cloud.
-func (b *Broker) gcMachines(ctx context.Context, v gcView, j *journal, session cloud.Session, cloudName string, doomed []*Finding) error {
+func (b *Broker) gcMachines(ctx context.Context, v gcView, j *journal.Journal, session cloud.Session, cloudName string, doomed []*Finding) error {
 	var known, unfinished []string
 	for _, f := range doomed {
 		if f.Kind == FindingMachine && f.Cloud == cloudName {
@@ -137,8 +138,8 @@ func (b *Broker) gcMachines(ctx context.Context, v gcView, j *journal, session c
 	}
 	gen := doomed[0].Generation
 	ref := cloud.ClusterRef{Owner: b.owner, Cluster: doomed[0].Cluster, Generation: gen, Cloud: cloudName, Instances: known}
-	if j.find(gen) != nil {
-		if err := j.append(entry{Event: eventRemoving, Generation: gen, Ref: &ref, Account: session.Account, Instances: known}); err != nil {
+	if j.Find(gen) != nil {
+		if err := j.Append(journal.Entry{Event: journal.EventRemoving, Generation: gen, Ref: &ref, Account: session.Account, Instances: known}); err != nil {
 			return err
 		}
 	}

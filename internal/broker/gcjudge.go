@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -34,11 +35,11 @@ func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj
 		return f
 	}
 	named := slices.Contains(opts.DeleteIDs, inst.ID)
-	var g *generation
+	var g *journal.Generation
 	if cj.err == nil {
-		g = cj.journal.find(inst.Identity.Generation)
+		g = cj.journal.Find(inst.Identity.Generation)
 	}
-	undone := g != nil && slices.Contains(g.undone, inst.ID)
+	undone := g != nil && slices.Contains(g.FailedGrowth, inst.ID)
 	for _, state := range opts.States {
 		for _, h := range state.Clusters {
 			if h.holds(cloudName, inst, undone) {
@@ -59,11 +60,11 @@ func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj
 	switch {
 	case committed && len(opts.States) > 0:
 		return say("in no state", named, "a complete cluster that none of the given states holds%s; import it with \"terraform import <address> %s\", or remove it with --delete-id %s",
-			g.origin(), cloudName+"/"+inst.Region+"/"+inst.Identity.Cluster, inst.ID)
+			g.Origin(), cloudName+"/"+inst.Region+"/"+inst.Identity.Cluster, inst.ID)
 	case committed:
-		return say("complete", false, "a complete cluster%s; give your states with --state to learn whether one holds it", g.origin())
-	case g != nil && g.account(cloudName) != "" && g.account(cloudName) != account:
-		return say("unknown", false, "the journal has it under account %s", g.account(cloudName))
+		return say("complete", false, "a complete cluster%s; give your states with --state to learn whether one holds it", g.Origin())
+	case g != nil && g.Account(cloudName) != "" && g.Account(cloudName) != account:
+		return say("unknown", false, "the journal has it under account %s", g.Account(cloudName))
 	case undone:
 		return say("unfinished", true, "the growth of its cluster that made it failed, and could not remove it")
 	case g != nil && g.Removed:
@@ -82,25 +83,6 @@ func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj
 		orphanAge, f.Cluster, f.Generation)
 }
 
-// origin says where a generation was launched from, for a sentence.
-func (g *generation) origin() string {
-	if g == nil || g.Home == "" {
-		return ""
-	}
-	return ", launched from " + g.Home
-}
-
-// account is whose account the generation's machines on a cloud belong to;
-// empty where the journal does not say.
-func (g *generation) account(cloudName string) string {
-	for _, p := range g.places() {
-		if p.Ref.Cloud == cloudName {
-			return p.Account
-		}
-	}
-	return ""
-}
-
 // judgeRecords says what is to become of a cluster's records and keys for which
 // there is no machine.
 func (b *Broker) judgeRecords(v gcView, cj clusterJournal) []Finding {
@@ -108,7 +90,7 @@ func (b *Broker) judgeRecords(v gcView, cj clusterJournal) []Finding {
 		return []Finding{{Kind: FindingJournal, Path: filepath.Join(cj.dir, "journal.jsonl"), Verdict: "damaged", Why: cj.err.Error(), dir: cj.dir}}
 	}
 	var out []Finding
-	for _, g := range cj.journal.generations() {
+	for _, g := range cj.journal.Generations() {
 		if g.Removed || v.living[g.ID] {
 			continue
 		}
@@ -127,8 +109,8 @@ func (b *Broker) judgeRecords(v gcView, cj clusterJournal) []Finding {
 }
 
 // cannotSee says why the absence of a generation's machines is not known.
-func (v gcView) cannotSee(g *generation) string {
-	for _, p := range g.places() {
+func (v gcView) cannotSee(g *journal.Generation) string {
+	for _, p := range g.AllPlaces() {
 		session, ok := v.sessions[p.Ref.Cloud]
 		switch {
 		case !ok:
@@ -148,8 +130,8 @@ func (b *Broker) judgeKeys(v gcView, cj clusterJournal) []Finding {
 	}
 	var out []Finding
 	for _, e := range entries {
-		g := cj.journal.find(e.Name())
-		if !e.IsDir() || !generationPattern().MatchString(e.Name()) || v.living[e.Name()] || (g != nil && !g.Removed) {
+		g := cj.journal.Find(e.Name())
+		if !e.IsDir() || !journal.GenerationPattern().MatchString(e.Name()) || v.living[e.Name()] || (g != nil && !g.Removed) {
 			continue
 		}
 		f := Finding{

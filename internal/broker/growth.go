@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
@@ -119,8 +120,8 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c cluste
 		cs.NodeConfig = cfg.NodeConfig
 	}
 	ref := c.Ref()
-	return cs, keys.hosts, b.withJournal(c.Name, func(j *journal) error {
-		return j.append(entry{Event: eventAttempt, Generation: c.Generation, Attempt: cs.Attempt, Ref: &ref, Account: c.Account, Nodes: len(ranks), Deadline: &cs.Deadline})
+	return cs, keys.hosts, b.withJournal(c.Name, func(j *journal.Journal) error {
+		return j.Append(journal.Entry{Event: journal.EventAttempt, Generation: c.Generation, Attempt: cs.Attempt, Ref: &ref, Account: c.Account, Nodes: len(ranks), Deadline: &cs.Deadline})
 	})
 }
 
@@ -175,24 +176,15 @@ func loosest(all []cloud.Requirement) float64 {
 	return bound
 }
 
-// nextAttempt is a number that no machine of the generation has carried: the
-// identity of a rank that was taken away once is spent.
+// nextAttempt is a number that no machine of the generation has carried.
 func (b *Broker) nextAttempt(c cluster.Cluster) int {
-	j, err := readJournal(b.ClusterDir(c.Name))
-	if err != nil {
-		return int(b.cfg.Now().Unix()) // unreadable here; withJournal will say so before anything is made
-	}
-	g := j.find(c.Generation)
-	if g == nil || !slices.ContainsFunc(j.entries, func(e entry) bool { return e.Generation == c.Generation && e.Event == eventLaunch }) {
-		return int(b.cfg.Now().Unix()) // launched elsewhere: nobody here knows what was taken away since
-	}
-	last := 1
-	for _, e := range j.entries {
-		if e.Generation == c.Generation {
-			last = max(last, e.Attempt)
+	j, err := journal.Read(b.ClusterDir(c.Name))
+	if err == nil { // else withJournal will say so before anything is made
+		if n, ok := j.NextAttempt(c.Generation); ok {
+			return n
 		}
 	}
-	return last + 1
+	return int(b.cfg.Now().Unix())
 }
 
 // addNodes makes the new machines, sets them up and commits them.
@@ -238,8 +230,8 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c cluster.
 		}
 	}
 	g.committing = added.InstanceIDs()
-	err = b.withJournal(c.Name, func(j *journal) error {
-		return j.append(entry{Event: eventCommitting, Generation: c.Generation, Attempt: cs.Attempt, Cluster: &fresh})
+	err = b.withJournal(c.Name, func(j *journal.Journal) error {
+		return j.Append(journal.Entry{Event: journal.EventCommitting, Generation: c.Generation, Attempt: cs.Attempt, Cluster: &fresh})
 	})
 	if err != nil {
 		return c, err
@@ -252,8 +244,8 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c cluster.
 // journalCreated notes that the create call of a growth has ended, and the ids
 // of the machines that it made.
 func (b *Broker) journalCreated(c cluster.Cluster, attempt int, created []string) error {
-	return b.withJournal(c.Name, func(j *journal) error {
-		return j.append(entry{Event: eventCreated, Generation: c.Generation, Attempt: attempt, Instances: created})
+	return b.withJournal(c.Name, func(j *journal.Journal) error {
+		return j.Append(journal.Entry{Event: journal.EventCreated, Generation: c.Generation, Attempt: attempt, Instances: created})
 	})
 }
 

@@ -5,6 +5,8 @@ package broker
 import (
 	"context"
 	"errors"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 )
 
 // A cluster whose launch came to its end and that no state holds is adopted by
@@ -35,11 +37,11 @@ func (b *Broker) HandOver(ctx context.Context) {
 // Unheld reports whether the state folder has the generation for one that no
 // state was seen to hold. The folder need not exist.
 func Unheld(stateDir, owner, name, gen string) bool {
-	j, err := readJournal(clusterDir(stateDir, owner, name))
+	j, err := journal.Read(clusterDir(stateDir, owner, name))
 	if err != nil {
 		return false
 	}
-	g := j.find(gen)
+	g := j.Find(gen)
 	return g != nil && !g.Recorded && !g.Removed
 }
 
@@ -60,13 +62,13 @@ func (b *Broker) markHeld(ctx context.Context, name string, gens ...string) erro
 		return err
 	}
 	defer release()
-	return b.withJournal(name, func(j *journal) error {
+	return b.withJournal(name, func(j *journal.Journal) error {
 		for _, gen := range gens {
-			g := j.find(gen)
-			if g == nil || g.Recorded || g.Removed || g.Removing || g.halfway {
+			g := j.Find(gen)
+			if g == nil || g.Recorded || g.Removed || g.Removing || g.CommitPending {
 				continue
 			}
-			if err := j.append(entry{Event: eventRecorded, Generation: gen}); err != nil {
+			if err := j.Append(journal.Entry{Event: journal.EventRecorded, Generation: gen}); err != nil {
 				return err
 			}
 		}

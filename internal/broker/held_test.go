@@ -11,6 +11,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // owning is a bench of an owner that is configured.
@@ -99,7 +100,7 @@ func TestStaleJournalIsFollowedNowhere(t *testing.T) {
 		if err := here.Destroy(t.Context(), replaced); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := os.Stat(filepath.Dir(old.KeyPath)); !isMissing(err) {
+		if _, err := os.Stat(filepath.Dir(old.KeyPath)); !durable.IsMissing(err) {
 			t.Errorf("keys of a cluster that was replaced elsewhere are left: %v", err)
 		}
 		if _, err := here.Find(t.Context(), old.ID); !errors.Is(err, cloud.ErrNotFound) {
@@ -142,7 +143,7 @@ func TestTwoOwnersWithOneStateFolder(t *testing.T) {
 		if err := changed.Destroy(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := os.Stat(filepath.Dir(b.KeyPath)); !isMissing(err) {
+		if _, err := os.Stat(filepath.Dir(b.KeyPath)); !durable.IsMissing(err) {
 			t.Errorf("keys are left: %v", err)
 		}
 	})

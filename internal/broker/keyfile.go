@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
@@ -20,7 +21,7 @@ import (
 // is none: the key is not here, or is no file.
 func (b *Broker) KeyFile(c cluster.Cluster) string {
 	made := ""
-	if generationPattern().MatchString(c.Generation) {
+	if journal.GenerationPattern().MatchString(c.Generation) {
 		made = generatedKey(keyDir(b.ClusterDir(c.Name), c.Generation))
 	}
 	for _, path := range []string{c.KeyPath, made, b.cfg.KeyPath} {

@@ -15,8 +15,10 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -39,7 +41,7 @@ func keyDir(clusterDir, generation string) string { return filepath.Join(cluster
 // another computer could not have must not be what opens the machines.
 func makeKeys(clusterDir, generation string, spec Spec, own []ssh.Signer) (keyring, error) {
 	dir := keyDir(clusterDir, generation)
-	if err := privateDir(dir); err != nil {
+	if err := durable.PrivateDir(dir); err != nil {
 		return keyring{}, err
 	}
 	ring := keyring{path: spec.KeyPath}
@@ -88,7 +90,7 @@ func (b *Broker) moreKeys(ctx context.Context, c cluster.Cluster, nodes int) (ke
 		ring.allow(signer)
 	}
 	dir := keyDir(b.ClusterDir(c.Name), c.Generation)
-	if err := privateDir(dir); err != nil {
+	if err := durable.PrivateDir(dir); err != nil {
 		return keyring{}, err
 	}
 	ring.hosts, err = makeHostKeys(dir, nodes)
@@ -125,7 +127,7 @@ func ensureHostKey(path string) (clusterconfig.HostKey, error) {
 	if err != nil {
 		return clusterconfig.HostKey{}, err
 	}
-	if err := linkNew(path, private); err != nil {
+	if err := durable.LinkNew(path, private); err != nil {
 		return clusterconfig.HostKey{}, err
 	}
 	return clusterconfig.HostKey{Private: string(private), Public: strings.TrimSpace(public)}, nil
@@ -134,16 +136,16 @@ func ensureHostKey(path string) (clusterconfig.HostKey, error) {
 // removeKeys deletes a generation's keys; its machines are gone. What does not
 // read like a generation, as a cloud's tags may not, names no folder of ours.
 func removeKeys(clusterDir, generation string) error {
-	if !generationPattern().MatchString(generation) {
+	if !journal.GenerationPattern().MatchString(generation) {
 		return nil
 	}
 	return os.RemoveAll(keyDir(clusterDir, generation))
 }
 
 // pruneKeys deletes what a crash left of the keys of generations that are gone.
-func (b *Broker) pruneKeys(j *journal, name string) error {
+func (b *Broker) pruneKeys(j *journal.Journal, name string) error {
 	var errs []error
-	for _, g := range j.generations() {
+	for _, g := range j.Generations() {
 		if g.Removed {
 			errs = append(errs, removeKeys(b.ClusterDir(name), g.ID))
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
@@ -24,8 +25,8 @@ func (l *launch) sweep(ctx context.Context, present *attempt) (survivors []found
 	if present != nil {
 		clouds = l.openCandidates(ctx)
 	}
-	for _, g := range l.journal.generations() {
-		for _, p := range g.places() {
+	for _, g := range l.journal.Generations() {
+		for _, p := range g.AllPlaces() {
 			_, err := l.session(ctx, p.Ref.Cloud)
 			if err == nil && !slices.Contains(clouds, p.Ref.Cloud) {
 				clouds = append(clouds, p.Ref.Cloud)
@@ -71,7 +72,7 @@ func (b *Broker) denied(ctx context.Context, clouds []string, err error) bool {
 // sweepFound removes what came late of a generation on a cloud. It returns the
 // survivors, by region, with an error.
 func (l *launch) sweepFound(ctx context.Context, f found, present *attempt) ([]found, error) {
-	if g := l.journal.find(f.generation); g == nil || (f.generation != l.gen && !g.late(f)) {
+	if g := l.journal.Find(f.generation); g == nil || (f.generation != l.gen && !g.Straggles(f.committed())) {
 		return nil, nil
 	}
 	late := slices.DeleteFunc(f.alive, func(i cloud.Instance) bool {
@@ -116,7 +117,7 @@ func (l *launch) noteLate(ctx context.Context, account string, f found) []found 
 	}
 	for _, o := range out {
 		ref := cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name, Generation: f.generation, Cloud: f.cloud, Region: o.alive[0].Region}
-		l.note(ctx, entry{Event: eventLate, Generation: l.gen, Ref: &ref, Account: account, Instances: idsOf(o.alive)})
+		l.note(ctx, journal.Entry{Event: journal.EventStraggler, Generation: l.gen, Ref: &ref, Account: account, Instances: idsOf(o.alive)})
 	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -45,7 +46,7 @@ func TestLateSurvivorsElsewhere(t *testing.T) {
 		if _, err := x.Refresh(t.Context(), c); err != nil {
 			t.Errorf("Refresh = %v", err)
 		}
-		if j, err := readJournal(x.ClusterDir("train")); err != nil || j.find(c.Generation).Removed {
+		if j, err := journal.Read(x.ClusterDir("train")); err != nil || j.Find(c.Generation).Removed {
 			t.Errorf("the journal takes them for gone (%v)", err)
 		}
 		x.cloud.faults = nil

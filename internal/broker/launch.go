@@ -13,8 +13,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
@@ -22,7 +24,7 @@ import (
 type launch struct {
 	*Broker
 	spec    Spec
-	journal *journal
+	journal *journal.Journal
 	log     *slog.Logger
 	digest  string // of spec
 	gen     string
@@ -73,7 +75,7 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (cluster.Cluster, error)
 		return cluster.Cluster{}, err
 	}
 	defer closeLaunch()
-	if err := l.journal.compact(); err != nil {
+	if err := l.journal.Compact(); err != nil {
 		l.log.WarnContext(ctx, "the cluster's journal is not compacted", "error", err)
 	}
 	l.openClouds(ctx)
@@ -196,9 +198,9 @@ func (l *launch) failover(ctx context.Context) (cluster.Cluster, error) {
 // any machine exists. The journal comes first: a crash leaves no keys that
 // nobody knows of.
 func (l *launch) beginGeneration() error {
-	l.gen = randomHex(6)
-	err := l.journal.append(entry{
-		Event: eventLaunch, Generation: l.gen, Owner: l.owner, Home: l.cfg.Home, Digest: l.digest,
+	l.gen = durable.RandomHex(6)
+	err := l.journal.Append(journal.Entry{
+		Event: journal.EventLaunch, Generation: l.gen, Owner: l.owner, Home: l.cfg.Home, Digest: l.digest,
 		Ref: &cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name}, Nodes: l.spec.Request.Nodes,
 	})
 	if err != nil {
@@ -238,8 +240,8 @@ func (a *attempt) journalIntent(ctx context.Context) error {
 		return err
 	}
 	ref := a.ref(a.placement)
-	return a.journal.append(entry{
-		Event: eventAttempt, Generation: a.gen, Attempt: a.number, Ref: &ref, Account: session.Account,
+	return a.journal.Append(journal.Entry{
+		Event: journal.EventAttempt, Generation: a.gen, Attempt: a.number, Ref: &ref, Account: session.Account,
 		Nodes: a.placement.Nodes, Deadline: &a.deadline,
 	})
 }
@@ -294,7 +296,7 @@ func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, c
 		return true, cluster.Cluster{}, l.fail(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
 	case setup != nil:
 		return true, cluster.Cluster{}, failure
-	case errors.As(failure, new(*journalError)), errors.As(failure, new(*rivalError)), a.reached && !errors.As(failure, new(*cloud.Error)):
+	case errors.As(failure, new(*journal.Error)), errors.As(failure, new(*rivalError)), a.reached && !errors.As(failure, new(*cloud.Error)):
 		return true, cluster.Cluster{}, l.fail(failure)
 	}
 	if err := l.strike(a, fault); err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
@@ -76,13 +77,13 @@ func TestWriteAhead(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		x.cloud.onRun = func(cfg cloud.RunConfig) {
-			j, err := readJournal(x.ClusterDir("train"))
+			j, err := journal.Read(x.ClusterDir("train"))
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			gen := cfg.Spec.Nodes[0].Identity.Generation
-			g := j.find(gen)
+			g := j.Find(gen)
 			if g == nil || g.Attempts != 1 || len(g.Places) != 1 || g.Places[0].Ref.Zone != "r1a" {
 				t.Errorf("journal at the create call holds %+v", g)
 			}
@@ -397,7 +398,7 @@ func TestRivalLaunches(t *testing.T) {
 				fc.delay = 10 * time.Second
 				x, y := newBench(t, stateDir(t), fc), newBench(t, stateDir(t), fc)
 				y.owner = x.owner
-				y.onAppend = func(line []byte) error {
+				y.hooks.Append = func(line []byte) error {
 					if strings.Contains(string(line), `"event":"attempt"`) { // its census is taken by then
 						return pause(t.Context(), lag)
 					}
@@ -503,8 +504,8 @@ func TestLeftovers(t *testing.T) {
 				x.cloud.add(foreign, "r1", "r1a", time.Now().Add(-time.Hour))
 				if tt.journal {
 					ref := cloud.ClusterRef{Owner: x.owner, Cluster: "train", Generation: "g0", Cloud: "nimbus", Region: "r2", Zone: "r2z"}
-					err := x.withJournal("train", func(j *journal) error {
-						return j.append(entry{Event: eventAttempt, Generation: "g0", Attempt: 1, Ref: &ref})
+					err := x.withJournal("train", func(j *journal.Journal) error {
+						return j.Append(journal.Entry{Event: journal.EventAttempt, Generation: "g0", Attempt: 1, Ref: &ref})
 					})
 					if err != nil {
 						t.Fatal(err)

@@ -5,8 +5,8 @@ package broker
 import (
 	"context"
 	"fmt"
-	"slices"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
@@ -29,26 +29,18 @@ func (b *Broker) removeLeftovers(ctx context.Context, c cluster.Cluster, lost bo
 	if err != nil {
 		return err
 	}
-	return b.withKnown(ctx, c.Name, func(j *journal) error {
+	return b.withKnown(ctx, c.Name, func(j *journal.Journal) error {
 		if lost {
-			if err := noteLost(j, c.Generation); err != nil {
+			if err := journal.NoteLost(j, c.Generation); err != nil {
 				b.log.WarnContext(ctx, "the loss of a cluster is not recorded", "cluster", c.Name, "error", err)
 			}
 		}
 		if err := session.CleanupPorts(ctx, c.Ref()); err != nil {
 			return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)
 		}
-		if g := j.find(c.Generation); lost && (g == nil || !g.livesBeside(c)) {
+		if g := j.Find(c.Generation); lost && (g == nil || !g.LivesBeside(c)) {
 			b.forget(ctx, j, c.Name, c.Generation) // no destroy will come by: its state goes
 		}
 		return nil
-	})
-}
-
-// livesBeside reports whether machines of the generation may be in another place
-// than the cluster's, left by attempts that failed.
-func (g *generation) livesBeside(c cluster.Cluster) bool {
-	return slices.ContainsFunc(g.Places, func(p place) bool {
-		return !p.Removed && (p.Ref.Cloud != c.Cloud || p.Ref.Region != c.Region)
 	})
 }

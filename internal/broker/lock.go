@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // lockName is the lock's file in the cluster's folder.
@@ -55,7 +57,7 @@ func (e *BusyError) Error() string {
 // the lock of a process that dies.
 func (b *Broker) lockCluster(ctx context.Context, name, doing string) (release func(), err error) {
 	dir := b.ClusterDir(name)
-	if err := privateDir(dir); err != nil {
+	if err := durable.PrivateDir(dir); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, lockName)

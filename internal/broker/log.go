@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // maxProvisionLog is the size beyond which a provision.log makes room for a new
@@ -17,7 +19,7 @@ const maxProvisionLog = 16 << 20
 // cluster's provision.log.
 func (b *Broker) provisionLog(name string) (*slog.Logger, func(), error) {
 	path := b.LogPath(name)
-	if err := privateDir(filepath.Dir(path)); err != nil {
+	if err := durable.PrivateDir(filepath.Dir(path)); err != nil {
 		return nil, nil, fmt.Errorf("log folder: %w", err)
 	}
 	if info, err := os.Stat(path); err == nil && info.Size() > maxProvisionLog {

@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
@@ -78,7 +79,7 @@ type cell struct {
 	// spoil makes the files for SSH impossible to write, when the fault strikes.
 	spoil bool
 	// full is the journal entry for which the disk has no room.
-	full event
+	full journal.Event
 	want []string
 	// never says why the cell cannot be.
 	never string
@@ -111,8 +112,8 @@ func matrix() []cell {
 		{step: "run", column: refusal, name: "capacity, and it comes after the launch", fault: simFault{phase: "run", op: "create", zone: a, times: 1, err: errSimCapacity}, spread: 2, lateFrom: 10 * time.Minute, lateTo: 20 * time.Minute, wait: 30 * time.Minute, want: []string{next}},
 		{step: "run", column: refusal, name: "not a placement left", fault: simFault{phase: "run", op: "create", err: errSimCapacity}, want: []string{clean}},
 		{step: "run", column: refusal, name: "for a reason that no table knows", fault: simFault{phase: "run", op: "create", err: errSimForbidden}, spread: 2, most: 3, want: []string{clean}},
-		{step: "run", column: refusal, name: "disk full at the intent", full: eventAttempt, want: []string{clean}},
-		{step: "run", column: refusal, name: "disk full at the ids", full: eventCreated, most: 2, want: []string{clean}},
+		{step: "run", column: refusal, name: "disk full at the intent", full: journal.EventAttempt, want: []string{clean}},
+		{step: "run", column: refusal, name: "disk full at the ids", full: journal.EventCreated, most: 2, want: []string{clean}},
 		{step: "run", column: refusal, name: "disk full from the ids on", full: "c", most: 2, want: []string{clean}},
 		{step: "run", column: timeout, name: "one answer", fault: simFault{phase: "run", op: "create", times: 1, err: errSimTimeout, applied: true}, spread: 2, want: []string{up}},
 		{step: "run", column: timeout, name: "every answer", fault: simFault{phase: "run", op: "create", zone: a, err: errSimTimeout, applied: true}, spread: 2, want: []string{next}},
@@ -169,8 +170,8 @@ func matrix() []cell {
 		{step: "setup", column: stale, name: "empty lists at the commit", fault: simFault{phase: "commit", op: "list", empty: true}, want: []string{up}},
 		{step: "setup", column: stale, name: "5xx at the commit", fault: simFault{phase: "commit", times: 3, err: errSimServer}, spread: 3, want: []string{up}},
 		{step: "setup", column: stale, name: "half a commit", fault: simFault{phase: "commit", op: "disarm", times: 8, err: errSimServer}, spread: 2, want: []string{next}},
-		{step: "setup", column: stale, name: "disk full at the commit", full: eventCommitting, most: 2, want: []string{clean}},
-		{step: "setup", column: stale, name: "disk full after the commit", full: eventCommitted, most: 2, want: []string{clean}},
+		{step: "setup", column: stale, name: "disk full at the commit", full: journal.EventCommitting, most: 2, want: []string{clean}},
+		{step: "setup", column: stale, name: "disk full after the commit", full: journal.EventCommitted, most: 2, want: []string{clean}},
 		{step: "setup", column: expiry, fault: simFault{phase: "setup", times: 1}, spread: 4, want: []string{tainted}},
 
 		{step: "job submit", column: refusal, never: noJobs},
@@ -194,9 +195,9 @@ func matrix() []cell {
 
 		{step: "grow", column: refusal, name: "capacity", fault: simFault{phase: "run", op: "create", err: errSimCapacity}, spread: 2, want: []string{kept}},
 		{step: "grow", column: refusal, name: "rules", fault: simFault{phase: "bootstrap", err: errSimConfig}, want: []string{kept}},
-		{step: "grow", column: refusal, name: "disk full at the intent", full: eventAttempt, want: []string{kept}},
-		{step: "grow", column: refusal, name: "disk full at the ids", full: eventCreated, most: 4, exact: true, want: []string{kept}},
-		{step: "grow", column: refusal, name: "disk full at the commit", full: eventCommitting, most: 4, exact: true, want: []string{kept}},
+		{step: "grow", column: refusal, name: "disk full at the intent", full: journal.EventAttempt, want: []string{kept}},
+		{step: "grow", column: refusal, name: "disk full at the ids", full: journal.EventCreated, most: 4, exact: true, want: []string{kept}},
+		{step: "grow", column: refusal, name: "disk full at the commit", full: journal.EventCommitting, most: 4, exact: true, want: []string{kept}},
 		{step: "grow", column: refusal, name: "upload", fault: simFault{phase: "setup", op: "put", err: errSimForbidden}, most: 4, exact: true, want: []string{kept}},
 		{step: "grow", column: timeout, name: "no command ends", fault: simFault{phase: "ssh", op: "probe", err: errSimTimeout}, most: 4, exact: true, want: []string{kept}},
 		{step: "grow", column: timeout, name: "a stall in setup", fault: simFault{phase: "setup", op: "exit", times: 1, cut: 38 * time.Second}, spread: 2, most: 4, exact: true, want: []string{up}},
@@ -223,7 +224,7 @@ func matrix() []cell {
 		{step: "stop", column: expiry, fault: simFault{phase: "stop", times: 1}, spread: 3, want: []string{kept}},
 
 		{step: "terminate", column: refusal, name: "dependency", fault: simFault{phase: "cleanup", op: "firewall.delete", times: 6, err: errSimInUse}, want: []string{removed}},
-		{step: "terminate", column: refusal, name: "disk full", full: eventRemoving, want: []string{removed}},
+		{step: "terminate", column: refusal, name: "disk full", full: journal.EventRemoving, want: []string{removed}},
 		{step: "terminate", column: timeout, fault: simFault{phase: "terminate", op: "terminate", times: 3, err: errSimTimeout, applied: true}, spread: 2, want: []string{removed}},
 		{step: "terminate", column: sigint, fault: simFault{phase: "terminate", times: 1}, spread: 4, want: []string{kept}},
 		{step: "terminate", column: kill9, at: "terminate/terminate", spread: 2, want: []string{killed}},

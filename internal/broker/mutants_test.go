@@ -57,7 +57,7 @@ func (m mutant) run(t *testing.T) (catcher string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		replace[path] = filepath.Join(dir, name)
+		replace[path] = filepath.Join(dir, strings.ReplaceAll(name, "/", "-"))
 		if err := os.WriteFile(replace[path], []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

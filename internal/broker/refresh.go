@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"reflect"
 	"slices"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -32,7 +32,7 @@ func (b *Broker) openFor(ctx context.Context, c cluster.Cluster) (cloud.Session,
 
 // launchedBy says who launched the cluster, where the journal knows.
 func (b *Broker) launchedBy(c cluster.Cluster) string {
-	if g := b.known(c.Name).find(c.Generation); g != nil && g.Cluster != nil && g.Cluster.LaunchedBy != "" {
+	if g := b.known(c.Name).Find(c.Generation); g != nil && g.Cluster != nil && g.Cluster.LaunchedBy != "" {
 		return ", those of " + g.Cluster.LaunchedBy
 	}
 	return ""
@@ -107,7 +107,7 @@ func (b *Broker) NoteReplacement(ctx context.Context, name string, held ...clust
 		return err
 	}
 	defer release()
-	return b.withKnown(ctx, name, func(j *journal) error {
+	return b.withKnown(ctx, name, func(j *journal.Journal) error {
 		for _, c := range old {
 			if err := b.noteReplaced(j, c); err != nil { // the launch cannot write either, and says so
 				b.log.WarnContext(ctx, "the replacement of a cluster is not recorded", "cluster", name, "error", err)
@@ -119,17 +119,17 @@ func (b *Broker) NoteReplacement(ctx context.Context, name string, held ...clust
 
 // noteReplaced records that a cluster of this home's state is to be replaced,
 // one that was launched from elsewhere, too.
-func (b *Broker) noteReplaced(j *journal, c cluster.Cluster) error {
-	g := j.find(c.Generation)
-	if g != nil && (g.Removed || g.replacing == b.cfg.Home) {
+func (b *Broker) noteReplaced(j *journal.Journal, c cluster.Cluster) error {
+	g := j.Find(c.Generation)
+	if g != nil && (g.Removed || g.Replacing == b.cfg.Home) {
 		return nil
 	}
 	if g == nil {
-		if err := j.append(entry{Event: eventRecorded, Generation: c.Generation, Cluster: &c}); err != nil {
+		if err := j.Append(journal.Entry{Event: journal.EventRecorded, Generation: c.Generation, Cluster: &c}); err != nil {
 			return err
 		}
 	}
-	return j.append(entry{Event: eventReplacing, Generation: c.Generation, Home: b.cfg.Home})
+	return j.Append(journal.Entry{Event: journal.EventReplacing, Generation: c.Generation, Home: b.cfg.Home})
 }
 
 // lookTwice lists the machines, by id where ids are known. It takes a second
@@ -176,13 +176,13 @@ func (b *Broker) list(ctx context.Context, session cloud.Session, c cluster.Clus
 // to its holder. What cannot be noted is noted by a later refresh: the state has
 // it.
 func (b *Broker) writeRecord(ctx context.Context, c cluster.Cluster) error {
-	g := b.known(c.Name).find(c.Generation)
+	g := b.known(c.Name).Find(c.Generation)
 	if g == nil {
 		b.WriteSSHFiles(ctx, c) // launched elsewhere
 		return nil
 	}
 	same := g.Cluster != nil && reflect.DeepEqual(*g.Cluster, c)
-	if g.Removed || (g.Recorded && same && !g.Removing && !g.halfway && g.replacing == "") {
+	if g.Removed || (g.Recorded && same && !g.Removing && !g.CommitPending && g.Replacing == "") {
 		return nil
 	}
 	release, err := b.lockOrGoOn(ctx, c.Name, "refreshing")
@@ -193,7 +193,7 @@ func (b *Broker) writeRecord(ctx context.Context, c cluster.Cluster) error {
 		return err
 	}
 	defer release()
-	if g.halfway && g.committed {
+	if g.CommitPending && g.Committed {
 		if err := b.finishCommit(ctx, c); err != nil {
 			return err
 		}
@@ -224,22 +224,15 @@ func (b *Broker) finishCommit(ctx context.Context, c cluster.Cluster) error {
 }
 
 // openJournal opens the journal of a cluster.
-func (b *Broker) openJournal(name string) (*journal, error) {
-	j, err := openJournal(b.ClusterDir(name), b.cfg.Now)
-	if err == nil {
-		j.onAppend, j.onCompact = b.onAppend, b.onCompact
-	}
-	return j, err
+func (b *Broker) openJournal(name string) (*journal.Journal, error) {
+	return journal.Open(b.ClusterDir(name), b.cfg.Now, b.hooks)
 }
 
 // withJournal opens the cluster's journal for f. The caller holds the lock.
-func (b *Broker) withJournal(name string, f func(*journal) error) error {
+func (b *Broker) withJournal(name string, f func(*journal.Journal) error) error {
 	j, err := b.openJournal(name)
 	if err != nil {
 		return err
 	}
 	return errors.Join(f(j), j.Close())
 }
-
-// isMissing reports whether err says that a file is not there.
-func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -12,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 func TestRefresh(t *testing.T) {
@@ -109,7 +111,7 @@ func TestDestroy(t *testing.T) {
 			t.Fatal(err)
 		}
 		x.wantLive(t, 0)
-		if _, err := os.Stat(filepath.Dir(c.KeyPath)); !isMissing(err) {
+		if _, err := os.Stat(filepath.Dir(c.KeyPath)); !durable.IsMissing(err) {
 			t.Errorf("the keys are still there: %v", err)
 		}
 		if err := x.Destroy(t.Context(), c); err != nil {
@@ -372,13 +374,13 @@ func TestGrowthThatFailsLeavesTheClusterAlone(t *testing.T) {
 // A disk that is full by the time the new machines are there is no reason to
 // leave them running.
 func TestGrowthOnAFullDisk(t *testing.T) {
-	for _, full := range []event{eventCreated, eventCommitting} {
+	for _, full := range []journal.Event{journal.EventCreated, journal.EventCommitting} {
 		t.Run(string(full), func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
 				c := x.mustLaunch(t, twoNodes("train"))
-				x.onAppend = func(line []byte) error {
-					if strings.Contains(string(line), string(full)) || strings.Contains(string(line), string(eventRemoving)) {
+				x.hooks.Append = func(line []byte) error {
+					if strings.Contains(string(line), string(full)) || strings.Contains(string(line), string(journal.EventRemoving)) {
 						return errors.New("no space left on device")
 					}
 					return nil

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
@@ -28,7 +29,7 @@ func (a *attempt) remove(ctx context.Context) (survivors []string, err error) {
 	session, err := a.session(ctx, a.placement.Offer.Cloud)
 	if err != nil {
 		// Never opened, so nothing was made there by this attempt.
-		a.note(ctx, entry{Event: eventRemoved, Generation: a.gen, Attempt: a.number})
+		a.note(ctx, journal.Entry{Event: journal.EventRemoved, Generation: a.gen, Attempt: a.number})
 		return nil, nil
 	}
 	if !a.asked {
@@ -42,18 +43,18 @@ func (a *attempt) remove(ctx context.Context) (survivors []string, err error) {
 	if !a.lostAnswer.IsZero() {
 		r.settled = a.lostAnswer.Add(a.cfg.Timeouts.Settle)
 	}
-	a.note(ctx, entry{Event: eventRemoving, Generation: a.gen, Attempt: a.number, Instances: a.created})
+	a.note(ctx, journal.Entry{Event: journal.EventRemoving, Generation: a.gen, Attempt: a.number, Instances: a.created})
 	if survivors, err = r.do(ctx); err != nil {
 		return survivors, err
 	}
-	a.note(ctx, entry{Event: eventRemoved, Generation: a.gen, Attempt: a.number})
+	a.note(ctx, journal.Entry{Event: journal.EventRemoved, Generation: a.gen, Attempt: a.number})
 	return nil, nil
 }
 
 // note writes an entry that nothing may wait for: machines are removed with a
 // full disk too, and an intent without an end is looked after later.
-func (l *launch) note(ctx context.Context, e entry) {
-	if err := l.journal.append(e); err != nil {
+func (l *launch) note(ctx context.Context, e journal.Entry) {
+	if err := l.journal.Append(e); err != nil {
 		l.log.ErrorContext(ctx, "the journal cannot be written", "event", e.Event, "error", err)
 	}
 }
@@ -66,7 +67,7 @@ func (a *attempt) removeRules(ctx context.Context, session cloud.Session) {
 		a.log.WarnContext(ctx, "firewall rules and keys are left behind", "placement", a.placement.String(), "error", err)
 		return
 	}
-	a.note(ctx, entry{Event: eventRemoved, Generation: a.gen, Attempt: a.number})
+	a.note(ctx, journal.Entry{Event: journal.EventRemoved, Generation: a.gen, Attempt: a.number})
 }
 
 // removal is the removal of the machines of ref and of those ids.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
@@ -65,15 +66,15 @@ type Loss struct {
 // state folder has it; nil where there was none within a day. The folder need
 // not exist.
 func LossOf(stateDir, owner, name string, how Recovery, now time.Time) *Loss {
-	j, err := readJournal(clusterDir(stateDir, owner, name))
+	j, err := journal.Read(clusterDir(stateDir, owner, name))
 	if err != nil {
 		return nil // the launch says so
 	}
-	for _, g := range slices.Backward(j.generations()) {
-		if g.Cluster == nil || (!g.committed && !g.Recorded) {
+	for _, g := range slices.Backward(j.Generations()) {
+		if g.Cluster == nil || (!g.Committed && !g.Recorded) {
 			continue // a launch that never came to a cluster
 		}
-		if g.lostAt.IsZero() || now.Sub(g.lostAt) > lostMemory || g.Cluster.Market != cloud.Spot {
+		if g.LostAt.IsZero() || now.Sub(g.LostAt) > lostMemory || g.Cluster.Market != cloud.Spot {
 			return nil
 		}
 		return &Loss{Cloud: g.Cluster.Cloud, Region: g.Cluster.Region, How: cmp.Or(how, RecoverElsewhere)}
@@ -107,13 +108,4 @@ func (l *Loss) Rank(req optimizer.Request, offers []cloud.Offer, caps map[string
 		return optimizer.Rank(req, offers, caps, blocked)
 	}
 	return plan, err
-}
-
-// noteLost records that every machine of a cluster is gone and nobody here
-// asked for that.
-func noteLost(j *journal, gen string) error {
-	if g := j.find(gen); g == nil || g.Removing || !g.lostAt.IsZero() {
-		return nil
-	}
-	return j.append(entry{Event: eventLost, Generation: gen})
 }

@@ -33,7 +33,7 @@ func (e *rivalError) Error() string {
 func (a *attempt) rival(census []found) error {
 	for _, f := range census {
 		f.alive = slices.DeleteFunc(slices.Clone(f.alive), func(i cloud.Instance) bool { return i.State == cloud.StateTerminating })
-		if a.journal.find(f.generation) != nil || slices.ContainsFunc(a.replaced, func(r cluster.Replaced) bool { return r.Generation == f.generation }) || len(f.alive) == 0 {
+		if a.journal.Find(f.generation) != nil || slices.ContainsFunc(a.replaced, func(r cluster.Replaced) bool { return r.Generation == f.generation }) || len(f.alive) == 0 {
 			continue
 		}
 		if f.committed() || (f.generation < a.gen && !overdue(f.alive, a.cfg.Now())) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -86,8 +87,8 @@ func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c clust
 	}
 	ref := c.Ref()
 	ref.Instances = doomed
-	err := b.withJournal(c.Name, func(j *journal) error {
-		return j.append(entry{Event: eventRemoving, Generation: c.Generation, Ref: &ref, Instances: doomed})
+	err := b.withJournal(c.Name, func(j *journal.Journal) error {
+		return j.Append(journal.Entry{Event: journal.EventRemoving, Generation: c.Generation, Ref: &ref, Instances: doomed})
 	})
 	if err != nil {
 		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
@@ -104,13 +105,13 @@ func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c clust
 // dropUncommitted removes what a growth that was cut off left behind, once all
 // of it would be listed.
 func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c cluster.Cluster) error {
-	j, err := readJournal(b.ClusterDir(c.Name))
+	j, err := journal.Read(b.ClusterDir(c.Name))
 	if err != nil {
 		return err
 	}
-	if g := j.find(c.Generation); g != nil {
+	if g := j.Find(c.Generation); g != nil {
 		now := b.cfg.Now()
-		if err := pause(ctx, g.settled(c.Cloud, c.Region, now, b.cfg.Timeouts.Settle).Sub(now)); err != nil {
+		if err := pause(ctx, g.VisibleBy(c.Cloud, c.Region, now, b.cfg.Timeouts.Settle).Sub(now)); err != nil {
 			return err
 		}
 	}
@@ -133,11 +134,6 @@ func union(x, y []string) []string {
 		}
 	}
 	return x
-}
-
-// without returns the strings of x that are not in y.
-func without(x, y []string) []string {
-	return slices.DeleteFunc(slices.Clone(x), func(s string) bool { return slices.Contains(y, s) })
 }
 
 // ranksFrom are the ranks from first to end-1.

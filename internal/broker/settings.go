@@ -7,13 +7,15 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // settingsPath is where the caller's own notes on a cluster are kept. They lie
 // beside the generation's keys and go with them.
 func (b *Broker) settingsPath(c cluster.Cluster) (string, error) {
-	if !generationPattern().MatchString(c.Generation) {
+	if !journal.GenerationPattern().MatchString(c.Generation) {
 		return "", fmt.Errorf("%q is no generation", c.Generation)
 	}
 	return filepath.Join(keyDir(b.ClusterDir(c.Name), c.Generation), "settings.json"), nil
@@ -26,10 +28,10 @@ func (b *Broker) SaveSettings(c cluster.Cluster, text []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := privateDir(filepath.Dir(path)); err != nil {
+	if err := durable.PrivateDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	return replaceFile(path, string(text))
+	return durable.Replace(path, string(text))
 }
 
 // Settings returns what was saved last, nil where nothing was or where it

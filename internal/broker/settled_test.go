@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -20,8 +21,8 @@ func (x *bench) cutOff(t *testing.T, id cloud.Identity) {
 	t.Helper()
 	ref := cloud.ClusterRef{Owner: x.owner, Cluster: id.Cluster, Generation: id.Generation, Cloud: "nimbus", Region: "r1", Zone: "r1a"}
 	deadline := time.Now().Add(time.Hour)
-	err := x.withJournal(id.Cluster, func(j *journal) error {
-		return j.append(entry{Event: eventAttempt, Generation: id.Generation, Attempt: id.Attempt, Ref: &ref, Account: "acct-1", Nodes: 1, Deadline: &deadline})
+	err := x.withJournal(id.Cluster, func(j *journal.Journal) error {
+		return j.Append(journal.Entry{Event: journal.EventAttempt, Generation: id.Generation, Attempt: id.Attempt, Ref: &ref, Account: "acct-1", Nodes: 1, Deadline: &deadline})
 	})
 	if err == nil {
 		err = pause(t.Context(), 5*time.Minute)
@@ -88,20 +89,20 @@ func TestSettled(t *testing.T) {
 	later := now.Add(time.Hour)
 	tests := []struct {
 		name string
-		p    place
+		p    journal.Place
 		want time.Time
 	}{
-		{"nothing is known of the end", place{Nodes: 2, Created: 1, Deadline: later}, now.Add(settle)},
-		{"an entry followed", place{Nodes: 2, Deadline: later, Ended: ago(time.Minute)}, ago(time.Minute).Add(settle)},
-		{"the clock was set back", place{Nodes: 2, Deadline: later, Ended: later}, now.Add(settle)},
-		{"killed yesterday", place{Nodes: 2, Deadline: ago(time.Hour)}, ago(time.Hour).Add(settle)},
-		{"all named", place{Nodes: 2, Created: 2, Deadline: later}, time.Time{}},
-		{"observed gone", place{Nodes: 2, Deadline: later, Removed: true}, time.Time{}},
-		{"made elsewhere", place{Nodes: 2, Created: 1}, time.Time{}},
+		{"nothing is known of the end", journal.Place{Nodes: 2, Created: 1, Deadline: later}, now.Add(settle)},
+		{"an entry followed", journal.Place{Nodes: 2, Deadline: later, Ended: ago(time.Minute)}, ago(time.Minute).Add(settle)},
+		{"the clock was set back", journal.Place{Nodes: 2, Deadline: later, Ended: later}, now.Add(settle)},
+		{"killed yesterday", journal.Place{Nodes: 2, Deadline: ago(time.Hour)}, ago(time.Hour).Add(settle)},
+		{"all named", journal.Place{Nodes: 2, Created: 2, Deadline: later}, time.Time{}},
+		{"observed gone", journal.Place{Nodes: 2, Deadline: later, Removed: true}, time.Time{}},
+		{"made elsewhere", journal.Place{Nodes: 2, Created: 1}, time.Time{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.p.settled(now, settle); !got.Equal(tt.want) {
+			if got := tt.p.VisibleBy(now, settle); !got.Equal(tt.want) {
 				t.Errorf("settled = %v, want %v", got, tt.want)
 			}
 		})

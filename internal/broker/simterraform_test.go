@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
@@ -50,7 +51,7 @@ type simTerraform struct {
 	arm       func(*simProcess)
 	setupExit int
 	// full is the disk: entries whose event begins so are refused. nil is room.
-	full   *event
+	full   *journal.Event
 	errors []error
 	// steps are when setup scripts began, and setups how many did, by host.
 	steps  map[*remote.Step]time.Time
@@ -131,7 +132,7 @@ func (x *simTerraform) broker(p *simProcess) *Broker {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	b.onAppend = func(line []byte) error { return x.beforeAppend(p, line) }
+	b.hooks.Append = func(line []byte) error { return x.beforeAppend(p, line) }
 	b.dial = func(ctx context.Context, target remote.Target, _ []ssh.Signer) (node, error) {
 		return x.dial(ctx, driver, target)
 	}
@@ -285,13 +286,13 @@ func (x *simTerraform) beforeCreate(id cloud.Identity) {
 	if _, err := remote.LoadSigner(filepath.Join(keyDir(x.clusterDir(), id.Generation), "id_ed25519"), nil); err != nil {
 		x.t.Errorf("invariant 4: a create call before its key is on the disk: %v", err)
 	}
-	j, err := readJournal(x.clusterDir())
+	j, err := journal.Read(x.clusterDir())
 	if err != nil {
 		x.t.Errorf("invariant 1: %v", err)
 		return
 	}
-	g := j.find(id.Generation)
-	if g == nil || !slices.ContainsFunc(g.Places, func(p place) bool { return p.Attempt == id.Attempt && !p.Removed }) {
+	g := j.Find(id.Generation)
+	if g == nil || !slices.ContainsFunc(g.Places, func(p journal.Place) bool { return p.Attempt == id.Attempt && !p.Removed }) {
 		x.t.Errorf("invariant 1: a create call of %+v that the journal does not announce", id)
 	}
 }
@@ -433,7 +434,7 @@ func (x *simTerraform) mine() []cloud.Instance {
 // check asserts what holds at any time.
 func (x *simTerraform) check(when string) {
 	x.t.Helper()
-	j, err := readJournal(x.clusterDir())
+	j, err := journal.Read(x.clusterDir())
 	if err != nil {
 		x.t.Errorf("%s: the journal: %v", when, err)
 		return
@@ -444,8 +445,8 @@ func (x *simTerraform) check(when string) {
 			committed[in.Identity.Generation] = true
 		}
 		inState := x.state != nil && (slices.Contains(x.state.InstanceIDs(), in.ID) || x.state.Generation == in.Identity.Generation)
-		g := j.find(in.Identity.Generation)
-		inJournal := g != nil && slices.ContainsFunc(g.places(), func(p place) bool {
+		g := j.Find(in.Identity.Generation)
+		inJournal := g != nil && slices.ContainsFunc(g.AllPlaces(), func(p journal.Place) bool {
 			return p.Ref.Region == in.Region && (p.Ref.Zone == "" || p.Ref.Zone == in.Zone)
 		})
 		if !inState && !inJournal {

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // sshAlias is how a plain ssh client calls what belongs to a cluster: "worker1" or
@@ -35,7 +37,7 @@ func (b *Broker) yieldAlias(name string) error {
 	path := b.SSHConfigPath(parts[1])
 	text, err := os.ReadFile(path)
 	if err != nil {
-		if isMissing(err) {
+		if durable.IsMissing(err) {
 			return nil
 		}
 		return err
@@ -47,8 +49,8 @@ func (b *Broker) yieldAlias(name string) error {
 	}
 	// The other cluster may be at work: a name of our own, so that neither takes
 	// the other's half-written file.
-	tmp := path + ".alias-" + randomHex(4)
-	if err := writeSynced(tmp, []byte(fresh)); err != nil {
+	tmp := path + ".alias-" + durable.RandomHex(4)
+	if err := durable.WriteNew(tmp, []byte(fresh)); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, path); err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -53,14 +54,14 @@ func (b *Broker) writeSSHFiles(c cluster.Cluster) error {
 		}
 		known = line + known
 	}
-	if err := privateDir(b.ClusterDir(c.Name)); err != nil {
+	if err := durable.PrivateDir(b.ClusterDir(c.Name)); err != nil {
 		return err
 	}
-	if err := replaceFile(b.KnownHostsPath(c.Name), known); err != nil {
+	if err := durable.Replace(b.KnownHostsPath(c.Name), known); err != nil {
 		return err
 	}
 	alias := func(what string) string { return b.sshAlias(c.Name, what) }
-	if err := replaceFile(b.SSHConfigPath(c.Name), sshConfigText(c, b.KeyFile(c), bastion, b.KnownHostsPath(c.Name), alias)); err != nil {
+	if err := durable.Replace(b.SSHConfigPath(c.Name), sshConfigText(c, b.KeyFile(c), bastion, b.KnownHostsPath(c.Name), alias)); err != nil {
 		return err
 	}
 	return b.yieldAlias(c.Name)
@@ -78,35 +79,11 @@ func (b *Broker) WriteSSHFiles(ctx context.Context, c cluster.Cluster) {
 func (b *Broker) removeSSHFiles(name string) error {
 	var errs []error
 	for _, path := range []string{b.KnownHostsPath(name), b.SSHConfigPath(name)} {
-		if err := os.Remove(path); err != nil && !isMissing(err) {
+		if err := os.Remove(path); err != nil && !durable.IsMissing(err) {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// replaceFile puts the text at path, whole or not at all. What a hard kill left
-// of an earlier try goes first. The caller holds the cluster's lock.
-func replaceFile(path, text string) error {
-	if old, err := filepath.Glob(globWord(path) + ".????????"); err == nil {
-		for _, half := range old {
-			_ = os.Remove(half)
-		}
-	}
-	tmp := path + "." + randomHex(4)
-	if err := writeSynced(tmp, []byte(text)); err != nil {
-		return err
-	}
-	err := os.Rename(tmp, path)
-	if err != nil {
-		_ = os.Remove(tmp)
-	}
-	return err
-}
-
-// globWord is a path that stands for itself in a pattern.
-func globWord(path string) string {
-	return strings.NewReplacer("\\", "\\\\", "*", "\\*", "?", "\\?", "[", "\\[").Replace(path)
 }
 
 func knownHostsText(c cluster.Cluster) (string, error) {

@@ -4,7 +4,6 @@ package broker
 
 import (
 	"cmp"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,12 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 var ownerPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{2,39}$`) })
@@ -45,8 +44,8 @@ func loadOwner(stateDir, configured string) (string, error) {
 		}
 		return configured, nil
 	}
-	own := "sky-" + randomHex(8)
-	if err := privateDir(stateDir); err != nil {
+	own := "sky-" + durable.RandomHex(8)
+	if err := durable.PrivateDir(stateDir); err != nil {
 		return own, &noOwnerError{err}
 	}
 	path := filepath.Join(stateDir, "owner")
@@ -62,7 +61,7 @@ func loadOwner(stateDir, configured string) (string, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return own, &noOwnerError{err}
 		}
-		if err := linkNew(path, []byte(own+"\n")); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := durable.LinkNew(path, []byte(own+"\n")); err != nil && !errors.Is(err, fs.ErrExist) {
 			return own, &noOwnerError{err}
 		}
 	}
@@ -80,56 +79,6 @@ func OwnerOf(stateDir, configured string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(text))
-}
-
-// linkNew creates path with the content, whole or not at all; fs.ErrExist if
-// it is there already.
-func linkNew(path string, content []byte) error {
-	tmp := path + "." + randomHex(6)
-	if err := writeSynced(tmp, content); err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(tmp) }()
-	if err := os.Link(tmp, path); err != nil {
-		return err
-	}
-	return remote.SyncDir(filepath.Dir(path))
-}
-
-// writeSynced creates path, 0600, and flushes it to the disk. Where it cannot,
-// it leaves nothing.
-func writeSynced(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		_ = os.Remove(path)
-	}
-	return err
-}
-
-func randomHex(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails, by its documentation
-	return hex.EncodeToString(b)
-}
-
-// privateDir makes dir and its parents with mode 0700. A dir that others may
-// write to is refused: keys and the journal live in it.
-func privateDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is not a folder", dir)
-	}
-	return checkPrivate(dir, info)
 }
 
 // clusterDirName is a folder name that is readable and distinct for names that
@@ -171,28 +120,10 @@ func (b *Broker) actFor(name, owner string) {
 // stays in use where it is, since states name keys in it.
 func clusterDir(stateDir, owner, name string) string {
 	shared := filepath.Join(stateDir, "clusters", sharedDirName(name))
-	if j, err := readJournal(shared); err != nil || j.speaksOf(owner) {
+	if j, err := journal.Read(shared); err != nil || j.SpeaksOf(owner) {
 		return shared
 	}
 	return filepath.Join(stateDir, "clusters", clusterDirName(owner, name))
-}
-
-// speaksOf reports whether an entry is about a cluster of that owner.
-func (j *journal) speaksOf(owner string) bool {
-	return slices.ContainsFunc(j.entries, func(e entry) bool { return e.owner() == owner })
-}
-
-// owner is whose cluster the entry is about; empty where it does not say.
-func (e entry) owner() string {
-	switch {
-	case e.Owner != "":
-		return e.Owner
-	case e.Cluster != nil && e.Cluster.Owner != "":
-		return e.Cluster.Owner
-	case e.Ref != nil:
-		return e.Ref.Owner
-	}
-	return ""
 }
 
 // LogPath is the file that holds everything that launches of a cluster did.

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // youngThing is when a key or rule without a machine is taken to be left behind
@@ -21,8 +23,8 @@ const youngThing = 15 * time.Minute
 // generation's: those of a launch that was killed, and whose disk is gone with
 // the record of it. Nothing of it costs money, so a failure is no error; and no
 // cloud removes what a machine still uses.
-func (b *Broker) clearThings(ctx context.Context, j *journal, name string, clouds ...string) {
-	if len(j.generations()) > 1 {
+func (b *Broker) clearThings(ctx context.Context, j *journal.Journal, name string, clouds ...string) {
+	if len(j.Generations()) > 1 {
 		return // its launches are on record here, and cleaned up by that
 	}
 	ctx, cancel := context.WithTimeout(ctx, undoneLimit)
@@ -38,7 +40,7 @@ func (b *Broker) clearThings(ctx context.Context, j *journal, name string, cloud
 	}
 }
 
-func (b *Broker) clearThingsOn(ctx context.Context, session cloud.Session, j *journal, ref cloud.ClusterRef) error {
+func (b *Broker) clearThingsOn(ctx context.Context, session cloud.Session, j *journal.Journal, ref cloud.ClusterRef) error {
 	surveyor, ok := session.Provisioner.(cloud.Surveyor)
 	if !ok {
 		return nil
@@ -48,7 +50,7 @@ func (b *Broker) clearThingsOn(ctx context.Context, session cloud.Session, j *jo
 		return fmt.Errorf("list what was made for cluster %q: %w", ref.Cluster, err)
 	}
 	for _, left := range withoutMachines(things) {
-		if g := j.find(left.Generation); (g != nil && !g.Removed) || b.beginning(things, left) {
+		if g := j.Find(left.Generation); (g != nil && !g.Removed) || b.beginning(things, left) {
 			continue
 		}
 		b.log.InfoContext(ctx, "removing keys and rules that an earlier launch left", "cluster", ref.Cluster, "generation", left.Generation)
@@ -72,7 +74,7 @@ func (b *Broker) beginning(things []cloud.Thing, of cloud.ClusterRef) bool {
 
 // HasRecords reports whether a state folder has the record of any cluster.
 func HasRecords(stateDir string) bool {
-	found, err := filepath.Glob(filepath.Join(globWord(stateDir), "clusters", "*", journalName))
+	found, err := filepath.Glob(filepath.Join(durable.GlobWord(stateDir), "clusters", "*", journal.FileName))
 	return err != nil || len(found) > 0
 }
 
@@ -157,9 +159,9 @@ func (b *Broker) judgeThing(v gcView, cloudName string, t cloud.Thing, young boo
 	}
 	cj := v.journalOf(t.Ref.Cluster, b)
 	f.dir = cj.dir
-	var g *generation
+	var g *journal.Generation
 	if cj.err == nil {
-		g = cj.journal.find(t.Ref.Generation)
+		g = cj.journal.Find(t.Ref.Generation)
 	}
 	switch {
 	case t.Kind == cloud.ThingMachine, v.living[t.Ref.Generation], g != nil && !g.Removed:

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -19,8 +20,8 @@ const undoneLimit = 2 * time.Minute
 // noteUndone records that a growth whose commit was begun has failed, before its
 // machines are removed: some of them may look like the cluster's by now.
 func (b *Broker) noteUndone(ctx context.Context, c cluster.Cluster, ids []string) {
-	err := b.withJournal(c.Name, func(j *journal) error {
-		return j.append(entry{Event: eventUndone, Generation: c.Generation, Instances: append(j.undone(c), ids...), Cluster: &c})
+	err := b.withJournal(c.Name, func(j *journal.Journal) error {
+		return j.Append(journal.Entry{Event: journal.EventGrowthFailed, Generation: c.Generation, Instances: append(j.FailedGrowth(c), ids...), Cluster: &c})
 	})
 	if err != nil {
 		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
@@ -30,47 +31,31 @@ func (b *Broker) noteUndone(ctx context.Context, c cluster.Cluster, ids []string
 // noteGone records which of the undone machines were observed gone. Where it
 // cannot, their absence is observed once more, by the next refresh.
 func (b *Broker) noteGone(ctx context.Context, c cluster.Cluster, gone []string) {
-	err := b.withJournal(c.Name, func(j *journal) error {
-		undone := j.undone(c)
-		left := without(undone, gone)
+	err := b.withJournal(c.Name, func(j *journal.Journal) error {
+		undone := j.FailedGrowth(c)
+		left := journal.Without(undone, gone)
 		if len(left) == len(undone) {
 			return nil
 		}
-		return j.append(entry{Event: eventUndone, Generation: c.Generation, Instances: left})
+		return j.Append(journal.Entry{Event: journal.EventGrowthFailed, Generation: c.Generation, Instances: left})
 	})
 	if err != nil {
 		b.log.ErrorContext(ctx, "the journal cannot be written", "error", err)
 	}
 }
 
-// undone are the machines of failed growths that were not observed gone. A
-// record of the cluster holds none of them, and c does not.
-func (j *journal) undone(c cluster.Cluster) []string {
-	g := j.find(c.Generation)
-	if g == nil {
-		return nil
-	}
-	return without(g.undone, c.InstanceIDs())
-}
-
-// undoneIn reports whether the cluster, as a state has it, holds a machine that
-// the journal has for undone: then the state is right.
-func (g *generation) undoneIn(c cluster.Cluster) bool {
-	return slices.ContainsFunc(c.InstanceIDs(), func(id string) bool { return slices.Contains(g.undone, id) })
-}
-
 // undone is the journal's, read anew.
 func (b *Broker) undone(c cluster.Cluster) ([]string, error) {
-	j, err := readJournal(b.ClusterDir(c.Name))
+	j, err := journal.Read(b.ClusterDir(c.Name))
 	if err != nil {
 		return nil, err
 	}
-	return j.undone(c), nil
+	return j.FailedGrowth(c), nil
 }
 
 // withoutUndone leaves machines of failed growths out, as far as they are known.
 func (b *Broker) withoutUndone(c cluster.Cluster, alive []cloud.Instance) []cloud.Instance {
-	undone := b.known(c.Name).undone(c)
+	undone := b.known(c.Name).FailedGrowth(c)
 	return slices.DeleteFunc(alive, func(i cloud.Instance) bool { return slices.Contains(undone, i.ID) })
 }
 

@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 
 	"github.com/gofrs/flock"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // What only reads a cluster or removes it must get through with a state folder
@@ -18,23 +21,17 @@ import (
 // it can be written.
 
 // known is the cluster's journal as far as it can be read.
-func (b *Broker) known(name string) *journal {
-	j, err := readJournal(b.ClusterDir(name))
-	if err != nil {
-		return &journal{}
-	}
-	return j
+func (b *Broker) known(name string) *journal.Journal {
+	return journal.Known(b.ClusterDir(name))
 }
 
 // withKnown is withJournal that goes on where the journal cannot be opened: f
 // gets one that says what is known and takes no entry.
-func (b *Broker) withKnown(ctx context.Context, name string, f func(*journal) error) error {
+func (b *Broker) withKnown(ctx context.Context, name string, f func(*journal.Journal) error) error {
 	j, err := b.openJournal(name)
 	if err != nil {
 		b.log.WarnContext(ctx, "the cluster's journal cannot be used; going on without it", "cluster", name, "error", err)
-		j = b.known(name)
-		j.path, j.broken = filepath.Join(b.ClusterDir(name), journalName), err
-		return f(j)
+		return f(journal.ReadOnly(b.ClusterDir(name), err))
 	}
 	return errors.Join(f(j), j.Close())
 }
@@ -61,7 +58,7 @@ func (b *Broker) lockOrGoOn(ctx context.Context, name, doing string) (release fu
 	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
 	switch ok, err := lock.TryLock(); {
 	case err != nil:
-		if _, serr := os.Lstat(path + ".holder"); isMissing(serr) {
+		if _, serr := os.Lstat(path + ".holder"); durable.IsMissing(serr) {
 			return unhold, nil // whoever takes the lock says so
 		}
 		unhold()

@@ -11,8 +11,18 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
+
+// spoilJournal puts the text in the place of a journal.
+func spoilJournal(t *testing.T, dir, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, journal.FileName), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // makeReadOnly mounts a folder read-only, or takes the right to write away from
 // who is not root.
@@ -51,10 +61,10 @@ func makeReadOnly(t *testing.T, dir string) {
 
 // withoutAState is every way in which a state folder can be of no use.
 func withoutAState() map[string]func(t *testing.T, x *bench, c cluster.Cluster) *bench {
-	journalOf := func(x *bench, c cluster.Cluster) string { return filepath.Join(x.ClusterDir(c.Name), journalName) }
+	journalOf := func(x *bench, c cluster.Cluster) string { return filepath.Join(x.ClusterDir(c.Name), journal.FileName) }
 	return map[string]func(t *testing.T, x *bench, c cluster.Cluster) *bench{
 		"full": func(_ *testing.T, x *bench, _ cluster.Cluster) *bench {
-			x.onAppend = func([]byte) error { return syscall.ENOSPC }
+			x.hooks.Append = func([]byte) error { return syscall.ENOSPC }
 			return x
 		},
 		"read-only": func(t *testing.T, x *bench, _ cluster.Cluster) *bench {
@@ -76,11 +86,11 @@ func withoutAState() map[string]func(t *testing.T, x *bench, c cluster.Cluster) 
 			return newBench(t, x.cfg.StateDir, x.cloud)
 		},
 		"with a damaged journal": func(t *testing.T, x *bench, c cluster.Cluster) *bench {
-			writeJournal(t, x.ClusterDir(c.Name), "garbage\n"+goodLine, 0o600)
+			spoilJournal(t, x.ClusterDir(c.Name), "garbage\n{\"v\":1,\"event\":\"attempt\",\"generation\":\"g1\",\"attempt\":1}\n")
 			return x
 		},
 		"with a journal of a newer version": func(t *testing.T, x *bench, c cluster.Cluster) *bench {
-			writeJournal(t, x.ClusterDir(c.Name), `{"v":99,"event":"x","generation":"g"}`+"\n", 0o600)
+			spoilJournal(t, x.ClusterDir(c.Name), `{"v":99,"event":"x","generation":"g"}`+"\n")
 			return x
 		},
 		"with a folder for a journal": func(t *testing.T, x *bench, c cluster.Cluster) *bench {
@@ -255,14 +265,14 @@ func TestHalfWrittenFilesDoNotPileUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := replaceFile(path, "whole"); err != nil {
+	if err := durable.Replace(path, "whole"); err != nil {
 		t.Fatal(err)
 	}
 	limited(t, func() {
-		if err := replaceFile(path, "another"); err == nil {
+		if err := durable.Replace(path, "another"); err == nil {
 			t.Error("a full disk took a file")
 		}
-		if err := linkNew(filepath.Join(dir, "owner"), []byte("sky-1")); err == nil {
+		if err := durable.LinkNew(filepath.Join(dir, "owner"), []byte("sky-1")); err == nil {
 			t.Error("a full disk took a file")
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -79,8 +80,8 @@ func (b *Broker) Update(ctx context.Context, c cluster.Cluster, spec Spec, what 
 
 // record puts the cluster, as Terraform will hold it, into the journal.
 func (b *Broker) record(c cluster.Cluster) error {
-	return b.withJournal(c.Name, func(j *journal) error {
-		if err := j.append(entry{Event: eventRecorded, Generation: c.Generation, Cluster: &c}); err != nil {
+	return b.withJournal(c.Name, func(j *journal.Journal) error {
+		if err := j.Append(journal.Entry{Event: journal.EventRecorded, Generation: c.Generation, Cluster: &c}); err != nil {
 			return err
 		}
 		return b.writeSSHFiles(c)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
@@ -42,7 +43,7 @@ func TestRefreshAfterAResizeElsewhere(t *testing.T) {
 // A restore whose result never reached state is found by a refresh, whatever
 // was recorded of it.
 func TestRefreshAfterARestoreThatStateMissed(t *testing.T) {
-	for _, last := range []event{eventCommitting, eventRecorded} {
+	for _, last := range []journal.Event{journal.EventCommitting, journal.EventRecorded} {
 		t.Run(string(last), func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
@@ -52,17 +53,17 @@ func TestRefreshAfterARestoreThatStateMissed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				x.onAppend = func(line []byte) error {
-					if last == eventCommitting && strings.Contains(string(line), string(eventRecorded)) {
+				x.hooks.Append = func(line []byte) error {
+					if last == journal.EventCommitting && strings.Contains(string(line), string(journal.EventRecorded)) {
 						return errors.New("the process was killed")
 					}
 					return nil
 				}
 				whole, err := x.Restore(t.Context(), seen, twoNodes("train"))
-				if (err != nil) != (last == eventCommitting) {
+				if (err != nil) != (last == journal.EventCommitting) {
 					t.Fatalf("Restore: %v", err)
 				}
-				x.onAppend = nil
+				x.hooks.Append = nil
 				for range 2 {
 					got, err := x.Refresh(t.Context(), seen)
 					if err != nil || got.Status != cluster.StatusUp || got.Nodes[1].InstanceID != whole.Nodes[1].InstanceID || got.Nodes[1].HostKey == "" {

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
 
@@ -96,7 +97,7 @@ func EnsureKeyPair(path string) (authorizedKey string, err error) {
 	}
 	_, err = f.Write(private)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = SyncDir(filepath.Dir(path))
+		err = durable.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		_ = os.Remove(path)
@@ -121,18 +122,6 @@ func existingKey(path string) (string, error) {
 		return "", err
 	}
 	return AuthorizedKey(signer.PublicKey()), nil
-}
-
-// SyncDir flushes a folder's entries, so that a file made in it survives a crash.
-func SyncDir(dir string) error {
-	if runtime.GOOS == "windows" { // folders cannot be synced there
-		return nil
-	}
-	d, err := os.Open(dir) //nolint:gosec // the folder of the key just written
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // AuthorizedKey is a public key in authorized_keys form, without a comment.

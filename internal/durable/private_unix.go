@@ -2,7 +2,7 @@
 
 //go:build !windows
 
-package broker
+package durable
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// checkPrivate refuses a file or folder of another user, and one that others
+// CheckPrivate refuses a file or folder of another user, and one that others
 // may write to.
-func checkPrivate(path string, info fs.FileInfo) error {
+func CheckPrivate(path string, info fs.FileInfo) error {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Getuid() {
 		return fmt.Errorf("%s belongs to user %d, not to you (%d)", path, st.Uid, os.Getuid())
 	}

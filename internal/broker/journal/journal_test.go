@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package journal
 
 import (
 	"os"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 func writeJournal(t *testing.T, dir, text string, mode os.FileMode) {
@@ -22,6 +23,16 @@ func writeJournal(t *testing.T, dir, text string, mode os.FileMode) {
 	if err := os.Chmod(path, mode); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// privateFolder is one that others may not write to.
+func privateFolder(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 const goodLine = `{"v":1,"event":"attempt","generation":"g1","attempt":1}` + "\n"
@@ -43,9 +54,9 @@ func TestJournalDamage(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := stateDir(t)
+			dir := privateFolder(t)
 			writeJournal(t, dir, tt.text, tt.mode)
-			j, err := openJournal(dir, time.Now)
+			j, err := Open(dir, time.Now, Hooks{})
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {
 					t.Fatalf("openJournal = %v, want %q", err, tt.err)
@@ -58,13 +69,13 @@ func TestJournalDamage(t *testing.T) {
 			if len(j.entries) != tt.entries {
 				t.Errorf("%d entries, want %d", len(j.entries), tt.entries)
 			}
-			if err := j.append(entry{Event: eventRemoved, Generation: "g1"}); err != nil {
+			if err := j.Append(Entry{Event: EventRemoved, Generation: "g1"}); err != nil {
 				t.Fatal(err)
 			}
 			if err := j.Close(); err != nil {
 				t.Fatal(err)
 			}
-			again, err := readJournal(dir)
+			again, err := Read(dir)
 			if err != nil || len(again.entries) != tt.entries+1 {
 				t.Errorf("after an append: %d entries, %v", len(again.entries), err)
 			}
@@ -74,12 +85,12 @@ func TestJournalDamage(t *testing.T) {
 
 // A journal that is a link, and one of another user, are refused.
 func TestForeignJournal(t *testing.T) {
-	dir := stateDir(t)
+	dir := privateFolder(t)
 	path := filepath.Join(dir, "journal.jsonl")
 	if err := os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openJournal(dir, time.Now); err == nil || !strings.Contains(err.Error(), "is no regular file") {
+	if _, err := Open(dir, time.Now, Hooks{}); err == nil || !strings.Contains(err.Error(), "is no regular file") {
 		t.Errorf("a link: %v", err)
 	}
 	foreign := "/dev/null" // root's
@@ -94,7 +105,7 @@ func TestForeignJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := checkPrivate(foreign, info); err == nil || !strings.Contains(err.Error(), "belongs to user") {
+	if err := durable.CheckPrivate(foreign, info); err == nil || !strings.Contains(err.Error(), "belongs to user") {
 		t.Errorf("of another user: %v", err)
 	}
 }
@@ -105,8 +116,8 @@ func TestJournalFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatalf("this test needs /dev/full: %v", err)
 	}
-	j := &journal{path: "/dev/full", file: full, now: time.Now}
-	if err := j.append(entry{Event: eventAttempt, Generation: "g1"}); err == nil || !strings.Contains(err.Error(), "nothing was started") {
+	j := &Journal{path: "/dev/full", file: full, now: time.Now}
+	if err := j.Append(Entry{Event: EventAttempt, Generation: "g1"}); err == nil || !strings.Contains(err.Error(), "nothing was started") {
 		t.Errorf("append = %v", err)
 	}
 	if len(j.entries) != 0 {
@@ -118,30 +129,11 @@ func FuzzParseJournal(f *testing.F) {
 	f.Add(goodLine)
 	f.Add("{}\n[]\n")
 	f.Fuzz(func(_ *testing.T, text string) {
-		entries, err := parseJournal([]byte(text))
+		entries, err := parse([]byte(text))
 		if err == nil {
-			(&journal{entries: entries}).generations()
+			(&Journal{entries: entries}).Generations()
 		}
 	})
-}
-
-func TestOwner(t *testing.T) {
-	dir := stateDir(t)
-	first, err := loadOwner(dir, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again, err := loadOwner(dir, ""); err != nil || again != first {
-		t.Errorf("second load = %q, %v; want %q", again, err, first)
-	}
-	if own, err := loadOwner(dir, "ml-team"); err != nil || own != "ml-team" {
-		t.Errorf("configured owner = %q, %v", own, err)
-	}
-	for _, bad := range []string{"A", "a b", "x", strings.Repeat("a", 41), "a/b"} {
-		if _, err := loadOwner(dir, bad); err == nil {
-			t.Errorf("owner %q was accepted", bad)
-		}
-	}
 }
 
 // The journal that version 0.1.0 wrote reads as it did then.
@@ -150,19 +142,19 @@ func TestJournalOfAReleasedVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := stateDir(t)
+	dir := privateFolder(t)
 	writeJournal(t, dir, string(text), 0o600)
-	j, err := openJournal(dir, time.Now)
+	j, err := Open(dir, time.Now, Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = j.Close() }()
-	all := j.generations()
+	all := j.Generations()
 	if len(all) != 1 {
 		t.Fatalf("%d generations, want 1", len(all))
 	}
 	g := all[0]
-	if !g.launched || !g.committed || !g.Complete || g.Removed || g.Attempts != 1 || g.ID != "8f53ff0570dc" {
+	if !g.LaunchedHere || !g.Committed || !g.Complete || g.Removed || g.Attempts != 1 || g.ID != "8f53ff0570dc" {
 		t.Errorf("generation = %+v", g)
 	}
 	want := []string{"i-c400e4cc26e65f04", "i-e5a429c094f765bc"}
