@@ -293,8 +293,9 @@ type NodeSpec struct {
 type RunConfig struct {
 	Spec      ClusterSpec
 	Placement Placement
-	// Resources are ids of networks, keys and the like, by the driver's own names.
-	Resources map[string]string
+	// Resources are networks, keys, images and the like, in a type of the driver's
+	// own; nobody else looks inside.
+	Resources any
 }
 
 // RunRecord says what Run did.

@@ -31,6 +31,10 @@ const (
 	ThingAddress  ThingKind = "address"
 )
 
+// Paid reports whether such a thing is charged for although no machine uses it.
+// It goes with its machines, when Terminate is called.
+func (k ThingKind) Paid() bool { return k == ThingDisk || k == ThingAddress }
+
 // Thing is something in an account that carries the provider's tags.
 type Thing struct {
 	Kind ThingKind
@@ -40,6 +44,12 @@ type Thing struct {
 	Ref ClusterRef
 	// CreatedAt is zero where the cloud does not say.
 	CreatedAt time.Time
+	// Identity is that of the machine which a thing was made for, where it was
+	// made for one and says so.
+	Identity Identity
+	// InUse says that a machine uses it, so that it goes when that goes. Survey
+	// does not show it.
+	InUse bool
 	// Committed and Deadline are a machine's.
 	Committed bool
 	Deadline  time.Time
@@ -51,6 +61,7 @@ func (ref ClusterRef) ThingOf(kind ThingKind, id, name string, tags map[string]s
 	t := Thing{Kind: kind, ID: id, Name: name, Ref: ClusterRef{
 		Owner: tags[TagOwner], Cluster: tags[TagCluster], Generation: tags[TagGeneration], Cloud: ref.Cloud, Region: region,
 	}}
+	t.Identity, _ = IdentityFromTags(tags) // zero where it is the cluster's as a whole
 	own := t.Ref
 	if ref.Owner != "" {
 		own.Owner = ref.Owner

@@ -148,3 +148,9 @@ func groupCreatedAt(tags map[string]string) time.Time {
 	}
 	return t
 }
+
+// found is what Bootstrap found or made.
+func found(cfg cloud.RunConfig) map[string]string {
+	res, _ := cfg.Resources.(map[string]string)
+	return res
+}

@@ -38,7 +38,7 @@ func (d *driver) launchInput(n cloud.NodeSpec, cfg cloud.RunConfig, place string
 	}
 	in := &ec2.RunInstancesInput{
 		ClientToken:                       aws.String(token(n.Identity, offer.Zone, zone)),
-		ImageId:                           aws.String(cfg.Resources[resourceImage]),
+		ImageId:                           aws.String(found(cfg)[resourceImage]),
 		InstanceType:                      types.InstanceType(offer.InstanceType.Name),
 		MinCount:                          aws.Int32(1),
 		MaxCount:                          aws.Int32(1),
@@ -52,7 +52,7 @@ func (d *driver) launchInput(n cloud.NodeSpec, cfg cloud.RunConfig, place string
 	if len(data) > 0 {
 		in.UserData = aws.String(base64.StdEncoding.EncodeToString(data))
 	}
-	if g := cfg.Resources[resourcePlacement]; g != "" {
+	if g := found(cfg)[resourcePlacement]; g != "" {
 		in.Placement.GroupName = aws.String(g)
 	}
 	if offer.Market == cloud.Spot {
@@ -88,7 +88,7 @@ func metadataOptions() *types.InstanceMetadataOptionsRequest {
 // disk is the boot disk, encrypted with the account's key for EBS, and deleted
 // with its machine.
 func disk(cfg cloud.RunConfig, s settings) (types.BlockDeviceMapping, error) {
-	imageGiB, err := strconv.Atoi(cfg.Resources[resourceImageGiB])
+	imageGiB, err := strconv.Atoi(found(cfg)[resourceImageGiB])
 	if err != nil {
 		return types.BlockDeviceMapping{}, fleet.ConfigErrorf(cloud.ScopeCloud, "the run configuration is not Bootstrap's: it lacks the image's size")
 	}
@@ -97,7 +97,7 @@ func disk(cfg cloud.RunConfig, s settings) (types.BlockDeviceMapping, error) {
 	case size == 0:
 		size = max(defaultDiskGiB, imageGiB)
 	case size < imageGiB:
-		return types.BlockDeviceMapping{}, fleet.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", size, cfg.Resources[resourceImage], imageGiB)
+		return types.BlockDeviceMapping{}, fleet.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", size, found(cfg)[resourceImage], imageGiB)
 	case size > 65536:
 		return types.BlockDeviceMapping{}, fleet.ConfigErrorf(cloud.ScopeCloud, "disk_size is %d GiB; a disk on AWS has 65536 at most", size)
 	}
@@ -113,15 +113,15 @@ func disk(cfg cloud.RunConfig, s settings) (types.BlockDeviceMapping, error) {
 	if tier.throughput > 0 {
 		ebs.Throughput = aws.Int32(tier.throughput)
 	}
-	return types.BlockDeviceMapping{DeviceName: aws.String(cfg.Resources[resourceDevice]), Ebs: ebs}, nil
+	return types.BlockDeviceMapping{DeviceName: aws.String(found(cfg)[resourceDevice]), Ebs: ebs}, nil
 }
 
 func interfaces(cfg cloud.RunConfig, s settings, subnetID string) []types.InstanceNetworkInterfaceSpecification {
-	groups := append([]string{cfg.Resources[resourceGroup]}, s.groupIDs...)
+	groups := append([]string{found(cfg)[resourceGroup]}, s.groupIDs...)
 	nic := types.InstanceNetworkInterfaceSpecification{
 		DeviceIndex: aws.Int32(0), SubnetId: aws.String(subnetID), Groups: groups, DeleteOnTermination: aws.Bool(true),
 	}
-	cards, _ := strconv.Atoi(cfg.Resources[resourceEFACards]) // absent without EFA
+	cards, _ := strconv.Atoi(found(cfg)[resourceEFACards]) // absent without EFA
 	if cards > 0 {
 		nic.InterfaceType = aws.String("efa")
 	}

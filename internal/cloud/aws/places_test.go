@@ -42,8 +42,8 @@ func TestImages(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || cfg.Resources[resourceImage] != tt.want {
-				t.Errorf("image %q, want %q: %v", cfg.Resources[resourceImage], tt.want, err)
+			if err != nil || found(cfg)[resourceImage] != tt.want {
+				t.Errorf("image %q, want %q: %v", found(cfg)[resourceImage], tt.want, err)
 			}
 		})
 	}
@@ -80,8 +80,8 @@ func TestNetworks(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || cfg.Resources[resourceSubnets] != tt.want {
-				t.Errorf("subnets %q, want %q: %v", cfg.Resources[resourceSubnets], tt.want, err)
+			if err != nil || found(cfg)[resourceSubnets] != tt.want {
+				t.Errorf("subnets %q, want %q: %v", found(cfg)[resourceSubnets], tt.want, err)
 			}
 		})
 	}
@@ -178,7 +178,7 @@ func TestOnlyOwnGroupsAreTouched(t *testing.T) {
 		t.Errorf("%d of %d groups are left, want all but one", len(w.fake.groups), before)
 	}
 	for _, g := range w.fake.groups {
-		if len(g.rules) > 0 || g.id == cfg.Resources[resourceGroup] {
+		if len(g.rules) > 0 || g.id == found(cfg)[resourceGroup] {
 			t.Errorf("group %q: %d rules", g.name, len(g.rules))
 		}
 	}

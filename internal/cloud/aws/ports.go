@@ -80,7 +80,7 @@ func (d *driver) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefixes [
 func openings(rules []rule) []string {
 	var out []string
 	for _, r := range rules {
-		out = append(out, fleet.Opening(r.what(), r.cidr))
+		out = append(out, fleet.OpeningLine(r.what(), r.cidr))
 	}
 	return out
 }

@@ -164,7 +164,7 @@ func (d *driver) resume(ctx context.Context, m machine) error {
 
 // create launches the nodes, all in one zone.
 func (d *driver) create(ctx context.Context, plan fleet.Plan[machine], cfg cloud.RunConfig, record *cloud.RunRecord) error {
-	nodes, places := plan.Create, splitList(cfg.Resources[resourceSubnets])
+	nodes, places := plan.Create, splitList(found(cfg)[resourceSubnets])
 	if len(nodes) == 0 {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -47,7 +48,7 @@ func bootstrapTwice(ctx context.Context, w *world) error {
 	if err := c.bootstrap(ctx); err != nil {
 		return fmt.Errorf("again: %w", err)
 	}
-	if !maps.Equal(first.Resources, c.cfg.Resources) {
+	if !reflect.DeepEqual(first.Resources, c.cfg.Resources) {
 		return fmt.Errorf("the second Bootstrap found %v, the first %v", c.cfg.Resources, first.Resources)
 	}
 	return w.countsAre(ctx, after, "after the second Bootstrap")

@@ -180,7 +180,7 @@ func (d *memoryDriver) launch(n cloud.NodeSpec, cfg cloud.RunConfig, record *clo
 	}
 	d.m.capacity--
 	offer := cfg.Placement.Offer
-	in := &memoryMachine{tags: n.Identity.Tags(), disk: true, firewall: cfg.Resources["firewall"], onShutdown: cfg.Spec.OnShutdown}
+	in := &memoryMachine{tags: n.Identity.Tags(), disk: true, firewall: cfg.Resources.(map[string]string)["firewall"], onShutdown: cfg.Spec.OnShutdown}
 	if d.m.breaks("power-off always stops") {
 		in.onShutdown = cloud.ShutdownStop
 	}
@@ -397,7 +397,7 @@ func (d *memoryDriver) checkForeign(ref cloud.ClusterRef) error {
 func (d *memoryDriver) OpenPorts(_ context.Context, _ cloud.ClusterRef, cfg cloud.RunConfig, ports []cloud.PortRange) error {
 	defer d.m.lock()()
 	for id, g := range d.m.firewalls {
-		if id != cfg.Resources["firewall"] && !d.m.breaks("ports open everywhere") {
+		if id != cfg.Resources.(map[string]string)["firewall"] && !d.m.breaks("ports open everywhere") {
 			continue
 		}
 		if d.m.breaks("ports accumulate") {
@@ -417,9 +417,9 @@ func (d *memoryDriver) PortDrift(_ context.Context, ref cloud.ClusterRef, prefix
 	lines := func(from []netip.Prefix, ports []cloud.PortRange) []string {
 		var out []string
 		for _, f := range from {
-			out = append(out, fleet.Opening("22", f.String()))
+			out = append(out, fleet.OpeningLine("22", f.String()))
 			for _, p := range ports {
-				out = append(out, fleet.Opening(p.String(), f.String()))
+				out = append(out, fleet.OpeningLine(p.String(), f.String()))
 			}
 		}
 		return out

@@ -4,8 +4,8 @@ package fleet
 
 import "slices"
 
-// Opening is a line of what is let in: what, such as "8080" or "udp 53", and from where.
-func Opening(what, from string) string { return what + " from " + from }
+// OpeningLine is a line of what is let in: what, such as "8080" or "udp 53", and from where.
+func OpeningLine(what, from string) string { return what + " from " + from }
 
 // Drift says what is open and was not wanted, and what is wanted and not open.
 func Drift(have, want []string) []string {

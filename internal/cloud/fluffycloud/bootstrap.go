@@ -203,3 +203,9 @@ func rules(prefixes []netip.Prefix, ports []cloud.PortRange) []rule {
 }
 
 func isSSHRule(r rule) bool { return r.FromPort == sshPort && r.ToPort == sshPort }
+
+// found is what Bootstrap found or made.
+func found(cfg cloud.RunConfig) map[string]string {
+	res, _ := cfg.Resources.(map[string]string)
+	return res
+}

@@ -52,7 +52,7 @@ func openings(rules []rule) []string {
 	var out []string
 	for _, r := range rules {
 		for _, cidr := range r.CIDRs {
-			out = append(out, fleet.Opening(cloud.PortRange{First: r.FromPort, Last: r.ToPort}.String(), cidr))
+			out = append(out, fleet.OpeningLine(cloud.PortRange{First: r.FromPort, Last: r.ToPort}.String(), cidr))
 		}
 	}
 	return out

@@ -175,18 +175,18 @@ func request(n cloud.NodeSpec, cfg cloud.RunConfig) launchRequest {
 		Region:       offer.Region,
 		Zone:         offer.Zone,
 		InstanceType: offer.InstanceType.Name,
-		Image:        cfg.Resources[resourceImage],
+		Image:        found(cfg)[resourceImage],
 		Market:       string(offer.Market),
 		DiskGiB:      cfg.Spec.DiskGiB,
 		UserData:     n.UserData,
 		SSHKeyIDs:    []string{},
-		FirewallID:   cfg.Resources[resourceFirewall],
+		FirewallID:   found(cfg)[resourceFirewall],
 		Tags:         tags,
 	}
 	if offer.Market == cloud.Spot {
 		req.MaxPriceUSD = cfg.Spec.MaxHourlyUSD
 	}
-	if keys := cfg.Resources[resourceSSHKeys]; keys != "" {
+	if keys := found(cfg)[resourceSSHKeys]; keys != "" {
 		req.SSHKeyIDs = strings.Split(keys, ",")
 	}
 	if !cfg.Spec.Deadline.IsZero() {

@@ -164,3 +164,9 @@ func (d *driver) cidrs(ctx context.Context, s settings, asked []netip.Prefix) ([
 	}
 	return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}, nil
 }
+
+// found is what Bootstrap found or made.
+func found(cfg cloud.RunConfig) map[string]string {
+	res, _ := cfg.Resources.(map[string]string)
+	return res
+}

@@ -143,7 +143,7 @@ func (d *driver) ensureFirewall(ctx context.Context, cfg cloud.RunConfig, s sett
 		return err
 	}
 	ports := append(slices.Clone(cfg.Spec.Ports), portsOf(have)...)
-	return d.setRules(ctx, have, wantedRules(cfg.Spec.Ref, cfg.Resources[resourceNetwork], prefixes, ports))
+	return d.setRules(ctx, have, wantedRules(cfg.Spec.Ref, found(cfg)[resourceNetwork], prefixes, ports))
 }
 
 // setRules leads from the rules that are there to those wanted.
@@ -284,7 +284,7 @@ func openings(rules []*compute.Firewall) []string {
 			}
 			for _, w := range what {
 				for _, from := range slices.Concat(rule.SourceRanges, rule.SourceTags) {
-					out = append(out, fleet.Opening(w, from))
+					out = append(out, fleet.OpeningLine(w, from))
 				}
 			}
 		}

@@ -64,7 +64,7 @@ func (d *driver) instance(n cloud.NodeSpec, cfg cloud.RunConfig) (*compute.Insta
 		MachineType:       "zones/" + offer.Zone + "/machineTypes/" + offer.InstanceType.Name,
 		Labels:            labels,
 		Metadata:          &compute.Metadata{Items: metadataItems(metadata)},
-		Tags:              &compute.Tags{Items: []string{cfg.Resources[resourceTag]}},
+		Tags:              &compute.Tags{Items: []string{found(cfg)[resourceTag]}},
 		Disks:             []*compute.AttachedDisk{disk},
 		NetworkInterfaces: []*compute.NetworkInterface{networkInterface(cfg, s)},
 		Scheduling:        scheduling(offer.Market, s, shape),
@@ -74,7 +74,7 @@ func (d *driver) instance(n cloud.NodeSpec, cfg cloud.RunConfig) (*compute.Insta
 			AcceleratorType: "zones/" + offer.Zone + "/acceleratorTypes/" + shape.accelerator, AcceleratorCount: shape.count,
 		}}
 	}
-	if cfg.Resources[resourceUEFI] == "true" {
+	if found(cfg)[resourceUEFI] == "true" {
 		in.ShieldedInstanceConfig = shielded(s)
 	}
 	if s.serviceAccount != "" {
@@ -124,7 +124,7 @@ func addMetadata(metadata map[string]string, n cloud.NodeSpec, cfg cloud.RunConf
 
 // bootDisk is deleted with its machine. Compute Engine encrypts it by itself.
 func bootDisk(n cloud.NodeSpec, cfg cloud.RunConfig, s settings, shape shape, labels map[string]string) (*compute.AttachedDisk, error) {
-	imageGiB, err := strconv.Atoi(cfg.Resources[resourceImageGiB])
+	imageGiB, err := strconv.Atoi(found(cfg)[resourceImageGiB])
 	if err != nil {
 		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "the run configuration is not Bootstrap's: it lacks the image's size")
 	}
@@ -137,7 +137,7 @@ func bootDisk(n cloud.NodeSpec, cfg cloud.RunConfig, s settings, shape shape, la
 	}
 	tier := diskTiers()[s.diskTier]
 	params := &compute.AttachedDiskInitializeParams{
-		DiskName: n.Identity.Name(maxNameLength), DiskSizeGb: int64(size), SourceImage: cfg.Resources[resourceImage], Labels: labels,
+		DiskName: n.Identity.Name(maxNameLength), DiskSizeGb: int64(size), SourceImage: found(cfg)[resourceImage], Labels: labels,
 	}
 	kind := tier.persistent
 	if kind == standardDisk && shape.noStandard {
@@ -152,7 +152,7 @@ func bootDisk(n cloud.NodeSpec, cfg cloud.RunConfig, s settings, shape shape, la
 }
 
 func networkInterface(cfg cloud.RunConfig, s settings) *compute.NetworkInterface {
-	nic := &compute.NetworkInterface{Network: cfg.Resources[resourceNetwork], Subnetwork: cfg.Resources[resourceSubnet]}
+	nic := &compute.NetworkInterface{Network: found(cfg)[resourceNetwork], Subnetwork: found(cfg)[resourceSubnet]}
 	if !s.internalIPs {
 		nic.AccessConfigs = []*compute.AccessConfig{{Name: "External NAT", Type: "ONE_TO_ONE_NAT"}}
 	}

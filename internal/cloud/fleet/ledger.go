@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package fleet
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// ledger holds the machines that this process launched and has not seen gone,
+// and the launches whose outcome it does not know. A listing that lags does not
+// show them yet, but they may be there. The zero value is ready for use.
+type ledger[N any] struct {
+	mu      sync.Mutex
+	entries []entry[N]
+}
+
+type entry[N any] struct {
+	// m has no ID where nobody knows whether there is a machine.
+	m    Machine[N]
+	at   time.Time
+	seen bool
+}
+
+// add remembers a machine that was launched, or without an id a launch that may
+// have made one. What was in doubt about its identity is settled by an id.
+func (l *ledger[N]) add(m Machine[N]) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = slices.DeleteFunc(l.entries, func(e entry[N]) bool { return e.m.ID == "" && e.m.Identity == m.Identity })
+	if m.ID == "" || !slices.ContainsFunc(l.entries, func(e entry[N]) bool { return e.m.ID == m.ID }) {
+		l.entries = append(l.entries, entry[N]{m: m, at: time.Now()})
+	}
+}
+
+// saw takes note that the cloud shows the machine.
+func (l *ledger[N]) saw(m Machine[N]) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = slices.DeleteFunc(l.entries, func(e entry[N]) bool {
+		return (e.m.ID == "" && e.m.Identity == m.Identity) || (e.m.ID == m.ID && m.State == cloud.StateTerminated)
+	})
+	for i := range l.entries {
+		if l.entries[i].m.ID == m.ID {
+			l.entries[i].seen = true
+		}
+	}
+}
+
+// matching are the entries that match.
+func (l *ledger[N]) matching(match func(Machine[N]) bool) []entry[N] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(l.entries), func(e entry[N]) bool { return !match(e.m) })
+}
+
+// forget drops the entries that match.
+func (l *ledger[N]) forget(match func(Machine[N]) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = slices.DeleteFunc(l.entries, func(e entry[N]) bool { return match(e.m) })
+}
+
+// is matches the entry of this machine or launch.
+func (e entry[N]) is(m Machine[N]) bool { return e.m.ID == m.ID && e.m.Identity == m.Identity }
+
+// late reports whether the machine may be there although the cloud does not show
+// it: it was launched less than settle ago and was never seen.
+func (e entry[N]) late(settle time.Duration) bool { return !e.seen && time.Since(e.at) < settle }

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Census is one look at the machines of a ref.
+type Census[N any] struct {
+	// Machines are sorted by rank, attempt and id, in every state.
+	Machines []Machine[N]
+	// Missing are ids that should be there and are not shown.
+	Missing []string
+	// Late are machines that were launched a moment ago and are not shown yet.
+	// One without an id may also never come.
+	Late []Machine[N]
+	// Doubtful says that a launch whose outcome is unknown may still turn up.
+	Doubtful bool
+}
+
+// Live are the machines that are not terminated.
+func (c Census[N]) Live() []Machine[N] {
+	return slices.DeleteFunc(slices.Clone(c.Machines), func(m Machine[N]) bool { return m.State == cloud.StateTerminated })
+}
+
+// Staying are the machines that nobody is removing.
+func (c Census[N]) Staying() []Machine[N] {
+	return slices.DeleteFunc(c.Live(), func(m Machine[N]) bool { return m.State == cloud.StateTerminating })
+}
+
+// String lists the machines that are not terminated, for errors.
+func (c Census[N]) String() string {
+	var parts []string
+	for _, m := range c.Live() {
+		parts = append(parts, fmt.Sprintf("%s (rank %d, %s)", m, m.Identity.Rank, m.State))
+	}
+	for _, id := range c.Missing {
+		parts = append(parts, id+" (not shown)")
+	}
+	for _, m := range c.Late {
+		parts = append(parts, m.String()+" (not shown yet)")
+	}
+	if len(parts) == 0 {
+		return "no machines"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (c Census[N]) view() View[Machine[N]] {
+	v := View[Machine[N]]{Machines: c.Machines, Missing: c.Missing, Doubtful: c.Doubtful}
+	for _, m := range c.Late {
+		v.Late = append(v.Late, m.Identity)
+	}
+	return v
+}
+
+// String is the machine's id and the name that people see.
+func (m Machine[N]) String() string {
+	switch {
+	case m.Name == "":
+		return m.ID
+	case m.ID == "":
+		return m.Name
+	}
+	return m.ID + " (" + m.Name + ")"
+}
+
+// ref refers to this machine alone.
+func (m Machine[N]) ref(cloudName string) cloud.ClusterRef {
+	return cloud.ClusterRef{
+		Owner: m.Identity.Owner, Cluster: m.Identity.Cluster, Generation: m.Identity.Generation,
+		Cloud: cloudName, Region: m.Region, Zone: m.Zone, Instances: []string{m.ID},
+	}
+}
+
+// stuck is the error for a machine that cannot get to state want.
+func (m Machine[N]) stuck(want cloud.State) error {
+	return &MachineError{ID: m.String(), Rank: m.Identity.Rank, State: m.State, Reason: m.Reason, Want: want}
+}
+
+func ids[N any](machines []Machine[N]) []string {
+	out := make([]string, len(machines))
+	for i, m := range machines {
+		out[i] = m.ID
+	}
+	return out
+}
+
+// selects reports whether m belongs to ref, Instances included.
+func selects[N any](ref cloud.ClusterRef, m Machine[N]) bool {
+	return m.Identity.Owner != "" && ref.Matches(m.Identity, m.Region, m.Zone) &&
+		(ref.Instances == nil || slices.Contains(ref.Instances, m.ID))
+}
+
+// zone is the account's own name for a zone.
+func (f *Fleet[N, R]) zone(ctx context.Context, region, zone string) (string, error) {
+	if f.Hooks.Zone == nil || zone == "" || region == "" {
+		return zone, nil
+	}
+	return f.Hooks.Zone(ctx, region, zone)
+}
+
+// checkRef refuses what no look can answer.
+func (f *Fleet[N, R]) checkRef(ref cloud.ClusterRef) error {
+	if ref.Owner == "" {
+		return ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
+	}
+	for _, id := range ref.Instances {
+		if f.Hooks.Valid != nil && !f.Hooks.Valid(id) {
+			return ConfigErrorf(cloud.ScopeCloud, "%q is not the id of a machine of %s", id, f.Name)
+		}
+	}
+	return nil
+}
+
+// Look lists the machines of ref. Foreign machines are never part of it; an id
+// of ref.Instances that turns out foreign is an error.
+func (f *Fleet[N, R]) Look(ctx context.Context, ref cloud.ClusterRef) (Census[N], error) {
+	var found Census[N]
+	err := f.checkRef(ref)
+	if err == nil {
+		ref.Zone, err = f.zone(ctx, ref.Region, ref.Zone)
+	}
+	if err != nil {
+		return found, err
+	}
+	listed, err := f.Calls.List(ctx, ref)
+	if err != nil {
+		return found, fmt.Errorf("list machines: %w", err)
+	}
+	known := map[string]bool{}
+	add := func(m Machine[N]) {
+		known[m.ID] = true
+		found.Machines = append(found.Machines, m)
+		f.recent.saw(m)
+	}
+	for _, m := range listed {
+		if !known[m.ID] && selects(ref, m) {
+			add(m)
+		}
+	}
+	if err := f.lookForLate(ctx, ref, known, add, &found); err != nil {
+		return Census[N]{}, err
+	}
+	if err := f.lookUp(ctx, ref, known, add, &found); err != nil {
+		return Census[N]{}, err
+	}
+	slices.SortFunc(found.Machines, func(a, b Machine[N]) int {
+		return cmp.Or(cmp.Compare(a.Identity.Rank, b.Identity.Rank),
+			cmp.Compare(a.Identity.Attempt, b.Identity.Attempt), cmp.Compare(a.ID, b.ID))
+	})
+	return found, nil
+}
+
+// lookForLate looks for what this process launched and the listing did not show.
+// What Find settled is known afterwards.
+func (f *Fleet[N, R]) lookForLate(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, add func(Machine[N]), found *Census[N]) error {
+	for _, e := range f.recent.matching(func(m Machine[N]) bool { return selects(ref, m) }) {
+		if known[e.m.ID] {
+			continue
+		}
+		if f.Hooks.Find == nil {
+			switch {
+			case e.m.ID != "": // lookUp asks for it by its id
+			case e.late(f.Settle):
+				found.Doubtful = true
+			default:
+				f.recent.forget(e.is)
+			}
+			continue
+		}
+		m, sight, err := f.Hooks.Find(ctx, e.m)
+		if err != nil {
+			return fmt.Errorf("look for machine %s: %w", e.m, err)
+		}
+		switch {
+		case sight == SightHere && !known[m.ID] && selects(ref, m):
+			add(m)
+		case sight == SightHere: // listed already, or it is another's
+		case sight == SightComing, sight == SightUnsure && e.late(f.Settle):
+			found.Late = append(found.Late, e.m)
+			known[e.m.ID] = true
+		default:
+			f.recent.forget(e.is)
+		}
+	}
+	return nil
+}
+
+// lookUp asks for the machines that should be there but were not listed: by id,
+// since a listing lags further behind.
+func (f *Fleet[N, R]) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, add func(Machine[N]), found *Census[N]) error {
+	late := map[string]entry[N]{}
+	want := slices.Clone(ref.Instances)
+	for _, e := range f.recent.matching(func(m Machine[N]) bool { return m.ID != "" && selects(ref, m) }) {
+		late[e.m.ID] = e
+		want = append(want, e.m.ID)
+	}
+	slices.Sort(want)
+	want = slices.DeleteFunc(slices.Compact(want), func(id string) bool { return known[id] })
+	if len(want) == 0 {
+		return nil
+	}
+	got, err := f.Calls.Get(ctx, ref, want)
+	if err != nil {
+		return fmt.Errorf("look up machines %v: %w", want, err)
+	}
+	for _, id := range want {
+		i := slices.IndexFunc(got, func(m Machine[N]) bool { return m.ID == id })
+		// A cloud may drop the tags of a terminated machine before the machine itself.
+		gone := i >= 0 && got[i].State == cloud.StateTerminated && got[i].Identity.Owner == ""
+		e, launched := late[id]
+		switch {
+		case i < 0 && launched && e.late(f.Settle):
+			found.Late = append(found.Late, e.m)
+		case i < 0 || gone:
+			found.Missing = append(found.Missing, id)
+		case !selects(ref, got[i]):
+			return ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", got[i], ref.Cluster)
+		default:
+			add(got[i])
+		}
+	}
+	return nil
+}
+
+// GetEach makes a Calls.Get of a call that shows one machine; its
+// cloud.ErrNotFound is a machine that is not there.
+func GetEach[N any](ids []string, get func(id string) (Machine[N], error)) ([]Machine[N], error) {
+	var out []Machine[N]
+	for _, id := range ids {
+		m, err := get(id)
+		switch {
+		case errors.Is(err, cloud.ErrNotFound):
+		case err != nil:
+			return nil, err
+		default:
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+// watch looks at the machines of ref until do reports done or an error, or ctx
+// ends. Trouble that passes is borne a few looks long.
+func (f *Fleet[N, R]) watch(ctx context.Context, ref cloud.ClusterRef, do func(context.Context, Census[N]) (bool, error)) error {
+	w := Watcher{Poll: f.Poll, Patience: f.Patience, Transient: f.transient}
+	return Watch(ctx, w, func(ctx context.Context) (Census[N], error) { return f.Look(ctx, ref) }, do)
+}
+
+// transient reports whether a later call may fare better.
+func (f *Fleet[N, R]) transient(err error) bool {
+	return f.Calls.Classify(err).Kind == cloud.KindTransient
+}
+
+// maxPages bounds a listing that never ends.
+const maxPages = 1000
+
+// Pages reads all pages of a listing. Fetch returns the token of the next one,
+// empty at the end.
+func Pages[T any](what string, fetch func(token string) ([]T, string, error)) ([]T, error) {
+	var all []T
+	token, seen := "", map[string]bool{}
+	for range maxPages {
+		items, next, err := fetch(token)
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", what, err)
+		}
+		all = append(all, items...)
+		if next == "" {
+			return all, nil
+		}
+		if seen[next] {
+			return nil, fmt.Errorf("list %s: the page token %q came twice", what, next)
+		}
+		seen[next] = true
+		token = next
+	}
+	return nil, fmt.Errorf("list %s: more than %d pages", what, maxPages)
+}
+
+// Across runs list for every item, a few at a time, and joins what they found.
+func Across[T, R any](limit int, items []T, list func(T) ([]R, error)) ([]R, error) {
+	found := make([][]R, len(items))
+	indexes := make([]int, len(items))
+	for i := range items {
+		indexes[i] = i
+	}
+	err := Each(limit, indexes, func(i int) error {
+		var err error
+		found[i], err = list(items[i])
+		return err
+	})
+	return slices.Concat(found...), err
+}
