@@ -159,7 +159,7 @@ func (f *Fleet[N, R]) reclaim(ctx context.Context, m Machine[N]) error {
 			return nil
 		}
 	}
-	end := f.Calls.Delete(context.WithoutCancel(ctx), []Machine[N]{m})
+	end := f.Calls.DeleteMachines(context.WithoutCancel(ctx), []Machine[N]{m})
 	return errors.Join(fmt.Errorf("machine %s does not keep its ownership tags and was removed", m), err, end)
 }
 

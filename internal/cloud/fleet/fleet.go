@@ -32,7 +32,9 @@ type Machine[N any] struct {
 	Name string
 	// SSHUser is whom it lets in; empty is Config.SSHUser.
 	SSHUser string
-	Native  N
+	// Status is the cloud's own word for the state, for people who meet StateUnknown.
+	Status string
+	Native N
 }
 
 // Order is one machine to be made.
@@ -80,12 +82,13 @@ type Calls[N, R any] interface {
 	// ErrSpent is for an identity whose machine is gone.
 	Create(ctx context.Context, order Order[R]) (Machine[N], error)
 
-	// Start, Stop and Delete ask for it and do not wait. That the machine is gone,
-	// or already on its way, is no error: the next look tells. Delete removes the
-	// disks too. A machine without an id is deleted by its name.
-	Start(ctx context.Context, m Machine[N]) error
-	Stop(ctx context.Context, machines []Machine[N]) error
-	Delete(ctx context.Context, machines []Machine[N]) error
+	// StartMachine, StopMachines and DeleteMachines ask for it and need not wait.
+	// That a machine is gone, or already on its way, is no error: the next look
+	// tells. Its disks are deleted with it. A machine without an id is deleted by
+	// its name.
+	StartMachine(ctx context.Context, m Machine[N]) error
+	StopMachines(ctx context.Context, machines []Machine[N]) error
+	DeleteMachines(ctx context.Context, machines []Machine[N]) error
 
 	// Relabel changes the tags of a machine. It is only called for what the
 	// Capabilities say can change.
@@ -211,7 +214,7 @@ type Config[N, R any] struct {
 	// makes no second machine. Elsewhere Run waits until the outcome of an
 	// unanswered launch is certain before it asks again.
 	Idempotent bool
-	// DeleteConfirms says that Delete returns once the cloud confirmed the end.
+	// DeleteConfirms says that DeleteMachines returns once the cloud confirmed the end.
 	DeleteConfirms bool
 
 	// Poll is the pause between two looks at machines.

@@ -183,7 +183,7 @@ func (f *Fleet[N, R]) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 	return f.watch(ctx, ref, func(ctx context.Context, c Census[N]) (bool, error) {
 		busy := slices.DeleteFunc(c.Live(), func(m Machine[N]) bool { return m.State != cloud.StateRunning && m.State != cloud.StatePending })
 		if len(busy) > 0 {
-			if err := f.Calls.Stop(ctx, busy); err != nil {
+			if err := f.Calls.StopMachines(ctx, busy); err != nil {
 				return false, fmt.Errorf("stop machines %v: %w", ids(busy), err)
 			}
 		}
@@ -203,7 +203,7 @@ func (f *Fleet[N, R]) Terminate(ctx context.Context, ref cloud.ClusterRef) error
 		}
 		going := slices.Concat(c.Staying(), c.Late) // one that is late may be there; the next look tells
 		if len(going) > 0 {
-			if err := f.Calls.Delete(ctx, going); err != nil {
+			if err := f.Calls.DeleteMachines(ctx, going); err != nil {
 				return false, fmt.Errorf("remove machines %v: %w", ids(going), err)
 			}
 		}

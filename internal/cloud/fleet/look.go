@@ -83,7 +83,11 @@ func (m Machine[N]) ref(cloudName string) cloud.ClusterRef {
 
 // stuck is the error for a machine that cannot get to state want.
 func (m Machine[N]) stuck(want cloud.State) error {
-	return &MachineError{ID: m.String(), Rank: m.Identity.Rank, State: m.State, Reason: m.Reason, Want: want}
+	reason := m.Reason
+	if m.State == cloud.StateUnknown && m.Status != "" {
+		reason = strings.TrimSuffix(fmt.Sprintf("the cloud says %q: %s", m.Status, reason), ": ")
+	}
+	return &MachineError{ID: m.String(), Rank: m.Identity.Rank, State: m.State, Reason: reason, Want: want}
 }
 
 func ids[N any](machines []Machine[N]) []string {
@@ -164,17 +168,15 @@ func (f *Fleet[N, R]) Look(ctx context.Context, ref cloud.ClusterRef) (Census[N]
 // What Find settled is known afterwards.
 func (f *Fleet[N, R]) lookForLate(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, add func(Machine[N]), found *Census[N]) error {
 	for _, e := range f.recent.matching(func(m Machine[N]) bool { return selects(ref, m) }) {
-		if known[e.m.ID] {
+		switch {
+		case e.m.ID != "": // it is listed, or lookUp asks for it
 			continue
-		}
-		if f.Hooks.Find == nil {
-			switch {
-			case e.m.ID != "": // lookUp asks for it by its id
-			case e.late(f.Settle):
-				found.Doubtful = true
-			default:
-				f.recent.forget(e.is)
-			}
+		case f.Hooks.Find != nil:
+		case e.late(f.Settle):
+			found.Doubtful = true
+			continue
+		default:
+			f.recent.forget(e.is)
 			continue
 		}
 		m, sight, err := f.Hooks.Find(ctx, e.m)
@@ -187,7 +189,6 @@ func (f *Fleet[N, R]) lookForLate(ctx context.Context, ref cloud.ClusterRef, kno
 		case sight == SightHere: // listed already, or it is another's
 		case sight == SightComing, sight == SightUnsure && e.late(f.Settle):
 			found.Late = append(found.Late, e.m)
-			known[e.m.ID] = true
 		default:
 			f.recent.forget(e.is)
 		}

@@ -169,7 +169,7 @@ func (f *Fleet[N, R]) resume(ctx context.Context, m Machine[N]) error {
 		case cloud.StatePending, cloud.StateRunning:
 			return true, nil
 		case cloud.StateStopped:
-			return false, f.Calls.Start(ctx, now)
+			return false, f.Calls.StartMachine(ctx, now)
 		case cloud.StateTerminating, cloud.StateTerminated:
 			return false, now.stuck(cloud.StateRunning)
 		case cloud.StateStopping, cloud.StateUnknown:
