@@ -106,7 +106,7 @@ func (d *acceleratorsDataSource) Read(ctx context.Context, req datasource.ReadRe
 }
 
 func (d *acceleratorsDataSource) offers(ctx context.Context, m acceleratorsModel) ([]cloud.Offer, error) {
-	set, clouds, err := d.data.searched(m.Clouds)
+	set, clouds, err := searched(d.data, m.Clouds)
 	if err != nil {
 		return nil, err
 	}

@@ -12,8 +12,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-
-	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
 func specs(list ...string) []attr.Value {
@@ -136,35 +134,5 @@ func TestUnknownAccelerators(t *testing.T) {
 		if fullyKnown(v) {
 			t.Errorf("%s counts as known", name)
 		}
-	}
-}
-
-func TestInOrder(t *testing.T) {
-	r := cloud.Requirement{
-		Accelerators: []cloud.Accelerator{{Name: "H100", Count: 8}, {Name: "A100", Count: 8}}, AcceleratorsOrdered: true,
-		Markets: []cloud.Market{cloud.Spot, cloud.OnDemand}, MarketsOrdered: true,
-	}
-	var got []string
-	for _, s := range inOrder(r) {
-		got = append(got, string(s.Markets[0])+" "+s.Accelerators[0].Name)
-	}
-	if want := "spot H100, spot A100, on_demand H100, on_demand A100"; strings.Join(got, ", ") != want {
-		t.Errorf("steps %q, want %s", got, want)
-	}
-}
-
-func TestStateOfEarlierReleases(t *testing.T) {
-	for old, want := range map[string]string{
-		`{"name":"a","resources":{"accelerators":"A100:8","cpus":null}}`: `{"name":"a","resources":{"accelerators":{"type":"string","value":"A100:8"},"cpus":null}}`,
-		`{"resources":{"accelerators":null}}`:                            `{"resources":{"accelerators":null}}`,
-		`{"resources":null}`:                                             `{"resources":null}`,
-		`{"resources":{"accelerators":{"value":"T4","type":"string"}}}`:  `{"resources":{"accelerators":{"value":"T4","type":"string"}}}`,
-	} {
-		if got, err := withTypedAccelerators([]byte(old)); err != nil || string(got) != want {
-			t.Errorf("%s becomes %s, %v; want %s", old, got, err, want)
-		}
-	}
-	if _, err := withTypedAccelerators([]byte("[")); err == nil {
-		t.Error("no JSON was accepted")
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
-	"github.com/skybroker/terraform-provider-sky/internal/job"
 )
 
 // bastionModel is the provider block's bastion object.
@@ -117,30 +116,4 @@ func bastionKeyText(in types.Object) string {
 		return path.ValueString()
 	}
 	return ""
-}
-
-// openBastion adds the user's own keys to the settings; nil without a bastion.
-func (s settings) openBastion() *broker.Bastion {
-	if s.bastion == nil {
-		return nil
-	}
-	b := *s.bastion
-	b.Own = s.signers
-	return &b
-}
-
-// behindBastion tells the runner of jobs the way to the nodes.
-func (s settings) behindBastion(ctx context.Context, on job.Cluster) (job.Cluster, error) {
-	b := s.openBastion()
-	if !b.Serves(on.Cloud) {
-		return on, nil
-	}
-	hop, err := b.Target(ctx)
-	if err != nil {
-		return on, err
-	}
-	for i := range on.Nodes {
-		on.Nodes[i].Bastion = hop
-	}
-	return on, nil
 }

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
@@ -46,7 +45,16 @@ func TestCatalogsAreRefreshedInTheBackground(t *testing.T) {
 		var warnings []string
 		for range 2 {
 			req := optimizer.Request{Alternatives: []cloud.Requirement{{Cloud: "aws", CPUs: cloud.Quantity{Value: 8}}}}
-			plan, err := d.rank(t.Context(), req, nil)
+			set, err := d.catalogs()
+			if err != nil {
+				t.Fatal(err)
+			}
+			offers, sources, err := set.Offers(t.Context(), req.Alternatives, []string{"aws"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.used(set, sources)
+			plan, err := optimizer.Rank(req, offers, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,27 +93,5 @@ func TestCatalogsAreRefreshedInTheBackground(t *testing.T) {
 	}
 	if best, warnings := process(base); best != "m5.cheap" || len(warnings) > 0 {
 		t.Errorf("with the copy: %s, %q", best, warnings)
-	}
-}
-
-// A running machine is recognized in a catalog that names its zone otherwise.
-func TestPresentOfferWhateverTheZone(t *testing.T) {
-	registry, err := cloud.NewRegistry(namedCloud{name: "aws"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := newProviderData(settings{registry: registry, root: t.Context(), getenv: func(string) string { return "" }, stateDir: t.TempDir()})
-	c := broker.Cluster{Cloud: "aws", Region: "eu-north-1", Zone: "eu-north-1b", InstanceType: "m6i.2xlarge", Market: cloud.OnDemand, HourlyUSD: 1, Size: 2}
-	o, ok, err := d.presentOffer(t.Context(), c)
-	if err != nil || !ok || o.Zone != "eu-north-1b" || o.Region != "eu-north-1" || o.InstanceType.VCPUs != 8 || o.HourlyUSD != 0.5 {
-		t.Errorf("presentOffer = %+v, %v, %v", o, ok, err)
-	}
-	c.InstanceType = "m7g.large"
-	if own := d.ownOffer(t.Context(), c); len(own) != 1 || own[0].InstanceType.Arch != "arm64" {
-		t.Errorf("ownOffer = %+v, want the one of an ARM machine", own)
-	}
-	c.InstanceType = "m1.forgotten"
-	if _, ok, err := d.presentOffer(t.Context(), c); ok || err != nil {
-		t.Errorf("a type of no catalog: %v, %v", ok, err)
 	}
 }

@@ -8,16 +8,12 @@ import (
 	"maps"
 	"math"
 	"net/netip"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -50,17 +46,6 @@ func checkName(name string) error {
 	return nil
 }
 
-func checkOwner(owner string) error {
-	if !broker.ValidOwner(owner) {
-		return fmt.Errorf("%q cannot be an owner; write 3 to 40 lower-case letters, digits and dashes, such as \"team-vision\"", owner)
-	}
-	return nil
-}
-
-func checkDiskTier(tier string) error {
-	return checkOneOf("low", "medium", "high", "ultra", "best")(tier)
-}
-
 func checkCloudName(registry *cloud.Registry, name string) error {
 	if _, ok := registry.Get(name); !ok {
 		return fmt.Errorf("there is no cloud %q in this provider; write one of %s", name, strings.Join(registry.Names(), ", "))
@@ -76,11 +61,6 @@ func checkEnvName(name string) error {
 		return fmt.Errorf("%q is set by the provider; choose a name that does not start with SKYPILOT_", name)
 	}
 	return nil
-}
-
-func checkMarket(text string) error {
-	_, _, err := cloud.ParseMarket(text)
-	return err
 }
 
 func checkText(text string) error {
@@ -108,28 +88,6 @@ func checkBlank(text string) error {
 }
 
 func notBlank() stringsValidator { return checked(checkBlank) }
-
-func checkLabelKey(key string) error {
-	switch {
-	case len(key) > maxLabel:
-		return fmt.Errorf("the label key has %d characters; write at most %d", len(key), maxLabel)
-	case strings.HasPrefix(strings.ToLower(key), cloud.TagPrefix):
-		return fmt.Errorf("the label %q is reserved: %q marks the provider's own tags; choose another key", key, cloud.TagPrefix)
-	case !labelPattern.MatchString(key):
-		return fmt.Errorf("the label key %q cannot be used; write letters, digits, dashes, underscores, dots and slashes, such as \"team\"", key)
-	}
-	return nil
-}
-
-func checkLabelValue(value string) error {
-	switch {
-	case len(value) > maxLabel:
-		return fmt.Errorf("the label value has %d characters; write at most %d", len(value), maxLabel)
-	case strings.ContainsFunc(value, unicode.IsControl) || !utf8.ValidString(value):
-		return fmt.Errorf("the label value %q holds a control character; remove it", value)
-	}
-	return nil
-}
 
 func checkCIDR(text string) error {
 	prefix, err := netip.ParsePrefix(text)
@@ -169,37 +127,6 @@ func openToWorld(texts []string) []string {
 		}
 	}
 	return open
-}
-
-func checkAccelerators(text string) error {
-	parsed, err := cloud.ParseAccelerators(text)
-	if err == nil && slices.ContainsFunc(parsed, cloud.Accelerator.IsTPU) {
-		return fmt.Errorf("%q is a TPU; TPU VMs are not supported yet, so ask for another accelerator", text)
-	}
-	return err
-}
-
-func checkCPUs(text string) error {
-	_, err := cloud.ParseCPUs(text)
-	return err
-}
-
-func checkMemory(text string) error {
-	_, err := cloud.ParseMemory(text)
-	return err
-}
-
-func checkInfra(text string) error {
-	_, err := cloud.ParseInfra(text)
-	return err
-}
-
-func checkPort(text string) error {
-	ports, err := cloud.ParsePorts(text)
-	if err == nil && ports[0].First <= 22 && ports[0].Last >= 22 {
-		return fmt.Errorf("port 22 is SSH's own and open already; leave it out")
-	}
-	return err
 }
 
 func checkPlaceName(text string) error {
@@ -253,22 +180,6 @@ func checkClusterID(id string) error {
 	}
 	if len(parts) != 3 {
 		return fmt.Errorf("%q is no cluster id; write sky_cluster.<name>.id, which reads \"cloud/region/name\"", id)
-	}
-	return nil
-}
-
-// checkContentHash takes what catalog.version may hold.
-func checkContentHash(text string) error {
-	if len(text) < 8 || len(text) > 64 || strings.Trim(strings.ToLower(text), "0123456789abcdef") != "" {
-		return fmt.Errorf("%q is no content hash; write 8 to 64 hexadecimal digits, as \"terraform-provider-sky catalog list\" shows them", text)
-	}
-	return nil
-}
-
-func checkWebAddress(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
-		return fmt.Errorf("%q is no web address; write one such as \"https://example.com/catalogs\"", text)
 	}
 	return nil
 }

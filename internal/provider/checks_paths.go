@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
 )
 
 // checkOutput is for patterns of files on the machines.
@@ -136,20 +134,6 @@ func ownKeys(name string) bool {
 	return top == "authorized_keys" || top == "authorized_keys2"
 }
 
-// checkMount refuses a folder that would bring to its place what checkRemotePath
-// refuses by name.
-func checkMount(to string, tree *broker.Tree) error {
-	if inHome(path.Clean(to)) != ".ssh" {
-		return nil
-	}
-	for _, name := range []string{"authorized_keys", "authorized_keys2"} {
-		if tree.Has(name) {
-			return fmt.Errorf("the folder holds %s, which would replace the keys that let the provider in; leave it out with a line in a .skyignore there", name)
-		}
-	}
-	return nil
-}
-
 // expandHome replaces a leading "~/" by the home folder.
 func expandHome(name string) string {
 	if rest, ok := strings.CutPrefix(name, "~/"); ok {
@@ -158,4 +142,18 @@ func expandHome(name string) string {
 		}
 	}
 	return name
+}
+
+// localText is a path under the home folder as "~/...", which names the same file
+// for everybody; another one stays as it is.
+func localText(path string) string {
+	home, err := os.UserHomeDir()
+	if err != nil || path == "" {
+		return path
+	}
+	rest, ok := strings.CutPrefix(path, strings.TrimRight(home, string(filepath.Separator))+string(filepath.Separator))
+	if !ok {
+		return path
+	}
+	return "~/" + filepath.ToSlash(rest)
 }

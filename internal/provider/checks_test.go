@@ -9,16 +9,10 @@ import (
 	"testing"
 )
 
-const goodHostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
-
 func TestChecks(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	loop := filepath.Join(t.TempDir(), "loop")
-	if err := os.Symlink(loop, loop); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
@@ -31,7 +25,6 @@ func TestChecks(t *testing.T) {
 			"": "empty", "a/b": "cannot be used", "a\nb": "cannot be used", "1a": "start with a letter", "a-": "end with a letter",
 			strings.Repeat("x", 300): "300 characters; write at most 63", "naïve": "cannot be used",
 		}},
-		{"owner", checkOwner, []string{"sky-0123", "abc"}, map[string]string{"": "3 to 40", "Ab": "lower-case", "a b c": "lower-case"}},
 		{"env name", checkEnvName, []string{"A", "_b", "A_1"}, map[string]string{
 			"A-B": "letters, digits and underscores", "$(x)": "letters", "1A": "digit", "": "letters", "SKYPILOT_NODE_RANK": "set by the provider",
 		}},
@@ -55,8 +48,6 @@ func TestChecks(t *testing.T) {
 		{"place", checkPlaceName, []string{"us-east-1"}, map[string]string{"aws/us": "slash", " ": "empty"}},
 		{"duration", checkDuration, []string{"30m", "2h45m"}, map[string]string{"-1m": "above zero", "0s": "above zero", "1": "no duration", "99999h": "longer"}},
 		{"folder", checkFolder, []string{dir}, map[string]string{filepath.Join(dir, "none"): "no such file", file: "name a folder"}},
-		{"workdir", func(name string) error { _, err := openWorkdir(name); return err }, []string{dir}, map[string]string{filepath.Join(dir, "none"): "no such file", file: "folder", loop: "too many"}},
-		{"source", func(name string) error { _, err := openSource(name); return err }, []string{dir, file}, map[string]string{filepath.Join(dir, "none"): "cannot be uploaded", loop: "too many"}},
 		{"remote path", checkRemotePath, []string{"~/data", "/data"}, map[string]string{
 			"": "empty", "data": "relative", "/": "whole file system", "~/": "home folder", "/a\nb": "control",
 		}},
@@ -64,14 +55,6 @@ func TestChecks(t *testing.T) {
 			"~/.ssh/authorized_keys": "let the provider in", "~/x/../.ssh/authorized_keys2/": "let the provider in", "/root//.ssh/authorized_keys": "let the provider in",
 			"/home/ubuntu/.ssh/authorized_keys": "let the provider in", "~/.sky": "provider's own folder", "~/./.sky/jobs/x": "provider's own folder", "/home/me/.sky/x": "provider's own folder",
 			"/root": "home folder", "/home": "home folder", "/home/ubuntu/": "home folder", "~/../x": "leads out of the home folder", "~/..": "leads out",
-		}},
-		{"host", checkHost, []string{"bastion.example.com", "203.0.113.7", "2001:db8::1"}, map[string]string{
-			"": "not a host", "ubuntu@b": "not a host", "b:22": "port has an attribute", "-oProxyCommand=x": "not a host", "[::1]": "not a host", "a b": "not a host",
-		}},
-		{"login", checkLogin, []string{"ubuntu", "me.too"}, map[string]string{"": "not a user", "a@b": "not a user", "-l": "not a user", "a b": "not a user"}},
-		{"host key", checkHostKey, []string{goodHostKey, goodHostKey + " root@bastion\n"}, map[string]string{
-			"": "no public key", "ssh-ed25519 garbage": "no public key", "-----BEGIN OPENSSH PRIVATE KEY-----": "private key",
-			goodHostKey + "\n" + goodHostKey: "one public key", `command="x" ` + goodHostKey: "one public key", "SHA256:abc": "no public key",
 		}},
 		{"cluster id", checkClusterID, []string{"aws/us-east-1/train"}, map[string]string{"train": "cloud/region/name", "a//b": "cloud/region/name"}},
 		{"one of", checkOneOf("destroy", "keep"), []string{"keep"}, map[string]string{"drop": `write destroy or keep`}},

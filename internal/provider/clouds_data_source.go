@@ -13,7 +13,15 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 )
 
-var _ datasource.DataSourceWithConfigure = (*cloudsDataSource)(nil)
+var (
+	_ datasource.DataSourceWithConfigure = (*cloudsDataSource)(nil)
+	_ checker                            = (*broker.Broker)(nil)
+)
+
+// checker is a broker that says which clouds can be used.
+type checker interface {
+	Check(ctx context.Context, clouds []string) []broker.CloudStatus
+}
 
 // cloudsDataSource is sky_clouds: which clouds are enabled, and why not.
 type cloudsDataSource struct{ data *providerData }
@@ -57,7 +65,7 @@ func (d *cloudsDataSource) Configure(_ context.Context, req datasource.Configure
 }
 
 func (d *cloudsDataSource) Read(ctx context.Context, _ datasource.ReadRequest, resp *datasource.ReadResponse) {
-	b, err := d.data.broker()
+	b, err := brokerAs[checker](d.data)
 	if err != nil {
 		resp.Diagnostics.Append(errorDiag(ctx, "Check of the clouds", err))
 		return

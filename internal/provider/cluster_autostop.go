@@ -196,7 +196,7 @@ func (r *clusterResource) blameAutostop(ctx context.Context, req optimizer.Reque
 		return false
 	}
 	req.Needs.SelfEnd = ""
-	if _, err := r.data.rank(ctx, req, nil); err != nil {
+	if _, err := rankOffers(ctx, r.data, req, nil); err != nil {
 		return false
 	}
 	invalid(diags, autostopPath(how), fmt.Sprintf("no machine that satisfies resources can do this; %s: %s", autostopAdvice(how), failure))

@@ -74,13 +74,13 @@ func (d *clusterDataSource) Read(ctx context.Context, req datasource.ReadRequest
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	b, err := d.data.broker()
+	b, err := brokerAs[finder](d.data)
 	if err == nil {
 		var c broker.Cluster
 		if c, err = b.FindByName(ctx, m.Name.ValueString(), d.data.clouds()); err == nil {
 			if c, err = b.Observe(ctx, c); err == nil {
 				b.WriteSSHFiles(ctx, c)
-				m.NumNodes, m.factsModel = types.Int64Value(int64(c.Size)), factsOf(c, d.data.reach(b, c))
+				m.NumNodes, m.factsModel = types.Int64Value(int64(c.Size)), factsOf(c, reachOf(d.data, c))
 			}
 		}
 	}

@@ -14,7 +14,7 @@ import (
 
 // readDrift compares ports, sources and labels with what state has of them. What
 // cannot be compared stays as it was, with a warning.
-func (m *clusterModel) readDrift(ctx context.Context, b clusterBroker, c broker.Cluster, diags *diag.Diagnostics) {
+func (m *clusterModel) readDrift(ctx context.Context, b refresher, c broker.Cluster, diags *diag.Diagnostics) {
 	w, known, d := readResources(ctx, m.Resources)
 	if d.HasError() || !known || c.Status == broker.StatusTerminated {
 		return

@@ -68,7 +68,7 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 	if resp.Diagnostics.Append(diags...); diags.HasError() {
 		return
 	}
-	b, err := r.data.broker()
+	b, err := brokerAs[finder](r.data)
 	var c broker.Cluster
 	if err == nil {
 		c, err = b.Find(ctx, id)
@@ -80,8 +80,8 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 		resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Import of %q", id), err))
 		return
 	}
-	m := r.remembered(ctx, b, c, resp.State)
-	m.setRecord(c, r.data.reach(b, c))
+	m := r.remembered(ctx, c, resp.State)
+	m.setRecord(c, reachOf(r.data, c))
 	m.Name, m.NumNodes = types.StringValue(c.Name), types.Int64Value(int64(c.Size))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
@@ -89,9 +89,13 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 
 // remembered is the state as it was when the cluster was last changed from
 // this state folder, else what can be told from its machines.
-func (r *clusterResource) remembered(ctx context.Context, b clusterBroker, c broker.Cluster, state tfsdk.State) clusterModel {
+func (r *clusterResource) remembered(ctx context.Context, c broker.Cluster, state tfsdk.State) clusterModel {
 	m := emptyCluster(ctx, state)
-	if text := b.Settings(c); text != nil {
+	var text []byte
+	if b, err := brokerAs[clusterFiles](r.data); err == nil {
+		text = b.Settings(c)
+	}
+	if text != nil {
 		was, err := stateFromJSON(ctx, state, text)
 		var old clusterModel
 		if err == nil && !was.Get(ctx, &old).HasError() {
@@ -118,11 +122,15 @@ func resourcesOfMachines(ctx context.Context, c broker.Cluster) types.Object {
 
 // remember keeps what is in state now, for an import after the state was lost.
 // It is no more secret than the state is, and lies in a folder of mode 0700.
-func (r *clusterResource) remember(b clusterBroker, c broker.Cluster, state tfsdk.State, diags *diag.Diagnostics) {
+func (r *clusterResource) remember(c broker.Cluster, state tfsdk.State, diags *diag.Diagnostics) {
 	plain, err := plainValue(state.Raw)
 	var text []byte
 	if err == nil {
 		text, err = json.Marshal(plain)
+	}
+	var b clusterFiles
+	if err == nil {
+		b, err = brokerAs[clusterFiles](r.data)
 	}
 	if err == nil {
 		err = b.SaveSettings(c, text)

@@ -27,7 +27,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	}
 	r.noteHeld(ctx, req)
 	if req.Plan.Raw.IsNull() {
-		r.data.planRemoval(ctx, req, resp)
+		r.planRemoval(ctx, req, resp)
 		return
 	}
 	var m clusterModel
@@ -63,7 +63,7 @@ func (r *clusterResource) noteHeld(ctx context.Context, req resource.ModifyPlanR
 	if diags.HasError() || err != nil || !broker.Unheld(dir, owner.ValueString(), name.ValueString(), generation.ValueString()) {
 		return
 	}
-	if b, err := r.data.broker(); err == nil {
+	if b, err := brokerAs[planner](r.data); err == nil {
 		b.NoteHeld(ctx, name.ValueString(), generation.ValueString())
 	}
 }
@@ -71,18 +71,18 @@ func (r *clusterResource) noteHeld(ctx context.Context, req resource.ModifyPlanR
 // planCreate ranks the offers, and shows the table.
 func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *resource.ModifyPlanResponse) {
 	if !m.Name.IsUnknown() {
-		if err := r.data.noteReplacement(ctx, m.Name.ValueString()); err != nil {
+		if err := r.noteReplacement(ctx, m.Name.ValueString()); err != nil {
 			resp.Diagnostics.Append(errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", m.Name.ValueString()), err))
 		}
 	}
-	r.data.warnOfElsewhere(&resp.Diagnostics)
+	warnOfElsewhere(r.data, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("changed_outside"), types.ListNull(types.StringType))...)
 	if m.Workdir.IsNull() {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
 	}
 	r.data.planKeys(&resp.Diagnostics)
-	r.data.planWorkdir(m.Workdir, uploaded{needed: true}, &resp.Diagnostics)
-	r.data.planMounts(m.FileMounts, uploaded{needed: true}, &resp.Diagnostics)
+	planWorkdir(r.data, m.Workdir, uploaded{needed: true}, &resp.Diagnostics)
+	planMounts(r.data, m.FileMounts, uploaded{needed: true}, &resp.Diagnostics)
 	if m.FileMounts.IsNull() {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("file_mounts_digest"), types.StringNull())...)
 	}
@@ -93,7 +93,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *
 	if !known || resp.Diagnostics.HasError() {
 		return
 	}
-	r.data.checkTemplates(m.Name.ValueString(), plan.Placements, &resp.Diagnostics)
+	r.checkTemplates(m.Name.ValueString(), plan.Placements, &resp.Diagnostics)
 	warnOfDeadMan(plan, r.data.capabilities(), &r.data.warned, &resp.Diagnostics)
 	r.warnOfStrangers(ctx, m, plan, &resp.Diagnostics)
 	if !r.data.showPlanTable {
@@ -114,8 +114,8 @@ func (r *clusterResource) rank(ctx context.Context, m clusterModel, diags *diag.
 	req.Needs = m.needs(ctx)
 	var plan optimizer.Plan
 	if err == nil {
-		loss := r.data.lossOf(m)
-		if plan, err = r.data.rankOpenable(ctx, req, loss, diags); err == nil {
+		loss := lossOf(r.data, m)
+		if plan, err = rankOpenable(ctx, r.data, req, loss, diags); err == nil {
 			warnLoss(m, loss, plan, diags)
 		}
 	}
@@ -147,7 +147,7 @@ func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, c
 	}
 	r.planReplacement(ctx, old, m, resp)
 	if len(resp.RequiresReplace) > 0 || m.NumNodes.ValueInt64() > old.NumNodes.ValueInt64() {
-		r.data.checkTemplates(old.Name.ValueString(), []cloud.Placement{old.placement()}, &resp.Diagnostics)
+		r.checkTemplates(old.Name.ValueString(), []cloud.Placement{old.placement()}, &resp.Diagnostics)
 	}
 	m.Endpoints = m.endpoints()
 	if !moved && before.ChangedOutside.Equal(m.ChangedOutside) && before.Endpoints.Equal(m.Endpoints) && before.WorkdirDigest.Equal(m.WorkdirDigest) && before.FileMountsDigest.Equal(m.FileMountsDigest) && before.Status.Equal(m.Status) {
@@ -227,8 +227,8 @@ func planRestore(c broker.Cluster, m clusterModel, resp *resource.ModifyPlanResp
 // digest that will change stays unknown, since files may change until apply.
 func (r *clusterResource) planDigests(m *clusterModel, old clusterModel, resp *resource.ModifyPlanResponse) {
 	grows := m.NumNodes.ValueInt64() > old.NumNodes.ValueInt64()
-	workdir := r.data.planWorkdir(m.Workdir, uploaded{old.WorkdirDigest, grows || !m.Workdir.Equal(old.Workdir)}, &resp.Diagnostics)
-	mounts := r.data.planMounts(m.FileMounts, uploaded{old.FileMountsDigest, grows || !m.FileMounts.Equal(old.FileMounts)}, &resp.Diagnostics)
+	workdir := planWorkdir(r.data, m.Workdir, uploaded{old.WorkdirDigest, grows || !m.Workdir.Equal(old.Workdir)}, &resp.Diagnostics)
+	mounts := planMounts(r.data, m.FileMounts, uploaded{old.FileMountsDigest, grows || !m.FileMounts.Equal(old.FileMounts)}, &resp.Diagnostics)
 	m.WorkdirDigest = plannedDigest(workdir, old.WorkdirDigest)
 	m.FileMountsDigest = plannedDigest(mounts, old.FileMountsDigest)
 }
@@ -298,7 +298,7 @@ func (r *clusterResource) replace(ctx context.Context, c broker.Cluster, now opt
 	}
 	resp.Diagnostics.AddAttributeWarning(path.Root("resources"), fmt.Sprintf("Cluster %q will be replaced", c.Name),
 		fmt.Sprintf("%s Forced by: %s.", v.Why, strings.Join(v.Replace, ", ")))
-	if _, err := r.data.rank(ctx, now, nil); err != nil {
+	if _, err := rankOffers(ctx, r.data, now, nil); err != nil {
 		resp.Diagnostics.Append(diag.WithPath(path.Root("resources"), errorDiag(ctx, fmt.Sprintf("Plan of cluster %q", c.Name), err)))
 	}
 }
@@ -307,7 +307,7 @@ func (r *clusterResource) verdict(ctx context.Context, c broker.Cluster, old clu
 	if len(changed) == 0 {
 		return verdict{}, nil
 	}
-	present, ok, err := r.data.presentOffer(ctx, c)
+	present, ok, err := presentOffer(ctx, r.data, c)
 	if err != nil {
 		return verdict{}, err
 	}
@@ -330,4 +330,13 @@ func (r *clusterResource) verdict(ctx context.Context, c broker.Cluster, old clu
 func (r *clusterResource) portsLater(cloudName string) bool {
 	f, ok := r.data.registry.Get(cloudName)
 	return ok && f.Capabilities().PortsLater
+}
+
+// planRemoval notes that a cluster is removed, for the sake of its jobs.
+func (r *clusterResource) planRemoval(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	var generation types.String
+	resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root("generation"), &generation)...)
+	if generation.ValueString() != "" {
+		r.data.noteGoing(ctx, generation.ValueString())
+	}
 }

@@ -20,7 +20,7 @@ import (
 
 // offersFor asks the catalogs what they have for a request, and makes the
 // request able to judge images.
-func (d *providerData) offersFor(ctx context.Context, req *optimizer.Request) ([]cloud.Offer, error) {
+func offersFor(ctx context.Context, d *providerData, req *optimizer.Request) ([]cloud.Offer, error) {
 	set, err := d.catalogs()
 	if err != nil {
 		return nil, err
@@ -38,10 +38,10 @@ func (d *providerData) offersFor(ctx context.Context, req *optimizer.Request) ([
 	return d.forgetUnnamed(offers, req.Alternatives), nil
 }
 
-// rank answers a request from the catalogs alone. loss is what the cluster
+// rankOffers answers a request from the catalogs alone. loss is what the cluster
 // would replace; nil where nothing was lost.
-func (d *providerData) rank(ctx context.Context, req optimizer.Request, loss *broker.Loss, blocked ...optimizer.Block) (optimizer.Plan, error) {
-	offers, err := d.offersFor(ctx, &req)
+func rankOffers(ctx context.Context, d *providerData, req optimizer.Request, loss *broker.Loss, blocked ...optimizer.Block) (optimizer.Plan, error) {
+	offers, err := offersFor(ctx, d, &req)
 	if err != nil {
 		return optimizer.Plan{}, err
 	}
@@ -53,7 +53,7 @@ func (d *providerData) rank(ctx context.Context, req optimizer.Request, loss *br
 }
 
 // lossOf is the loss of the spot cluster of that name; nil where there was none.
-func (d *providerData) lossOf(m clusterModel) *broker.Loss {
+func lossOf(d *providerData, m clusterModel) *broker.Loss {
 	dir, err := d.stateFolder()
 	if err != nil || m.Name.IsUnknown() || m.Recovery.IsUnknown() {
 		return nil
@@ -81,9 +81,9 @@ func withoutDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities) (li
 		switch c, ok := caps[p.Offer.Cloud]; {
 		case !ok || c.DeadMan:
 		case c.DeadManStops:
-			stop = insert(stop, p.Offer.Cloud)
+			stop = append(stop, p.Offer.Cloud)
 		default:
-			live = insert(live, p.Offer.Cloud)
+			live = append(live, p.Offer.Cloud)
 		}
 	}
 	return live, stop
@@ -112,8 +112,8 @@ func warnOfDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities, warn
 
 // ownOffer is presentOffer for the nodes that a cluster is to get. What no catalog
 // knows any more is none, which says nothing of their architecture.
-func (d *providerData) ownOffer(ctx context.Context, c broker.Cluster) []cloud.Offer {
-	offer, ok, err := d.presentOffer(ctx, c)
+func ownOffer(ctx context.Context, d *providerData, c broker.Cluster) []cloud.Offer {
+	offer, ok, err := presentOffer(ctx, d, c)
 	if err != nil || !ok {
 		return nil
 	}
@@ -124,7 +124,7 @@ func (d *providerData) ownOffer(ctx context.Context, c broker.Cluster) []cloud.O
 // they are and at the price they were launched for. A catalog that names the
 // zone otherwise, or sells the type elsewhere by now, knows them all the same.
 // It reports false where no catalog knows the machine any more.
-func (d *providerData) presentOffer(ctx context.Context, c broker.Cluster) (cloud.Offer, bool, error) {
+func presentOffer(ctx context.Context, d *providerData, c broker.Cluster) (cloud.Offer, bool, error) {
 	set, err := d.catalogs()
 	if err != nil {
 		return cloud.Offer{}, false, err
@@ -159,11 +159,11 @@ func (d *providerData) presentOffer(ctx context.Context, c broker.Cluster) (clou
 	return *best, true, nil
 }
 
-// rankOpenable is rank without the clouds that there are no credentials for, which
+// rankOpenable is rankOffers without the clouds that there are no credentials for, which
 // apply would leave out: the plan names them. Where no other cloud is left it says
 // what will be missing, since plan and apply may be different computers.
-func (d *providerData) rankOpenable(ctx context.Context, req optimizer.Request, loss *broker.Loss, diags *diag.Diagnostics) (optimizer.Plan, error) {
-	plan, err := d.rank(ctx, req, loss)
+func rankOpenable(ctx context.Context, d *providerData, req optimizer.Request, loss *broker.Loss, diags *diag.Diagnostics) (optimizer.Plan, error) {
+	plan, err := rankOffers(ctx, d, req, loss)
 	if err != nil {
 		return plan, err
 	}
@@ -171,7 +171,7 @@ func (d *providerData) rankOpenable(ctx context.Context, req optimizer.Request, 
 	var names, reasons []string
 	for _, p := range plan.Placements {
 		name := p.Offer.Cloud
-		if why := d.keyless(name); why != "" && !slices.Contains(names, name) {
+		if why := keyless(d, name); why != "" && !slices.Contains(names, name) {
 			names, reasons = append(names, name), append(reasons, name+": "+why)
 			blocked = append(blocked, optimizer.Block{Cloud: name, Reason: why})
 		}
@@ -180,7 +180,7 @@ func (d *providerData) rankOpenable(ctx context.Context, req optimizer.Request, 
 		return plan, nil
 	}
 	fate := "Their offers are left out of this plan, as apply would leave them out. enabled_clouds without them ends this warning."
-	open, err := d.rank(ctx, req, loss, blocked...)
+	open, err := rankOffers(ctx, d, req, loss, blocked...)
 	if err != nil {
 		open, fate = plan, "No other cloud has what is asked for: an apply on this computer will launch nothing."
 	}
@@ -192,11 +192,11 @@ func (d *providerData) rankOpenable(ctx context.Context, req optimizer.Request, 
 
 // keyless says why a cloud cannot be opened for want of credentials; empty is that
 // it may be.
-func (d *providerData) keyless(name string) string {
+func keyless(d *providerData, name string) string {
 	f, _ := d.registry.Get(name)
-	keyless, ok := f.(cloud.Keyless)
+	asked, ok := f.(cloud.Keyless)
 	if !ok || d.unknown != "" {
 		return ""
 	}
-	return keyless.MissingCredentials(d.credentials(name, "", ""))
+	return asked.MissingCredentials(d.credentials(name, "", ""))
 }

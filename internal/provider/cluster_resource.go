@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -25,7 +24,6 @@ var (
 // The bounds of operations without a timeouts attribute.
 const (
 	defaultCreate = 60 * time.Minute
-	defaultRead   = 5 * time.Minute
 	defaultUpdate = 60 * time.Minute
 	defaultDelete = 20 * time.Minute
 )
@@ -46,18 +44,6 @@ func (r *clusterResource) Configure(_ context.Context, req resource.ConfigureReq
 	r.data = providerDataOf(req.ProviderData, &resp.Diagnostics)
 }
 
-// providerDataOf checks what Terraform hands back; nil before Configure.
-func providerDataOf(v any, diags *diag.Diagnostics) *providerData {
-	if v == nil {
-		return nil
-	}
-	data, ok := v.(*providerData)
-	if !ok {
-		diags.AddError("Unexpected provider data", fmt.Sprintf("The provider handed out a %T. This is a bug of the provider.", v))
-	}
-	return data
-}
-
 // Create launches the cluster. Whatever is alive when it returns is in state.
 func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
 	var m clusterModel
@@ -71,13 +57,13 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		return
 	}
 	doing := fmt.Sprintf("Launch of cluster %q", spec.Name)
-	b, err := r.data.broker()
+	b, err := brokerAs[launcher](r.data)
 	if err == nil {
-		spec.Offers, err = r.data.offersFor(ctx, &spec.Request)
+		spec.Offers, err = offersFor(ctx, r.data, &spec.Request)
 		resp.Diagnostics.Append(r.data.catalogWarnings()...)
 	}
 	if err == nil {
-		err = r.data.setDigests(&m)
+		err = setDigests(r.data, &m)
 	}
 	if err != nil {
 		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
@@ -89,31 +75,31 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		cluster, err = b.Stop(ctx, cluster)
 	}
 	if err != nil {
-		resp.Diagnostics.Append(clusterDiag(ctx, b, spec.Name, doing, err))
+		resp.Diagnostics.Append(clusterDiag(ctx, r.data, spec.Name, doing, err))
 	}
 	resp.Diagnostics.Append(replacedDiags(launched)...)
 	if err != nil && !alive(cluster) {
 		return
 	}
-	m.setRecord(cluster, r.data.reach(b, cluster))
+	m.setRecord(cluster, reachOf(r.data, cluster))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
-	r.remember(b, cluster, resp.State, &resp.Diagnostics)
+	r.remember(cluster, resp.State, &resp.Diagnostics)
 }
 
 // alive reports whether a failed launch returned machines that state must hold.
 func alive(c broker.Cluster) bool { return c.Generation != "" || len(c.Nodes) > 0 }
 
 // setDigests fills in the digests that the plan left open.
-func (d *providerData) setDigests(m *clusterModel) error {
+func setDigests(d *providerData, m *clusterModel) error {
 	var err error
 	if m.WorkdirDigest.IsUnknown() {
-		if m.WorkdirDigest, err = pathDigest(m.Workdir, d.leave(nil)...); err != nil {
+		if m.WorkdirDigest, err = pathDigest(m.Workdir, leave(d, nil)...); err != nil {
 			return err
 		}
 	}
 	if m.FileMountsDigest.IsUnknown() {
-		m.FileMountsDigest, err = mountsDigest(m.FileMounts, d.leave(nil)...)
+		m.FileMountsDigest, err = mountsDigest(m.FileMounts, leave(d, nil)...)
 	}
 	return err
 }
@@ -133,7 +119,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		return
 	}
 	doing := fmt.Sprintf("Refresh of cluster %q", c.Name)
-	b, err := r.data.broker()
+	b, err := brokerAs[refresher](r.data)
 	if err != nil {
 		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
 		return
@@ -151,7 +137,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	case err != nil:
 		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
 	default:
-		m.setRecord(fresh, r.data.reach(b, c).as(m))
+		m.setRecord(fresh, reachOf(r.data, c).as(m))
 		m.NumNodes = types.Int64Value(int64(fresh.Size))
 		m.setDefaults(fresh)
 		m.readDrift(ctx, b, fresh, &resp.Diagnostics)
@@ -186,34 +172,34 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		return
 	}
 	doing := fmt.Sprintf("Change of cluster %q", c.Name)
-	b, err := r.data.broker()
+	b, err := brokerAs[changer](r.data)
 	if err != nil {
 		resp.Diagnostics.Append(errorDiag(ctx, doing, err))
 		return
 	}
 	if int(m.NumNodes.ValueInt64()) > c.Size || len(c.Lost()) > 0 {
-		spec.Offers = r.data.ownOffer(ctx, c)
+		spec.Offers = ownOffer(ctx, r.data, c)
 	}
-	fresh, err := c, r.data.setDigests(&m)
+	fresh, err := c, setDigests(r.data, &m)
 	if err == nil {
 		fresh, err = m.update(ctx, b, old, c, spec)
 	}
 	if err != nil {
-		resp.Diagnostics.Append(clusterDiag(ctx, b, c.Name, doing, err))
-		old.setRecord(fresh, r.data.reach(b, c).as(old))
+		resp.Diagnostics.Append(clusterDiag(ctx, r.data, c.Name, doing, err))
+		old.setRecord(fresh, reachOf(r.data, c).as(old))
 		old.NumNodes = types.Int64Value(int64(fresh.Size))
 		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &old)...)
 		return
 	}
-	m.fillUnknown(fresh, r.data.reach(b, c).as(old))
+	m.fillUnknown(fresh, reachOf(r.data, c).as(old))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
-	r.remember(b, fresh, resp.State, &resp.Diagnostics)
+	r.remember(fresh, resp.State, &resp.Diagnostics)
 }
 
 // update brings the machines from old to m, in the order that asks least of
 // them, and returns how far that came.
-func (m *clusterModel) update(ctx context.Context, b clusterBroker, old clusterModel, c broker.Cluster, spec broker.Spec) (broker.Cluster, error) {
+func (m *clusterModel) update(ctx context.Context, b changer, old clusterModel, c broker.Cluster, spec broker.Spec) (broker.Cluster, error) {
 	var err error
 	what := changes(old, *m)
 	if c.Status == broker.StatusTerminated || m.staysStopped(old) {
@@ -268,11 +254,11 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
-	b, err := r.data.broker()
+	b, err := brokerAs[launcher](r.data)
 	if err == nil {
 		err = b.Destroy(ctx, c)
 	}
 	if err != nil {
-		resp.Diagnostics.Append(clusterDiag(ctx, b, c.Name, fmt.Sprintf("Removal of cluster %q", c.Name), err))
+		resp.Diagnostics.Append(clusterDiag(ctx, r.data, c.Name, fmt.Sprintf("Removal of cluster %q", c.Name), err))
 	}
 }

@@ -22,13 +22,13 @@ import (
 
 // fakeBroker keeps at most one cluster and fails as told.
 type fakeBroker struct {
-	clusterBroker // nil: what a test does not expect panics
-	cluster       broker.Cluster
-	fail          error
-	launched      []broker.Spec
-	updated       []broker.Changes
-	calls         []string
-	settings      []byte
+	everything // nil: what a test does not expect panics
+	cluster    broker.Cluster
+	fail       error
+	launched   []broker.Spec
+	updated    []broker.Changes
+	calls      []string
+	settings   []byte
 }
 
 func (f *fakeBroker) Launch(_ context.Context, spec broker.Spec) (broker.Cluster, error) {
@@ -78,6 +78,16 @@ func (f *fakeBroker) LogPath(name string) string { return "/s/" + name + ".log" 
 
 func (f *fakeBroker) KnownHostsPath(name string) string { return "/s/" + name }
 
+type everything interface {
+	launcher
+	changer
+	refresher
+	planner
+	finder
+	clusterFiles
+	LogPath(name string) string
+}
+
 // bench is a clusterResource over a fake broker and the embedded catalog.
 type bench struct {
 	t      *testing.T
@@ -91,12 +101,11 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := newProviderData(settings{
+	b := &bench{t: t, broker: &fakeBroker{cluster: exampleCluster()}}
+	b.r = &clusterResource{data: newOver(b.broker, settings{
 		registry: registry, root: context.Background(), ops: newOperations(), stateDir: t.TempDir(), getenv: func(string) string { return "" },
 		enabled: []string{"fluffycloud"},
-	})
-	b := &bench{t: t, broker: &fakeBroker{cluster: exampleCluster()}, r: &clusterResource{data: data}}
-	data.brokers = b.broker
+	})}
 	return b
 }
 

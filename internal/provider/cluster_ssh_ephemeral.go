@@ -104,7 +104,7 @@ func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *
 	}
 	ctx, end := e.data.begin(ctx, defaultRead)
 	defer end()
-	b, err := e.data.broker()
+	b, err := brokerAs[finder](e.data)
 	var c broker.Cluster
 	if err == nil {
 		if c, err = b.Find(ctx, m.ClusterID.ValueString()); err == nil {
@@ -123,8 +123,7 @@ func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *
 		}
 	}
 	b.WriteSSHFiles(ctx, c)
-	by := e.data.reach(b, c)
-	by.knownHosts, by.key = b.KnownHostsPath(c.Name), b.KeyFile(c) // of this computer: nothing of it is kept
+	by := reachHere(e.data, c) // of this computer: nothing of it is kept
 	m.set(c, by)
 	if key := e.data.ownKeyText(by.key); key != "" {
 		m.PrivateKey = types.StringValue(key)

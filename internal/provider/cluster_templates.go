@@ -14,13 +14,13 @@ import (
 // checkTemplates refuses a plan whose launch would fail by a template of the
 // user's own, in every place alike. A removal needs no template, so that the
 // provider block itself is not refused for it.
-func (d *providerData) checkTemplates(cluster string, placements []cloud.Placement, diags *diag.Diagnostics) {
-	if d.templatesDir == "" {
+func (r *clusterResource) checkTemplates(cluster string, placements []cloud.Placement, diags *diag.Diagnostics) {
+	if r.data.templatesDir == "" {
 		return
 	}
-	if err := broker.CheckTemplates(d.templatesDir, placements); err != nil {
+	if err := broker.CheckTemplates(r.data.templatesDir, placements); err != nil {
 		diags.AddError(fmt.Sprintf("Cluster %q: a template of templates_dir cannot be used", cluster),
-			fmt.Sprintf("%s\n\ntemplates_dir of the provider block is %q. Mend the file, or remove it, and the built-in one is used.", sentence(err.Error()), d.templatesDir))
+			fmt.Sprintf("%s\n\ntemplates_dir of the provider block is %q. Mend the file, or remove it, and the built-in one is used.", sentence(err.Error()), r.data.templatesDir))
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
@@ -24,10 +23,13 @@ func errorDiag(ctx context.Context, doing string, err error) diag.Diagnostic {
 	return diag.NewErrorDiagnostic(doing+" "+outcome(ctx, err), keepLines(sentence(detail(ctx, err))))
 }
 
+// logKeeper is a broker that says where the log of a cluster is.
+type logKeeper interface{ LogPath(name string) string }
+
 // clusterDiag is errorDiag for what was done to a cluster, of which there is a
 // log: the text names it.
-func clusterDiag(ctx context.Context, b clusterBroker, name, doing string, err error) diag.Diagnostic {
-	if b != nil {
+func clusterDiag(ctx context.Context, d *providerData, name, doing string, err error) diag.Diagnostic {
+	if b, ok := openedAs[logKeeper](d); ok {
 		path := b.LogPath(name)
 		if _, serr := os.Stat(path); serr == nil && !strings.Contains(err.Error(), path) {
 			err = &withLog{err: err, path: path}
@@ -93,24 +95,3 @@ func detail(ctx context.Context, err error) string {
 	}
 	return text
 }
-
-// keepLines puts a space before lines that are columns. Terraform rewraps all
-// lines but those.
-func keepLines(text string) string {
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		if strings.Contains(strings.TrimSpace(line), "  ") {
-			lines[i] = " " + line
-		}
-	}
-	return strings.Join(lines, "\n")
-}
-
-// indent puts a space before every line, so that Terraform rewraps none.
-func indent(text string) string {
-	return " " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n ")
-}
-
-// printable leaves of text what does no harm in a terminal: of lines that were
-// written over, as progress bars are, the last version.
-func printable(text string) string { return job.Plain(text) }

@@ -15,11 +15,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/skypilot"
 )
 
-// Functions implements provider.ProviderWithFunctions.
-func (p *skyProvider) Functions(context.Context) []func() function.Function {
-	return []func() function.Function{parseAcceleratorsFunction, parseResourcesFunction, taskFunction}
-}
-
 // textFunction makes an object of one text.
 type textFunction struct {
 	name       string

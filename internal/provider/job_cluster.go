@@ -43,8 +43,8 @@ func (m *jobModel) whose(ctx context.Context, private privateData) broker.Whose 
 
 // find finds a cluster as its cloud sees it now: the one that a job runs on, or
 // the living one of that id where w has no generation.
-func (r *jobResource) find(ctx context.Context, clusterID string, w broker.Whose) (clusterBroker, broker.Cluster, error) {
-	b, err := r.data.broker()
+func (r *jobResource) find(ctx context.Context, clusterID string, w broker.Whose) (clusters, broker.Cluster, error) {
+	b, err := brokerAs[clusters](r.data)
 	if err != nil {
 		return nil, broker.Cluster{}, err
 	}

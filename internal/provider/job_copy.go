@@ -36,7 +36,7 @@ var plainName = regexp.MustCompile(`^[0-9A-Za-z]+$`)
 
 // localLog is where the log of a job is copied to. What the state says of that
 // is of no account: it would be a place to write.
-func localLog(b clusterBroker, cluster, id string) (string, error) {
+func localLog(b clusters, cluster, id string) (string, error) {
 	if !plainName.MatchString(id) {
 		return "", fmt.Errorf("%q is no job's id", printable(id))
 	}

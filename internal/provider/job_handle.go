@@ -31,9 +31,12 @@ type jobRunner interface {
 	Close() error
 }
 
+// runners makes the runner of a cluster's jobs.
+type runners func(d *providerData, c broker.Cluster, p *progress) (jobRunner, error)
+
 // newRunner is the real runner of a cluster's jobs. It tells p how they go.
-func (d *providerData) newRunner(c broker.Cluster, p *progress) (jobRunner, error) {
-	b, err := d.broker()
+func newRunner(d *providerData, c broker.Cluster, p *progress) (jobRunner, error) {
+	b, err := brokerAs[keyRing](d)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +44,7 @@ func (d *providerData) newRunner(c broker.Cluster, p *progress) (jobRunner, erro
 	if err != nil {
 		return nil, err
 	}
-	on, err := d.behindBastion(d.root, jobCluster(c))
+	on, err := behindBastion(d.root, d.openBastion(), jobCluster(c))
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +69,7 @@ func jobCluster(c broker.Cluster) job.Cluster {
 
 // jobHandle is one operation on a job.
 type jobHandle struct {
-	broker   clusterBroker
+	broker   clusters
 	cluster  broker.Cluster
 	runner   jobRunner
 	progress *progress
@@ -86,7 +89,7 @@ func (r *jobResource) open(ctx context.Context, clusterID string, w broker.Whose
 		return nil, err
 	}
 	p := &progress{}
-	runner, err := r.data.openJobs(c, p)
+	runner, err := r.runners(r.data, c, p)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +97,15 @@ func (r *jobResource) open(ctx context.Context, clusterID string, w broker.Whose
 	if err != nil {
 		return nil, errors.Join(err, runner.Close())
 	}
-	return &jobHandle{broker: b, cluster: c, runner: runner, progress: p, stateDir: dir, unwanted: r.data.unwanted.jobs()}, nil
+	return &jobHandle{broker: b, cluster: c, runner: runner, progress: p, stateDir: dir, unwanted: jobIDs(r.data.unwanted.list())}, nil
+}
+
+func jobIDs(names []string) []job.ID {
+	ids := make([]job.ID, len(names))
+	for i, name := range names {
+		ids[i] = job.ID(name)
+	}
+	return ids
 }
 
 func (h *jobHandle) close() { _ = h.runner.Close() }
@@ -238,4 +249,19 @@ func (h *jobHandle) observe(ctx context.Context, m *jobModel) (job.Status, error
 		err = h.fetchLog(ctx, m)
 	}
 	return status, err
+}
+
+// behindBastion tells the runner of jobs the way to the nodes.
+func behindBastion(ctx context.Context, b *broker.Bastion, on job.Cluster) (job.Cluster, error) {
+	if !b.Serves(on.Cloud) {
+		return on, nil
+	}
+	hop, err := b.Target(ctx)
+	if err != nil {
+		return on, err
+	}
+	for i := range on.Nodes {
+		on.Nodes[i].Bastion = hop
+	}
+	return on, nil
 }

@@ -56,7 +56,7 @@ func (f *fakeRunner) Outputs(_ context.Context, _ job.ID, rank int, want job.Out
 
 // fakeRefresh is a broker that is only asked whether machines live.
 type fakeRefresh struct {
-	clusterBroker
+	clusters
 	err error
 	// sees is the cluster at the nth look, from 1 on; nil is what was given.
 	sees  func(look int, c broker.Cluster) broker.Cluster

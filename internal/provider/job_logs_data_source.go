@@ -20,9 +20,12 @@ import (
 var _ datasource.DataSourceWithConfigure = (*jobLogsDataSource)(nil)
 
 // jobLogsDataSource is sky_job_logs: the end of what a job printed so far.
-type jobLogsDataSource struct{ data *providerData }
+type jobLogsDataSource struct {
+	data    *providerData
+	runners runners
+}
 
-func newJobLogsDataSource() datasource.DataSource { return &jobLogsDataSource{} }
+func newJobLogsDataSource() datasource.DataSource { return &jobLogsDataSource{runners: newRunner} }
 
 type jobLogsModel struct {
 	ClusterID types.String `tfsdk:"cluster_id"`
@@ -87,7 +90,7 @@ func (d *jobLogsDataSource) Read(ctx context.Context, req datasource.ReadRequest
 
 // read reads from the cluster, or from a local copy, whose path it returns.
 func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) (copied string, err error) {
-	b, err := d.data.broker()
+	b, err := brokerAs[clusters](d.data)
 	if err != nil {
 		return "", err
 	}
@@ -114,7 +117,7 @@ func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) (copied s
 		}
 		return "", fmt.Errorf("cluster %s is %s, the log is on its machines, and there is no local copy of it; start the cluster with desired_status = \"UP\"", cluster.ID, s)
 	}
-	runner, err := d.data.openJobs(cluster, &progress{})
+	runner, err := d.runners(d.data, cluster, &progress{})
 	if err != nil {
 		return "", err
 	}

@@ -126,7 +126,7 @@ func TestRefreshOfAJobWhoseClusterEnded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRemoval(t)
 				r.cloud.cluster.Status = status
-				_, err := (&jobResource{data: r.data}).look(t.Context(), &r.job, noPrivate{}, noPrivate{})
+				_, err := r.resource().look(t.Context(), &r.job, noPrivate{}, noPrivate{})
 				if got := r.job.Status.ValueString(); got != want || (err == nil) != (want == "LOST") {
 					t.Errorf("%s, %v", got, err)
 				}
@@ -146,7 +146,7 @@ func TestRefreshOfAJobWhoseClusterEnded(t *testing.T) {
 func TestRefreshLeavesNoMark(t *testing.T) {
 	r := newRemoval(t)
 	r.head.status = func(context.Context) error { return errors.New("marked as read") }
-	if _, err := (&jobResource{data: r.data}).look(t.Context(), &r.job, noPrivate{}, noPrivate{}); err != nil || r.job.Status.ValueString() != "SUCCEEDED" {
+	if _, err := r.resource().look(t.Context(), &r.job, noPrivate{}, noPrivate{}); err != nil || r.job.Status.ValueString() != "SUCCEEDED" {
 		t.Errorf("%s, %v", r.job.Status, err)
 	}
 }

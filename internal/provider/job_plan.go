@@ -57,14 +57,14 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 		if m.Workdir.IsNull() {
 			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
 		}
-		r.data.planWorkdir(m.Workdir, uploaded{needed: true}, &resp.Diagnostics, m.outputsFolder()...)
+		planWorkdir(r.data, m.Workdir, uploaded{needed: true}, &resp.Diagnostics, m.outputsFolder()...)
 		m.planOutputs(old, &resp.Diagnostics)
 		return
 	}
 	if resp.Diagnostics.Append(req.State.Get(ctx, &old)...); resp.Diagnostics.HasError() {
 		return
 	}
-	digest := r.data.planWorkdir(m.Workdir, uploaded{old.WorkdirDigest, !m.Workdir.Equal(old.Workdir)}, &resp.Diagnostics, m.outputsFolder()...)
+	digest := planWorkdir(r.data, m.Workdir, uploaded{old.WorkdirDigest, !m.Workdir.Equal(old.Workdir)}, &resp.Diagnostics, m.outputsFolder()...)
 	m.planOutputs(old, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
@@ -88,12 +88,12 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 // same id, as with -target: what it ran on is gone, and the job is none of the new
 // one's.
 func (r *jobResource) elsewhere(old jobModel) bool {
-	b := r.data.openedBroker()
-	if b == nil {
+	b, opened := openedAs[current](r.data)
+	if !opened {
 		return false // nothing was refreshed
 	}
-	current := b.Current(old.ClusterID.ValueString())
-	return current != "" && current != old.ClusterGeneration.ValueString()
+	now := b.Current(old.ClusterID.ValueString())
+	return now != "" && now != old.ClusterGeneration.ValueString()
 }
 
 // outputsFolder is where outputs come to, which stays on this computer; none

@@ -40,7 +40,7 @@ var errHeadGone = errors.New("its head does not run any more, as its cloud says"
 // it says: as a warning where the machines end as well, or where they do not
 // answer at all, else as an error, which keeps the job in state.
 func (r *jobResource) remove(ctx context.Context, m jobModel, w broker.Whose, f fate) diag.Diagnostic {
-	goes := r.data.clusterGoes(f, m.ClusterGeneration.ValueString())
+	goes := f.clusterGoes(r.data, m.ClusterGeneration.ValueString())
 	if goes && m.phase().Final() {
 		return nil
 	}
@@ -73,7 +73,7 @@ func (r *jobResource) end(ctx context.Context, c broker.Cluster, m jobModel) err
 	case len(c.Nodes) > 0 && c.Nodes[0].HostKey == "":
 		return &broker.MissingHostKeyError{Cluster: c.Name, InstanceID: c.Nodes[0].InstanceID}
 	}
-	runner, err := r.data.openJobs(c, &progress{})
+	runner, err := r.runners(r.data, c, &progress{})
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (r *jobResource) endWithoutHead(ctx context.Context, c broker.Cluster, m jo
 	if m.phase().Final() || c.Size < 2 {
 		return why
 	}
-	runner, err := r.data.openJobs(c, &progress{})
+	runner, err := r.runners(r.data, c, &progress{})
 	if err != nil {
 		return why
 	}

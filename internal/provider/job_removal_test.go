@@ -79,7 +79,7 @@ func hangs(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 
 // fakeCloud is a broker that knows one cluster.
 type fakeCloud struct {
-	clusterBroker
+	clusters
 	cluster broker.Cluster
 	find    error
 	dir     string // of logs
@@ -115,15 +115,17 @@ func newRemoval(t *testing.T) *removal {
 		ID: types.StringValue("0123"), Name: types.StringValue("j"), ClusterID: types.StringValue("c/r/n"), ClusterGeneration: types.StringValue("g1"),
 		outcomeModel: outcomeModel{Status: types.StringValue("RUNNING")},
 	}}
-	r.data = newProviderData(settings{stateDir: t.TempDir()})
-	r.data.brokers = r.cloud
+	r.data = newOver(r.cloud, settings{stateDir: t.TempDir()})
 	r.cloud.dir = t.TempDir()
-	r.data.openJobs = func(broker.Cluster, *progress) (jobRunner, error) { return r.head, r.open }
 	return r
 }
 
+func (r *removal) resource() *jobResource {
+	return &jobResource{data: r.data, runners: func(*providerData, broker.Cluster, *progress) (jobRunner, error) { return r.head, r.open }}
+}
+
 func (r *removal) run(ctx context.Context, f fate) diag.Diagnostic {
-	return (&jobResource{data: r.data}).remove(ctx, r.job, broker.Whose{Generation: "g1"}, f)
+	return r.resource().remove(ctx, r.job, broker.Whose{Generation: "g1"}, f)
 }
 
 // TestRemovalOfAJob is what becomes of a job for every way in which its cluster

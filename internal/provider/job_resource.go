@@ -36,9 +36,12 @@ const (
 	glance = 30 * time.Second
 )
 
-type jobResource struct{ data *providerData }
+type jobResource struct {
+	data    *providerData
+	runners runners
+}
 
-func newJobResource() resource.Resource { return &jobResource{} }
+func newJobResource() resource.Resource { return &jobResource{runners: newRunner} }
 
 func (r *jobResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = "sky_job"

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	gopath "path"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -50,7 +50,7 @@ func (u uploaded) missing(diags *diag.Diagnostics, at path.Path, err error) type
 
 // planWorkdir is the digest of a workdir for a plan, null and unknown as the
 // workdir is.
-func (d *providerData) planWorkdir(workdir types.String, old uploaded, diags *diag.Diagnostics, leave ...string) types.String {
+func planWorkdir(d *providerData, workdir types.String, old uploaded, diags *diag.Diagnostics, stays ...string) types.String {
 	at := path.Root("workdir")
 	switch {
 	case workdir.IsNull():
@@ -59,19 +59,19 @@ func (d *providerData) planWorkdir(workdir types.String, old uploaded, diags *di
 		return types.StringUnknown()
 	}
 	name := workdir.ValueString()
-	tree, err := openWorkdir(name, d.leave(leave)...)
+	tree, err := openWorkdir(name, leave(d, stays)...)
 	if err != nil {
 		return old.missing(diags, at, err)
 	}
 	now := digestOf(tree).after(old.digest)
 	if !now.Equal(old.digest) {
-		d.tellOf(at, name, tree.Notes(), diags)
+		tellOf(d, at, name, tree.Notes(), diags)
 	}
 	return now
 }
 
 // planMounts is planWorkdir for file_mounts.
-func (d *providerData) planMounts(mounts types.Map, old uploaded, diags *diag.Diagnostics) types.String {
+func planMounts(d *providerData, mounts types.Map, old uploaded, diags *diag.Diagnostics) types.String {
 	at := path.Root("file_mounts")
 	switch {
 	case mounts.IsNull():
@@ -86,7 +86,7 @@ func (d *providerData) planMounts(mounts types.Map, old uploaded, diags *diag.Di
 			continue
 		}
 		from := members[to]
-		tree, err := openSource(from, d.leave(nil)...)
+		tree, err := openSource(from, leave(d, nil)...)
 		if err != nil {
 			old.missing(diags, at.AtMapKey(to), err)
 			absent = true
@@ -98,7 +98,7 @@ func (d *providerData) planMounts(mounts types.Map, old uploaded, diags *diag.Di
 		all[to] = digestOf(tree)
 		notes := tree.Notes()
 		notes.Configuration = false // who mounts a folder names what it is for
-		defer func() { d.tellOf(at.AtMapKey(to), from, notes, diags) }()
+		defer func() { tellOf(d, at.AtMapKey(to), from, notes, diags) }()
 	}
 	switch {
 	case absent:
@@ -110,7 +110,7 @@ func (d *providerData) planMounts(mounts types.Map, old uploaded, diags *diag.Di
 }
 
 // leave adds the state folder to local folders that stay here.
-func (d *providerData) leave(more []string) []string {
+func leave(d *providerData, more []string) []string {
 	if dir, err := d.stateFolder(); err == nil { // else nothing is uploaded
 		more = append(slices.Clip(more), dir)
 	}
@@ -137,29 +137,17 @@ func openSource(name string, leave ...string) (*broker.Tree, error) {
 	return tree, nil
 }
 
-// toldFiles are the folders that a process told of.
-type toldFiles struct {
-	mu   sync.Mutex
-	told map[string]bool
-}
-
-func (t *toldFiles) first(name string) bool {
+// absolute is a path that is the same from wherever it is written.
+func absolute(name string) string {
 	if abs, err := filepath.Abs(expandHome(name)); err == nil {
-		name = abs
+		return abs
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.told == nil {
-		t.told = map[string]bool{}
-	}
-	first := !t.told[name]
-	t.told[name] = true
-	return first
+	return name
 }
 
 // tellOf warns of what a user may not expect of a folder, once a process.
-func (d *providerData) tellOf(at path.Path, name string, n broker.Notes, diags *diag.Diagnostics) {
-	if (!n.Configuration && !n.Empty && n.SpecialCount == 0) || !d.files.first(name) {
+func tellOf(d *providerData, at path.Path, name string, n broker.Notes, diags *diag.Diagnostics) {
+	if (!n.Configuration && !n.Empty && n.SpecialCount == 0) || !d.warned.first("folder "+absolute(name)) {
 		return
 	}
 	if n.Configuration {
@@ -180,4 +168,18 @@ func (d *providerData) tellOf(at path.Path, name string, n broker.Notes, diags *
 		diags.AddAttributeWarning(at, "Some of it cannot be uploaded",
 			fmt.Sprintf("In %q, these are pipes, sockets or devices, which stay here: %s%s.", name, strings.Join(n.Special, ", "), more))
 	}
+}
+
+// checkMount refuses a folder that would bring to its place what checkRemotePath
+// refuses by name.
+func checkMount(to string, tree *broker.Tree) error {
+	if inHome(gopath.Clean(to)) != ".ssh" {
+		return nil
+	}
+	for _, name := range []string{"authorized_keys", "authorized_keys2"} {
+		if tree.Has(name) {
+			return fmt.Errorf("the folder holds %s, which would replace the keys that let the provider in; leave it out with a line in a .skyignore there", name)
+		}
+	}
+	return nil
 }

@@ -50,8 +50,8 @@ func TestFormerDigestsStayValid(t *testing.T) {
 		"of now": {tree.Digest(), joined(map[string]digest{"~/x": digestOf(one)}).now},
 	} {
 		var diags diag.Diagnostics
-		workdir := d.planWorkdir(types.StringValue(dir), uploaded{digest: types.StringValue(old.workdir)}, &diags, filepath.Join(dir, "results"))
-		mounted := d.planMounts(mounts, uploaded{digest: types.StringValue(old.mounts)}, &diags)
+		workdir := planWorkdir(d, types.StringValue(dir), uploaded{digest: types.StringValue(old.workdir)}, &diags, filepath.Join(dir, "results"))
+		mounted := planMounts(d, mounts, uploaded{digest: types.StringValue(old.mounts)}, &diags)
 		if workdir.ValueString() != old.workdir || mounted.ValueString() != old.mounts || len(diags) > 0 {
 			t.Errorf("%s: %s and %s, %v", name, workdir, mounted, diags)
 		}
@@ -60,7 +60,7 @@ func TestFormerDigestsStayValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	var diags diag.Diagnostics
-	if got := d.planWorkdir(types.StringValue(dir), uploaded{digest: types.StringValue(tree.FormerDigest())}, &diags); got.ValueString() == tree.FormerDigest() {
+	if got := planWorkdir(d, types.StringValue(dir), uploaded{digest: types.StringValue(tree.FormerDigest())}, &diags); got.ValueString() == tree.FormerDigest() {
 		t.Error("a change is not seen behind a digest of 0.1")
 	}
 }
@@ -92,7 +92,7 @@ func TestPlanTellsOfFiles(t *testing.T) {
 		{"missing and not needed", none, false, "Warning Local files cannot be compared"},
 	} {
 		var diags diag.Diagnostics
-		got := d.planWorkdir(types.StringValue(tt.workdir), uploaded{types.StringValue("old"), tt.needed}, &diags)
+		got := planWorkdir(d, types.StringValue(tt.workdir), uploaded{types.StringValue("old"), tt.needed}, &diags)
 		if text := said(diags); !strings.HasPrefix(text, tt.want) || tt.want == "" && text != "" {
 			t.Errorf("%s: %s, want %s", tt.name, text, tt.want)
 		}
@@ -101,7 +101,7 @@ func TestPlanTellsOfFiles(t *testing.T) {
 		}
 	}
 	var diags diag.Diagnostics
-	d.planMounts(types.MapValueMust(types.StringType, map[string]attr.Value{"~/.ssh/": types.StringValue(keys), "~/keys": types.StringValue(keys)}), uploaded{needed: true}, &diags)
+	planMounts(d, types.MapValueMust(types.StringType, map[string]attr.Value{"~/.ssh/": types.StringValue(keys), "~/keys": types.StringValue(keys)}), uploaded{needed: true}, &diags)
 	if text := said(diags); len(diags) != 1 || !strings.Contains(text, "let the provider in") || !strings.Contains(text, `file_mounts["~/.ssh/"]`) {
 		t.Errorf("keys for ~/.ssh: %s", text)
 	}

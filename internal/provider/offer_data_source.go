@@ -73,7 +73,7 @@ func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.O
 	if err != nil {
 		return nil, nil, err
 	}
-	set, clouds, err := d.data.searched(m.Clouds)
+	set, clouds, err := searched(d.data, m.Clouds)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,7 +91,7 @@ func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.O
 
 // searched are the catalogs, and the clouds that a data source looks at: those
 // it names, else those that may be used.
-func (d *providerData) searched(names types.List) (*catalog.Set, []string, error) {
+func searched(d *providerData, names types.List) (*catalog.Set, []string, error) {
 	if d.catalogUnknown {
 		return nil, nil, errors.New("the provider's catalog settings are not known yet; apply what they come from first, with -target")
 	}

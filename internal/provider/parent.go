@@ -17,6 +17,15 @@ const parentPoll = time.Second
 // errParentGone is why operations end when Terraform was killed.
 var errParentGone = errors.New("the Terraform process that asked for this is gone")
 
+// whileParentLives is watchParent for the process that started this one, where
+// the system can tell.
+func whileParentLives(ctx context.Context, ops *operations, gone func()) context.Context {
+	if !canWatchParent {
+		return ctx
+	}
+	return outlive(watchParent(ctx, orphanWatch(), parentPoll, ops, gone))
+}
+
 // watchParent cancels the returned context once orphan says that the parent has
 // died: nobody will keep what is launched from then on. It asks at once, since a
 // CLI may be killed before the provider that it started does anything. It then

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -308,4 +309,9 @@ func (p *skyProvider) DataSources(context.Context) []func() datasource.DataSourc
 	return []func() datasource.DataSource{
 		newOfferDataSource, newCloudsDataSource, newAcceleratorsDataSource, newClusterDataSource, newJobLogsDataSource,
 	}
+}
+
+// Functions implements provider.ProviderWithFunctions.
+func (p *skyProvider) Functions(context.Context) []func() function.Function {
+	return []func() function.Function{parseAcceleratorsFunction, parseResourcesFunction, taskFunction}
 }

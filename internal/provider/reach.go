@@ -5,7 +5,6 @@ package provider
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -21,8 +20,19 @@ type reach struct {
 	bastionKey string          // empty is the bastion's own, if any
 }
 
-func (s settings) reach(b clusterBroker, c broker.Cluster) reach {
-	by := reach{knownHosts: localText(b.KnownHostsPath(c.Name)), key: s.keyAsWritten(b.KeyFile(c))}
+// reachOf is how state says it.
+func reachOf(s *providerData, c broker.Cluster) reach {
+	by := reachHere(s, c)
+	by.knownHosts, by.key = localText(by.knownHosts), keyAsWritten(s, by.key)
+	return by
+}
+
+// reachHere is the reach with the paths that this computer has.
+func reachHere(s *providerData, c broker.Cluster) reach {
+	var by reach
+	if b, err := brokerAs[clusterFiles](s); err == nil { // it found the cluster, so it is there
+		by.knownHosts, by.key = b.KnownHostsPath(c.Name), b.KeyFile(c)
+	}
 	if s.bastion.Serves(c.Cloud) {
 		by.bastion, by.bastionKey = s.bastion, s.bastionKey
 	}
@@ -42,22 +52,8 @@ func (r reach) as(m clusterModel) reach {
 	return r
 }
 
-// localText is a path under the home folder as "~/...", which names the same file
-// for everybody; another one stays as it is.
-func localText(path string) string {
-	home, err := os.UserHomeDir()
-	if err != nil || path == "" {
-		return path
-	}
-	rest, ok := strings.CutPrefix(path, strings.TrimRight(home, string(filepath.Separator))+string(filepath.Separator))
-	if !ok {
-		return path
-	}
-	return "~/" + filepath.ToSlash(rest)
-}
-
 // keyAsWritten is the text for a key file: the provider block's own where it is that.
-func (s settings) keyAsWritten(file string) string {
+func keyAsWritten(s *providerData, file string) string {
 	if own, err := filepath.Abs(expandHome(s.keyPath)); s.keyPath != "" && err == nil && own == file {
 		return s.keyPath
 	}

@@ -21,8 +21,8 @@ func Serve(ctx context.Context, version string, registry *cloud.Registry, debug 
 	ops := newOperations()
 	root := ctx
 	orphaned := make(chan struct{})
-	if canWatchParent && !debug {
-		root = outlive(watchParent(ctx, orphanWatch(), parentPoll, ops, func() { close(orphaned) }))
+	if !debug {
+		root = whileParentLives(ctx, ops, func() { close(orphaned) })
 	}
 	served := make(chan error, 1)
 	go func() {

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/crypto/ssh"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
@@ -23,6 +23,9 @@ import (
 
 // osGetenv is the environment, where settings take it from.
 func osGetenv(name string) string { return os.Getenv(name) }
+
+// defaultRead bounds operations that only look, where nothing else bounds them.
+const defaultRead = 5 * time.Minute
 
 // settings are the provider block in plain values.
 type settings struct {
@@ -178,37 +181,6 @@ func (s settings) workspaceHome() string {
 	return dir + " (" + workspace + ")"
 }
 
-// clusterBroker is the broker as resources use it.
-type clusterBroker interface {
-	Launch(ctx context.Context, spec broker.Spec) (broker.Cluster, error)
-	Refresh(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
-	Update(ctx context.Context, c broker.Cluster, spec broker.Spec, what broker.Changes) (broker.Cluster, error)
-	Resize(ctx context.Context, c broker.Cluster, spec broker.Spec, nodes int) (broker.Cluster, error)
-	Restore(ctx context.Context, c broker.Cluster, spec broker.Spec) (broker.Cluster, error)
-	Stop(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
-	Start(ctx context.Context, c broker.Cluster, spec broker.Spec) (broker.Cluster, error)
-	Destroy(ctx context.Context, c broker.Cluster) error
-	RemoveLeftovers(ctx context.Context, c broker.Cluster) error
-	Find(ctx context.Context, id string) (broker.Cluster, error)
-	FindGeneration(ctx context.Context, id string, w broker.Whose) (broker.Cluster, error)
-	Current(id string) string
-	Owner() string
-	Observe(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
-	Drift(ctx context.Context, c broker.Cluster, spec broker.Spec) ([]string, error)
-	FindByName(ctx context.Context, name string, clouds []string) (broker.Cluster, error)
-	Check(ctx context.Context, clouds []string) []broker.CloudStatus
-	NoteReplacement(ctx context.Context, name string, held ...broker.Cluster) error
-	NoteHeld(ctx context.Context, name, generation string)
-	Strangers(ctx context.Context, name string, clouds []string) []cloud.Thing
-	SaveSettings(c broker.Cluster, text []byte) error
-	Settings(c broker.Cluster) []byte
-	KeyFile(c broker.Cluster) string
-	SignersOf(c broker.Cluster) ([]ssh.Signer, error)
-	WriteSSHFiles(ctx context.Context, c broker.Cluster)
-	KnownHostsPath(name string) string
-	LogPath(name string) string
-}
-
 // providerData is what Configure hands to resources and data sources. The
 // broker and the catalogs are opened when first needed.
 type providerData struct {
@@ -217,8 +189,7 @@ type providerData struct {
 	mu      sync.Mutex
 	set     *catalog.Set
 	notes   catalogNotes
-	files   toldFiles
-	brokers clusterBroker
+	brokers any // *broker.Broker, or what a test has put here
 	dir     string
 	// going notes which clusters the plan removes. silent are clusters whose head
 	// was found not to answer, unwanted the jobs whose removal no head was told of.
@@ -228,14 +199,15 @@ type providerData struct {
 	prior priorClusters
 	// warned are the warnings that were given, once for all clusters.
 	warned names
-	// openJobs makes a runner; tests put a fake here.
-	openJobs func(c broker.Cluster, p *progress) (jobRunner, error)
+}
+
+// newOver is newProviderData over a broker that is there already; tests have fakes.
+func newOver(b any, s settings) *providerData {
+	return &providerData{settings: s, brokers: b}
 }
 
 func newProviderData(s settings) *providerData {
-	d := &providerData{settings: s}
-	d.openJobs = d.newRunner
-	return d
+	return &providerData{settings: s}
 }
 
 // ownerSet is the owner id as configured, else from the environment; empty is the
@@ -287,37 +259,42 @@ func (d *providerData) stateFolder() (string, error) {
 	return d.dir, nil
 }
 
-// broker returns the process's broker, making it and the state folder first
-// where need be.
-func (d *providerData) broker() (clusterBroker, error) {
+// brokerAs returns the process's broker as the methods that its caller declares,
+// making it and the state folder first where need be.
+func brokerAs[B any](d *providerData) (B, error) {
+	var as B
 	dir, err := d.stateFolder()
 	if err != nil {
-		return nil, err
+		return as, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.brokers != nil {
-		return d.brokers, nil
+	if d.brokers == nil {
+		if d.unknown != "" {
+			return as, errors.New(d.unknown)
+		}
+		b, err := d.openBroker(dir)
+		if err != nil {
+			return as, err
+		}
+		d.brokers = b
 	}
-	if d.unknown != "" {
-		return nil, errors.New(d.unknown)
+	as, ok := d.brokers.(B)
+	if !ok {
+		return as, fmt.Errorf("the broker, a %T, is no %T; this is a bug of the provider", d.brokers, &as)
 	}
-	b, err := d.openBroker(dir)
-	if err != nil {
-		return nil, err
-	}
-	d.brokers = b
-	return b, nil
+	return as, nil
 }
 
-// openedBroker is the broker if one was made already, else nil.
-func (d *providerData) openedBroker() clusterBroker {
+// openedAs is brokerAs for a broker that was made already; false is that there is none.
+func openedAs[B any](d *providerData) (B, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.brokers
+	as, ok := d.brokers.(B)
+	return as, ok
 }
 
-func (d *providerData) openBroker(dir string) (clusterBroker, error) {
+func (d *providerData) openBroker(dir string) (*broker.Broker, error) {
 	set, err := d.catalogsLocked()
 	if err != nil {
 		return nil, err
@@ -356,4 +333,21 @@ func (d *providerData) capabilities() map[string]cloud.Capabilities {
 // capabilitiesOf are those of a cloud of this build, whether it may be used or not.
 func (d *providerData) capabilitiesOf(name string) (cloud.Capabilities, bool) {
 	return d.registry.Capabilities(name, d.credentials(name, "", ""))
+}
+
+// inAutomation reports whether this run is one of many computers' in turn.
+func (s settings) inAutomation() bool {
+	return truthy(s.getenv("CI")) || s.getenv("TF_IN_AUTOMATION") != "" || s.getenv("TFC_RUN_ID") != ""
+}
+
+// providerDataOf checks what Terraform hands back; nil before Configure.
+func providerDataOf(v any, diags *diag.Diagnostics) *providerData {
+	if v == nil {
+		return nil
+	}
+	data, ok := v.(*providerData)
+	if !ok {
+		diags.AddError("Unexpected provider data", fmt.Sprintf("The provider handed out a %T. This is a bug of the provider.", v))
+	}
+	return data
 }

@@ -8,10 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/terraform-plugin-framework/diag"
-
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
 // namedCloud is a factory that only has a name and perhaps must be asked for.
@@ -65,23 +62,6 @@ func TestCandidates(t *testing.T) {
 				t.Errorf("candidates = %v, %v; want %s", got, err, tt.want)
 			}
 		})
-	}
-}
-
-// A cloud that cannot remove a forgotten machine by itself is named at plan.
-func TestWithoutDeadMan(t *testing.T) {
-	caps := map[string]cloud.Capabilities{"nimbus": {}, "safe": {DeadMan: true}, "half": {DeadManStops: true, SelfTerminateIf: "pigs fly"}}
-	at := func(name string) cloud.Placement { return cloud.Placement{Offer: cloud.Offer{Cloud: name}} }
-	var diags diag.Diagnostics
-	var warned names
-	for _, placements := range [][]cloud.Placement{
-		{at("safe"), at("nimbus"), at("half")},                                               // the chosen one alone counts
-		{at("nimbus"), at("safe")}, {at("half"), at("nimbus")}, {at("nimbus")}, {at("half")}, // and each once
-	} {
-		warnOfDeadMan(optimizer.Plan{Placements: placements}, caps, &warned, &diags)
-	}
-	if len(diags) != 2 || diags[0].Summary() != "No dead-man timer on nimbus" || !strings.Contains(diags[1].Detail(), "on half shut down") || !strings.Contains(diags[1].Detail(), "only if pigs fly") {
-		t.Errorf("the warnings are %v", diags)
 	}
 }
 

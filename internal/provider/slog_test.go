@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-log/tflogtest"
@@ -28,28 +27,6 @@ func TestTflogBridge(t *testing.T) {
 	} {
 		if got := entries[0][key]; got != want {
 			t.Errorf("%s = %v, want %v", key, got, want)
-		}
-	}
-}
-
-func TestLastLines(t *testing.T) {
-	many := strings.Repeat("line\n", 150)
-	tests := []struct {
-		name, in string
-		torn     bool
-		want     string
-	}{
-		{"empty", "", false, ""},
-		{"short", "a\nb\n", false, "a\nb\n"},
-		{"no newline at the end", "a\nb", false, "a\nb"},
-		{"many lines", many, false, strings.Repeat("line\n", tailLines)},
-		{"torn first line", "alf\nwhole\n", true, "whole\n"},
-		{"one endless line", "xxxx", true, "xxxx"},
-		{"bad bytes", "a\xff\x00b", false, "a?b"},
-	}
-	for _, tt := range tests {
-		if got := printable(lastLines(tt.in, tt.torn, tailLines)); got != tt.want {
-			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }

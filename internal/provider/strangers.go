@@ -35,7 +35,7 @@ func (r *clusterResource) warnOfStrangers(ctx context.Context, m clusterModel, p
 			clouds = append(clouds, name)
 		}
 	}
-	b, err := r.data.broker()
+	b, err := brokerAs[planner](r.data)
 	if err != nil {
 		return // the launch says so
 	}

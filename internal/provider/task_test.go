@@ -116,10 +116,10 @@ func TestTaskAccelerators(t *testing.T) {
 		"{}":                                 types.DynamicNull(),
 		"accelerators: L4":                   types.DynamicValue(types.StringValue("L4")),
 		"accelerators: [L4]":                 types.DynamicValue(types.StringValue("L4")),
-		"gpus: ['H100:8', 'A100:8']":         types.DynamicValue(types.ListValueMust(types.StringType, specs("H100:8", "A100:8"))),
-		"accelerators: {'V100:8', 'A100:8'}": types.DynamicValue(types.SetValueMust(types.StringType, specs("A100:8", "V100:8"))),
-		"accelerators: {H100: 8, A100: 4}":   types.DynamicValue(types.SetValueMust(types.StringType, specs("A100:4", "H100:8"))),
-		"{accelerators: ['A:1', 'B:1'], any_of: [{cloud: aws}]}": types.DynamicValue(types.ListValueMust(types.StringType, specs("A:1", "B:1"))),
+		"gpus: ['H100:8', 'A100:8']":         types.DynamicValue(types.ListValueMust(types.StringType, listed("H100:8", "A100:8"))),
+		"accelerators: {'V100:8', 'A100:8'}": types.DynamicValue(types.SetValueMust(types.StringType, listed("A100:8", "V100:8"))),
+		"accelerators: {H100: 8, A100: 4}":   types.DynamicValue(types.SetValueMust(types.StringType, listed("A100:4", "H100:8"))),
+		"{accelerators: ['A:1', 'B:1'], any_of: [{cloud: aws}]}": types.DynamicValue(types.ListValueMust(types.StringType, listed("A:1", "B:1"))),
 	} {
 		r, err := skypilot.ParseResources(text)
 		if err != nil {
@@ -174,3 +174,5 @@ func TestFunctions(t *testing.T) {
 		}
 	}
 }
+
+func listed(names ...string) []attr.Value { return textListValue(names).Elements() }

@@ -4,7 +4,6 @@ package provider
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -31,15 +30,7 @@ func openBroker(version string, registry *cloud.Registry) func(stateDir, owner s
 			version: version, registry: registry, root: context.Background(), ops: newOperations(),
 			stateDir: stateDir, owner: owner, getenv: osGetenv,
 		})
-		opened, err := d.broker()
-		if err != nil {
-			return nil, err
-		}
-		b, ok := opened.(*broker.Broker)
-		if !ok {
-			return nil, errors.New("the provider's broker is not the real one")
-		}
-		return b, nil
+		return brokerAs[*broker.Broker](d)
 	}
 }
 

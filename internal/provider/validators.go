@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -212,23 +211,4 @@ func (v aboveZero) ValidateFloat64(ctx context.Context, req validator.Float64Req
 		return
 	}
 	invalid(&resp.Diagnostics, req.Path, fmt.Sprintf("%v is out of range; write %s.", f.ValueFloat64(), v.Description(ctx)))
-}
-
-// clause makes an error's text what a function returns: the CLI adds the full stop.
-func clause(text string) string { return strings.TrimSuffix(sentence(text), ".") }
-
-// sentence makes an error's text one: capital letter first, full stop last. What
-// of it a machine said, wherever that was, does no harm in a terminal.
-func sentence(text string) string {
-	text = strings.TrimSpace(printable(text))
-	if text == "" {
-		return text
-	}
-	if c := text[0]; c >= 'a' && c <= 'z' && !strings.HasPrefix(text, "http") {
-		text = strings.ToUpper(text[:1]) + text[1:]
-	}
-	if !strings.ContainsRune(".!?:|\n", rune(text[len(text)-1])) {
-		text += "."
-	}
-	return text
 }
