@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -111,8 +113,8 @@ func TestBadFilesAreRejectedWhole(t *testing.T) {
 		"unknown processor": {strings.TrimSpace(v5Header) + ",Arch\n" + "m.x,,,4,16,,1,,r1,z1,mips\n", "Arch", "mips", 2},
 	}
 	for name, c := range cases {
-		rows, _, err := parseVMs("x/vms.csv", "aws", []byte(c.text))
-		var fe *FileError
+		rows, _, err := vms.Parse("x/vms.csv", "aws", []byte(c.text))
+		var fe *vms.FileError
 		if !errors.As(err, &fe) {
 			t.Errorf("%s: %v, %v", name, rows, err)
 			continue
@@ -178,15 +180,15 @@ func TestGCPPricesAreJoined(t *testing.T) {
 // offersIn returns every offer of a file's text, by way of a snapshot.
 func offersIn(t *testing.T, cloudName, text string) []cloud.Offer {
 	t.Helper()
-	rows, _, err := parseVMs("x", cloudName, []byte(text))
+	rows, _, err := vms.Parse("x", cloudName, []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	snap, err := openSnapshot(cloudName, build(rows, [32]byte{}, stamp{}))
+	snap, err := snapshot.Open(cloudName, snapshot.Build(rows, [32]byte{}, snapshot.Stamp{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return snap.all(nil)
+	return snap.All(nil)
 }
 
 func write(t *testing.T, path, text string) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/gocarina/gocsv"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
 )
 
 // image is one line of an images.csv. Region is blank for every region, Arch
@@ -28,7 +30,7 @@ type image struct {
 // parseImages reads a whole images.csv. Files in use are ragged: rows may be
 // shorter than the header, and ids may be blank; such rows name no image.
 func parseImages(path, text string) ([]image, error) {
-	if err := sniff(path, []byte(text)); err != nil {
+	if err := vms.Sniff(path, []byte(text)); err != nil {
 		return nil, err
 	}
 	in := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
@@ -39,28 +41,28 @@ func parseImages(path, text string) ([]image, error) {
 		return nil, imageError(path, ragged, err)
 	}
 	if missing := ragged.lacks("Tag", "Region", "ImageId"); missing != "" {
-		return nil, &FileError{Path: path, Row: 1, Column: missing, Problem: "the header lacks this column"}
+		return nil, &vms.FileError{Path: path, Row: 1, Column: missing, Problem: "the header lacks this column"}
 	}
 	type key struct{ tag, region, arch string }
 	seen := make(map[key]string)
 	out := all[:0]
 	for i, im := range all {
 		if im.Tag == "" {
-			return nil, &FileError{Path: path, Row: i + 2, Column: "Tag", Problem: "it is blank"}
+			return nil, &vms.FileError{Path: path, Row: i + 2, Column: "Tag", Problem: "it is blank"}
 		}
 		if im.ImageID == "" {
 			continue
 		}
-		a, problem := arch([]byte(im.Arch))
+		a, problem := vms.Arch([]byte(im.Arch))
 		if problem != "" {
-			return nil, &FileError{Path: path, Row: i + 2, Column: "Arch", Problem: problem}
+			return nil, &vms.FileError{Path: path, Row: i + 2, Column: "Arch", Problem: problem}
 		}
 		if im.Arch = a; a == "" && strings.Contains(im.Tag, "arm64") {
 			im.Arch = "arm64"
 		}
 		k := key{im.Tag, im.Region, im.Arch}
 		if old, dup := seen[k]; dup && old != im.ImageID {
-			return nil, &FileError{Path: path, Row: i + 2, Column: "ImageId", Problem: fmt.Sprintf("it is %q, while another row gives tag %q in the same region %q", im.ImageID, im.Tag, old)}
+			return nil, &vms.FileError{Path: path, Row: i + 2, Column: "ImageId", Problem: fmt.Sprintf("it is %q, while another row gives tag %q in the same region %q", im.ImageID, im.Tag, old)}
 		}
 		seen[k] = im.ImageID
 		out = append(out, im)
@@ -71,9 +73,9 @@ func parseImages(path, text string) ([]image, error) {
 func imageError(path string, r *raggedReader, err error) error {
 	var parse *csv.ParseError
 	if errors.As(err, &parse) {
-		return &FileError{Path: path, Row: parse.Line, Problem: parse.Err.Error()}
+		return &vms.FileError{Path: path, Row: parse.Line, Problem: parse.Err.Error()}
 	}
-	return &FileError{Path: path, Row: r.row, Problem: err.Error()}
+	return &vms.FileError{Path: path, Row: r.row, Problem: err.Error()}
 }
 
 // raggedReader pads short records to the header's width.

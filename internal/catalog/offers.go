@@ -3,11 +3,10 @@
 package catalog
 
 import (
-	"cmp"
 	"context"
-	"math"
 	"slices"
 
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -23,65 +22,27 @@ func (s *Set) Offers(ctx context.Context, reqs []cloud.Requirement, clouds []str
 	if err != nil {
 		return nil, nil, err
 	}
-	out, err := offersOf(tables, func(snap *snapshot) []cloud.Offer { return snap.matching(reqs) })
+	out, err := offersOf(tables, func(snap *snapshot.Snapshot) []cloud.Offer { return snap.Matching(reqs) })
 	if err != nil || len(out) > 0 {
 		return out, sourcesOf(tables), err
 	}
 	if tables, err = s.loaded(ctx, clouds, true); err != nil {
 		return nil, nil, err
 	}
-	out, err = offersOf(tables, func(snap *snapshot) []cloud.Offer { return snap.all(nil) })
+	out, err = offersOf(tables, func(snap *snapshot.Snapshot) []cloud.Offer { return snap.All(nil) })
 	return out, sourcesOf(tables), err
 }
 
-func offersOf(tables []*table, of func(snap *snapshot) []cloud.Offer) ([]cloud.Offer, error) {
+func offersOf(tables []*table, of func(snap *snapshot.Snapshot) []cloud.Offer) ([]cloud.Offer, error) {
 	var out []cloud.Offer
 	for _, t := range tables {
 		var found []cloud.Offer
-		if err := t.use(func(snap *snapshot) { found = of(snap) }); err != nil {
+		if err := t.use(func(snap *snapshot.Snapshot) { found = of(snap) }); err != nil {
 			return nil, err
 		}
 		out = append(out, found...)
 	}
 	return out, nil
-}
-
-// all appends every offer.
-func (s *snapshot) all(out []cloud.Offer) []cloud.Offer {
-	out = slices.Grow(out, s.offers())
-	for m := range markets {
-		for id := range uint32(len(s.market[m].typ.all)) {
-			out = append(out, s.offer(m, id))
-		}
-	}
-	return out
-}
-
-// matching returns the offers that satisfy any of the requirements, whatever
-// they cost; each once.
-func (s *snapshot) matching(reqs []cloud.Requirement) []cloud.Offer {
-	var out []cloud.Offer
-	var ids, found []uint32
-	for m := range markets {
-		ids = ids[:0]
-		for i := range reqs {
-			var q query
-			q.set(&reqs[i])
-			q.max = math.Inf(1)
-			if !q.market[m] {
-				continue
-			}
-			found = s.find(&q, m, math.MaxInt, found)
-			ids = append(ids, found...)
-		}
-		slices.Sort(ids)
-		ids = slices.Compact(ids)
-		out = slices.Grow(out, len(ids))
-		for _, id := range ids {
-			out = append(out, s.offer(m, id))
-		}
-	}
-	return out
 }
 
 // Cheapest returns, best first, the limit cheapest offers for each requirement
@@ -123,27 +84,6 @@ func (s *Set) Best(ctx context.Context, req *cloud.Requirement, clouds []string)
 	return found[0], true, nil
 }
 
-// hit is an offer not yet written out.
-type hit struct {
-	snap   *snapshot
-	price  float64
-	id     uint32
-	market uint8
-}
-
-func (h *hit) offer() cloud.Offer { return h.snap.offer(int(h.market), h.id) }
-
-func (h *hit) compare(o *hit) int {
-	if c := cmp.Compare(h.price, o.price); c != 0 {
-		return c
-	}
-	if h.snap == o.snap && h.market == o.market {
-		return cmp.Compare(h.id, o.id)
-	}
-	a, b := h.offer(), o.offer()
-	return cloud.CompareOffers(&a, &b)
-}
-
 // cheapest asks again when something turned out to be damaged on the way, once
 // that is repaired.
 func cheapest(tables []*table, r *cloud.Requirement, limit int) ([]cloud.Offer, error) {
@@ -152,48 +92,23 @@ func cheapest(tables []*table, r *cloud.Requirement, limit int) ([]cloud.Offer, 
 		return out, nil
 	}
 	for _, t := range tables {
-		if err := t.use(func(*snapshot) {}); err != nil {
+		if err := t.use(func(*snapshot.Snapshot) {}); err != nil {
 			return nil, err
 		}
 	}
 	if out, ok = tryCheapest(tables, r, limit); !ok {
-		return nil, errTorn
+		return nil, snapshot.ErrTorn
 	}
 	return out, nil
 }
 
 func tryCheapest(tables []*table, r *cloud.Requirement, limit int) ([]cloud.Offer, bool) {
-	var q query
-	q.set(r)
-	var space [16]hit
-	var spare [8]uint32
-	hits := space[:0]
+	var few [8]*snapshot.Snapshot
+	snaps := few[:0]
 	for _, t := range tables {
-		snap := t.snap.Load()
-		for m := range markets {
-			if !q.market[m] {
-				continue
-			}
-			for _, id := range snap.find(&q, m, limit, spare[:0]) {
-				hits = append(hits, hit{snap, *snap.market[m].price.at(id), id, uint8(m)})
-			}
-		}
-		if snap.bad.Load() {
-			return nil, false
-		}
+		snaps = append(snaps, t.snap.Load())
 	}
-	if len(hits) > 1 {
-		slices.SortFunc(hits, func(a, b hit) int { return a.compare(&b) })
-	}
-	hits = hits[:min(len(hits), limit)]
-	out := make([]cloud.Offer, len(hits))
-	for i, h := range hits {
-		h.snap.fill(&out[i], int(h.market), h.id)
-		if h.snap.bad.Load() {
-			return nil, false
-		}
-	}
-	return out, true
+	return snapshot.Cheapest(snaps, r, limit)
 }
 
 // ImageProblem returns what says why an offer cannot run an image; empty is that

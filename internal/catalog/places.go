@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
 )
 
 // schemas are the formats this reader knows, the newest first; each has a
@@ -122,12 +124,12 @@ func (s *Set) snapPath(name, csv string) string {
 // contentIs reports whether a file has one of the hashes, by its snapshot where
 // that vouches for it.
 func (s *Set) contentIs(o origin, hashes ...string) bool {
-	at, err := stampOf(o.path)
+	at, err := snapshot.StampOf(o.path)
 	if err != nil {
 		return false
 	}
-	if snap := s.stored(o); snap != nil && at.same(snap.head.stamp) {
-		return slices.Contains(hashes, hexHash(snap.head.content))
+	if snap := s.stored(o); snap != nil && at.Same(snap.Stamp()) {
+		return slices.Contains(hashes, hexHash(snap.Content()))
 	}
 	content, err := s.hash(o)
 	return err == nil && slices.Contains(hashes, hexHash(content))

@@ -19,6 +19,8 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
 )
 
 // DefaultTTL is how old a copy of a hosted catalog gets before it is refreshed;
@@ -54,7 +56,6 @@ const (
 	OutcomeUnchanged Outcome = "unchanged" // the host has nothing newer
 	OutcomeUpdated   Outcome = "updated"
 	OutcomeUsers     Outcome = "yours" // the file was edited by hand and stays
-	outcomeFailed    Outcome = "failed"
 )
 
 // Refreshed is the result of refreshing one cloud's catalog.
@@ -190,11 +191,11 @@ func (r *refresh) accept(got *download, now time.Time) error {
 	if when, err := time.Parse(time.RFC1123, got.lastModified); err == nil && when.After(now.Add(clockSlack)) {
 		return fmt.Errorf("%s is dated in the future (%s)", got.url, got.lastModified)
 	}
-	var machines *rows
+	var machines *vms.Rows
 	var content [32]byte
 	var err error
 	if r.file == vmsFile {
-		machines, content, err = parseVMs(got.url, r.cloud, got.text)
+		machines, content, err = vms.Parse(got.url, r.cloud, got.text)
 	} else {
 		content = sha256.Sum256(got.text)
 		_, err = parseImages(got.url, string(got.text))
@@ -217,9 +218,9 @@ func (r *refresh) accept(got *download, now time.Time) error {
 		r.meta = old
 		return fmt.Errorf("writing %s: %w", r.path, err)
 	}
-	if at, err := stampOf(r.path); err == nil && machines != nil {
-		at.taken = now.UnixNano()
-		r.set.store(origin{snap: r.snap()}, build(machines, content, at))
+	if at, err := snapshot.StampOf(r.path); err == nil && machines != nil {
+		at.Taken = now.UnixNano()
+		r.set.store(origin{snap: r.snap()}, snapshot.Build(machines, content, at))
 	}
 	return nil
 }
@@ -321,9 +322,9 @@ func (s *Set) describeCopy(src *Source) {
 	}
 	switch old := now.Sub(m.CheckedAt); {
 	case m.FailedAt.After(m.CheckedAt):
-		src.Warnings = append(src.Warnings, fmt.Sprintf("the prices of %s were last confirmed %s ago; refreshing them failed: %s", src.Cloud, age(old), m.Problem))
+		src.Warnings = append(src.Warnings, fmt.Sprintf("the prices of %s were last confirmed %s ago; refreshing them failed: %s", src.Cloud, Age(old), m.Problem))
 	case old > oldAge:
-		src.Warnings = append(src.Warnings, fmt.Sprintf("the prices of %s were last confirmed %s ago; terraform-provider-sky catalog update confirms them anew", src.Cloud, age(old)))
+		src.Warnings = append(src.Warnings, fmt.Sprintf("the prices of %s were last confirmed %s ago; terraform-provider-sky catalog update confirms them anew", src.Cloud, Age(old)))
 	}
 }
 
@@ -345,11 +346,11 @@ func (s *Set) describeEmbedded(src *Source) {
 		of = "of " + src.Date.Format(time.DateOnly)
 	}
 	src.Warnings = append(src.Warnings, fmt.Sprintf("the prices of %s are the built-in ones, %s; downloading newer ones failed %s ago: %s. "+
-		"Where there is no network, catalog = { offline = true } in the provider block says so", src.Cloud, of, age(s.opts.Now().Sub(m.FailedAt)), m.Problem))
+		"Where there is no network, catalog = { offline = true } in the provider block says so", src.Cloud, of, Age(s.opts.Now().Sub(m.FailedAt)), m.Problem))
 }
 
-// age words a duration roughly.
-func age(d time.Duration) string {
+// Age words a duration roughly.
+func Age(d time.Duration) string {
 	switch {
 	case d < 2*time.Hour:
 		return plural(int(d.Minutes()), "minute")

@@ -312,3 +312,11 @@ func TestOldCopiesAreSaidToBe(t *testing.T) {
 		t.Errorf("warnings %q", src.Warnings)
 	}
 }
+
+func TestAge(t *testing.T) {
+	for d, want := range map[time.Duration]string{time.Minute: "1 minute", 3 * time.Hour: "3 hours", 49 * time.Hour: "2 days"} {
+		if got := Age(d); got != want {
+			t.Errorf("age(%s) = %q, want %q", d, got, want)
+		}
+	}
+}

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -79,21 +81,21 @@ func TestStoredSnapshotAnswersUntilTheFileChanges(t *testing.T) {
 
 func inode(t *testing.T, path string) uint64 {
 	t.Helper()
-	at, err := stampOf(path)
+	at, err := snapshot.StampOf(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return at.inode
+	return at.Inode
 }
 
 func TestFreshlyWrittenFilesAreNotTrustedByTheirTimes(t *testing.T) {
 	now := time.Now().UnixNano()
-	a := stamp{size: 1, mtime: now, ctime: now, taken: now + time.Millisecond.Nanoseconds()}
-	if a.same(a) {
+	a := snapshot.Stamp{Size: 1, MTime: now, CTime: now, Taken: now + time.Millisecond.Nanoseconds()}
+	if a.Same(a) {
 		t.Error("a file written within the file system's tick of the reading counts as unchanged")
 	}
-	a.taken = now + time.Hour.Nanoseconds()
-	if !a.same(a) {
+	a.Taken = now + time.Hour.Nanoseconds()
+	if !a.Same(a) {
 		t.Error("a settled file counts as changed")
 	}
 }
@@ -142,16 +144,16 @@ func FuzzCatalog(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, name := range []string{"aws", "gcp"} {
-			rows, _, err := parseVMs("x", name, []byte(text))
+			rows, _, err := vms.Parse("x", name, []byte(text))
 			if err != nil {
 				continue
 			}
-			snap, err := openSnapshot(name, build(rows, [32]byte{}, stamp{}))
+			snap, err := snapshot.Open(name, snapshot.Build(rows, [32]byte{}, snapshot.Stamp{}))
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, o := range snap.all(nil) {
-				if !(o.HourlyUSD >= 0) || o.HourlyUSD > 2*maxPrice || o.Region == "" || o.InstanceType.Name == "" {
+			for _, o := range snap.All(nil) {
+				if !(o.HourlyUSD >= 0) || o.HourlyUSD > 2e6 || o.Region == "" || o.InstanceType.Name == "" {
 					t.Errorf("offer %+v", o)
 				}
 			}

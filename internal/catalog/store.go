@@ -12,8 +12,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
 	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
 
@@ -31,13 +32,9 @@ type origin struct {
 // maxCatalogBytes bounds a catalog file; the largest in use has 4 MB.
 const maxCatalogBytes = 1 << 30
 
-// settled is how much older than its reading a file's time must be for the time
-// to vouch for the content: file systems count in steps of up to two seconds.
-const settled = 2 * time.Second
-
 // open returns the catalog as a snapshot: the stored one where it is of this
 // very content, else one made anew and stored.
-func (s *Set) open(o origin) (*snapshot, error) {
+func (s *Set) open(o origin) (*snapshot.Snapshot, error) {
 	at, err := s.stamp(o)
 	if err != nil {
 		return nil, err
@@ -46,14 +43,14 @@ func (s *Set) open(o origin) (*snapshot, error) {
 	if stored == nil {
 		return s.rebuild(o, at)
 	}
-	if o.kind != KindEmbedded && at.same(stored.head.stamp) {
+	if o.kind != KindEmbedded && at.Same(stored.Stamp()) {
 		return stored, nil
 	}
 	content, err := s.hash(o)
 	if err != nil {
 		return nil, err
 	}
-	if stored.head.content != content {
+	if stored.Content() != content {
 		return s.rebuild(o, at)
 	}
 	if o.kind != KindEmbedded {
@@ -63,25 +60,23 @@ func (s *Set) open(o origin) (*snapshot, error) {
 }
 
 // rebuild makes a snapshot from the text alone, and stores it.
-func (s *Set) rebuild(o origin, at stamp) (*snapshot, error) {
+func (s *Set) rebuild(o origin, at snapshot.Stamp) (*snapshot.Snapshot, error) {
 	text, size, err := s.text(o)
 	if err != nil {
 		return nil, err
 	}
 	defer text.Close()
-	f := newFeed(text, size, feedLength)
-	defer f.Close()
-	rows, content, err := readVMs(o.path, o.cloud, f)
+	rows, content, err := vms.Read(o.path, o.cloud, text, size)
 	if err != nil {
 		return nil, err
 	}
-	data := build(rows, content, at)
+	data := snapshot.Build(rows, content, at)
 	s.store(o, data)
-	return openSnapshot(o.cloud, data)
+	return snapshot.Open(o.cloud, data)
 }
 
 // remake is rebuild, for when a stored snapshot turned out to be damaged.
-func (s *Set) remake(o origin) (*snapshot, error) {
+func (s *Set) remake(o origin) (*snapshot.Snapshot, error) {
 	at, err := s.stamp(o)
 	if err != nil {
 		return nil, err
@@ -90,11 +85,11 @@ func (s *Set) remake(o origin) (*snapshot, error) {
 }
 
 // stamp describes the text of a catalog that is to be read now.
-func (s *Set) stamp(o origin) (at stamp, err error) {
+func (s *Set) stamp(o origin) (at snapshot.Stamp, err error) {
 	if o.kind != KindEmbedded {
-		at, err = stampOf(o.path)
+		at, err = snapshot.StampOf(o.path)
 	}
-	at.taken = s.opts.Now().UnixNano()
+	at.Taken = s.opts.Now().UnixNano()
 	return at, err
 }
 
@@ -112,11 +107,11 @@ func sizeOf(origins []origin) int64 {
 	if len(origins) == 0 || origins[0].kind == KindEmbedded {
 		return 0
 	}
-	at, err := stampOf(origins[0].path)
+	at, err := snapshot.StampOf(origins[0].path)
 	if err != nil {
 		return 0 // opening it will say why
 	}
-	return at.size
+	return at.Size
 }
 
 // hash is the SHA-256 of the text of a catalog.
@@ -133,32 +128,16 @@ func (s *Set) hash(o origin) (sum [32]byte, err error) {
 	return [32]byte(h.Sum(nil)), nil
 }
 
-// same reports whether a file that looked like old when its content was taken,
-// and looks like a now, still has that content.
-func (a stamp) same(old stamp) bool {
-	return a.size == old.size && a.mtime == old.mtime && a.ctime == old.ctime && a.inode == old.inode &&
-		max(old.mtime, old.ctime)+settled.Nanoseconds() < old.taken
-}
-
 // stored opens the snapshot kept for an origin; nil if there is none to trust.
-func (s *Set) stored(o origin) *snapshot {
+func (s *Set) stored(o origin) *snapshot.Snapshot {
 	if o.snap == "" {
 		return nil
 	}
-	data, file, err := openWhole(o.snap)
+	snap, err := snapshot.OpenFile(o.cloud, o.snap)
 	if err != nil {
 		return nil
 	}
-	if file == nil {
-		snap, _ := openSnapshot(o.cloud, data)
-		return snap
-	}
-	snap, err := openSnapshotOf(o.cloud, data, file)
-	if err != nil {
-		_ = file.Close()
-		return nil
-	}
-	return snap // and the file stays open: what else is needed of it is read then
+	return snap
 }
 
 // store keeps a snapshot for the next process. That it cannot is no error: the
@@ -173,15 +152,10 @@ func (s *Set) store(o origin, data []byte) {
 }
 
 // restamp records that a file looks different and holds the same.
-func (s *Set) restamp(o origin, old *snapshot, at stamp) {
-	if !old.whole() {
-		return
+func (s *Set) restamp(o origin, old *snapshot.Snapshot, at snapshot.Stamp) {
+	if data := old.Restamped(at); data != nil {
+		s.store(o, data)
 	}
-	data := append([]byte(nil), old.data...)
-	h := *old.head
-	h.stamp = at
-	copy(data, h.encode())
-	s.store(o, data)
 }
 
 // writeAtomic replaces a file, so that readers see the old or the new one whole.
@@ -222,7 +196,7 @@ func readCapped(path string, limit int64) ([]byte, error) {
 func openCapped(path string, limit int64) (f *os.File, size int64, err error) {
 	if f, err = localfile.Open(path); err != nil {
 		if special := (*localfile.NotRegularError)(nil); errors.As(err, &special) {
-			err = &FileError{Path: path, Problem: "it is " + special.What + ", not a regular file"}
+			err = &vms.FileError{Path: path, Problem: "it is " + special.What + ", not a regular file"}
 		}
 		return nil, 0, err
 	}
@@ -230,7 +204,7 @@ func openCapped(path string, limit int64) (f *os.File, size int64, err error) {
 	switch {
 	case err != nil:
 	case st.Size() > limit:
-		err = &FileError{Path: path, Problem: fmt.Sprintf("it has %d bytes, more than the %d a catalog may have", st.Size(), limit)}
+		err = &vms.FileError{Path: path, Problem: fmt.Sprintf("it has %d bytes, more than the %d a catalog may have", st.Size(), limit)}
 	}
 	if err != nil {
 		return nil, 0, errors.Join(err, f.Close())

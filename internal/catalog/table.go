@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
 )
 
 // table is the catalog of one cloud, loaded.
@@ -17,7 +19,7 @@ type table struct {
 	set    *Set
 	origin origin
 	source Source
-	snap   atomic.Pointer[snapshot]
+	snap   atomic.Pointer[snapshot.Snapshot]
 	// repair is held while a damaged snapshot is replaced.
 	repair sync.Mutex
 
@@ -47,15 +49,15 @@ func (s *Set) loadTable(name string, origins []origin) (*table, error) {
 	return nil, fmt.Errorf("%w for cloud %q: %s", ErrNoCatalog, name, warnings)
 }
 
-func (s *Set) sourceOf(o origin, snap *snapshot) Source {
-	src := Source{Cloud: o.cloud, Kind: o.kind, Path: o.path, SHA256: hexHash(snap.head.content), Offers: snap.offers()}
+func (s *Set) sourceOf(o origin, snap *snapshot.Snapshot) Source {
+	src := Source{Cloud: o.cloud, Kind: o.kind, Path: o.path, SHA256: hexHash(snap.Content()), Offers: snap.Offers()}
 	switch o.kind {
 	case KindEmbedded:
 		s.describeEmbedded(&src)
 	case KindRefreshed:
 		s.describeCopy(&src)
 	default:
-		src.Date = time.Unix(0, snap.head.stamp.mtime).UTC()
+		src.Date = time.Unix(0, snap.Stamp().MTime).UTC()
 		if src.Date.After(s.opts.Now().Add(clockSlack)) {
 			src.Warnings = append(src.Warnings, fmt.Sprintf("%s is dated in the future (%s); its age is unknown", o.path, src.Date.Format(time.RFC3339)))
 			src.Date = time.Time{}
@@ -69,10 +71,10 @@ const clockSlack = 24 * time.Hour
 
 // use runs a query on the table's snapshot. Where that turns out to be damaged
 // it is made anew from the text and the query runs again.
-func (t *table) use(run func(s *snapshot)) error {
+func (t *table) use(run func(s *snapshot.Snapshot)) error {
 	snap := t.snap.Load()
 	run(snap)
-	if !snap.bad.Load() {
+	if !snap.Bad() {
 		return nil
 	}
 	t.repair.Lock()
@@ -86,8 +88,8 @@ func (t *table) use(run func(s *snapshot)) error {
 	}
 	snap = t.snap.Load()
 	run(snap)
-	if snap.bad.Load() {
-		return fmt.Errorf("the catalog of %s: %w", t.origin.cloud, errTorn)
+	if snap.Bad() {
+		return fmt.Errorf("the catalog of %s: %w", t.origin.cloud, snapshot.ErrTorn)
 	}
 	return nil
 }

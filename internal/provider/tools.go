@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
-	"github.com/skybroker/terraform-provider-sky/internal/catalog"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/cli"
 	fetchers "github.com/skybroker/terraform-provider-sky/internal/catalog/fetch/all"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
@@ -16,7 +16,7 @@ import (
 
 // Tools returns the commands for people beside the provider.
 func Tools(version string, registry *cloud.Registry) []*cobra.Command {
-	return []*cobra.Command{broker.GCCommand(openBroker(version, registry)), catalog.Command(catalog.CommandOptions{
+	return []*cobra.Command{broker.GCCommand(openBroker(version, registry)), cli.Command(cli.Options{
 		DefaultState: defaultFolder, Fetchers: fetchers.Fetchers(), OptIn: optIn(registry), Explain: explainNone,
 	})}
 }

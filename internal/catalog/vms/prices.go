@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package vms
 
 import (
 	"encoding/binary"
@@ -12,9 +12,9 @@ import (
 
 // prices numbers the prices of a catalog as they come: there are far fewer of
 // them than rows.
-type prices struct {
+type Prices struct {
 	// usd holds each price; the first two are those that are no offers.
-	usd []float64
+	USD []float64
 	// slots is a hash table of numbers, plus one; its length is a power of two.
 	slots []uint32
 	shift uint
@@ -27,74 +27,74 @@ const (
 	firstOffered
 )
 
-// offered reports whether the price with a number is one.
-func offered(number uint32) bool { return number >= firstOffered }
+// Offered reports whether the price with a number is one.
+func Offered(number uint32) bool { return number >= firstOffered }
 
-// in is the number of the line's price in a market.
-func (w *line) in(m int) uint32 {
-	if markets[m] == cloud.Spot {
-		return w.spot
+// In is the number of the line's price in a market.
+func (w *Line) In(m cloud.Market) uint32 {
+	if m == cloud.Spot {
+		return w.Spot
 	}
-	return w.price
+	return w.Price
 }
 
 // spread multiplies what is hashed, so that its highest bits depend on all of it.
 const spread = 0x9e3779b97f4a7c15
 
-func newPrices() *prices {
-	p := &prices{usd: []float64{priceBlank: math.NaN(), priceZero: 0}}
+func newPrices() *Prices {
+	p := &Prices{USD: []float64{priceBlank: math.NaN(), priceZero: 0}}
 	p.grow(256)
 	return p
 }
 
 // grow makes the table this long, a power of two.
-func (p *prices) grow(size int) {
+func (p *Prices) grow(size int) {
 	p.slots, p.shift = make([]uint32, size), uint(64-bits.TrailingZeros(uint(size)))
-	for i, usd := range p.usd {
+	for i, usd := range p.USD {
 		*p.slot(math.Float64bits(usd)) = uint32(i) + 1
 	}
 }
 
 // slot is where the number of a price, given by its bits, is or belongs.
-func (p *prices) slot(usd uint64) *uint32 {
+func (p *Prices) slot(usd uint64) *uint32 {
 	for at := usd * spread >> p.shift; ; at = (at + 1) & uint64(len(p.slots)-1) {
 		s := &p.slots[at]
-		if *s == 0 || math.Float64bits(p.usd[*s-1]) == usd {
+		if *s == 0 || math.Float64bits(p.USD[*s-1]) == usd {
 			return s
 		}
 	}
 }
 
 // number returns the number of a price, NaN for a blank one.
-func (p *prices) number(usd float64) uint32 {
+func (p *Prices) number(usd float64) uint32 {
 	if math.IsNaN(usd) {
 		return priceBlank
 	}
 	s := p.slot(math.Float64bits(usd))
 	if *s == 0 {
-		p.usd = append(p.usd, usd)
-		*s = uint32(len(p.usd))
-		if 2*len(p.usd) > len(p.slots) {
+		p.USD = append(p.USD, usd)
+		*s = uint32(len(p.USD))
+		if 2*len(p.USD) > len(p.slots) {
 			p.grow(2 * len(p.slots))
 		}
-		return uint32(len(p.usd)) - 1
+		return uint32(len(p.USD)) - 1
 	}
 	return *s - 1
 }
 
 // sum is the number of what two cost together, blank where either is.
-func (p *prices) sum(a, b uint32) uint32 {
+func (p *Prices) sum(a, b uint32) uint32 {
 	if a == priceBlank || b == priceBlank {
 		return priceBlank
 	}
-	return p.number(p.usd[a] + p.usd[b])
+	return p.number(p.USD[a] + p.USD[b])
 }
 
-// ascending returns the numbers of the prices offered, the lowest price first.
-func (p *prices) ascending() []uint32 {
-	all := make([]numbered, 0, len(p.usd)-firstOffered)
-	for i := firstOffered; i < len(p.usd); i++ {
-		all = append(all, numbered{math.Float64bits(p.usd[i]), uint32(i)})
+// Ascending returns the numbers of the prices offered, the lowest price first.
+func (p *Prices) Ascending() []uint32 {
+	all := make([]numbered, 0, len(p.USD)-firstOffered)
+	for i := firstOffered; i < len(p.USD); i++ {
+		all = append(all, numbered{math.Float64bits(p.USD[i]), uint32(i)})
 	}
 	out := make([]uint32, len(all))
 	for i, n := range sortNumbered(all) {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package cli
 
 import (
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 )
 
@@ -31,7 +31,7 @@ Without clouds, all that have a catalog already and are hosted.`,
 			if err != nil {
 				return err
 			}
-			if set.opts.Offline {
+			if c.opts.Offline {
 				return errors.New("refreshing is switched off: offline is set")
 			}
 			if len(clouds) == 0 {
@@ -49,9 +49,9 @@ Without clouds, all that have a catalog already and are hosted.`,
 }
 
 // update refreshes each cloud and reports all of them, also after an error.
-func (c *cli) update(cmd *cobra.Command, set *Set, clouds []string, force bool) error {
+func (c *cli) update(cmd *cobra.Command, set *catalog.Set, clouds []string, force bool) error {
 	rows := [][]string{{"CLOUD", "OUTCOME", "ROWS", "IMAGES", "PATH"}}
-	var results []Refreshed
+	var results []catalog.Refreshed
 	var errs []error
 	for _, name := range clouds {
 		if c.opts.BaseURL == "" && about.Of(name).Hosted == "" {
@@ -60,13 +60,13 @@ func (c *cli) update(cmd *cobra.Command, set *Set, clouds []string, force bool) 
 	}
 	for _, name := range clouds {
 		bar := newProgress(cmd.ErrOrStderr(), name)
-		out, err := set.Refresh(cmd.Context(), name, RefreshOptions{Force: force, Progress: bar.tell})
+		out, err := set.Refresh(cmd.Context(), name, catalog.RefreshOptions{Force: force, Progress: bar.tell})
 		bar.done()
 		if err != nil {
 			errs = append(errs, err)
 		}
 		if out.Outcome == "" {
-			results = append(results, Refreshed{Cloud: name, Outcome: outcomeFailed, Problem: err.Error()})
+			results = append(results, catalog.Refreshed{Cloud: name, Outcome: "failed", Problem: err.Error()})
 			rows = append(rows, []string{name, "failed", "", "", "what was in use stays in use"})
 			continue
 		}
@@ -155,15 +155,6 @@ func (p *progress) done() {
 	}
 }
 
-// checked is the JSON form of one verified file.
-type checked struct {
-	Cloud   string `json:"cloud"`
-	Path    string `json:"path"`
-	Offers  int    `json:"offers"`
-	Images  int    `json:"images"`
-	Problem string `json:"problem,omitempty"`
-}
-
 func (c *cli) verifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify [cloud | path/<cloud>/vms.csv]...",
@@ -183,11 +174,11 @@ func (c *cli) verifyCommand() *cobra.Command {
 	}
 }
 
-func (c *cli) verify(cmd *cobra.Command, set *Set, args []string) error {
-	var all []checked
+func (c *cli) verify(cmd *cobra.Command, set *catalog.Set, args []string) error {
+	var all []catalog.Checked
 	failed := 0
 	for _, arg := range args {
-		for _, got := range set.verify(arg) {
+		for _, got := range set.Verify(arg) {
 			if got.Problem != "" {
 				failed++
 			}
@@ -213,32 +204,4 @@ func (c *cli) verify(cmd *cobra.Command, set *Set, args []string) error {
 		err = errors.Join(err, fmt.Errorf("%d of %d catalogs are bad", failed, len(all)))
 	}
 	return err
-}
-
-// verify reads every catalog of a cloud, or one file, without any snapshot.
-func (s *Set) verify(arg string) []checked {
-	origins := []origin{{cloud: filepath.Base(filepath.Dir(arg)), kind: KindPath, path: arg}}
-	if !strings.HasSuffix(arg, ".csv") {
-		var err error
-		if origins, err = s.origins(arg); err != nil {
-			return []checked{{Cloud: arg, Problem: err.Error()}}
-		}
-	}
-	var out []checked
-	for _, o := range origins {
-		o.snap = ""
-		got := checked{Cloud: o.cloud, Path: o.path}
-		snap, err := s.remake(o)
-		if err == nil {
-			got.Offers = snap.offers()
-			var images []image
-			images, err = (&table{set: s, origin: o}).loadImages()
-			got.Images = len(images)
-		}
-		if err != nil {
-			got.Problem = err.Error()
-		}
-		out = append(out, got)
-	}
-	return out
 }

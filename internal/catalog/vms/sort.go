@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package vms
 
 import (
 	"cmp"
@@ -10,54 +10,54 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// sort puts the lines into the order of offers of one price: by region, zone
+// Sort puts the lines into the order of offers of one price: by region, zone
 // and type, and those of one type in one place as they came. What is done with
 // the lines afterwards reads them one after the other.
-func (in *rows) sort() {
-	if in.byName != nil {
+func (in *Rows) Sort() {
+	if in.ByName != nil {
 		return
 	}
-	in.byName = inverse(order(len(in.types), func(i, j uint32) int { return compareNames(&in.types[i], &in.types[j]) }))
-	places := inverse(order(len(in.places), func(i, j uint32) int {
-		return cmp.Or(strings.Compare(in.places[i].region, in.places[j].region), strings.Compare(in.places[i].zone, in.places[j].zone))
+	in.ByName = inverse(order(len(in.Types), func(i, j uint32) int { return compareNames(&in.Types[i], &in.Types[j]) }))
+	places := inverse(order(len(in.Places), func(i, j uint32) int {
+		return cmp.Or(strings.Compare(in.Places[i].Region, in.Places[j].Region), strings.Compare(in.Places[i].Zone, in.Places[j].Zone))
 	}))
 	// Files list the places of one machine after each other, so that there are far
 	// fewer runs of lines of one type than lines.
 	runs := in.runs()
-	starts := startsOf(runs, len(in.byName), func(r *run) uint32 { return in.byName[r.typ] })
+	starts := startsOf(runs, len(in.ByName), func(r *run) uint32 { return in.ByName[r.typ] })
 	byName := make([]run, len(runs))
 	for _, r := range runs {
-		at := &starts[in.byName[r.typ]]
+		at := &starts[in.ByName[r.typ]]
 		byName[*at] = r
 		*at++
 	}
-	starts = startsOf(in.lines, len(places), func(w *line) uint32 { return places[w.place] })
-	sorted := make([]line, len(in.lines))
+	starts = startsOf(in.Lines, len(places), func(w *Line) uint32 { return places[w.Place] })
+	sorted := make([]Line, len(in.Lines))
 	for _, r := range byName {
-		for _, w := range in.lines[r.from:r.to] {
-			at := &starts[places[w.place]]
+		for _, w := range in.Lines[r.from:r.to] {
+			at := &starts[places[w.Place]]
 			sorted[*at] = w
 			*at++
 		}
 	}
-	in.lines = sorted
+	in.Lines = sorted
 }
 
 // run is the lines [from, to), all of one type.
 type run struct{ typ, from, to uint32 }
 
-func (in *rows) runs() []run {
-	begins := func(i int) bool { return i == 0 || in.lines[i].typ != in.lines[i-1].typ }
+func (in *Rows) runs() []run {
+	begins := func(i int) bool { return i == 0 || in.Lines[i].Type != in.Lines[i-1].Type }
 	n := 0
-	for i := range in.lines {
+	for i := range in.Lines {
 		if begins(i) {
 			n++
 		}
 	}
 	all := make([]run, 0, n)
-	for i := range in.lines {
+	for i := range in.Lines {
 		if begins(i) {
-			all = append(all, run{typ: in.lines[i].typ, from: uint32(i)})
+			all = append(all, run{typ: in.Lines[i].Type, from: uint32(i)})
 		}
 		all[len(all)-1].to = uint32(i) + 1
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package vms
 
 import (
 	"fmt"
@@ -25,8 +25,8 @@ func (r *reader) describe(machines []machineRow) error {
 		same = same && types[i] == uint32(i)
 	}
 	if !same {
-		for i := range r.out.lines {
-			r.out.lines[i].typ = types[r.out.lines[i].typ]
+		for i := range r.out.Lines {
+			r.out.Lines[i].Type = types[r.out.Lines[i].Type]
 		}
 	}
 	return nil
@@ -48,7 +48,7 @@ func (r *reader) instanceType(m *machineRow, row int) (t cloud.InstanceType, err
 	check(colVCPUs, problem)
 	t.MemoryGiB, problem = number([]byte(m.Memory), maxMemoryGiB)
 	check(colMemory, problem)
-	t.Arch, problem = arch([]byte(m.Arch))
+	t.Arch, problem = Arch([]byte(m.Arch))
 	check(colArch, problem)
 	t.AcceleratorMemoryGiB = deviceMemory([]byte(m.GPUInfo))
 	if err == nil {
@@ -83,7 +83,7 @@ type machine struct {
 
 // describer numbers types.
 type describer struct {
-	in *rows
+	in *Rows
 	// first is the first type of each machine; other the next one, or 0.
 	first map[machine]uint32
 	other []uint32
@@ -91,22 +91,22 @@ type describer struct {
 
 func (d *describer) add(t cloud.InstanceType) uint32 {
 	m := machine{t.Name, t.Accelerator}
-	id := uint32(len(d.in.types))
+	id := uint32(len(d.in.Types))
 	first, ok := d.first[m]
 	if !ok {
 		first = id
 		d.first[m] = id
 	} else {
 		at := first
-		for d.in.types[at] != t && d.other[at] != 0 {
+		for d.in.Types[at] != t && d.other[at] != 0 {
 			at = d.other[at]
 		}
-		if d.in.types[at] == t {
+		if d.in.Types[at] == t {
 			return at
 		}
 		d.other[at] = id
 	}
-	d.in.types, d.in.machine, d.other = append(d.in.types, t), append(d.in.machine, first), append(d.other, 0)
+	d.in.Types, d.in.machine, d.other = append(d.in.Types, t), append(d.in.machine, first), append(d.other, 0)
 	return id
 }
 

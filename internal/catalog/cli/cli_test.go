@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package cli
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -18,7 +21,7 @@ import (
 
 func runCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	cmd := Command(CommandOptions{
+	cmd := Command(Options{
 		DefaultState: func() (string, error) { return t.TempDir(), nil }, Fetchers: fetch.Small(), OptIn: []string{"fluffycloud"},
 		Explain: func(r cloud.Requirement, offers []cloud.Offer) error {
 			return fmt.Errorf("%d offers, none of %s", len(offers), r.Accelerators[0])
@@ -84,28 +87,22 @@ func TestCLISaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAge(t *testing.T) {
-	for d, want := range map[time.Duration]string{time.Minute: "1 minute", 3 * time.Hour: "3 hours", 49 * time.Hour: "2 days"} {
-		if got := age(d); got != want {
-			t.Errorf("age(%s) = %q, want %q", d, got, want)
-		}
-	}
-}
-
 func TestCLIUpdateAndVerify(t *testing.T) {
-	h := &host{text: rowsOf(10, 0.5)}
-	set, _ := refreshable(t, h)
-	state := set.opts.StateDir
-	out, _, err := runCLI(t, "update", "aws", "--state-dir", state, "--base-url", set.opts.BaseURL)
+	good := v5Header + strings.Repeat("m.x,,,4,16,,0.5,,r1,z1\n", 10)
+	h := &host{text: good}
+	server := httptest.NewServer(h)
+	defer server.Close()
+	state := t.TempDir()
+	out, _, err := runCLI(t, "update", "aws", "--state-dir", state, "--base-url", server.URL)
 	if err != nil || !strings.Contains(out, "updated") {
 		t.Errorf("update: %v\n%s", err, out)
 	}
 	h.text = "<html>\n"
-	out, _, err = runCLI(t, "update", "aws", "--force", "--state-dir", state, "--base-url", set.opts.BaseURL)
+	out, _, err = runCLI(t, "update", "aws", "--force", "--state-dir", state, "--base-url", server.URL)
 	if err == nil || !strings.Contains(err.Error(), "HTML") || !strings.Contains(out, "failed") {
 		t.Errorf("update from a bad host: %v\n%s", err, out)
 	}
-	out, _, err = runCLI(t, "update", "aws", "--force", "--json", "--state-dir", state, "--base-url", set.opts.BaseURL)
+	out, _, err = runCLI(t, "update", "aws", "--force", "--json", "--state-dir", state, "--base-url", server.URL)
 	if err == nil || !strings.Contains(out, `"outcome": "failed"`) || !strings.Contains(out, "HTML") {
 		t.Errorf("update --json from a bad host: %v\n%s", err, out)
 	}
@@ -123,5 +120,28 @@ func TestCLIUpdateAndVerify(t *testing.T) {
 	}
 	if _, _, err = runCLI(t, "fetch", "ibm", "--state-dir", state); err == nil || !strings.Contains(err.Error(), "these can: lambda, runpod") {
 		t.Errorf("fetch of a cloud without fetcher: %v", err)
+	}
+}
+
+const v5Header = "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone\n"
+
+// host serves one text as every vms.csv, and no images.
+type host struct{ text string }
+
+func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasSuffix(r.URL.Path, "/vms.csv") {
+		http.NotFound(w, r)
+		return
+	}
+	_, _ = io.WriteString(w, h.text)
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

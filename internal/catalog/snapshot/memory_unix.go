@@ -2,7 +2,7 @@
 
 //go:build unix
 
-package catalog
+package snapshot
 
 import (
 	"errors"
@@ -23,7 +23,7 @@ func openWhole(path string) ([]byte, *os.File, error) {
 		return nil, nil, err
 	}
 	st, err := f.Stat()
-	if err == nil && (st.Size() < headerSize || st.Size() > maxCatalogBytes) {
+	if err == nil && (st.Size() < headerSize || st.Size() > maxBytes) {
 		err = errForeign
 	}
 	var data []byte
@@ -36,11 +36,11 @@ func openWhole(path string) ([]byte, *os.File, error) {
 	return data, f, nil
 }
 
-// stampOf describes a file as it is now.
-func stampOf(path string) (stamp, error) {
+// StampOf describes a file as it is now.
+func StampOf(path string) (Stamp, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
-		return stamp{}, &os.PathError{Op: "stat", Path: path, Err: err}
+		return Stamp{}, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return stamp{size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(), inode: st.Ino}, nil
+	return Stamp{Size: st.Size, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano(), Inode: st.Ino}, nil
 }

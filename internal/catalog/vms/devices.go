@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package vms
 
 import (
 	"slices"
@@ -56,25 +56,25 @@ const tpuHost = "TPU-VM"
 // joinHosts turns rows of hosts and rows of accelerators into rows of whole
 // machines. A host that only comes with devices is left out where its devices
 // have no price: its own price alone would mislead.
-func joinHosts(in *rows) *rows {
-	j := joiner{in: in, out: &rows{places: in.places, prices: in.prices}, ids: make(map[cloud.InstanceType]uint32)}
-	j.alone, j.pairs = make([]uint32, len(in.types)), make([][]uint32, len(in.types))
-	j.device = make([]int, len(in.types))
-	for i := range in.types {
-		if in.types[i].Name == "" {
+func joinHosts(in *Rows) *Rows {
+	j := joiner{in: in, out: &Rows{Places: in.Places, Prices: in.Prices}, ids: make(map[cloud.InstanceType]uint32)}
+	j.alone, j.pairs = make([]uint32, len(in.Types)), make([][]uint32, len(in.Types))
+	j.device = make([]int, len(in.Types))
+	for i := range in.Types {
+		if in.Types[i].Name == "" {
 			j.device[i] = j.devices
 			j.devices++
 		}
 	}
-	devices := make([][]line, len(in.places))
-	for _, w := range in.lines {
-		if in.types[w.typ].Name == "" {
-			devices[w.place] = append(devices[w.place], w)
+	devices := make([][]Line, len(in.Places))
+	for _, w := range in.Lines {
+		if in.Types[w.Type].Name == "" {
+			devices[w.Place] = append(devices[w.Place], w)
 		}
 	}
-	j.out.lines = make([]line, 0, 2*len(in.lines))
-	for _, w := range in.lines {
-		j.add(w, devices[w.place])
+	j.out.Lines = make([]Line, 0, 2*len(in.Lines))
+	for _, w := range in.Lines {
+		j.add(w, devices[w.Place])
 	}
 	return j.out
 }
@@ -82,7 +82,7 @@ func joinHosts(in *rows) *rows {
 // joiner collects whole machines. A file names few types and many places, so
 // what a type makes is worked out once.
 type joiner struct {
-	in, out *rows
+	in, out *Rows
 	ids     map[cloud.InstanceType]uint32
 	// device numbers the types that are devices; there are few of them.
 	device  []int
@@ -102,29 +102,29 @@ const (
 
 // whole is the type that a host makes with a device.
 func (j *joiner) whole(host, device uint32) uint32 {
-	t, d := j.in.types[host], j.in.types[device]
+	t, d := j.in.Types[host], j.in.Types[device]
 	if !takes(bundleOf(t.Name), t, d.Accelerator) {
 		return none
 	}
 	t.Accelerator, t.AcceleratorMemoryGiB = d.Accelerator, d.AcceleratorMemoryGiB
-	return intern(j.ids, &j.out.types, t) + madeOf
+	return intern(j.ids, &j.out.Types, t) + madeOf
 }
 
 // single is the type of a host by itself, none where it is not sold so.
 func (j *joiner) single(host uint32) uint32 {
-	t := j.in.types[host]
+	t := j.in.Types[host]
 	switch {
 	case t.Name == "" && t.Accelerator.IsTPU():
 		t.Name = tpuHost
 	case t.Name == "", t.Name == tpuHost && t.Accelerator.IsZero(), comesWithDevices(t.Name) && t.Accelerator.IsZero():
 		return none
 	}
-	return intern(j.ids, &j.out.types, t) + madeOf
+	return intern(j.ids, &j.out.Types, t) + madeOf
 }
 
 // learn works out what a host type makes.
 func (j *joiner) learn(host uint32) {
-	t := j.in.types[host]
+	t := j.in.Types[host]
 	j.alone[host] = j.single(host)
 	if t.Name != "" && t.Name != tpuHost && t.Accelerator.IsZero() && (bundleOf(t.Name) != nil || strings.HasPrefix(t.Name, attachPrefix)) {
 		j.pairs[host] = make([]uint32, j.devices)
@@ -133,32 +133,32 @@ func (j *joiner) learn(host uint32) {
 
 // add takes a machine by itself, where it is sold so, and with every device of
 // its place that it takes.
-func (j *joiner) add(w line, devices []line) {
-	host := w.typ
+func (j *joiner) add(w Line, devices []Line) {
+	host := w.Type
 	if j.alone[host] == 0 {
 		j.learn(host)
 	}
 	if id := j.alone[host]; id != none {
-		w.typ = id - madeOf
-		j.out.lines = append(j.out.lines, w)
+		w.Type = id - madeOf
+		j.out.Lines = append(j.out.Lines, w)
 	}
 	pairs := j.pairs[host]
 	if len(pairs) == 0 {
 		return
 	}
 	for _, d := range devices {
-		made := &pairs[j.device[d.typ]]
+		made := &pairs[j.device[d.Type]]
 		if *made == 0 {
-			*made = j.whole(host, d.typ)
+			*made = j.whole(host, d.Type)
 		}
 		if *made == none {
 			continue
 		}
 		both := w
-		both.typ = *made - madeOf
-		both.price = j.out.prices.sum(w.price, d.price)
-		both.spot = j.out.prices.sum(w.spot, d.spot)
-		j.out.lines = append(j.out.lines, both)
+		both.Type = *made - madeOf
+		both.Price = j.out.Prices.sum(w.Price, d.Price)
+		both.Spot = j.out.Prices.sum(w.Spot, d.Spot)
+		j.out.Lines = append(j.out.Lines, both)
 	}
 }
 

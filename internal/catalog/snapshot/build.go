@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package snapshot
 
 import (
 	"cmp"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
 )
 
-// build lays rows out as a snapshot.
-func build(in *rows, content [32]byte, at stamp) []byte {
-	in.sort()
+// Build lays rows out as a snapshot.
+func Build(in *vms.Rows, content [32]byte, at Stamp) []byte {
+	in.Sort()
 	b := &builder{in: in, texts: make(map[string]str)}
 	b.h.content, b.h.stamp = content, at
 	b.types()
@@ -28,7 +30,7 @@ func build(in *rows, content [32]byte, at stamp) []byte {
 
 // builder holds what the sections share while they are made.
 type builder struct {
-	in      *rows
+	in      *vms.Rows
 	h       header
 	out     []byte
 	strings []byte
@@ -84,23 +86,23 @@ func (b *builder) reserve() {
 // price begin.
 func (b *builder) count() {
 	for m := range markets {
-		b.starts[m] = make([]uint32, len(b.in.prices.usd))
+		b.starts[m] = make([]uint32, len(b.in.Prices.USD))
 	}
-	for i := range b.in.lines {
-		w := &b.in.lines[i]
+	for i := range b.in.Lines {
+		w := &b.in.Lines[i]
 		paired := 0
-		if b.pairOf[b.typeID[w.typ]] >= 0 {
+		if b.pairOf[b.typeID[w.Type]] >= 0 {
 			paired = 1
 		}
 		for m := range markets {
-			if price := w.in(m); offered(price) {
+			if price := w.In(markets[m]); vms.Offered(price) {
 				b.starts[m][price]++
 				b.priced[m]++
 				b.paired[m] += paired
 			}
 		}
 	}
-	ascending := b.in.prices.ascending()
+	ascending := b.in.Prices.Ascending()
 	for m := range markets {
 		next := uint32(0)
 		for _, price := range ascending {
@@ -126,7 +128,7 @@ func (b *builder) str(s string) str {
 }
 
 func (b *builder) types() {
-	in := b.in.types
+	in := b.in.Types
 	bySize := b.bySize()
 	b.typeID = inverse(bySize)
 	// What every query reads lies together, so that it touches few pages.
@@ -147,7 +149,7 @@ func (b *builder) types() {
 	// Names and their folded forms have much the same order, in which sorting is quick.
 	b.names = make([]uint32, len(recs))
 	for at, id := range bySize {
-		b.names[b.in.byName[id]] = uint32(at)
+		b.names[b.in.ByName[id]] = uint32(at)
 	}
 	slices.SortFunc(b.names, func(i, j uint32) int {
 		return cmp.Or(strings.Compare(folds[i], folds[j]), cmp.Compare(i, j))
@@ -161,10 +163,10 @@ func (b *builder) bySize() []uint32 {
 		vcpus, memory float64
 		name, id      uint32
 	}
-	all := make([]sized, len(b.in.types))
-	for i := range b.in.types {
-		t := &b.in.types[i]
-		all[i] = sized{t.VCPUs, t.MemoryGiB, b.in.byName[i], uint32(i)}
+	all := make([]sized, len(b.in.Types))
+	for i := range b.in.Types {
+		t := &b.in.Types[i]
+		all[i] = sized{t.VCPUs, t.MemoryGiB, b.in.ByName[i], uint32(i)}
 	}
 	slices.SortFunc(all, func(x, y sized) int {
 		return cmp.Or(cmp.Compare(x.vcpus, y.vcpus), cmp.Compare(x.memory, y.memory), cmp.Compare(x.name, y.name))
@@ -186,11 +188,11 @@ func (b *builder) makePairs(bySize []uint32) {
 	}
 	var all []pair
 	of := func(id uint32) pair {
-		a := b.in.types[id].Accelerator
+		a := b.in.Types[id].Accelerator
 		return pair{fold(a.Name), a.Count}
 	}
 	for _, id := range bySize {
-		if !b.in.types[id].Accelerator.IsZero() {
+		if !b.in.Types[id].Accelerator.IsZero() {
 			all = append(all, of(id))
 		}
 	}
@@ -203,7 +205,7 @@ func (b *builder) makePairs(bySize []uint32) {
 	b.pairOf = make([]int32, len(bySize))
 	for at, id := range bySize {
 		b.pairOf[at] = -1
-		if !b.in.types[id].Accelerator.IsZero() {
+		if !b.in.Types[id].Accelerator.IsZero() {
 			i, _ := slices.BinarySearchFunc(all, of(id), compare)
 			b.pairOf[at] = int32(i)
 		}
@@ -211,9 +213,9 @@ func (b *builder) makePairs(bySize []uint32) {
 }
 
 func (b *builder) places() {
-	b.placeRecs = make([]placeRec, len(b.in.places))
-	for i, p := range b.in.places {
-		b.placeRecs[i] = placeRec{b.str(p.region), b.str(p.zone)}
+	b.placeRecs = make([]placeRec, len(b.in.Places))
+	for i, p := range b.in.Places {
+		b.placeRecs[i] = placeRec{b.str(p.Region), b.str(p.Zone)}
 	}
 }
 
@@ -224,14 +226,14 @@ func (b *builder) market(m int) {
 	types, places := recordsOf[uint32](b.view(base+secType)), recordsOf[uint32](b.view(base+secPlace))
 	prices := recordsOf[float64](b.view(base + secPrice))
 	starts := b.starts[m]
-	for i := range b.in.lines {
-		w := &b.in.lines[i]
-		price := w.in(m)
-		if !offered(price) {
+	for i := range b.in.Lines {
+		w := &b.in.Lines[i]
+		price := w.In(markets[m])
+		if !vms.Offered(price) {
 			continue
 		}
 		at := &starts[price]
-		types[*at], places[*at], prices[*at] = b.typeID[w.typ], w.place, b.in.prices.usd[price]
+		types[*at], places[*at], prices[*at] = b.typeID[w.Type], w.Place, b.in.Prices.USD[price]
 		*at++
 	}
 	b.byType(base, types)
@@ -293,5 +295,21 @@ func fillChecks(checks []uint32, body []byte) {
 		n := min(len(body), blockSize)
 		checks[i] = checksum(body[:n])
 		body = body[n:]
+	}
+}
+
+// inverse returns the position of each entry of a permutation.
+func inverse(ids []uint32) []uint32 {
+	out := make([]uint32, len(ids))
+	for at, id := range ids {
+		out[id] = uint32(at)
+	}
+	return out
+}
+
+// sum turns counts into where each begins.
+func sum(counts []uint32) {
+	for i := 1; i < len(counts); i++ {
+		counts[i] += counts[i-1]
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package vms_test
 
 import (
 	"bytes"
@@ -12,13 +12,16 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
 )
 
-// parseInBlocks is parseVMs by blocks of some length.
-func parseInBlocks(text string, length int) (*rows, [32]byte, error) {
-	f := newFeed(iotest.OneByteReader(strings.NewReader(text)), int64(len(text)), length)
-	defer f.Close()
-	return readVMs("x", "aws", f)
+const v5Header = "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone\n"
+
+// parseInBlocks is Parse by blocks of some length.
+func parseInBlocks(text string, length int) (*vms.Rows, [32]byte, error) {
+	return vms.ReadInBlocks("x", "aws", iotest.OneByteReader(strings.NewReader(text)), int64(len(text)), length)
 }
 
 // TestBlocksMakeNoDifference parses random texts, some with a defect, whole and
@@ -47,7 +50,7 @@ func TestBlocksMakeNoDifference(t *testing.T) {
 		if rng.IntN(20) == 0 {
 			text = text[:len(text)-1-rng.IntN(200)]
 		}
-		want, _, wantErr := parseVMs("x", "aws", []byte(text))
+		want, _, wantErr := vms.Parse("x", "aws", []byte(text))
 		got, sum, err := parseInBlocks(text, 512+rng.IntN(200))
 		if fmt.Sprint(err) != fmt.Sprint(wantErr) {
 			t.Fatalf("%q\nby blocks: %v\nwhole: %v", text, err, wantErr)
@@ -56,7 +59,7 @@ func TestBlocksMakeNoDifference(t *testing.T) {
 			bad++
 			continue
 		}
-		if sum != sha256.Sum256([]byte(text)) || !bytes.Equal(build(got, sum, stamp{}), build(want, sum, stamp{})) {
+		if sum != sha256.Sum256([]byte(text)) || !bytes.Equal(snapshot.Build(got, sum, snapshot.Stamp{}), snapshot.Build(want, sum, snapshot.Stamp{})) {
 			t.Fatalf("%q\nreads differently by blocks", text)
 		}
 	}
@@ -71,10 +74,8 @@ func TestOpenQuoteEndsEarly(t *testing.T) {
 	good := "m.x,,,4,16,,0.5,0.2,r1,z1\n"
 	text := v5Header + good + "\"m.y" + strings.Repeat(good, 100_000)
 	in := strings.NewReader(text)
-	f := newFeed(in, int64(len(text)), feedLength)
-	_, _, err := readVMs("x", "aws", f)
-	f.Close()
-	var at *FileError
+	_, _, err := vms.Read("x", "aws", in, int64(len(text)))
+	var at *vms.FileError
 	if !errors.As(err, &at) || at.Row != 3 || !strings.Contains(at.Problem, "not closed") {
 		t.Errorf("%v", err)
 	}
@@ -91,16 +92,12 @@ func TestTextChangesWhileItIsRead(t *testing.T) {
 		"cut off":     strings.NewReader(text[:len(v5Header)+26]),
 		"fails later": io.MultiReader(strings.NewReader(text[:1000]), iotest.ErrReader(errors.New("I/O error"))),
 	} {
-		f := newFeed(in, int64(len(text)), 700)
-		got, _, err := readVMs("vms.csv", "aws", f)
-		f.Close()
+		got, _, err := vms.ReadInBlocks("vms.csv", "aws", in, int64(len(text)), 700)
 		if got != nil || err == nil || !strings.Contains(err.Error(), "reading vms.csv: after ") {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
-	f := newFeed(strings.NewReader(text+"more"), int64(len(text)), 700)
-	defer f.Close()
-	if _, sum, err := readVMs("vms.csv", "aws", f); err != nil || sum != sha256.Sum256([]byte(text)) {
+	if _, sum, err := vms.ReadInBlocks("vms.csv", "aws", strings.NewReader(text+"more"), int64(len(text)), 700); err != nil || sum != sha256.Sum256([]byte(text)) {
 		t.Errorf("a text that grows: %v", err)
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package vms_test
 
 import (
 	"bytes"
@@ -9,6 +9,9 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
 )
 
 // TestRepeatedRows parses random rows of few machines in few places, so that
@@ -43,20 +46,20 @@ func TestRepeatedRows(t *testing.T) {
 				wrong = row
 			}
 		}
-		got, _, err := parseVMs("x", "aws", []byte(text))
+		got, _, err := vms.Parse("x", "aws", []byte(text))
 		if wrong != 0 {
 			contradictions++
-			var at *FileError
+			var at *vms.FileError
 			if !errors.As(err, &at) || at.Row != wrong || !strings.Contains(err.Error(), "row ") {
 				t.Fatalf("%s\nrow %d contradicts an earlier one; parsing says %v", text, wrong, err)
 			}
 			continue
 		}
-		want, _, err2 := parseVMs("x", "aws", []byte(once))
+		want, _, err2 := vms.Parse("x", "aws", []byte(once))
 		if err != nil || err2 != nil {
 			t.Fatalf("%s\n%v, %v", text, err, err2)
 		}
-		if !bytes.Equal(build(got, [32]byte{}, stamp{}), build(want, [32]byte{}, stamp{})) {
+		if !bytes.Equal(snapshot.Build(got, [32]byte{}, snapshot.Stamp{}), snapshot.Build(want, [32]byte{}, snapshot.Stamp{})) {
 			t.Fatalf("%s\ndiffers from\n%s", text, once)
 		}
 	}
@@ -69,8 +72,8 @@ func TestRepeatedRows(t *testing.T) {
 // several ways.
 func TestOneMachineDescribedInSeveralWays(t *testing.T) {
 	head := "InstanceType,vCPUs,MemoryGiB,Price,SpotPrice,Region\n"
-	all, _, err := parseVMs("x", "aws", []byte(head+"t,4,8,1,,r1\nt,8,8,1,,r2\nt,8.0,8,1,,r2\nt,6,8,1,,r3\nt,08,8,1,,r2\nt,4.0,8.0,1,,r1\n"))
-	if err != nil || len(all.lines) != 3 || len(all.types) != 3 {
+	all, _, err := vms.Parse("x", "aws", []byte(head+"t,4,8,1,,r1\nt,8,8,1,,r2\nt,8.0,8,1,,r2\nt,6,8,1,,r3\nt,08,8,1,,r2\nt,4.0,8.0,1,,r1\n"))
+	if err != nil || len(all.Lines) != 3 || len(all.Types) != 3 {
 		t.Errorf("%+v, %v", all, err)
 	}
 }

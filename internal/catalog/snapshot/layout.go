@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package snapshot
 
 import (
 	"encoding/binary"
 	"errors"
+	"time"
 	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
@@ -27,6 +28,8 @@ const (
 	headerSize = 1024
 	blockShift = 14 // blocks of 16 KiB
 	blockSize  = 1 << blockShift
+	// maxBytes bounds a snapshot's file.
+	maxBytes = 1 << 30
 	// formatVersion is raised whenever the layout or the meaning of rows changes;
 	// snapshots of another version are rebuilt.
 	formatVersion = 3
@@ -83,7 +86,7 @@ type header struct {
 	content [32]byte
 	// stamp identifies the file that held the CSV, so that an unchanged file need
 	// not be hashed again.
-	stamp    stamp
+	stamp    Stamp
 	sections [numSections]extent
 	checks   extent
 	checkSum uint32 // of the table of checksums
@@ -91,13 +94,24 @@ type header struct {
 
 type extent struct{ off, len uint64 }
 
-// stamp is what a file system tells of a file without reading it.
-type stamp struct {
-	size, mtime, ctime int64
-	inode              uint64
-	// taken is when the content was read, in Unix nanoseconds.
-	taken int64
+// Stamp is what a file system tells of a file without reading it.
+type Stamp struct {
+	Size, MTime, CTime int64
+	Inode              uint64
+	// Taken is when the content was read, in Unix nanoseconds.
+	Taken int64
 }
+
+// Same reports whether a file that looked like old when its content was taken,
+// and looks like a now, still has that content.
+func (a Stamp) Same(old Stamp) bool {
+	return a.Size == old.Size && a.MTime == old.MTime && a.CTime == old.CTime && a.Inode == old.Inode &&
+		max(old.MTime, old.CTime)+settled.Nanoseconds() < old.Taken
+}
+
+// settled is how much older than its reading a file's time must be for the time
+// to vouch for the content: file systems count in steps of up to two seconds.
+const settled = 2 * time.Second
 
 // checksum needs no table, as crc32 does, which takes longer to make than a cold
 // query takes besides.
@@ -118,7 +132,7 @@ func (h *header) encode() []byte {
 	b = binary.NativeEndian.AppendUint32(b, formatVersion)
 	put(h.fileSize)
 	b = append(b, h.content[:]...)
-	put(uint64(h.stamp.size), uint64(h.stamp.mtime), uint64(h.stamp.ctime), h.stamp.inode, uint64(h.stamp.taken))
+	put(uint64(h.stamp.Size), uint64(h.stamp.MTime), uint64(h.stamp.CTime), h.stamp.Inode, uint64(h.stamp.Taken))
 	for _, s := range h.sections {
 		put(s.off, s.len)
 	}
@@ -129,7 +143,8 @@ func (h *header) encode() []byte {
 
 var (
 	errForeign = errors.New("it is not a snapshot of this version")
-	errTorn    = errors.New("it is damaged")
+	// ErrTorn says that a snapshot does not hold what was written.
+	ErrTorn = errors.New("it is damaged")
 )
 
 // decodeHeader reads a header and checks that the file it heads can be whole.
@@ -139,7 +154,7 @@ func decodeHeader(data []byte) (*header, error) {
 		return nil, errForeign
 	}
 	if checksum(data[:headerSize-4]) != binary.NativeEndian.Uint32(data[headerSize-4:]) {
-		return nil, errTorn
+		return nil, ErrTorn
 	}
 	at := 16
 	next := func() uint64 {
@@ -149,17 +164,17 @@ func decodeHeader(data []byte) (*header, error) {
 	}
 	h := &header{fileSize: next()}
 	at += copy(h.content[:], data[at:])
-	h.stamp = stamp{size: int64(next()), mtime: int64(next()), ctime: int64(next()), inode: next(), taken: int64(next())}
+	h.stamp = Stamp{Size: int64(next()), MTime: int64(next()), CTime: int64(next()), Inode: next(), Taken: int64(next())}
 	for i := range h.sections {
 		h.sections[i] = extent{next(), next()}
 	}
 	h.checks, h.checkSum = extent{next(), next()}, uint32(next())
 	if h.fileSize != uint64(len(data)) {
-		return nil, errTorn
+		return nil, ErrTorn
 	}
 	for _, s := range append(h.sections[:], h.checks) {
 		if s.off%8 != 0 || s.off < headerSize || s.off > h.fileSize || s.len > h.fileSize-s.off {
-			return nil, errTorn
+			return nil, ErrTorn
 		}
 	}
 	return h, nil

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+// Package cli is the commands with which people look after catalogs.
+package cli
 
 import (
 	"cmp"
@@ -14,22 +15,24 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
 // cli holds the flags that all catalog commands share.
 type cli struct {
-	opts  Options
+	opts  catalog.Options
 	json  bool
-	tools CommandOptions
+	tools Options
 }
 
-// CommandOptions are what the commands need from outside of this package.
-type CommandOptions struct {
+// Options are what the commands need from outside of this package.
+type Options struct {
 	// DefaultState finds the state folder where --state-dir does not name it.
 	DefaultState func() (string, error)
 	// Fetchers are the clouds that can be asked for their prices.
@@ -41,7 +44,7 @@ type CommandOptions struct {
 }
 
 // Command returns the catalog commands for people.
-func Command(tools CommandOptions) *cobra.Command {
+func Command(tools Options) *cobra.Command {
 	c := &cli{tools: tools}
 	root := &cobra.Command{
 		Use:   "catalog",
@@ -59,7 +62,7 @@ func Command(tools CommandOptions) *cobra.Command {
 	return root
 }
 
-func (c *cli) open() (*Set, error) {
+func (c *cli) open() (*catalog.Set, error) {
 	if c.opts.StateDir == "" {
 		c.opts.StateDir = os.Getenv("SKY_STATE_DIR")
 	}
@@ -75,7 +78,7 @@ func (c *cli) open() (*Set, error) {
 			return nil, fmt.Errorf("--path: %w", err)
 		}
 	}
-	return Open(c.opts)
+	return catalog.Open(c.opts)
 }
 
 // search holds the flags that turn the list of catalogs into one of offers.
@@ -151,7 +154,7 @@ func (s *search) requirement() (r cloud.Requirement, err error) {
 	return r, err
 }
 
-func (c *cli) listOffers(cmd *cobra.Command, set *Set, clouds []string, s search) error {
+func (c *cli) listOffers(cmd *cobra.Command, set *catalog.Set, clouds []string, s search) error {
 	r, err := s.requirement()
 	if err != nil {
 		return err
@@ -183,12 +186,12 @@ func (c *cli) listOffers(cmd *cobra.Command, set *Set, clouds []string, s search
 
 // unasked are the clouds to look at where none is named: all but those that
 // must be. The one that a place names is.
-func (c *cli) unasked(set *Set, named string) ([]string, error) {
+func (c *cli) unasked(set *catalog.Set, named string) ([]string, error) {
 	all, err := set.Clouds()
 	return slices.DeleteFunc(all, func(name string) bool { return name != named && slices.Contains(c.tools.OptIn, name) }), err
 }
 
-func (c *cli) explain(ctx context.Context, set *Set, r cloud.Requirement, clouds []string) error {
+func (c *cli) explain(ctx context.Context, set *catalog.Set, r cloud.Requirement, clouds []string) error {
 	offers, _, err := set.Offers(ctx, []cloud.Requirement{r}, clouds)
 	if err == nil && c.tools.Explain != nil {
 		err = c.tools.Explain(r, offers)
@@ -236,11 +239,11 @@ func offersJSON(offers []cloud.Offer) []offerJSON {
 
 // listing is the JSON form of the list of catalogs.
 type listing struct {
-	Version  string   `json:"version"`
-	Catalogs []Source `json:"catalogs"`
+	Version  string           `json:"version"`
+	Catalogs []catalog.Source `json:"catalogs"`
 }
 
-func (c *cli) listCatalogs(cmd *cobra.Command, set *Set, clouds []string) error {
+func (c *cli) listCatalogs(cmd *cobra.Command, set *catalog.Set, clouds []string) error {
 	sources, err := set.Sources(cmd.Context(), clouds)
 	if err != nil {
 		return err
@@ -256,7 +259,7 @@ func (c *cli) listCatalogs(cmd *cobra.Command, set *Set, clouds []string) error 
 	for _, s := range sources {
 		date, old := "unknown", "unknown"
 		if !s.Date.IsZero() {
-			date, old = strings.TrimSuffix(s.Date.Format("2006-01-02 15:04"), " 00:00"), age(set.opts.Now().Sub(s.Date))
+			date, old = strings.TrimSuffix(s.Date.Format("2006-01-02 15:04"), " 00:00"), catalog.Age(time.Since(s.Date))
 		}
 		rows = append(rows, []string{s.Cloud, string(s.Kind), date, old, fmt.Sprint(s.Offers), s.SHA256[:12], s.Path})
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package snapshot
 
 import (
 	"math"
@@ -73,7 +73,7 @@ func (q *query) set(r *cloud.Requirement) {
 
 // find returns the numbers of the first limit offers of a market that satisfy
 // the query, ascending.
-func (s *snapshot) find(q *query, m int, limit int, into []uint32) []uint32 {
+func (s *Snapshot) find(q *query, m int, limit int, into []uint32) []uint32 {
 	c := collector{s: s, q: q, m: m, limit: limit, ids: into[:0]}
 	if q.cloud != "" && !strings.EqualFold(q.cloud, s.cloud) {
 		return c.ids
@@ -93,7 +93,7 @@ func (s *snapshot) find(q *query, m int, limit int, into []uint32) []uint32 {
 
 // collector gathers offers from lists that are each ascending.
 type collector struct {
-	s     *snapshot
+	s     *Snapshot
 	q     *query
 	m     int
 	limit int
@@ -202,7 +202,7 @@ func (c *collector) device(devices map[string][]pairRec, want *cloud.Accelerator
 
 // pairsByName returns the accelerator index as a map. There are some dozens of
 // accelerators, however many offers.
-func (s *snapshot) pairsByName() map[string][]pairRec {
+func (s *Snapshot) pairsByName() map[string][]pairRec {
 	if m := s.devices.Load(); m != nil {
 		return *m
 	}

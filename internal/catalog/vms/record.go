@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package vms
 
 import "bytes"
 
@@ -10,21 +10,21 @@ func (r *reader) record() (isNew bool, err error) {
 	if n := len(r.scan.fields); n != r.width {
 		return false, r.fail(r.scan.row, "", "it has %d fields where the header has %d; the row is cut off, or a field with commas (GpuInfo?) is not quoted", n, r.width)
 	}
-	w := line{row: uint32(r.scan.row)}
-	w.typ, isNew = r.machine()
-	if w.place, err = r.place(); err != nil {
+	w := Line{Row: uint32(r.scan.row)}
+	w.Type, isNew = r.machine()
+	if w.Place, err = r.place(); err != nil {
 		return false, err
 	}
-	if w.price, err = r.price(colPrice); err != nil {
+	if w.Price, err = r.price(colPrice); err != nil {
 		return false, err
 	}
-	if w.spot, err = r.price(colSpot); err != nil {
+	if w.Spot, err = r.price(colSpot); err != nil {
 		return false, err
 	}
-	if len(r.out.lines) == cap(r.out.lines) {
+	if len(r.out.Lines) == cap(r.out.Lines) {
 		r.room()
 	}
-	r.out.lines = append(r.out.lines, w)
+	r.out.Lines = append(r.out.Lines, w)
 	return isNew, nil
 }
 
@@ -32,14 +32,14 @@ func (r *reader) record() (isNew bool, err error) {
 // Memory that none of them needs is never touched, and so costs nothing.
 func (r *reader) room() {
 	s := r.scan
-	seen, lines := s.before+int64(s.pos), len(r.out.lines)
+	seen, lines := s.before+int64(s.pos), len(r.out.Lines)
 	if lines == 0 {
 		seen, lines = int64(len(s.all)), bytes.Count(s.all, []byte("\n"))
 	}
 	all := int64(lines) * s.feed.size / max(seen, 1)
-	grown := make([]line, len(r.out.lines), max(int(all+all/4), len(r.out.lines)+16))
-	copy(grown, r.out.lines)
-	r.out.lines = grown
+	grown := make([]Line, len(r.out.Lines), max(int(all+all/4), len(r.out.Lines)+16))
+	copy(grown, r.out.Lines)
+	r.out.Lines = grown
 }
 
 // price numbers a price of the record just scanned.
@@ -57,7 +57,7 @@ func (r *reader) price(col int) (uint32, error) {
 	if problem != "" {
 		return 0, r.fail(r.scan.row, columnNames[col], "%s", problem)
 	}
-	*known = priceText{text, r.out.prices.number(usd)}
+	*known = priceText{text, r.out.Prices.number(usd)}
 	return known.number, nil
 }
 
@@ -103,11 +103,11 @@ func (r *reader) lookUpPlace() error {
 	id, ok := uint32(0), false
 	if len(r.next) > 0 {
 		id = r.next[r.lastPlace]
-		p := &r.out.places[id]
-		ok = p.region == string(region) && p.zone == string(zone)
+		p := &r.out.Places[id]
+		ok = p.Region == string(region) && p.Zone == string(zone)
 	}
 	if !ok {
-		id, ok = r.placeIDs[place{string(region), string(zone)}]
+		id, ok = r.placeIDs[Place{string(region), string(zone)}]
 	}
 	if !ok {
 		var err error
@@ -121,15 +121,15 @@ func (r *reader) lookUpPlace() error {
 }
 
 func (r *reader) newPlace(regionText, zoneText []byte) (uint32, error) {
-	p := place{string(regionText), string(zoneText)}
-	problem := badName(p.region)
-	if p.region == "" {
+	p := Place{string(regionText), string(zoneText)}
+	problem := badName(p.Region)
+	if p.Region == "" {
 		problem = "it is blank"
 	}
 	if problem != "" {
 		return 0, r.fail(r.scan.row, "Region", "%s", problem)
 	}
-	if problem := badName(p.zone); problem != "" {
+	if problem := badName(p.Zone); problem != "" {
 		return 0, r.fail(r.scan.row, "AvailabilityZone", "%s", problem)
 	}
 	var end *ending
@@ -137,7 +137,7 @@ func (r *reader) newPlace(regionText, zoneText []byte) (uint32, error) {
 		end = r.scan.ending()
 	}
 	r.next, r.endings = append(r.next, 0), append(r.endings, end)
-	return intern(r.placeIDs, &r.out.places, p), nil
+	return intern(r.placeIDs, &r.out.Places, p), nil
 }
 
 func intern[T comparable](ids map[T]uint32, all *[]T, v T) uint32 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package vms
 
 import (
 	"bytes"
@@ -84,8 +84,8 @@ func price(f []byte) (float64, string) {
 	return usd, problem
 }
 
-// arch reads the words that catalogs and clouds use for an architecture.
-func arch(f []byte) (string, string) {
+// Arch reads the words that catalogs and clouds use for an architecture.
+func Arch(f []byte) (string, string) {
 	switch strings.ToLower(string(f)) {
 	case "":
 		return "", ""

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+// Package vms reads vms.csv, SkyPilot's format of catalogs, and says in which row
+// and column a file is wrong.
+package vms
 
 import (
 	"bytes"
@@ -17,27 +19,27 @@ import (
 
 // rows is a vms.csv with its values checked: what machines there are, where,
 // at which prices, and for each line of the file which of them.
-type rows struct {
-	types  []cloud.InstanceType
-	places []place
+type Rows struct {
+	Types  []cloud.InstanceType
+	Places []Place
 	// machine is, for each type, the first type that is of the same machine; a file
 	// in which another is, in one place, contradicts itself.
 	machine []uint32
-	prices  *prices
-	lines   []line
+	Prices  *Prices
+	Lines   []Line
 	// byName is the position of each type in the order of names, once the lines are
 	// sorted.
-	byName []uint32
+	ByName []uint32
 }
 
-type place struct{ region, zone string }
+type Place struct{ Region, Zone string }
 
 // line is small, since there are many: it holds numbers of what rows has.
-type line struct {
-	typ, place  uint32
-	price, spot uint32
+type Line struct {
+	Type, Place uint32
+	Price, Spot uint32
 	// row is where the file has it.
-	row uint32
+	Row uint32
 }
 
 // machineRow is what gocsv makes of the columns that describe a machine.
@@ -66,7 +68,7 @@ type reader struct {
 	// beside are the columns that describe the machine and lie outside of the
 	// scanner's prefix.
 	beside []int
-	out    rows
+	out    Rows
 
 	// machines numbers the texts that describe machines; where says on which row
 	// each was first.
@@ -78,7 +80,7 @@ type reader struct {
 	fresh string
 	spare []string
 
-	placeIDs map[place]uint32
+	placeIDs map[Place]uint32
 	// next is the place that came after each the last time; endings is how rows of
 	// each end.
 	next      []uint32
@@ -88,22 +90,26 @@ type reader struct {
 	priceTexts [1 << priceTextBits]priceText
 }
 
-// parseVMs is readVMs of a text at hand.
-func parseVMs(path, cloudName string, text []byte) (*rows, [32]byte, error) {
-	f := newFeed(bytes.NewReader(text), int64(len(text)), feedLength)
-	defer f.Close()
-	return readVMs(path, cloudName, f)
+// Parse is Read of a text at hand.
+func Parse(path, cloudName string, text []byte) (*Rows, [32]byte, error) {
+	return Read(path, cloudName, bytes.NewReader(text), int64(len(text)))
 }
 
-// readVMs reads a whole vms.csv and returns its SHA-256 too. Anything wrong
+// Read reads a whole vms.csv and returns its SHA-256 too. Anything wrong
 // rejects the file; the error is a *FileError, unless reading failed.
-func readVMs(path, cloudName string, f *feed) (*rows, [32]byte, error) {
+func Read(path, cloudName string, in io.Reader, size int64) (*Rows, [32]byte, error) {
+	f := newFeed(in, size, feedLength)
+	defer f.Close()
+	return read(path, cloudName, f)
+}
+
+func read(path, cloudName string, f *feed) (*Rows, [32]byte, error) {
 	r := &reader{
 		path: path, separateDevices: about.Of(cloudName).SeparateDevices, scan: newScanner(f),
 		// Files in use describe a machine every one to five KiB.
-		machines: make(map[string]uint32, f.size/4096), placeIDs: make(map[place]uint32),
+		machines: make(map[string]uint32, f.size/4096), placeIDs: make(map[Place]uint32),
 	}
-	r.out.prices = newPrices()
+	r.out.Prices = newPrices()
 	if err := r.read(); err != nil {
 		return nil, [32]byte{}, err
 	}
@@ -118,13 +124,13 @@ func (r *reader) read() error {
 	if err := gocsv.UnmarshalCSV(r, &machines); err != nil {
 		return r.located(err)
 	}
-	if len(r.out.lines) == 0 {
+	if len(r.out.Lines) == 0 {
 		return r.fail(0, "", "it holds a header and no rows")
 	}
 	if err := r.describe(machines); err != nil {
 		return err
 	}
-	r.out.sort()
+	r.out.Sort()
 	return r.unique()
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package vms_test
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
 )
 
 // TestColumnsInAnyOrder writes the same random rows with their columns in any
@@ -59,7 +61,7 @@ func TestColumnsInAnyOrder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := build(rows, [32]byte{}, stamp{})
+			got := snapshot.Build(rows, [32]byte{}, snapshot.Stamp{})
 			if i == 0 {
 				want = got
 			}

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package vms
 
 import (
 	"bytes"
 	"unicode/utf8"
 )
 
-// sniff recognizes what is no catalog at all.
-func sniff(path string, text []byte) error {
+// Sniff recognizes what is no catalog at all.
+func Sniff(path string, text []byte) error {
 	row, problem := notCSV(text)
 	if problem == "" {
 		row, problem = notText(text)

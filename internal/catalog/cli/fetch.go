@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+package cli
 
 import (
-	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
 )
 
@@ -50,6 +49,9 @@ func (c *cli) fetchCommand() *cobra.Command {
 	return cmd
 }
 
+// fetchTimeout bounds one answer of a cloud.
+const fetchTimeout = 2 * time.Minute
+
 func (c *cli) accesses() string {
 	var b strings.Builder
 	for _, name := range c.askable() {
@@ -70,40 +72,34 @@ func (c *cli) fetch(cmd *cobra.Command, name string, flags fetchFlags) error {
 	if err != nil {
 		return err
 	}
-	if set.opts.Offline {
+	if c.opts.Offline {
 		return errors.New("fetching is switched off: offline is set")
 	}
 	bar := newProgress(cmd.ErrOrStderr(), f.Cloud)
 	rows, err := f.Fetch(cmd.Context(), fetch.Options{
-		Getenv: os.Getenv, Client: &http.Client{Timeout: downloadTimeout}, Endpoint: flags.endpoint,
+		Getenv: os.Getenv, Client: &http.Client{Timeout: fetchTimeout}, Endpoint: flags.endpoint,
 		Regions: flags.regions, Progress: bar.steps,
 	})
 	bar.done()
 	if err != nil {
 		return fmt.Errorf("fetching the prices of %s: %w", name, err)
 	}
-	return c.keep(cmd, f.Cloud, cmp.Or(flags.out, filepath.Join(set.catalogDir(hostedSchema), f.Cloud, "vms.csv")), rows)
+	return c.keep(cmd, set, f.Cloud, flags.out, rows)
 }
 
 // keep writes fetched rows where they read without error.
-func (c *cli) keep(cmd *cobra.Command, cloudName, path string, rows []fetch.Row) error {
+func (c *cli) keep(cmd *cobra.Command, set *catalog.Set, cloudName, path string, rows []fetch.Row) error {
 	text, err := fetch.CSV(rows)
 	if err != nil {
 		return err
 	}
-	if _, _, err := parseVMs("the answer of "+cloudName, cloudName, text); err != nil {
+	result, err := set.Keep(cloudName, path, text)
+	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := writeAtomic(path, text, true); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	result := Refreshed{Cloud: cloudName, Outcome: OutcomeUpdated, Path: path, Rows: bytes.Count(text, []byte("\n")) - 1}
 	if c.json {
 		return writeJSON(cmd.OutOrStdout(), result)
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d rows of %s written to %s\n", result.Rows, cloudName, path)
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d rows of %s written to %s\n", result.Rows, cloudName, result.Path)
 	return err
 }

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package catalog
+// Package snapshot keeps a catalog in a file that a query reads without decoding
+// it, and answers queries from it.
+package snapshot
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -11,10 +15,10 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// snapshot is a catalog laid out for queries; see layout.go. It is safe for
+// Snapshot is a catalog laid out for queries; see layout.go. It is safe for
 // concurrent use. Texts it hands out point into its memory, which is never
 // given back.
-type snapshot struct {
+type Snapshot struct {
 	cloud string
 	data  []byte
 	// file holds what of data was not read yet; nil where data is whole. What was
@@ -47,21 +51,61 @@ type marketSections struct {
 
 // section is a run of records that are verified before they are handed out.
 type section[T any] struct {
-	s   *snapshot
+	s   *Snapshot
 	off uint64 // after the header
 	all []T
 }
 
-// openSnapshot looks at the header only. The data must be aligned to 8 bytes
+// Open looks at the header only. The data must be aligned to 8 bytes
 // and stay as it is.
-func openSnapshot(cloudName string, data []byte) (*snapshot, error) {
-	return openSnapshotOf(cloudName, data, nil)
+func Open(cloudName string, data []byte) (*Snapshot, error) {
+	return openOf(cloudName, data, nil)
 }
 
-// openSnapshotOf is openSnapshot for data of which file has the content. data is
+// OpenFile opens the snapshot that a file holds, of which each block is read when
+// it is first needed.
+func OpenFile(cloudName, path string) (*Snapshot, error) {
+	data, file, err := openWhole(path)
+	if err != nil {
+		return nil, err
+	}
+	if file == nil {
+		return Open(cloudName, data)
+	}
+	snap, err := openOf(cloudName, data, file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return snap, nil // and the file stays open
+}
+
+// Content is the SHA-256 of the CSV that the snapshot was made from.
+func (s *Snapshot) Content() [32]byte { return s.head.content }
+
+// Stamp identifies the file that held the CSV.
+func (s *Snapshot) Stamp() Stamp { return s.head.stamp }
+
+// Bad reports whether something did not verify; what was read since the snapshot
+// was opened is void then.
+func (s *Snapshot) Bad() bool { return s.bad.Load() }
+
+// Restamped is the snapshot's file with another stamp; nil where not all of it
+// verifies.
+func (s *Snapshot) Restamped(at Stamp) []byte {
+	if !s.whole() {
+		return nil
+	}
+	data := bytes.Clone(s.data)
+	h := *s.head
+	h.stamp = at
+	copy(data, h.encode())
+	return data
+}
+
+// openOf is Open for data of which file has the content. data is
 // as long as the file, and zero.
-func openSnapshotOf(cloudName string, data []byte, file io.ReaderAt) (*snapshot, error) {
-	s := &snapshot{cloud: cloudName, data: data, file: file}
+func openOf(cloudName string, data []byte, file io.ReaderAt) (*Snapshot, error) {
+	s := &Snapshot{cloud: cloudName, data: data, file: file}
 	if err := s.read(0, uint64(min(len(data), headerSize))); err != nil {
 		return nil, err
 	}
@@ -75,11 +119,11 @@ func openSnapshotOf(cloudName string, data []byte, file io.ReaderAt) (*snapshot,
 	}
 	s.sums = recordsOf[uint32](data[h.checks.off:][:h.checks.len])
 	if checksum(bytesOf(s.sums)) != h.checkSum {
-		return nil, errTorn
+		return nil, ErrTorn
 	}
 	body := h.checks.off - headerSize
 	if uint64(len(s.sums)) != (body+blockSize-1)>>blockShift {
-		return nil, errTorn
+		return nil, ErrTorn
 	}
 	s.seen = make([]atomic.Uint32, (len(s.sums)+31)/32)
 	s.strings = sectionOf[byte](s, secStrings)
@@ -97,30 +141,30 @@ func openSnapshotOf(cloudName string, data []byte, file io.ReaderAt) (*snapshot,
 		}
 		ms := &s.market[m]
 		if n := len(ms.typ.all); n != len(ms.place.all) || n != len(ms.price.all) || len(ms.typeStart.all) != len(s.types.all)+1 {
-			return nil, errTorn
+			return nil, ErrTorn
 		}
 	}
 	return s, nil
 }
 
-func sectionOf[T any](s *snapshot, id int) section[T] {
+func sectionOf[T any](s *Snapshot, id int) section[T] {
 	e := s.head.sections[id]
 	return section[T]{s: s, off: e.off - headerSize, all: recordsOf[T](s.data[e.off:][:e.len])}
 }
 
-// offers is how many there are in both markets.
-func (s *snapshot) offers() int { return len(s.market[0].typ.all) + len(s.market[1].typ.all) }
+// Offers is how many there are in both markets.
+func (s *Snapshot) Offers() int { return len(s.market[0].typ.all) + len(s.market[1].typ.all) }
 
 // verify checks the blocks of n bytes from off, those not checked before. It is
 // small so that the compiler inlines it: nearly always the answer is yes.
-func (s *snapshot) verify(off, n uint64) {
+func (s *Snapshot) verify(off, n uint64) {
 	b := off >> blockShift
 	if b != (off+n-1)>>blockShift || s.seen[b>>5].Load()>>(b&31)&1 == 0 {
 		s.verifyBlocks(off, n)
 	}
 }
 
-func (s *snapshot) verifyBlocks(off, n uint64) {
+func (s *Snapshot) verifyBlocks(off, n uint64) {
 	for b := off >> blockShift; b <= (off+n-1)>>blockShift; b++ {
 		if s.seen[b>>5].Load()&(1<<(b&31)) == 0 {
 			s.verifyBlock(b)
@@ -128,7 +172,7 @@ func (s *snapshot) verifyBlocks(off, n uint64) {
 	}
 }
 
-func (s *snapshot) verifyBlock(b uint64) {
+func (s *Snapshot) verifyBlock(b uint64) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	if s.seen[b>>5].Load()&(1<<(b&31)) != 0 {
@@ -143,18 +187,18 @@ func (s *snapshot) verifyBlock(b uint64) {
 }
 
 // read fills a part of the memory from the file, if there is one.
-func (s *snapshot) read(from, to uint64) error {
+func (s *Snapshot) read(from, to uint64) error {
 	if s.file == nil || from == to {
 		return nil
 	}
 	if _, err := s.file.ReadAt(s.data[from:to], int64(from)); err != nil {
-		return errTorn
+		return ErrTorn
 	}
 	return nil
 }
 
 // whole reads what nobody asked for yet, and reports whether all of it verifies.
-func (s *snapshot) whole() bool {
+func (s *Snapshot) whole() bool {
 	s.verifyBlocks(0, uint64(len(s.sums))<<blockShift)
 	return !s.bad.Load()
 }
@@ -185,7 +229,7 @@ func (v *section[T]) slice(i, n uint32) []T {
 }
 
 // text returns a string that lives in the snapshot's memory.
-func (s *snapshot) text(at str) string {
+func (s *Snapshot) text(at str) string {
 	b := s.strings.slice(at.off, at.len)
 	if len(b) == 0 {
 		return ""
@@ -194,13 +238,13 @@ func (s *snapshot) text(at str) string {
 }
 
 // offer returns an offer by its market and number.
-func (s *snapshot) offer(m int, id uint32) cloud.Offer {
+func (s *Snapshot) offer(m int, id uint32) cloud.Offer {
 	var o cloud.Offer
 	s.fill(&o, m, id)
 	return o
 }
 
-func (s *snapshot) fill(o *cloud.Offer, m int, id uint32) {
+func (s *Snapshot) fill(o *cloud.Offer, m int, id uint32) {
 	ms := &s.market[m]
 	t := s.types.at(*ms.typ.at(id))
 	p := s.places.at(*ms.place.at(id))

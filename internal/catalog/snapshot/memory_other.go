@@ -2,7 +2,7 @@
 
 //go:build !unix
 
-package catalog
+package snapshot
 
 import (
 	"os"
@@ -12,15 +12,15 @@ import (
 
 // openWhole reads a snapshot's file whole where an open one cannot be replaced.
 func openWhole(path string) ([]byte, *os.File, error) {
-	data, err := localfile.Read(path, maxCatalogBytes)
+	data, err := localfile.Read(path, maxBytes)
 	return data, nil, err
 }
 
-// stampOf describes a file as it is now.
-func stampOf(path string) (stamp, error) {
+// StampOf describes a file as it is now.
+func StampOf(path string) (Stamp, error) {
 	st, err := os.Stat(path)
 	if err != nil {
-		return stamp{}, err
+		return Stamp{}, err
 	}
-	return stamp{size: st.Size(), mtime: st.ModTime().UnixNano()}, nil
+	return Stamp{Size: st.Size(), MTime: st.ModTime().UnixNano()}, nil
 }

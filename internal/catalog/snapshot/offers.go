@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package snapshot
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// All appends every offer.
+func (s *Snapshot) All(out []cloud.Offer) []cloud.Offer {
+	out = slices.Grow(out, s.Offers())
+	for m := range markets {
+		for id := range uint32(len(s.market[m].typ.all)) {
+			out = append(out, s.offer(m, id))
+		}
+	}
+	return out
+}
+
+// Matching returns the offers that satisfy any of the requirements, whatever
+// they cost; each once.
+func (s *Snapshot) Matching(reqs []cloud.Requirement) []cloud.Offer {
+	var out []cloud.Offer
+	var ids, found []uint32
+	for m := range markets {
+		ids = ids[:0]
+		for i := range reqs {
+			var q query
+			q.set(&reqs[i])
+			q.max = math.Inf(1)
+			if !q.market[m] {
+				continue
+			}
+			found = s.find(&q, m, math.MaxInt, found)
+			ids = append(ids, found...)
+		}
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+		out = slices.Grow(out, len(ids))
+		for _, id := range ids {
+			out = append(out, s.offer(m, id))
+		}
+	}
+	return out
+}
+
+// hit is an offer not yet written out.
+type hit struct {
+	snap   *Snapshot
+	price  float64
+	id     uint32
+	market uint8
+}
+
+func (h *hit) offer() cloud.Offer { return h.snap.offer(int(h.market), h.id) }
+
+func (h *hit) compare(o *hit) int {
+	if c := cmp.Compare(h.price, o.price); c != 0 {
+		return c
+	}
+	if h.snap == o.snap && h.market == o.market {
+		return cmp.Compare(h.id, o.id)
+	}
+	a, b := h.offer(), o.offer()
+	return cloud.CompareOffers(&a, &b)
+}
+
+// Cheapest returns, best first, the limit cheapest offers of some snapshots that
+// satisfy a requirement in itself. It reports false where one is damaged.
+func Cheapest(snaps []*Snapshot, r *cloud.Requirement, limit int) ([]cloud.Offer, bool) {
+	var q query
+	q.set(r)
+	var space [16]hit
+	var spare [8]uint32
+	hits := space[:0]
+	for _, snap := range snaps {
+		for m := range markets {
+			if !q.market[m] {
+				continue
+			}
+			for _, id := range snap.find(&q, m, limit, spare[:0]) {
+				hits = append(hits, hit{snap, *snap.market[m].price.at(id), id, uint8(m)})
+			}
+		}
+		if snap.bad.Load() {
+			return nil, false
+		}
+	}
+	if len(hits) > 1 {
+		slices.SortFunc(hits, func(a, b hit) int { return a.compare(&b) })
+	}
+	hits = hits[:min(len(hits), limit)]
+	out := make([]cloud.Offer, len(hits))
+	for i, h := range hits {
+		h.snap.fill(&out[i], int(h.market), h.id)
+		if h.snap.bad.Load() {
+			return nil, false
+		}
+	}
+	return out, true
+}
