@@ -60,3 +60,13 @@ func (b *Broker) accepted(ctx context.Context, c cluster.Cluster) ([]ssh.Signer,
 	}
 	return in, nil
 }
+
+// moreKeys are those of nodes that a cluster gets, as far as this computer has
+// them.
+func (b *Broker) moreKeys(ctx context.Context, c cluster.Cluster, nodes int) (Keyring, error) {
+	signers, err := b.accepted(ctx, c)
+	if err != nil {
+		return Keyring{}, fmt.Errorf("new nodes could not be reached: %w", err)
+	}
+	return b.folderOf(c).MoreKeys(c, signers, nodes)
+}

@@ -125,20 +125,20 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 	spec := cloud.ClusterSpec{
 		Ref: a.ref(a.placement), Attempt: a.number, Image: image, DiskGiB: req.DiskGiB, DiskTier: req.DiskTier,
 		Ports: a.spec.Ports, AllowedCIDRs: a.spec.AllowedCIDRs, Labels: a.spec.Labels, MaxHourlyUSD: perMachine(req, a.placement.Nodes-a.choice.Reserved),
-		AuthorizedKeys: a.keys.authorized, Deadline: a.deadline,
+		AuthorizedKeys: a.keys.Authorized, Deadline: a.deadline,
 		OnShutdown: a.onShutdown(offer.Cloud, offer.Market, a.spec.Autostop),
 	}
 	for rank := range a.placement.Nodes {
 		cfg, err := tmpl.Render(clusterconfig.Vars{
 			ClusterName: a.spec.Name, Cloud: offer.Cloud, Region: offer.Region, Zone: offer.Zone,
 			InstanceType: offer.InstanceType.Name, Accelerator: offer.InstanceType.Accelerator, Image: image,
-			Nodes: a.placement.Nodes, Rank: rank, AuthorizedKeys: a.keys.authorized, HostKey: a.keys.hosts[rank],
+			Nodes: a.placement.Nodes, Rank: rank, AuthorizedKeys: a.keys.Authorized, HostKey: a.keys.Hosts[rank],
 		})
 		if err != nil {
 			return cloud.ClusterSpec{}, &localError{cloud.ScopeCloud, err}
 		}
 		a.config = cfg
-		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: a.identity(rank), UserData: []byte(cfg.UserData), HostKey: a.keys.hosts[rank].Public})
+		spec.Nodes = append(spec.Nodes, cloud.NodeSpec{Identity: a.identity(rank), UserData: []byte(cfg.UserData), HostKey: a.keys.Hosts[rank].Public})
 	}
 	spec.Notes = cluster.NotesOf(a.spec.Runtime, offer.InstanceType.Accelerator.String())
 	spec.SSHUser, spec.NodeConfig = a.config.SSHUser, a.config.NodeConfig
@@ -264,7 +264,7 @@ func (a *attempt) describe(info cloud.ClusterInfo, session cloud.Session) error 
 			return &cloud.ExtraNodesError{Cluster: a.spec.Name, Want: len(nodes), Extra: []string{inst.ID}}
 		}
 		seen[rank] = true
-		nodes[rank] = cluster.NodeOf(inst, a.keys.hosts[rank].Public)
+		nodes[rank] = cluster.NodeOf(inst, a.keys.Hosts[rank].Public)
 	}
 	for rank, ok := range seen {
 		if !ok {
@@ -298,7 +298,7 @@ func (a *attempt) newCluster(account string) cluster.Cluster {
 		ID: o.Cloud + "/" + o.Region + "/" + a.spec.Name, Name: a.spec.Name, Owner: a.owner, Generation: a.gen, Account: account,
 		Cloud: o.Cloud, Region: o.Region, Zone: o.Zone, InstanceType: o.InstanceType.Name,
 		Accelerators: o.InstanceType.Accelerator.String(), Market: o.Market, HourlyUSD: a.placement.HourlyUSD(),
-		Status: cluster.StatusInit, SSHUser: a.config.SSHUser, KeyPath: a.keys.path,
+		Status: cluster.StatusInit, SSHUser: a.config.SSHUser, KeyPath: a.keys.Path,
 		ProcessManager: string(a.config.ProcessManager), Runtime: a.spec.Runtime, Size: a.placement.Nodes,
 		LaunchedAt: a.started.UTC().Format(time.RFC3339), AllowedCIDRs: cluster.PrefixTexts(a.runConfig.Spec.AllowedCIDRs),
 		Autostop: a.spec.Autostop,
@@ -318,7 +318,7 @@ func (a *attempt) commit(ctx context.Context, session cloud.Session) error {
 	if a.cluster.Status == cluster.StatusInit && a.cluster.StatusReason == "" {
 		a.cluster.Status = cluster.StatusUp
 	}
-	if err := a.writeSSHFiles(a.cluster); err != nil {
+	if err := a.folder.WriteSSHFiles(a.cluster); err != nil {
 		return fmt.Errorf("write the files for SSH on this computer: %w", err)
 	}
 	late, err := a.sweep(ctx, a)

@@ -152,7 +152,7 @@ func (b *Broker) drain(ctx context.Context, c cluster.Cluster, nodes int) error 
 		return fmt.Errorf("look for jobs that use the nodes to be removed: %w", err)
 	}
 	defer closeAll(clients)
-	log, closeLog, err := b.provisionLog(c.Name)
+	log, closeLog, err := b.folderOf(c).OpenLog()
 	if err != nil {
 		return err
 	}

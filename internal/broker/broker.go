@@ -98,7 +98,7 @@ type Broker struct {
 	owner string
 	// unowned is why the owner id is good for this process alone; nil is that it
 	// lasts.
-	unowned  *noOwnerError
+	unowned  *NoOwnerError
 	log      *slog.Logger
 	blocks   blocklist
 	mu       sync.Mutex
@@ -112,10 +112,7 @@ type Broker struct {
 	// mine are the generations committed by this process, with their clusters'
 	// names; see adoptable.
 	mine map[string]string
-	// held are the clusters worked on without a lock file; see lockOrGoOn.
-	held map[string]bool
-	// owners are whose folders clusters have, by name, where that is settled.
-	owners map[string]string
+	busy *Busy
 }
 
 // SetupFailure says what becomes of machines whose setup script failed.
@@ -214,8 +211,8 @@ func New(cfg Config) (*Broker, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	owner, err := loadOwner(cfg.StateDir, cfg.Owner)
-	unowned := (*noOwnerError)(nil)
+	owner, err := LoadOwner(cfg.StateDir, cfg.Owner)
+	unowned := (*NoOwnerError)(nil)
 	if err != nil && !errors.As(err, &unowned) {
 		return nil, fmt.Errorf("owner id: %w", err)
 	}
@@ -227,8 +224,7 @@ func New(cfg Config) (*Broker, error) {
 		dial:     dialSSH,
 		seen:     map[string]cluster.Cluster{},
 		mine:     map[string]string{},
-		held:     map[string]bool{},
-		owners:   map[string]string{},
+		busy:     &Busy{},
 	}, nil
 }
 

@@ -93,7 +93,7 @@ func (l *launch) reconcile(ctx context.Context) (*cluster.Cluster, error) {
 	if err := l.checkReplaced(); err != nil {
 		return nil, err
 	}
-	return nil, l.pruneKeys(l.journal, l.spec.Name)
+	return nil, l.folder.PruneKeys(l.journal)
 }
 
 // censusClouds are the candidates that are open, and every cloud where the
@@ -160,7 +160,7 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *journal.Generation, 
 	case err != nil:
 		return nil, fmt.Errorf("nothing was launched, since it is unknown whether an earlier cluster %q is alive: %w", l.spec.Name, err)
 	case len(alive) == 0:
-		return nil, l.forgetGone(ctx, l.journal, l.spec.Name, g)
+		return nil, l.forgetGone(ctx, l.folder, l.journal, g)
 	case l.adoptable(g, alive):
 		return l.adopt(ctx, g)
 	case !g.Committed && !g.Recorded && g.LaunchedHere && g.Home == l.cfg.Home:
@@ -224,12 +224,12 @@ func (l *launch) finish(ctx context.Context, g *journal.Generation) error {
 	l.log.WarnContext(ctx, "removing what an earlier launch left", "generation", g.ID, "instances", g.Instances)
 	ctx, cancel := detached(ctx, l.cfg.Timeouts.Cleanup)
 	defer cancel()
-	return l.removeGeneration(ctx, l.journal, l.spec.Name, g, "")
+	return l.removeGeneration(ctx, l.folder, l.journal, g, "")
 }
 
 // removeGeneration removes a generation of the journal in all its places but
 // those of the cloud and region done, which is "cloud/region", and forgets it.
-func (b *Broker) removeGeneration(ctx context.Context, j *journal.Journal, name string, g *journal.Generation, done string) error {
+func (b *Broker) removeGeneration(ctx context.Context, f Folder, j *journal.Journal, g *journal.Generation, done string) error {
 	if err := j.Append(journal.Entry{Event: journal.EventRemoving, Generation: g.ID, Instances: g.Instances}); err != nil {
 		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
 	}
@@ -237,7 +237,7 @@ func (b *Broker) removeGeneration(ctx context.Context, j *journal.Journal, name 
 		if p.Removed || p.Ref.Cloud+"/"+p.Ref.Region == done {
 			continue
 		}
-		session, err := b.openPlace(ctx, name, p)
+		session, err := b.openPlace(ctx, f.Name, p)
 		if err != nil {
 			return err
 		}
@@ -247,10 +247,10 @@ func (b *Broker) removeGeneration(ctx context.Context, j *journal.Journal, name 
 		r.settled = p.VisibleBy(b.cfg.Now(), b.cfg.Timeouts.Settle)
 		if survivors, err := r.do(ctx); err != nil {
 			return fmt.Errorf("an earlier launch of cluster %q left machines in %s that could not be removed (%s): %w",
-				name, cloud.ShortPlace(p.Ref.Cloud, p.Ref.Region, p.Ref.Zone), strings.Join(survivors, ", "), err)
+				f.Name, cloud.ShortPlace(p.Ref.Cloud, p.Ref.Region, p.Ref.Zone), strings.Join(survivors, ", "), err)
 		}
 	}
-	b.forget(ctx, j, name, g.ID)
+	b.forget(ctx, f, j, g.ID)
 	return nil
 }
 
@@ -258,20 +258,20 @@ func (b *Broker) removeGeneration(ctx context.Context, j *journal.Journal, name 
 // in vain, with its rules and keys. It removes no machine: nobody asked for the
 // removal of this cluster, and should one be there after all, its rules are in
 // use and the record stays.
-func (b *Broker) forgetGone(ctx context.Context, j *journal.Journal, name string, g *journal.Generation) error {
+func (b *Broker) forgetGone(ctx context.Context, f Folder, j *journal.Journal, g *journal.Generation) error {
 	if err := journal.NoteLost(j, g.ID); err != nil {
 		return err
 	}
 	for _, p := range g.AllPlaces() {
-		session, err := b.openPlace(ctx, name, p)
+		session, err := b.openPlace(ctx, f.Name, p)
 		if err != nil {
 			return err
 		}
 		if err := session.CleanupPorts(ctx, p.Ref); err != nil {
-			return fmt.Errorf("clean up after cluster %q, whose machines are gone: %w", name, err)
+			return fmt.Errorf("clean up after cluster %q, whose machines are gone: %w", f.Name, err)
 		}
 	}
-	b.forget(ctx, j, name, g.ID)
+	b.forget(ctx, f, j, g.ID)
 	return nil
 }
 
@@ -306,7 +306,7 @@ func (l *launch) reconcileFound(ctx context.Context, f found) error {
 		return fmt.Errorf("an earlier launch of cluster %q left %s, and their removal failed, so nothing was launched: %w",
 			l.spec.Name, strings.Join(survivors, ", "), err)
 	}
-	return removeKeys(l.ClusterDir(l.spec.Name), f.generation)
+	return l.folder.RemoveKeys(f.generation)
 }
 
 // reaches reports whether there is a key for the cluster's machines.

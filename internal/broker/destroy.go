@@ -18,8 +18,8 @@ import (
 // What an unfinished launch of the same name left goes with it. It asks no node
 // for anything, and needs nothing of the state folder: state says what to remove.
 func (b *Broker) Destroy(ctx context.Context, c cluster.Cluster) error {
-	b.actFor(c.Name, c.Owner)
-	release, err := b.lockOrGoOn(ctx, c.Name, "destroying")
+	f := b.folderOf(c)
+	release, err := f.LockOrGoOn(ctx, "destroying")
 	if err != nil {
 		return err
 	}
@@ -28,19 +28,19 @@ func (b *Broker) Destroy(ctx context.Context, c cluster.Cluster) error {
 	if err != nil {
 		return fmt.Errorf("nothing was removed: %w", err)
 	}
-	return b.logged(ctx, c.Name, "removing the cluster, until nothing of it is seen", b.cfg.Timeouts.Cleanup, func() error {
-		return b.withKnown(ctx, c.Name, func(j *journal.Journal) error {
-			if err := b.removeCluster(ctx, session, j, c); err != nil {
+	return b.logged(ctx, f, "removing the cluster, until nothing of it is seen", b.cfg.Timeouts.Cleanup, func() error {
+		return f.WithKnown(ctx, func(j *journal.Journal) error {
+			if err := b.removeCluster(ctx, session, f, j, c); err != nil {
 				return err
 			}
-			return b.removeStrays(ctx, j, c)
+			return b.removeStrays(ctx, f, j, c)
 		})
 	})
 }
 
 // removeCluster removes a cluster that state holds. A journal that cannot be
 // written is no reason to leave its machines running: state has their record.
-func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, j *journal.Journal, c cluster.Cluster) error {
+func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, f Folder, j *journal.Journal, c cluster.Cluster) error {
 	ref := c.Ref()
 	known := c.InstanceIDs()
 	r := b.removal(session, ref, nil)
@@ -62,40 +62,30 @@ func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, j *jo
 		return fmt.Errorf("cluster %q is not removed; %w", c.Name, stillAlive(survivors, err))
 	}
 	if g == nil {
-		b.forget(ctx, j, c.Name, c.Generation)
+		b.forget(ctx, f, j, c.Generation)
 		return nil
 	}
 	// Attempts that failed before the one that became the cluster may have left
 	// machines that came late, in other places.
-	return b.removeGeneration(ctx, j, c.Name, g, c.Cloud+"/"+c.Region)
+	return b.removeGeneration(ctx, f, j, g, c.Cloud+"/"+c.Region)
 }
 
 // forget records that a generation is gone and deletes its keys. What of that
 // cannot be done fails nothing: the absence will be observed once more, and the
 // keys are found by gc.
-func (b *Broker) forget(ctx context.Context, j *journal.Journal, name, gen string) {
+func (b *Broker) forget(ctx context.Context, f Folder, j *journal.Journal, gen string) {
 	if err := j.Append(journal.Entry{Event: journal.EventRemoved, Generation: gen}); err != nil {
 		b.log.ErrorContext(ctx, "the journal cannot be written", "error", err)
 	}
-	err := errors.Join(removeKeys(b.ClusterDir(name), gen), b.renewSSHFiles(j, name, gen))
+	err := errors.Join(f.RemoveKeys(gen), f.RenewSSHFiles(j, gen))
 	if err != nil {
-		b.log.WarnContext(ctx, "keys and SSH files of a cluster that is gone are left", "cluster", name, "error", err)
+		b.log.WarnContext(ctx, "keys and SSH files of a cluster that is gone are left", "cluster", f.Name, "error", err)
 	}
-}
-
-// renewSSHFiles leaves those of the newest cluster that is there besides gone.
-func (b *Broker) renewSSHFiles(j *journal.Journal, name, gone string) error {
-	for _, g := range slices.Backward(j.Generations()) {
-		if g.Complete && !g.Removed && g.ID != gone && g.Cluster != nil {
-			return b.writeSSHFiles(*g.Cluster)
-		}
-	}
-	return b.removeSSHFiles(name)
 }
 
 // removeStrays removes what the journal knows of unfinished launches, and what
 // came late of those that were observed gone.
-func (b *Broker) removeStrays(ctx context.Context, j *journal.Journal, c cluster.Cluster) error {
+func (b *Broker) removeStrays(ctx context.Context, f Folder, j *journal.Journal, c cluster.Cluster) error {
 	clouds := []string{c.Cloud}
 	for _, g := range j.Generations() {
 		for _, p := range g.AllPlaces() {
@@ -113,22 +103,22 @@ func (b *Broker) removeStrays(ctx context.Context, j *journal.Journal, c cluster
 			continue
 		}
 		if g.Complete && !g.Removing {
-			b.forgetReplaced(ctx, j, c, g, census)
+			b.forgetReplaced(ctx, f, j, c, g, census)
 			continue
 		}
-		if err := b.removeGeneration(ctx, j, c.Name, g, ""); err != nil {
+		if err := b.removeGeneration(ctx, f, j, g, ""); err != nil {
 			return err
 		}
 	}
-	for _, f := range census {
-		if err := b.removeLate(ctx, j, c, f); err != nil {
+	for _, found := range census {
+		if err := b.removeLate(ctx, f, j, c, found); err != nil {
 			return err
 		}
 	}
 	if c.Owner == b.owner {
 		b.clearThings(ctx, j, c.Name, clouds...)
 	}
-	if err := b.pruneKeys(j, c.Name); err != nil {
+	if err := f.PruneKeys(j); err != nil {
 		b.log.WarnContext(ctx, "keys of clusters that are gone are left", "cluster", c.Name, "error", err)
 	}
 	return nil
@@ -137,7 +127,7 @@ func (b *Broker) removeStrays(ctx context.Context, j *journal.Journal, c cluster
 // forgetReplaced forgets a complete generation that is gone: the cluster was
 // replaced from another computer. In doubt, and where it cannot be asked, it stays
 // for the next launch and for gc.
-func (b *Broker) forgetReplaced(ctx context.Context, j *journal.Journal, c cluster.Cluster, g *journal.Generation, census []found) {
+func (b *Broker) forgetReplaced(ctx context.Context, f Folder, j *journal.Journal, c cluster.Cluster, g *journal.Generation, census []found) {
 	if g.Cluster == nil || slices.ContainsFunc(census, func(f found) bool { return f.generation == g.ID }) {
 		return
 	}
@@ -149,14 +139,14 @@ func (b *Broker) forgetReplaced(ctx context.Context, j *journal.Journal, c clust
 	if err != nil || len(alive) > 0 {
 		return
 	}
-	if err := b.forgetGone(ctx, j, c.Name, g); err != nil {
+	if err := b.forgetGone(ctx, f, j, g); err != nil {
 		b.log.WarnContext(ctx, "the record of a cluster that is gone stays", "cluster", c.Name, "generation", g.ID, "error", err)
 	}
 }
 
 // removeLate removes machines that are no living cluster's: those of a
 // generation observed gone, and unfinished ones past their deadline.
-func (b *Broker) removeLate(ctx context.Context, j *journal.Journal, c cluster.Cluster, f found) error {
+func (b *Broker) removeLate(ctx context.Context, folder Folder, j *journal.Journal, c cluster.Cluster, f found) error {
 	g := j.Find(f.generation)
 	if !g.Straggles(f.committed()) && (g != nil || f.committed() || !overdue(f.alive, b.cfg.Now())) {
 		return nil
@@ -169,7 +159,7 @@ func (b *Broker) removeLate(ctx context.Context, j *journal.Journal, c cluster.C
 	if survivors, err := b.removal(session, ref, idsOf(f.alive)).do(ctx); err != nil {
 		return fmt.Errorf("an earlier launch of cluster %q left %v: %w", c.Name, survivors, err)
 	}
-	if err := removeKeys(b.ClusterDir(c.Name), f.generation); err != nil {
+	if err := folder.RemoveKeys(f.generation); err != nil {
 		b.log.WarnContext(ctx, "keys of machines that are gone are left", "cluster", c.Name, "error", err)
 	}
 	return nil

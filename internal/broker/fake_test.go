@@ -17,7 +17,9 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
@@ -482,3 +484,27 @@ func twoNodes(name string) Spec {
 		},
 	}
 }
+
+// What tests ask of the folder of a cluster of the bench's own.
+
+func (x *bench) ClusterDir(name string) string { return x.folder(name).Path() }
+
+func (x *bench) withJournal(name string, use func(*journal.Journal) error) error {
+	return x.folder(name).WithJournal(use)
+}
+
+func (x *bench) known(name string) *journal.Journal { return x.folder(name).Known() }
+
+func (x *bench) lockCluster(ctx context.Context, name, doing string) (func(), error) {
+	return x.folder(name).Lock(ctx, doing)
+}
+
+func (x *bench) lockOrGoOn(ctx context.Context, name, doing string) (func(), error) {
+	return x.folder(name).LockOrGoOn(ctx, doing)
+}
+
+func (x *bench) KnownHostsPath(name string) string { return x.folder(name).KnownHostsPath() }
+
+func (x *bench) SSHConfigPath(name string) string { return x.folder(name).SSHConfigPath() }
+
+func (x *bench) writeSSHFiles(c cluster.Cluster) error { return x.folderOf(c).WriteSSHFiles(c) }

@@ -102,7 +102,7 @@ func (b *Broker) findOn(ctx context.Context, session cloud.Session, ref cloud.Cl
 // newest is the newest generation of a name in the journal that is not known to
 // be gone and whose cluster fits; nil is none. What cannot be read has none.
 func (b *Broker) newest(name string, fits func(cluster.Cluster) bool) *journal.Generation {
-	for _, g := range slices.Backward(b.known(name).Generations()) {
+	for _, g := range slices.Backward(b.folder(name).Known().Generations()) {
 		if g.Cluster != nil && !g.Removed && fits(*g.Cluster) {
 			return g
 		}

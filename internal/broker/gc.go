@@ -226,7 +226,7 @@ func (b *Broker) gcJournals(v *gcView) error {
 			continue
 		}
 		cj := clusterJournal{dir: filepath.Join(root, d.Name())}
-		cj.busy = locked(cj.dir)
+		cj.busy = Locked(cj.dir)
 		cj.journal, cj.err = journal.Read(cj.dir)
 		if cj.err == nil && !cj.journal.Only(b.owner) {
 			continue // another owner's, whose machines this look does not see
@@ -243,11 +243,11 @@ func (b *Broker) gcJournals(v *gcView) error {
 // not say its name.
 func (v gcView) journalOf(cluster string, b *Broker) clusterJournal {
 	for _, cj := range v.journals {
-		if cj.dir == b.ClusterDir(cluster) {
+		if cj.dir == b.folder(cluster).Path() {
 			return cj
 		}
 	}
-	return clusterJournal{dir: b.ClusterDir(cluster), name: cluster, journal: &journal.Journal{}}
+	return clusterJournal{dir: b.folder(cluster).Path(), name: cluster, journal: &journal.Journal{}}
 }
 
 // mentions reports whether a journal has machines in a cloud that were not

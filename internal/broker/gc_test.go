@@ -177,14 +177,14 @@ func TestGCDeletes(t *testing.T) {
 			t.Error("a foreign machine was removed")
 		}
 		for name, gen := range map[string]string{"cut": "abcdef", "gone": "aaaa", "keys": "cccc"} {
-			if _, err := os.Stat(keyDir(x.ClusterDir(name), gen)); !durable.IsMissing(err) {
+			if _, err := os.Stat(filepath.Join(x.ClusterDir(name), gen)); !durable.IsMissing(err) {
 				t.Errorf("the keys of %s are still there: %v", name, err)
 			}
 		}
 		if held.CheckKey() != nil || lost.CheckKey() != nil {
 			t.Error("the keys of a living cluster were deleted")
 		}
-		if _, err := os.Stat(keyDir(x.ClusterDir("other"), "bbbb")); err != nil {
+		if _, err := os.Stat(filepath.Join(x.ClusterDir("other"), "bbbb")); err != nil {
 			t.Errorf("keys of machines under another account were deleted: %v", err)
 		}
 		again, err := x.GC(t.Context(), GCOptions{Delete: true})

@@ -6,31 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-
-	"github.com/gofrs/flock"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
-
-// locked reports whether somebody works on the cluster of a folder right now.
-func locked(dir string) bool {
-	if _, err := os.Stat(filepath.Join(dir, "lock.holder")); err != nil {
-		return false
-	}
-	lock := flock.New(filepath.Join(dir, "lock"), flock.SetFlag(0))
-	ok, err := lock.TryRLock()
-	if err != nil {
-		return false // no lock file: nobody ever did
-	}
-	if ok {
-		_ = lock.Unlock()
-	}
-	return !ok
-}
 
 // gcDelete removes what both looks call deletable, a generation at a time.
 func (b *Broker) gcDelete(ctx context.Context, opts GCOptions, first gcView, second *gcView) {
@@ -68,17 +48,18 @@ func (b *Broker) gcDelete(ctx context.Context, opts GCOptions, first gcView, sec
 // gcGeneration removes findings of one generation of one cluster.
 func (b *Broker) gcGeneration(ctx context.Context, v gcView, doomed []*Finding) error {
 	name, gen := doomed[0].Cluster, doomed[0].Generation
-	if name == "" || b.ClusterDir(name) != doomed[0].dir {
+	if name == "" || b.folder(name).Path() != doomed[0].dir {
 		return fmt.Errorf("the folder %s does not say which cluster it belongs to", doomed[0].dir)
 	}
-	release, err := b.lockCluster(ctx, name, "collecting garbage")
+	folder := b.folder(name)
+	release, err := folder.Lock(ctx, "collecting garbage")
 	if err != nil {
 		return err
 	}
 	defer release()
 	ctx, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.Cleanup, fmt.Errorf("the removal took longer than %s", b.cfg.Timeouts.Cleanup))
 	defer cancel()
-	return b.withJournal(name, func(j *journal.Journal) error {
+	return folder.WithJournal(func(j *journal.Journal) error {
 		if j.Count(gen) != v.journalOf(name, b).journal.Count(gen) {
 			return errors.New("somebody worked on it meanwhile, so it was left alone; run gc again")
 		}
@@ -96,16 +77,16 @@ func (b *Broker) gcGeneration(ctx context.Context, v gcView, doomed []*Finding) 
 		g := j.Find(gen)
 		switch {
 		case g == nil || g.Removed:
-			return removeKeys(b.ClusterDir(name), gen)
+			return folder.RemoveKeys(gen)
 		case g.Complete:
-			return b.gcComplete(ctx, j, name, g)
+			return b.gcComplete(ctx, folder, j, g)
 		}
-		return b.removeGeneration(ctx, j, name, g, "")
+		return b.removeGeneration(ctx, folder, j, g, "")
 	})
 }
 
 // gcComplete forgets a complete generation once its machines are gone for sure.
-func (b *Broker) gcComplete(ctx context.Context, j *journal.Journal, name string, g *journal.Generation) error {
+func (b *Broker) gcComplete(ctx context.Context, folder Folder, j *journal.Journal, g *journal.Generation) error {
 	if g.Cluster != nil {
 		session, err := b.openFor(ctx, *g.Cluster)
 		if err != nil {
@@ -116,10 +97,10 @@ func (b *Broker) gcComplete(ctx context.Context, j *journal.Journal, name string
 			return err
 		}
 		if len(alive) > 0 {
-			return fmt.Errorf("cluster %q has machines after all: %s", name, ids(alive))
+			return fmt.Errorf("cluster %q has machines after all: %s", folder.Name, ids(alive))
 		}
 	}
-	return b.forgetGone(ctx, j, name, g)
+	return b.forgetGone(ctx, folder, j, g)
 }
 
 // gcMachines removes the doomed machines of one cloud.

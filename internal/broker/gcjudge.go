@@ -51,7 +51,7 @@ func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj
 	case inst.State == cloud.StateTerminating:
 		return say("going", false, "it is being removed already")
 	case cj.busy:
-		return say("in progress", false, "%s", readHolder(filepath.Join(cj.dir, "lock.holder")).String())
+		return say("in progress", false, "%s", HolderOf(cj.dir))
 	case cj.err != nil:
 		return say("unknown", false, "its journal cannot be read: %v", cj.err)
 	}
@@ -101,7 +101,7 @@ func (b *Broker) judgeRecords(v gcView, cj clusterJournal) []Finding {
 		if why := v.cannotSee(g); why != "" {
 			f.Verdict, f.Why, f.Deletable = "unknown", why, false
 		} else if cj.busy {
-			f.Verdict, f.Why, f.Deletable = "in progress", readHolder(filepath.Join(cj.dir, "lock.holder")).String(), false
+			f.Verdict, f.Why, f.Deletable = "in progress", HolderOf(cj.dir), false
 		}
 		out = append(out, f)
 	}

@@ -71,7 +71,7 @@ func (b *Broker) recorded(name, id string, w Whose) (cluster.Cluster, bool) {
 	if seen && is(c) {
 		return c, true
 	}
-	if g := b.known(name).Find(w.Generation); g != nil && g.Cluster != nil && is(*g.Cluster) {
+	if g := b.state().Cluster(cmp.Or(w.Owner, b.owner), name).Known().Find(w.Generation); g != nil && g.Cluster != nil && is(*g.Cluster) {
 		return *g.Cluster, true
 	}
 	return cluster.Cluster{}, false

@@ -92,7 +92,7 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c cluste
 	l := &launch{Broker: b, spec: spec, gen: c.Generation, keys: keys}
 	cs.Attempt, cs.Deadline = b.nextAttempt(c), l.deadline(ctx)
 	cs.OnShutdown = b.onShutdown(c.Cloud, c.Market, c.Autostop)
-	cs.Ports, cs.Labels, cs.AuthorizedKeys = spec.Ports, spec.Labels, keys.authorized
+	cs.Ports, cs.Labels, cs.AuthorizedKeys = spec.Ports, spec.Labels, keys.Authorized
 	if len(spec.AllowedCIDRs) > 0 {
 		cs.AllowedCIDRs = spec.AllowedCIDRs
 	}
@@ -108,19 +108,19 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c cluste
 		}
 	}
 	vars := varsOf(c)
-	vars.Image, vars.Nodes, vars.AuthorizedKeys = cs.Image, size, keys.authorized
+	vars.Image, vars.Nodes, vars.AuthorizedKeys = cs.Image, size, keys.Authorized
 	for _, rank := range ranks {
-		vars.Rank, vars.HostKey = rank, keys.hosts[rank]
+		vars.Rank, vars.HostKey = rank, keys.Hosts[rank]
 		cfg, err := tmpl.Render(vars)
 		if err != nil {
 			return cs, nil, err
 		}
 		id := cloud.Identity{Owner: c.Owner, Cluster: c.Name, Generation: c.Generation, Attempt: cs.Attempt, Rank: rank}
-		cs.Nodes = append(cs.Nodes, cloud.NodeSpec{Identity: id, UserData: []byte(cfg.UserData), HostKey: keys.hosts[rank].Public})
+		cs.Nodes = append(cs.Nodes, cloud.NodeSpec{Identity: id, UserData: []byte(cfg.UserData), HostKey: keys.Hosts[rank].Public})
 		cs.NodeConfig = cfg.NodeConfig
 	}
 	ref := c.Ref()
-	return cs, keys.hosts, b.withJournal(c.Name, func(j *journal.Journal) error {
+	return cs, keys.Hosts, b.folderOf(c).WithJournal(func(j *journal.Journal) error {
 		return j.Append(journal.Entry{Event: journal.EventAttempt, Generation: c.Generation, Attempt: cs.Attempt, Ref: &ref, Account: c.Account, Nodes: len(ranks), Deadline: &cs.Deadline})
 	})
 }
@@ -178,7 +178,7 @@ func loosest(all []cloud.Requirement) float64 {
 
 // nextAttempt is a number that no machine of the generation has carried.
 func (b *Broker) nextAttempt(c cluster.Cluster) int {
-	j, err := journal.Read(b.ClusterDir(c.Name))
+	j, err := b.folderOf(c).ReadJournal()
 	if err == nil { // else withJournal will say so before anything is made
 		if n, ok := j.NextAttempt(c.Generation); ok {
 			return n
@@ -230,7 +230,7 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c cluster.
 		}
 	}
 	g.committing = added.InstanceIDs()
-	err = b.withJournal(c.Name, func(j *journal.Journal) error {
+	err = b.folderOf(c).WithJournal(func(j *journal.Journal) error {
 		return j.Append(journal.Entry{Event: journal.EventCommitting, Generation: c.Generation, Attempt: cs.Attempt, Cluster: &fresh})
 	})
 	if err != nil {
@@ -244,7 +244,7 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c cluster.
 // journalCreated notes that the create call of a growth has ended, and the ids
 // of the machines that it made.
 func (b *Broker) journalCreated(c cluster.Cluster, attempt int, created []string) error {
-	return b.withJournal(c.Name, func(j *journal.Journal) error {
+	return b.folderOf(c).WithJournal(func(j *journal.Journal) error {
 		return j.Append(journal.Entry{Event: journal.EventCreated, Generation: c.Generation, Attempt: attempt, Instances: created})
 	})
 }
@@ -277,7 +277,7 @@ func grown(c cluster.Cluster, info cloud.ClusterInfo, hosts []clusterconfig.Host
 
 // setUpAdded brings files and setup to the new nodes only.
 func (b *Broker) setUpAdded(ctx context.Context, fresh, added cluster.Cluster, spec Spec) error {
-	log, closeLog, err := b.provisionLog(fresh.Name)
+	log, closeLog, err := b.folderOf(fresh).OpenLog()
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -27,8 +28,7 @@ func (b *Broker) HandOver(ctx context.Context) {
 	}
 	b.mu.Unlock()
 	for name, gens := range names {
-		b.actFor(name, b.owner)
-		if err := b.markHeld(ctx, name, gens...); err != nil {
+		if err := b.markHeld(ctx, b.folder(name), gens...); err != nil {
 			b.log.WarnContext(ctx, "a cluster is not marked as held by Terraform", "cluster", name, "error", err)
 		}
 	}
@@ -37,7 +37,7 @@ func (b *Broker) HandOver(ctx context.Context) {
 // Unheld reports whether the state folder has the generation for one that no
 // state was seen to hold. The folder need not exist.
 func Unheld(stateDir, owner, name, gen string) bool {
-	j, err := journal.Read(clusterDir(stateDir, owner, name))
+	j, err := ReadJournal(stateDir, owner, name)
 	if err != nil {
 		return false
 	}
@@ -47,14 +47,14 @@ func Unheld(stateDir, owner, name, gen string) bool {
 
 // NoteHeld marks a cluster as held by a state, one that a plan was made for. As
 // with every record of what Terraform knows itself, it fails nothing.
-func (b *Broker) NoteHeld(ctx context.Context, name, gen string) {
-	if err := b.markHeld(ctx, name, gen); err != nil {
+func (b *Broker) NoteHeld(ctx context.Context, owner, name, gen string) {
+	if err := b.markHeld(ctx, b.state().Cluster(cmp.Or(owner, b.owner), name), gen); err != nil {
 		b.log.WarnContext(ctx, "a cluster is not marked as held by Terraform", "cluster", name, "error", err)
 	}
 }
 
-func (b *Broker) markHeld(ctx context.Context, name string, gens ...string) error {
-	release, err := b.lockCluster(ctx, name, "noting what Terraform holds")
+func (b *Broker) markHeld(ctx context.Context, f Folder, gens ...string) error {
+	release, err := f.Lock(ctx, "noting what Terraform holds")
 	if errors.As(err, new(*BusyError)) {
 		return nil // its holder has it from Terraform, too
 	}
@@ -62,7 +62,7 @@ func (b *Broker) markHeld(ctx context.Context, name string, gens ...string) erro
 		return err
 	}
 	defer release()
-	return b.withJournal(name, func(j *journal.Journal) error {
+	return f.WithJournal(func(j *journal.Journal) error {
 		for _, gen := range gens {
 			g := j.Find(gen)
 			if g == nil || g.Recorded || g.Removed || g.Removing || g.CommitPending {

@@ -31,7 +31,7 @@ func TestSecondResourceOfANameAdoptsNothing(t *testing.T) {
 			if !Unheld(dir, x.owner, c.Name, c.Generation) {
 				t.Error("a cluster that no state was seen to hold counts as held")
 			}
-			newBench(t, dir, x.cloud).NoteHeld(t.Context(), c.Name, c.Generation)
+			newBench(t, dir, x.cloud).NoteHeld(t.Context(), c.Owner, c.Name, c.Generation)
 			if Unheld(dir, x.owner, c.Name, c.Generation) {
 				t.Error("the mark is not seen")
 			}

@@ -19,12 +19,12 @@ import (
 // accept: the one on record, else the one made for the cluster in this state
 // folder, wherever the folder was when it was made, else the user's own. Empty
 // is none: the key is not here, or is no file.
-func (b *Broker) KeyFile(c cluster.Cluster) string {
+func (f Folder) KeyFile(c cluster.Cluster) string {
 	made := ""
 	if journal.GenerationPattern().MatchString(c.Generation) {
-		made = generatedKey(keyDir(b.ClusterDir(c.Name), c.Generation))
+		made = generatedKey(keyDir(f.path, c.Generation))
 	}
-	for _, path := range []string{c.KeyPath, made, b.cfg.KeyPath} {
+	for _, path := range []string{c.KeyPath, made, f.dir.KeyPath} {
 		if _, err := remote.LoadSigner(path, nil); path != "" && err == nil {
 			if whole, err := filepath.Abs(path); err == nil {
 				return whole
@@ -37,12 +37,12 @@ func (b *Broker) KeyFile(c cluster.Cluster) string {
 // generatedKey is the private key in a generation's folder.
 func generatedKey(dir string) string { return filepath.Join(dir, "id_ed25519") }
 
-// SignersOf are the keys to log in to the cluster's machines with: that of
+// Signers are the keys to log in to the cluster's machines with: that of
 // KeyFile first, then the user's own. None at all is a *MissingKeyError.
-func (b *Broker) SignersOf(c cluster.Cluster) ([]ssh.Signer, error) {
-	own, err := b.own()
+func (f Folder) Signers(c cluster.Cluster) ([]ssh.Signer, error) {
+	own, err := f.own()
 	var signers []ssh.Signer
-	if path := b.KeyFile(c); path != "" {
+	if path := f.KeyFile(c); path != "" {
 		signer, lerr := remote.LoadSigner(path, nil)
 		if lerr == nil {
 			signers = append(signers, signer)
@@ -64,9 +64,9 @@ func (b *Broker) SignersOf(c cluster.Cluster) ([]ssh.Signer, error) {
 }
 
 // own are the user's own keys.
-func (b *Broker) own() ([]ssh.Signer, error) {
-	if b.cfg.Signers == nil {
+func (f Folder) own() ([]ssh.Signer, error) {
+	if f.dir.Own == nil {
 		return nil, nil
 	}
-	return b.cfg.Signers()
+	return f.dir.Own()
 }

@@ -53,7 +53,10 @@ func TestKeyFile(t *testing.T) {
 		if got := x.KeyFile(c); got != own {
 			t.Errorf("with a relative path of the user's own KeyFile = %q, want %q", got, own)
 		}
-		if text := sshConfigText(c, x.KeyFile(c), nil, "/s/known_hosts", func(name string) string { return name }); !strings.Contains(text, "IdentityFile "+own+"\n") {
+		if err := x.writeSSHFiles(c); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := os.ReadFile(x.SSHConfigPath("train")); err != nil || !strings.Contains(string(text), "IdentityFile "+own+"\n") {
 			t.Errorf("ssh_config is\n%s", text)
 		}
 	})
@@ -74,9 +77,9 @@ func TestLaunchWithAKeyInMemory(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		x.cfg.Signers = func() ([]ssh.Signer, error) { return []ssh.Signer{signer}, nil }
 		c := x.mustLaunch(t, twoNodes("train"))
-		ring, err := makeKeys(x.ClusterDir("train"), c.Generation, twoNodes("train"), []ssh.Signer{signer})
-		if err != nil || len(ring.authorized) != 1 || !strings.HasPrefix(public, ring.authorized[0]) && !strings.HasPrefix(ring.authorized[0], strings.TrimSpace(public)) {
-			t.Errorf("let in are %q, %v; want %q", ring.authorized, err, public)
+		ring, err := x.folder("train").MakeKeys(c.Generation, "", 2)
+		if err != nil || len(ring.Authorized) != 1 || !strings.HasPrefix(public, ring.Authorized[0]) && !strings.HasPrefix(ring.Authorized[0], strings.TrimSpace(public)) {
+			t.Errorf("let in are %q, %v; want %q", ring.Authorized, err, public)
 		}
 		if made, err := filepath.Glob(filepath.Join(x.ClusterDir("train"), "*", "id_*")); err != nil || len(made) > 0 {
 			t.Errorf("keys were made: %q, %v", made, err)

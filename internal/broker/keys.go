@@ -3,7 +3,6 @@
 package broker
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,78 +21,78 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
-// keyring is what a generation is born with.
-type keyring struct {
-	// path is the private key that logs in.
-	path string
-	// authorized are the public keys that may log in.
-	authorized []string
-	hosts      []clusterconfig.HostKey
+// Keyring is what a generation is born with.
+type Keyring struct {
+	// Path is the private key that logs in.
+	Path string
+	// Authorized are the public keys that may log in.
+	Authorized []string
+	// Hosts are the host keys, by rank.
+	Hosts []clusterconfig.HostKey
 }
 
 // keyDir holds the keys of one generation.
 func keyDir(clusterDir, generation string) string { return filepath.Join(clusterDir, generation) }
 
-// makeKeys makes the generation's keys and flushes them to the disk. They
+// MakeKeys makes the generation's keys and flushes them to the disk. They
 // outlive a crash, so that a repeated create call sends the same bytes.
 //
 // The user's own keys log in. Where they are no file, no other is made: what
 // another computer could not have must not be what opens the machines.
-func makeKeys(clusterDir, generation string, spec Spec, own []ssh.Signer) (keyring, error) {
-	dir := keyDir(clusterDir, generation)
-	if err := durable.PrivateDir(dir); err != nil {
-		return keyring{}, err
+func (f Folder) MakeKeys(generation, keyPath string, nodes int) (Keyring, error) {
+	own, err := f.own()
+	if err != nil {
+		return Keyring{}, err
 	}
-	ring := keyring{path: spec.KeyPath}
-	if spec.KeyPath != "" || len(own) == 0 {
+	dir := keyDir(f.path, generation)
+	if err := durable.PrivateDir(dir); err != nil {
+		return Keyring{}, err
+	}
+	ring := Keyring{Path: keyPath}
+	if keyPath != "" || len(own) == 0 {
 		made, err := remote.EnsureKeyPair(generatedKey(dir))
 		if err != nil {
-			return keyring{}, err
+			return Keyring{}, err
 		}
-		ring.authorized = []string{made}
+		ring.Authorized = []string{made}
 	}
-	if spec.KeyPath != "" {
-		signer, err := remote.LoadSigner(spec.KeyPath, nil)
+	if keyPath != "" {
+		signer, err := remote.LoadSigner(keyPath, nil)
 		if err != nil {
-			return keyring{}, err
+			return Keyring{}, err
 		}
 		ring.allow(signer)
 	}
 	for _, signer := range own {
 		ring.allow(signer)
 	}
-	if ring.path == "" && len(own) == 0 {
-		ring.path = generatedKey(dir)
+	if ring.Path == "" && len(own) == 0 {
+		ring.Path = generatedKey(dir)
 	}
-	var err error
-	ring.hosts, err = makeHostKeys(dir, spec.Request.Nodes)
+	ring.Hosts, err = makeHostKeys(dir, nodes)
 	return ring, err
 }
 
 // allow lets a key in, once.
-func (k *keyring) allow(signer ssh.Signer) {
-	if key := authorizedKey(signer); !slices.Contains(k.authorized, key) {
-		k.authorized = append(k.authorized, key)
+func (k *Keyring) allow(signer ssh.Signer) {
+	if key := authorizedKey(signer); !slices.Contains(k.Authorized, key) {
+		k.Authorized = append(k.Authorized, key)
 	}
 }
 
-// moreKeys are those of nodes that a cluster gets: host keys of their own, and
-// the keys that log in to the others, as far as this computer has them. None is
-// made, since it would open the new nodes alone.
-func (b *Broker) moreKeys(ctx context.Context, c cluster.Cluster, nodes int) (keyring, error) {
-	signers, err := b.accepted(ctx, c)
-	if err != nil {
-		return keyring{}, fmt.Errorf("new nodes could not be reached: %w", err)
-	}
-	ring := keyring{path: c.KeyPath}
+// MoreKeys are those of nodes that a cluster gets: host keys of their own, and the
+// keys that log in to the others. None of the latter is made, since it would open
+// the new nodes alone.
+func (f Folder) MoreKeys(c cluster.Cluster, signers []ssh.Signer, nodes int) (Keyring, error) {
+	ring := Keyring{Path: c.KeyPath}
 	for _, signer := range signers {
 		ring.allow(signer)
 	}
-	dir := keyDir(b.ClusterDir(c.Name), c.Generation)
-	if err := durable.PrivateDir(dir); err != nil {
-		return keyring{}, err
+	dir := keyDir(f.path, c.Generation)
+	err := durable.PrivateDir(dir)
+	if err == nil {
+		ring.Hosts, err = makeHostKeys(dir, nodes)
 	}
-	ring.hosts, err = makeHostKeys(dir, nodes)
 	return ring, err
 }
 
@@ -133,21 +132,21 @@ func ensureHostKey(path string) (clusterconfig.HostKey, error) {
 	return clusterconfig.HostKey{Private: string(private), Public: strings.TrimSpace(public)}, nil
 }
 
-// removeKeys deletes a generation's keys; its machines are gone. What does not
+// RemoveKeys deletes a generation's keys; its machines are gone. What does not
 // read like a generation, as a cloud's tags may not, names no folder of ours.
-func removeKeys(clusterDir, generation string) error {
+func (f Folder) RemoveKeys(generation string) error {
 	if !journal.GenerationPattern().MatchString(generation) {
 		return nil
 	}
-	return os.RemoveAll(keyDir(clusterDir, generation))
+	return os.RemoveAll(keyDir(f.path, generation))
 }
 
-// pruneKeys deletes what a crash left of the keys of generations that are gone.
-func (b *Broker) pruneKeys(j *journal.Journal, name string) error {
+// PruneKeys deletes what a crash left of the keys of generations that are gone.
+func (f Folder) PruneKeys(j *journal.Journal) error {
 	var errs []error
 	for _, g := range j.Generations() {
 		if g.Removed {
-			errs = append(errs, removeKeys(b.ClusterDir(name), g.ID))
+			errs = append(errs, f.RemoveKeys(g.ID))
 		}
 	}
 	return errors.Join(errs...)

@@ -23,12 +23,13 @@ import (
 // launch is one call of Launch.
 type launch struct {
 	*Broker
+	folder  Folder
 	spec    Spec
 	journal *journal.Journal
 	log     *slog.Logger
 	digest  string // of spec
 	gen     string
-	keys    keyring
+	keys    Keyring
 	caps    map[string]cloud.Capabilities
 	blocked []optimizer.Block
 	// leftOut are the clouds that could not be opened, with their reasons.
@@ -64,8 +65,7 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (cluster.Cluster, error)
 	if err := b.owned(); err != nil {
 		return cluster.Cluster{}, fmt.Errorf("nothing was launched: %w", err)
 	}
-	b.actFor(spec.Name, b.owner)
-	release, err := b.lockCluster(ctx, spec.Name, "launching")
+	release, err := b.folder(spec.Name).Lock(ctx, "launching")
 	if err != nil {
 		return cluster.Cluster{}, err
 	}
@@ -102,7 +102,7 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (cluster.Cluster, error)
 
 // dropKeys deletes the keys of a launch that left nothing behind.
 func (l *launch) dropKeys(ctx context.Context) {
-	if err := removeKeys(l.ClusterDir(l.spec.Name), l.gen); err != nil {
+	if err := l.folder.RemoveKeys(l.gen); err != nil {
 		l.log.WarnContext(ctx, "the keys of a failed launch could not be deleted", "generation", l.gen, "error", err)
 	}
 }
@@ -119,15 +119,16 @@ func (b *Broker) newLaunch(spec Spec) (*launch, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	j, err := b.openJournal(spec.Name)
+	f := b.folder(spec.Name)
+	j, err := f.Journal()
 	if err != nil {
 		return nil, nil, fmt.Errorf("the cluster's journal cannot be used, so nothing was launched: %w", err)
 	}
-	log, closeLog, err := b.provisionLog(spec.Name)
+	log, closeLog, err := f.OpenLog()
 	if err != nil {
 		return nil, nil, errors.Join(err, j.Close())
 	}
-	l := &launch{Broker: b, spec: spec, digest: digest, journal: j, log: log, caps: map[string]cloud.Capabilities{}}
+	l := &launch{Broker: b, folder: f, spec: spec, digest: digest, journal: j, log: log, caps: map[string]cloud.Capabilities{}}
 	return l, func() {
 		closeLog()
 		_ = j.Close()
@@ -206,11 +207,7 @@ func (l *launch) beginGeneration() error {
 	if err != nil {
 		return err
 	}
-	own, err := l.own()
-	if err == nil {
-		l.keys, err = makeKeys(l.ClusterDir(l.spec.Name), l.gen, l.spec, own)
-	}
-	if err != nil {
+	if l.keys, err = l.folder.MakeKeys(l.gen, l.spec.KeyPath, l.spec.Request.Nodes); err != nil {
 		return fmt.Errorf("ssh keys: %w", err)
 	}
 	return nil
@@ -315,7 +312,7 @@ func (l *launch) block(fault cloud.Fault, p cloud.Placement, failure error) {
 }
 
 func (l *launch) fail(err error) *LaunchError {
-	return &LaunchError{Cluster: l.spec.Name, Attempts: l.attempts, LeftOut: l.leftOut, Err: err, LogPath: l.LogPath(l.spec.Name)}
+	return &LaunchError{Cluster: l.spec.Name, Attempts: l.attempts, LeftOut: l.leftOut, Err: err, LogPath: l.folder.LogPath()}
 }
 
 // digest identifies what was asked for, without the catalog's answers to it.

@@ -19,8 +19,8 @@ func (b *Broker) RemoveLeftovers(ctx context.Context, c cluster.Cluster) error {
 
 // removeLeftovers is RemoveLeftovers; lost says that nobody wanted the end.
 func (b *Broker) removeLeftovers(ctx context.Context, c cluster.Cluster, lost bool) error {
-	b.actFor(c.Name, c.Owner)
-	release, err := b.lockOrGoOn(ctx, c.Name, "removing leftovers")
+	f := b.folderOf(c)
+	release, err := f.LockOrGoOn(ctx, "removing leftovers")
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (b *Broker) removeLeftovers(ctx context.Context, c cluster.Cluster, lost bo
 	if err != nil {
 		return err
 	}
-	return b.withKnown(ctx, c.Name, func(j *journal.Journal) error {
+	return f.WithKnown(ctx, func(j *journal.Journal) error {
 		if lost {
 			if err := journal.NoteLost(j, c.Generation); err != nil {
 				b.log.WarnContext(ctx, "the loss of a cluster is not recorded", "cluster", c.Name, "error", err)
@@ -39,7 +39,7 @@ func (b *Broker) removeLeftovers(ctx context.Context, c cluster.Cluster, lost bo
 			return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)
 		}
 		if g := j.Find(c.Generation); lost && (g == nil || !g.LivesBeside(c)) {
-			b.forget(ctx, j, c.Name, c.Generation) // no destroy will come by: its state goes
+			b.forget(ctx, f, j, c.Generation) // no destroy will come by: its state goes
 		}
 		return nil
 	})

@@ -109,8 +109,8 @@ func (b *Broker) restAgain(ctx context.Context, session cloud.Session, c cluster
 // change runs an operation on a living cluster under its lock and records what
 // came of it, also after an error that left a different cluster behind.
 func (b *Broker) change(ctx context.Context, c cluster.Cluster, doing string, op func(cloud.Session) (cluster.Cluster, error)) (cluster.Cluster, error) {
-	b.actFor(c.Name, c.Owner)
-	release, err := b.lockCluster(ctx, c.Name, doing)
+	f := b.folderOf(c)
+	release, err := f.Lock(ctx, doing)
 	if err != nil {
 		return c, err
 	}
@@ -120,7 +120,7 @@ func (b *Broker) change(ctx context.Context, c cluster.Cluster, doing string, op
 		return c, err
 	}
 	fresh := c
-	err = b.logged(ctx, c.Name, doing+" the cluster", b.cfg.Timeouts.Boot, func() error {
+	err = b.logged(ctx, f, doing+" the cluster", b.cfg.Timeouts.Boot, func() error {
 		var err error
 		fresh, err = op(session)
 		if rerr := b.record(fresh); rerr != nil && err == nil {

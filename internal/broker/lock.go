@@ -53,14 +53,13 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("cluster %q is being worked on by %s; wait for it to end and apply again", e.Cluster, e.Holder)
 }
 
-// lockCluster takes the cluster's lock or says who holds it. The kernel frees
+// Lock takes the cluster's lock or says who holds it. The kernel frees
 // the lock of a process that dies.
-func (b *Broker) lockCluster(ctx context.Context, name, doing string) (release func(), err error) {
-	dir := b.ClusterDir(name)
-	if err := durable.PrivateDir(dir); err != nil {
+func (f Folder) Lock(ctx context.Context, doing string) (release func(), err error) {
+	if err := durable.PrivateDir(f.path); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, lockName)
+	path := filepath.Join(f.path, lockName)
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no regular file; remove it", path)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -73,15 +72,15 @@ func (b *Broker) lockCluster(ctx context.Context, name, doing string) (release f
 	}
 	who := path + ".holder"
 	if !ok {
-		return nil, b.busy(name, who)
+		return nil, f.busy(who)
 	}
 	host, _ := os.Hostname()
-	text, err := json.Marshal(holder{PID: os.Getpid(), Host: host, Home: b.cfg.Home, Doing: doing, Since: b.cfg.Now().UTC()})
+	text, err := json.Marshal(holder{PID: os.Getpid(), Host: host, Home: f.dir.Home, Doing: doing, Since: f.dir.Now().UTC()})
 	if err == nil {
 		err = os.WriteFile(who, text, 0o600)
 	}
 	if err != nil {
-		b.log.WarnContext(ctx, "the lock's holder file could not be written", "path", who, "error", err)
+		f.dir.Log.WarnContext(ctx, "the lock's holder file could not be written", "path", who, "error", err)
 	}
 	return func() {
 		_ = os.Remove(who)
@@ -90,10 +89,10 @@ func (b *Broker) lockCluster(ctx context.Context, name, doing string) (release f
 }
 
 // busy says who holds a lock.
-func (b *Broker) busy(name, path string) *BusyError {
+func (f Folder) busy(path string) *BusyError {
 	h := readHolder(path)
 	host, _ := os.Hostname()
-	return &BusyError{Cluster: name, Holder: h.String(), Own: h.PID == os.Getpid() && h.Host == host && h.Home == b.cfg.Home}
+	return &BusyError{Cluster: f.Name, Holder: h.String(), Own: h.PID == os.Getpid() && h.Host == host && h.Home == f.dir.Home}
 }
 
 // readHolder is empty where nobody can be read.
@@ -104,3 +103,67 @@ func readHolder(path string) holder {
 	}
 	return h
 }
+
+// LockOrGoOn is Lock that only another holder can refuse. Without a lock
+// file that can be made, only this process is kept from working on the cluster
+// twice.
+func (f Folder) LockOrGoOn(ctx context.Context, doing string) (release func(), err error) {
+	release, err = f.Lock(ctx, doing)
+	if err == nil || errors.As(err, new(*BusyError)) || ctx.Err() != nil {
+		return release, err
+	}
+	f.dir.Log.WarnContext(ctx, "the cluster's lock cannot be taken; going on without it", "cluster", f.Name, "error", err)
+	unhold, ok := f.dir.Busy.occupy(f.path)
+	if !ok {
+		return nil, &BusyError{Cluster: f.Name, Own: true}
+	}
+	path := filepath.Join(f.path, lockName)
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return unhold, nil //nolint:nilerr // nobody can hold a lock that is not there
+	}
+	// One that was made before the folder became read-only still locks.
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	switch ok, err := lock.TryLock(); {
+	case err != nil:
+		if _, serr := os.Lstat(path + ".holder"); durable.IsMissing(serr) {
+			return unhold, nil // whoever takes the lock says so
+		}
+		unhold()
+		return nil, f.maybeBusy(path, err)
+	case !ok:
+		unhold()
+		return nil, f.busy(path + ".holder")
+	}
+	return func() {
+		_ = lock.Unlock()
+		unhold()
+	}, nil
+}
+
+// maybeBusy is busy for a lock that cannot be tested.
+func (f Folder) maybeBusy(path string, err error) *BusyError {
+	busy := f.busy(path + ".holder")
+	busy.Own = false // this process knows what it holds
+	busy.Holder += fmt.Sprintf(", as %s says, while the lock itself cannot be tested (%v: make %s readable for you; if nobody works on the cluster, remove both files)", path+".holder", err, path)
+	return busy
+}
+
+// Locked reports whether somebody works on the cluster of a folder right now.
+func Locked(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, "lock.holder")); err != nil {
+		return false
+	}
+	lock := flock.New(filepath.Join(dir, "lock"), flock.SetFlag(0))
+	ok, err := lock.TryRLock()
+	if err != nil {
+		return false // no lock file: nobody ever did
+	}
+	if ok {
+		_ = lock.Unlock()
+	}
+	return !ok
+}
+
+// HolderOf says who works on the cluster of a folder, for a sentence.
+func HolderOf(dir string) string { return readHolder(filepath.Join(dir, lockName+".holder")).String() }

@@ -15,21 +15,21 @@ import (
 // one, and is kept as provision.log.old.
 const maxProvisionLog = 16 << 20
 
-// provisionLog returns a logger that writes to the broker's log and to the
+// OpenLog returns a logger that writes to the broker's log and to the
 // cluster's provision.log.
-func (b *Broker) provisionLog(name string) (*slog.Logger, func(), error) {
-	path := b.LogPath(name)
+func (f Folder) OpenLog() (*slog.Logger, func(), error) {
+	path := f.LogPath()
 	if err := durable.PrivateDir(filepath.Dir(path)); err != nil {
 		return nil, nil, fmt.Errorf("log folder: %w", err)
 	}
 	if info, err := os.Stat(path); err == nil && info.Size() > maxProvisionLog {
 		_ = os.Rename(path, path+".old") // else it grows
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, fmt.Errorf("log file: %w", err)
 	}
-	file := slog.NewTextHandler(f, nil)
-	both := slog.New(slog.NewMultiHandler(file, b.log.Handler())).With("cluster", name)
-	return both, func() { _ = f.Close() }, nil
+	file := slog.NewTextHandler(out, nil)
+	both := slog.New(slog.NewMultiHandler(file, f.dir.Log.Handler())).With("cluster", f.Name)
+	return both, func() { _ = out.Close() }, nil
 }

@@ -83,7 +83,7 @@ func TestProvisionLogOfProgress(t *testing.T) {
 func TestProvisionLogMakesRoom(t *testing.T) {
 	b := &Broker{cfg: Config{StateDir: t.TempDir(), Now: time.Now}, log: slog.New(slog.DiscardHandler)}
 	write := func(size int64) {
-		log, closeLog, err := b.provisionLog("c")
+		log, closeLog, err := b.folder("c").OpenLog()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -201,7 +201,7 @@ func (b *Broker) setUpNodes(ctx context.Context, log *slog.Logger, clients []nod
 	group, ctx := errgroup.WithContext(ctx)
 	for i, client := range clients {
 		group.Go(func() error {
-			n := nodeSetup{client: client, cluster: c, spec: spec, rank: c.Nodes[i].Rank, log: log, logPath: b.LogPath(c.Name), stateDir: b.cfg.StateDir}
+			n := nodeSetup{client: client, cluster: c, spec: spec, rank: c.Nodes[i].Rank, log: log, logPath: b.folderOf(c).LogPath(), stateDir: b.cfg.StateDir}
 			if err := n.run(ctx, prepare); err != nil {
 				return err
 			}

@@ -9,18 +9,18 @@ import (
 
 func TestOwner(t *testing.T) {
 	dir := stateDir(t)
-	first, err := loadOwner(dir, "")
+	first, err := LoadOwner(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := loadOwner(dir, ""); err != nil || again != first {
+	if again, err := LoadOwner(dir, ""); err != nil || again != first {
 		t.Errorf("second load = %q, %v; want %q", again, err, first)
 	}
-	if own, err := loadOwner(dir, "ml-team"); err != nil || own != "ml-team" {
+	if own, err := LoadOwner(dir, "ml-team"); err != nil || own != "ml-team" {
 		t.Errorf("configured owner = %q, %v", own, err)
 	}
 	for _, bad := range []string{"A", "a b", "x", strings.Repeat("a", 41), "a/b"} {
-		if _, err := loadOwner(dir, bad); err == nil {
+		if _, err := LoadOwner(dir, bad); err == nil {
 			t.Errorf("owner %q was accepted", bad)
 		}
 	}

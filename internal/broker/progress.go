@@ -104,11 +104,11 @@ func (p *progress) say(ctx context.Context) {
 
 // logged runs an operation on a cluster whose beginning, waits and end are in
 // the cluster's provision.log.
-func (b *Broker) logged(ctx context.Context, name, doing string, bound time.Duration, op func() error) error {
-	log, closeLog, err := b.provisionLog(name)
+func (b *Broker) logged(ctx context.Context, f Folder, doing string, bound time.Duration, op func() error) error {
+	log, closeLog, err := f.OpenLog()
 	if err != nil { // no reason to leave machines as they are
-		b.log.WarnContext(ctx, "the cluster's log cannot be written", "cluster", name, "error", err)
-		log, closeLog = b.log.With("cluster", name), func() {}
+		b.log.WarnContext(ctx, "the cluster's log cannot be written", "cluster", f.Name, "error", err)
+		log, closeLog = b.log.With("cluster", f.Name), func() {}
 	}
 	defer closeLog()
 	begun := b.cfg.Now()

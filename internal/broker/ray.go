@@ -158,7 +158,7 @@ func (r ray) run(ctx context.Context, client node, rank int, what string, cmd re
 		return "", fmt.Errorf("%s rank %d: %w", what, rank, err)
 	}
 	if code != 0 {
-		return "", &SetupError{Cluster: r.cluster.Name, What: what, Rank: rank, ExitCode: code, Tail: said.String(), LogPath: r.LogPath(r.cluster.Name)}
+		return "", &SetupError{Cluster: r.cluster.Name, What: what, Rank: rank, ExitCode: code, Tail: said.String(), LogPath: r.folderOf(r.cluster).LogPath()}
 	}
 	return out.String(), nil
 }
@@ -168,7 +168,7 @@ func (b *Broker) rayAgain(ctx context.Context, clients []node, c cluster.Cluster
 	if c.Runtime != cluster.RuntimeRay {
 		return nil
 	}
-	log, closeLog, err := b.provisionLog(c.Name)
+	log, closeLog, err := b.folderOf(c).OpenLog()
 	if err != nil {
 		return err
 	}

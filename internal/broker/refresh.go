@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func (b *Broker) openFor(ctx context.Context, c cluster.Cluster) (cloud.Session,
 
 // launchedBy says who launched the cluster, where the journal knows.
 func (b *Broker) launchedBy(c cluster.Cluster) string {
-	if g := b.known(c.Name).Find(c.Generation); g != nil && g.Cluster != nil && g.Cluster.LaunchedBy != "" {
+	if g := b.folderOf(c).Known().Find(c.Generation); g != nil && g.Cluster != nil && g.Cluster.LaunchedBy != "" {
 		return ", those of " + g.Cluster.LaunchedBy
 	}
 	return ""
@@ -68,7 +69,6 @@ func (b *Broker) Observe(ctx context.Context, c cluster.Cluster) (cluster.Cluste
 // Refresh is Observe for a cluster that Terraform's state holds, which it
 // records. After any error but ErrGone the state must stay as it is.
 func (b *Broker) Refresh(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error) {
-	b.actFor(c.Name, c.Owner)
 	fresh, err := b.Observe(ctx, c)
 	if err != nil {
 		return c, err
@@ -92,22 +92,23 @@ func (b *Broker) Refresh(ctx context.Context, c cluster.Cluster) (cluster.Cluste
 // has without a refresh, too.
 func (b *Broker) NoteReplacement(ctx context.Context, name string, held ...cluster.Cluster) error {
 	b.mu.Lock()
-	old := slices.DeleteFunc(slices.Collect(maps.Values(b.seen)), func(c cluster.Cluster) bool { return c.Name != name })
+	old := slices.DeleteFunc(slices.Collect(maps.Values(b.seen)), func(c cluster.Cluster) bool { return c.Name != name || cmp.Or(c.Owner, b.owner) != b.owner })
 	b.mu.Unlock()
 	for _, c := range held {
-		if !slices.ContainsFunc(old, func(o cluster.Cluster) bool { return o.Generation == c.Generation }) {
+		if cmp.Or(c.Owner, b.owner) == b.owner && !slices.ContainsFunc(old, func(o cluster.Cluster) bool { return o.Generation == c.Generation }) {
 			old = append(old, c)
 		}
 	}
 	if len(old) == 0 {
 		return nil
 	}
-	release, err := b.lockOrGoOn(ctx, name, "planning")
+	f := b.folder(name)
+	release, err := f.LockOrGoOn(ctx, "planning")
 	if err != nil {
 		return err
 	}
 	defer release()
-	return b.withKnown(ctx, name, func(j *journal.Journal) error {
+	return f.WithKnown(ctx, func(j *journal.Journal) error {
 		for _, c := range old {
 			if err := b.noteReplaced(j, c); err != nil { // the launch cannot write either, and says so
 				b.log.WarnContext(ctx, "the replacement of a cluster is not recorded", "cluster", name, "error", err)
@@ -176,7 +177,8 @@ func (b *Broker) list(ctx context.Context, session cloud.Session, c cluster.Clus
 // to its holder. What cannot be noted is noted by a later refresh: the state has
 // it.
 func (b *Broker) writeRecord(ctx context.Context, c cluster.Cluster) error {
-	g := b.known(c.Name).Find(c.Generation)
+	f := b.folderOf(c)
+	g := f.Known().Find(c.Generation)
 	if g == nil {
 		b.WriteSSHFiles(ctx, c) // launched elsewhere
 		return nil
@@ -185,7 +187,7 @@ func (b *Broker) writeRecord(ctx context.Context, c cluster.Cluster) error {
 	if g.Removed || (g.Recorded && same && !g.Removing && !g.CommitPending && g.Replacing == "") {
 		return nil
 	}
-	release, err := b.lockOrGoOn(ctx, c.Name, "refreshing")
+	release, err := f.LockOrGoOn(ctx, "refreshing")
 	if busy := (*BusyError)(nil); errors.As(err, &busy) {
 		return nil
 	}
@@ -221,18 +223,4 @@ func (b *Broker) finishCommit(ctx context.Context, c cluster.Cluster) error {
 		return fmt.Errorf("finish the growth of cluster %q that was cut off: %w", c.Name, err)
 	}
 	return nil
-}
-
-// openJournal opens the journal of a cluster.
-func (b *Broker) openJournal(name string) (*journal.Journal, error) {
-	return journal.Open(b.ClusterDir(name), b.cfg.Now, b.hooks)
-}
-
-// withJournal opens the cluster's journal for f. The caller holds the lock.
-func (b *Broker) withJournal(name string, f func(*journal.Journal) error) error {
-	j, err := b.openJournal(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(j), j.Close())
 }

@@ -87,7 +87,7 @@ func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c clust
 	}
 	ref := c.Ref()
 	ref.Instances = doomed
-	err := b.withJournal(c.Name, func(j *journal.Journal) error {
+	err := b.folderOf(c).WithJournal(func(j *journal.Journal) error {
 		return j.Append(journal.Entry{Event: journal.EventRemoving, Generation: c.Generation, Ref: &ref, Instances: doomed})
 	})
 	if err != nil {
@@ -105,7 +105,7 @@ func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c clust
 // dropUncommitted removes what a growth that was cut off left behind, once all
 // of it would be listed.
 func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c cluster.Cluster) error {
-	j, err := journal.Read(b.ClusterDir(c.Name))
+	j, err := b.folderOf(c).ReadJournal()
 	if err != nil {
 		return err
 	}

@@ -14,17 +14,17 @@ import (
 
 // settingsPath is where the caller's own notes on a cluster are kept. They lie
 // beside the generation's keys and go with them.
-func (b *Broker) settingsPath(c cluster.Cluster) (string, error) {
+func (f Folder) settingsPath(c cluster.Cluster) (string, error) {
 	if !journal.GenerationPattern().MatchString(c.Generation) {
 		return "", fmt.Errorf("%q is no generation", c.Generation)
 	}
-	return filepath.Join(keyDir(b.ClusterDir(c.Name), c.Generation), "settings.json"), nil
+	return filepath.Join(keyDir(f.path, c.Generation), "settings.json"), nil
 }
 
 // SaveSettings keeps text beside the cluster's record until the cluster is
 // removed. The broker does not look into it.
-func (b *Broker) SaveSettings(c cluster.Cluster, text []byte) error {
-	path, err := b.settingsPath(c)
+func (f Folder) SaveSettings(c cluster.Cluster, text []byte) error {
+	path, err := f.settingsPath(c)
 	if err != nil {
 		return err
 	}
@@ -36,8 +36,8 @@ func (b *Broker) SaveSettings(c cluster.Cluster, text []byte) error {
 
 // Settings returns what was saved last, nil where nothing was or where it
 // cannot be read.
-func (b *Broker) Settings(c cluster.Cluster) []byte {
-	path, err := b.settingsPath(c)
+func (f Folder) Settings(c cluster.Cluster) []byte {
+	path, err := f.settingsPath(c)
 	if err != nil {
 		return nil
 	}

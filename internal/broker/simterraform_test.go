@@ -283,7 +283,7 @@ func (n simNode) Close() error { return nil }
 // beforeCreate checks what must be on the disk before a machine is made. It
 // runs under the cloud's lock.
 func (x *simTerraform) beforeCreate(id cloud.Identity) {
-	if _, err := remote.LoadSigner(filepath.Join(keyDir(x.clusterDir(), id.Generation), "id_ed25519"), nil); err != nil {
+	if _, err := remote.LoadSigner(filepath.Join(x.clusterDir(), id.Generation, "id_ed25519"), nil); err != nil {
 		x.t.Errorf("invariant 4: a create call before its key is on the disk: %v", err)
 	}
 	j, err := journal.Read(x.clusterDir())

@@ -17,10 +17,10 @@ import (
 // "bastion" of cluster r1 is r1-worker1 or r1-bastion, and, where that is the name
 // of another cluster of this computer, r1+worker1 or r1+bastion, which no cluster
 // can have.
-func (b *Broker) sshAlias(cluster, what string) string {
-	alias := cluster + "-" + what
-	if _, err := os.Stat(b.SSHConfigPath(alias)); err == nil {
-		return cluster + "+" + what
+func (f Folder) sshAlias(what string) string {
+	alias := f.Name + "-" + what
+	if _, err := os.Stat(f.dir.Cluster(f.owner, alias).SSHConfigPath()); err == nil {
+		return f.Name + "+" + what
 	}
 	return alias
 }
@@ -29,12 +29,12 @@ var partName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(
 
 // yieldAlias takes a cluster's name from what belongs to another cluster and was
 // called like that.
-func (b *Broker) yieldAlias(name string) error {
-	parts := partName().FindStringSubmatch(name)
+func (f Folder) yieldAlias() error {
+	parts := partName().FindStringSubmatch(f.Name)
 	if parts == nil {
 		return nil
 	}
-	path := b.SSHConfigPath(parts[1])
+	path := f.dir.Cluster(f.owner, parts[1]).SSHConfigPath()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		if durable.IsMissing(err) {
@@ -43,7 +43,7 @@ func (b *Broker) yieldAlias(name string) error {
 		return err
 	}
 	other := parts[1] + "+" + parts[2]
-	fresh := strings.NewReplacer("\nHost "+name+"\n", "\nHost "+other+"\n", "  ProxyJump "+name+"\n", "  ProxyJump "+other+"\n").Replace(string(text))
+	fresh := strings.NewReplacer("\nHost "+f.Name+"\n", "\nHost "+other+"\n", "  ProxyJump "+f.Name+"\n", "  ProxyJump "+other+"\n").Replace(string(text))
 	if fresh == string(text) {
 		return nil
 	}

@@ -26,15 +26,15 @@ func TestOneSSHAliasIsOneMachine(t *testing.T) {
 	}
 	clusters := []cluster.Cluster{named("r1", "10.0.0."), named("r1-worker1", "10.0.1."), named("r1-worker1-worker1", "10.0.2."), named("r1-bastion", "10.0.3."), named("r1-worker", "10.0.4.")}
 	for _, order := range [][]int{{0, 1, 2, 3, 4}, {4, 3, 2, 1, 0}, {1, 0, 3, 2, 4, 1, 0}} {
-		b := &Broker{cfg: Config{StateDir: t.TempDir(), Bastion: &Bastion{Host: "b.example.com", User: "me", HostKey: hostKey}}}
+		d := Dir{Path: t.TempDir(), Bastion: &Bastion{Host: "b.example.com", User: "me", HostKey: hostKey}}
 		for _, i := range order {
-			if err := b.writeSSHFiles(clusters[i]); err != nil {
+			if err := d.Cluster("me", clusters[i].Name).WriteSSHFiles(clusters[i]); err != nil {
 				t.Fatal(err)
 			}
 		}
 		at := map[string]string{}
 		for _, c := range clusters {
-			text, err := os.ReadFile(b.SSHConfigPath(c.Name))
+			text, err := os.ReadFile(d.Cluster("me", c.Name).SSHConfigPath())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,13 +3,14 @@
 package broker
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
@@ -22,7 +23,10 @@ const sshConfigName = "ssh_config"
 const knownHostsName = "known_hosts"
 
 // SSHConfigPath is an OpenSSH client configuration for a cluster's nodes.
-func (b *Broker) SSHConfigPath(name string) string { return SSHConfigBeside(b.KnownHostsPath(name)) }
+func (f Folder) SSHConfigPath() string { return SSHConfigBeside(f.KnownHostsPath()) }
+
+// KnownHostsPath is a known_hosts file with the pinned keys of the cluster's nodes.
+func (f Folder) KnownHostsPath() string { return filepath.Join(f.path, knownHostsName) }
 
 // SSHConfigBeside is the path of the client configuration that stands beside a
 // cluster's known_hosts file; empty for an empty path.
@@ -38,47 +42,39 @@ func KnownHostsBeside(config string) string {
 	return filepath.Join(filepath.Dir(config), knownHostsName)
 }
 
-// writeSSHFiles renews what a plain ssh client needs to reach the cluster: the
+// WriteSSHFiles renews what a plain ssh client needs to reach the cluster: the
 // pinned keys, and a configuration that names them.
-func (b *Broker) writeSSHFiles(c cluster.Cluster) error {
+func (f Folder) WriteSSHFiles(c cluster.Cluster) error {
 	known, err := knownHostsText(c)
 	if err != nil {
 		return err
 	}
 	var bastion *Bastion
-	if b.cfg.Bastion.Serves(c.Cloud) {
-		bastion = b.cfg.Bastion
+	if f.dir.Bastion.Serves(c.Cloud) {
+		bastion = f.dir.Bastion
 		line, err := remote.KnownHost(bastion.Host, bastion.SSHPort(), bastion.HostKey)
 		if err != nil {
 			return fmt.Errorf("the bastion: %w", err)
 		}
 		known = line + known
 	}
-	if err := durable.PrivateDir(b.ClusterDir(c.Name)); err != nil {
+	if err := durable.PrivateDir(f.path); err != nil {
 		return err
 	}
-	if err := durable.Replace(b.KnownHostsPath(c.Name), known); err != nil {
+	if err := durable.Replace(f.KnownHostsPath(), known); err != nil {
 		return err
 	}
-	alias := func(what string) string { return b.sshAlias(c.Name, what) }
-	if err := durable.Replace(b.SSHConfigPath(c.Name), sshConfigText(c, b.KeyFile(c), bastion, b.KnownHostsPath(c.Name), alias)); err != nil {
+	alias := func(what string) string { return f.sshAlias(what) }
+	if err := durable.Replace(f.SSHConfigPath(), sshConfigText(c, f.KeyFile(c), bastion, f.KnownHostsPath(), alias)); err != nil {
 		return err
 	}
-	return b.yieldAlias(c.Name)
+	return f.yieldAlias()
 }
 
-// WriteSSHFiles renews known_hosts and ssh_config of a cluster that this state
-// folder need not know. A folder that cannot be written to hinders nothing else.
-func (b *Broker) WriteSSHFiles(ctx context.Context, c cluster.Cluster) {
-	if err := b.writeSSHFiles(c); err != nil {
-		b.log.WarnContext(ctx, "known_hosts and ssh_config could not be written", "cluster", c.Name, "error", err)
-	}
-}
-
-// removeSSHFiles removes them; the cluster is gone.
-func (b *Broker) removeSSHFiles(name string) error {
+// RemoveSSHFiles removes them; the cluster is gone.
+func (f Folder) RemoveSSHFiles() error {
 	var errs []error
-	for _, path := range []string{b.KnownHostsPath(name), b.SSHConfigPath(name)} {
+	for _, path := range []string{f.KnownHostsPath(), f.SSHConfigPath()} {
 		if err := os.Remove(path); err != nil && !durable.IsMissing(err) {
 			errs = append(errs, err)
 		}
@@ -132,4 +128,14 @@ func sshConfigText(c cluster.Cluster, keyFile string, bastion *Bastion, knownHos
 		}
 	}
 	return text.String()
+}
+
+// RenewSSHFiles leaves those of the newest cluster that is there besides gone.
+func (f Folder) RenewSSHFiles(j *journal.Journal, gone string) error {
+	for _, g := range slices.Backward(j.Generations()) {
+		if g.Complete && !g.Removed && g.ID != gone && g.Cluster != nil {
+			return f.WriteSSHFiles(*g.Cluster)
+		}
+	}
+	return f.RemoveSSHFiles()
 }

@@ -3,117 +3,82 @@
 package broker
 
 import (
-	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
+	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
+	"log/slog"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
-var ownerPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{2,39}$`) })
-
-// ValidOwner reports whether an owner id can stand in machines' tags: 3 to 40
-// lower-case letters, digits and dashes, not beginning with a dash.
-func ValidOwner(owner string) bool { return ownerPattern().MatchString(owner) }
-
-// noOwnerError says that the state folder cannot keep an owner id.
-type noOwnerError struct{ err error }
-
-func (e *noOwnerError) Error() string {
-	return fmt.Sprintf("the state folder cannot keep an owner id, which would be lost with this process (%v); set owner in the provider block or SKY_OWNER, or make the folder usable", e.err)
-}
-func (e *noOwnerError) Unwrap() error { return e.err }
-
-// loadOwner returns the configured owner or the one of the state folder, which
-// it makes on first use. Two processes that race agree on one. With a
-// *noOwnerError the id is good for this process alone.
-func loadOwner(stateDir, configured string) (string, error) {
-	if configured != "" {
-		if !ValidOwner(configured) {
-			return "", fmt.Errorf("%q is not 3 to 40 lower-case letters, digits and dashes", configured)
-		}
-		return configured, nil
-	}
-	own := "sky-" + durable.RandomHex(8)
-	if err := durable.PrivateDir(stateDir); err != nil {
-		return own, &noOwnerError{err}
-	}
-	path := filepath.Join(stateDir, "owner")
-	for range 2 {
-		text, err := os.ReadFile(path)
-		if err == nil {
-			owner := strings.TrimSpace(string(text))
-			if !ValidOwner(owner) {
-				return "", fmt.Errorf("%s holds %q, which is no owner id; restore it, or remove it if no cluster of it is left", path, owner)
-			}
-			return owner, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return own, &noOwnerError{err}
-		}
-		if err := durable.LinkNew(path, []byte(own+"\n")); err != nil && !errors.Is(err, fs.ErrExist) {
-			return own, &noOwnerError{err}
-		}
-	}
-	return "", fmt.Errorf("%s appeared and vanished", path)
+// Dir is the state folder of this computer, as one configuration works with it.
+type Dir struct {
+	// Path is the folder; it must exist with mode 0700.
+	Path string
+	// Home says whose Terraform state the work is for.
+	Home string
+	// KeyPath is the file of the user's own key; empty where it is no file. Own are
+	// all of the user's own keys; nil is none.
+	KeyPath string
+	Own     func() ([]ssh.Signer, error)
+	// Bastion is on the way to the nodes of its clouds; nil is none.
+	Bastion *Bastion
+	Log     *slog.Logger
+	Now     func() time.Time
+	Hooks   journal.Hooks
+	// Busy are the clusters that this process works on without a lock file.
+	Busy *Busy
 }
 
-// OwnerOf is the owner id that a broker over the state folder would have; empty
-// where it would have to make one.
-func OwnerOf(stateDir, configured string) string {
-	if configured != "" {
-		return configured
-	}
-	text, err := os.ReadFile(filepath.Join(stateDir, "owner"))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(text))
+// Folder is the folder of one cluster: its journal, lock, keys and SSH files.
+type Folder struct {
+	Name string
+	dir  Dir
+	path string
+	// owner is whose clusters of the name it is for.
+	owner string
 }
 
-// clusterDirName is a folder name that is readable and distinct for names that
-// read the same once slugged, and for owners.
-func clusterDirName(owner, name string) string { return slugged(name, owner+"\x00"+name) }
-
-// sharedDirName is the name that versions up to 0.1 gave the folder, whoever the
-// cluster's owner was.
-func sharedDirName(name string) string { return slugged(name, name) }
-
-func slugged(name, whole string) string {
-	sum := sha256.Sum256([]byte(whole))
-	slug := cloud.Slug(name)
-	if len(slug) > 40 {
-		slug = slug[:40]
-	}
-	return slug + "-" + hex.EncodeToString(sum[:4])
+// Cluster is the folder for the clusters of a name and an owner.
+func (d Dir) Cluster(owner, name string) Folder {
+	return Folder{Name: name, dir: d, path: clusterDir(d.Path, owner, name), owner: owner}
 }
 
-// ClusterDir is the folder of a cluster's journal and keys. It is the broker's
-// owner's, or that of the owner of the cluster of that name that was worked on
-// last.
-func (b *Broker) ClusterDir(name string) string {
-	b.mu.Lock()
-	owner := cmp.Or(b.owners[name], b.owner)
-	b.mu.Unlock()
-	return clusterDir(b.cfg.StateDir, owner, name)
+// Path is where the folder is.
+func (f Folder) Path() string { return f.path }
+
+// LogPath is the file that holds everything that launches of the cluster did.
+func (f Folder) LogPath() string {
+	return filepath.Join(f.dir.Path, "logs", filepath.Base(f.path), "provision.log")
 }
 
-// actFor makes the folder of a cluster's name that of its owner, who may be
-// another than the broker's: the provider's owner was changed since.
-func (b *Broker) actFor(name, owner string) {
+// Busy are clusters that are worked on without a lock file, by folder.
+type Busy struct {
+	mu    sync.Mutex
+	paths map[string]bool
+}
+
+// occupy marks a cluster as worked on by this process.
+func (b *Busy) occupy(path string) (release func(), ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.owners[name] = owner
+	if b.paths[path] {
+		return nil, false
+	}
+	if b.paths == nil {
+		b.paths = map[string]bool{}
+	}
+	b.paths[path] = true
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.paths, path)
+	}, true
 }
 
 // clusterDir is a folder of that owner's own. One that an earlier version made
@@ -126,12 +91,45 @@ func clusterDir(stateDir, owner, name string) string {
 	return filepath.Join(stateDir, "clusters", clusterDirName(owner, name))
 }
 
-// LogPath is the file that holds everything that launches of a cluster did.
-func (b *Broker) LogPath(name string) string {
-	return filepath.Join(b.cfg.StateDir, "logs", filepath.Base(b.ClusterDir(name)), "provision.log")
+// HasRecords reports whether a state folder has the record of any cluster.
+func HasRecords(stateDir string) bool {
+	found, err := filepath.Glob(filepath.Join(durable.GlobWord(stateDir), "clusters", "*", journal.FileName))
+	return err != nil || len(found) > 0
 }
 
-// KnownHostsPath is a known_hosts file with the pinned keys of a cluster's nodes.
-func (b *Broker) KnownHostsPath(name string) string {
-	return filepath.Join(b.ClusterDir(name), knownHostsName)
+// ReadJournal reads the journal of a cluster without a right to write it, of a state folder
+// that need not exist.
+func ReadJournal(stateDir, owner, name string) (*journal.Journal, error) {
+	return journal.Read(clusterDir(stateDir, owner, name))
+}
+
+// Journal opens the cluster's journal.
+func (f Folder) Journal() (*journal.Journal, error) {
+	return journal.Open(f.path, f.dir.Now, f.dir.Hooks)
+}
+
+// WithJournal opens the cluster's journal for use. The caller holds the lock.
+func (f Folder) WithJournal(use func(*journal.Journal) error) error {
+	j, err := f.Journal()
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(j), j.Close())
+}
+
+// ReadJournal is the cluster's journal, without a right to write it.
+func (f Folder) ReadJournal() (*journal.Journal, error) { return journal.Read(f.path) }
+
+// Known is the cluster's journal as far as it can be read.
+func (f Folder) Known() *journal.Journal { return journal.Known(f.path) }
+
+// WithKnown is WithJournal that goes on where the journal cannot be opened: use
+// gets one that says what is known and takes no entry.
+func (f Folder) WithKnown(ctx context.Context, use func(*journal.Journal) error) error {
+	j, err := f.Journal()
+	if err != nil {
+		f.dir.Log.WarnContext(ctx, "the cluster's journal cannot be used; going on without it", "cluster", f.Name, "error", err)
+		return use(journal.ReadOnly(f.path, err))
+	}
+	return errors.Join(use(j), j.Close())
 }

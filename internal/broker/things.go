@@ -5,14 +5,12 @@ package broker
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // youngThing is when a key or rule without a machine is taken to be left behind
@@ -70,12 +68,6 @@ func (b *Broker) beginning(things []cloud.Thing, of cloud.ClusterRef) bool {
 		same := t.Ref.Owner == of.Owner && t.Ref.Cluster == of.Cluster && t.Ref.Generation == of.Generation
 		return same && t.Kind != cloud.ThingMachine && !t.CreatedAt.IsZero() && b.cfg.Now().Sub(t.CreatedAt) < youngThing
 	})
-}
-
-// HasRecords reports whether a state folder has the record of any cluster.
-func HasRecords(stateDir string) bool {
-	found, err := filepath.Glob(filepath.Join(durable.GlobWord(stateDir), "clusters", "*", journal.FileName))
-	return err != nil || len(found) > 0
 }
 
 // Strangers are the machines of a name under other owner ids, as far as the

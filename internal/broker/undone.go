@@ -20,7 +20,7 @@ const undoneLimit = 2 * time.Minute
 // noteUndone records that a growth whose commit was begun has failed, before its
 // machines are removed: some of them may look like the cluster's by now.
 func (b *Broker) noteUndone(ctx context.Context, c cluster.Cluster, ids []string) {
-	err := b.withJournal(c.Name, func(j *journal.Journal) error {
+	err := b.folderOf(c).WithJournal(func(j *journal.Journal) error {
 		return j.Append(journal.Entry{Event: journal.EventGrowthFailed, Generation: c.Generation, Instances: append(j.FailedGrowth(c), ids...), Cluster: &c})
 	})
 	if err != nil {
@@ -31,7 +31,7 @@ func (b *Broker) noteUndone(ctx context.Context, c cluster.Cluster, ids []string
 // noteGone records which of the undone machines were observed gone. Where it
 // cannot, their absence is observed once more, by the next refresh.
 func (b *Broker) noteGone(ctx context.Context, c cluster.Cluster, gone []string) {
-	err := b.withJournal(c.Name, func(j *journal.Journal) error {
+	err := b.folderOf(c).WithJournal(func(j *journal.Journal) error {
 		undone := j.FailedGrowth(c)
 		left := journal.Without(undone, gone)
 		if len(left) == len(undone) {
@@ -46,7 +46,7 @@ func (b *Broker) noteGone(ctx context.Context, c cluster.Cluster, gone []string)
 
 // undone is the journal's, read anew.
 func (b *Broker) undone(c cluster.Cluster) ([]string, error) {
-	j, err := journal.Read(b.ClusterDir(c.Name))
+	j, err := b.folderOf(c).ReadJournal()
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (b *Broker) undone(c cluster.Cluster) ([]string, error) {
 
 // withoutUndone leaves machines of failed growths out, as far as they are known.
 func (b *Broker) withoutUndone(c cluster.Cluster, alive []cloud.Instance) []cloud.Instance {
-	undone := b.known(c.Name).FailedGrowth(c)
+	undone := b.folderOf(c).Known().FailedGrowth(c)
 	return slices.DeleteFunc(alive, func(i cloud.Instance) bool { return slices.Contains(undone, i.ID) })
 }
 
@@ -73,7 +73,7 @@ func (b *Broker) dropUndone(ctx context.Context, c cluster.Cluster) {
 }
 
 func (b *Broker) tryDropUndone(ctx context.Context, c cluster.Cluster) error {
-	release, err := b.lockCluster(ctx, c.Name, "refreshing")
+	release, err := b.folderOf(c).Lock(ctx, "refreshing")
 	if busy := (*BusyError)(nil); errors.As(err, &busy) {
 		return nil // its holder removes them, or the next refresh
 	}

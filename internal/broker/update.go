@@ -80,11 +80,12 @@ func (b *Broker) Update(ctx context.Context, c cluster.Cluster, spec Spec, what 
 
 // record puts the cluster, as Terraform will hold it, into the journal.
 func (b *Broker) record(c cluster.Cluster) error {
-	return b.withJournal(c.Name, func(j *journal.Journal) error {
+	f := b.folderOf(c)
+	return f.WithJournal(func(j *journal.Journal) error {
 		if err := j.Append(journal.Entry{Event: journal.EventRecorded, Generation: c.Generation, Cluster: &c}); err != nil {
 			return err
 		}
-		return b.writeSSHFiles(c)
+		return f.WriteSSHFiles(c)
 	})
 }
 
@@ -123,7 +124,7 @@ func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c clu
 
 // updateNodes uploads files and, when asked to, runs setup again.
 func (b *Broker) updateNodes(ctx context.Context, c cluster.Cluster, spec Spec, what Changes) (cluster.Cluster, error) {
-	log, closeLog, err := b.provisionLog(c.Name)
+	log, closeLog, err := b.folderOf(c).OpenLog()
 	if err != nil {
 		return c, err
 	}

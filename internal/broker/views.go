@@ -16,7 +16,7 @@ import (
 // restore whose result was cut off from state, and state of one that was made
 // from another computer. ended says that both have it ended already.
 func (b *Broker) views(c cluster.Cluster) (views []cluster.Cluster, ended bool) {
-	g := b.known(c.Name).Find(c.Generation)
+	g := b.folderOf(c).Known().Find(c.Generation)
 	ended = c.Status == cluster.StatusTerminated && (g == nil || g.Cluster == nil || g.Cluster.Status == cluster.StatusTerminated)
 	if g == nil || g.Removed || !g.Complete || g.Cluster == nil || g.HasFailedGrowth(c) ||
 		(g.Cluster.Size == c.Size && slices.Equal(g.Cluster.InstanceIDs(), c.InstanceIDs())) {
