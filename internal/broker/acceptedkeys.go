@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
@@ -63,10 +64,10 @@ func (b *Broker) accepted(ctx context.Context, c cluster.Cluster) ([]ssh.Signer,
 
 // moreKeys are those of nodes that a cluster gets, as far as this computer has
 // them.
-func (b *Broker) moreKeys(ctx context.Context, c cluster.Cluster, nodes int) (Keyring, error) {
+func (b *Broker) moreKeys(ctx context.Context, c cluster.Cluster, nodes int) (statedir.Keyring, error) {
 	signers, err := b.accepted(ctx, c)
 	if err != nil {
-		return Keyring{}, fmt.Errorf("new nodes could not be reached: %w", err)
+		return statedir.Keyring{}, fmt.Errorf("new nodes could not be reached: %w", err)
 	}
 	return b.folderOf(c).MoreKeys(c, signers, nodes)
 }

@@ -56,7 +56,7 @@ func TestGrowthUsesTheKeysThatTheOldNodesLetIn(t *testing.T) {
 		var given []string
 		fc.onRun = func(cfg cloud.RunConfig) { given = cfg.Spec.AuthorizedKeys }
 		now, err := having(bob, bobs, team, spare).Resize(t.Context(), c, twoNodes("train"), 3)
-		if want := []string{authorizedKey(team), authorizedKey(spare)}; err != nil || now.Size != 3 || !slices.Equal(given, want) {
+		if want := []string{remote.AuthorizedKey(team.PublicKey()), remote.AuthorizedKey(spare.PublicKey())}; err != nil || now.Size != 3 || !slices.Equal(given, want) {
 			t.Errorf("%d nodes with the keys %q, want %q: %v", now.Size, given, want, err)
 		}
 	})

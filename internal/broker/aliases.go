@@ -2,7 +2,10 @@
 
 package broker
 
-import "github.com/skybroker/terraform-provider-sky/internal/cluster"
+import (
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+)
 
 // The names that internal/cluster took over, until all users have followed.
 type (
@@ -27,3 +30,26 @@ const (
 
 // ErrGone is cluster.ErrGone.
 var ErrGone = cluster.ErrGone
+
+// Bastion is cluster.Bastion.
+type Bastion = cluster.Bastion
+
+// The same of functions.
+
+// ValidOwner is statedir.ValidOwner.
+func ValidOwner(owner string) bool { return statedir.ValidOwner(owner) }
+
+// OwnerOf is statedir.OwnerOf.
+func OwnerOf(stateDir, configured string) string { return statedir.OwnerOf(stateDir, configured) }
+
+// HasRecords is statedir.HasRecords.
+func HasRecords(stateDir string) bool { return statedir.HasRecords(stateDir) }
+
+// SSHConfigBeside is statedir.SSHConfigBeside.
+func SSHConfigBeside(knownHosts string) string { return statedir.SSHConfigBeside(knownHosts) }
+
+// KnownHostsBeside is statedir.KnownHostsBeside.
+func KnownHostsBeside(config string) string { return statedir.KnownHostsBeside(config) }
+
+// SSHConfigWord is statedir.SSHConfigWord.
+func SSHConfigWord(path string) string { return statedir.SSHConfigWord(path) }

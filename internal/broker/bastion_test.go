@@ -11,11 +11,12 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
 // bastionFor is a bastion with a key, and its pinned one.
-func bastionFor(t *testing.T, clouds ...string) *Bastion {
+func bastionFor(t *testing.T, clouds ...string) *cluster.Bastion {
 	t.Helper()
 	private, public, err := remote.NewHostKey()
 	if err != nil {
@@ -25,7 +26,7 @@ func bastionFor(t *testing.T, clouds ...string) *Bastion {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Bastion{Host: "bastion.example.com", Port: 2200, User: "me", HostKey: public, Own: func() ([]ssh.Signer, error) { return []ssh.Signer{own}, nil }, Clouds: clouds}
+	return &cluster.Bastion{Host: "bastion.example.com", Port: 2200, User: "me", HostKey: public, Own: func() ([]ssh.Signer, error) { return []ssh.Signer{own}, nil }, Clouds: clouds}
 }
 
 func TestNodesAreReachedThroughTheBastion(t *testing.T) {
@@ -87,8 +88,8 @@ func TestNoMachineIsMadeBehindAClosedBastion(t *testing.T) {
 }
 
 func TestBastionServes(t *testing.T) {
-	var none *Bastion
-	if none.Serves("aws") || !(&Bastion{}).Serves("aws") || (&Bastion{Clouds: []string{"gcp"}}).Serves("aws") {
+	var none *cluster.Bastion
+	if none.Serves("aws") || !(&cluster.Bastion{}).Serves("aws") || (&cluster.Bastion{Clouds: []string{"gcp"}}).Serves("aws") {
 		t.Error("a bastion serves others than those it is for")
 	}
 }

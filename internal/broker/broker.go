@@ -19,6 +19,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/autostop"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
@@ -48,7 +49,7 @@ type Config struct {
 	// KeyPath is the file of the user's own key; empty where it is no file.
 	KeyPath string
 	// Bastion is on the way to the nodes of its clouds; nil is none.
-	Bastion *Bastion
+	Bastion *cluster.Bastion
 	// Log receives progress; nil discards it.
 	Log *slog.Logger
 	// Timeouts bound the steps; zero fields take the defaults.
@@ -98,7 +99,7 @@ type Broker struct {
 	owner string
 	// unowned is why the owner id is good for this process alone; nil is that it
 	// lasts.
-	unowned  *NoOwnerError
+	unowned  *statedir.NoOwnerError
 	log      *slog.Logger
 	blocks   blocklist
 	mu       sync.Mutex
@@ -112,7 +113,7 @@ type Broker struct {
 	// mine are the generations committed by this process, with their clusters'
 	// names; see adoptable.
 	mine map[string]string
-	busy *Busy
+	busy *statedir.Busy
 }
 
 // SetupFailure says what becomes of machines whose setup script failed.
@@ -211,8 +212,8 @@ func New(cfg Config) (*Broker, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	owner, err := LoadOwner(cfg.StateDir, cfg.Owner)
-	unowned := (*NoOwnerError)(nil)
+	owner, err := statedir.LoadOwner(cfg.StateDir, cfg.Owner)
+	unowned := (*statedir.NoOwnerError)(nil)
 	if err != nil && !errors.As(err, &unowned) {
 		return nil, fmt.Errorf("owner id: %w", err)
 	}
@@ -224,7 +225,7 @@ func New(cfg Config) (*Broker, error) {
 		dial:     dialSSH,
 		seen:     map[string]cluster.Cluster{},
 		mine:     map[string]string{},
-		busy:     &Busy{},
+		busy:     &statedir.Busy{},
 	}, nil
 }
 

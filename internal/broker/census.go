@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -229,7 +230,7 @@ func (l *launch) finish(ctx context.Context, g *journal.Generation) error {
 
 // removeGeneration removes a generation of the journal in all its places but
 // those of the cloud and region done, which is "cloud/region", and forgets it.
-func (b *Broker) removeGeneration(ctx context.Context, f Folder, j *journal.Journal, g *journal.Generation, done string) error {
+func (b *Broker) removeGeneration(ctx context.Context, f statedir.Folder, j *journal.Journal, g *journal.Generation, done string) error {
 	if err := j.Append(journal.Entry{Event: journal.EventRemoving, Generation: g.ID, Instances: g.Instances}); err != nil {
 		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
 	}
@@ -258,7 +259,7 @@ func (b *Broker) removeGeneration(ctx context.Context, f Folder, j *journal.Jour
 // in vain, with its rules and keys. It removes no machine: nobody asked for the
 // removal of this cluster, and should one be there after all, its rules are in
 // use and the record stays.
-func (b *Broker) forgetGone(ctx context.Context, f Folder, j *journal.Journal, g *journal.Generation) error {
+func (b *Broker) forgetGone(ctx context.Context, f statedir.Folder, j *journal.Journal, g *journal.Generation) error {
 	if err := journal.NoteLost(j, g.ID); err != nil {
 		return err
 	}

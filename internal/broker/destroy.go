@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -40,7 +41,7 @@ func (b *Broker) Destroy(ctx context.Context, c cluster.Cluster) error {
 
 // removeCluster removes a cluster that state holds. A journal that cannot be
 // written is no reason to leave its machines running: state has their record.
-func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, f Folder, j *journal.Journal, c cluster.Cluster) error {
+func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, f statedir.Folder, j *journal.Journal, c cluster.Cluster) error {
 	ref := c.Ref()
 	known := c.InstanceIDs()
 	r := b.removal(session, ref, nil)
@@ -73,7 +74,7 @@ func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, f Fol
 // forget records that a generation is gone and deletes its keys. What of that
 // cannot be done fails nothing: the absence will be observed once more, and the
 // keys are found by gc.
-func (b *Broker) forget(ctx context.Context, f Folder, j *journal.Journal, gen string) {
+func (b *Broker) forget(ctx context.Context, f statedir.Folder, j *journal.Journal, gen string) {
 	if err := j.Append(journal.Entry{Event: journal.EventRemoved, Generation: gen}); err != nil {
 		b.log.ErrorContext(ctx, "the journal cannot be written", "error", err)
 	}
@@ -85,7 +86,7 @@ func (b *Broker) forget(ctx context.Context, f Folder, j *journal.Journal, gen s
 
 // removeStrays removes what the journal knows of unfinished launches, and what
 // came late of those that were observed gone.
-func (b *Broker) removeStrays(ctx context.Context, f Folder, j *journal.Journal, c cluster.Cluster) error {
+func (b *Broker) removeStrays(ctx context.Context, f statedir.Folder, j *journal.Journal, c cluster.Cluster) error {
 	clouds := []string{c.Cloud}
 	for _, g := range j.Generations() {
 		for _, p := range g.AllPlaces() {
@@ -127,7 +128,7 @@ func (b *Broker) removeStrays(ctx context.Context, f Folder, j *journal.Journal,
 // forgetReplaced forgets a complete generation that is gone: the cluster was
 // replaced from another computer. In doubt, and where it cannot be asked, it stays
 // for the next launch and for gc.
-func (b *Broker) forgetReplaced(ctx context.Context, f Folder, j *journal.Journal, c cluster.Cluster, g *journal.Generation, census []found) {
+func (b *Broker) forgetReplaced(ctx context.Context, f statedir.Folder, j *journal.Journal, c cluster.Cluster, g *journal.Generation, census []found) {
 	if g.Cluster == nil || slices.ContainsFunc(census, func(f found) bool { return f.generation == g.ID }) {
 		return
 	}
@@ -146,7 +147,7 @@ func (b *Broker) forgetReplaced(ctx context.Context, f Folder, j *journal.Journa
 
 // removeLate removes machines that are no living cluster's: those of a
 // generation observed gone, and unfinished ones past their deadline.
-func (b *Broker) removeLate(ctx context.Context, folder Folder, j *journal.Journal, c cluster.Cluster, f found) error {
+func (b *Broker) removeLate(ctx context.Context, folder statedir.Folder, j *journal.Journal, c cluster.Cluster, f found) error {
 	g := j.Find(f.generation)
 	if !g.Straggles(f.committed()) && (g != nil || f.committed() || !overdue(f.alive, b.cfg.Now())) {
 		return nil

@@ -8,23 +8,24 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // state is the state folder, as this broker works with it.
-func (b *Broker) state() Dir {
-	return Dir{
+func (b *Broker) state() statedir.Dir {
+	return statedir.Dir{
 		Path: b.cfg.StateDir, Home: b.cfg.Home, KeyPath: b.cfg.KeyPath, Own: b.cfg.Signers, Bastion: b.cfg.Bastion,
 		Log: b.log, Now: b.cfg.Now, Hooks: b.hooks, Busy: b.busy,
 	}
 }
 
 // folder is the folder for the broker's own clusters of a name.
-func (b *Broker) folder(name string) Folder { return b.state().Cluster(b.owner, name) }
+func (b *Broker) folder(name string) statedir.Folder { return b.state().Cluster(b.owner, name) }
 
 // folderOf is the folder of a cluster, whose owner may be another than the
 // broker's: the provider's owner was changed since.
-func (b *Broker) folderOf(c cluster.Cluster) Folder {
+func (b *Broker) folderOf(c cluster.Cluster) statedir.Folder {
 	return b.state().Cluster(cmp.Or(c.Owner, b.owner), c.Name)
 }
 

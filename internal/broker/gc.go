@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
@@ -226,7 +227,7 @@ func (b *Broker) gcJournals(v *gcView) error {
 			continue
 		}
 		cj := clusterJournal{dir: filepath.Join(root, d.Name())}
-		cj.busy = Locked(cj.dir)
+		cj.busy = statedir.Locked(cj.dir)
 		cj.journal, cj.err = journal.Read(cj.dir)
 		if cj.err == nil && !cj.journal.Only(b.owner) {
 			continue // another owner's, whose machines this look does not see

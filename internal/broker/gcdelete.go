@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -86,7 +87,7 @@ func (b *Broker) gcGeneration(ctx context.Context, v gcView, doomed []*Finding) 
 }
 
 // gcComplete forgets a complete generation once its machines are gone for sure.
-func (b *Broker) gcComplete(ctx context.Context, folder Folder, j *journal.Journal, g *journal.Generation) error {
+func (b *Broker) gcComplete(ctx context.Context, folder statedir.Folder, j *journal.Journal, g *journal.Generation) error {
 	if g.Cluster != nil {
 		session, err := b.openFor(ctx, *g.Cluster)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -51,7 +52,7 @@ func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj
 	case inst.State == cloud.StateTerminating:
 		return say("going", false, "it is being removed already")
 	case cj.busy:
-		return say("in progress", false, "%s", HolderOf(cj.dir))
+		return say("in progress", false, "%s", statedir.HolderOf(cj.dir))
 	case cj.err != nil:
 		return say("unknown", false, "its journal cannot be read: %v", cj.err)
 	}
@@ -101,7 +102,7 @@ func (b *Broker) judgeRecords(v gcView, cj clusterJournal) []Finding {
 		if why := v.cannotSee(g); why != "" {
 			f.Verdict, f.Why, f.Deletable = "unknown", why, false
 		} else if cj.busy {
-			f.Verdict, f.Why, f.Deletable = "in progress", HolderOf(cj.dir), false
+			f.Verdict, f.Why, f.Deletable = "in progress", statedir.HolderOf(cj.dir), false
 		}
 		out = append(out, f)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 )
 
 // A cluster whose launch came to its end and that no state holds is adopted by
@@ -37,7 +38,7 @@ func (b *Broker) HandOver(ctx context.Context) {
 // Unheld reports whether the state folder has the generation for one that no
 // state was seen to hold. The folder need not exist.
 func Unheld(stateDir, owner, name, gen string) bool {
-	j, err := ReadJournal(stateDir, owner, name)
+	j, err := statedir.ReadJournal(stateDir, owner, name)
 	if err != nil {
 		return false
 	}
@@ -53,9 +54,9 @@ func (b *Broker) NoteHeld(ctx context.Context, owner, name, gen string) {
 	}
 }
 
-func (b *Broker) markHeld(ctx context.Context, f Folder, gens ...string) error {
+func (b *Broker) markHeld(ctx context.Context, f statedir.Folder, gens ...string) error {
 	release, err := f.Lock(ctx, "noting what Terraform holds")
-	if errors.As(err, new(*BusyError)) {
+	if errors.As(err, new(*statedir.BusyError)) {
 		return nil // its holder has it from Terraform, too
 	}
 	if err != nil {

@@ -155,7 +155,7 @@ func TestFolderOfAnEarlierVersion(t *testing.T) {
 		dir, fc := stateDir(t), newFakeCloud()
 		x := owning(t, dir, fc, "team-one")
 		c := x.mustLaunch(t, twoNodes("train"))
-		shared := filepath.Join(dir, "clusters", sharedDirName("train"))
+		shared := filepath.Join(dir, "clusters", "train-116f54c4")
 		if err := os.Rename(x.ClusterDir("train"), shared); err != nil {
 			t.Fatal(err)
 		}

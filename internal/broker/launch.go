@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
@@ -23,13 +24,13 @@ import (
 // launch is one call of Launch.
 type launch struct {
 	*Broker
-	folder  Folder
+	folder  statedir.Folder
 	spec    Spec
 	journal *journal.Journal
 	log     *slog.Logger
 	digest  string // of spec
 	gen     string
-	keys    Keyring
+	keys    statedir.Keyring
 	caps    map[string]cloud.Capabilities
 	blocked []optimizer.Block
 	// leftOut are the clouds that could not be opened, with their reasons.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
@@ -379,7 +380,7 @@ func TestConcurrentLaunchNamesTheHolder(t *testing.T) {
 		var err error
 		x.cloud.onRun = func(cloud.RunConfig) { _, err = y.Launch(t.Context(), twoNodes("train")) }
 		x.mustLaunch(t, twoNodes("train"))
-		if be := (*BusyError)(nil); !errors.As(err, &be) || !strings.Contains(be.Holder, "launching") || !strings.Contains(be.Holder, "/home/me/project") ||
+		if be := (*statedir.BusyError)(nil); !errors.As(err, &be) || !strings.Contains(be.Holder, "launching") || !strings.Contains(be.Holder, "/home/me/project") ||
 			!be.Own || !strings.Contains(err.Error(), "for another resource of this apply") {
 			t.Errorf("the loser got %v", err)
 		}

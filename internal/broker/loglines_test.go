@@ -93,10 +93,11 @@ func TestProvisionLogMakesRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(maxProvisionLog + 1)
+	const maxLog = 16 << 20
+	write(maxLog + 1)
 	write(10)
 	write(20)
-	for path, want := range map[string]int64{b.LogPath("c"): 20, b.LogPath("c") + ".old": maxProvisionLog + 1} {
+	for path, want := range map[string]int64{b.LogPath("c"): 20, b.LogPath("c") + ".old": maxLog + 1} {
 		if info, err := os.Stat(path); err != nil || info.Size() != want {
 			t.Errorf("%s: %v, %v, want %d bytes", path, info, err, want)
 		}

@@ -32,7 +32,7 @@ func mutants() []mutant {
 		one("adopts what lacks a machine", "adopt.go", "return running == g.Cluster.Size && len(alive) == running", "return true"),
 		one("destroy looks for the cluster's own generation and region only", "destroy.go", "return b.removeStrays(ctx, f, j, c)", "return nil"),
 		one("a torn line makes the journal unreadable", "journal/journal.go", "parse(text[:whole]); err != nil", "parse(text); err != nil"),
-		one("the keys of removed generations stay", "keys.go", "errs = append(errs, f.RemoveKeys(g.ID))", "_ = f"),
+		one("the keys of removed generations stay", "statedir/keys.go", "errs = append(errs, f.RemoveKeys(g.ID))", "_ = f"),
 		one("the commit of a growth that was cut off is not finished", "refresh.go", "if g.CommitPending && g.Committed {", "if false {"),
 		one("a full disk does not end a launch", "launch.go", "errors.As(failure, new(*journal.Error)),", "false,"),
 		one("another place for what fails after SSH", "launch.go", "a.reached && !errors.As(failure, new(*cloud.Error)):", "false:"),

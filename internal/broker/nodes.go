@@ -89,10 +89,6 @@ func dialSSH(ctx context.Context, target remote.Target, signers []ssh.Signer) (n
 	return remote.DialWait(ctx, target, remote.Options{Signers: signers})
 }
 
-func authorizedKey(signer ssh.Signer) string {
-	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
-}
-
 // connectAndSetUp dials every node and sets all up, over one connection a node.
 func (a *attempt) connectAndSetUp(ctx context.Context, _ cloud.Session) error {
 	dialled, end := a.begin(ctx, a.log, phase{55, 65, "every node to answer over SSH", a.cfg.Timeouts.SSH}, a.cluster.Size)

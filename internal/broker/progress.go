@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 )
 
 // sayEvery is how often a long wait says that it goes on.
@@ -104,7 +106,7 @@ func (p *progress) say(ctx context.Context) {
 
 // logged runs an operation on a cluster whose beginning, waits and end are in
 // the cluster's provision.log.
-func (b *Broker) logged(ctx context.Context, f Folder, doing string, bound time.Duration, op func() error) error {
+func (b *Broker) logged(ctx context.Context, f statedir.Folder, doing string, bound time.Duration, op func() error) error {
 	log, closeLog, err := f.OpenLog()
 	if err != nil { // no reason to leave machines as they are
 		b.log.WarnContext(ctx, "the cluster's log cannot be written", "cluster", f.Name, "error", err)

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -188,7 +189,7 @@ func (b *Broker) writeRecord(ctx context.Context, c cluster.Cluster) error {
 		return nil
 	}
 	release, err := f.LockOrGoOn(ctx, "refreshing")
-	if busy := (*BusyError)(nil); errors.As(err, &busy) {
+	if busy := (*statedir.BusyError)(nil); errors.As(err, &busy) {
 		return nil
 	}
 	if err != nil {

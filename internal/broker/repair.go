@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
@@ -65,7 +66,7 @@ type Loss struct {
 // state folder has it; nil where there was none within a day. The folder need
 // not exist.
 func LossOf(stateDir, owner, name string, how Recovery, now time.Time) *Loss {
-	j, err := ReadJournal(stateDir, owner, name)
+	j, err := statedir.ReadJournal(stateDir, owner, name)
 	if err != nil {
 		return nil // the launch says so
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
@@ -170,7 +171,7 @@ func (x *simTerraform) beforeAppend(p *simProcess, line []byte) error {
 }
 
 func (x *simTerraform) clusterDir() string {
-	return filepath.Join(x.dir, "clusters", clusterDirName(simOwner, simName))
+	return statedir.Dir{Path: x.dir}.Cluster(simOwner, simName).Path()
 }
 
 // spoil puts a folder where a file for SSH is to be.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -74,7 +75,7 @@ func (b *Broker) dropUndone(ctx context.Context, c cluster.Cluster) {
 
 func (b *Broker) tryDropUndone(ctx context.Context, c cluster.Cluster) error {
 	release, err := b.folderOf(c).Lock(ctx, "refreshing")
-	if busy := (*BusyError)(nil); errors.As(err, &busy) {
+	if busy := (*statedir.BusyError)(nil); errors.As(err, &busy) {
 		return nil // its holder removes them, or the next refresh
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
@@ -100,7 +101,7 @@ func withoutAState() map[string]func(t *testing.T, x *bench, c cluster.Cluster) 
 			return x
 		},
 		"with a folder for a lock": func(t *testing.T, x *bench, c cluster.Cluster) *bench {
-			lock := filepath.Join(x.ClusterDir(c.Name), lockName)
+			lock := filepath.Join(x.ClusterDir(c.Name), "lock")
 			if err := errors.Join(os.Remove(lock), os.Mkdir(lock, 0o700)); err != nil {
 				t.Fatal(err)
 			}
@@ -168,7 +169,7 @@ func TestLocksWithoutAStateFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := x.lockOrGoOn(t.Context(), "train", "destroying"); !errors.As(err, new(*BusyError)) {
+	if _, err := x.lockOrGoOn(t.Context(), "train", "destroying"); !errors.As(err, new(*statedir.BusyError)) {
 		t.Errorf("the second lock = %v, want a BusyError", err)
 	}
 	release()
@@ -185,7 +186,7 @@ func TestLocksWithoutAStateFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	makeReadOnly(t, dir)
-	if _, err := newBench(t, dir, newFakeCloud()).lockOrGoOn(t.Context(), "train", "destroying"); !errors.As(err, new(*BusyError)) {
+	if _, err := newBench(t, dir, newFakeCloud()).lockOrGoOn(t.Context(), "train", "destroying"); !errors.As(err, new(*statedir.BusyError)) {
 		t.Errorf("the lock of another process = %v, want a BusyError", err)
 	}
 	release()
@@ -221,7 +222,7 @@ func TestLockThatCannotBeTested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(first.ClusterDir("train"), lockName)
+	path := filepath.Join(first.ClusterDir("train"), "lock")
 	above := filepath.Clean(os.TempDir()) + "/"
 	for p := filepath.Dir(path); strings.HasPrefix(p, above); p = filepath.Dir(p) { // so that the file is seen
 		if err := os.Chmod(p, 0o711); err != nil { //nolint:gosec // the test's own
@@ -235,7 +236,7 @@ func TestLockThatCannotBeTested(t *testing.T) {
 	for _, who := range []string{"named", "not to be read"} {
 		withoutRights(t, func() {
 			_, err := second.lockOrGoOn(t.Context(), "train", "destroying")
-			if busy := (*BusyError)(nil); !errors.As(err, &busy) || busy.Own || !strings.Contains(err.Error(), path+".holder") {
+			if busy := (*statedir.BusyError)(nil); !errors.As(err, &busy) || busy.Own || !strings.Contains(err.Error(), path+".holder") {
 				t.Errorf("a lock that somebody has (%q) = %v, want a BusyError", who, err)
 			}
 		})

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package statedir
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
 
 func TestOwner(t *testing.T) {
-	dir := stateDir(t)
+	dir := filepath.Join(t.TempDir(), "state")
 	first, err := LoadOwner(dir, "")
 	if err != nil {
 		t.Fatal(err)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package statedir
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,10 +14,17 @@ import (
 	"time"
 )
 
+// woolFolder is the folder of a cluster in a state folder of its own.
+func woolFolder(t *testing.T) Folder {
+	t.Helper()
+	d := Dir{Path: filepath.Join(t.TempDir(), "state"), Log: slog.New(slog.DiscardHandler), Now: time.Now, Busy: &Busy{}}
+	return d.Cluster("me", "wool")
+}
+
 // A lock that is a link is refused, and what it points to stays as it is.
 func TestLockIsNoLink(t *testing.T) {
-	b := newBench(t, stateDir(t), newFakeCloud())
-	dir := b.ClusterDir("wool")
+	b := woolFolder(t)
+	dir := b.Path()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -28,9 +35,9 @@ func TestLockIsNoLink(t *testing.T) {
 	if err := os.Symlink(victim, filepath.Join(dir, "lock")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := b.lockCluster(t.Context(), "wool", "launching")
+	_, err := b.Lock(t.Context(), "launching")
 	if err == nil || !strings.Contains(err.Error(), "is no regular file; remove it") {
-		t.Errorf("lockCluster = %v", err)
+		t.Errorf("Lock = %v", err)
 	}
 	if text, err := os.ReadFile(victim); err != nil || string(text) != "mine" {
 		t.Errorf("the link's target holds %q, %v", text, err)
@@ -40,8 +47,8 @@ func TestLockIsNoLink(t *testing.T) {
 // The kernel frees the lock of a process that died; the file that names it is
 // no lock.
 func TestLockOfADeadProcess(t *testing.T) {
-	b := newBench(t, stateDir(t), newFakeCloud())
-	dir := b.ClusterDir("wool")
+	b := woolFolder(t)
+	dir := b.Path()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -58,28 +65,16 @@ func TestLockOfADeadProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	release, err := b.lockCluster(t.Context(), "wool", "launching")
+	release, err := b.Lock(t.Context(), "launching")
 	if err != nil {
 		t.Fatalf("the lock of a dead process stands in the way: %v", err)
 	}
 	var busy *BusyError
-	if _, err := b.lockCluster(t.Context(), "wool", "stopping"); !errors.As(err, &busy) || !strings.Contains(busy.Holder, "launching") || !strings.Contains(err.Error(), `such as "wool-${count.index}"`) {
+	if _, err := b.Lock(t.Context(), "stopping"); !errors.As(err, &busy) || !strings.Contains(busy.Holder, "launching") || !strings.Contains(err.Error(), `such as "wool-${count.index}"`) {
 		t.Errorf("a second lock = %v, want the living holder", err)
 	}
 	release()
 	if _, err := os.Stat(filepath.Join(dir, "lock.holder")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the holder file outlives the lock: %v", err)
-	}
-}
-
-// What users read of a removal that was cut off, and of another process's work.
-func TestRefusalsInWords(t *testing.T) {
-	cut := stillAlive(nil, context.Canceled).Error()
-	left := stillAlive([]string{"i-1"}, context.Canceled).Error()
-	busy := (&BusyError{Cluster: "wool", Holder: "process 7 on ark"}).Error()
-	for got, want := range map[string]string{cut: "what is left is not known", left: "still alive: [i-1]", busy: "being worked on by process 7 on ark; wait"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("%q does not say %q", got, want)
-		}
 	}
 }

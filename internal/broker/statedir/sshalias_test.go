@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package statedir
 
 import (
 	"os"
@@ -26,7 +26,7 @@ func TestOneSSHAliasIsOneMachine(t *testing.T) {
 	}
 	clusters := []cluster.Cluster{named("r1", "10.0.0."), named("r1-worker1", "10.0.1."), named("r1-worker1-worker1", "10.0.2."), named("r1-bastion", "10.0.3."), named("r1-worker", "10.0.4.")}
 	for _, order := range [][]int{{0, 1, 2, 3, 4}, {4, 3, 2, 1, 0}, {1, 0, 3, 2, 4, 1, 0}} {
-		d := Dir{Path: t.TempDir(), Bastion: &Bastion{Host: "b.example.com", User: "me", HostKey: hostKey}}
+		d := Dir{Path: t.TempDir(), Bastion: &cluster.Bastion{Host: "b.example.com", User: "me", HostKey: hostKey}}
 		for _, i := range order {
 			if err := d.Cluster("me", clusters[i].Name).WriteSSHFiles(clusters[i]); err != nil {
 				t.Fatal(err)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package statedir
 
 import (
 	"errors"
@@ -75,7 +75,7 @@ func (f Folder) MakeKeys(generation, keyPath string, nodes int) (Keyring, error)
 
 // allow lets a key in, once.
 func (k *Keyring) allow(signer ssh.Signer) {
-	if key := authorizedKey(signer); !slices.Contains(k.Authorized, key) {
+	if key := remote.AuthorizedKey(signer.PublicKey()); !slices.Contains(k.Authorized, key) {
 		k.Authorized = append(k.Authorized, key)
 	}
 }
@@ -117,7 +117,7 @@ func ensureHostKey(path string) (clusterconfig.HostKey, error) {
 		if err != nil {
 			return clusterconfig.HostKey{}, err
 		}
-		return clusterconfig.HostKey{Private: string(text), Public: authorizedKey(signer)}, nil
+		return clusterconfig.HostKey{Private: string(text), Public: remote.AuthorizedKey(signer.PublicKey())}, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return clusterconfig.HostKey{}, err

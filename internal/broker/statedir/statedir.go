@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+// Package statedir is the folder of this computer where clusters have their lock,
+// journal, keys and files for SSH. Terraform's state and the cloud are the truth;
+// what is here is a cache of it, and the keys.
+package statedir
 
 import (
 	"context"
@@ -13,6 +16,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
@@ -27,7 +31,7 @@ type Dir struct {
 	KeyPath string
 	Own     func() ([]ssh.Signer, error)
 	// Bastion is on the way to the nodes of its clouds; nil is none.
-	Bastion *Bastion
+	Bastion *cluster.Bastion
 	Log     *slog.Logger
 	Now     func() time.Time
 	Hooks   journal.Hooks

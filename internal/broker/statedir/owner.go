@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package statedir
 
 import (
 	"crypto/sha256"
@@ -30,6 +30,7 @@ type NoOwnerError struct{ err error }
 func (e *NoOwnerError) Error() string {
 	return fmt.Sprintf("the state folder cannot keep an owner id, which would be lost with this process (%v); set owner in the provider block or SKY_OWNER, or make the folder usable", e.err)
 }
+
 func (e *NoOwnerError) Unwrap() error { return e.err }
 
 // LoadOwner returns the configured owner or the one of the state folder, which

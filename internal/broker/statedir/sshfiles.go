@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package statedir
 
 import (
 	"errors"
@@ -49,7 +49,7 @@ func (f Folder) WriteSSHFiles(c cluster.Cluster) error {
 	if err != nil {
 		return err
 	}
-	var bastion *Bastion
+	var bastion *cluster.Bastion
 	if f.dir.Bastion.Serves(c.Cloud) {
 		bastion = f.dir.Bastion
 		line, err := remote.KnownHost(bastion.Host, bastion.SSHPort(), bastion.HostKey)
@@ -100,7 +100,7 @@ func knownHostsText(c cluster.Cluster) (string, error) {
 // sshConfigText is a client configuration: the head under the cluster's name,
 // the others as workers, the bastion where there is one, under what alias says. It
 // holds no key, only where keys lie; one that is no file is left to the SSH agent.
-func sshConfigText(c cluster.Cluster, keyFile string, bastion *Bastion, knownHosts string, alias func(string) string) string {
+func sshConfigText(c cluster.Cluster, keyFile string, bastion *cluster.Bastion, knownHosts string, alias func(string) string) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Cluster %q. Written by the Terraform provider sky; changes made here do not last.\n", c.Name)
 	host := func(name, address string, port int, user, key string) {
