@@ -44,7 +44,7 @@ type refresher interface {
 
 // planner is what a plan tells and asks beside the catalogs.
 type planner interface {
-	NoteHeld(ctx context.Context, name, generation string)
+	NoteHeld(ctx context.Context, owner, name, generation string)
 	NoteReplacement(ctx context.Context, name string, held ...broker.Cluster) error
 	Strangers(ctx context.Context, name string, clouds []string) []cloud.Thing
 }
@@ -60,7 +60,7 @@ type finder interface {
 // clusterFiles are what this computer keeps of clusters.
 type clusterFiles interface {
 	KeyFile(c broker.Cluster) string
-	KnownHostsPath(name string) string
+	KnownHostsPath(c broker.Cluster) string
 	SaveSettings(c broker.Cluster, text []byte) error
 	Settings(c broker.Cluster) []byte
 }

@@ -64,7 +64,7 @@ func (r *clusterResource) noteHeld(ctx context.Context, req resource.ModifyPlanR
 		return
 	}
 	if b, err := brokerAs[planner](r.data); err == nil {
-		b.NoteHeld(ctx, name.ValueString(), generation.ValueString())
+		b.NoteHeld(ctx, owner.ValueString(), name.ValueString(), generation.ValueString())
 	}
 }
 

@@ -76,7 +76,7 @@ func (f *fakeBroker) Settings(broker.Cluster) []byte { return f.settings }
 
 func (f *fakeBroker) LogPath(name string) string { return "/s/" + name + ".log" }
 
-func (f *fakeBroker) KnownHostsPath(name string) string { return "/s/" + name }
+func (f *fakeBroker) KnownHostsPath(c broker.Cluster) string { return "/s/" + c.Name }
 
 type everything interface {
 	launcher

@@ -31,7 +31,7 @@ func reachOf(s *providerData, c broker.Cluster) reach {
 func reachHere(s *providerData, c broker.Cluster) reach {
 	var by reach
 	if b, err := brokerAs[clusterFiles](s); err == nil { // it found the cluster, so it is there
-		by.knownHosts, by.key = b.KnownHostsPath(c.Name), b.KeyFile(c)
+		by.knownHosts, by.key = b.KnownHostsPath(c), b.KeyFile(c)
 	}
 	if s.bastion.Serves(c.Cloud) {
 		by.bastion, by.bastionKey = s.bastion, s.bastionKey
