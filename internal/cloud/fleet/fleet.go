@@ -182,8 +182,8 @@ type Hooks[N, R any] struct {
 	SSHUser func(ctx context.Context, m Machine[N]) (string, error)
 
 	// Callers are who may reach machines of a spec that does not say it, behind
-	// a firewall of which Region and Native are known. Without it that is this
-	// computer's public address.
+	// a firewall of which Region and Native are known. Without it, or where it
+	// names none, that is this computer's public address.
 	Callers func(ctx context.Context, spec cloud.ClusterSpec, f Firewall) ([]netip.Prefix, error)
 }
 
@@ -270,11 +270,13 @@ func New[N, R any](c Config[N, R]) *Fleet[N, R] { return &Fleet[N, R]{Config: c.
 // AllowedCIDRs are who may reach machines of a spec behind a firewall: the
 // prefixes asked for, else Hooks.Callers or this computer's own public address.
 func (f *Fleet[N, R]) AllowedCIDRs(ctx context.Context, spec cloud.ClusterSpec, behind Firewall) ([]netip.Prefix, error) {
-	switch {
-	case len(spec.AllowedCIDRs) > 0:
+	if len(spec.AllowedCIDRs) > 0 {
 		return spec.AllowedCIDRs, nil
-	case f.Hooks.Callers != nil:
-		return f.Hooks.Callers(ctx, spec, behind)
+	}
+	if f.Hooks.Callers != nil {
+		if found, err := f.Hooks.Callers(ctx, spec, behind); err != nil || len(found) > 0 {
+			return found, err
+		}
 	}
 	addr, err := CallerAddress(ctx, f.CallerSource)
 	if err != nil {
