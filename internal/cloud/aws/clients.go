@@ -87,7 +87,7 @@ func newClients(ctx context.Context, values map[string]string) (*clients, error)
 		assumeRole(&cfg, role, values[optionExternalID])
 	}
 	return &clients{
-		cfg: cfg, only: splitList(values[optionRegions]), profile: values[optionProfile], role: values[optionRole],
+		cfg: cfg, only: fleet.SplitList(values[optionRegions]), profile: values[optionProfile], role: values[optionRole],
 		ec2: map[string]*calls{}, ssm: map[string]parameterCall{},
 	}, nil
 }
@@ -181,9 +181,4 @@ func (c *clients) checkRegion(ctx context.Context, region string) error {
 	}
 	return fleet.ConfigErrorf(cloud.ScopeRegion, "region %q is not enabled for this account, or is not among the provider's regions; there are %s",
 		region, strings.Join(all, ", "))
-}
-
-// splitList reads a comma-separated list.
-func splitList(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
 }

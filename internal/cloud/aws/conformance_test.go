@@ -62,8 +62,8 @@ func (h *harness) Factory() cloud.Factory { return Factory{tune: hurry} }
 
 // hurry shortens the pauses for an emulator that answers in milliseconds.
 func hurry(d *driver) {
-	d.poll = retry.Policy{Initial: 20 * time.Millisecond, Max: 200 * time.Millisecond, Factor: 1.5}
-	d.settle = 3 * time.Second
+	d.Poll = retry.Policy{Initial: 20 * time.Millisecond, Max: 200 * time.Millisecond, Factor: 1.5}
+	d.Settle = 3 * time.Second
 }
 
 func (h *harness) Credentials() cloud.Credentials {
@@ -118,7 +118,7 @@ func (h *harness) show(ctx context.Context, id string) (machine, error) {
 
 func (h *harness) Running(ctx context.Context, id string) (bool, error) {
 	m, err := h.show(ctx, id)
-	return m.state == cloud.StateRunning, err
+	return m.State == cloud.StateRunning, err
 }
 
 func (h *harness) Remove(ctx context.Context, id string) error {
@@ -179,25 +179,35 @@ func (h *harness) Count(ctx context.Context) (cloudtest.Counts, error) {
 }
 
 func (h *harness) OpenPorts(ctx context.Context, id string) (cloudtest.Gate, error) {
-	m, err := h.show(ctx, id)
+	shown, err := h.direct.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
 	if err != nil {
 		return cloudtest.Gate{}, err
 	}
-	out, err := h.direct.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: m.groups})
+	var behind []string
+	for _, g := range shown.Reservations[0].Instances[0].SecurityGroups {
+		behind = append(behind, aws.ToString(g.GroupId))
+	}
+	for _, n := range shown.Reservations[0].Instances[0].NetworkInterfaces {
+		for _, g := range n.Groups {
+			behind = append(behind, aws.ToString(g.GroupId))
+		}
+	}
+	slices.Sort(behind)
+	out, err := h.direct.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: slices.Compact(behind)})
 	if err != nil {
 		return cloudtest.Gate{}, err
 	}
 	var gate cloudtest.Gate
 	caller := netip.MustParsePrefix("127.0.0.0/8")
 	for _, g := range out.SecurityGroups {
-		for _, r := range rulesOf(group{rules: g.IpPermissions}) {
+		for _, r := range (group{rules: g.IpPermissions}).firewall().Open {
 			switch {
-			case r.cidr != caller.String():
-				return gate, fmt.Errorf("port %s is open to %s", r.ports(), r.cidr)
-			case r.ports() == cloud.PortRange{First: sshPort, Last: sshPort}:
+			case r.From != caller.String():
+				return gate, fmt.Errorf("port %s is open to %s", r.Ports, r.From)
+			case r.Ports == cloud.PortRange{First: sshPort, Last: sshPort}:
 				gate.SSH = true
-			case !slices.Contains(gate.Ports, r.ports()):
-				gate.Ports = append(gate.Ports, r.ports())
+			case !slices.Contains(gate.Ports, r.Ports):
+				gate.Ports = append(gate.Ports, r.Ports)
 			}
 		}
 	}
@@ -233,7 +243,7 @@ func (h *harness) passOn(ctx context.Context, id string, until time.Time) error 
 	}
 	shutdown, err := deadManVerdict(ctx, h.t, aws.ToString(data.UserData.Value), until, func() (map[string]string, bool) {
 		m, err := h.show(ctx, id)
-		return m.tags, err == nil && m.metadataTags
+		return m.Native.tags, err == nil && m.Native.metadataTags
 	})
 	if err != nil || !shutdown {
 		return err

@@ -3,11 +3,14 @@
 package aws
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,44 +22,167 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
+// resources are what Bootstrap finds or makes.
+type resources struct {
+	settings settings
+	image    image
+	group    string
+	// places are subnets, in the order to try them.
+	places []fleet.Place
+	// placement is the name of a placement group, empty for none.
+	placement string
+	efaCards  int
+}
+
+// Bootstrap implements cloud.Provisioner: it finds image and network, and
+// finds or makes the cluster's security group and, where asked for, its
+// placement group.
+func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud.Placement) (cloud.RunConfig, error) {
+	if err := d.Check(spec, at); err != nil {
+		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what is wrong
+	}
+	s, err := d.defaults.of(spec)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	region := at.Offer.Region
+	if err := d.c.checkRegion(ctx, region); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	t, err := d.typeInfo(ctx, region, at.Offer.InstanceType.Name)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if err := checkType(t, s, at); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	res := resources{settings: s}
+	if s.efa {
+		res.efaCards = efaCards(t, s)
+	}
+	if res.image, err = d.image(ctx, region, spec.Image, t); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	net, err := d.network(ctx, region, s)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if res.places, err = d.places(ctx, net, at); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if spec.AllowedCIDRs, err = d.AllowedCIDRs(ctx, spec, firewallIn(region, net.vpcID)); err != nil {
+		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what is wrong
+	}
+	if res.group, err = d.ensureGroup(ctx, spec, region, net.vpcID, s.efa); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if res.placement, err = d.ensurePlacementGroup(ctx, spec.Ref, at, s); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	return cloud.RunConfig{Spec: spec, Placement: at, Resources: res}, nil
+}
+
+func checkType(t typeInfo, s settings, at cloud.Placement) error {
+	switch {
+	case s.efa && t.efaCards == 0:
+		return fleet.ConfigErrorf(cloud.ScopeRegion, "node_config asks for EFA, which instance type %s does not have", t.name)
+	case at.Offer.Market == cloud.Spot && t.noSpot:
+		return fleet.ConfigErrorf(cloud.ScopeRegion, "instance type %s is not sold as spot in %s", t.name, at.Offer.Region)
+	}
+	return nil
+}
+
+// efaCards is how many interfaces have EFA. With a public address a machine can
+// have one interface only.
+func efaCards(t typeInfo, s settings) int {
+	if s.internalIPs {
+		return max(t.efaCards, 1)
+	}
+	return 1
+}
+
+// places are the subnets to launch in: those of the offer's zone, or
+// of all zones that have the type, in the order to try them.
+func (d *driver) places(ctx context.Context, net network, at cloud.Placement) ([]fleet.Place, error) {
+	region, typ := at.Offer.Region, at.Offer.InstanceType.Name
+	zone, err := d.zoneName(ctx, region, at.Offer.Zone)
+	if err != nil {
+		return nil, err
+	}
+	zones := []string{zone}
+	if zone == "" {
+		if zones, err = d.zonesWith(ctx, region, typ); err != nil {
+			return nil, err
+		}
+	}
+	var places []fleet.Place
+	last := ""
+	for _, s := range net.subnets {
+		if slices.Contains(zones, s.zone) && s.zone != last {
+			places = append(places, fleet.Place{ID: s.id, Zone: s.zone})
+			last = s.zone
+		}
+	}
+	if len(places) == 0 {
+		scope := cloud.ScopeRegion
+		if zone != "" {
+			scope = cloud.ScopeZone
+		}
+		return nil, fleet.ConfigErrorf(scope, "VPC %s has no suitable subnet in %s, where %s is to run", net.vpcID, strings.Join(zones, ", "), typ)
+	}
+	return places, nil
+}
+
+// Create implements fleet.Calls.
+func (d *driver) Create(ctx context.Context, o fleet.Order[resources]) (machine, error) {
+	in, err := launchInput(o)
+	if err != nil {
+		return machine{}, err
+	}
+	region := o.Placement.Offer.Region
+	out, err := d.c.in(region).RunInstances(ctx, in, launching)
+	switch {
+	case err != nil:
+		return machine{}, err //nolint:wrapcheck // the SDK names operation and code; fleet says the rest
+	case len(out.Instances) != 1:
+		return machine{}, fmt.Errorf("AWS answered with %d machines instead of one", len(out.Instances))
+	}
+	return newMachine(region, out.Instances[0]), nil
+}
+
 // launchInput is the call that makes one machine. Equal arguments give equal
 // calls, or AWS refuses the token.
-func (d *driver) launchInput(n cloud.NodeSpec, cfg cloud.RunConfig, place string) (*ec2.RunInstancesInput, error) {
-	offer := cfg.Placement.Offer
-	s, err := d.defaults.of(cfg.Spec)
+func launchInput(o fleet.Order[resources]) (*ec2.RunInstancesInput, error) {
+	offer, s := o.Placement.Offer, o.Resources.settings
+	data, err := userData(o.Node.UserData, o.Spec.Deadline)
 	if err != nil {
 		return nil, err
 	}
-	data, err := userData(n.UserData, cfg.Spec.Deadline)
-	if err != nil {
-		return nil, err
-	}
-	subnetID, zone, _ := strings.Cut(place, "@")
-	disk, err := disk(cfg, s)
+	disk, err := disk(o.Resources.image, o.Spec.DiskGiB, s)
 	if err != nil {
 		return nil, err
 	}
 	in := &ec2.RunInstancesInput{
-		ClientToken:                       aws.String(token(n.Identity, offer.Zone, zone)),
-		ImageId:                           aws.String(found(cfg)[resourceImage]),
+		ClientToken:                       aws.String(token(o.Node.Identity, offer.Zone, o.Place.Zone)),
+		ImageId:                           aws.String(o.Resources.image.id),
 		InstanceType:                      types.InstanceType(offer.InstanceType.Name),
 		MinCount:                          aws.Int32(1),
 		MaxCount:                          aws.Int32(1),
-		InstanceInitiatedShutdownBehavior: firstBehavior(cfg.Spec, offer.Market),
+		InstanceInitiatedShutdownBehavior: firstBehavior(o.Spec, offer.Market),
 		MetadataOptions:                   metadataOptions(),
 		BlockDeviceMappings:               []types.BlockDeviceMapping{disk},
-		NetworkInterfaces:                 interfaces(cfg, s, subnetID),
-		Placement:                         &types.Placement{AvailabilityZone: aws.String(zone)},
-		TagSpecifications:                 tagSpecifications(n.Identity, cfg.Spec, offer.Market, s),
+		NetworkInterfaces:                 interfaces(o.Resources, o.Place.ID),
+		Placement:                         &types.Placement{AvailabilityZone: aws.String(o.Place.Zone)},
+		TagSpecifications:                 tagSpecifications(o.Node.Identity, o.Spec, offer.Market, s),
 	}
 	if len(data) > 0 {
 		in.UserData = aws.String(base64.StdEncoding.EncodeToString(data))
 	}
-	if g := found(cfg)[resourcePlacement]; g != "" {
+	if g := o.Resources.placement; g != "" {
 		in.Placement.GroupName = aws.String(g)
 	}
 	if offer.Market == cloud.Spot {
-		in.InstanceMarketOptions = spotOptions(cfg.Spec)
+		in.InstanceMarketOptions = spotOptions(o.Spec)
 	}
 	if s.profile != "" {
 		in.IamInstanceProfile = instanceProfile(s.profile)
@@ -87,17 +213,13 @@ func metadataOptions() *types.InstanceMetadataOptionsRequest {
 
 // disk is the boot disk, encrypted with the account's key for EBS, and deleted
 // with its machine.
-func disk(cfg cloud.RunConfig, s settings) (types.BlockDeviceMapping, error) {
-	imageGiB, err := strconv.Atoi(found(cfg)[resourceImageGiB])
-	if err != nil {
-		return types.BlockDeviceMapping{}, fleet.ConfigErrorf(cloud.ScopeCloud, "the run configuration is not Bootstrap's: it lacks the image's size")
-	}
-	size := cfg.Spec.DiskGiB
+func disk(img image, size int, s settings) (types.BlockDeviceMapping, error) {
+	imageGiB := int(img.minGiB)
 	switch {
 	case size == 0:
 		size = max(defaultDiskGiB, imageGiB)
 	case size < imageGiB:
-		return types.BlockDeviceMapping{}, fleet.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", size, found(cfg)[resourceImage], imageGiB)
+		return types.BlockDeviceMapping{}, fleet.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", size, img.id, imageGiB)
 	case size > 65536:
 		return types.BlockDeviceMapping{}, fleet.ConfigErrorf(cloud.ScopeCloud, "disk_size is %d GiB; a disk on AWS has 65536 at most", size)
 	}
@@ -113,20 +235,20 @@ func disk(cfg cloud.RunConfig, s settings) (types.BlockDeviceMapping, error) {
 	if tier.throughput > 0 {
 		ebs.Throughput = aws.Int32(tier.throughput)
 	}
-	return types.BlockDeviceMapping{DeviceName: aws.String(found(cfg)[resourceDevice]), Ebs: ebs}, nil
+	return types.BlockDeviceMapping{DeviceName: aws.String(img.rootDevice), Ebs: ebs}, nil
 }
 
-func interfaces(cfg cloud.RunConfig, s settings, subnetID string) []types.InstanceNetworkInterfaceSpecification {
-	groups := append([]string{found(cfg)[resourceGroup]}, s.groupIDs...)
+func interfaces(res resources, subnetID string) []types.InstanceNetworkInterfaceSpecification {
+	groups := append([]string{res.group}, res.settings.groupIDs...)
 	nic := types.InstanceNetworkInterfaceSpecification{
 		DeviceIndex: aws.Int32(0), SubnetId: aws.String(subnetID), Groups: groups, DeleteOnTermination: aws.Bool(true),
 	}
-	cards, _ := strconv.Atoi(found(cfg)[resourceEFACards]) // absent without EFA
+	cards := res.efaCards
 	if cards > 0 {
 		nic.InterfaceType = aws.String("efa")
 	}
 	if cards <= 1 { // AWS takes this with one interface only
-		nic.AssociatePublicIpAddress = aws.Bool(!s.internalIPs)
+		nic.AssociatePublicIpAddress = aws.Bool(!res.settings.internalIPs)
 	}
 	all := []types.InstanceNetworkInterfaceSpecification{nic}
 	for card := 1; card < cards; card++ {

@@ -83,10 +83,10 @@ func TestThrottling(t *testing.T) {
 func TestTableIsSound(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range faultTable() {
-		if seen[r.code] {
-			t.Errorf("%s comes again after a row that takes all of it", r.code)
+		if seen[r.Code] {
+			t.Errorf("%s comes again after a row that takes all of it", r.Code)
 		}
-		seen[r.code] = r.text == ""
+		seen[r.Code] = r.Text == ""
 	}
 }
 
@@ -94,11 +94,11 @@ func TestTableIsSound(t *testing.T) {
 func TestRetryable(t *testing.T) {
 	for _, r := range faultTable() {
 		want := aws.FalseTernary
-		if r.fault.Kind == cloud.KindTransient && !r.wait {
+		if r.Fault.Kind == cloud.KindTransient && !r.Wait {
 			want = aws.TrueTernary
 		}
-		if got := retryable(apiError(r.code, r.text)); got != want {
-			t.Errorf("%s: %v, want %v", r.code, got, want)
+		if got := retryable(apiError(r.Code, r.Text)); got != want {
+			t.Errorf("%s: %v, want %v", r.Code, got, want)
 		}
 	}
 	if got := retryable(errors.New("connection reset")); got != aws.UnknownTernary {
@@ -111,11 +111,11 @@ func TestRefusalsLeaveNothingBehind(t *testing.T) {
 		"InsufficientInstanceCapacity": true, "VcpuLimitExceeded": true, "InvalidParameterValue": true, "UnauthorizedOperation": true,
 		"RequestLimitExceeded": false, "InternalError": false, "IdempotentParameterMismatch": false, "NeverHeardOf": false,
 	} {
-		if got := isRefused(apiError(code, "")); got != want {
+		if got := newDriver(nil, settings{}).Refused(apiError(code, "")); got != want {
 			t.Errorf("%s: refused %t, want %t", code, got, want)
 		}
 	}
-	if isRefused(errors.New("timeout")) {
+	if newDriver(nil, settings{}).Refused(errors.New("timeout")) {
 		t.Error("a lost connection counts as a refusal")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -144,4 +145,30 @@ func (d *driver) zonesWith(ctx context.Context, region, instanceType string) ([]
 	}
 	slices.Sort(names)
 	return names, err
+}
+
+// cache holds what was found once for a key, for as long as the process lives.
+type cache[T any] struct {
+	mu    sync.Mutex
+	known map[string]T
+}
+
+func (c *cache[T]) get(key string, find func() (T, error)) (T, error) {
+	c.mu.Lock()
+	v, ok := c.known[key]
+	c.mu.Unlock()
+	if ok {
+		return v, nil
+	}
+	v, err := find()
+	if err != nil {
+		return v, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil {
+		c.known = map[string]T{}
+	}
+	c.known[key] = v
+	return v, nil
 }

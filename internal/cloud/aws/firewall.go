@@ -3,12 +3,12 @@
 package aws
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -16,7 +16,6 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
-	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // group is a security group of a cluster.
@@ -24,6 +23,25 @@ type group struct {
 	id, name, region, vpcID string
 	tags                    map[string]string
 	rules                   []types.IpPermission
+}
+
+// groupName is the name of a cluster's security group and placement group.
+func groupName(ref cloud.ClusterRef) string { return ref.Name(120) }
+
+// groupTags mark them.
+func groupTags(ref cloud.ClusterRef) []types.Tag {
+	tags := ref.Tags()
+	tags[tagName], tags[tagCreated] = groupName(ref), time.Now().UTC().Format(time.RFC3339)
+	return ec2Tags(tags)
+}
+
+// groupCreatedAt is when a group was made, zero where its tags do not say.
+func groupCreatedAt(tags map[string]string) time.Time {
+	t, err := time.Parse(time.RFC3339, tags[tagCreated])
+	if err != nil {
+		return time.Time{}
+	}
+	return t
 }
 
 // groups lists the security groups that match, in one region.
@@ -42,199 +60,36 @@ func (d *driver) groups(ctx context.Context, region string, filters ...types.Fil
 	})
 }
 
-// ensureGroup finds or makes the cluster's group and brings its rules up to
-// date. It closes no port: that is for OpenPorts.
-func (d *driver) ensureGroup(ctx context.Context, spec cloud.ClusterSpec, at cloud.Placement, s settings, net network) (string, error) {
-	region := at.Offer.Region
-	prefixes, err := d.cidrs(ctx, region, s, net, spec.AllowedCIDRs)
-	if err != nil {
-		return "", err
-	}
-	have, err := d.findGroup(ctx, spec.Ref, region, net.vpcID)
-	if err != nil {
-		return "", err
-	}
-	if have.id == "" {
-		if have, err = d.createGroup(ctx, spec.Ref, region, net.vpcID); err != nil {
-			return "", err
+// ensureGroup finds or makes the cluster's group, which lets its machines reach
+// one another, and opens what the spec wants.
+func (d *driver) ensureGroup(ctx context.Context, spec cloud.ClusterSpec, region, vpcID string, efa bool) (string, error) {
+	name := groupName(spec.Ref)
+	have, err := fleet.FindOrMake(ctx, d.Poll, "security group "+name, func(ctx context.Context) (group, bool, error) {
+		all, err := d.groups(ctx, region, filter("group-name", name), filter("vpc-id", vpcID))
+		if err != nil || len(all) == 0 {
+			return group{}, false, err
 		}
-	}
-	ports := slices.Clone(spec.Ports)
-	for _, r := range rulesOf(have) {
-		if r.proto == "" {
-			ports = append(ports, r.ports())
+		if !spec.Ref.Owns(all[0].tags) {
+			return group{}, false, fleet.ConfigErrorf(cloud.ScopeRegion, "a security group named %s exists in %s and is not this cluster's", name, vpcID)
 		}
-	}
-	want := rules(prefixes, ports)
-	for _, r := range rulesOf(have) { // not ours: for OpenPorts to close
-		if r.proto != "" {
-			want = append(want, r)
-		}
-	}
-	if err := d.setRules(ctx, have, want); err != nil {
-		return "", err
-	}
-	return have.id, d.openInside(ctx, have, s.efa)
-}
-
-// findGroup returns the cluster's group, with an empty id where there is none.
-func (d *driver) findGroup(ctx context.Context, ref cloud.ClusterRef, region, vpcID string) (group, error) {
-	name := groupName(ref)
-	all, err := d.groups(ctx, region, filter("group-name", name), filter("vpc-id", vpcID))
-	if err != nil || len(all) == 0 {
-		return group{}, err
-	}
-	if !ref.Owns(all[0].tags) {
-		return group{}, fleet.ConfigErrorf(cloud.ScopeRegion, "a security group named %s exists in %s and is not this cluster's", name, vpcID)
-	}
-	return all[0], nil
-}
-
-// createGroup makes the group and waits until it is listed. A duplicate is
-// this cluster's own, made by another call or by one whose answer was lost.
-func (d *driver) createGroup(ctx context.Context, ref cloud.ClusterRef, region, vpcID string) (group, error) {
-	name := groupName(ref)
-	_, err := d.c.in(region).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
-		GroupName: aws.String(name), VpcId: aws.String(vpcID), Description: aws.String("Terraform sky cluster"),
-		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup, Tags: groupTags(ref)}},
-	})
-	if err != nil && !hasCode(err, codeGroupDuplicate) {
-		return group{}, fmt.Errorf("create security group %s: %w", name, err)
-	}
-	var found group
-	policy := d.poll
-	policy.Attempts = 15
-	err = retry.Poll(ctx, policy, func(ctx context.Context) (bool, error) {
-		var err error
-		if found, err = d.findGroup(ctx, ref, region, vpcID); err != nil {
-			return false, retry.Stop(err)
-		}
-		return found.id != "", nil
-	})
-	if err != nil {
-		return group{}, fmt.Errorf("look for the security group %s that was made: %w", name, err)
-	}
-	return found, nil
-}
-
-// rule opens a range of TCP ports to a prefix; with proto, which nobody here ever
-// opens, the ports of another protocol, or what that has instead.
-type rule struct {
-	proto       string
-	first, last int32
-	cidr        string
-	v6          bool
-}
-
-func (r rule) ports() cloud.PortRange {
-	return cloud.PortRange{First: uint16(r.first), Last: uint16(r.last)} //nolint:gosec // rulesOf and rules hold ports only
-}
-
-// what is that which the rule opens, for people.
-func (r rule) what() string {
-	switch {
-	case r.proto == "-1":
-		return "all"
-	case r.proto != "":
-		return fmt.Sprintf("%s %d-%d", r.proto, r.first, r.last)
-	}
-	return r.ports().String()
-}
-
-// rulesOf are the group's rules for addresses. Those between groups, as between
-// the machines, are none of OpenPorts' business.
-func rulesOf(g group) []rule {
-	var out []rule
-	for _, p := range g.rules {
-		first, last := aws.ToInt32(p.FromPort), aws.ToInt32(p.ToPort)
-		proto := aws.ToString(p.IpProtocol)
-		if proto == "tcp" && first >= 0 && last <= 65535 && first <= last {
-			proto = ""
-		}
-		for _, r := range p.IpRanges {
-			out = append(out, rule{proto: proto, first: first, last: last, cidr: aws.ToString(r.CidrIp)})
-		}
-		for _, r := range p.Ipv6Ranges {
-			out = append(out, rule{proto: proto, first: first, last: last, cidr: aws.ToString(r.CidrIpv6), v6: true})
-		}
-	}
-	return out
-}
-
-// rules opens SSH and the ports to the prefixes.
-func rules(prefixes []netip.Prefix, ports []cloud.PortRange) []rule {
-	var out []rule
-	for _, p := range append([]cloud.PortRange{{First: sshPort, Last: sshPort}}, ports...) {
-		for _, prefix := range prefixes {
-			prefix = prefix.Masked() // EC2 does, and compares
-			r := rule{first: int32(p.First), last: int32(p.Last), cidr: prefix.String(), v6: prefix.Addr().Is6()}
-			if !slices.Contains(out, r) {
-				out = append(out, r)
-			}
-		}
-	}
-	return out
-}
-
-// setRules makes exactly these TCP rules; what is new opens before what is old
-// closes.
-func (d *driver) setRules(ctx context.Context, g group, want []rule) error {
-	have := rulesOf(g)
-	add := slices.DeleteFunc(slices.Clone(want), func(r rule) bool { return slices.Contains(have, r) })
-	remove := slices.DeleteFunc(slices.Clone(have), func(r rule) bool { return slices.Contains(want, r) })
-	client := d.c.in(g.region)
-	if err := d.authorize(ctx, g, add); err != nil {
-		return err
-	}
-	for _, r := range remove {
-		_, err := client.RevokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{
-			GroupId: aws.String(g.id), IpPermissions: []types.IpPermission{r.permission()},
+		return all[0], true, nil
+	}, func(ctx context.Context) error {
+		_, err := d.c.in(region).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
+			GroupName: aws.String(name), VpcId: aws.String(vpcID), Description: aws.String("Terraform sky cluster"),
+			TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup, Tags: groupTags(spec.Ref)}},
 		})
-		if err != nil && !hasCode(err, codeRuleNotFound) {
-			return fmt.Errorf("close %s of security group %s: %w", r.what(), g.name, err)
+		if hasCode(err, codeGroupDuplicate) { // made by another call, or by one whose answer was lost
+			return nil
 		}
-	}
-	return nil
-}
-
-// authorize opens all in one call, and one by one where some were open already.
-func (d *driver) authorize(ctx context.Context, g group, add []rule) error {
-	if len(add) == 0 {
-		return nil
-	}
-	permissions := make([]types.IpPermission, 0, len(add))
-	for _, r := range add {
-		permissions = append(permissions, r.permission())
-	}
-	_, err := d.c.in(g.region).AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{
-		GroupId: aws.String(g.id), IpPermissions: permissions,
+		return err
 	})
-	switch {
-	case err == nil || (hasCode(err, codeRuleDuplicate) && len(add) == 1):
-		return nil
-	case !hasCode(err, codeRuleDuplicate):
-		return fmt.Errorf("open ports of security group %s: %w", g.name, err)
+	if err == nil {
+		err = d.OpenFirewall(ctx, spec, have.firewall())
 	}
-	for _, r := range add {
-		if err := d.authorize(ctx, g, []rule{r}); err != nil {
-			return err
-		}
+	if err == nil {
+		err = d.openInside(ctx, have, efa)
 	}
-	return nil
-}
-
-func (r rule) permission() types.IpPermission {
-	p := types.IpPermission{IpProtocol: aws.String(cmp.Or(r.proto, "tcp")), FromPort: aws.Int32(r.first), ToPort: aws.Int32(r.last)}
-	if r.proto == "-1" { // which has no ports
-		p.FromPort, p.ToPort = nil, nil
-	}
-	note := aws.String("sky port " + strconv.Itoa(int(r.first)))
-	if r.v6 {
-		p.Ipv6Ranges = []types.Ipv6Range{{CidrIpv6: aws.String(r.cidr), Description: note}}
-	} else {
-		p.IpRanges = []types.IpRange{{CidrIp: aws.String(r.cidr), Description: note}}
-	}
-	return p
+	return have.id, err
 }
 
 // openInside lets the cluster's machines reach one another. EFA wants the same
@@ -259,4 +114,126 @@ func (d *driver) openInside(ctx context.Context, g group, efa bool) error {
 		return fmt.Errorf("open security group %s to itself for EFA: %w", g.name, err)
 	}
 	return nil
+}
+
+// Firewalls implements fleet.Firewalls.
+func (d *driver) Firewalls(ctx context.Context, ref cloud.ClusterRef) ([]fleet.Firewall, error) {
+	regions, err := d.regionsOf(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return fleet.Across(parallel, regions, func(region string) ([]fleet.Firewall, error) {
+		groups, err := d.groups(ctx, region, tagFilters(ref)...)
+		var own []fleet.Firewall
+		for _, g := range groups {
+			if ref.Owns(g.tags) {
+				own = append(own, g.firewall())
+			}
+		}
+		return own, err
+	})
+}
+
+// firewallIn is a firewall that is to be, in a VPC.
+func firewallIn(region, vpcID string) fleet.Firewall {
+	return group{region: region, vpcID: vpcID}.firewall()
+}
+
+func (g group) firewall() fleet.Firewall {
+	f := fleet.Firewall{ID: g.id, Name: g.name, Region: g.region, Native: g}
+	for o := range g.openings() {
+		f.Open = append(f.Open, o)
+	}
+	slices.SortFunc(f.Open, func(a, b fleet.Opening) int { return int(a.Ports.First) - int(b.Ports.First) })
+	return f
+}
+
+// openings are the group's rules for addresses, with each as EC2 has it. Those
+// between groups, as between the machines, are none of OpenPorts' business.
+func (g group) openings() map[fleet.Opening]types.IpPermission {
+	out := map[fleet.Opening]types.IpPermission{}
+	for _, p := range g.rules {
+		first, last, proto := aws.ToInt32(p.FromPort), aws.ToInt32(p.ToPort), aws.ToString(p.IpProtocol)
+		var o fleet.Opening
+		switch {
+		case proto == "tcp" && first >= 0 && last <= 65535 && first <= last:
+			o.Ports = cloud.PortRange{First: uint16(first), Last: uint16(last)} //nolint:gosec // checked above
+		case proto == "-1":
+			o.Proto, o.What = proto, "all"
+		default:
+			o.Proto, o.What = proto, fmt.Sprintf("%s %d-%d", proto, first, last)
+		}
+		add := func(from *string, r types.IpPermission) {
+			o.From = aws.ToString(from)
+			r.IpProtocol, r.FromPort, r.ToPort = p.IpProtocol, p.FromPort, p.ToPort
+			out[o] = r
+		}
+		for _, r := range p.IpRanges {
+			add(r.CidrIp, types.IpPermission{IpRanges: []types.IpRange{r}})
+		}
+		for _, r := range p.Ipv6Ranges {
+			add(r.CidrIpv6, types.IpPermission{Ipv6Ranges: []types.Ipv6Range{r}})
+		}
+	}
+	return out
+}
+
+// SetOpenings implements fleet.Firewalls.
+func (d *driver) SetOpenings(ctx context.Context, f fleet.Firewall, want []fleet.Opening) error {
+	g, _ := f.Native.(group) // as firewall makes it
+	have := g.openings()
+	var add []types.IpPermission
+	for _, o := range want {
+		if _, ok := have[o]; !ok {
+			add = append(add, permission(o))
+		}
+	}
+	if err := d.authorize(ctx, g, add); err != nil {
+		return err
+	}
+	for o, p := range have {
+		if slices.Contains(want, o) {
+			continue
+		}
+		_, err := d.c.in(g.region).RevokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{
+			GroupId: aws.String(g.id), IpPermissions: []types.IpPermission{p},
+		})
+		if err != nil && !hasCode(err, codeRuleNotFound) {
+			return fmt.Errorf("close %s: %w", o.Ports, err)
+		}
+	}
+	return nil
+}
+
+// authorize opens all in one call, and one by one where some were open already.
+func (d *driver) authorize(ctx context.Context, g group, add []types.IpPermission) error {
+	if len(add) == 0 {
+		return nil
+	}
+	_, err := d.c.in(g.region).AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{
+		GroupId: aws.String(g.id), IpPermissions: add,
+	})
+	switch {
+	case err == nil || (hasCode(err, codeRuleDuplicate) && len(add) == 1):
+		return nil
+	case !hasCode(err, codeRuleDuplicate):
+		return err //nolint:wrapcheck // the SDK names operation and code; fleet says the rest
+	}
+	for _, p := range add {
+		if err := d.authorize(ctx, g, []types.IpPermission{p}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func permission(o fleet.Opening) types.IpPermission {
+	p := types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(int32(o.Ports.First)), ToPort: aws.Int32(int32(o.Ports.Last))}
+	note := aws.String("sky port " + strconv.Itoa(int(o.Ports.First)))
+	if prefix, err := netip.ParsePrefix(o.From); err == nil && prefix.Addr().Is6() {
+		p.Ipv6Ranges = []types.Ipv6Range{{CidrIpv6: aws.String(o.From), Description: note}}
+	} else {
+		p.IpRanges = []types.IpRange{{CidrIp: aws.String(o.From), Description: note}}
+	}
+	return p
 }

@@ -50,10 +50,10 @@ func isolate(t *testing.T) {
 func errorRows() []cloudtest.ErrorRow {
 	var rows []cloudtest.ErrorRow
 	for _, r := range faultTable() {
-		rows = append(rows, cloudtest.ErrorRow{Name: strings.TrimSpace(r.code + " " + r.text), Err: apiError(r.code, "Some "+r.text), Want: r.fault})
+		rows = append(rows, cloudtest.ErrorRow{Name: strings.TrimSpace(r.Code + " " + r.Text), Err: apiError(r.Code, "Some "+r.Text), Want: r.Fault})
 	}
 	for _, r := range reasonTable() {
-		rows = append(rows, cloudtest.ErrorRow{Name: r.code, Err: &fleet.MachineError{ID: "i-1", Reason: r.code + ": text"}, Want: r.fault})
+		rows = append(rows, cloudtest.ErrorRow{Name: r.Text, Err: &fleet.MachineError{ID: "i-1", Reason: r.Text + ": text"}, Want: r.Fault})
 	}
 	return append(rows,
 		cloudtest.ErrorRow{Name: "no credentials", Err: &fleet.AuthError{Advice: "log in", Err: errors.New("none")}, Want: cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}},
@@ -184,4 +184,19 @@ func metadataService(tags func() (map[string]string, bool)) http.Handler {
 		_, _ = io.WriteString(w, strings.Join(keys, "\n"))
 	})
 	return mux
+}
+
+// found are the resources of a run configuration.
+func found(cfg cloud.RunConfig) resources {
+	res, _ := cfg.Resources.(resources) // zero where Bootstrap failed
+	return res
+}
+
+// subnetsOf are its subnets, as "id@zone".
+func subnetsOf(cfg cloud.RunConfig) string {
+	var texts []string
+	for _, p := range found(cfg).places {
+		texts = append(texts, p.ID+"@"+p.Zone)
+	}
+	return strings.Join(texts, ",")
 }

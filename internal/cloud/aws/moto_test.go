@@ -136,7 +136,7 @@ func (h *harness) privateAddress(id string) string {
 	if err != nil {
 		h.t.Error(err)
 	}
-	return m.private
+	return m.InternalIP
 }
 
 // newMotoHarness is one whose default VPC has public subnets.

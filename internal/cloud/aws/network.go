@@ -163,26 +163,21 @@ func (d *driver) publicSubnets(ctx context.Context, region, vpcID string) (func(
 	}, nil
 }
 
-// cidrs are who may reach SSH and the ports: the prefixes asked for, else this
-// machine's own public address, or for private machines their VPC.
-func (d *driver) cidrs(ctx context.Context, region string, s settings, net network, asked []netip.Prefix) ([]netip.Prefix, error) {
-	if len(asked) > 0 {
-		return asked, nil
+// vpcPrefix is who may reach machines with private addresses, where the spec does
+// not say it: their VPC. Elsewhere it names none.
+func (d *driver) vpcPrefix(ctx context.Context, spec cloud.ClusterSpec, behind fleet.Firewall) ([]netip.Prefix, error) {
+	s, err := d.defaults.of(spec)
+	if err != nil || !s.internalIPs {
+		return nil, err
 	}
-	if !s.internalIPs {
-		addr, err := fleet.CallerAddress(ctx, d.callerSource)
-		if err != nil {
-			return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "cannot tell the address from which SSH is to be allowed, so say it with allowed_cidrs: %v", err)
-		}
-		return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}, nil
-	}
-	out, err := d.c.in(region).DescribeVpcs(ctx, &ec2.DescribeVpcsInput{VpcIds: []string{net.vpcID}})
+	g, _ := behind.Native.(group) // as firewall makes it
+	out, err := d.c.in(g.region).DescribeVpcs(ctx, &ec2.DescribeVpcsInput{VpcIds: []string{g.vpcID}})
 	if err != nil || len(out.Vpcs) == 0 {
-		return nil, fmt.Errorf("look up VPC %s: %w", net.vpcID, cmp.Or(err, fleet.ConfigErrorf(cloud.ScopeCloud, "it is not there")))
+		return nil, fmt.Errorf("look up VPC %s: %w", g.vpcID, cmp.Or(err, fleet.ConfigErrorf(cloud.ScopeCloud, "it is not there")))
 	}
 	prefix, err := netip.ParsePrefix(aws.ToString(out.Vpcs[0].CidrBlock))
 	if err != nil {
-		return nil, fmt.Errorf("address range of VPC %s: %w", net.vpcID, err)
+		return nil, fmt.Errorf("address range of VPC %s: %w", g.vpcID, err)
 	}
 	return []netip.Prefix{prefix}, nil
 }

@@ -42,8 +42,8 @@ func TestImages(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || found(cfg)[resourceImage] != tt.want {
-				t.Errorf("image %q, want %q: %v", found(cfg)[resourceImage], tt.want, err)
+			if err != nil || found(cfg).image.id != tt.want {
+				t.Errorf("image %q, want %q: %v", found(cfg).image.id, tt.want, err)
 			}
 		})
 	}
@@ -80,8 +80,8 @@ func TestNetworks(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || found(cfg)[resourceSubnets] != tt.want {
-				t.Errorf("subnets %q, want %q: %v", found(cfg)[resourceSubnets], tt.want, err)
+			if err != nil || subnetsOf(cfg) != tt.want {
+				t.Errorf("subnets %q, want %q: %v", subnetsOf(cfg), tt.want, err)
 			}
 		})
 	}
@@ -99,7 +99,7 @@ func TestCallerAddress(t *testing.T) {
 	answer := "203.0.113.9\n"
 	s := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(out, answer) }))
 	defer s.Close()
-	w.d.callerSource = s.URL
+	w.d.CallerSource = s.URL
 	spec, at := request(1, "m5.large", cloud.OnDemand)
 	spec.AllowedCIDRs = nil
 	if _, err := w.Bootstrap(t.Context(), spec, at); err != nil {
@@ -178,7 +178,7 @@ func TestOnlyOwnGroupsAreTouched(t *testing.T) {
 		t.Errorf("%d of %d groups are left, want all but one", len(w.fake.groups), before)
 	}
 	for _, g := range w.fake.groups {
-		if len(g.rules) > 0 || g.id == found(cfg)[resourceGroup] {
+		if len(g.rules) > 0 || g.id == found(cfg).group {
 			t.Errorf("group %q: %d rules", g.name, len(g.rules))
 		}
 	}

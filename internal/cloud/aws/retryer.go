@@ -3,14 +3,12 @@
 package aws
 
 import (
-	"errors"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/smithy-go"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -42,15 +40,11 @@ func newRetryer(attempts int) aws.RetryerV2 {
 // retryable reads the error table: only what is transient is repeated. Codes
 // that the table does not know are left to the SDK's rules.
 func retryable(err error) aws.Ternary {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return aws.UnknownTernary
-	}
-	row, ok := rowFor(api.ErrorCode(), api.ErrorMessage())
+	row, ok := table().Row(err)
 	switch {
-	case !ok:
+	case !ok || row.Code == "":
 		return aws.UnknownTernary
-	case row.fault.Kind == cloud.KindTransient && !row.wait:
+	case row.Fault.Kind == cloud.KindTransient && !row.Wait:
 		return aws.TrueTernary
 	default:
 		return aws.FalseTernary

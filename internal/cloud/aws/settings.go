@@ -3,12 +3,10 @@
 package aws
 
 import (
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -34,15 +32,13 @@ type settings struct {
 func settingsFromOptions(values map[string]string) (settings, error) {
 	s := settings{
 		vpcID:     values[optionVPC],
-		subnetIDs: splitList(values[optionSubnets]),
-		groupIDs:  splitList(values[optionGroups]),
+		subnetIDs: fleet.SplitList(values[optionSubnets]),
+		groupIDs:  fleet.SplitList(values[optionGroups]),
 		profile:   values[optionInstanceRole],
 	}
-	if v := values[optionInternal]; v != "" {
-		var err error
-		if s.internalIPs, err = strconv.ParseBool(v); err != nil {
-			return s, fleet.ConfigErrorf(cloud.ScopeCloud, "use_internal_ips is %q: it must be \"true\" or \"false\"", v)
-		}
+	var err error
+	if s.internalIPs, err = fleet.BoolOption(values, optionInternal); err != nil {
+		return s, err //nolint:wrapcheck // it names the option
 	}
 	return s, s.check()
 }
@@ -59,78 +55,23 @@ func (s settings) of(spec cloud.ClusterSpec) (settings, error) {
 
 // with returns s overridden by a cluster's node_config.
 func (s settings) with(node map[string]any) (settings, error) {
-	for _, key := range slices.Sorted(maps.Keys(node)) {
-		if err := s.set(key, node[key]); err != nil {
-			return s, err
-		}
+	err := fleet.NodeConfig{
+		optionVPC: fleet.Into(&s.vpcID), optionVPCTags: fleet.IntoMap(&s.vpcTags),
+		optionSubnets: fleet.IntoList(&s.subnetIDs), optionSubnetTags: fleet.IntoMap(&s.subnetTags),
+		optionGroups: fleet.IntoList(&s.groupIDs), optionInternal: fleet.Into(&s.internalIPs),
+		optionInstanceRole: fleet.Into(&s.profile), optionDiskTier: fleet.Into(&s.diskTier), optionEFA: fleet.Into(&s.efa),
+		optionPlacement: func(v any) bool { // true, or the name of one
+			if fleet.Into(&s.placementName)(v) {
+				s.placement = s.placementName != ""
+				return true
+			}
+			return fleet.Into(&s.placement)(v)
+		},
+	}.Decode("AWS", node)
+	if err != nil {
+		return s, err //nolint:wrapcheck // it names the key
 	}
 	return s, s.check()
-}
-
-func (s *settings) set(key string, v any) error {
-	ok := false
-	switch key {
-	case optionVPC:
-		s.vpcID, ok = v.(string)
-	case optionVPCTags:
-		s.vpcTags, ok = textMap(v)
-	case optionSubnets:
-		s.subnetIDs, ok = textList(v)
-	case optionSubnetTags:
-		s.subnetTags, ok = textMap(v)
-	case optionGroups:
-		s.groupIDs, ok = textList(v)
-	case optionInternal:
-		s.internalIPs, ok = v.(bool)
-	case optionInstanceRole:
-		s.profile, ok = v.(string)
-	case optionDiskTier:
-		s.diskTier, ok = v.(string)
-	case optionEFA:
-		s.efa, ok = v.(bool)
-	case optionPlacement:
-		if s.placementName, ok = v.(string); ok {
-			s.placement = s.placementName != ""
-		} else {
-			s.placement, ok = v.(bool)
-		}
-	default:
-		return fleet.ConfigErrorf(cloud.ScopeCloud, "node_config: there is no %q on AWS; there are %s", key, strings.Join(nodeConfigKeys(), ", "))
-	}
-	if !ok {
-		return fleet.ConfigErrorf(cloud.ScopeCloud, "node_config: %s cannot be %v", key, v)
-	}
-	return nil
-}
-
-func nodeConfigKeys() []string {
-	return []string{
-		optionDiskTier, optionEFA, optionInstanceRole, optionPlacement, optionGroups, optionSubnets,
-		optionSubnetTags, optionInternal, optionVPC, optionVPCTags,
-	}
-}
-
-func textList(v any) ([]string, bool) {
-	if text, ok := v.(string); ok {
-		return splitList(text), true
-	}
-	list, ok := v.([]any)
-	out := make([]string, 0, len(list))
-	for _, e := range list {
-		text, isText := e.(string)
-		ok = ok && isText
-		out = append(out, text)
-	}
-	return out, ok
-}
-
-func textMap(v any) (map[string]string, bool) {
-	m, ok := v.(map[string]any)
-	out := make(map[string]string, len(m))
-	for k, e := range m {
-		out[k] = fmt.Sprint(e)
-	}
-	return out, ok
 }
 
 var awsID = regexp.MustCompile(`^[a-z]+-[0-9a-f]+$`)
@@ -178,10 +119,7 @@ func diskTierNames() []string {
 }
 
 // checkSpec refuses what cannot work before anything is asked of AWS.
-func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
-	if err := fleet.CheckSpec(Name, spec, at); err != nil {
-		return err //nolint:wrapcheck // it says what is wrong
-	}
+func checkSpec(spec cloud.ClusterSpec, _ cloud.Placement) error {
 	if len(spec.Ref.Owner) > maxTagValue || len(spec.Ref.Cluster) > maxTagValue {
 		return fleet.ConfigErrorf(cloud.ScopeCloud, "the cluster's name has more than %d characters", maxTagValue)
 	}

@@ -116,7 +116,7 @@ func wantGone(t *testing.T, h *harness, before, after map[string][]string) {
 		t.Errorf("key pairs %v were made", keys)
 	}
 	for _, id := range made("Instance") {
-		if m, err := h.show(t.Context(), id); err != nil || m.state != cloud.StateTerminated {
+		if m, err := h.show(t.Context(), id); err != nil || m.State != cloud.StateTerminated {
 			t.Errorf("machine %s is %s, %v", id, m.state, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/aws/ec2proxy"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 func launches(w *world) int { return len(w.proxy.Requests("RunInstances")) }
@@ -165,7 +166,7 @@ func TestPagesAreBounded(t *testing.T) {
 		next := fmt.Sprint(endless)
 		return nil, &next, nil
 	})
-	if err == nil || endless != maxPages {
+	if err == nil || endless != fleet.MaxPages {
 		t.Errorf("%d pages, %v", endless, err)
 	}
 	same := "again"
@@ -177,7 +178,7 @@ func TestPagesAreBounded(t *testing.T) {
 
 func TestDoubtfulLaunchIsWaitedFor(t *testing.T) {
 	w := newWorld(t, &ec2proxy.Proxy{}, nil)
-	w.d.settle = time.Hour
+	w.d.Settle = time.Hour
 	spec, at := request(1, "m5.large", cloud.OnDemand)
 	cfg, err := w.Bootstrap(t.Context(), spec, at)
 	if err != nil {
@@ -194,7 +195,7 @@ func TestDoubtfulLaunchIsWaitedFor(t *testing.T) {
 	if err := w.Terminate(brief, spec.Ref); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Terminate believes in an absence that may be a delay: %v", err)
 	}
-	w.d.settle = 0
+	w.d.Settle = 0
 	if err := w.Terminate(t.Context(), spec.Ref); err != nil {
 		t.Errorf("Terminate: %v", err)
 	}

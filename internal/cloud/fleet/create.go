@@ -102,11 +102,11 @@ func (m making[N, R]) all(ctx context.Context, nodes []cloud.NodeSpec, place Pla
 // noRoom reports that a launch made nothing, for a reason that holds in its
 // zone only.
 func (f *Fleet[N, R]) noRoom(err error) bool {
-	return f.refused(err) && f.Calls.Classify(err) == cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}
+	return f.Refused(err) && f.Calls.Classify(err) == cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}
 }
 
-// refused reports that a launch definitely made nothing.
-func (f *Fleet[N, R]) refused(err error) bool {
+// Refused reports that a launch definitely made nothing.
+func (f *Fleet[N, R]) Refused(err error) bool {
 	if f.Hooks.Refused != nil {
 		return f.Hooks.Refused(err)
 	}
@@ -131,7 +131,7 @@ func (m making[N, R]) one(ctx context.Context, n cloud.NodeSpec, place Place) (s
 	}
 	switch {
 	case err != nil && made.ID == "":
-		if !errors.Is(err, cloud.ErrSpent) && !m.refused(err) {
+		if !errors.Is(err, cloud.ErrSpent) && !m.Refused(err) {
 			m.recent.add(made)
 		}
 		return "", fmt.Errorf("launch rank %d in %s: %w", rank, where, err)

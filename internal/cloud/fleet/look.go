@@ -262,15 +262,15 @@ func (f *Fleet[N, R]) transient(err error) bool {
 	return f.Calls.Classify(err).Kind == cloud.KindTransient
 }
 
-// maxPages bounds a listing that never ends.
-const maxPages = 1000
+// MaxPages bounds a listing that never ends.
+const MaxPages = 1000
 
 // Pages reads all pages of a listing. Fetch returns the token of the next one,
 // empty at the end.
 func Pages[T any](what string, fetch func(token string) ([]T, string, error)) ([]T, error) {
 	var all []T
 	token, seen := "", map[string]bool{}
-	for range maxPages {
+	for range MaxPages {
 		items, next, err := fetch(token)
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", what, err)
@@ -285,7 +285,7 @@ func Pages[T any](what string, fetch func(token string) ([]T, string, error)) ([
 		seen[next] = true
 		token = next
 	}
-	return nil, fmt.Errorf("list %s: more than %d pages", what, maxPages)
+	return nil, fmt.Errorf("list %s: more than %d pages", what, MaxPages)
 }
 
 // Across runs list for every item, a few at a time, and joins what they found.
