@@ -117,7 +117,7 @@ func wantGone(t *testing.T, h *harness, before, after map[string][]string) {
 	}
 	for _, id := range made("Instance") {
 		if m, err := h.show(t.Context(), id); err != nil || m.State != cloud.StateTerminated {
-			t.Errorf("machine %s is %s, %v", id, m.state, err)
+			t.Errorf("machine %s is %s, %v", id, m.State, err)
 		}
 	}
 	for _, id := range made("SecurityGroup") {
