@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
@@ -35,7 +36,7 @@ func TestGrowthUsesTheKeysThatTheOldNodesLetIn(t *testing.T) {
 		having := func(x *bench, own ...ssh.Signer) *bench {
 			x.cfg.Signers = func() ([]ssh.Signer, error) { return own, nil }
 			dial := x.dial
-			x.dial = func(ctx context.Context, target remote.Target, signers []ssh.Signer) (node, error) {
+			x.dial = func(ctx context.Context, target remote.Target, signers []ssh.Signer) (nodes.Node, error) {
 				if !slices.ContainsFunc(signers, func(s ssh.Signer) bool { return s == team || s == spare }) {
 					return nil, &remote.AuthError{Host: target.Host, User: target.User, Err: errors.New("denied")}
 				}

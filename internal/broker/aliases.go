@@ -3,7 +3,9 @@
 package broker
 
 import (
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
@@ -53,3 +55,11 @@ func KnownHostsBeside(config string) string { return statedir.KnownHostsBeside(c
 
 // SSHConfigWord is statedir.SSHConfigWord.
 func SSHConfigWord(path string) string { return statedir.SSHConfigWord(path) }
+
+// SetupError is nodes.SetupError.
+type SetupError = nodes.SetupError
+
+// CheckTemplates is nodes.CheckTemplates.
+func CheckTemplates(dir string, placements []cloud.Placement) error {
+	return nodes.CheckTemplates(dir, placements)
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
@@ -69,16 +70,16 @@ func (a *attempt) run(ctx context.Context) (cluster.Cluster, error) {
 	}
 	machines := fmt.Sprintf("%d machines of %s", a.placement.Nodes, a.placement.Offer.InstanceType.Name)
 	steps := []struct {
-		name string
-		do   func(context.Context, cloud.Session) error
-		phase
+		name  string
+		do    func(context.Context, cloud.Session) error
+		phase nodes.Phase
 	}{
-		{"bootstrap", a.bootstrap, phase{0, 5, "network, rules and keys", 0}},
-		{"run", a.create, phase{5, 15, machines + " to be made", a.cfg.Timeouts.Boot}},
-		{"wait", a.wait, phase{15, 50, machines + " to run", a.cfg.Timeouts.Boot}},
-		{"ports", a.openPorts, phase{50, 55, "ports to be opened", 0}},
-		{"ssh", a.connectAndSetUp, phase{}}, // two phases of its own
-		{"commit", a.commit, phase{98, 100, "the cluster to be recorded", 0}},
+		{"bootstrap", a.bootstrap, nodes.Phase{From: 0, To: 5, Waiting: "network, rules and keys"}},
+		{"run", a.create, nodes.Phase{From: 5, To: 15, Waiting: machines + " to be made", Bound: a.cfg.Timeouts.Boot}},
+		{"wait", a.wait, nodes.Phase{From: 15, To: 50, Waiting: machines + " to run", Bound: a.cfg.Timeouts.Boot}},
+		{"ports", a.openPorts, nodes.Phase{From: 50, To: 55, Waiting: "ports to be opened"}},
+		{"ssh", a.connectAndSetUp, nodes.Phase{}}, // two phases of its own
+		{"commit", a.commit, nodes.Phase{From: 98, To: 100, Waiting: "the cluster to be recorded"}},
 	}
 	for _, s := range steps {
 		if ctx.Err() != nil {
@@ -87,8 +88,8 @@ func (a *attempt) run(ctx context.Context) (cluster.Cluster, error) {
 		a.step = s.name
 		begun := a.cfg.Now()
 		end := func() {}
-		if s.waiting != "" {
-			_, end = a.begin(ctx, a.log, s.phase, 0)
+		if s.phase.Waiting != "" {
+			_, end = nodes.Begin(ctx, a.log, a.cfg.Now, s.phase, 0)
 		}
 		err := s.do(ctx, session)
 		if end(); err != nil {
@@ -152,12 +153,12 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 // is a machine.
 func (a *attempt) checkConfig() error {
 	if a.spec.Runtime == cluster.RuntimeRay && a.config.Ray.Script == "" {
-		return noRay(a.placement.Offer.Cloud)
+		return nodes.NoRay(a.placement.Offer.Cloud)
 	}
 	if a.spec.Autostop == nil {
 		return nil
 	}
-	_, err := endCommand(a.config, a.placement.Offer.Cloud, *a.spec.Autostop)
+	_, err := nodes.EndCommand(a.config, a.placement.Offer.Cloud, *a.spec.Autostop)
 	return err
 }
 

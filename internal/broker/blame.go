@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
@@ -32,7 +33,7 @@ const (
 func (a *attempt) unreachable(ctx context.Context, err error) error {
 	session, serr := a.session(ctx, a.placement.Offer.Cloud)
 	refused := a.reached && errors.As(err, new(*remote.AuthError)) // since set-up took our key away
-	if serr != nil || ctx.Err() != nil || refused || (a.reached && !lostNode(err)) {
+	if serr != nil || ctx.Err() != nil || refused || (a.reached && !nodes.LostNode(err)) {
 		return err
 	}
 	fault := cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}

@@ -13,9 +13,11 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // manyPlaces asks for one node, of which a catalog has as many offers, each
@@ -168,8 +170,8 @@ func TestLostConnectionsAreTakenUp(t *testing.T) {
 			return nil
 		})
 		dial := x.dial
-		x.dial = func(ctx context.Context, target remote.Target, signers []ssh.Signer) (node, error) {
-			if err := pause(ctx, time.Until(silent)); err != nil {
+		x.dial = func(ctx context.Context, target remote.Target, signers []ssh.Signer) (nodes.Node, error) {
+			if err := retry.Pause(ctx, time.Until(silent)); err != nil {
 				return nil, err
 			}
 			return dial(ctx, target, signers)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/autostop"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
@@ -106,7 +107,7 @@ type Broker struct {
 	sessions map[string]cloud.Session
 	// opening has one token for each cloud, for who opens it.
 	opening map[string]chan struct{}
-	dial    func(context.Context, remote.Target, []ssh.Signer) (node, error)
+	dial    func(context.Context, remote.Target, []ssh.Signer) (nodes.Node, error)
 	hooks   journal.Hooks
 	// seen are the clusters refreshed by this process, by generation.
 	seen map[string]cluster.Cluster
@@ -222,7 +223,7 @@ func New(cfg Config) (*Broker, error) {
 		blocks:   blocklist{now: cfg.Now},
 		sessions: map[string]cloud.Session{},
 		opening:  map[string]chan struct{}{},
-		dial:     dialSSH,
+		dial:     nodes.Dial,
 		seen:     map[string]cluster.Cluster{},
 		mine:     map[string]string{},
 		busy:     &statedir.Busy{},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
@@ -23,7 +24,7 @@ func (e *LaunchError) Error() string {
 	if len(e.Attempts) > 0 {
 		fmt.Fprintf(&b, "\nAttempts, in order:\n%s", attemptTable(e.Attempts))
 		for _, why := range e.LeftOut {
-			fmt.Fprintf(&b, "Not tried: %s\n", oneLine(why))
+			fmt.Fprintf(&b, "Not tried: %s\n", cluster.OneLine(why))
 		}
 	}
 	switch {
@@ -59,7 +60,7 @@ func attemptTable(attempts []Attempt) string {
 			instance += "[Spot]"
 		}
 		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", i+1, o.Place(), instance, a.Placement.HourlyUSD(),
-			a.Step, faultText(a), a.Took.Round(100*time.Millisecond), oneLine(rootCause(a.Err).Error()))
+			a.Step, faultText(a), a.Took.Round(100*time.Millisecond), cluster.OneLine(rootCause(a.Err).Error()))
 	}
 	_ = w.Flush()
 	return b.String()
@@ -71,17 +72,6 @@ func faultText(a Attempt) string {
 		return "interrupted"
 	}
 	return a.Fault.String()
-}
-
-// maxReason bounds a reason in the table, in bytes.
-const maxReason = 300
-
-func oneLine(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
-	}
-	return text
 }
 
 // ImportError says that a complete cluster of that name is alive and belongs

@@ -18,10 +18,12 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // The broker's tests run on a cloud that lives in memory and in the clock of
@@ -180,7 +182,7 @@ func (f *fakeCloud) Wait(ctx context.Context, ref cloud.ClusterRef, _ cloud.Stat
 	if err := f.fault("wait", ref.Zone); err != nil {
 		return err
 	}
-	return pause(ctx, f.boot)
+	return retry.Pause(ctx, f.boot)
 }
 
 func (f *fakeCloud) Describe(_ context.Context, ref cloud.ClusterRef) (cloud.ClusterInfo, error) {
@@ -434,7 +436,7 @@ func newBench(t *testing.T, dir string, fc *fakeCloud) *bench {
 		t.Fatal(err)
 	}
 	x := &bench{Broker: b, cloud: fc}
-	b.dial = func(_ context.Context, target remote.Target, _ []ssh.Signer) (node, error) {
+	b.dial = func(_ context.Context, target remote.Target, _ []ssh.Signer) (nodes.Node, error) {
 		if x.dialErr != nil {
 			if err := x.dialErr(target); err != nil {
 				return nil, err

@@ -5,11 +5,15 @@ package broker
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // state is the state folder, as this broker works with it.
@@ -59,4 +63,65 @@ func (b *Broker) WriteSSHFiles(ctx context.Context, c cluster.Cluster) {
 	if err := b.folderOf(c).WriteSSHFiles(c); err != nil {
 		b.log.WarnContext(ctx, "known_hosts and ssh_config could not be written", "cluster", c.Name, "error", err)
 	}
+}
+
+// ended reports whether the cloud says, twice, that a machine does not run. A
+// cloud that cannot be asked says nothing.
+func (b *Broker) ended(ctx context.Context, c cluster.Cluster, n cluster.Node) bool {
+	session, err := b.openFor(ctx, c)
+	if err != nil {
+		return false
+	}
+	ref := c.Ref()
+	ref.Instances = []string{n.InstanceID}
+	for look := range 2 {
+		if look > 0 && retry.Pause(ctx, b.cfg.Timeouts.Gone) != nil {
+			return false
+		}
+		alive, err := session.Query(ctx, ref)
+		if err != nil {
+			return false
+		}
+		for _, inst := range alive {
+			if inst.ID == n.InstanceID && (inst.State == cloud.StateRunning || inst.State == cloud.StatePending) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// reach is how this broker reaches the nodes of clusters.
+func (b *Broker) reach() nodes.Reach {
+	return nodes.Reach{
+		Connect: b.dial, Bastion: b.cfg.Bastion, Patience: b.cfg.Timeouts.SSH, Folder: b.folderOf, Ended: b.ended,
+		TemplateDir: b.cfg.TemplateDir, StateDir: b.cfg.StateDir, Log: b.log, Now: b.cfg.Now,
+	}
+}
+
+// work is what the spec asks of each node, beside what the template does.
+func (s Spec) work(prepare string) nodes.Work {
+	return nodes.Work{Prepare: prepare, Setup: s.Setup, Envs: s.Envs, Workdir: s.Workdir, FileMounts: s.FileMounts}
+}
+
+// logged runs an operation on a cluster whose beginning, waits and end are in
+// the cluster's provision.log.
+func (b *Broker) logged(ctx context.Context, f statedir.Folder, doing string, bound time.Duration, op func() error) error {
+	log, closeLog, err := f.OpenLog()
+	if err != nil { // no reason to leave machines as they are
+		b.log.WarnContext(ctx, "the cluster's log cannot be written", "cluster", f.Name, "error", err)
+		log, closeLog = b.log.With("cluster", f.Name), func() {}
+	}
+	defer closeLog()
+	begun := b.cfg.Now()
+	_, end := nodes.Begin(ctx, log, b.cfg.Now, nodes.Phase{From: 0, To: 100, Waiting: doing, Bound: bound}, 0)
+	err = op()
+	end()
+	took := b.cfg.Now().Sub(begun).Round(time.Millisecond)
+	if err != nil {
+		log.ErrorContext(ctx, "failed", "doing", doing, "took", took, "error", err)
+		return err
+	}
+	log.InfoContext(ctx, "done", "doing", doing, "took", took, "progress", "100%")
+	return nil
 }

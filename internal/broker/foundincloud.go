@@ -55,7 +55,7 @@ func (b *Broker) howToReach(ctx context.Context, session cloud.Session, c *clust
 	if err != nil && !errors.Is(err, cloud.ErrNotFound) { // all are stopped
 		return fmt.Errorf("describe cluster %q: %w", c.Name, err)
 	}
-	cfg, err := b.render(*c)
+	cfg, err := b.reach().Render(*c)
 	if err != nil {
 		return err
 	}

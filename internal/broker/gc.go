@@ -16,6 +16,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // GCOptions say what GC may do. The zero value reports and changes nothing.
@@ -137,7 +138,7 @@ func (b *Broker) GC(ctx context.Context, opts GCOptions) (Report, error) {
 	if err := errors.Join(first.checkIDs(opts.DeleteIDs), first.checkTakeOver(opts)); err != nil {
 		return first.report, err
 	}
-	if err := pause(ctx, max(b.cfg.Timeouts.Gone, b.cfg.Timeouts.Settle)); err != nil {
+	if err := retry.Pause(ctx, max(b.cfg.Timeouts.Gone, b.cfg.Timeouts.Settle)); err != nil {
 		return first.report, err
 	}
 	second, err := b.gcLook(ctx, opts)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // gcFlags are the flags of the gc command.
@@ -131,10 +133,10 @@ func (r Report) Print(out io.Writer, now time.Time) error {
 	line("CLOUD", "ACCOUNT", "MACHINES", "REMARK")
 	for _, c := range r.Clouds {
 		if c.Error != "" {
-			line(c.Name, "-", "?", oneLine(c.Error))
+			line(c.Name, "-", "?", cluster.OneLine(c.Error))
 			continue
 		}
-		line(c.Name, c.Account, fmt.Sprint(c.Machines), oneLine(c.Remark))
+		line(c.Name, c.Account, fmt.Sprint(c.Machines), cluster.OneLine(c.Remark))
 	}
 	if len(r.Findings) > 0 {
 		line()
@@ -142,7 +144,7 @@ func (r Report) Print(out io.Writer, now time.Time) error {
 	}
 	deletable, deleted := 0, 0
 	for _, f := range r.Findings {
-		line(dash(f.Cluster), f.what(), f.place(), dash(string(f.State)), f.age(now), f.Verdict, f.action(), oneLine(f.Why+f.trouble()))
+		line(dash(f.Cluster), f.what(), f.place(), dash(string(f.State)), f.age(now), f.Verdict, f.action(), cluster.OneLine(f.Why+f.trouble()))
 		if f.Deletable && !f.Deleted {
 			deletable++
 		}

@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 	"github.com/skybroker/terraform-provider-sky/templates"
 )
 
@@ -33,7 +35,7 @@ type growth struct {
 // dropGrowth removes what a failed growth made, also what its commit reached
 // already and what is not listed yet: the cluster's record does not hold it.
 func (b *Broker) dropGrowth(ctx context.Context, session cloud.Session, c cluster.Cluster, g *growth) error {
-	if err := pause(ctx, max(b.cfg.Timeouts.Gone, g.settled.Sub(b.cfg.Now()))); err != nil {
+	if err := retry.Pause(ctx, max(b.cfg.Timeouts.Gone, g.settled.Sub(b.cfg.Now()))); err != nil {
 		return err
 	}
 	alive, err := session.Query(ctx, c.Ref())
@@ -85,7 +87,7 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c cluste
 	if err != nil {
 		return cs, nil, err
 	}
-	keys, err := b.moreKeys(ctx, c, size)
+	keys, err := b.reach().MoreKeys(ctx, c, size)
 	if err != nil {
 		return cs, nil, fmt.Errorf("ssh keys: %w", err)
 	}
@@ -107,7 +109,7 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c cluste
 			return cs, nil, err
 		}
 	}
-	vars := varsOf(c)
+	vars := nodes.VarsOf(c)
 	vars.Image, vars.Nodes, vars.AuthorizedKeys = cs.Image, size, keys.Authorized
 	for _, rank := range ranks {
 		vars.Rank, vars.HostKey = rank, keys.Hosts[rank]
@@ -225,7 +227,7 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c cluster.
 		return c, err
 	}
 	if fresh.Autostop != nil { // before they count: it must end them, too
-		if err := b.rearm(ctx, fresh); err != nil {
+		if err := b.reach().Rearm(ctx, fresh); err != nil {
 			return c, err
 		}
 	}
@@ -282,12 +284,12 @@ func (b *Broker) setUpAdded(ctx context.Context, fresh, added cluster.Cluster, s
 		return err
 	}
 	defer closeLog()
-	clients, err := b.dialAll(ctx, added)
+	clients, err := b.reach().DialAll(ctx, added)
 	if err != nil {
 		return err
 	}
-	defer closeAll(clients)
-	prepare, err := b.prepareScript(fresh)
+	defer nodes.CloseAll(clients)
+	prepare, err := b.reach().PrepareScript(fresh)
 	if err != nil {
 		return err
 	}
@@ -298,8 +300,8 @@ func (b *Broker) setUpAdded(ctx context.Context, fresh, added cluster.Cluster, s
 			whole.Nodes = append(whole.Nodes, n)
 		}
 	}
-	err = b.setUpNodes(ctx, log, clients, whole, spec, prepare)
-	if setup := (*SetupError)(nil); errors.As(err, &setup) {
+	err = b.reach().SetUpNodes(ctx, log, clients, whole, spec.work(prepare))
+	if setup := (*nodes.SetupError)(nil); errors.As(err, &setup) {
 		setup.Running = true
 	}
 	return err

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // scenario is an operation that is killed at every boundary between a journal
@@ -105,7 +107,7 @@ func killAt(t *testing.T, sc scenario, mode killMode, seed uint64, k int, sum *c
 			x.check("after the kill at " + point)
 			if mode.away > 0 {
 				x.began = x.began.Add(mode.away)
-				if err := pause(t.Context(), mode.away); err != nil {
+				if err := retry.Pause(t.Context(), mode.away); err != nil {
 					t.Fatal(err)
 				}
 				x.check("three days after the kill at " + point)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // A launch whose first attempts, in other regions, left machines that come late
@@ -32,7 +33,7 @@ func TestLateSurvivorsElsewhere(t *testing.T) {
 			// Each attempt is removed by tags, the last by id, too.
 			{op: "terminate", skip: 4, err: errServer},
 		}
-		x.dialErr = func(remote.Target) error { return pause(t.Context(), time.Minute) }
+		x.dialErr = func(remote.Target) error { return retry.Pause(t.Context(), time.Minute) }
 		x.exit = func(int, string) (int, string) { return 1, "" }
 		spec.Setup = "false"
 		c, err := x.Launch(t.Context(), spec)

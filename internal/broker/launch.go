@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
@@ -146,7 +147,7 @@ func (l *launch) openClouds(ctx context.Context) {
 		}
 		_, err := l.session(ctx, name)
 		if err == nil {
-			err = l.tryBastion(ctx, name)
+			err = l.reach().TryBastion(ctx, name)
 		}
 		if err != nil {
 			l.log.WarnContext(ctx, "cloud left out", "cloud", name, "reason", err)
@@ -266,7 +267,7 @@ func (l *launch) margin() time.Duration {
 
 // settle deals with a failed attempt. It reports whether the launch is over.
 func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, cluster.Cluster, error) {
-	var setup *SetupError
+	var setup *nodes.SetupError
 	if errors.As(failure, &setup) && setup.Kept {
 		return true, a.cluster, failure
 	}

@@ -16,10 +16,12 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // inBubble runs a test in virtual time.
@@ -401,7 +403,7 @@ func TestRivalLaunches(t *testing.T) {
 				y.owner = x.owner
 				y.hooks.Append = func(line []byte) error {
 					if strings.Contains(string(line), `"event":"attempt"`) { // its census is taken by then
-						return pause(t.Context(), lag)
+						return retry.Pause(t.Context(), lag)
 					}
 					return nil
 				}
@@ -550,7 +552,7 @@ func TestSetupFailure(t *testing.T) {
 				spec := twoNodes("train")
 				spec.Setup, spec.OnSetupFailure = "install things", policy
 				c, err := x.Launch(t.Context(), spec)
-				var se *SetupError
+				var se *nodes.SetupError
 				if !errors.As(err, &se) || se.Rank != 1 || se.ExitCode != 3 || !strings.Contains(se.Tail, "no such package") {
 					t.Fatalf("Launch = %v", err)
 				}
@@ -619,7 +621,7 @@ func TestPackageLockInSetup(t *testing.T) {
 		spec := twoNodes("lock")
 		spec.Setup = "apt-get install -y hello"
 		_, err := x.Launch(t.Context(), spec)
-		var se *SetupError
+		var se *nodes.SetupError
 		if !errors.As(err, &se) || se.ExitCode != 100 || !strings.Contains(se.Tail, "Could not get lock /var/lib/dpkg/lock-frontend") {
 			t.Fatalf("Launch = %v", err)
 		}

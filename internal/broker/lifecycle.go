@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -71,16 +72,16 @@ func (b *Broker) resume(ctx context.Context, session cloud.Session, c cluster.Cl
 	if err != nil {
 		return c, err
 	}
-	clients, err := b.dialAll(ctx, fresh)
+	clients, err := b.reach().DialAll(ctx, fresh)
 	if err != nil {
 		return fresh, fmt.Errorf("cluster %q runs again but cannot be reached: %w", c.Name, err)
 	}
-	defer closeAll(clients)
+	defer nodes.CloseAll(clients)
 	fresh.Autostop = spec.Autostop
-	if err := b.arm(ctx, b.log, clients, fresh); err != nil {
+	if err := b.reach().Arm(ctx, b.log, clients, fresh); err != nil {
 		return fresh, fmt.Errorf("cluster %q runs again: %w", c.Name, err)
 	}
-	if err := b.rayAgain(ctx, clients, fresh); err != nil {
+	if err := b.reach().RayAgain(ctx, clients, fresh); err != nil {
 		return fresh, fmt.Errorf("cluster %q runs again, but its Ray does not: %w", c.Name, err)
 	}
 	return fresh, nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // The fault matrix: ten steps of a cluster's life by seven kinds of trouble.
@@ -373,7 +374,7 @@ func runCell(t *testing.T, c cell, seed uint64, sum *counts) cellResult {
 				t.Errorf("%d machines were launched, want %d at most", x.cloud.launched, c.most)
 			}
 			if c.wait > 0 {
-				if err := pause(t.Context(), c.wait); err != nil {
+				if err := retry.Pause(t.Context(), c.wait); err != nil {
 					t.Fatal(err)
 				}
 			}

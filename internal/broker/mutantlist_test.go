@@ -37,7 +37,7 @@ func mutants() []mutant {
 		one("a full disk does not end a launch", "launch.go", "errors.As(failure, new(*journal.Error)),", "false,"),
 		one("another place for what fails after SSH", "launch.go", "a.reached && !errors.As(failure, new(*cloud.Error)):", "false:"),
 		one("attempts that fail for one reason without an end", "blame.go", "l.strikes[why] < mostUnexplained {", "true {"),
-		one("a lost connection is the place's fault", "steady.go", "for {\n\t\ttry, done", "for {\n\t\treturn nil, &silentError{s.node.Rank, s.node.InstanceID, errEnded}\n\t\ttry, done"),
+		one("a lost connection is the place's fault", "nodes/steady.go", "for {\n\t\ttry, done", "for {\n\t\treturn nil, &silentError{s.node.Rank, s.node.InstanceID, errEnded}\n\t\ttry, done"),
 		one("the user's variables in the log", "launch.go", "l := &launch{Broker: b,", "log.Info(\"launching\", \"envs\", spec.Envs)\n\tl := &launch{Broker: b,"),
 		{"no wait for, and no look for, what was asked for and not named", []edit{
 			{"attempt.go", "a.lostAnswer = a.cfg.Now()", "_ = a.cfg"},

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
@@ -136,7 +137,7 @@ func TestRayFailures(t *testing.T) {
 				spec := twoNodes("train")
 				spec.Runtime = cluster.RuntimeRay
 				_, err := x.Launch(t.Context(), spec)
-				var se *SetupError
+				var se *nodes.SetupError
 				if !errors.As(err, &se) || se.ExitCode != 1 || !strings.Contains(err.Error(), want) {
 					t.Errorf("Launch = %v, want a SetupError with %q", err, want)
 				}

@@ -15,6 +15,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // openFor opens the cluster's cloud and refuses another account's credentials:
@@ -63,7 +64,7 @@ func (b *Broker) Observe(ctx context.Context, c cluster.Cluster) (cluster.Cluste
 		return c, err
 	}
 	b.explain(latest, &fresh)
-	b.tellHook(ctx, latest.StatusReason, &fresh)
+	b.reach().TellHook(ctx, latest.StatusReason, &fresh)
 	return fresh, nil
 }
 
@@ -147,7 +148,7 @@ func (b *Broker) list(ctx context.Context, session cloud.Session, c cluster.Clus
 	byID.Instances = c.InstanceIDs()
 	for look := range looks {
 		if look > 0 {
-			if err := pause(ctx, b.cfg.Timeouts.Gone); err != nil {
+			if err := retry.Pause(ctx, b.cfg.Timeouts.Gone); err != nil {
 				return nil, err
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
@@ -240,7 +241,7 @@ func TestUpdate(t *testing.T) {
 		spec.Setup, spec.Workdir = "install", "/x/code"
 		x.exit = func(int, string) (int, string) { return 7, "broken" }
 		got, err := x.Update(t.Context(), c, spec, Changes{Files: true, Setup: true})
-		if se := (*SetupError)(nil); !errors.As(err, &se) || !se.Kept || got.Status != cluster.StatusInit {
+		if se := (*nodes.SetupError)(nil); !errors.As(err, &se) || !se.Kept || got.Status != cluster.StatusInit {
 			t.Errorf("Update = %s, %v", got.Status, err)
 		}
 		x.exit = nil

@@ -169,7 +169,7 @@ func (r removal) absent(ctx context.Context) error {
 			if r.certain {
 				return nil
 			}
-			if err := pause(ctx, max(r.gone, r.settled.Sub(r.now()))); err != nil {
+			if err := retry.Pause(ctx, max(r.gone, r.settled.Sub(r.now()))); err != nil {
 				return err
 			}
 		}
@@ -216,17 +216,6 @@ func (r removal) survivors(ctx context.Context) []string {
 		return r.known
 	}
 	return left
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // wreck is what goes into state when a removal failed: enough to try again,

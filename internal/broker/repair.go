@@ -13,6 +13,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // Restore brings a cluster that has lost machines back to its size in place:
@@ -31,7 +32,7 @@ func (b *Broker) Restore(ctx context.Context, c cluster.Cluster, spec Spec) (clu
 			return c, err
 		}
 		if len(now.Lost()) > 0 {
-			if err := pause(ctx, b.cfg.Timeouts.Gone); err != nil {
+			if err := retry.Pause(ctx, b.cfg.Timeouts.Gone); err != nil {
 				return now, err
 			}
 			if now, err = b.look(ctx, session, c); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // lose removes machines of these ranks behind the broker's back.
@@ -177,7 +178,7 @@ func TestRecovery(t *testing.T) {
 				if err := x.RemoveLeftovers(t.Context(), c); err != nil {
 					t.Fatal(err)
 				}
-				if err := pause(t.Context(), tc.after); err != nil {
+				if err := retry.Pause(t.Context(), tc.after); err != nil {
 					t.Fatal(err)
 				}
 				if tc.fault != "" {

@@ -10,6 +10,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // Resize brings a running cluster to the given number of nodes in place. New
@@ -42,7 +43,7 @@ func (b *Broker) Resize(ctx context.Context, c cluster.Cluster, spec Spec, nodes
 // steady keeps the cluster from ending by itself while its machines are counted
 // and changed, and removes what a growth that was cut off left among them.
 func (b *Broker) steady(ctx context.Context, session cloud.Session, c cluster.Cluster) (release func(), err error) {
-	if release, err = b.hold(ctx, c); err != nil {
+	if release, err = b.reach().Hold(ctx, c); err != nil {
 		return nil, err
 	}
 	if err := b.dropUncommitted(ctx, session, c); err != nil {
@@ -61,10 +62,10 @@ func (b *Broker) shrink(ctx context.Context, session cloud.Session, c cluster.Cl
 		doomed = append(doomed, n.InstanceID)
 		return true
 	})
-	if err := b.drain(ctx, c, nodes); err != nil {
+	if err := b.reach().Drain(ctx, c, nodes); err != nil {
 		return c, fmt.Errorf("take nodes from cluster %q: %w", c.Name, err)
 	}
-	b.rayLeaves(ctx, c, nodes)
+	b.reach().RayLeaves(ctx, c, nodes)
 	if err := b.removeNodes(ctx, session, c, doomed); err != nil {
 		return c, fmt.Errorf("take nodes from cluster %q: %w", c.Name, err)
 	}
@@ -72,7 +73,7 @@ func (b *Broker) shrink(ctx context.Context, session cloud.Session, c cluster.Cl
 	c.Size, c.Nodes = nodes, kept
 	c.Judge()
 	if c.Autostop != nil && c.Status == cluster.StatusUp {
-		if err := b.rearm(ctx, c); err != nil {
+		if err := b.reach().Rearm(ctx, c); err != nil {
 			// It only tells nodes to end that are gone already.
 			b.log.WarnContext(ctx, "autostop does not know yet that nodes are gone", "cluster", c.Name, "error", err)
 		}
@@ -111,7 +112,7 @@ func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c c
 	}
 	if g := j.Find(c.Generation); g != nil {
 		now := b.cfg.Now()
-		if err := pause(ctx, g.VisibleBy(c.Cloud, c.Region, now, b.cfg.Timeouts.Settle).Sub(now)); err != nil {
+		if err := retry.Pause(ctx, g.VisibleBy(c.Cloud, c.Region, now, b.cfg.Timeouts.Settle).Sub(now)); err != nil {
 			return err
 		}
 	}

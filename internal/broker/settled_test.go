@@ -12,6 +12,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // cutOff leaves the world as a process does that is killed within the create
@@ -25,7 +26,7 @@ func (x *bench) cutOff(t *testing.T, id cloud.Identity) {
 		return j.Append(journal.Entry{Event: journal.EventAttempt, Generation: id.Generation, Attempt: id.Attempt, Ref: &ref, Account: "acct-1", Nodes: 1, Deadline: &deadline})
 	})
 	if err == nil {
-		err = pause(t.Context(), 5*time.Minute)
+		err = retry.Pause(t.Context(), 5*time.Minute)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +73,7 @@ func TestKilledLateAndListedLate(t *testing.T) {
 				if err := tt.then(t.Context(), x, c); err != nil {
 					t.Fatal(err)
 				}
-				if err := pause(t.Context(), time.Minute); err != nil {
+				if err := retry.Pause(t.Context(), time.Minute); err != nil {
 					t.Fatal(err)
 				}
 				x.wantLive(t, tt.want)

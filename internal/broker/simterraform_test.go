@@ -19,10 +19,12 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 const (
@@ -134,7 +136,7 @@ func (x *simTerraform) broker(p *simProcess) *Broker {
 		x.t.Fatal(err)
 	}
 	b.hooks.Append = func(line []byte) error { return x.beforeAppend(p, line) }
-	b.dial = func(ctx context.Context, target remote.Target, _ []ssh.Signer) (node, error) {
+	b.dial = func(ctx context.Context, target remote.Target, _ []ssh.Signer) (nodes.Node, error) {
 		return x.dial(ctx, driver, target)
 	}
 	return b
@@ -188,7 +190,7 @@ type simNode struct {
 	host string
 }
 
-func (x *simTerraform) dial(ctx context.Context, d simDriver, target remote.Target) (node, error) {
+func (x *simTerraform) dial(ctx context.Context, d simDriver, target remote.Target) (nodes.Node, error) {
 	n := simNode{x: x, c: d.at("ssh"), host: target.Host}
 	for {
 		err := n.c.call(ctx, "dial", n.zone(), func(*simFault) error { return n.up() })
@@ -198,7 +200,7 @@ func (x *simTerraform) dial(ctx context.Context, d simDriver, target remote.Targ
 		if !errors.Is(err, errSimTimeout) {
 			return nil, err
 		}
-		if perr := pause(ctx, 2*time.Second); perr != nil {
+		if perr := retry.Pause(ctx, 2*time.Second); perr != nil {
 			return nil, errors.Join(perr, err)
 		}
 	}
@@ -263,7 +265,7 @@ func (n simNode) RunStep(ctx context.Context, step *remote.Step) (int, error) {
 		n.c.mu.Lock()
 		left := time.Until(n.x.steps[step].Add(setupTime))
 		n.c.mu.Unlock()
-		err = pause(ctx, max(left, 0))
+		err = retry.Pause(ctx, max(left, 0))
 	}
 	code := 0
 	if err == nil {
@@ -530,7 +532,7 @@ func (x *simTerraform) recover() {
 	if took := time.Since(x.began); took > 5*time.Hour {
 		x.t.Errorf("invariant 7: took %s of virtual time", took)
 	}
-	if err := pause(x.t.Context(), 4*time.Second); err != nil {
+	if err := retry.Pause(x.t.Context(), 4*time.Second); err != nil {
 		x.t.Fatal(err)
 	}
 	x.checkNothingLeft()
@@ -584,7 +586,7 @@ func (x *simTerraform) collect() {
 	if !slices.ContainsFunc(left, func(i cloud.Instance) bool { return x.cloud.mistake(i.ID) }) {
 		return
 	}
-	if err := pause(x.t.Context(), 10*time.Second); err != nil { // until lists show it
+	if err := retry.Pause(x.t.Context(), 10*time.Second); err != nil { // until lists show it
 		x.t.Fatal(err)
 	}
 	_, err := x.run(func(ctx context.Context, b *Broker) (func(), error) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // leakReport is a leak or race that SkyPilot's users reported, and what covers
@@ -174,7 +175,7 @@ func TestDestroyOfAStoppedCluster(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := pause(t.Context(), 4*time.Second); err != nil {
+		if err := retry.Pause(t.Context(), 4*time.Second); err != nil {
 			t.Fatal(err)
 		}
 		x.checkNothingLeft()

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -42,7 +43,7 @@ func (b *Broker) Update(ctx context.Context, c cluster.Cluster, spec Spec, what 
 			return c, fmt.Errorf("cluster %q is stopped, and files and setup need running machines", c.Name)
 		}
 		if what.Files || what.Setup || what.Runtime || what.Autostop { // labels and ports take no time, and no SSH
-			release, err := b.hold(ctx, c)
+			release, err := b.reach().Hold(ctx, c)
 			if err != nil {
 				return c, err
 			}
@@ -68,10 +69,10 @@ func (b *Broker) Update(ctx context.Context, c cluster.Cluster, spec Spec, what 
 		}
 		fresh := c
 		fresh.Autostop = spec.Autostop
-		if err := b.rearm(ctx, fresh); err != nil {
+		if err := b.reach().Rearm(ctx, fresh); err != nil {
 			return c, err
 		}
-		if strings.HasPrefix(fresh.StatusReason, hookFailed) { // perhaps another one by now
+		if strings.HasPrefix(fresh.StatusReason, nodes.HookFailed) { // perhaps another one by now
 			fresh.StatusReason = ""
 		}
 		return fresh, nil
@@ -132,30 +133,30 @@ func (b *Broker) updateNodes(ctx context.Context, c cluster.Cluster, spec Spec, 
 	if !what.Setup {
 		spec.Setup = ""
 	}
-	clients, err := b.dialAll(ctx, c)
+	clients, err := b.reach().DialAll(ctx, c)
 	if err != nil {
 		return c, err
 	}
-	defer closeAll(clients)
-	prepare, err := b.prepareScript(c)
+	defer nodes.CloseAll(clients)
+	prepare, err := b.reach().PrepareScript(c)
 	if err != nil {
 		return c, err
 	}
 	if what.Runtime {
 		c.Runtime = spec.Runtime
 		if c.Runtime != cluster.RuntimeRay {
-			if err := b.rayDown(ctx, log, clients, c); err != nil {
+			if err := b.reach().RayDown(ctx, log, clients, c); err != nil {
 				return c, err
 			}
 		}
 	}
-	err = b.setUpNodes(ctx, log, clients, c, spec, prepare)
-	if setup := (*SetupError)(nil); errors.As(err, &setup) {
+	err = b.reach().SetUpNodes(ctx, log, clients, c, spec.work(prepare))
+	if setup := (*nodes.SetupError)(nil); errors.As(err, &setup) {
 		setup.Kept, setup.Running = true, true
 		if setup.Files { // state has the digests of before, so that it is tried again
 			return c, err
 		}
-		c.Status, c.StatusReason = cluster.StatusInit, setupFailedReason(setup)
+		c.Status, c.StatusReason = cluster.StatusInit, nodes.SetupReason(setup)
 		return c, err
 	}
 	if err == nil && what.Setup {
@@ -163,10 +164,4 @@ func (b *Broker) updateNodes(ctx context.Context, c cluster.Cluster, spec Spec, 
 		c.Judge()
 	}
 	return c, err
-}
-
-// prepareScript is the template's own setup, which is safe to repeat.
-func (b *Broker) prepareScript(c cluster.Cluster) (string, error) {
-	cfg, err := b.render(c)
-	return cfg.Setup, err
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package nodes
 
 import (
 	"cmp"
@@ -16,10 +16,8 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/script"
@@ -76,143 +74,30 @@ func (e *SetupError) Error() string {
 // Unwrap returns how it failed where no exit code tells.
 func (e *SetupError) Unwrap() error { return e.Err }
 
-// node is what the broker does with a machine over SSH.
-type node interface {
-	Run(ctx context.Context, cmd remote.Command) (exitCode int, err error)
-	RunStep(ctx context.Context, step *remote.Step) (exitCode int, err error)
-	PutTree(ctx context.Context, src, dest string, leave ...string) error
-	Close() error
+// Work is what is done on each node when a cluster is set up.
+type Work struct {
+	// Prepare is the template's own setup, which is safe to repeat.
+	Prepare string
+	// Setup is the user's script.
+	Setup string
+	Envs  map[string]string
+	// Workdir and FileMounts are what is uploaded.
+	Workdir    string
+	FileMounts map[string]string
 }
 
-// dialSSH connects to a node; it keeps trying until ctx ends.
-func dialSSH(ctx context.Context, target remote.Target, signers []ssh.Signer) (node, error) {
-	return remote.DialWait(ctx, target, remote.Options{Signers: signers})
-}
-
-// connectAndSetUp dials every node and sets all up, over one connection a node.
-func (a *attempt) connectAndSetUp(ctx context.Context, _ cloud.Session) error {
-	dialled, end := a.begin(ctx, a.log, phase{55, 65, "every node to answer over SSH", a.cfg.Timeouts.SSH}, a.cluster.Size)
-	clients, err := a.dialNodes(ctx, a.cluster, dialled)
-	if end(); err != nil {
-		return a.unreachable(ctx, err)
-	}
-	defer closeAll(clients)
-	a.reached, a.step = true, "setup"
-	prepare := a.config.Setup
-	err = a.setUpNodes(ctx, a.log, clients, a.cluster, a.spec, prepare)
-	var setup *SetupError
-	if keep := a.spec.OnSetupFailure == SetupFailureKeep && errors.As(err, &setup); a.spec.Autostop != nil && (err == nil || keep) {
-		a.step = "autostop"
-		if aerr := overLinks(ctx, func() error { return a.arm(ctx, a.log, clients, a.cluster) }); aerr != nil {
-			return a.unreachable(ctx, errors.Join(aerr, err))
-		}
-	}
-	if setup == nil && err != nil {
-		return a.unreachable(ctx, err)
-	}
-	if setup == nil || a.spec.OnSetupFailure != SetupFailureKeep || ctx.Err() != nil {
-		return err
-	}
-	return a.keepDespite(ctx, setup)
-}
-
-// keepDespite commits a cluster whose setup failed and returns the failure.
-func (a *attempt) keepDespite(ctx context.Context, setup *SetupError) error {
-	session, err := a.session(ctx, a.placement.Offer.Cloud)
-	if err != nil {
-		return err
-	}
-	a.cluster.StatusReason = setupFailedReason(setup)
-	if err := a.commit(ctx, session); err != nil {
-		return err
-	}
-	setup.Kept = true
-	return setup
-}
-
-func setupFailedReason(e *SetupError) string {
+func SetupReason(e *SetupError) string {
 	if e.Err != nil {
-		return fmt.Sprintf("%s on rank %d: %s", cluster.SetupFailed, e.Rank, oneLine(e.Err.Error()))
+		return fmt.Sprintf("%s on rank %d: %s", cluster.SetupFailed, e.Rank, cluster.OneLine(e.Err.Error()))
 	}
 	return fmt.Sprintf("%s on rank %d with exit code %d", cluster.SetupFailed, e.Rank, e.ExitCode)
 }
 
-// dialAll connects to every node, in rank order.
-func (b *Broker) dialAll(ctx context.Context, c cluster.Cluster) ([]node, error) {
-	return b.dialNodes(ctx, c, nil)
-}
-
-// dialNodes is dialAll that counts the nodes that answer.
-func (b *Broker) dialNodes(ctx context.Context, c cluster.Cluster, count *progress) ([]node, error) {
-	signers, err := b.SignersOf(c)
-	if err != nil {
-		return nil, err
-	}
-	bastion, err := b.through(ctx, c.Cloud)
-	if err != nil {
-		return nil, err
-	}
-	bounded, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.SSH,
-		fmt.Errorf("no SSH within %s of the machines running", b.cfg.Timeouts.SSH))
-	defer cancel()
-	clients := make([]node, len(c.Nodes))
-	group, groupCtx := errgroup.WithContext(bounded)
-	for i, n := range c.Nodes {
-		group.Go(func() error {
-			target := remote.Target{Host: n.ExternalIP, Port: n.SSHPort, User: c.SSHUser, HostKey: n.HostKey, Bastion: bastion}
-			client, err := b.answering(groupCtx, target, signers)
-			if err != nil {
-				return fmt.Errorf("rank %d (%s): %w", n.Rank, n.InstanceID, err)
-			}
-			clients[i] = b.lasting(c, n, target, signers, client, count)
-			count.one(ctx)
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		closeAll(clients)
-		return nil, err
-	}
-	return clients, nil
-}
-
-func closeAll(clients []node) {
-	for _, c := range clients {
-		if c != nil {
-			_ = c.Close()
-		}
-	}
-}
-
-// setUpNodes brings files and setup to the nodes of the clients, the first of
-// c.Nodes, in parallel. The first failure ends the others.
-func (b *Broker) setUpNodes(ctx context.Context, log *slog.Logger, clients []node, c cluster.Cluster, spec Spec, prepare string) error {
-	if c.Runtime == cluster.RuntimeRay {
-		if err := overLinks(ctx, func() error { return b.rayUp(ctx, log, clients, c, spec.Envs) }); err != nil {
-			return err
-		}
-	}
-	count, end := b.begin(ctx, log, phase{65, 98, "files and setup on every node", 0}, len(clients))
-	defer end()
-	group, ctx := errgroup.WithContext(ctx)
-	for i, client := range clients {
-		group.Go(func() error {
-			n := nodeSetup{client: client, cluster: c, spec: spec, rank: c.Nodes[i].Rank, log: log, logPath: b.folderOf(c).LogPath(), stateDir: b.cfg.StateDir}
-			if err := n.run(ctx, prepare); err != nil {
-				return err
-			}
-			count.one(ctx)
-			return nil
-		})
-	}
-	return group.Wait()
-}
-
 // nodeSetup is the work on one node.
 type nodeSetup struct {
-	client  node
+	client  Node
 	cluster cluster.Cluster
-	spec    Spec
+	work    Work
 	rank    int
 	log     *slog.Logger
 	logPath string
@@ -220,32 +105,32 @@ type nodeSetup struct {
 	stateDir string
 }
 
-func (n nodeSetup) run(ctx context.Context, prepare string) error {
-	if prepare != "" {
-		if err := n.script(ctx, "prepare", "cd ~/sky_workdir 2>/dev/null || cd ~ || exit 1\n"+prepare); err != nil {
+func (n nodeSetup) run(ctx context.Context) error {
+	if n.work.Prepare != "" {
+		if err := n.script(ctx, "prepare", "cd ~/sky_workdir 2>/dev/null || cd ~ || exit 1\n"+n.work.Prepare); err != nil {
 			return err
 		}
 	}
 	if err := n.sync(ctx); err != nil {
 		return err
 	}
-	if n.spec.Setup == "" {
+	if n.work.Setup == "" {
 		return nil
 	}
 	step := remote.NewStep(remote.Command{})
-	step.Script = script.Become("setup", step.Watch(script.Normalize(n.spec.Setup)))
+	step.Script = script.Become("setup", step.Watch(script.Normalize(n.work.Setup)))
 	return n.follow(ctx, "setup", step)
 }
 
 // sync uploads the working folder and the file mounts.
 func (n nodeSetup) sync(ctx context.Context) error {
-	if n.spec.Workdir != "" {
-		if err := n.upload(ctx, "workdir", n.spec.Workdir, remoteWorkdir); err != nil {
+	if n.work.Workdir != "" {
+		if err := n.upload(ctx, "workdir", n.work.Workdir, remoteWorkdir); err != nil {
 			return err
 		}
 	}
-	for _, dest := range slices.Sorted(maps.Keys(n.spec.FileMounts)) {
-		if err := n.upload(ctx, "file_mounts", n.spec.FileMounts[dest], dest); err != nil {
+	for _, dest := range slices.Sorted(maps.Keys(n.work.FileMounts)) {
+		if err := n.upload(ctx, "file_mounts", n.work.FileMounts[dest], dest); err != nil {
 			return err
 		}
 	}
@@ -256,7 +141,7 @@ func (n nodeSetup) sync(ctx context.Context) error {
 // is the user's: it would do so on every machine.
 func (n nodeSetup) upload(ctx context.Context, what, src, dest string) error {
 	err := n.client.PutTree(ctx, src, dest, n.stateDir)
-	if err == nil || ctx.Err() != nil || lostNode(err) {
+	if err == nil || ctx.Err() != nil || LostNode(err) {
 		return n.onRank(err)
 	}
 	return &SetupError{
@@ -313,7 +198,7 @@ func (n nodeSetup) env() map[string]string {
 		"SKYPILOT_SETUP_NUM_GPUS_PER_NODE": strconv.Itoa(int(math.Ceil(n.cluster.AcceleratorsPerNode()))),
 		"SKYPILOT_NUM_NODES":               strconv.Itoa(len(ips)),
 	}
-	maps.Copy(env, n.spec.Envs)
+	maps.Copy(env, n.work.Envs)
 	return env
 }
 
@@ -327,4 +212,28 @@ func (t *inTurn) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.w.Write(p)
+}
+
+// SetUpNodes brings files and setup to the nodes of the clients, the first of
+// c.Nodes, in parallel. The first failure ends the others.
+func (via Reach) SetUpNodes(ctx context.Context, log *slog.Logger, clients []Node, c cluster.Cluster, work Work) error {
+	if c.Runtime == cluster.RuntimeRay {
+		if err := OverLinks(ctx, func() error { return via.rayUp(ctx, log, clients, c, work.Envs) }); err != nil {
+			return err
+		}
+	}
+	count, end := Begin(ctx, log, via.Now, Phase{From: 65, To: 98, Waiting: "files and setup on every node"}, len(clients))
+	defer end()
+	group, ctx := errgroup.WithContext(ctx)
+	for i, client := range clients {
+		group.Go(func() error {
+			n := nodeSetup{client: client, cluster: c, work: work, rank: c.Nodes[i].Rank, log: log, logPath: via.Folder(c).LogPath(), stateDir: via.StateDir}
+			if err := n.run(ctx); err != nil {
+				return err
+			}
+			count.One(ctx)
+			return nil
+		})
+	}
+	return group.Wait()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package nodes
 
 import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package nodes
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
@@ -29,35 +28,10 @@ const (
 	mostLinks = 5
 )
 
-// answering dials a node until it runs a command and says how that ended: a
-// server that lets us in and does not is no node that is up.
-func (b *Broker) answering(ctx context.Context, target remote.Target, signers []ssh.Signer) (node, error) {
-	var up node
-	err := retry.Do(ctx, retry.Policy{Initial: time.Second, Max: 5 * time.Second}, func(ctx context.Context) error {
-		client, err := b.dial(ctx, target, signers)
-		if err != nil {
-			return retry.Stop(err) // it keeps trying by itself
-		}
-		bounded, cancel := context.WithTimeoutCause(ctx, probeTime, fmt.Errorf("no command came to its end within %s", probeTime))
-		defer cancel()
-		code, err := client.Run(bounded, remote.Command{Script: ":", Stdout: io.Discard, Stderr: io.Discard})
-		if err == nil && code == 0 {
-			up = client
-			return nil
-		}
-		_ = client.Close()
-		if err == nil {
-			err = fmt.Errorf("a command that does nothing ended with exit code %d", code)
-		}
-		return fmt.Errorf("SSH lets us in, but runs no commands: %w", err)
-	})
-	return up, err
-}
-
 // steadyNode is a node whose lost connections are taken up again: what is to be
 // done on a machine that was reached is done on that machine.
 type steadyNode struct {
-	broker  *Broker
+	via     Reach
 	cluster cluster.Cluster
 	node    cluster.Node
 	target  remote.Target
@@ -66,19 +40,9 @@ type steadyNode struct {
 
 	mu sync.Mutex
 	// now is the present connection, the nth one, nil where it is lost.
-	now    node
+	now    Node
 	nth    int
 	closed bool
-}
-
-// lasting makes a node of a connection to one; what becomes of it goes to the
-// cluster's log, where count has one.
-func (b *Broker) lasting(c cluster.Cluster, n cluster.Node, target remote.Target, signers []ssh.Signer, now node, count *progress) node {
-	log := b.log.With("cluster", c.Name)
-	if count != nil {
-		log = count.log
-	}
-	return &steadyNode{broker: b, cluster: c, node: n, target: target, signers: signers, log: log.With("rank", n.Rank), now: now}
 }
 
 // Close implements node.
@@ -94,7 +58,7 @@ func (s *steadyNode) Close() error {
 
 // Run implements node. A command that may have begun is not run again.
 func (s *steadyNode) Run(ctx context.Context, cmd remote.Command) (code int, err error) {
-	err = overLinks(ctx, func() error {
+	err = OverLinks(ctx, func() error {
 		client, nth, err := s.client(ctx)
 		if err != nil {
 			return err
@@ -112,7 +76,7 @@ func (s *steadyNode) Run(ctx context.Context, cmd remote.Command) (code int, err
 func (s *steadyNode) RunStep(ctx context.Context, step *remote.Step) (code int, err error) {
 	looks := 0
 	for {
-		err = overLinks(ctx, func() error {
+		err = OverLinks(ctx, func() error {
 			client, nth, err := s.client(ctx)
 			if err != nil {
 				return err
@@ -135,14 +99,14 @@ var errGetsOn = errors.New("the step got on before its connection was lost")
 
 // PutTree implements node.
 func (s *steadyNode) PutTree(ctx context.Context, src, dest string, leave ...string) error {
-	return overLinks(ctx, func() error {
+	return OverLinks(ctx, func() error {
 		client, nth, err := s.client(ctx)
 		if err != nil {
 			return err
 		}
 		err = client.PutTree(ctx, src, dest, leave...)
 		_ = s.lost(nth, err) // a torn upload is tried again as a whole
-		if err != nil && ctx.Err() == nil && !errors.As(err, new(*remote.UploadError)) && !lostNode(err) {
+		if err != nil && ctx.Err() == nil && !errors.As(err, new(*remote.UploadError)) && !LostNode(err) {
 			err = &tornError{err} // something killed it on the way
 		}
 		return err
@@ -154,8 +118,8 @@ type tornError struct{ error }
 
 func (e *tornError) Unwrap() error { return e.error }
 
-// overLinks does what may be repeated again where a connection was lost.
-func overLinks(ctx context.Context, f func() error) error {
+// OverLinks does what may be repeated again where a connection was lost.
+func OverLinks(ctx context.Context, f func() error) error {
 	return retry.Do(ctx, retry.Policy{Initial: time.Second, Max: 10 * time.Second, Attempts: mostLinks}, func(context.Context) error {
 		err := f()
 		again := errors.As(err, new(*remote.LinkError)) || errors.As(err, new(*tornError))
@@ -183,7 +147,7 @@ func (s *steadyNode) lost(nth int, err error) *remote.LinkError {
 
 // client is the present connection and its number, a new one where the last was
 // lost.
-func (s *steadyNode) client(ctx context.Context) (node, int, error) {
+func (s *steadyNode) client(ctx context.Context) (Node, int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -192,7 +156,7 @@ func (s *steadyNode) client(ctx context.Context) (node, int, error) {
 	if s.now != nil {
 		return s.now, s.nth, nil
 	}
-	s.log.WarnContext(ctx, "the connection was lost; the same machine is dialled again", "at_most", s.broker.cfg.Timeouts.SSH)
+	s.log.WarnContext(ctx, "the connection was lost; the same machine is dialled again", "at_most", s.via.Patience)
 	client, err := s.redial(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -212,6 +176,7 @@ type silentError struct {
 func (e *silentError) Error() string {
 	return fmt.Sprintf("rank %d (%s) answered before and does so no more: %v", e.rank, e.id, e.err)
 }
+
 func (e *silentError) Unwrap() error { return e.err }
 
 // errEnded says that the cloud has ended or stopped a machine.
@@ -219,15 +184,15 @@ var errEnded = errors.New("the machine does not run any more, says the cloud")
 
 // redial dials the same machine until it answers, for a stated time, or until
 // the cloud says that it does not run any more.
-func (s *steadyNode) redial(ctx context.Context) (node, error) {
-	patience := s.broker.cfg.Timeouts.SSH
+func (s *steadyNode) redial(ctx context.Context) (Node, error) {
+	patience := s.via.Patience
 	bounded, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %s", patience))
 	defer cancel()
 	var last error
 	for {
 		try, done := context.WithTimeout(bounded, askEvery+probeTime) // a slow node needs the probe's time, too
 		over := s.endedBeside(try, done)
-		client, err := s.broker.answering(try, s.target, s.signers)
+		client, err := s.via.answering(try, s.target, s.signers)
 		done()
 		ended := <-over
 		if err == nil {
@@ -242,11 +207,11 @@ func (s *steadyNode) redial(ctx context.Context) (node, error) {
 		if bounded.Err() != nil {
 			return nil, &silentError{s.node.Rank, s.node.InstanceID, fmt.Errorf("%w (last: %w)", context.Cause(bounded), last)}
 		}
-		if ended || s.broker.ended(bounded, s.cluster, s.node) {
+		if ended || s.via.Ended(bounded, s.cluster, s.node) {
 			return nil, &silentError{s.node.Rank, s.node.InstanceID, errEnded}
 		}
 		if errors.As(err, new(*remote.HostKeyError)) || errors.As(err, new(*remote.AuthError)) { // it came back at once
-			_ = pause(bounded, askEvery)
+			_ = retry.Pause(bounded, askEvery)
 		}
 	}
 }
@@ -256,8 +221,8 @@ func (s *steadyNode) redial(ctx context.Context) (node, error) {
 func (s *steadyNode) endedBeside(try context.Context, done func()) <-chan bool {
 	over := make(chan bool, 1)
 	go func() {
-		for pause(try, askEvery) == nil {
-			if s.broker.ended(try, s.cluster, s.node) {
+		for retry.Pause(try, askEvery) == nil {
+			if s.via.Ended(try, s.cluster, s.node) {
 				done()
 				over <- true
 				return
@@ -268,34 +233,43 @@ func (s *steadyNode) endedBeside(try context.Context, done func()) <-chan bool {
 	return over
 }
 
-// ended reports whether the cloud says, twice, that a machine does not run. A
-// cloud that cannot be asked says nothing.
-func (b *Broker) ended(ctx context.Context, c cluster.Cluster, n cluster.Node) bool {
-	session, err := b.openFor(ctx, c)
-	if err != nil {
-		return false
-	}
-	ref := c.Ref()
-	ref.Instances = []string{n.InstanceID}
-	for look := range 2 {
-		if look > 0 && pause(ctx, b.cfg.Timeouts.Gone) != nil {
-			return false
-		}
-		alive, err := session.Query(ctx, ref)
-		if err != nil {
-			return false
-		}
-		for _, inst := range alive {
-			if inst.ID == n.InstanceID && (inst.State == cloud.StateRunning || inst.State == cloud.StatePending) {
-				return false
-			}
-		}
-	}
-	return true
+// LostNode reports whether err is about the way to a node, or the node, and not
+// about what was to be done there.
+func LostNode(err error) bool {
+	return errors.As(err, new(*silentError)) || errors.As(err, new(*remote.LinkError))
 }
 
-// lostNode reports whether err is about the way to a node, or the node, and not
-// about what was to be done there.
-func lostNode(err error) bool {
-	return errors.As(err, new(*silentError)) || errors.As(err, new(*remote.LinkError))
+// answering dials a node until it runs a command and says how that ended: a
+// server that lets us in and does not is no node that is up.
+func (via Reach) answering(ctx context.Context, target remote.Target, signers []ssh.Signer) (Node, error) {
+	var up Node
+	err := retry.Do(ctx, retry.Policy{Initial: time.Second, Max: 5 * time.Second}, func(ctx context.Context) error {
+		client, err := via.Connect(ctx, target, signers)
+		if err != nil {
+			return retry.Stop(err) // it keeps trying by itself
+		}
+		bounded, cancel := context.WithTimeoutCause(ctx, probeTime, fmt.Errorf("no command came to its end within %s", probeTime))
+		defer cancel()
+		code, err := client.Run(bounded, remote.Command{Script: ":", Stdout: io.Discard, Stderr: io.Discard})
+		if err == nil && code == 0 {
+			up = client
+			return nil
+		}
+		_ = client.Close()
+		if err == nil {
+			err = fmt.Errorf("a command that does nothing ended with exit code %d", code)
+		}
+		return fmt.Errorf("SSH lets us in, but runs no commands: %w", err)
+	})
+	return up, err
+}
+
+// lasting makes a node of a connection to one; what becomes of it goes to the
+// cluster's log, where count has one.
+func (via Reach) lasting(c cluster.Cluster, n cluster.Node, target remote.Target, signers []ssh.Signer, now Node, count *Progress) Node {
+	log := via.Log.With("cluster", c.Name)
+	if count != nil {
+		log = count.log
+	}
+	return &steadyNode{via: via, cluster: c, node: n, target: target, signers: signers, log: log.With("rank", n.Rank), now: now}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package nodes
 
 import (
 	"context"
@@ -18,29 +18,29 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
-// accepted are the keys of this computer that a running node of the cluster lets
+// Accepted are the keys of this computer that a running node of the cluster lets
 // in. New nodes get these and no others: a colleague's own key would open them
 // alone, and nobody could use the cluster as a whole. Where no node runs, none can
 // be asked, and all keys that may be the cluster's count.
-func (b *Broker) accepted(ctx context.Context, c cluster.Cluster) ([]ssh.Signer, error) {
-	signers, err := b.SignersOf(c)
+func (via Reach) Accepted(ctx context.Context, c cluster.Cluster) ([]ssh.Signer, error) {
+	signers, err := via.signers(c)
 	i := slices.IndexFunc(c.Nodes, func(n cluster.Node) bool { return n.State == cloud.StateRunning })
 	if err != nil || i < 0 {
 		return signers, err
 	}
-	bastion, err := b.through(ctx, c.Cloud)
+	bastion, err := via.through(ctx, c.Cloud)
 	if err != nil {
 		return nil, err
 	}
 	n := c.Nodes[i]
 	target := remote.Target{Host: n.ExternalIP, Port: n.SSHPort, User: c.SSHUser, HostKey: n.HostKey, Bastion: bastion}
-	ctx, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.SSH, fmt.Errorf("no SSH within %s", b.cfg.Timeouts.SSH))
+	ctx, cancel := context.WithTimeoutCause(ctx, via.Patience, fmt.Errorf("no SSH within %s", via.Patience))
 	defer cancel()
 	errs := make([]error, len(signers))
 	var all sync.WaitGroup
 	for i, signer := range signers {
 		all.Go(func() { // each for itself, to learn which are let in
-			client, err := b.dial(ctx, target, []ssh.Signer{signer})
+			client, err := via.Connect(ctx, target, []ssh.Signer{signer})
 			if errs[i] = err; err == nil {
 				_ = client.Close()
 				time.AfterFunc(askEvery, cancel) // a node that answers one answers all
@@ -62,12 +62,12 @@ func (b *Broker) accepted(ctx context.Context, c cluster.Cluster) ([]ssh.Signer,
 	return in, nil
 }
 
-// moreKeys are those of nodes that a cluster gets, as far as this computer has
+// MoreKeys are those of nodes that a cluster gets, as far as this computer has
 // them.
-func (b *Broker) moreKeys(ctx context.Context, c cluster.Cluster, nodes int) (statedir.Keyring, error) {
-	signers, err := b.accepted(ctx, c)
+func (via Reach) MoreKeys(ctx context.Context, c cluster.Cluster, nodes int) (statedir.Keyring, error) {
+	signers, err := via.Accepted(ctx, c)
 	if err != nil {
 		return statedir.Keyring{}, fmt.Errorf("new nodes could not be reached: %w", err)
 	}
-	return b.folderOf(c).MoreKeys(c, signers, nodes)
+	return via.Folder(c).MoreKeys(c, signers, nodes)
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package nodes
 
 import (
 	"bytes"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -76,30 +75,5 @@ func TestProvisionLogOfProgress(t *testing.T) {
 	}
 	if !strings.Contains(text, `msg="all is loaded"`) || strings.Contains(text, "title") || strings.Contains(text, "x1b") || !strings.Contains(text, "msg=next") {
 		t.Errorf("log: %s", text)
-	}
-}
-
-// TestProvisionLogMakesRoom keeps the one before, and no more.
-func TestProvisionLogMakesRoom(t *testing.T) {
-	b := &Broker{cfg: Config{StateDir: t.TempDir(), Now: time.Now}, log: slog.New(slog.DiscardHandler)}
-	write := func(size int64) {
-		log, closeLog, err := b.folder("c").OpenLog()
-		if err != nil {
-			t.Fatal(err)
-		}
-		log.Info("here")
-		closeLog()
-		if err := os.Truncate(b.LogPath("c"), size); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const maxLog = 16 << 20
-	write(maxLog + 1)
-	write(10)
-	write(20)
-	for path, want := range map[string]int64{b.LogPath("c"): 20, b.LogPath("c") + ".old": maxLog + 1} {
-		if info, err := os.Stat(path); err != nil || info.Size() != want {
-			t.Errorf("%s: %v, %v, want %d bytes", path, info, err, want)
-		}
 	}
 }

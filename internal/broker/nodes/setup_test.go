@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package nodes
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 // chatty is a node whose scripts print on both streams at the same time, as a
 // remote.Client passes them on.
 type chatty struct {
-	node
+	Node
 	lines int
 }
 
