@@ -53,7 +53,7 @@ func parseImages(path, text string) ([]image, error) {
 		if im.ImageID == "" {
 			continue
 		}
-		a, problem := vms.Arch([]byte(im.Arch))
+		a, problem := vms.Arch(im.Arch)
 		if problem != "" {
 			return nil, &vms.FileError{Path: path, Row: i + 2, Column: "Arch", Problem: problem}
 		}

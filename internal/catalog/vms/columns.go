@@ -3,8 +3,8 @@
 package vms
 
 import (
-	"bytes"
-	"cmp"
+	"errors"
+	"io"
 	"slices"
 	"strings"
 )
@@ -33,21 +33,24 @@ var columnNames = [numColumns]string{
 
 var requiredColumns = []int{colType, colVCPUs, colMemory, colPrice, colRegion}
 
-// header finds the columns, and returns those that gocsv is to see.
-func (r *reader) header() ([]string, error) {
+// header finds the columns.
+func (r *reader) header() error {
 	for i := range r.at {
 		r.at[i] = -1
 	}
-	if !r.scan.scan() {
-		return nil, cmp.Or(r.scanError(), r.fail(1, "", "it holds no header"))
+	if err := r.scan(); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = r.fail(1, "", "it holds no header")
+		}
+		return err
 	}
-	r.width = len(r.scan.fields)
+	r.width = len(r.record)
 	seen := make(map[string]bool, r.width)
-	for i, f := range r.scan.fields {
-		name := strings.TrimSpace(string(f))
+	for i, f := range r.record {
+		name := strings.TrimSpace(f)
 		key := strings.ToLower(name)
 		if seen[key] {
-			return nil, r.fail(1, name, "the header names this column twice")
+			return r.fail(1, name, "the header names this column twice")
 		}
 		seen[key] = true
 		if col := slices.IndexFunc(columnNames[:], func(c string) bool { return strings.EqualFold(c, name) }); col >= 0 {
@@ -56,41 +59,23 @@ func (r *reader) header() ([]string, error) {
 	}
 	for _, col := range requiredColumns {
 		if r.at[col] < 0 {
-			return nil, r.fail(1, columnNames[col], "the header lacks this column; it has %s", clip(string(bytes.Join(r.scan.fields, []byte(","))), 200))
+			return r.fail(1, columnNames[col], "the header lacks this column; it has %s", clip(strings.Join(r.record, ","), 200))
 		}
 	}
 	if (r.at[colAccelerator] < 0) != (r.at[colCount] < 0) {
-		return nil, r.fail(1, "AcceleratorName", "AcceleratorName and AcceleratorCount must come together")
+		return r.fail(1, "AcceleratorName", "AcceleratorName and AcceleratorCount must come together")
 	}
-	r.scan.prefix = 0
-	for slices.Contains(r.at[:colArch+1], r.scan.prefix) {
-		r.scan.prefix++
-	}
-	for _, at := range r.at[:colArch+1] {
-		if at >= r.scan.prefix {
-			r.beside = append(r.beside, at)
-		}
-	}
-	// Where files end in the place, it is guessed; see place.
-	r.scan.guessAfter = max(r.scan.prefix, r.at[colPrice]+1, r.at[colSpot]+1)
-	if at := r.at[colZone]; r.at[colRegion] < r.scan.guessAfter || at >= 0 && at < r.scan.guessAfter {
-		r.scan.guessAfter = -1
-	}
-	return columnNames[:colArch+1], nil
+	return nil
 }
 
-// field returns a field of the record just scanned; nil where there is none.
-func (r *reader) field(col int) []byte {
+// field returns a field of the present record; empty where there is none.
+func (r *reader) field(col int) string {
 	if r.at[col] < 0 {
-		return nil
+		return ""
 	}
-	return trim(r.scan.fields[r.at[col]])
-}
-
-// trim cuts spaces off, quickly where there are none.
-func trim(f []byte) []byte {
-	if len(f) > 0 && (f[0] <= ' ' || f[len(f)-1] <= ' ') {
-		return bytes.TrimSpace(f)
+	f := r.record[r.at[col]]
+	if f != "" && (f[0] <= ' ' || f[len(f)-1] <= ' ') {
+		return strings.TrimSpace(f)
 	}
 	return f
 }

@@ -10,49 +10,49 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// describe turns what gocsv read into types, and the numbers of the texts in
-// the lines into those of the types.
-func (r *reader) describe(machines []machineRow) error {
-	d := &describer{in: &r.out, first: make(map[machine]uint32, len(machines))}
-	types := make([]uint32, len(machines))
-	same := true
-	for i := range machines {
-		t, err := r.instanceType(&machines[i], r.where[i])
+// machine returns the type that the present record describes.
+func (r *reader) machine() (uint32, error) {
+	var d description
+	for col := range d {
+		d[col] = r.field(col)
+	}
+	if d == r.last && len(r.out.Types) > 0 {
+		return r.lastType, nil
+	}
+	id, ok := r.machines[d]
+	if !ok {
+		t, err := r.instanceType(&d)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		types[i] = d.add(t)
-		same = same && types[i] == uint32(i)
+		id = r.typeOf(t)
+		r.machines[d] = id
 	}
-	if !same {
-		for i := range r.out.Lines {
-			r.out.Lines[i].Type = types[r.out.Lines[i].Type]
-		}
-	}
-	return nil
+	r.last, r.lastType = d, id
+	return id, nil
 }
 
-func (r *reader) instanceType(m *machineRow, row int) (t cloud.InstanceType, err error) {
+func (r *reader) instanceType(d *description) (t cloud.InstanceType, err error) {
 	check := func(col int, problem string) {
 		if problem != "" && err == nil {
-			err = r.fail(row, columnNames[col], "%s", problem)
+			err = r.fail(r.row, columnNames[col], "%s", problem)
 		}
 	}
 	var problem string
-	t.Name, t.Accelerator.Name = m.Type, m.Accelerator
-	check(colType, badName(m.Type))
-	check(colAccelerator, badName(m.Accelerator))
-	t.Accelerator.Count, problem = number([]byte(m.Count), maxDevices)
+	t.Name, t.Accelerator.Name = d[colType], d[colAccelerator]
+	check(colType, badName(t.Name))
+	check(colAccelerator, badName(t.Accelerator.Name))
+	t.Accelerator.Count, problem = number(d[colCount], maxDevices)
 	check(colCount, problem)
-	t.VCPUs, problem = number([]byte(m.VCPUs), maxVCPUs)
+	t.VCPUs, problem = number(d[colVCPUs], maxVCPUs)
 	check(colVCPUs, problem)
-	t.MemoryGiB, problem = number([]byte(m.Memory), maxMemoryGiB)
+	t.MemoryGiB, problem = number(d[colMemory], maxMemoryGiB)
 	check(colMemory, problem)
-	t.Arch, problem = Arch([]byte(m.Arch))
+	t.Arch, problem = Arch(d[colArch])
 	check(colArch, problem)
-	t.AcceleratorMemoryGiB = deviceMemory([]byte(m.GPUInfo))
+	t.AcceleratorMemoryGiB = deviceMemory(d[colGPUInfo])
 	if err == nil {
-		err = r.checkMachine(&t, row)
+		err = r.checkMachine(&t, r.row)
 	}
 	return t, err
 }
@@ -81,32 +81,25 @@ type machine struct {
 	acc  cloud.Accelerator
 }
 
-// describer numbers types.
-type describer struct {
-	in *Rows
-	// first is the first type of each machine; other the next one, or 0.
-	first map[machine]uint32
-	other []uint32
-}
-
-func (d *describer) add(t cloud.InstanceType) uint32 {
+// typeOf numbers types.
+func (r *reader) typeOf(t cloud.InstanceType) uint32 {
 	m := machine{t.Name, t.Accelerator}
-	id := uint32(len(d.in.Types))
-	first, ok := d.first[m]
+	id := uint32(len(r.out.Types))
+	first, ok := r.first[m]
 	if !ok {
 		first = id
-		d.first[m] = id
+		r.first[m] = id
 	} else {
 		at := first
-		for d.in.Types[at] != t && d.other[at] != 0 {
-			at = d.other[at]
+		for r.out.Types[at] != t && r.other[at] != 0 {
+			at = r.other[at]
 		}
-		if d.in.Types[at] == t {
+		if r.out.Types[at] == t {
 			return at
 		}
-		d.other[at] = id
+		r.other[at] = id
 	}
-	d.in.Types, d.in.machine, d.other = append(d.in.Types, t), append(d.in.machine, first), append(d.other, 0)
+	r.out.Types, r.out.machine, r.other = append(r.out.Types, t), append(r.out.machine, first), append(r.other, 0)
 	return id
 }
 

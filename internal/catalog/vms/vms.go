@@ -5,208 +5,264 @@
 package vms
 
 import (
+	"bufio"
 	"bytes"
-	"cmp"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/gocarina/gocsv"
+	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// rows is a vms.csv with its values checked: what machines there are, where,
+// Rows is a vms.csv with its values checked: what machines there are, where,
 // at which prices, and for each line of the file which of them.
 type Rows struct {
 	Types  []cloud.InstanceType
 	Places []Place
+	Prices *Prices
+	Lines  []Line
+	// ByName is the position of each type in the order of names, once the lines are
+	// sorted.
+	ByName []uint32
 	// machine is, for each type, the first type that is of the same machine; a file
 	// in which another is, in one place, contradicts itself.
 	machine []uint32
-	Prices  *Prices
-	Lines   []Line
-	// byName is the position of each type in the order of names, once the lines are
-	// sorted.
-	ByName []uint32
 }
 
+// Place is where a machine is sold. Zone is empty where a cloud has none.
 type Place struct{ Region, Zone string }
 
-// line is small, since there are many: it holds numbers of what rows has.
+// Line is small, since there are many: it holds numbers of what Rows has.
 type Line struct {
 	Type, Place uint32
 	Price, Spot uint32
-	// row is where the file has it.
+	// Row is where the file has it.
 	Row uint32
 }
 
-// machineRow is what gocsv makes of the columns that describe a machine.
-type machineRow struct {
-	Type        string `csv:"InstanceType"`
-	Accelerator string `csv:"AcceleratorName"`
-	Count       string `csv:"AcceleratorCount"`
-	VCPUs       string `csv:"vCPUs"`
-	Memory      string `csv:"MemoryGiB"`
-	GPUInfo     string `csv:"GpuInfo"`
-	Arch        string `csv:"Arch"`
+// FileError says what is wrong with a catalog file, and where.
+type FileError struct {
+	// Path names the file as the user would open it.
+	Path string
+	// Row counts lines from 1, the header's line; 0 is the file as a whole.
+	Row int
+	// Column is the header's name of the field; empty is the row as a whole.
+	Column string
+	// Problem says what is wrong and what would be right.
+	Problem string
 }
 
-// reader turns the text of one vms.csv into rows. A catalog names each machine
-// in many places, so gocsv, which reads a row by reflection, is given the rows
-// of a machine once: the reader is the gocsv.CSVReader that leaves the others
-// out, and keeps of every row what is its own: place and prices.
+// Error implements error.
+func (e *FileError) Error() string {
+	where := e.Path
+	if e.Row > 0 {
+		where += fmt.Sprintf(", row %d", e.Row)
+	}
+	if e.Column != "" {
+		where += fmt.Sprintf(", column %s", e.Column)
+	}
+	return where + ": " + e.Problem
+}
+
+// reader turns the text of one vms.csv into rows. encoding/csv reads the rows;
+// gocsv, which sets each field of a row by reflection, takes five times as long.
 type reader struct {
 	path string
 	// separateDevices is About's: hosts and accelerators have rows of their own.
 	separateDevices bool
-	scan            *scanner
+	text            *text
+	csv             *csv.Reader
 	// at holds the position of each column in a record, -1 for none.
-	at    [numColumns]int
-	width int
-	// beside are the columns that describe the machine and lie outside of the
-	// scanner's prefix.
-	beside []int
-	out    Rows
+	at [numColumns]int
+	// record is the present one, row the line on which it begins, and next the line
+	// after its end.
+	record    []string
+	width     int
+	row, next int
 
-	// machines numbers the texts that describe machines; where says on which row
-	// each was first.
-	machines map[string]uint32
-	where    []int
-	last     uint32
-	key      []byte
-	// fresh is the last new text of machines; spare is memory for descriptions.
-	fresh string
-	spare []string
-
-	placeIDs map[Place]uint32
-	// next is the place that came after each the last time; endings is how rows of
-	// each end.
-	next      []uint32
-	endings   []*ending
-	lastPlace uint32
-
-	priceTexts [1 << priceTextBits]priceText
+	out      Rows
+	machines map[description]uint32
+	// last is the description of the row before; most rows repeat it.
+	last     description
+	lastType uint32
+	places   map[Place]uint32
+	// first is the first type of each machine; other the next one, or 0.
+	first map[machine]uint32
+	other []uint32
 }
+
+// description is what a row says of its machine, by column.
+type description [colArch + 1]string
 
 // Parse is Read of a text at hand.
 func Parse(path, cloudName string, text []byte) (*Rows, [32]byte, error) {
 	return Read(path, cloudName, bytes.NewReader(text), int64(len(text)))
 }
 
-// Read reads a whole vms.csv and returns its SHA-256 too. Anything wrong
-// rejects the file; the error is a *FileError, unless reading failed.
+// Read reads a whole vms.csv of so many bytes and returns its SHA-256 too.
+// Anything wrong rejects the file; the error is a *FileError, unless reading
+// failed.
 func Read(path, cloudName string, in io.Reader, size int64) (*Rows, [32]byte, error) {
-	f := newFeed(in, size, feedLength)
-	defer f.Close()
-	return read(path, cloudName, f)
-}
-
-func read(path, cloudName string, f *feed) (*Rows, [32]byte, error) {
+	t := newText(in, size)
 	r := &reader{
-		path: path, separateDevices: about.Of(cloudName).SeparateDevices, scan: newScanner(f),
-		// Files in use describe a machine every one to five KiB.
-		machines: make(map[string]uint32, f.size/4096), placeIDs: make(map[Place]uint32),
+		path: path, separateDevices: about.Of(cloudName).SeparateDevices, text: t, next: 1,
+		machines: make(map[description]uint32), places: make(map[Place]uint32), first: make(map[machine]uint32),
 	}
 	r.out.Prices = newPrices()
+	buffer := bufio.NewReaderSize(t, bufferBytes)
+	if mark, err := buffer.Peek(len(byteOrderMark)); err == nil && string(mark) == byteOrderMark {
+		_, _ = buffer.Discard(len(mark))
+	}
+	r.csv = csv.NewReader(buffer)
+	r.csv.ReuseRecord, r.csv.FieldsPerRecord = true, -1 // the width is checked here, with advice
 	if err := r.read(); err != nil {
 		return nil, [32]byte{}, err
 	}
 	if r.separateDevices {
-		return joinHosts(&r.out), r.scan.block.sum, nil
+		return joinHosts(&r.out), t.sum(), nil
 	}
-	return &r.out, r.scan.block.sum, nil
+	return &r.out, t.sum(), nil
 }
 
 func (r *reader) read() error {
-	var machines []machineRow
-	if err := gocsv.UnmarshalCSV(r, &machines); err != nil {
-		return r.located(err)
+	if err := r.header(); err != nil {
+		return err
+	}
+	for {
+		err := r.scan()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = r.line()
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if len(r.out.Lines) == 0 {
 		return r.fail(0, "", "it holds a header and no rows")
-	}
-	if err := r.describe(machines); err != nil {
-		return err
 	}
 	r.out.Sort()
 	return r.unique()
 }
 
-// located makes sure that an error says where it is.
+// scan reads the next record. It returns io.EOF at the end.
+func (r *reader) scan() (err error) {
+	r.record, err = r.csv.Read()
+	if err != nil {
+		return r.located(err)
+	}
+	last := len(r.record) - 1
+	r.row, _ = r.csv.FieldPos(0)
+	end, _ := r.csv.FieldPos(last)
+	r.next = end + 1 + strings.Count(r.record[last], "\n")
+	r.text.record = r.csv.InputOffset()
+	return nil
+}
+
+// located makes sure that an error says where it is, and what would be right.
 func (r *reader) located(err error) error {
-	if r.scan.readErr != nil {
-		return fmt.Errorf("reading %s: %w", r.path, r.scan.readErr)
-	}
+	var parse *csv.ParseError
 	var at *FileError
-	if errors.As(err, &at) {
+	switch {
+	case errors.Is(err, io.EOF):
+		return io.EOF
+	case errors.As(err, &at):
+		if at.Path = r.path; at.Row == presentRow {
+			at.Row = r.next
+		}
 		return at
+	case !errors.As(err, &parse):
+		return fmt.Errorf("reading %s: %w", r.path, err)
+	case errors.Is(err, csv.ErrBareQuote):
+		return r.fail(parse.StartLine, "", "a quote stands inside an unquoted field; quote the whole field and double its quotes")
+	case errors.Is(err, csv.ErrQuote) && r.csv.InputOffset() == r.text.size:
+		return r.fail(parse.StartLine, "", "the file ends inside a quoted field; it may be cut off, or text follows a closing quote")
+	case errors.Is(err, csv.ErrQuote):
+		return r.fail(parse.StartLine, "", "text follows the closing quote of a field; put a comma between, or double the quote")
 	}
-	return r.fail(r.scan.row, "", "%s", err)
+	return r.fail(parse.StartLine, "", "%s", parse.Err)
 }
 
-// Read implements gocsv.CSVReader: the header by its right names, then the first
-// row of each machine.
-func (r *reader) Read() ([]string, error) {
-	if r.width == 0 {
-		return r.header()
+// line checks the present record and adds it.
+func (r *reader) line() (err error) {
+	if n := len(r.record); n != r.width {
+		return r.fail(r.row, "", "it has %d fields where the header has %d; the row is cut off, or a field with commas (GpuInfo?) is not quoted", n, r.width)
 	}
-	for r.scan.scan() {
-		isNew, err := r.record()
-		if err != nil {
-			return nil, err
-		}
-		if isNew {
-			return r.description(), nil
-		}
+	w := Line{Row: uint32(r.row)}
+	if w.Type, err = r.machine(); err != nil {
+		return err
 	}
-	return nil, cmp.Or(r.scanError(), io.EOF)
+	if w.Place, err = r.place(); err != nil {
+		return err
+	}
+	if w.Price, err = r.price(colPrice); err != nil {
+		return err
+	}
+	if w.Spot, err = r.price(colSpot); err != nil {
+		return err
+	}
+	if len(r.out.Lines) == cap(r.out.Lines) {
+		r.room()
+	}
+	r.out.Lines = append(r.out.Lines, w)
+	return nil
 }
 
-// scanError is why the scanner stopped, nil at the end of the text.
-func (r *reader) scanError() error {
-	if r.scan.err != "" {
-		return r.fail(r.scan.row, "", "%s", r.scan.err)
-	}
-	return r.scan.readErr
+// room makes room for the lines to come, if they are as long as those so far.
+func (r *reader) room() {
+	const fewest = 64
+	lines := len(r.out.Lines)
+	all := int(int64(lines) * r.text.size / max(r.text.record, 1))
+	grown := make([]Line, lines, max(all+all/8, lines+fewest))
+	copy(grown, r.out.Lines)
+	r.out.Lines = grown
 }
 
-// ReadAll implements gocsv.CSVReader.
-func (r *reader) ReadAll() ([][]string, error) {
-	var all [][]string
-	for {
-		record, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, record)
+// price numbers a price of the present record.
+func (r *reader) price(col int) (uint32, error) {
+	f := r.field(col)
+	if f == "" {
+		return priceBlank, nil
 	}
+	usd, problem := price(f)
+	if problem != "" {
+		return 0, r.fail(r.row, columnNames[col], "%s", problem)
+	}
+	return r.out.Prices.number(usd), nil
 }
 
-// description copies the columns that describe the machine, in gocsv's order.
-// What lies in the text that was just kept need not be copied again.
-func (r *reader) description() []string {
-	const width = colArch + 1
-	if len(r.spare) < width {
-		r.spare = make([]string, 256*width)
+// place numbers where the machine of the present record is.
+func (r *reader) place() (uint32, error) {
+	p := Place{r.field(colRegion), r.field(colZone)}
+	if id, ok := r.places[p]; ok {
+		return id, nil
 	}
-	out := r.spare[:width:width]
-	r.spare = r.spare[width:]
-	head := r.scan.head
-	for col := range out {
-		f := r.field(col)
-		// Slices of one text differ in capacity by as much as they lie apart.
-		if at := cap(head) - cap(f); len(f) > 0 && at >= 0 && at+len(f) <= len(head) && &f[0] == &head[at] {
-			out[col] = r.fresh[at:][:len(f)]
-			continue
-		}
-		out[col] = string(f)
+	problem := badName(p.Region)
+	if p.Region == "" {
+		problem = "it is blank"
 	}
-	return out
+	if problem != "" {
+		return 0, r.fail(r.row, "Region", "%s", problem)
+	}
+	if problem := badName(p.Zone); problem != "" {
+		return 0, r.fail(r.row, "AvailabilityZone", "%s", problem)
+	}
+	return intern(r.places, &r.out.Places, Place{strings.Clone(p.Region), strings.Clone(p.Zone)}), nil
+}
+
+func intern[T comparable](ids map[T]uint32, all *[]T, v T) uint32 {
+	id, ok := ids[v]
+	if !ok {
+		id = uint32(len(*all))
+		ids[v] = id
+		*all = append(*all, v)
+	}
+	return id
 }
 
 func (r *reader) fail(row int, column, format string, args ...any) error {
