@@ -54,6 +54,8 @@ type Behaviour struct {
 	DropAfter int64
 	// DropAfterSent closes a connection once that many bytes were sent on it.
 	DropAfterSent int64
+	// Forks, where set, counts what commands start.
+	Forks *Forks
 }
 
 // Node is one machine.

@@ -57,13 +57,19 @@ func (p *process) signal(name string) {
 	}
 }
 
-func signalOf(state *os.ProcessState) string {
-	status, ok := state.Sys().(syscall.WaitStatus)
-	if !ok || !status.Signaled() {
-		return ""
+func stateOf(state *os.ProcessState) ended {
+	if ws, ok := state.Sys().(syscall.WaitStatus); ok {
+		return endOf(ws)
 	}
+	return ended{code: state.ExitCode()}
+}
+
+func endOf(ws syscall.WaitStatus) ended {
 	names := map[syscall.Signal]string{syscall.SIGTERM: "TERM", syscall.SIGKILL: "KILL", syscall.SIGINT: "INT", syscall.SIGHUP: "HUP", syscall.SIGPIPE: "PIPE", syscall.SIGSEGV: "SEGV", syscall.SIGABRT: "ABRT"}
-	return names[status.Signal()]
+	if ws.Signaled() {
+		return ended{code: -1, signal: names[ws.Signal()]}
+	}
+	return ended{code: ws.ExitStatus()}
 }
 
 // Processes lists what runs on the node, "pid command line", where /proc is.

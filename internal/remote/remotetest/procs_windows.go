@@ -18,7 +18,7 @@ func (n *Node) Own() {}
 
 func (p *process) signal(string) { _ = p.cmd.Process.Kill() }
 
-func signalOf(*os.ProcessState) string { return "" }
+func stateOf(state *os.ProcessState) ended { return ended{code: state.ExitCode()} }
 
 // Processes lists nothing: there is no /proc.
 func (n *Node) Processes() []string { return nil }

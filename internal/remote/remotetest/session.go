@@ -174,7 +174,7 @@ func (n *Node) start(ch ssh.Channel, command string, b Behaviour) *process {
 		return nil
 	}
 	cmd.Stdout, cmd.Stderr = outW, errW
-	err = cmd.Start()
+	wait, err := startCommand(cmd, b.Forks)
 	_, _ = outW.Close(), errW.Close()
 	p := &process{cmd: cmd, stdin: stdin, ours: []*os.File{outR, errR}}
 	if err != nil {
@@ -190,9 +190,10 @@ func (n *Node) start(ch ssh.Channel, command string, b Behaviour) *process {
 		var copies sync.WaitGroup
 		copies.Go(func() { _, _ = io.Copy(ch, outR) })
 		copies.Go(func() { _, _ = io.Copy(ch.Stderr(), errR) })
-		_ = cmd.Wait()
+		end := wait()
+		_ = stdin.Close()
 		if !b.NoExitStatus {
-			report(ch, cmd)
+			report(ch, end)
 		}
 		copies.Wait() // a daemon that holds the pipes holds the session, as in OpenSSH
 		_ = ch.CloseWrite()
@@ -201,14 +202,25 @@ func (n *Node) start(ch ssh.Channel, command string, b Behaviour) *process {
 	return p
 }
 
-func report(ch ssh.Channel, cmd *exec.Cmd) {
-	if name := signalOf(cmd.ProcessState); name != "" {
+// startCommand starts a command, counted where somebody counts.
+func startCommand(cmd *exec.Cmd, forks *Forks) (wait func() ended, err error) {
+	if forks != nil {
+		return forks.start(cmd)
+	}
+	return func() ended {
+		_ = cmd.Wait()
+		return stateOf(cmd.ProcessState)
+	}, cmd.Start()
+}
+
+func report(ch ssh.Channel, end ended) {
+	if end.signal != "" {
 		_, _ = ch.SendRequest("exit-signal", false, ssh.Marshal(struct {
 			Name       string
 			Core       bool
 			Text, Lang string
-		}{name, false, "", ""}))
+		}{end.signal, false, "", ""}))
 		return
 	}
-	_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(cmd.ProcessState.ExitCode())})) //nolint:gosec // 0 to 255
+	_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(end.code)})) //nolint:gosec // 0 to 255
 }

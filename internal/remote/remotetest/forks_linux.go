@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package remotetest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+const (
+	traceOptions = syscall.PTRACE_O_TRACEFORK | syscall.PTRACE_O_TRACEVFORK | syscall.PTRACE_O_TRACECLONE | syscall.PTRACE_O_TRACEEXEC
+	// ownWaits waits for what this thread traces, whatever other threads wait for.
+	ownWaits = syscall.WALL | syscall.WNOTHREAD
+)
+
+// start starts the command and counts what it and all its descendants do. The
+// result waits for the command alone.
+func (f *Forks) start(cmd *exec.Cmd) (wait func() ended, err error) {
+	started := make(chan error, 1)
+	over := make(chan ended, 1)
+	go func() {
+		runtime.LockOSThread() // the tracer is a thread, which ends with this
+		cmd.SysProcAttr.Ptrace = true
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			f.trace(cmd.Process.Pid, over)
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, err //nolint:wrapcheck // the caller shows it
+	}
+	return func() ended { return <-over }, nil
+}
+
+// trace follows a process that is about to begin, until nothing of it is left.
+func (f *Forks) trace(first int, over chan<- ended) {
+	known := map[int]bool{}
+	for {
+		var ws syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &ws, ownWaits, nil)
+		switch {
+		case err == syscall.EINTR: //nolint:errorlint // as the call gives it
+			continue
+		case err != nil:
+			return
+		case ws.Exited() || ws.Signaled():
+			if pid == first {
+				over <- endOf(ws)
+			}
+			delete(known, pid)
+			continue
+		}
+		signal := ws.StopSignal()
+		switch {
+		case !known[pid]: // the stop that it begins with
+			if known[pid] = true; pid == first {
+				_ = syscall.PtraceSetOptions(pid, traceOptions)
+			}
+			signal = 0
+		case signal == syscall.SIGTRAP && ws.TrapCause() > 0:
+			f.note(pid, ws.TrapCause())
+			signal = 0
+		}
+		_ = syscall.PtraceCont(pid, int(signal)) // it may have been killed
+	}
+}
+
+func (f *Forks) note(pid, event int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if event == syscall.PTRACE_EVENT_EXEC {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if f.programs == nil {
+			f.programs = map[string]int{}
+		}
+		f.programs[strings.TrimSpace(string(name))]++
+		return
+	}
+	if child, err := syscall.PtraceGetEventMsg(pid); err == nil && !isThread(int(child)) { //nolint:gosec // a process number
+		f.forks++
+	}
+}
+
+// isThread tells a thread of another process from a process.
+func isThread(id int) bool {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", id))
+	return len(status) > 0 && !strings.Contains(string(status), "\nTgid:\t"+strconv.Itoa(id)+"\n")
+}
