@@ -4,6 +4,8 @@
 # so that neither the user's Python nor the user's Ray is in its way. Needs a
 # POSIX shell and the usual small tools. Every command may be repeated.
 #
+# script.OnNode's prelude stands before it there.
+#
 #   ray.sh secret         print the cluster's secret, made on first use; read one from standard input with "-"
 #   ray.sh install        install the pinned Ray
 #   ray.sh up [SESSION PORT]
@@ -16,7 +18,11 @@
 set -u
 umask 077
 base=$HOME/.sky/ray
+# shellcheck source=/dev/null # what the broker has written
 . "$base/conf" || exit 1
+: "${version:?}" "${requirements?}" "${pip_options?}" "${interpreters?}" "${preinstalled?}" "${rank:?}" "${address:?}" "${head:?}" \
+	"${gcs_port:?}" "${dashboard_port:?}" "${object_manager_port:?}" "${agent_port:?}" "${client_port:?}" \
+	"${object_store_bytes:?}" "${cpus?}" "${gpus:?}" "${resources:?}"
 venv=$base/venv-$version
 # Sockets have short names only, and homes can be long.
 private=/tmp/sky-ray-$(id -u)-$(printf %s "$HOME $address" | cksum | cut -d ' ' -f 1)
@@ -29,38 +35,25 @@ die() {
 	say "$@"
 	exit 1
 }
-nap() { sleep 0.2 2>/dev/null || sleep 1; }
-boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown; }
-field() { sed -n "s/^$2=//p" "$1" 2>/dev/null | head -n 1; }
-privileged() {
-	if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
-
-# born prints when a process started, which tells it from a later one with its number.
-born() {
-	[ -n "$1" ] && [ -r "/proc/$1/stat" ] || return
-	set -- "$(cat "/proc/$1/stat" 2>/dev/null)"
-	set -- ${1##*) }
-	[ "${1:-Z}" != Z ] && [ "$1" != X ] && echo "${20}"
-}
-
 # alone lets one of us at a time go on; the lock goes with its holder.
 alone() {
 	t=0
 	until mkdir "$base/lock" 2>/dev/null; do
-		holder=$(cat "$base/lock/holder" 2>/dev/null)
+		field "$base/lock/holder" pid || :
+		holder=$field
 		t=$((t + 1))
 		# A holder writes its name at once; one without a name was cut off.
-		if [ -n "$holder" ] && [ "$(born "${holder%% *}")" != "${holder##* }" ] || { [ -z "$holder" ] && [ "$t" -gt 25 ]; }; then
+		if [ -n "$holder" ] && ! lives "$base/lock/holder" || { [ -z "$holder" ] && [ "$t" -gt 25 ]; }; then
 			rm -rf -- "$base/lock"
 			continue
 		fi
-		[ "$t" -lt 3000 ] || die "another call (process ${holder%% *}) has been at it for ten minutes"
+		[ "$t" -lt 3000 ] || die "another call (process $holder) has been at it for ten minutes"
 		nap
 	done
 	trap 'rm -rf -- "$base/lock"' EXIT
 	trap 'exit 129' HUP INT TERM PIPE
-	echo "$$ $(born $$)" >"$base/lock/holder"
+	born $$
+	printf 'born=%s\npid=%s\n' "$born" $$ >"$base/lock/holder"
 }
 
 # ---- installation ---------------------------------------------------------
@@ -103,7 +96,8 @@ install() {
 	p=$(suitable) || die "no Python from 3.10 to 3.14 here (looked for: $interpreters). Use an image that has one, or runtime = \"ssh\"."
 	say "installing Ray $version into $venv with $p"
 	make_venv "$p" || die "no Python environment could be made with $p: $(tail -n 3 "$base/install.log")"
-	set -f # several words each, and brackets among them
+	set -f
+	# shellcheck disable=SC2086 # several words each, and brackets among them
 	PYTHONNOUSERSITE=1 "$python" -m pip install --disable-pip-version-check --no-input -q $pip_options $requirements >>"$base/install.log" 2>&1 ||
 		die "Ray $version could not be installed: $(tail -n 5 "$base/install.log")"
 	installed || die "Ray $version was installed and cannot be loaded: $("$python" -I -c 'import ray, cryptography' 2>&1 | tail -n 3)"
@@ -144,22 +138,30 @@ ours() {
 		}'
 }
 
+# recorded NAME VALUE succeeds where the state says so.
+recorded() { field "$base/state" "$1" && [ "$field" = "$2" ]; }
+
+# ours_lives NAME succeeds while our process of that name lives; one that never
+# was is no harm.
+ours_lives() {
+	field "$base/state" "$1" && [ -n "$field" ] || return 0
+	pid=$field
+	field "$base/state" "${1}_born" && born "$pid" && [ "$born" = "$field" ]
+}
+
 running() {
-	[ "$(field "$base/state" boot)" = "$(boot)" ] && [ "$(field "$base/state" address)" = "$address" ] &&
-		[ "$(field "$base/state" version)" = "$version" ] || return
-	for p in raylet gcs; do
-		pid=$(field "$base/state" "$p")
-		[ -z "$pid" ] || [ "$(born "$pid")" = "$(field "$base/state" "${p}_born")" ] || return
-	done
-	[ -n "$(field "$base/state" raylet)" ]
+	boot
+	recorded boot "$boot" && recorded address "$address" && recorded version "$version" || return
+	ours_lives raylet && ours_lives gcs && field "$base/state" raylet && [ -n "$field" ]
 }
 
 down() {
 	t=0
-	pid=$(field "$base/state" raylet)
 	if running; then # first the one that says goodbye to the others
+		field "$base/state" raylet
+		pid=$field
 		kill "$pid" 2>/dev/null
-		while [ -n "$(born "$pid")" ] && [ "$t" -lt 50 ]; do
+		while born "$pid" && [ "$t" -lt 50 ]; do
 			nap
 			t=$((t + 1))
 		done
@@ -194,8 +196,11 @@ s = socket.create_server((sys.argv[1], 0)); print(s.getsockname()[1])' "$address
 
 environment() {
 	unset PYTHONPATH PYTHONHOME RAY_ADDRESS
+	# shellcheck disable=SC3045 # where the shell has it
 	ulimit -n "$(ulimit -Hn)" 2>/dev/null
-	mkdir -p -m 700 "$private" && [ -O "$private" ] && mkdir -p "$run" || die "$private belongs to somebody else"
+	mkdir -m 700 -- "$private" 2>/dev/null
+	# shellcheck disable=SC3067 # dash, bash and busybox have -O
+	if [ ! -O "$private" ] || ! mkdir -p -- "$run"; then die "$private belongs to somebody else"; fi
 	"$python" -I -c 'import hashlib, hmac, sys
 print(hmac.new(sys.stdin.read().strip().encode(), b"token", hashlib.sha256).hexdigest(), end="")' <"$base/secret" >"$base/token" || exit 1
 	# The kernel, not Ray, ends processes where memory runs out, and jobs run at
@@ -235,14 +240,18 @@ start() {
 			nap
 		done
 	fi
-	printf '%s\n' "boot=$(boot)" "address=$address" "version=$version" "session=$session" "port=$port" "dashboard=${dashboard:-}" \
-		"raylet=$raylet" "raylet_born=$(born "$raylet")" "gcs=$gcs" "gcs_born=$(born "$gcs")" >"$base/state.$$"
+	boot
+	born "$raylet" || :
+	raylet_born=$born
+	born "$gcs" || :
+	printf '%s\n' "boot=$boot" "address=$address" "version=$version" "session=$session" "port=$port" "dashboard=${dashboard:-}" \
+		"raylet=$raylet" "raylet_born=$raylet_born" "gcs=$gcs" "gcs_born=$born" >"$base/state.$$"
 	mv -f -- "$base/state.$$" "$base/state"
 }
 
 # joined succeeds while Ray runs here in the session asked for.
 joined() {
-	running && { [ "$rank" = 0 ] || [ "$(field "$base/state" session)" = "$session" ]; }
+	running && { [ "$rank" = 0 ] || recorded session "$session"; }
 }
 
 up() {
@@ -257,14 +266,18 @@ up() {
 			start
 		fi
 	fi
-	echo "$(field "$base/state" session) $(field "$base/state" port)"
+	field "$base/state" session
+	session=$field
+	field "$base/state" port
+	echo "$session $field"
 }
 
 api() {
+	[ -n "${dashboard:-}" ] || ! field "$base/state" dashboard || dashboard=$field
 	"$python" -I -c 'import sys, urllib.request
 request = urllib.request.Request(sys.argv[1], headers={"Authorization": "Bearer " + open(sys.argv[2]).read()})
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-print(opener.open(request, timeout=20).read().decode())' "http://$address:${dashboard:-$(field "$base/state" dashboard)}$1" "$base/token"
+print(opener.open(request, timeout=20).read().decode())' "http://$address:${dashboard:-}$1" "$base/token"
 }
 
 await_nodes() {

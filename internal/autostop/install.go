@@ -28,6 +28,17 @@ var installScript string
 //go:embed remove.sh
 var removeScript string
 
+// NodeScripts are our scripts as a node gets them, by name.
+func NodeScripts() map[string]string {
+	return map[string]string{
+		"install.sh":  script.OnNode(installScript),
+		"watchdog.sh": script.OnNode(watchdogScript),
+		"remove.sh":   script.OnNode(removeScript),
+		"hold.sh":     holdScript,
+		"failure.sh":  hookFailure,
+	}
+}
+
 // folder is where the watchdog lives, below the home folder of every node.
 const folder = ".sky/autostop"
 
@@ -96,7 +107,7 @@ func Arm(ctx context.Context, head remote.Shell, others []remote.Shell, s Setup)
 
 // install brings the files to a node and starts the watchdog there.
 func (s Setup) install(ctx context.Context, node remote.Shell, files []file) (string, error) {
-	text := putFiles(files) + "process_manager=" + remote.Quote(s.ProcessManager) + "\n" + installScript
+	text := putFiles(files) + "process_manager=" + remote.Quote(s.ProcessManager) + "\n" + script.OnNode(installScript)
 	return remote.Output(ctx, node, remote.Command{Script: text})
 }
 
@@ -134,7 +145,7 @@ func prepareOthers(ctx context.Context, head remote.Shell, others []remote.Shell
 		group.Go(func() error {
 			err := remote.AuthorizeClusterKey(ctx, node, key)
 			if err == nil {
-				_, err = s.install(ctx, node, []file{{"watchdog.sh", watchdogScript}, {"end.sh", s.End}, {"conf", s.conf("worker")}})
+				_, err = s.install(ctx, node, []file{{"watchdog.sh", script.OnNode(watchdogScript)}, {"end.sh", s.End}, {"conf", s.conf("worker")}})
 			}
 			if err != nil {
 				return fmt.Errorf("prepare rank %d for autostop: %w", s.Others[i].Rank, err)
@@ -164,7 +175,7 @@ func (s Setup) files() ([]file, error) {
 		hook, start = script.Normalize(s.Config.Hook), script.Start
 	}
 	return []file{
-		{"watchdog.sh", watchdogScript}, {"end.sh", s.End}, {"start.sh", start}, {"hook.sh", hook}, {"sessions.sh", s.Sessions},
+		{"watchdog.sh", script.OnNode(watchdogScript)}, {"end.sh", s.End}, {"start.sh", start}, {"hook.sh", hook}, {"sessions.sh", s.Sessions},
 		{"nodes", nodes.String()}, {"known_hosts", known.String()}, {"conf", s.conf("head")},
 	}, nil
 }
@@ -211,7 +222,7 @@ func Disarm(ctx context.Context, nodes ...remote.Shell) error {
 	group.SetLimit(maxNodes)
 	for i, node := range nodes {
 		group.Go(func() error {
-			if _, err := remote.Output(ctx, node, remote.Command{Script: removeScript}); err != nil {
+			if _, err := remote.Output(ctx, node, remote.Command{Script: script.OnNode(removeScript)}); err != nil {
 				return fmt.Errorf("remove the watchdog of autostop from rank %d: %w", i, err)
 			}
 			return nil
@@ -256,7 +267,7 @@ func Running(ctx context.Context, head remote.Shell, nodes int, addresses ...str
 	for _, a := range addresses {
 		args += " " + remote.Quote(a)
 	}
-	out, err := remote.Output(ctx, head, remote.Command{Script: args + "\n" + watchdogScript})
+	out, err := remote.Output(ctx, head, remote.Command{Script: args + "\n" + script.OnNode(watchdogScript)})
 	if err != nil {
 		return nil, fmt.Errorf("ask the head for its jobs: %w", err)
 	}
@@ -265,7 +276,7 @@ func Running(ctx context.Context, head remote.Shell, nodes int, addresses ...str
 
 // holdScript makes its own process a reason to be busy, for as long as the
 // session lasts.
-const holdScript = "mkdir -p " + folder + "/busy && : >" + folder + "/busy/$$ || { echo failed; exit 1; }\n" +
+const holdScript = "if ! mkdir -p " + folder + "/busy || ! true >" + folder + "/busy/$$; then echo failed; exit 1; fi\n" +
 	"if [ -e " + folder + "/ending ]; then rm -f " + folder + "/busy/$$; echo ending; exit 0; fi\n" +
 	"echo held && exec cat >/dev/null"
 

@@ -1,11 +1,8 @@
 # Starts the watchdog of a cluster on its head, so that it runs after a reboot,
 # too, and prints by whose means: systemd, cron or none. Its files are there.
 dir=$HOME/.sky/autostop
-privileged() {
-	if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
 by_systemd() {
-	[ "$process_manager" = auto ] && [ -d /run/systemd/system ] || return 1
+	[ "${process_manager?}" = auto ] && [ -d /run/systemd/system ] || return 1
 	privileged tee /etc/systemd/system/sky-autostop.service >/dev/null 2>&1 <<UNIT || return 1
 [Unit]
 Description=Ends this cluster when it is idle
@@ -49,9 +46,9 @@ else
 	by_hand
 fi
 t=0
-until [ -s "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; do
+until line "$dir/pid" && kill -0 "$line" 2>/dev/null; do
 	t=$((t + 1))
 	[ "$t" -lt 150 ] || { echo "the watchdog does not run: $(tail -c 400 "$dir/log" 2>&1)" >&2; exit 1; }
-	sleep 0.2 2>/dev/null || sleep 1
+	nap
 done
 echo "$by"

@@ -3,9 +3,6 @@ dir=$HOME/.sky/autostop
 [ -d "$dir" ] || exit 0
 rm -f -- "$dir/conf" "$dir/pid" "$dir/hook.failed"
 if [ -e /etc/systemd/system/sky-autostop.service ]; then
-	privileged() {
-		if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-	}
 	privileged systemctl disable --quiet --now sky-autostop.service
 	privileged rm -f /etc/systemd/system/sky-autostop.service
 	privileged systemctl daemon-reload

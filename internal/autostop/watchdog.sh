@@ -16,38 +16,49 @@ trap : HUP # handled, not ignored: what is ignored here would be in the hook, to
 dir=$(cd -- "$(dirname -- "$0")" && pwd) || exit 1
 jobs=$HOME/.sky/jobs
 
+read_conf() {
+	# shellcheck source=/dev/null # what install.go has written
+	. "$dir/conf" || exit 1
+	: "${idle:?}" "${pause:?}" "${role:?}" "${wait_for:?}" "${action:?}" "${hook_timeout:?}" "${hook_hold:?}" "${hook_retry:?}" \
+		"${unread_hold:?}" "${lease:?}"
+}
+
 # ---- time: seconds of a clock that nobody sets ----------------------------
 
-now() {
+# clock sets clock.
+clock() {
 	if [ -n "${SKY_AUTOSTOP_CLOCK:-}" ]; then
-		cat "$SKY_AUTOSTOP_CLOCK"
-	elif [ -r /proc/uptime ]; then
-		read -r up _ </proc/uptime
-		echo "${up%%.*}"
+		line "$SKY_AUTOSTOP_CLOCK"
+		clock=$line
+	elif read -r clock _ 2>/dev/null </proc/uptime; then
+		clock=${clock%%.*}
 	else
-		date +%s
+		clock=$(date +%s)
 	fi
 }
 
-# nap SECONDS waits; in a test until the test has counted as far as it has.
-naps=0
-nap() {
+# rest SECONDS waits; in a test until the test has counted as far as it has.
+rests=0
+rest() {
 	if [ -n "${SKY_AUTOSTOP_TICK:-}" ]; then
-		naps=$((naps + 1))
-		echo "$naps" | put "$SKY_AUTOSTOP_TICK.rests"
-		until [ "$(cat "$SKY_AUTOSTOP_TICK" 2>/dev/null || echo 0)" -ge "$naps" ]; do sleep 0.01; done
+		rests=$((rests + 1))
+		put "$SKY_AUTOSTOP_TICK.rests" "$rests"
+		until line "$SKY_AUTOSTOP_TICK" && [ "$line" -ge "$rests" ]; do sleep 0.01; done
 	else
 		sleep "$1"
 	fi
 }
 
-say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $*"; }
+# passed TIME sets passed to the seconds since then.
+passed() {
+	clock
+	passed=$((clock - $1))
+}
 
-# put FILE writes standard input so that FILE is whole, on disk, or not there.
-put() { cat >"$1.tmp.$$" && { sync "$1.tmp.$$" 2>/dev/null || sync; } && mv -f -- "$1.tmp.$$" "$1"; }
+say() { echo "$(now) $*"; }
 
 # mine succeeds while no newer run has taken over and autostop is on.
-mine() { [ "$(cat "$dir/pid" 2>/dev/null)" = "$$" ] && [ -e "$dir/conf" ]; }
+mine() { line "$dir/pid" && [ "$line" = "$$" ] && [ -e "$dir/conf" ]; }
 
 # ---- what keeps a cluster busy --------------------------------------------
 
@@ -57,7 +68,10 @@ alive() {
 	[ -e "$1/ticket" ] && [ ! -e "$1/exit" ] || return 1
 	case $(sh "$1/runner.sh" status unread 2>/dev/null | sed -n 's/^phase=//p') in
 	PENDING | SETTING_UP | RUNNING) return 0 ;;
-	INIT) [ -e "$HOME/.sky/queue/$(cat "$1/ticket")" ] && [ -z "$(find "$HOME/.sky/queue/$(cat "$1/ticket")" -mmin +1 2>/dev/null)" ] ;;
+	INIT)
+		line "$1/ticket"
+		[ -e "$HOME/.sky/queue/$line" ] && [ -z "$(find "$HOME/.sky/queue/$line" -mmin +1 2>/dev/null)" ]
+		;;
 	*) return 1 ;;
 	esac
 }
@@ -70,8 +84,8 @@ running() {
 	for j in "$jobs"/*/; do
 		j=${j%/}
 		alive "$j" || continue
-		n=$(sed -n 's/^nodes=//p' "$j/conf" 2>/dev/null)
-		if [ "${n:-1}" -gt "$most" ] || placed "$j" "$@"; then echo "${j##*/}"; fi
+		field "$j/conf" nodes || :
+		if [ "${field:-1}" -gt "$most" ] || placed "$j" "$@"; then echo "${j##*/}"; fi
 	done
 }
 
@@ -117,6 +131,7 @@ sessions() {
 		sh "$dir/sessions.sh" 2>/dev/null
 	else
 		# "sshd: ubuntu@pts/0" and the like; what has more words is sshd itself.
+		# shellcheck disable=SC2009 # pgrep matches what ps shows with less sure options
 		ps -eo args= 2>/dev/null | grep -E '^sshd(-session)?: [^ ]+$'
 	fi
 }
@@ -130,7 +145,8 @@ busy() {
 	fi
 	[ "$wait_for" != none ] || return 1
 	now_seen=$(seen)
-	if [ "$now_seen" != "$(cat "$dir/seen" 2>/dev/null)" ]; then
+	line "$dir/seen" || :
+	if [ "$now_seen" != "$line" ]; then
 		echo "$now_seen" >"$dir/seen"
 		echo "a job was submitted or ended"
 		return
@@ -154,12 +170,15 @@ hook() {
 	if [ "$(wc -c 2>/dev/null <"$dir/hook.log" || echo 0)" -gt 1048576 ]; then mv -f -- "$dir/hook.log" "$dir/hook.log.old"; fi
 	leader=
 	! command -v setsid >/dev/null 2>&1 || leader=setsid
+	# shellcheck disable=SC2016 # for the shell that it starts
 	SKY_AUTOSTOP=$action $leader sh -c 'sh "$0/start.sh" "$0/hook.sh" >>"$0/hook.log" 2>&1
 		echo "$?" >"$0/hook.code"' "$dir" </dev/null >/dev/null 2>&1 &
 	child=$!
-	begun=$(now)
+	clock
+	begun=$clock
 	while [ ! -s "$dir/hook.code" ] && kill -0 "$child" 2>/dev/null; do
-		if [ $(($(now) - begun)) -ge "$hook_timeout" ]; then
+		passed "$begun"
+		if [ "$passed" -ge "$hook_timeout" ]; then
 			say "the hook takes longer than $hook_timeout seconds and is ended"
 			for s in TERM KILL; do
 				kill "-$s" "-$child" 2>/dev/null || kill "-$s" "$child" 2>/dev/null
@@ -168,17 +187,22 @@ hook() {
 			break
 		fi
 		lease # a hook may take longer than the other nodes wait for a word
-		nap 1
+		rest 1
 	done
-	code=$(cat "$dir/hook.code" 2>/dev/null || echo unknown)
+	line "$dir/hook.code" || line=unknown
+	code=$line
 	say "the hook ended with exit code $code"
 	if [ "$code" = 0 ]; then
 		rm -f -- "$dir/hook.failed"
 		return 0
 	fi
-	tried=$(now) tries=$((tries + 1))
-	[ -n "$failing" ] || failing=$tried failed_at=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-	printf 'code=%s\nfirst=%s\ntries=%s\nhook=%s\n' "$code" "$failed_at" "$tries" "$(cksum <"$dir/hook.sh")" | put "$dir/hook.failed"
+	clock
+	tried=$clock tries=$((tries + 1))
+	[ -n "$failing" ] || failing=$tried failed_at=$(now)
+	put "$dir/hook.failed" "code=$code
+first=$failed_at
+tries=$tries
+hook=$(cksum <"$dir/hook.sh")"
 	if [ $((tried - failing)) -lt "$hook_hold" ]; then
 		say "it holds the end for $hook_hold seconds since $failed_at, and is tried again in $hook_retry"
 		return 1
@@ -197,12 +221,13 @@ reach() {
 # One that never answered for a minute is taken to be gone already; one that
 # answers and stays is given up after five minutes, and the head ends anyway.
 end_node() {
-	told='' begun=$(now)
-	while [ $(($(now) - begun)) -lt 300 ]; do
+	clock
+	told='' begun=$clock
+	while passed "$begun" && [ "$passed" -lt 300 ]; do
 		# Not waited for: the node may be gone before it has said how that went.
 		if reach "$2" "$3" "$4" '(sleep 1; exec sh .sky/autostop/end.sh) </dev/null >/dev/null 2>&1 & exit 0'; then
 			told=yes
-		elif [ -n "$told" ] || [ $(($(now) - begun)) -ge 60 ]; then
+		elif [ -n "$told" ] || { passed "$begun" && [ "$passed" -ge 60 ]; }; then
 			say "rank $1 has ended"
 			return
 		fi
@@ -224,8 +249,9 @@ end_others() {
 # lease tells the other nodes from time to time that the head lives, by the time
 # of a file: what is written would not arrive on a full disk.
 lease() {
-	[ -e "$dir/nodes" ] && [ $(($(now) - leased)) -ge $((lease / 6)) ] || return 0
-	leased=$(now)
+	passed "$leased"
+	[ -e "$dir/nodes" ] && [ "$passed" -ge $((lease / 6)) ] || return 0
+	leased=$clock
 	if kill -0 "${leasing:-none}" 2>/dev/null; then return; fi
 	(
 		while read -r rank host port user; do
@@ -238,25 +264,28 @@ lease() {
 # leash ends this node, which is not the head, when the head has been silent for
 # too long: it is gone, and cannot take this node along any more.
 leash() {
-	last='' since=$(now)
+	clock
+	heard='' since=$clock
 	say "waiting for the head: $action after $lease seconds without a word of it"
 	while mine; do
 		word=$(ls -ln --full-time "$dir/lease" 2>/dev/null || ls -ln "$dir/lease" 2>/dev/null)
-		if [ "$word" != "$last" ]; then
-			last=$word since=$(now)
-		elif [ $(($(now) - since)) -ge "$lease" ]; then
+		passed "$since"
+		if [ "$word" != "$heard" ]; then
+			heard=$word since=$clock
+		elif [ "$passed" -ge "$lease" ]; then
 			say "the head has been silent for $lease seconds: $action"
 			sh "$dir/end.sh" || say "the command that ends this machine failed with exit code $?"
 		fi
-		nap "$pause"
+		rest "$pause"
 	done
 }
 
 # due succeeds when it is time to end the cluster.
 due() {
-	[ $(($(now) - since)) -ge "$idle" ] || return 1
-	[ -z "$tried" ] || [ $(($(now) - tried)) -ge "$hook_retry" ] || return 1
-	[ "$action" = terminate ] && [ "$wait_for" != none ] && [ $(($(now) - since)) -lt $((idle + unread_hold)) ] || return 0
+	clock
+	[ $((clock - since)) -ge "$idle" ] || return 1
+	[ -z "$tried" ] || [ $((clock - tried)) -ge "$hook_retry" ] || return 1
+	[ "$action" = terminate ] && [ "$wait_for" != none ] && [ $((clock - since)) -lt $((idle + unread_hold)) ] || return 0
 	one=$(unread) || return 0
 	echo "nobody has read how job $one ended" >"$dir/why"
 	return 1
@@ -274,23 +303,28 @@ finish() {
 		rm -f -- "$dir/ending"
 		return 0
 	fi
-	printf 'action=%s\nidle=%s\nat=%s\n' "$action" "$idle" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | put "$dir/ended"
+	put "$dir/ended" "action=$action
+idle=$idle
+at=$(now)"
 	end_others
 	while mine; do
 		sh "$dir/end.sh" || say "the command that ends this machine failed with exit code $?"
-		nap 15
+		rest 15
 	done
 }
 
 # active starts the idle time anew.
-active() { since=$(now) tried='' failing='' tries=0; }
+active() {
+	clock
+	since=$clock tried='' failing='' tries=0
+}
 
 # watch starts the idle time anew at its own start, which is a boot, a start of
 # the cluster or a change of autostop.
 watch() {
 	[ -e "$dir/conf" ] || exit 0
-	. "$dir/conf"
-	echo "$$" | put "$dir/pid"
+	read_conf
+	put "$dir/pid" "$$"
 	if [ "$role" = worker ]; then
 		leash
 		return
@@ -308,7 +342,7 @@ watch() {
 		fi
 		lease
 		if due && finish; then active; fi
-		nap "$pause"
+		rest "$pause"
 	done
 }
 

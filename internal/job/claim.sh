@@ -2,22 +2,25 @@
 # name. Answers "new|claimed|started AHEAD"; exits 3 where another job has the id.
 set -u
 umask 077
+: "${id:?}" "${digest:?}" "${nonce:?}" "${queued:?}" "${keep:?}"
 jobs=$HOME/.sky/jobs queue=$HOME/.sky/queue
 job=$jobs/$id stage=$jobs/.$id.$nonce
-mkdir -p -- "$jobs" "$queue" || exit 1
+[ -d "$jobs" ] && [ -d "$queue" ] || mkdir -p -- "$jobs" "$queue" || exit 1
 # What a reboot or a kill cut off while it was staged holds an environment.
-find "$jobs" -maxdepth 1 -name '.?*.?*' -mmin +60 -exec rm -rf -- {} + 2>/dev/null
+for f in "$jobs"/.?*.?*; do
+	[ -d "$f" ] || continue
+	find "$jobs" -maxdepth 1 -name '.?*.?*' -mmin +60 -exec rm -rf -- {} + 2>/dev/null
+	break
+done
+# answer STATE [again] says so; again refreshes the job's place in the queue.
 answer() {
-	[ "$(cat "$job/digest")" = "$digest" ] || exit 3
+	line "$job/digest" && [ "$line" = "$digest" ] || exit 3
 	state=$1 ahead=0
 	if [ "$queued" = true ]; then
 		if [ -e "$job/started" ] || [ -e "$job/exit" ]; then
 			state=started
 		else
-			sh "$job/runner.sh" renew # before the ticket looks fresh again
-			touch -c -- "$queue/$(cat "$job/ticket")"
-			ahead=$(sh "$job/runner.sh" live) || exit 1
-			ahead=${ahead%% *}
+			ahead=$(sh "$job/runner.sh" queue "${2:-}") || exit 1
 		fi
 	fi
 	echo "$state $ahead"
@@ -25,21 +28,18 @@ answer() {
 }
 if [ -d "$job" ]; then
 	cat >/dev/null
-	answer claimed
+	answer claimed again
 fi
 n=
-trap 'rm -rf -- "$stage" "$stage.ticket" ${n:+"$queue/$n"}' EXIT
+trap 'rm -rf -- "$stage" ${n:+"$queue/$n"}' EXIT
 trap 'exit 129' HUP INT TERM PIPE
 mkdir -- "$stage" && tar -xof - -C "$stage" || exit 1
 [ -e "$stage/complete" ] || { echo "the job arrived incomplete" >&2; exit 1; }
-date -u +%Y-%m-%dT%H:%M:%SZ >"$stage/submitted"
+now >"$stage/submitted"
 if [ "$queued" = true ]; then
-	echo "$id" >"$stage.ticket"
-	t=$(ls "$queue" | sort -n | tail -n 1) tries=0
-	until t=$((t + 1)) && ln -- "$stage.ticket" "$queue/$t" 2>/dev/null; do
-		[ "$((tries += 1))" -lt 1000 ] || { echo "no place in the queue" >&2; exit 1; }
-	done
-	n=$t
+	echo "$id" >"$stage/id"
+	take_ticket "$stage/id"
+	n=$ticket
 	echo "$n" >"$stage/ticket"
 fi
 sync "$stage"/* "$stage" 2>/dev/null || sync
@@ -49,8 +49,9 @@ mv -- "$stage" "$job" 2>/dev/null
 if [ -d "$stage" ] || [ -d "$job/${stage##*/}" ]; then
 	rm -rf -- "${job:?}/${stage##*/}"
 	[ -d "$job" ] || { echo "the job's folder could not be made" >&2; exit 1; }
-	answer claimed
+	answer claimed again
 fi
 n=
+trap - EXIT
 prune
 answer new

@@ -12,11 +12,13 @@ it, crosses Ray's network encrypted.
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import os
 import selectors
+import shlex
 import shutil
 import signal
 import socket
@@ -74,13 +76,9 @@ def ask(path, body=None):
         return json.loads(answer.read())
 
 
-def quote(text):
-    return "'" + text.replace("'", "'\\''") + "'"
-
-
 def submit():
     job = json.loads(read(HERE, "ray.json"))
-    entrypoint = "exec " + " ".join(quote(word) for word in (sys.executable, "-I", os.path.join(HERE, "driver.py"), "lead"))
+    entrypoint = "exec " + shlex.join((sys.executable, "-I", os.path.join(HERE, "driver.py"), "lead"))
     body = {"entrypoint": entrypoint, "submission_id": job["id"], "metadata": {"name": job["name"]}}
     for last in (False, False, True):
         try:
@@ -131,7 +129,7 @@ def attach(rank):
         which, size = HEADER.unpack(header)
         left = memoryview(stream.read(size))
         while left:
-            left = left[os.write(which, left):]
+            left = left[os.write(which, left) :]
 
 
 # ---- the ranks ---------------------------------------------------------------
@@ -177,8 +175,13 @@ class Rank:
         self.heard = time.monotonic()
         self.process = subprocess.Popen(
             ["sh", os.path.join(home, ".sky", "jobs", job, "runner.sh"), "rank", str(rank)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            cwd=home, env=env, bufsize=0, start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=home,
+            env=env,
+            bufsize=0,
+            start_new_session=True,
         )
         threading.Thread(target=self.listen, daemon=True).start()
 
@@ -194,18 +197,14 @@ class Rank:
                 return
 
     def write(self, data):
-        try:
+        with contextlib.suppress(BrokenPipeError, ValueError):  # it has ended, or is told to
             self.process.stdin.write(self.secret.decrypt(data))
-        except (BrokenPipeError, ValueError):  # it has ended, or is told to
-            pass
 
     def close(self, patience=0):
         """The rank ends what it runs; the answer comes once it has, or patience is over."""
         self.process.stdin.close()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(patience)
-        except subprocess.TimeoutExpired:
-            pass
 
     def output(self):
         ready = selectors.DefaultSelector()
@@ -331,11 +330,17 @@ class Driver:
                 self.ray.kill(self.actors[rank])
             bundle = dict(self.job["bundle"])
             strategy = PlacementGroupSchedulingStrategy(self.group, placement_group_bundle_index=self.bundles[rank])
-            actor = self.ray.remote(Rank).options(
-                num_cpus=bundle.pop("CPU", 0), num_gpus=bundle.pop("GPU", 0),
-                resources={k: v for k, v in bundle.items() if v > 0},
-                scheduling_strategy=strategy, max_concurrency=8,
-            ).remote()
+            actor = (
+                self.ray.remote(Rank)
+                .options(
+                    num_cpus=bundle.pop("CPU", 0),
+                    num_gpus=bundle.pop("GPU", 0),
+                    resources={k: v for k, v in bundle.items() if v > 0},
+                    scheduling_strategy=strategy,
+                    max_concurrency=8,
+                )
+                .remote()
+            )
             self.actors[rank] = actor
         return actor
 
@@ -363,10 +368,8 @@ class Driver:
                 self.ray.get(actor.write.remote(self.secret.encrypt(data)))
         except Exception as e:
             print(f"rank's input ended: {e!r}", file=sys.stderr, flush=True)
-        try:
+        with contextlib.suppress(Exception):
             self.ray.get(actor.close.remote())  # the rank ends what it runs
-        except Exception:
-            pass
 
     def beat(self, conn, actor):
         """Ends the connection to a rank whose node does not answer."""
@@ -383,18 +386,14 @@ class Driver:
         with self.lock:
             closing = [actor.close.remote(self.job["patience"]) for actor in self.actors.values()]
         for ref in closing:
-            try:
+            with contextlib.suppress(Exception):
                 self.ray.get(ref)
-            except Exception:
-                pass
 
 
 def hang_up(conn):
     """Ends a connection for both sides, whoever may be reading from it."""
-    try:
+    with contextlib.suppress(OSError):
         conn.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
 
 
 def stopped(*_):

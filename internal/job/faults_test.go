@@ -505,3 +505,24 @@ func TestStopBeforeTheWorkShows(t *testing.T) {
 	}
 	f.idle(t)
 }
+
+// TestRebootOfASharedKernel is a machine that was started again while its kernel
+// ran on, as a container is, or a machine of FluffyCloud.
+func TestRebootOfASharedKernel(t *testing.T) {
+	t.Parallel()
+	f := sshFleet(t, 1)
+	spec := job.Spec{Name: "shares", Run: "sleep 1000"}
+	boot := func(number string) {
+		f.nodes[0].Set(remotetest.Behaviour{Env: []string{"FLUFFYCLOUD_BOOT=" + number}})
+		f.nodes[0].Drop()
+	}
+	boot("first")
+	id := f.submit(t, spec)
+	f.phase(t, id, job.Running)
+	f.nodes[0].KillAll()
+	boot("second")
+	f.phase(t, id, job.LostReboot)
+	if status, _ := f.run(t, job.Spec{Name: "next", Run: "true"}); status.Phase != job.Succeeded {
+		t.Errorf("%+v", status)
+	}
+}

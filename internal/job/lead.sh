@@ -3,13 +3,13 @@
 await_turn() {
 	while :; do
 		[ ! -e "$dir/cancel" ] || return 1
-		set -- $(ahead)
-		if [ "$1" -lt "$2" ]; then
+		ahead
+		if [ "$count" -lt "$limit" ]; then
 			[ ! -e "$dir/waits" ] || rm -f -- "$dir/waits"
 			return 0
 		fi
-		shift 2
-		waits_for "waits for" "$@"
+		# shellcheck disable=SC2086 # ids, without spaces
+		waits_for "waits for" $front
 		nap
 	done
 }
@@ -27,28 +27,28 @@ timer() {
 	[ -n "$over" ] || echo "$2" 1<>"$dir/events"
 }
 
-# transport N connects standard input and outputs to the runner of rank N.
+# transport N [HOST PORT USER] connects standard input and outputs to the runner
+# of rank N.
 transport() {
-	echo "pid=$(exec sh -c 'echo $PPID')" >"$dir/transport.$1"
-	connect "$1"
+	# The number of this very process; $$ is the leader's in all that it forks.
+	read -r self _ 2>/dev/null </proc/self/stat || self=$(exec sh -c 'echo $PPID')
+	echo "pid=$self" >"$dir/transport.$1"
+	connect "$@"
 }
 
 connect() {
 	if [ "$1" = 0 ]; then
 		exec sh "$dir/runner.sh" rank 0
 	fi
-	set -- "$1" $(sed -n "s/^$1 //p" "$dir/nodes")
 	exec ssh -i "$HOME/.sky/cluster/key" -p "$3" -o StrictHostKeyChecking=yes \
-		-o UserKnownHostsFile="\"$dir/known_hosts\"" -o BatchMode=yes -o ConnectTimeout=20 \
+		-o UserKnownHostsFile="\"$dir/known.$1\"" -o BatchMode=yes -o ConnectTimeout=20 \
 		-o ServerAliveInterval=10 "$4@$2" "exec sh .sky/jobs/$id/runner.sh rank $1"
 }
 
 # feed N sends rank N its environment, then the leader's orders.
 feed() {
-	text="$env
-SKYPILOT_NODE_RANK=$1 SKYPILOT_SETUP_NODE_RANK=$1; export SKYPILOT_NODE_RANK SKYPILOT_SETUP_NODE_RANK"
-	echo $(($(printf '%s\n' "$text" | wc -l)))
-	printf '%s\n' "$text"
+	printf '%s\n' "$((env_lines + 1))" "$env" \
+		"SKYPILOT_NODE_RANK=$1 SKYPILOT_SETUP_NODE_RANK=$1; export SKYPILOT_NODE_RANK SKYPILOT_SETUP_NODE_RANK"
 	read -r order
 	echo "$order"
 	[ "$order" = go ] || return
@@ -78,9 +78,11 @@ listen() {
 	echo "exit $1 lost" >&3
 }
 
+# supervise N [HOST PORT USER] is all that is done for one rank, and the same for
+# each of many.
 supervise() {
-	{ feed "$1" <>"$dir/go.$1" | transport "$1" 2>&1 1>&4 3>&- 4>&- | listen "$1" >&4 4>&-; } 4>&1 | collect "$1"
-	rm -f -- "$dir/transport.$1"
+	{ feed "$1" <>"$dir/go.$1" | transport "$@" 2>&1 1>&4 3>&- 4>&- | listen "$1" >&4 4>&-; } 4>&1 | collect "$1"
+	: >"$dir/transport.$1"
 	echo "done $1 $gangs" >&3
 }
 
@@ -105,24 +107,30 @@ stop() {
 abandon() {
 	i=0
 	while [ "$i" -lt "$nodes" ]; do
-		case " $codes " in *" $i:"*) ;; *) kill -9 "$(field "$dir/transport.$i" pid)" 2>/dev/null ;; esac
+		case " $codes " in *" $i:"*) ;; *) cut_off "$i" ;; esac
 		i=$((i + 1))
 	done
 	reap_here 0
 }
 
+# cut_off N ends the connection to rank N.
+cut_off() { ! field "$dir/transport.$1" pid || kill -9 "$field" 2>/dev/null; }
+
 # hang_up ends the connections of ranks that have ended.
 hang_up() {
-	open=0
-	for f in "$dir"/transport.*; do
-		[ ! -e "$f" ] || kill -9 "$(field "$f" pid)" 2>/dev/null
+	open=0 i=0
+	while [ "$i" -lt "$nodes" ]; do
+		cut_off "$i"
+		i=$((i + 1))
 	done
 }
+
+sizes() { exec ls -ln "$dir"/*.log 2>/dev/null; }
 
 # drained hangs up once the logs have stopped to grow: a slow machine may take
 # long to write down what was said. What goes on for minutes is no job's.
 drained() {
-	grown=$(ls -ln "$dir"/*.log 2>/dev/null)
+	grown=$(sizes)
 	looks=$((looks + 1))
 	if [ "$grown" = "$logged" ] || [ "$looks" -ge 30 ]; then
 		hang_up
@@ -133,16 +141,34 @@ drained() {
 	timers="$timers $!"
 }
 
+# pipes makes a new pipe for each rank's orders.
+pipes() {
+	[ "$gangs" = 1 ] || rm -f -- "$dir"/go.*
+	set --
+	while [ $# -lt "$nodes" ]; do set -- "$@" "$dir/go.$#"; done
+	mkfifo "$@"
+}
+
+# reach_others starts the ranks beside the head. Each connection gets the line of
+# its own host's key; to read those of all for each takes hundreds of nodes long.
+reach_others() {
+	if [ "$runtime" = ray ]; then
+		while r=$((r + 1)) && [ "$r" -lt "$nodes" ]; do supervise "$r" & done
+		return
+	fi
+	while read -r r host port user <&5; do
+		IFS= read -r key <&6 && printf '%s\n' "$key" >"$dir/known.$r"
+		[ "$r" = 0 ] || supervise "$r" "$host" "$port" "$user" 5<&- 6<&- &
+	done 5<"$dir/nodes" 6<"$dir/known_hosts"
+}
+
 # gang runs all ranks once. Sets stopping, failed and code.
 gang() {
 	codes='' stopping='' failed='' code=0 ready=0 left=$nodes open=$nodes what='' r=0
 	gangs=$((gangs + 1))
-	while [ "$r" -lt "$nodes" ]; do
-		rm -f -- "$dir/go.$r"
-		mkfifo "$dir/go.$r" || return 1
-		if [ "$r" = 0 ]; then apart supervise 0; else supervise "$r" & fi # only rank 0 inherits signals from here
-		r=$((r + 1))
-	done
+	pipes || return 1
+	apart supervise 0 # only rank 0 inherits signals from here
+	reach_others
 	# Until all ranks have ended and their logs are whole.
 	while [ "$left" -gt 0 ] || [ "$open" -gt 0 ]; do
 		read -r what r c <&3
@@ -156,7 +182,8 @@ gang() {
 		abandon) [ -z "$stopping" ] || abandon ;;
 		esac
 	done
-	for p in $timers; do kill "$p" 2>/dev/null; done
+	# shellcheck disable=SC2086 # numbers
+	[ -z "$timers" ] || kill $timers 2>/dev/null
 	timers=''
 }
 
@@ -166,7 +193,7 @@ rank_ready() {
 	if [ -n "$stopping" ]; then
 		echo stop 1<>"$dir/go.$r"
 	elif [ "$ready" = "$nodes" ]; then
-		[ -e "$dir/running" ] || now | put "$dir/running"
+		[ -e "$dir/running" ] || put "$dir/running" "$(now)"
 		phase RUNNING
 		order go
 	fi
@@ -176,7 +203,7 @@ rank_ready() {
 rank_ended() {
 	left=$((left - 1))
 	if [ "$left" = 0 ]; then # a process that escaped may hold a log open forever
-		looks=0 logged=$(ls -ln "$dir"/*.log 2>/dev/null)
+		looks=0 logged=$(sizes)
 		timer 10 drained &
 		timers="$timers $!"
 	fi
@@ -207,15 +234,18 @@ again() {
 
 lead() {
 	restarts=0 codes='' timers='' timed_out=0 gangs=0 refused=''
-	printf 'boot=%s\npid=%s\nborn=%s\nat=%s\n' "$(boot)" "$$" "$(born $$)" "$(now)" >"$dir/started.$$"
+	boot && born $$
+	now=$(date -u '+%Y-%m-%dT%H:%M:%SZ %Y-%m-%d-%H-%M-%S')
+	printf 'boot=%s\npid=%s\nborn=%s\nat=%s\n' "$boot" "$$" "$born" "${now% *}" >"$dir/started.$$"
 	sync "$dir/started.$$" 2>/dev/null
 	ln "$dir/started.$$" "$dir/started" 2>/dev/null || exit 0 # another one leads, or it was cancelled
 	sync "$dir" 2>/dev/null || sync # the name, too: the job would start again without it
 	rm -f -- "$dir/started.$$"
 	cd -- "$HOME" || exit 1
 	env="$(cat "$dir/env")
-SKYPILOT_TASK_ID=sky-$(date -u +%Y-%m-%d-%H-%M-%S)_$name; export SKYPILOT_TASK_ID"
-	hide=$(cat "$dir/hide" 2>/dev/null)
+SKYPILOT_TASK_ID=sky-${now#* }_$name; export SKYPILOT_TASK_ID"
+	hide=''
+	[ ! -e "$dir/hide" ] || hide=$(cat "$dir/hide")
 	rm -f -- "$dir/env" "$dir/hide"
 	head -c 16384 /dev/zero >"$dir/room" 2>/dev/null # for the record of the end, should the job fill the disk
 	phase PENDING
@@ -234,6 +264,8 @@ SKYPILOT_TASK_ID=sky-$(date -u +%Y-%m-%d-%H-%M-%S)_$name; export SKYPILOT_TASK_I
 		timer "$max_seconds" timeout &
 		watch=$!
 	fi
+	count_lines
+	[ "$nodes$hide" = 1 ] || know_awk
 	if [ -e "$dir/setup.sh" ]; then phase SETTING_UP; fi
 	while :; do
 		gang || { finish FAILED_DRIVER '' '' 'the ranks could not be started'; break; }
@@ -242,14 +274,18 @@ SKYPILOT_TASK_ID=sky-$(date -u +%Y-%m-%d-%H-%M-%S)_$name; export SKYPILOT_TASK_I
 	[ -z "$watch" ] || kill "$watch" 2>/dev/null
 }
 
+# count_lines sets env_lines, by which a rank knows where its environment ends.
+count_lines() { env_lines=$(($(printf '%s\n' "$env" | wc -l))); }
+
 conclude() {
 	rm -f -- "$dir/room"
-	for f in "$dir"/rank-*.log "$dir/run.log"; do
+	for f in "$dir"/cut.*; do # logs that could not be written, see log.sh
 		[ -e "$f" ] || continue
+		f=$dir/${f##*/cut.}.log
 		if [ "$(wc -c <"$f")" -ge $((log_blocks * 512)) ]; then
 			printf '\nsky: what came after %s bytes was dropped\n' $((log_blocks * 512)) >>"$f"
-		elif f=${f%.log} && [ -e "$dir/cut.${f##*/}" ]; then
-			printf '\nsky: some of it was lost, since the disk was full\n' >>"$f.log"
+		else
+			printf '\nsky: some of it was lost, since the disk was full\n' >>"$f"
 		fi
 	done
 	case $stopping in

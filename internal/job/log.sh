@@ -1,26 +1,37 @@
 # What becomes of what the ranks print, on the head: part of runner.sh, which
 # reads it for "head". Whatever the length of a line, memory is bounded by a block.
 
-# blocks [date] copies standard input in blocks, as they come. After each comes a
+# blocks [time] copies standard input in blocks, as they come. After each comes a
 # line with $mark, and the time if asked for, so that awk reads no line longer than
-# a block, and knows which ends are no ends of lines.
+# a block, and knows which ends are no ends of lines. Where nobody takes them any
+# more, it drops the rest.
 blocks() {
 	{
 		while :; do
 			n=$({ dd bs=32768 count=1 2>&3 | tr -d '\000' >&4; } 3>&1)
 			case $n in 1+0* | 0+1*) ;; *) break ;; esac
-			printf '\n%s %s\n' "$mark" "${1:+$(date +%s)}" || break
-			case $n in 0+*) sleep 0.1 2>/dev/null || sleep 1 ;; esac # what comes meanwhile is one block
+			[ -z "${1:-}" ] || clock
+			printf '\n%s %s\n' "$mark" "${clock:-}" || { cat >/dev/null && break; }
+			case $n in 0+*) nap 0.1 ;; esac # what comes meanwhile is one block
 		done
 	} 4>&1
 }
 
-# filter PROGRAM NAME=VALUE... runs awk on blocks.
+# clock sets clock to the seconds of some clock.
+clock() {
+	if read -r clock _ 2>/dev/null </proc/uptime; then clock=${clock%%.*}; else clock=$(date +%s); fi
+}
+
+# know_awk sets interactive to what makes this awk take lines as they come.
+know_awk() {
+	interactive=
+	case $(awk -W version 2>&1 </dev/null) in mawk*) interactive='-W interactive' ;; esac
+}
+
+# filter PROGRAM NAME=VALUE runs awk on blocks.
 filter() {
-	case $(awk -W version 2>&1 </dev/null) in
-	mawk*) awk -W interactive -v mark="$mark" -v "$2" "$1" ;; # it would wait for more
-	*) awk -v mark="$mark" -v "$2" "$1" ;;
-	esac
+	# shellcheck disable=SC2086 # two words or none
+	exec awk $interactive -v mark="$mark" -v "$2" "$1"
 }
 
 # hide replaces secrets in standard input. The words to hide come in $hide, the
@@ -28,6 +39,7 @@ filter() {
 hide() {
 	LC_ALL=C
 	export LC_ALL
+	# shellcheck disable=SC2016 # a program for awk
 	{ printf '%s\n' "$hide"; blocks; } | filter '
 BEGIN {
 	getline; words = $0 + 0
@@ -86,7 +98,8 @@ END {
 label() {
 	LC_ALL=C
 	export LC_ALL
-	blocks date | filter '
+	# shellcheck disable=SC2016 # a program for awk
+	blocks time | filter '
 function flush() { if (out != "") printf "%s", out; out = ""; fflush() }
 function put(s) { out = out name s "\n"; if (length(out) > 3000) flush() }
 function add(s,   n, f) {
@@ -133,15 +146,14 @@ collect() {
 	ulimit -f "$log_blocks" 2>/dev/null
 	mark=sky-$id-$$
 	if [ -z "$hide" ]; then keep "$1"; else hide | keep "$1"; fi
-	cat >/dev/null
 }
 
 keep() {
 	if [ "$nodes" = 1 ]; then
-		cat >>"$dir/rank-0.log" 2>/dev/null || lacks rank-0
+		cat >>"$dir/rank-0.log" 2>/dev/null || { lacks rank-0; cat >/dev/null; }
 	else
-		{ tee -a "$dir/rank-$1.log" 2>/dev/null || lacks "rank-$1"; } |
-			{ label "$1" | { cat >>"$merged" 2>/dev/null || lacks run; }; cat >/dev/null; }
+		{ tee -a "$dir/rank-$1.log" 2>/dev/null || { lacks "rank-$1"; cat >/dev/null; }; } |
+			label "$1" | { cat >>"$merged" 2>/dev/null || lacks run; }
 	fi
 }
 

@@ -4,7 +4,8 @@
 # waiting succeeds while a job before this one, $j, has not been given its nodes yet:
 # a large job would never run if small ones could always pass it.
 waiting() {
-	mine=$(cat "$dir/ticket")
+	line "$dir/ticket"
+	mine=$line
 	for f in "$queue"/[0-9]*; do
 		n=${f##*/}
 		if [ -e "$f" ] && [ "$n" -lt "$mine" ] && holds "$f" && [ ! -e "$j/placement" ]; then return; fi
@@ -27,7 +28,8 @@ await_turn() {
 		[ ! -e "$dir/cancel" ] || return 1
 		t=$((t + 1))
 		if [ -e "$dir/refused" ] || { [ $((t % 25)) = 0 ] && driverless; }; then
-			refused=$(cat "$dir/refused")
+			line "$dir/refused" || :
+			refused=$line
 			return 1
 		fi
 		nap
@@ -58,7 +60,7 @@ driverless() {
 	esac
 	# It may have come to an end in good order since we looked.
 	[ ! -e "$dir/placement" ] || return 1
-	[ -e "$dir/refused" ] || echo "Ray ended the job's driver: $said" | put "$dir/refused"
+	[ -e "$dir/refused" ] || put "$dir/refused" "Ray ended the job's driver: $said"
 }
 
 connect() { exec "$python" -I "$dir/driver.py" attach "$1"; }

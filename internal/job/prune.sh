@@ -3,18 +3,19 @@
 # is ever started again and each can still say how it ended; the other nodes,
 # which have no records, keep nothing. Sets nothing that a claim uses.
 prune() (
-	cd -- "$jobs" || exit 0
+	cd -- "${jobs:?}" || exit 0
 	end=ended
-	[ "$queued" != true ] || end=exit
+	[ "${queued:?}" != true ] || end='exit'
 	set --
 	for j in */run.sh; do
 		j=${j%/run.sh}
 		[ ! -e "$j/$end" ] || set -- "$@" "$j/$end"
 	done
-	[ $# -gt "$keep" ] || exit 0
+	[ $# -gt "${keep:?}" ] || exit 0
+	# shellcheck disable=SC2012 # the names are ours, and only ls sorts by time
 	ls -1t -- "$@" | tail -n +$((keep + 1)) | while IFS= read -r j; do
 		j=${j%/"$end"}
-		[ "$j" != "$id" ] || continue
+		[ "$j" != "${id:?}" ] || continue
 		if [ "$queued" != true ]; then
 			rm -rf -- "${jobs:?}/$j"
 			continue

@@ -3,7 +3,7 @@
 # step FILE runs FILE as the rank's work, ends it when the leader says so or is
 # gone, and sets code.
 step() {
-	rm -f -- "$dir/stop.$rank" "$dir/over.$rank"
+	if [ -e "$dir/stop.$rank" ]; then rm -f -- "$dir/stop.$rank" "$dir/over.$rank"; fi
 	{
 		read -r _
 		: >"$dir/stop.$rank"
@@ -16,9 +16,10 @@ step() {
 	watcher=$!
 	# Not in the background, where a shell lets ignore SIGINT and SIGQUIT.
 	limit_of "$rank"
+	boot
 	{
 		( # the user's variables may have any name: ours are arguments from here on
-			set -- "$dir" "$1" "$rank" "$id" "$process_manager" "$blocks"
+			set -- "$dir" "$1" "$rank" "$id" "$process_manager" "$blocks" "$boot"
 			eval "$text"
 			unset text
 			if command -v setsid >/dev/null 2>&1; then exec setsid sh "$1/step.sh" "$@"; fi
@@ -36,13 +37,14 @@ step() {
 		kill "$watcher" 2>/dev/null
 	fi
 	reap "$rank" >/dev/null 2>&1 # whatever it left behind
-	rm -f -- "$dir/pid.$rank" "$dir/scope.$rank"
+	: >"$dir/pid.$rank"
+	[ ! -e "$dir/scope.$rank" ] || rm -f -- "$dir/scope.$rank"
 }
 
 be_rank() {
 	rank=$1
 	: >"$dir/here.$rank"
-	rm -f -- "$dir/ended"
+	[ ! -e "$dir/ended" ] || rm -f -- "$dir/ended"
 	trap ': >"$dir/ended"' EXIT # what prune.sh goes by on nodes without records
 	exec 6<&0 </dev/null
 	read -r lines <&6 || exit 1

@@ -23,6 +23,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/remote/remotetest"
+	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
 
 const rayVersion = "2.60.0"
@@ -141,11 +142,11 @@ object_store_bytes=104857600 cpus=%d gpus=1 resources='{"A100": 1}'
 `
 
 // setUp writes what the broker writes and returns the cluster's secret.
-func (n *rayNode) setUp(t testing.TB, script []byte, rank int, head, secret string) string {
+func (n *rayNode) setUp(t testing.TB, text []byte, rank int, head, secret string) string {
 	t.Helper()
 	dir := filepath.Join(n.Home, ".sky/ray")
 	err := os.MkdirAll(dir, 0o700)
-	err = errors.Join(err, os.WriteFile(filepath.Join(dir, "ray.sh"), script, 0o600))
+	err = errors.Join(err, os.WriteFile(filepath.Join(dir, "ray.sh"), []byte(script.OnNode(string(text))), 0o600))
 	err = errors.Join(err, os.WriteFile(filepath.Join(dir, "conf"), fmt.Appendf(nil, rayConf, rayVersion, rank, n.Machine.Host, head, rayCPUs), 0o600))
 	if err != nil {
 		t.Fatal(err)

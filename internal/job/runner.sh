@@ -9,73 +9,57 @@
 #   runner.sh reap N       end what is left of rank N here; with Ray, of every rank here
 #   runner.sh close        record a cancelled job that has no leader
 #   runner.sh log N FROM   print "SIZE OVER" and what rank N (or "all") printed since
-#   runner.sh live         print how many jobs are ahead in the queue
-#   runner.sh renew        queue again at the end, where others may have passed
+#   runner.sh queue        print how many jobs are ahead in the queue; "queue again"
+#                          queues again before, at the end, where others may have passed
 #
 # lead.sh, log.sh and rank.sh hold what "head" and "rank" do, place.sh what "head"
 # does otherwise with Ray.
 set -u
 umask 077
 trap : HUP PIPE # handled, not ignored: what is ignored here would be in the user's script too
-dir=$(cd -- "$(dirname -- "$0")" && pwd) || exit 1
+case $0 in
+/*) dir=${0%/*} ;;
+*/*) dir=$PWD/${0%/*} ;;
+*) dir=$PWD ;;
+esac
 queue=$HOME/.sky/queue
-. "$dir/conf"
+# shellcheck source=/dev/null # what submit.go has written
+. "$dir/conf" || exit 1
+: "${id:?}" "${name:?}" "${title?}" "${nodes:?}" "${slots:?}" "${grace:?}" "${log_blocks:?}" "${max_seconds:?}" \
+	"${recover?}" "${max_restarts:?}" "${process_manager:?}" "${runtime:?}" "${workdir_record:?}"
 merged=$dir/run.log
 [ "$nodes" != 1 ] || merged=$dir/rank-0.log
 
-now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
-nap() { sleep 0.2 2>/dev/null || sleep 1; }
-boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.boottime 2>/dev/null || echo unknown; }
-
-# born prints when a process started, which tells it from a later one with its number.
-born() {
-	if [ -r "/proc/$1/stat" ]; then
-		set -- "$(cat "/proc/$1/stat" 2>/dev/null)"
-		set -- ${1##*) }
-		[ "${1:-Z}" != Z ] && [ "$1" != X ] && echo "${20}"
-	elif [ ! -d /proc/self ]; then
-		ps -o lstart= -p "$1" 2>/dev/null | tr ' ' _
-	fi
-}
-
-# put FILE writes standard input so that FILE is whole, on disk, or not there.
-put() {
-	cat >"$1.tmp.$$" && { sync "$1.tmp.$$" 2>/dev/null || sync; } && mv -f -- "$1.tmp.$$" "$1" || return 1
-	sync "${1%/*}" 2>/dev/null || :
-}
-
-phase() { echo "$1" | put "$dir/phase"; }
+# phase PHASE notes what the job is at: the last line counts.
+phase() { echo "$1" >>"$dir/phase"; }
 
 # ---- what lives -----------------------------------------------------------
 
-# field FILE NAME prints a NAME=value line's value.
-field() { sed -n "s/^$2=//p" "$1" 2>/dev/null | head -n 1; }
-
 # leads DIR succeeds while the leader of the job in DIR lives.
-leads() {
-	[ -e "$1/started" ] && [ "$(field "$1/started" boot)" = "$(boot)" ] &&
-		[ "$(born "$(field "$1/started" pid)")" = "$(field "$1/started" born)" ]
-}
+leads() { field "$1/started" boot && boot && [ "$field" = "$boot" ] && lives "$1/started"; }
 
 # limit_of N sets blocks, the number of 512 bytes that no file of rank N may
 # outgrow. None does, it is petabytes: the number is a mark that children inherit,
 # whatever session and environment they give themselves.
 limit_of() { blocks=$((17592186044416 + 0x${id#"${id%???????}"} * 4096 + $1)); }
 
-# marked N lists the processes of rank N here, by the mark in their environment
-# or in their limits.
+# marked N sets marked to the processes of rank N here, by the mark in their
+# environment or in their limits; fails where there are none. Lines that end with a
+# NUL are what environments have; not every grep knows them.
 marked() {
-	[ -d /proc/self ] || return 0
+	marked=
+	[ -d /proc/self ] || return
 	limit_of "$1"
-	seen=' '
-	for m in $(grep -lsF -e "SKY_JOB_MARK=$id.$1." -e " $((blocks * 512)) " /proc/[0-9]*/environ /proc/[0-9]*/limits 2>/dev/null ||
-		grep -lszF "SKY_JOB_MARK=$id.$1." /proc/[0-9]*/environ 2>/dev/null); do
+	set -- -e "SKY_JOB_MARK=$id.$1." -e " $((blocks * 512)) " /proc/[0-9]*/environ /proc/[0-9]*/limits
+	found=$(grep -lszF "$@" 2>/dev/null)
+	[ $? -le 1 ] || found="$found $(grep -lsF "$@" 2>/dev/null)"
+	for m in $found; do
 		m=${m#/proc/}
-		case $seen in *" ${m%/*} "*) continue ;; esac
-		seen="$seen${m%/*} "
+		case " $marked " in *" ${m%/*} "*) continue ;; esac
 		case $m in */limits) { dead "${m%/*}" || served "${m%/*}"; } && continue ;; esac
-		echo "${m%/*}"
+		marked="$marked ${m%/*}"
 	done
+	[ -n "$marked" ]
 }
 
 # dead succeeds for a process that is gone, or that only its parent has not buried.
@@ -91,46 +75,41 @@ dead() {
 served() (
 	p=$1
 	while [ "${p:-0}" -gt 1 ]; do
-		name='' up=0
+		program='' up=0
 		while read -r key value _; do
 			case $key in
-			Name:) name=$value ;;
+			Name:) program=$value ;;
 			PPid:) up=$value ;;
 			esac
 		done 2>/dev/null <"/proc/$p/status" || exit 1
-		case $name in sshd*) ! grep -qsF " $((blocks * 512)) " "/proc/$p/limits" || exit 0 ;; esac
+		case $program in sshd*) ! grep -qsF " $((blocks * 512)) " "/proc/$p/limits" || exit 0 ;; esac
 		p=$up
 	done
 	exit 1
 )
 
-# group N prints the process group of rank N, if it is still the one recorded
-# and holds more than the dead that nobody has buried yet.
+# group N sets group to the process group of rank N, if it is still the one
+# recorded and holds more than the dead that nobody has buried yet; else it fails.
 group() {
-	g=$(field "$dir/pid.$1" pid)
-	[ -n "$g" ] && [ "$(field "$dir/pid.$1" boot)" = "$(boot)" ] && kill -0 "-$g" 2>/dev/null || return
+	group=
+	field "$dir/pid.$1" boot && boot && [ "$field" = "$boot" ] && field "$dir/pid.$1" pid && kill -0 "-$field" 2>/dev/null || return
 	if [ -d /proc/self ]; then
 		# state, parent and group follow the name, which ends at the last ")"
-		cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^.*) //' | while read -r state _ pg _; do
-			if [ "$pg" = "$g" ] && [ "$state" != Z ]; then echo alive; fi
-		done | grep -q alive || return
+		cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^.*) //' | grep -q "^[^ZX] [0-9]* $field " || return
 	fi
-	echo "$g"
+	group=$field
 }
 
-# works succeeds while work of the job in DIR runs here, be its leader gone.
-works() (
+# works DIR succeeds while work of the job in DIR runs here, be its leader gone.
+works() {
+	own=$dir works=1
 	dir=$1 id=${1##*/}
-	for f in "$dir"/pid.*; do
-		[ -n "$(group "${f##*.}")" ] || continue
+	for p in "$dir"/pid.*; do
 		# The group's number may be another's by now, and that one would hold the queue forever.
-		if [ ! -d /proc/self ] || [ -n "$(marked "${f##*.}")" ]; then exit 0; fi
+		if group "${p##*.}" && { [ ! -d /proc/self ] || marked "${p##*.}"; }; then works=0; fi
 	done
-	exit 1
-)
-
-privileged() {
-	if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+	dir=$own id=${own##*/}
+	return "$works"
 }
 
 # scoped N succeeds while systemd holds something of rank N.
@@ -145,8 +124,9 @@ signal() {
 		privileged systemctl kill -s "$1" "sky-$id-$2.scope" 2>/dev/null
 		left=0
 	fi
-	g=$(group "$2") && kill "-$1" "-$g" 2>/dev/null && left=0
-	for p in $(marked "$2"); do # not what became somebody else's
+	group "$2" && kill "-$1" "-$group" 2>/dev/null && left=0
+	marked "$2" || return "$left"
+	for p in $marked; do # not what became somebody else's
 		kill "-$1" "$p" 2>/dev/null && left=0
 	done
 	return "$left"
@@ -158,7 +138,7 @@ reap() {
 	t=0
 	while [ "$t" -lt $((grace * 5)) ]; do
 		nap
-		{ scoped "$1" || [ -n "$(group "$1")" ] || [ -n "$(marked "$1")" ]; } || return 0
+		{ scoped "$1" || group "$1" || marked "$1"; } || return 0
 		t=$((t + 1))
 	done
 	t=0
@@ -185,63 +165,59 @@ reap_here() {
 
 # ---- queue ----------------------------------------------------------------
 
-# holds FILE succeeds while the ticket FILE counts.
+# holds FILE succeeds while the ticket FILE counts, and sets j to its job's folder.
 holds() {
-	j=$(cat "$1" 2>/dev/null) || return 1
-	j=$HOME/.sky/jobs/$j
-	[ ! -e "$j/exit" ] || return 1
+	line "$1" || return
+	j=$HOME/.sky/jobs/$line
+	[ ! -e "$j/exit" ] || return
 	# A claim or a renewal that was cut off leaves a second one.
-	n=${1##*/}
-	[ "$(cat "$j/ticket" 2>/dev/null || echo "$n")" = "$n" ] || return 1
+	! line "$j/ticket" || [ "$line" = "${1##*/}" ] || return
 	if [ -e "$j/started" ]; then
 		leads "$j" || works "$j"
 	else # claimed and not yet started: its client refreshes the ticket
-		[ -z "$(find "$1" -mmin +1 2>/dev/null)" ]
+		! old "$1"
 	fi
 }
 
-# stale succeeds when others may have run past the job's ticket.
-stale() {
-	t=$queue/$(cat "$dir/ticket")
-	[ "$(cat "$t" 2>/dev/null)" != "$id" ] || [ -n "$(find "$t" -mmin +1 2>/dev/null)" ]
-}
+# old FILE succeeds where nobody has touched a file for a minute.
+old() { [ -n "$(find "$1" -mmin +1 2>/dev/null)" ]; }
 
-# renew queues again at the end, where the job has not started.
-renew() {
-	{ [ ! -e "$dir/started" ] && stale; } || return 0
-	echo "$id" >"$dir/ticket.$$" || exit 1
-	n=$(ls "$queue" | sort -n | tail -n 1) tries=0
-	until n=$((n + 1)) && ln -- "$dir/ticket.$$" "$queue/$n" 2>/dev/null; do
-		[ "$((tries += 1))" -lt 1000 ] || { echo "no place in the queue" >&2; exit 1; }
-	done
-	rm -f -- "$dir/ticket.$$"
-	echo "$n" | put "$dir/ticket"
-	tear_up "$n"
+# fresh renews the job's ticket: it queues again at the end where others may have
+# run past it.
+fresh() {
+	line "$dir/ticket" && n=$line || exit 1
+	if [ ! -e "$dir/started" ] && { ! line "$queue/$n" || [ "$line" != "$id" ] || old "$queue/$n"; }; then
+		echo "$id" >"$dir/ticket.$$" || exit 1
+		take_ticket "$dir/ticket.$$"
+		n=$ticket
+		rm -f -- "$dir/ticket.$$"
+		put "$dir/ticket" "$n"
+		tear_up "$n"
+	fi
+	touch -c -- "$queue/$n"
 }
 
 # tear_up removes the job's tickets, but for the number given. Numbers are used
 # again: the one the job had may be another's by now.
 tear_up() {
 	for f in "$queue"/[0-9]*; do
-		[ "${f##*/}" = "${1:-}" ] || [ "$(cat "$f" 2>/dev/null)" != "$id" ] || rm -f -- "$f"
+		[ "${f##*/}" = "${1:-}" ] || ! line "$f" || [ "$line" != "$id" ] || rm -f -- "$f"
 	done
 }
 
-# ahead prints how many jobs hold a lower ticket, the fewest jobs any of them and
-# this one wants to run at once, and the ids of those jobs.
+# ahead sets count to how many jobs hold a lower ticket, limit to the fewest jobs
+# any of them and this one wants to run at once, and front to the ids of those jobs.
 ahead() {
-	mine=$(cat "$dir/ticket")
-	count=0 limit=$slots front=
+	line "$dir/ticket"
+	mine=$line count=0 limit=$slots front=
 	for f in "$queue"/[0-9]*; do
 		n=${f##*/}
 		[ -e "$f" ] && [ "$n" -lt "$mine" ] || continue
 		if holds "$f"; then
 			count=$((count + 1)) front="$front ${j##*/}"
-			s=$(field "$j/conf" slots)
-			[ "${s:-1}" -ge "$limit" ] || limit=$s
+			! field "$j/conf" slots || [ "$field" -ge "$limit" ] || limit=$field
 		fi
 	done
-	echo "$count $limit$front"
 }
 
 # waits_for WORDS ID... notes why the job has not begun: which jobs it waits for,
@@ -254,30 +230,34 @@ waits_for() {
 	for i; do
 		more=$((more + 1))
 		[ "$more" -le 3 ] || continue
-		title=$(field "$HOME/.sky/jobs/$i/conf" title)
-		text="$text ${title:+$title }($i)"
+		field "$HOME/.sky/jobs/$i/conf" title || :
+		text="$text ${field:+$field }($i)"
 	done
 	[ "$more" -le 3 ] || text="$text and $((more - 3)) more"
-	echo "$text" | put "$dir/waits"
+	put "$dir/waits" "$text"
 }
 
 # ---- the end ---------------------------------------------------------------
 
 # finish PHASE CODE RANK REASON records the end; the first record stands.
 finish() {
-	rm -f -- "$dir/room"
-	[ -e "$dir/exit" ] || printf 'phase=%s\ncode=%s\nrank=%s\nreason=%s\ncodes=%s\nrestarts=%s\nended=%s\n' \
-		"$1" "$2" "$3" "$4" "${codes:-}" "${restarts:-0}" "$(now)" | put "$dir/exit"
+	[ ! -e "$dir/room" ] || rm -f -- "$dir/room"
+	[ -e "$dir/exit" ] || put "$dir/exit" "phase=$1
+code=$2
+rank=$3
+reason=$4
+codes=${codes:-}
+restarts=${restarts:-0}
+ended=$(now)"
 	tear_up
-	rm -f -- "$dir/env" "$dir/hide" "$dir/events" "$dir"/go.*
+	rm -f -- "$dir/env" "$dir/hide" "$dir/events" "$dir"/go.* "$dir"/transport.* "$dir"/known.*
 }
 
 # ---- what a client asks ---------------------------------------------------
 
 start() {
 	if [ ! -e "$dir/started" ] && [ ! -e "$dir/exit" ]; then
-		renew
-		touch -c -- "$queue/$(cat "$dir/ticket")"
+		fresh
 		detach sh "$dir/runner.sh" head </dev/null >>"$dir/runner.log" 2>&1
 	fi
 	t=0
@@ -289,6 +269,7 @@ start() {
 }
 
 detach() {
+	# shellcheck disable=SC2016 # for the shell that it starts
 	if [ "$process_manager" = auto ] && [ -d /run/systemd/system ] &&
 		privileged systemd-run --quiet --collect --unit="sky-$id-head" --uid="$(id -u)" --gid="$(id -g)" \
 			--setenv=HOME="$HOME" --setenv=PATH="$PATH" --property=KillMode=process --property=IgnoreSIGPIPE=no \
@@ -308,28 +289,31 @@ detach() {
 # That shell is the parent of the last command as long as it waits, so nobody else is.
 apart() {
 	{
+		# shellcheck disable=SC2016 # for the shell that it starts
 		( "$@" >&9 2>&8 8>&- 9>&- | exec sh -c '[ "$PPID" -le 1 ] || [ "$PPID" = "$1" ] || kill -9 "$PPID"' sh "$$" 8>&- 9>&- )
 	} 8>&2 9>&1 2>/dev/null
 }
 
 status() {
-	echo "submitted=$(cat "$dir/submitted")"
-	echo "started=$(cat "$dir/running" 2>/dev/null)"
+	line "$dir/submitted"
+	echo "submitted=$line"
+	line "$dir/running" || :
+	echo "started=$line"
 	# The order matters: a job may end between two looks.
 	if leads "$dir"; then
-		p=$(cat "$dir/phase" 2>/dev/null)
+		last "$dir/phase"
 		if [ ! -e "$dir/exit" ]; then
-			echo "phase=${p:-PENDING}"
-			[ "${p:-PENDING}" != PENDING ] || [ ! -e "$dir/waits" ] || sed 's/^/reason=/' "$dir/waits"
+			echo "phase=${last:-PENDING}"
+			[ "${last:-PENDING}" != PENDING ] || ! line "$dir/waits" || echo "reason=$line"
 			return
 		fi
 	fi
 	if [ -e "$dir/exit" ]; then
-		cat "$dir/exit"
+		while IFS= read -r line || [ -n "$line" ]; do printf '%s\n' "$line"; done <"$dir/exit"
 		[ "$1" = unread ] || [ -e "$dir/fetched" ] || : >"$dir/fetched" # autostop waits for it
 	elif [ ! -e "$dir/started" ]; then
 		echo phase=INIT
-	elif [ "$(field "$dir/started" boot)" != "$(boot)" ]; then
+	elif field "$dir/started" boot && boot && [ "$field" != "$boot" ]; then
 		echo phase=LOST_REBOOT
 		echo "reason=the head was restarted while the job ran"
 	else
@@ -395,7 +379,10 @@ reap)
 	exit "$left"
 	;;
 close) close_job ;;
-live) ahead ;;
-renew) renew ;;
+queue)
+	[ "${2:-}" != again ] || fresh
+	ahead
+	echo "$count"
+	;;
 *) exit 64 ;;
 esac

@@ -9,7 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -26,32 +26,29 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
 
-//go:embed runner.sh
-var runnerScript []byte
+//go:embed *.sh driver.py
+var scripts embed.FS
 
-//go:embed lead.sh
-var leadScript []byte
+// text is the text of one of our scripts.
+func text(name string) string {
+	data, _ := scripts.ReadFile(name) // embedded
+	return string(data)
+}
 
-//go:embed log.sh
-var logScript []byte
-
-//go:embed rank.sh
-var rankScript []byte
-
-//go:embed place.sh
-var placeScript []byte
-
-//go:embed driver.py
-var driverScript []byte
-
-//go:embed step.sh
-var stepScript []byte
-
-//go:embed claim.sh
-var claimScript string
-
-//go:embed prune.sh
-var pruneScript string
+// NodeScripts are our scripts as a node gets them, by name. All but claim.sh,
+// which puts them there, lie in the job's folder.
+func NodeScripts() map[string]string {
+	return map[string]string{
+		"claim.sh":  script.OnNode(text("queue.sh"), text("prune.sh"), text("claim.sh")),
+		"runner.sh": script.OnNode(text("queue.sh"), text("runner.sh")),
+		"step.sh":   script.OnNode(text("step.sh")),
+		"start.sh":  script.Start,
+		"lead.sh":   text("lead.sh"),
+		"log.sh":    text("log.sh"),
+		"rank.sh":   text("rank.sh"),
+		"place.sh":  text("place.sh"),
+	}
+}
 
 const workdir = "~/sky_workdir"
 
@@ -192,7 +189,7 @@ func (r *Runner) claim(ctx context.Context, c *remote.Client, s *submission, ran
 	if err != nil {
 		return claim{}, err
 	}
-	text := fmt.Sprintf("id=%s digest=%s nonce=%s queued=%t keep=%d\n%s%s", s.id, digestOf(s.text), rand.Text(), rank == 0, r.options.Keep, pruneScript, claimScript)
+	text := fmt.Sprintf("id=%s digest=%s nonce=%s queued=%t keep=%d\n%s", s.id, digestOf(s.text), rand.Text(), rank == 0, r.options.Keep, NodeScripts()["claim.sh"])
 	out, err := remote.Output(ctx, c, remote.Command{Script: text, Stdin: &archive})
 	if exit := (*remote.ExitError)(nil); errors.As(err, &exit) && exit.Code == 3 {
 		return claim{}, fmt.Errorf("rank %d: %w", rank, ErrConflict)
@@ -226,15 +223,11 @@ type file struct {
 // files is the job's folder on a node. Only the head gets the environment.
 func (r *Runner) files(s *submission, rank int) ([]file, error) {
 	all := []file{
-		{"runner.sh", runnerScript},
-		{"lead.sh", leadScript},
-		{"rank.sh", rankScript},
-		{"step.sh", stepScript},
-		{"start.sh", []byte(script.Start)},
 		{"conf", r.conf(s)},
 		{"digest", []byte(digestOf(s.text))},
 		{"run.sh", []byte(script.Normalize(s.spec.Run))},
 	}
+	ours := []string{"runner.sh", "rank.sh", "step.sh", "start.sh"}
 	if s.spec.Setup != "" {
 		all = append(all, file{"setup.sh", []byte(script.Normalize(s.spec.Setup))})
 	}
@@ -246,10 +239,15 @@ func (r *Runner) files(s *submission, rank int) ([]file, error) {
 		if words := hidden(s.spec.Secrets); words != nil {
 			all = append(all, file{"hide", words})
 		}
-		all = append(all, file{"log.sh", logScript}, file{"env", r.env(s.spec)}, file{"spec", s.text}, file{"nodes", nodes}, file{"known_hosts", known})
+		ours = append(ours, "lead.sh", "log.sh")
+		all = append(all, file{"env", r.env(s.spec)}, file{"spec", s.text}, file{"nodes", nodes}, file{"known_hosts", known})
 		if r.cluster.Runtime == RuntimeRay {
-			all = append(all, file{"place.sh", placeScript}, file{"driver.py", driverScript}, file{"ray.json", r.rayJob(s)})
+			ours = append(ours, "place.sh")
+			all = append(all, file{"driver.py", []byte(text("driver.py"))}, file{"ray.json", r.rayJob(s)})
 		}
+	}
+	for _, name := range ours {
+		all = append(all, file{name, []byte(NodeScripts()[name])})
 	}
 	return append(all, file{"complete", nil}), nil
 }

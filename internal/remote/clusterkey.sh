@@ -1,6 +1,7 @@
 # Prints the public half of the cluster's own key, made on first use: by
 # ssh-keygen, else the pair given ($public, and the private half on standard input).
 umask 077
+: "${public:?}"
 keys=$HOME/.sky/cluster
 if [ ! -s "$keys/key.pub" ]; then
 	stage=$keys.$$
@@ -12,6 +13,6 @@ if [ ! -s "$keys/key.pub" ]; then
 	fi
 	sync "$stage"/* 2>/dev/null || sync
 	mv -- "$stage" "$keys" 2>/dev/null # into the folder, or not at all, where another call was first
-	rm -rf -- "$keys/${stage##*/}"
+	rm -rf -- "${keys:?}/${stage##*/}"
 fi
 cat -- "$keys/key.pub"

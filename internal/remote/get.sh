@@ -2,11 +2,13 @@
 # archive; names are below $base, or below / where they are outside it. Before the
 # archive come the folder that relative ones are below, and the home folder.
 set -f
+: "${base?}" "${partial:?}"
 [ -d "$base" ] || base=$HOME
 cd -- "$base" || exit 1
 set --
 old=$IFS
 while IFS= read -r pattern; do
+	# shellcheck disable=SC2088 # the pattern has it as it stands here
 	case $pattern in '~/'*) pattern=$HOME/${pattern#??} ;; /*) ;; *) pattern=./$pattern ;; esac
 	IFS= found=
 	set +f

@@ -1,5 +1,6 @@
 # Writes standard input, less the mark at its end, to $target with mode $mode.
 umask 077
+: "${target:?}" "${mode:?}" "${end:?}"
 fail() { echo "$1" >&2; exit 1; }
 case $target in */*) mkdir -p -- "${target%/*}/" || exit 1 ;; esac
 [ -d "$target" ] && fail "the target is a folder"

@@ -11,10 +11,28 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
 
 //go:embed step.sh
 var stepScript string
+
+//go:embed keep.sh
+var keepScript string
+
+// NodeScripts are our scripts as a node gets them, by name.
+func NodeScripts() map[string]string {
+	return map[string]string{
+		"step.sh":       script.OnNode(stepScript),
+		"keep.sh":       script.OnNode(keepScript),
+		"put.sh":        putScript,
+		"get.sh":        getScript,
+		"tree.sh":       treeScript,
+		"touched.sh":    touchedScript,
+		"clusterkey.sh": clusterKeyScript,
+	}
+}
 
 const (
 	// StepRestarts is how often a step is started anew after its machine was
@@ -107,7 +125,7 @@ func (c *Client) beginStep(ctx context.Context, s *Step) error {
 	}
 	n := nonce()
 	text += "\n# " + n + "\n"
-	_, err = Output(ctx, c, Command{Script: "nonce=" + n + "\n" + s.ask("begin"), Stdin: strings.NewReader(text)})
+	_, err = Output(ctx, c, Command{Script: "nonce=" + n + " keep=" + script.Quote(script.OnNode(keepScript)) + "\n" + s.ask("begin"), Stdin: strings.NewReader(text)})
 	if err != nil {
 		return fmt.Errorf("starting the script: %w", err)
 	}
@@ -115,7 +133,7 @@ func (c *Client) beginStep(ctx context.Context, s *Step) error {
 }
 
 func (s *Step) ask(verb string) string {
-	return fmt.Sprintf("verb=%s id=%s from=%d most=%d\n%s", verb, s.id, s.read, StepRestarts, stepScript)
+	return fmt.Sprintf("verb=%s id=%s from=%d most=%d\n%s", verb, s.id, s.read, StepRestarts, script.OnNode(stepScript))
 }
 
 // stepLook is what the node says of a step.

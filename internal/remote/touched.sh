@@ -1,6 +1,7 @@
 # Prints the names below $dest that were changed since $record was written, and,
 # for "absent NAME...", those that are not there; each ends with a NUL. What
 # cannot be looked into, as a container may leave it, is nothing of ours.
+: "${dest:?}" "${record:?}"
 absent() {
 	for f; do
 		[ -e "$f" ] || [ -h "$f" ] || printf '%s\0' "$f"

@@ -1,5 +1,6 @@
 # Unpacks the archive on standard input beside $dest and puts it in place.
 umask 022
+: "${dest:?}" "${record:?}" "${id:?}" "${kind:?}" "${own?}"
 fail() { echo "$1" >&2; exit 1; }
 case $dest in /*) ;; *) dest=$PWD/$dest ;; esac
 # real PATH: at is where PATH is or will be, whatever links lead there.
@@ -20,7 +21,7 @@ for f in authorized_keys authorized_keys2; do
 	if within "$at" "$ssh/$f"; then fail "this would replace the keys that let the provider in"; fi
 done
 if [ -z "$own" ] && within "$at" "$sky"; then fail "this is in the provider's own folder, ~/.sky"; fi
-keys= records=
+keys='' records=''
 if within "$ssh" "$at"; then keys=${ssh#"$at"}/authorized_keys; fi
 if within "$sky" "$at"; then records=${sky#"$at"}; fi
 if [ "$kind" = file ] && [ -n "$keys$records" ]; then fail "the target is a folder and the source is a file"; fi
@@ -80,6 +81,7 @@ if [ "$kind" = file ]; then
 	[ -d "$dest" ] && fail "the target is a folder and the source is a file"
 	mv -f -- "$tree" "$dest" || exit 1
 elif [ ! -e "$dest" ] && [ ! -h "$dest" ]; then
+	# shellcheck source=/dev/null # what apply.go has written
 	(cd -- "$tree" && set -e && . "$stage/modes") || exit 1
 	mv -- "$tree" "$dest" || exit 1
 else
@@ -91,6 +93,7 @@ else
 	if [ ! -w "$dest" ] || [ ! -x "$dest" ]; then
 		mode=$(stat -c %a -- "$dest") && chmod u+rwx -- "$dest" || exit 1
 	fi
+	# shellcheck source=/dev/null # what apply.go has written
 	(cd -- "$dest" && set -e && . "$stage/apply" && . "$stage/modes") || exit 1
 	[ -z "$mode" ] || chmod "$mode" -- "$dest"
 fi

@@ -31,6 +31,15 @@ import (
 //go:embed start.sh
 var Start string // never changed
 
+// prelude is what scripts on nodes share.
+//
+//go:embed prelude.sh
+var prelude string
+
+// OnNode is a script of ours as a node gets it: with what such scripts share. The
+// parts are one script, in this order.
+func OnNode(parts ...string) string { return prelude + strings.Join(parts, "") }
+
 // Normalize returns the text as a node reads it: without byte order mark, with
 // Unix line ends, and with a last one.
 func Normalize(text string) string {
@@ -56,10 +65,11 @@ const folder = ".sky/scripts"
 // leaves the text on the node under that name, for its owner's eyes.
 func Become(name, text string) string {
 	return `(umask 077; cd && mkdir -p ` + folder + ` && cd ` + folder + ` &&
-	printf %s ` + quote(Start) + ` >start.sh.$$ && mv -f start.sh.$$ start.sh &&
-	printf %s ` + quote(Normalize(text)) + ` >` + name + `.$$ && mv -f ` + name + `.$$ ` + name + `) || exit 1
+	printf %s ` + Quote(Start) + ` >start.sh.$$ && mv -f start.sh.$$ start.sh &&
+	printf %s ` + Quote(Normalize(text)) + ` >` + name + `.$$ && mv -f ` + name + `.$$ ` + name + `) || exit 1
 exec sh "$HOME/` + folder + `/start.sh" "$HOME/` + folder + `/` + name + `"
 `
 }
 
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+// Quote returns s as one word for a POSIX shell.
+func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

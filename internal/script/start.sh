@@ -37,6 +37,7 @@ export PYTHONUNBUFFERED
 SKY__BASH=$(command -v bash 2>/dev/null) || SKY__BASH=
 if [ -n "$SKY__BASH" ]; then
 	# A login does not read ~/.bashrc by itself, only where its profile says so.
+	# shellcheck disable=SC2016 # for the shell that it starts
 	SKY__LOGIN='set +eu
 for SKY__FILE in ~/.bash_profile ~/.bash_login ~/.profile; do
 	[ ! -r "$SKY__FILE" ] || { IFS= read -r -d "" SKY__TEXT <"$SKY__FILE"; break; }
@@ -48,6 +49,7 @@ declare -f >"$0.functions"
 printf "unset BASH_ENV; . %q 2>/dev/null\n" "$0.functions" >"$0.bashenv"
 builtin exec env -0 >"$0.login"'
 else
+	# shellcheck disable=SC2016 # for the shell that it starts
 	SKY__LOGIN='for f in /etc/profile "$HOME/.profile"; do
 	[ ! -r "$f" ] || . "$f"
 done
@@ -92,6 +94,7 @@ set -- "$@" "$SKY__LINE"
 # file before). Folders that
 # were on the PATH before stay on it, behind the login's.
 SKY__PATH=$PATH
+# shellcheck disable=SC2016,SC2089 # both shells evaluate it
 SKY__PATHS='
 case :$SKY__PATH: in *":$HOME/.local/bin:"*) ;; *) SKY__PATH=$HOME/.local/bin:$SKY__PATH ;; esac
 while [ -n "$PATH" ]; do
@@ -101,6 +104,7 @@ while [ -n "$PATH" ]; do
 done
 PATH=${SKY__KEEP_PATH-$SKY__PATH}'
 if [ -n "$SKY__BASH" ]; then
+	# shellcheck disable=SC2090 # bash evaluates it
 	export SKY__PLAIN SKY__PATH SKY__PATHS
 	exec bash -p -c '
 while IFS= read -r -d "" SKY__VALUE; do

@@ -18,6 +18,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
+	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
 
 // rayLeave bounds a node's goodbye to Ray before it is removed.
@@ -99,7 +100,7 @@ func (r ray) install(ctx context.Context, client Node, n cluster.Node) error {
 		about.Head = r.cluster.Nodes[head].Address()
 	}
 	about.Accelerator, about.Count = r.cluster.Accelerator(), r.cluster.AcceleratorsPerNode()
-	script := `umask 077
+	text := `umask 077
 mkdir -p ~/.sky/ray && cd ~/.sky/ray && printf %s "$SKY_RAY_CONF" >conf.new && cat >ray.sh.new && mv -f conf.new conf && mv -f ray.sh.new ray.sh &&
 unset SKY_RAY_CONF && exec sh ray.sh install </dev/null`
 	env := maps.Clone(r.env)
@@ -107,7 +108,7 @@ unset SKY_RAY_CONF && exec sh ray.sh install </dev/null`
 		env = map[string]string{}
 	}
 	env["SKY_RAY_CONF"] = r.config.Conf(about)
-	_, err := r.run(ctx, client, n.Rank, "the installation of Ray on", remote.Command{Script: script, Stdin: strings.NewReader(r.config.Script), Env: env})
+	_, err := r.run(ctx, client, n.Rank, "the installation of Ray on", remote.Command{Script: text, Stdin: strings.NewReader(script.OnNode(r.config.Script)), Env: env})
 	return err
 }
 
