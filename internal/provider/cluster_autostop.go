@@ -38,7 +38,7 @@ func autostopAttribute() schema.Attribute {
 		Attributes: map[string]schema.Attribute{
 			"idle_minutes": schema.Float64Attribute{
 				CustomType: floatType{}, Optional: true, MarkdownDescription: "How long the cluster must be idle, in minutes; fractions count. Default 5.",
-				Validators: []validator.Float64{aboveZero{"minutes", "30"}},
+				Validators: []validator.Float64{above("minutes", "30")},
 			},
 			"down": schema.BoolAttribute{
 				Optional: true,

@@ -227,8 +227,8 @@ func planRestore(c broker.Cluster, m clusterModel, resp *resource.ModifyPlanResp
 // digest that will change stays unknown, since files may change until apply.
 func (r *clusterResource) planDigests(m *clusterModel, old clusterModel, resp *resource.ModifyPlanResponse) {
 	grows := m.NumNodes.ValueInt64() > old.NumNodes.ValueInt64()
-	workdir := planWorkdir(r.data, m.Workdir, uploaded{old.WorkdirDigest, grows || !m.Workdir.Equal(old.Workdir)}, &resp.Diagnostics)
-	mounts := planMounts(r.data, m.FileMounts, uploaded{old.FileMountsDigest, grows || !m.FileMounts.Equal(old.FileMounts)}, &resp.Diagnostics)
+	workdir := planWorkdir(r.data, m.Workdir, uploaded{digest: old.WorkdirDigest, needed: grows || !m.Workdir.Equal(old.Workdir)}, &resp.Diagnostics)
+	mounts := planMounts(r.data, m.FileMounts, uploaded{digest: old.FileMountsDigest, needed: grows || !m.FileMounts.Equal(old.FileMounts)}, &resp.Diagnostics)
 	m.WorkdirDigest = plannedDigest(workdir, old.WorkdirDigest)
 	m.FileMountsDigest = plannedDigest(mounts, old.FileMountsDigest)
 }

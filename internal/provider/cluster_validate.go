@@ -16,7 +16,7 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	checkVars(&resp.Diagnostics, vars{"envs", m.Envs})
+	checkVars(&resp.Diagnostics, vars{attribute: "envs", values: m.Envs})
 	if m.Resources.IsUnknown() {
 		return
 	}

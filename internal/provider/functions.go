@@ -15,6 +15,11 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/skypilot"
 )
 
+// allFunctions are the functions of the provider.
+func allFunctions() []func() function.Function {
+	return []func() function.Function{parseAcceleratorsFunction, parseResourcesFunction, taskFunction}
+}
+
 // textFunction makes an object of one text.
 type textFunction struct {
 	name       string

@@ -36,10 +36,13 @@ func (g *goneSoon) name() string {
 	return g.plan
 }
 
+// planName names the plan of this process.
+func (d *providerData) planName() string { return d.going.name() }
+
 // noteGoing notes that this process's plan removes a cluster. A folder that cannot
 // be written is no error: then an apply does not know.
 func (d *providerData) noteGoing(ctx context.Context, generation string) {
-	plan := d.going.name()
+	plan := d.planName()
 	d.going.mu.Lock()
 	defer d.going.mu.Unlock()
 	if !slices.Contains(d.going.clusters, generation) {

@@ -24,7 +24,7 @@ func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateC
 	if isSet(m.MaxRestarts) && m.RecoverOnExitCodes.IsNull() {
 		invalid(&resp.Diagnostics, path.Root("max_restarts"), "It says how often recover_on_exit_codes starts the job again, which is not set; set that too, or leave this out.")
 	}
-	checkVars(&resp.Diagnostics, vars{"envs", m.Envs}, vars{"secrets", m.Secrets})
+	checkVars(&resp.Diagnostics, vars{attribute: "envs", values: m.Envs}, vars{attribute: "secrets", values: m.Secrets})
 	envs := m.Envs.Elements()
 	for _, name := range slices.Sorted(maps.Keys(m.Secrets.Elements())) {
 		if _, twice := envs[name]; twice {
@@ -40,7 +40,7 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 		return
 	}
 	if req.Plan.Raw.IsNull() {
-		resp.Diagnostics.Append(fate{Plan: r.data.going.name()}.leave(ctx, resp.Private)...)
+		resp.Diagnostics.Append(fate{Plan: r.data.planName()}.leave(ctx, resp.Private)...)
 		return
 	}
 	var old, m jobModel
@@ -64,7 +64,7 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if resp.Diagnostics.Append(req.State.Get(ctx, &old)...); resp.Diagnostics.HasError() {
 		return
 	}
-	digest := planWorkdir(r.data, m.Workdir, uploaded{old.WorkdirDigest, !m.Workdir.Equal(old.Workdir)}, &resp.Diagnostics, m.outputsFolder()...)
+	digest := planWorkdir(r.data, m.Workdir, uploaded{digest: old.WorkdirDigest, needed: !m.Workdir.Equal(old.Workdir)}, &resp.Diagnostics, m.outputsFolder()...)
 	m.planOutputs(old, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return

@@ -170,15 +170,18 @@ func TestRemovalOfAJob(t *testing.T) {
 			goes       bool
 			fate       fate
 		}{
-			{"goes", tt.goes, true, fate{Plan: "p"}}, {"alone", tt.alone, false, fate{Plan: "p"}}, {"plan elsewhere", tt.alone, false, fate{}},
+			{"goes", tt.goes, true, fate{Plan: "this"}}, {"alone", tt.alone, false, fate{Plan: "this"}}, {"plan elsewhere", tt.alone, false, fate{}},
 			{"replaced", tt.replaced, false, fate{Replaced: true}}, {"replaced with its cluster", tt.goes, false, fate{Replaced: true, ClusterToo: true}},
 		} {
 			t.Run(tt.name+", "+why.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r := newRemoval(t)
 					tt.set(r)
-					if r.data.going.plan = "p"; why.goes {
+					if why.goes {
 						r.data.noteGoing(t.Context(), "g1")
+					}
+					if why.fate.Plan != "" {
+						why.fate.Plan = r.data.planName()
 					}
 					began := time.Now()
 					d := r.run(t.Context(), why.fate)
@@ -220,7 +223,7 @@ func TestRemovalGivesAHeadThatAnswersItsTime(t *testing.T) {
 				return nil
 			}
 		}
-		if d := r.run(t.Context(), fate{Plan: "p"}); d != nil || r.head.removed != 1 {
+		if d := r.run(t.Context(), fate{Plan: "this"}); d != nil || r.head.removed != 1 {
 			t.Errorf("%v; removals noted: %d", d, r.head.removed)
 		}
 	})
@@ -234,7 +237,7 @@ func TestRemovalOfSeveralJobs(t *testing.T) {
 		r.head.status = hangs
 		began := time.Now()
 		for range 5 {
-			if d := r.run(t.Context(), fate{Plan: "p"}); severity(d) != "Warning" {
+			if d := r.run(t.Context(), fate{Plan: "this"}); severity(d) != "Warning" {
 				t.Errorf("%v", d)
 			}
 		}
@@ -259,7 +262,7 @@ func TestRemovalOfAnEndedJob(t *testing.T) {
 		}
 		r.data.noteGoing(t.Context(), "g1")
 		asked := r.head.asked
-		if d := r.run(t.Context(), fate{Plan: r.data.going.name()}); d != nil || r.head.asked != asked {
+		if d := r.run(t.Context(), fate{Plan: r.data.planName()}); d != nil || r.head.asked != asked {
 			t.Errorf("%v; asked %d times", d, r.head.asked-asked)
 		}
 	})
@@ -270,7 +273,7 @@ func TestRemovalInterrupted(t *testing.T) {
 	r := newRemoval(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	r.head.status = func(ctx context.Context) error { cancel(); return fmt.Errorf("dial: %w", ctx.Err()) }
-	if d := r.run(ctx, fate{Plan: "p"}); severity(d) != "Error" || !strings.Contains(d.Summary(), "interrupted") {
+	if d := r.run(ctx, fate{Plan: "this"}); severity(d) != "Error" || !strings.Contains(d.Summary(), "interrupted") {
 		t.Errorf("%v", d)
 	}
 }

@@ -313,5 +313,5 @@ func (p *skyProvider) DataSources(context.Context) []func() datasource.DataSourc
 
 // Functions implements provider.ProviderWithFunctions.
 func (p *skyProvider) Functions(context.Context) []func() function.Function {
-	return []func() function.Function{parseAcceleratorsFunction, parseResourcesFunction, taskFunction}
+	return allFunctions()
 }

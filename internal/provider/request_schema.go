@@ -72,7 +72,7 @@ func machineAttributes() map[string]schema.Attribute {
 		},
 		"estimated_hours": schema.Float64Attribute{
 			CustomType: floatType{}, Optional: true, MarkdownDescription: "How long the work runs on such machines, in hours, for `objective = \"time\"` and for weighing `inputs`. Default 1.",
-			Validators: []validator.Float64{aboveZero{"hours", "1.5"}},
+			Validators: []validator.Float64{above("hours", "1.5")},
 		},
 	}
 }
@@ -92,7 +92,7 @@ func choiceAttributes() map[string]schema.Attribute {
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 				"cloud":   schema.StringAttribute{Required: true, MarkdownDescription: "The cloud it lies on.", Validators: []validator.String{checked(checkPlaceName)}},
 				"region":  place("The region it lies in.", checkPlaceName),
-				"size_gb": schema.Float64Attribute{CustomType: floatType{}, Required: true, MarkdownDescription: "Its size in gigabytes.", Validators: []validator.Float64{aboveZero{"gigabytes", "100"}}},
+				"size_gb": schema.Float64Attribute{CustomType: floatType{}, Required: true, MarkdownDescription: "Its size in gigabytes.", Validators: []validator.Float64{above("gigabytes", "100")}},
 			}},
 		},
 		"reserved": schema.ListNestedAttribute{

@@ -186,6 +186,9 @@ func (v exitCodes) ValidateList(ctx context.Context, req validator.ListRequest, 
 // aboveZero bounds a number of something.
 type aboveZero struct{ what, such string }
 
+// above is a number of something above zero.
+func above(what, such string) validator.Float64 { return aboveZero{what, such} }
+
 func aPrice() validator.Float64 { return notNegative{aboveZero{"US dollars an hour", "2.5"}} }
 
 // notNegative is aboveZero that leaves 0 to the plan (machineModel.requirement):
