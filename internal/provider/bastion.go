@@ -16,6 +16,8 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
 // bastionModel is the provider block's bastion object.
@@ -36,27 +38,27 @@ func (p *skyProvider) bastionAttribute() schema.Attribute {
 		Attributes: map[string]schema.Attribute{
 			"host": schema.StringAttribute{
 				Required: true, MarkdownDescription: "Its name or address, as this computer reaches it.",
-				Validators: []validator.String{checked(checkHost)},
+				Validators: []validator.String{kit.Checked(checkHost)},
 			},
 			"port": schema.Int64Attribute{
 				Optional: true, MarkdownDescription: "The TCP port of its SSH server. Default 22.",
-				Validators: []validator.Int64{between(1, 65535, "a TCP port")},
+				Validators: []validator.Int64{kit.Between(1, 65535, "a TCP port")},
 			},
 			"user": schema.StringAttribute{
 				Required: true, MarkdownDescription: "The user to log in as.",
-				Validators: []validator.String{checked(checkLogin)},
+				Validators: []validator.String{kit.Checked(checkLogin)},
 			},
 			"host_key": schema.StringAttribute{
 				Required: true, MarkdownDescription: "Its SSH host key, in the authorized_keys form: a line of its `/etc/ssh/ssh_host_ed25519_key.pub`. Another key ends the connection.",
-				Validators: []validator.String{checked(checkHostKey)},
+				Validators: []validator.String{kit.Checked(checkHostKey)},
 			},
 			"private_key_path": schema.StringAttribute{
 				Optional: true, MarkdownDescription: "Private key that logs in there, without a passphrase. Default your own key of the provider block and then the keys of the SSH agent (`SSH_AUTH_SOCK`).",
-				Validators: []validator.String{notBlank(), checked(ifThere(checkPrivateKey))},
+				Validators: []validator.String{kit.NotBlank(), kit.Checked(session.IfThere(session.CheckPrivateKey))},
 			},
 			"clouds": schema.ListAttribute{
 				Optional: true, ElementType: types.StringType, MarkdownDescription: "The clouds whose machines are behind it. Default all.",
-				Validators: []validator.List{elements(p.checkCloud), noDuplicates()},
+				Validators: []validator.List{kit.Elements(p.checkCloud), kit.NoDuplicates()},
 			},
 		},
 	}
@@ -101,11 +103,11 @@ func bastionSettings(ctx context.Context, in types.Object, getenv func(string) s
 		return nil, nil
 	}
 	var m bastionModel
-	diags := in.As(ctx, &m, objectOptions)
+	diags := in.As(ctx, &m, kit.ObjectOptions)
 	return &broker.Bastion{
 		Host: m.Host.ValueString(), Port: int(m.Port.ValueInt64()), User: m.User.ValueString(), HostKey: m.HostKey.ValueString(),
-		KeyPath: expandHome(m.PrivateKeyPath.ValueString()), AgentSocket: getenv("SSH_AUTH_SOCK"),
-		Clouds: stringList(m.Clouds),
+		KeyPath: kit.ExpandHome(m.PrivateKeyPath.ValueString()), AgentSocket: getenv("SSH_AUTH_SOCK"),
+		Clouds: kit.StringList(m.Clouds),
 	}, diags
 }
 

@@ -21,6 +21,12 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/catalogs"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/clusters"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/functions"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/jobs"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
 var (
@@ -32,11 +38,11 @@ var (
 
 // New returns the provider's constructor. Its clouds are those of the registry.
 func New(version string, registry *cloud.Registry) func() provider.Provider {
-	return newWith(context.Background(), version, registry, newOperations())
+	return newWith(context.Background(), version, registry, session.NewOperations())
 }
 
 // newWith is New with the context whose end stops every operation.
-func newWith(root context.Context, version string, registry *cloud.Registry, ops *operations) func() provider.Provider {
+func newWith(root context.Context, version string, registry *cloud.Registry, ops *session.Operations) func() provider.Provider {
 	return func() provider.Provider {
 		return &skyProvider{version: version, registry: registry, root: root, ops: ops}
 	}
@@ -46,7 +52,7 @@ type skyProvider struct {
 	version  string
 	registry *cloud.Registry
 	root     context.Context
-	ops      *operations
+	ops      *session.Operations
 }
 
 // providerModel is the provider block.
@@ -86,32 +92,32 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				Optional: true,
 				MarkdownDescription: "Folder for what outlives a run: the journal of machines, generated SSH keys, catalogs and logs. Made with mode 0700. " +
 					"Default `~/.terraform-provider-sky`, or the environment variable `SKY_STATE_DIR`.",
-				Validators: []validator.String{notBlank(), checked(checkNewFolder)},
+				Validators: []validator.String{kit.NotBlank(), kit.Checked(kit.CheckNewFolder)},
 			},
 			"owner": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Marks every machine as ours, in its tags: 3 to 40 lower-case letters, digits and dashes. Set it to the same value where several people manage one state. " +
 					"Default a random id kept in `state_dir`, or the environment variable `SKY_OWNER`.",
-				Validators: []validator.String{checked(checkOwner)},
+				Validators: []validator.String{kit.Checked(checkOwner)},
 			},
 			"ssh_private_key_path": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Your own SSH private key, in the OpenSSH or PEM format and without a passphrase, which every machine will accept. " +
 					"Default a key made for each cluster under `state_dir`. The key's content never enters state.",
-				Validators: []validator.String{notBlank(), checked(ifThere(checkPrivateKey))},
+				Validators: []validator.String{kit.NotBlank(), kit.Checked(session.IfThere(session.CheckPrivateKey))},
 			},
 			"ssh_private_key": schema.StringAttribute{
 				Optional: true, Sensitive: true,
 				MarkdownDescription: "The text of that key instead of its path, for runners without files; an ephemeral value will do. Default the environment variable `SKY_SSH_PRIVATE_KEY`. " +
 					"It is kept in memory alone: neither in state nor in a log nor on a disk. No other key is made then; `ssh_command` and `ssh_config_path` name none, so load it into an SSH agent to use them, or take `private_key` of `sky_cluster_ssh`. " +
 					"Not together with `ssh_private_key_path`.",
-				Validators: []validator.String{checked(checkKeyText)},
+				Validators: []validator.String{kit.Checked(session.CheckKeyText)},
 			},
 			"bastion": p.bastionAttribute(),
 			"templates_dir": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Folder whose `<cloud>.yaml.tmpl` files replace the built-in cluster templates.",
-				Validators:          []validator.String{checked(checkFolder)},
+				Validators:          []validator.String{kit.Checked(kit.CheckFolder)},
 			},
 			"catalog": catalogAttribute(),
 			"clouds":  cloudsAttribute(p.registry),
@@ -119,7 +125,7 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "The only clouds that may be used. Default all of them but the built-in `fluffycloud`, whose machines are simulated and which must be named, here, in `clouds` or in `infra`. " +
 					"A cloud whose credentials are missing is passed over with its reason.",
-				Validators: []validator.List{notEmpty{}, elements(p.checkCloud), noDuplicates()},
+				Validators: []validator.List{kit.NotEmpty{}, kit.Elements(p.checkCloud), kit.NoDuplicates()},
 			},
 			"show_plan_table": schema.BoolAttribute{
 				Optional:            true,
@@ -137,12 +143,12 @@ func catalogAttribute() schema.Attribute {
 			"path": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Folder that holds `<cloud>/vms.csv` in SkyPilot's format; it wins over every other place.",
-				Validators:          []validator.String{checked(checkFolder)},
+				Validators:          []validator.String{kit.Checked(kit.CheckFolder)},
 			},
 			"version": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Pins the catalogs' content: at least 8 hexadecimal digits of its hash, as `terraform-provider-sky catalog list` shows it. Another content is an error at plan. Nothing is refreshed meanwhile.",
-				Validators:          []validator.String{checked(checkContentHash)},
+				Validators:          []validator.String{kit.Checked(checkContentHash)},
 			},
 			"offline": schema.BoolAttribute{
 				Optional:            true,
@@ -151,13 +157,13 @@ func catalogAttribute() schema.Attribute {
 			"base_url": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Where hosted catalogs lie, as `<base_url>/v8/<cloud>/vms.csv` and `images.csv`. Default SkyPilot's public catalog.",
-				Validators:          []validator.String{checked(checkWebAddress)},
+				Validators:          []validator.String{kit.Checked(checkWebAddress)},
 			},
 			"ttl": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "How old a copy of a hosted catalog gets before it is refreshed, a duration such as `24h`. Default `7h`, which is how often the public ones are written. " +
 					"The refresh runs in the background; what it brings serves the next run.",
-				Validators: []validator.String{checked(checkDuration)},
+				Validators: []validator.String{kit.Checked(kit.CheckDuration)},
 			},
 		},
 	}
@@ -202,7 +208,7 @@ func envNote(names []string) string {
 	return note + "."
 }
 
-func (p *skyProvider) checkCloud(name string) error { return checkCloudName(p.registry, name) }
+func (p *skyProvider) checkCloud(name string) error { return kit.CheckCloudName(p.registry, name) }
 
 // ValidateConfig refuses a private key whose public half beside it is another's.
 func (p *skyProvider) ValidateConfig(ctx context.Context, req provider.ValidateConfigRequest, resp *provider.ValidateConfigResponse) {
@@ -210,13 +216,13 @@ func (p *skyProvider) ValidateConfig(ctx context.Context, req provider.ValidateC
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("ssh_private_key_path"), &key)...)
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("ssh_private_key"), &text)...)
 	if !key.IsNull() && !text.IsNull() {
-		refuse(&resp.Diagnostics, path.Root("ssh_private_key"), "Conflicting attributes", "Write either ssh_private_key, the text of the key, or ssh_private_key_path, where it lies.")
+		kit.Refuse(&resp.Diagnostics, path.Root("ssh_private_key"), "Conflicting attributes", "Write either ssh_private_key, the text of the key, or ssh_private_key_path, where it lies.")
 	}
 	if key.IsNull() || key.IsUnknown() {
 		return
 	}
-	if err := ifThere(checkKeyPair)(key.ValueString()); err != nil {
-		resp.Diagnostics.AddAttributeError(path.Root("ssh_private_key_path"), "Keys do not match", sentence(err.Error()))
+	if err := session.IfThere(session.CheckKeyPair)(key.ValueString()); err != nil {
+		resp.Diagnostics.AddAttributeError(path.Root("ssh_private_key_path"), "Keys do not match", kit.Sentence(err.Error()))
 	}
 }
 
@@ -232,48 +238,48 @@ func (p *skyProvider) Configure(ctx context.Context, req provider.ConfigureReque
 		return
 	}
 	if !req.Config.Raw.IsFullyKnown() {
-		s.unknown = "the provider block holds values that are not known yet; apply what they come from first, with -target"
+		s.Unknown = "the provider block holds values that are not known yet; apply what they come from first, with -target"
 	}
-	data := newProviderData(s)
+	data := session.New(s)
 	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = data, data, data
 }
 
-func (p *skyProvider) settings(ctx context.Context, m providerModel) (settings, diag.Diagnostics) {
-	s := settings{
-		version: p.version, registry: p.registry, root: p.root, ops: p.ops,
-		stateDir: m.StateDir.ValueString(), owner: m.Owner.ValueString(),
-		templatesDir:  m.TemplatesDir.ValueString(),
-		showPlanTable: m.ShowPlanTable.IsNull() || m.ShowPlanTable.ValueBool(),
-		enabled:       stringList(m.EnabledClouds), getenv: osGetenv,
+func (p *skyProvider) settings(ctx context.Context, m providerModel) (session.Settings, diag.Diagnostics) {
+	s := session.Settings{
+		Version: p.version, Registry: p.registry, Root: p.root, Ops: p.ops,
+		StateDir: m.StateDir.ValueString(), Owner: m.Owner.ValueString(),
+		TemplatesDir:  m.TemplatesDir.ValueString(),
+		ShowPlanTable: m.ShowPlanTable.IsNull() || m.ShowPlanTable.ValueBool(),
+		Enabled:       kit.StringList(m.EnabledClouds), Getenv: session.Getenv,
 	}
 	var diags diag.Diagnostics
-	s.useKey(m.SSHPrivateKeyPath.ValueString(), m.SSHPrivateKey.ValueString())
-	if s.keyFrom == keyVariable {
-		if err := checkKeyText(s.keyText); err != nil {
-			diags.AddError("Invalid "+keyVariable, "The environment variable "+keyVariable+" cannot be used: "+sentence(err.Error()))
+	s.UseKey(m.SSHPrivateKeyPath.ValueString(), m.SSHPrivateKey.ValueString())
+	if s.KeyFrom == session.KeyVariable {
+		if err := session.CheckKeyText(s.KeyText); err != nil {
+			diags.AddError("Invalid "+session.KeyVariable, "The environment variable "+session.KeyVariable+" cannot be used: "+kit.Sentence(err.Error()))
 		}
 	}
 	var c catalogModel
 	if !m.Catalog.IsNull() && !m.Catalog.IsUnknown() {
-		diags.Append(m.Catalog.As(ctx, &c, objectOptions)...)
+		diags.Append(m.Catalog.As(ctx, &c, kit.ObjectOptions)...)
 	}
-	s.catalogPath, s.catalogVersion = c.Path.ValueString(), c.Version.ValueString()
-	s.catalogOffline, s.catalogURL = c.Offline.ValueBool(), c.BaseURL.ValueString()
+	s.CatalogPath, s.CatalogVersion = c.Path.ValueString(), c.Version.ValueString()
+	s.CatalogOffline, s.CatalogURL = c.Offline.ValueBool(), c.BaseURL.ValueString()
 	if c.Offline.IsNull() {
-		s.catalogOffline = truthy(s.getenv("SKY_CATALOG_OFFLINE"))
+		s.CatalogOffline = kit.Truthy(s.Getenv("SKY_CATALOG_OFFLINE"))
 	}
 	if text := c.TTL.ValueString(); text != "" {
 		var err error
-		if s.catalogTTL, err = time.ParseDuration(text); err != nil {
-			invalid(&diags, path.Root("catalog").AtName("ttl"), err.Error())
+		if s.CatalogTTL, err = time.ParseDuration(text); err != nil {
+			kit.Invalid(&diags, path.Root("catalog").AtName("ttl"), err.Error())
 		}
 	}
-	s.refresh = !m.Catalog.IsUnknown() && !c.Offline.IsUnknown() && !c.BaseURL.IsUnknown() && !c.TTL.IsUnknown() && !c.Version.IsUnknown()
-	s.catalogUnknown = m.Catalog.IsUnknown() || c.Path.IsUnknown() || c.Version.IsUnknown() || m.EnabledClouds.IsUnknown()
-	s.options = cloudOptions(m.Clouds)
+	s.Refresh = !m.Catalog.IsUnknown() && !c.Offline.IsUnknown() && !c.BaseURL.IsUnknown() && !c.TTL.IsUnknown() && !c.Version.IsUnknown()
+	s.CatalogUnknown = m.Catalog.IsUnknown() || c.Path.IsUnknown() || c.Version.IsUnknown() || m.EnabledClouds.IsUnknown()
+	s.Options = cloudOptions(m.Clouds)
 	var more diag.Diagnostics
-	s.bastion, more = bastionSettings(ctx, m.Bastion, osGetenv)
-	s.bastionKey = bastionKeyText(m.Bastion)
+	s.Bastion, more = bastionSettings(ctx, m.Bastion, session.Getenv)
+	s.BastionKey = bastionKeyText(m.Bastion)
 	diags.Append(more...)
 	return s, diags
 }
@@ -297,21 +303,21 @@ func cloudOptions(clouds types.Object) map[string]map[string]string {
 }
 
 func (p *skyProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{newClusterResource, newJobResource}
+	return []func() resource.Resource{clusters.NewResource, jobs.NewResource}
 }
 
 // EphemeralResources implements provider.ProviderWithEphemeralResources.
 func (p *skyProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return []func() ephemeral.EphemeralResource{newClusterSSH}
+	return []func() ephemeral.EphemeralResource{clusters.NewSSH}
 }
 
 func (p *skyProvider) DataSources(context.Context) []func() datasource.DataSource {
 	return []func() datasource.DataSource{
-		newOfferDataSource, newCloudsDataSource, newAcceleratorsDataSource, newClusterDataSource, newJobLogsDataSource,
+		catalogs.NewOffer, catalogs.NewClouds, catalogs.NewAccelerators, clusters.NewDataSource, jobs.NewLogs,
 	}
 }
 
 // Functions implements provider.ProviderWithFunctions.
 func (p *skyProvider) Functions(context.Context) []func() function.Function {
-	return allFunctions()
+	return functions.All()
 }

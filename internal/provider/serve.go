@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
 // Address is the provider's address in Terraform's registry.
@@ -18,11 +19,11 @@ const Address = "registry.terraform.io/skybroker/sky"
 // killed, Serve stops launching, cleans up what is half done and returns an
 // error; the caller ends the process then.
 func Serve(ctx context.Context, version string, registry *cloud.Registry, debug bool) error {
-	ops := newOperations()
+	ops := session.NewOperations()
 	root := ctx
 	orphaned := make(chan struct{})
 	if !debug {
-		root = whileParentLives(ctx, ops, func() { close(orphaned) })
+		root = session.WhileParentLives(ctx, ops, func() { close(orphaned) })
 	}
 	served := make(chan error, 1)
 	go func() {
@@ -33,10 +34,10 @@ func Serve(ctx context.Context, version string, registry *cloud.Registry, debug 
 	select {
 	case err := <-served:
 		if err == nil && root.Err() == nil {
-			ops.end(context.WithoutCancel(ctx))
+			ops.End(context.WithoutCancel(ctx))
 		}
 		return err
 	case <-orphaned:
-		return errParentGone
+		return session.ErrParentGone
 	}
 }

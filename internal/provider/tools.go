@@ -9,6 +9,8 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/cli"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
+
 	fetchers "github.com/skybroker/terraform-provider-sky/internal/catalog/fetch/all"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
@@ -26,11 +28,11 @@ func Tools(version string, registry *cloud.Registry) []*cobra.Command {
 // provider's own defaults.
 func openBroker(version string, registry *cloud.Registry) func(stateDir, owner string) (*broker.Broker, error) {
 	return func(stateDir, owner string) (*broker.Broker, error) {
-		d := newProviderData(settings{
-			version: version, registry: registry, root: context.Background(), ops: newOperations(),
-			stateDir: stateDir, owner: owner, getenv: osGetenv,
+		d := session.New(session.Settings{
+			Version: version, Registry: registry, Root: context.Background(), Ops: session.NewOperations(),
+			StateDir: stateDir, Owner: owner, Getenv: session.Getenv,
 		})
-		return brokerAs[*broker.Broker](d)
+		return session.Broker[*broker.Broker](d)
 	}
 }
 
@@ -53,5 +55,5 @@ func explainNone(r cloud.Requirement, offers []cloud.Offer) error {
 
 // defaultFolder is the state folder where nothing names another.
 func defaultFolder() (string, error) {
-	return settings{getenv: osGetenv}.folder()
+	return session.Settings{Getenv: session.Getenv}.Folder()
 }

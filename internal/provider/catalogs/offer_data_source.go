@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package catalogs is the data sources that answer from the catalogs and the
+// settings: offers, accelerators and clouds.
+package catalogs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
+)
+
+var (
+	_ datasource.DataSourceWithConfigure      = (*offerDataSource)(nil)
+	_ datasource.DataSourceWithValidateConfig = (*offerDataSource)(nil)
+)
+
+type offerDataSource struct{ data *session.Session }
+
+func NewOffer() datasource.DataSource { return &offerDataSource{} }
+
+func (d *offerDataSource) Metadata(_ context.Context, _ datasource.MetadataRequest, resp *datasource.MetadataResponse) {
+	resp.TypeName = "sky_catalog_offer"
+}
+
+func (d *offerDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
+	resp.Schema = offerSchema()
+}
+
+func (d *offerDataSource) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
+	d.data = session.Of(req.ProviderData, &resp.Diagnostics)
+}
+
+// ValidateConfig checks what concerns several attributes at once.
+func (d *offerDataSource) ValidateConfig(ctx context.Context, req datasource.ValidateConfigRequest, resp *datasource.ValidateConfigResponse) {
+	var m offerDataModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); !resp.Diagnostics.HasError() {
+		request.Conflict(&resp.Diagnostics, path.Empty(), m.machine())
+	}
+}
+
+// Read answers from the catalogs alone.
+func (d *offerDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
+	var m offerDataModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
+		return
+	}
+	offers, sources, err := d.find(ctx, m)
+	if err != nil {
+		resp.Diagnostics.Append(session.ErrorDiag(ctx, "Search for an offer", err))
+		return
+	}
+	resp.Diagnostics.Append(d.data.CatalogWarnings()...)
+	version, err := d.version(ctx)
+	if err != nil {
+		resp.Diagnostics.Append(session.ErrorDiag(ctx, "Search for an offer", err))
+		return
+	}
+	m.set(offers, sources)
+	m.CatalogVersion = types.StringValue(version)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+}
+
+func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.Offer, []catalog.Source, error) {
+	r, err := m.machine().Requirement(m.Accelerators)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, clouds, err := searched(d.data, m.Clouds)
+	if err != nil {
+		return nil, nil, err
+	}
+	limit := defaultOffers
+	if !m.Limit.IsNull() {
+		limit = int(m.Limit.ValueInt64())
+	}
+	offers, sources, err := cheapest(ctx, set, r, clouds, limit)
+	d.data.CatalogsUsed(set, sources)
+	if err != nil || len(offers) > 0 {
+		return offers, sources, err
+	}
+	return d.explain(ctx, set, []cloud.Requirement{r}, clouds, limit)
+}
+
+// searched are the catalogs, and the clouds that a data source looks at: those
+// it names, else those that may be used.
+func searched(d *session.Session, names types.List) (*catalog.Set, []string, error) {
+	if d.CatalogUnknown {
+		return nil, nil, errors.New("the provider's catalog settings are not known yet; apply what they come from first, with -target")
+	}
+	set, err := d.Catalogs()
+	if err != nil {
+		return nil, nil, err
+	}
+	if clouds := kit.StringList(names); len(clouds) > 0 {
+		return set, clouds, nil
+	}
+	clouds, err := d.Candidates(nil)
+	return set, clouds, err
+}
+
+// cheapest returns the cheapest offers; where markets or accelerators are in an
+// order, all of an earlier one come before those of a later one.
+func cheapest(ctx context.Context, set *catalog.Set, r cloud.Requirement, clouds []string, limit int) ([]cloud.Offer, []catalog.Source, error) {
+	var all []cloud.Offer
+	var sources []catalog.Source
+	for _, step := range inOrder(r) {
+		offers, from, err := set.Cheapest(ctx, []cloud.Requirement{step}, clouds, limit-len(all))
+		if err != nil {
+			return nil, nil, err
+		}
+		all, sources = append(all, offers...), from
+		if len(all) >= limit {
+			break
+		}
+	}
+	return all, sources, nil
+}
+
+// inOrder takes a requirement apart into those to be met one after the other.
+func inOrder(r cloud.Requirement) []cloud.Requirement {
+	steps := []cloud.Requirement{r}
+	if r.MarketsOrdered {
+		steps = nil
+		for _, m := range r.Markets {
+			one := r
+			one.Markets = []cloud.Market{m}
+			steps = append(steps, one)
+		}
+	}
+	if !r.AcceleratorsOrdered {
+		return steps
+	}
+	var out []cloud.Requirement
+	for _, s := range steps {
+		for _, a := range r.Accelerators {
+			one := s
+			one.Accelerators = []cloud.Accelerator{a}
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+func (d *offerDataSource) version(ctx context.Context) (string, error) {
+	set, err := d.data.Catalogs()
+	if err != nil {
+		return "", err
+	}
+	return set.Version(ctx)
+}
+
+// explain ranks everything, for the error that says why nothing fits.
+func (d *offerDataSource) explain(ctx context.Context, set *catalog.Set, reqs []cloud.Requirement, clouds []string, limit int) ([]cloud.Offer, []catalog.Source, error) {
+	offers, sources, err := set.Offers(ctx, reqs, clouds)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, err := optimizer.Rank(optimizer.Request{Alternatives: reqs, Nodes: 1}, offers, nil, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	var out []cloud.Offer
+	for _, p := range plan.Placements[:min(limit, len(plan.Placements))] {
+		out = append(out, p.Offer)
+	}
+	return out, sources, nil
+}
+
+func (m offerDataModel) machine() request.Machine {
+	return request.Machine{
+		Region: m.Region, Zone: m.Zone, InstanceType: m.InstanceType,
+		CPUs: m.CPUs, Memory: m.Memory, UseSpot: m.UseSpot, Market: m.Market, MaxHourlyCost: m.MaxHourlyCost,
+	}
+}
+
+// set writes what was found; offers holds at least one.
+func (m *offerDataModel) set(offers []cloud.Offer, sources []catalog.Source) {
+	best := offers[0]
+	m.Cloud, m.Region, m.Zone = types.StringValue(best.Cloud), types.StringValue(best.Region), types.StringValue(best.Zone)
+	m.InstanceType = types.StringValue(best.InstanceType.Name)
+	if m.Market.IsNull() { // "any" stays what was asked for; each offer says its own
+		m.Market = types.StringValue(string(best.Market))
+	}
+	m.HourlyCost, m.VCPUs = kit.Decimal(best.HourlyUSD), kit.Decimal(best.InstanceType.VCPUs)
+	m.MemoryGiB = kit.Decimal(best.InstanceType.MemoryGiB)
+	m.AcceleratorName = types.StringValue(best.InstanceType.Accelerator.Name)
+	m.AcceleratorCount = kit.Decimal(best.InstanceType.Accelerator.Count)
+	m.Offers, m.Catalogs = offerList(offers), catalogList(sources)
+}
+
+func offerList(offers []cloud.Offer) types.List {
+	values := make([]attr.Value, 0, len(offers))
+	for _, o := range offers {
+		t := o.InstanceType
+		values = append(values, types.ObjectValueMust(offerType().AttrTypes, map[string]attr.Value{
+			"cloud": types.StringValue(o.Cloud), "region": types.StringValue(o.Region), "zone": types.StringValue(o.Zone),
+			"instance_type": types.StringValue(t.Name), "market": types.StringValue(string(o.Market)),
+			"hourly_cost": kit.Decimal(o.HourlyUSD), "vcpus": kit.Decimal(t.VCPUs), "memory_gib": kit.Decimal(t.MemoryGiB),
+			"accelerator_name": types.StringValue(t.Accelerator.Name), "accelerator_count": kit.Decimal(t.Accelerator.Count),
+			"accelerator_memory_gib": kit.Decimal(t.AcceleratorMemoryGiB), "arch": types.StringValue(t.Arch),
+		}))
+	}
+	return types.ListValueMust(offerType(), values)
+}
+
+func catalogList(sources []catalog.Source) types.List {
+	values := make([]attr.Value, 0, len(sources))
+	for _, s := range sources {
+		date := ""
+		if !s.Date.IsZero() {
+			date = s.Date.UTC().Format(time.RFC3339)
+		}
+		values = append(values, types.ObjectValueMust(catalogType().AttrTypes, map[string]attr.Value{
+			"cloud": types.StringValue(s.Cloud), "kind": types.StringValue(string(s.Kind)), "path": types.StringValue(s.Path),
+			"date": types.StringValue(date), "sha256": types.StringValue(s.SHA256), "offers": types.Int64Value(int64(s.Offers)),
+		}))
+	}
+	return types.ListValueMust(catalogType(), values)
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package clusters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
+)
+
+// offersFor asks the catalogs what they have for a request, and makes the
+// request able to judge images.
+func offersFor(ctx context.Context, d *session.Session, req *optimizer.Request) ([]cloud.Offer, error) {
+	set, err := d.Catalogs()
+	if err != nil {
+		return nil, err
+	}
+	clouds, err := d.Candidates(req.Alternatives)
+	if err != nil {
+		return nil, err
+	}
+	offers, sources, err := set.Offers(ctx, req.Alternatives, clouds)
+	if err != nil {
+		return nil, err
+	}
+	d.CatalogsUsed(set, sources)
+	req.Image = set.ImageProblem(ctx)
+	return d.ForgetUnnamed(offers, req.Alternatives), nil
+}
+
+// rankOffers answers a request from the catalogs alone. loss is what the cluster
+// would replace; nil where nothing was lost.
+func rankOffers(ctx context.Context, d *session.Session, req optimizer.Request, loss *broker.Loss, blocked ...optimizer.Block) (optimizer.Plan, error) {
+	offers, err := offersFor(ctx, d, &req)
+	if err != nil {
+		return optimizer.Plan{}, err
+	}
+	plan, err := loss.Rank(req, offers, d.Capabilities(), blocked)
+	if infeasible := (*optimizer.InfeasibleError)(nil); errors.As(err, &infeasible) {
+		infeasible.Hints = append(infeasible.Hints, d.CloudHints(req.Alternatives)...)
+	}
+	return plan, err
+}
+
+// lossOf is the loss of the spot cluster of that name; nil where there was none.
+func lossOf(d *session.Session, m clusterModel) *broker.Loss {
+	dir, err := d.StateFolder()
+	if err != nil || m.Name.IsUnknown() || m.Recovery.IsUnknown() {
+		return nil
+	}
+	return broker.LossOf(dir, broker.OwnerOf(dir, d.OwnerSet()), m.Name.ValueString(), broker.Recovery(m.Recovery.ValueString()), time.Now())
+}
+
+// warnLoss says where a lost cluster goes.
+func warnLoss(m clusterModel, loss *broker.Loss, plan optimizer.Plan, diags *diag.Diagnostics) {
+	if loss == nil {
+		return
+	}
+	diags.AddAttributeWarning(path.Root("recovery"), fmt.Sprintf("Cluster %q was lost and is planned again", m.Name.ValueString()),
+		fmt.Sprintf("It was lost as a whole in %s/%s. With recovery = %q it is launched again in %s first.",
+			loss.Cloud, loss.Region, loss.How, plan.Placements[0].Offer.Place()))
+}
+
+// withoutDeadMan names the cloud that a plan chooses, if a machine of a launch that
+// was cut off lives on there until somebody removes it, or if it stops.
+func withoutDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities) (live, stop []string) {
+	if len(plan.Placements) == 0 {
+		return nil, nil
+	}
+	for _, p := range plan.Placements[:1] {
+		switch c, ok := caps[p.Offer.Cloud]; {
+		case !ok || c.DeadMan:
+		case c.DeadManStops:
+			stop = append(stop, p.Offer.Cloud)
+		default:
+			live = append(live, p.Offer.Cloud)
+		}
+	}
+	return live, stop
+}
+
+// warnOfDeadMan says what becomes of the machines of a launch that was cut off.
+// It says so once, for all clusters.
+func warnOfDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities, warned *session.Names, diags *diag.Diagnostics) {
+	live, stop := withoutDeadMan(plan, caps)
+	again := func(name string) bool { return !warned.First("dead-man timer of " + name) }
+	live, stop = slices.DeleteFunc(live, again), slices.DeleteFunc(stop, again)
+	if len(live) > 0 {
+		diags.AddAttributeWarning(path.Root("resources"), "No dead-man timer on "+strings.Join(live, ", "),
+			"These clouds do not remove a machine by themselves when a launch is cut off for good. The next apply of this configuration cleans up, "+
+				"and \"terraform-provider-sky gc\" reports what is left; until then it is billed.")
+	}
+	for _, name := range stop {
+		text := "Where a launch is cut off for good, its machines on " + name + " shut down by themselves, but their disks are billed " +
+			"until the next apply of this configuration cleans up, or \"terraform-provider-sky gc --delete\"."
+		if needs := caps[name].SelfTerminateIf; needs != "" {
+			text += " They remove themselves only if " + needs + "."
+		}
+		diags.AddAttributeWarning(path.Root("resources"), "Machines on "+name+" only stop by themselves", text)
+	}
+}
+
+// ownOffer is presentOffer for the nodes that a cluster is to get. What no catalog
+// knows any more is none, which says nothing of their architecture.
+func ownOffer(ctx context.Context, d *session.Session, c broker.Cluster) []cloud.Offer {
+	offer, ok, err := presentOffer(ctx, d, c)
+	if err != nil || !ok {
+		return nil
+	}
+	return []cloud.Offer{offer}
+}
+
+// presentOffer is what a running cluster's machines are, by the catalog, where
+// they are and at the price they were launched for. A catalog that names the
+// zone otherwise, or sells the type elsewhere by now, knows them all the same.
+// It reports false where no catalog knows the machine any more.
+func presentOffer(ctx context.Context, d *session.Session, c broker.Cluster) (cloud.Offer, bool, error) {
+	set, err := d.Catalogs()
+	if err != nil {
+		return cloud.Offer{}, false, err
+	}
+	one := cloud.Requirement{Cloud: c.Cloud, InstanceType: c.InstanceType, Markets: []cloud.Market{cloud.OnDemand, cloud.Spot}}
+	offers, _, err := set.Offers(ctx, []cloud.Requirement{one}, []string{c.Cloud})
+	if err != nil {
+		return cloud.Offer{}, false, err
+	}
+	var best *cloud.Offer
+	score := -1
+	for i := range offers {
+		o := &offers[i]
+		if o.InstanceType.Name != c.InstanceType {
+			continue
+		}
+		s := 0
+		for bit, same := range []bool{o.Market == c.Market, o.Zone == c.Zone, o.Region == c.Region} {
+			if same {
+				s |= 1 << bit
+			}
+		}
+		if s > score {
+			best, score = o, s
+		}
+	}
+	if best == nil {
+		return cloud.Offer{}, false, nil
+	}
+	best.Region, best.Zone, best.Market = c.Region, c.Zone, c.Market
+	best.HourlyUSD = c.PerNode()
+	return *best, true, nil
+}
+
+// rankOpenable is rankOffers without the clouds that there are no credentials for, which
+// apply would leave out: the plan names them. Where no other cloud is left it says
+// what will be missing, since plan and apply may be different computers.
+func rankOpenable(ctx context.Context, d *session.Session, req optimizer.Request, loss *broker.Loss, diags *diag.Diagnostics) (optimizer.Plan, error) {
+	plan, err := rankOffers(ctx, d, req, loss)
+	if err != nil {
+		return plan, err
+	}
+	var blocked []optimizer.Block
+	var names, reasons []string
+	for _, p := range plan.Placements {
+		name := p.Offer.Cloud
+		if why := keyless(d, name); why != "" && !slices.Contains(names, name) {
+			names, reasons = append(names, name), append(reasons, name+": "+why)
+			blocked = append(blocked, optimizer.Block{Cloud: name, Reason: why})
+		}
+	}
+	if len(blocked) == 0 {
+		return plan, nil
+	}
+	fate := "Their offers are left out of this plan, as apply would leave them out. enabled_clouds without them ends this warning."
+	open, err := rankOffers(ctx, d, req, loss, blocked...)
+	if err != nil {
+		open, fate = plan, "No other cloud has what is asked for: an apply on this computer will launch nothing."
+	}
+	if d.Warned.First("credentials of " + strings.Join(names, ", ")) {
+		diags.AddAttributeWarning(path.Root("resources"), "No credentials for "+strings.Join(names, ", "), kit.Sentence(strings.Join(reasons, "; "))+" "+fate)
+	}
+	return open, nil
+}
+
+// keyless says why a cloud cannot be opened for want of credentials; empty is that
+// it may be.
+func keyless(d *session.Session, name string) string {
+	f, _ := d.Registry.Get(name)
+	asked, ok := f.(cloud.Keyless)
+	if !ok || d.Unknown != "" {
+		return ""
+	}
+	return asked.MissingCredentials(d.Credentials(name, "", ""))
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package clusters
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
+)
+
+// strangersLimit bounds what a plan waits for the clouds' answer.
+const strangersLimit = 15 * time.Second
+
+// warnOfStrangers says, before anything is launched, that machines of the name
+// are there under another owner id, where they may be this configuration's own:
+// an owner id that a run makes anew is no other run's, and a state that was not
+// saved leaves no trace but the machines. With an owner set they are found at
+// launch, and where the state folder has records it is not new.
+func (r *clusterResource) warnOfStrangers(ctx context.Context, m clusterModel, plan optimizer.Plan, diags *diag.Diagnostics) {
+	dir, err := r.data.StateFolder()
+	if err != nil || !r.data.InAutomation() || r.data.OwnerSet() != "" || r.data.Unknown != "" || m.Name.IsUnknown() || broker.HasRecords(dir) {
+		return
+	}
+	var clouds []string
+	for _, c := range plan.Choices {
+		if name := c.Placement.Offer.Cloud; !slices.Contains(clouds, name) {
+			clouds = append(clouds, name)
+		}
+	}
+	b, err := session.Broker[planner](r.data)
+	if err != nil {
+		return // the launch says so
+	}
+	ctx, cancel := context.WithTimeout(ctx, strangersLimit)
+	defer cancel()
+	name := m.Name.ValueString()
+	found := b.Strangers(ctx, name, clouds)
+	if len(found) == 0 || !r.data.Warned.First("strangers "+name) {
+		return
+	}
+	diags.AddWarning(fmt.Sprintf("Cluster %q may be running already", name), strangersText(found))
+}
+
+func strangersText(found []cloud.Thing) string {
+	var rows []string
+	for _, t := range found {
+		state := "not complete"
+		if t.Committed {
+			state = "complete"
+		}
+		rows = append(rows, fmt.Sprintf("%s in %s, owner id %s, %s, since %s", t.ID, cloud.ShortPlace(t.Ref.Cloud, t.Ref.Region, ""), t.Ref.Owner, state, t.CreatedAt.UTC().Format(time.RFC3339)))
+	}
+	first := found[0].Ref
+	return fmt.Sprintf("Machines of this name are there under another owner id:\n\n%s\n\n"+
+		"This run has no owner set and a new state folder, so it makes an owner id of its own and launches beside them. If an earlier run launched them and its state was not saved, "+
+		"stop here, set owner = %q in the provider block or SKY_OWNER, and take them over with \"terraform import <address> %s/%s/%s\". If they are somebody else's, they are left alone.",
+		kit.Indent(strings.Join(rows, "\n")), first.Owner, first.Cloud, first.Region, first.Cluster)
+}

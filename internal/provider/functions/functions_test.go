@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package functions
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/skypilot"
+)
+
+const wholeTask = `
+name: train
+num_nodes: 2
+workdir: ./src
+envs:
+  EPOCHS: 3
+  LR: 0.1
+  RESUME: "yes"
+file_mounts:
+  ~/data: ./data
+resources:
+  infra: aws/us-east-1
+  accelerators: {A100: 8}
+  cpus: 8+
+  memory: 32
+  use_spot: true
+  disk_size: 256
+  disk_tier: high
+  max_hourly_cost: 30
+  ports: [8080, 9000-9010]
+  labels: {team: vision}
+setup: |
+  pip install -r requirements.txt
+run: python train.py
+`
+
+func TestWholeTask(t *testing.T) {
+	parsed, err := skypilot.Parse(wholeTask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object := taskValue(parsed).Attributes()
+	resources, ok := object["resources"].(types.Object)
+	if !ok {
+		t.Fatalf("resources = %v", object["resources"])
+	}
+	want := map[string]attr.Value{
+		"name": types.StringValue("train"), "num_nodes": types.Int64Value(2), "workdir": types.StringValue("./src"),
+		"setup": types.StringValue("pip install -r requirements.txt\n"), "run": types.StringValue("python train.py"),
+		"envs":        kit.MapOf(map[string]string{"EPOCHS": "3", "LR": "0.1", "RESUME": "yes"}),
+		"file_mounts": kit.MapOf(map[string]string{"~/data": "./data"}),
+	}
+	for name, w := range want {
+		if !object[name].Equal(w) {
+			t.Errorf("%s = %v, want %v", name, object[name], w)
+		}
+	}
+	for name, w := range map[string]attr.Value{
+		"infra": types.StringValue("aws/us-east-1"), "accelerators": types.DynamicValue(types.StringValue("A100:8")), "cpus": types.StringValue("8+"),
+		"memory": types.StringValue("32"), "use_spot": types.BoolValue(true), "disk_size": types.Int64Value(256), "disk_tier": types.StringValue("high"),
+		"max_hourly_cost": types.Float64Value(30), "zone": types.StringNull(), "image_id": types.StringNull(),
+		"ports":  types.ListValueMust(types.StringType, []attr.Value{types.StringValue("8080"), types.StringValue("9000-9010")}),
+		"labels": kit.MapOf(map[string]string{"team": "vision"}),
+	} {
+		if got := resources.Attributes()[name]; !got.Equal(w) {
+			t.Errorf("resources.%s = %v, want %v", name, got, w)
+		}
+	}
+}
+
+func TestTaskAlternatives(t *testing.T) {
+	tests := []struct {
+		name, text, anyOf, ordered string
+	}{
+		{"one", "resources: {accelerators: 'L4:1'}", "", ""},
+		{"several within any_of", "resources: {any_of: [{accelerators: {A100: 8, L4: 1}, cloud: aws}, {accelerators: 'H100:8'}]}", "A100:8 L4:1 H100:8", ""},
+		{"several within ordered", "resources: {ordered: [{accelerators: ['H100:8', 'A100:8']}]}", "", "H100:8 A100:8"},
+		{"any_of", "resources: {any_of: [{accelerators: 'A100:8', cloud: aws}, {accelerators: 'H100:8'}]}", "A100:8 H100:8", ""},
+		{"ordered", "resources: {ordered: [{accelerators: 'A100:8'}, {accelerators: 'H100:8', use_spot: true}]}", "", "A100:8 H100:8"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			parsed, err := skypilot.Parse(tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, side := range []struct {
+				got  []skypilot.Machine
+				want string
+			}{{parsed.Resources.AnyOf, tt.anyOf}, {parsed.Resources.Ordered, tt.ordered}} {
+				var names []string
+				for _, m := range side.got {
+					text, ok := m["accelerators"].(string)
+					if !ok {
+						t.Fatalf("alternative %v has no accelerators", m)
+					}
+					names = append(names, text)
+				}
+				if strings.Join(names, " ") != side.want {
+					t.Errorf("alternatives %q, want %q", names, side.want)
+				}
+			}
+			taskValue(parsed) // must fit the type it promises
+		})
+	}
+}
+
+func TestTaskAccelerators(t *testing.T) {
+	for text, want := range map[string]attr.Value{
+		"{}":                                 types.DynamicNull(),
+		"accelerators: L4":                   types.DynamicValue(types.StringValue("L4")),
+		"accelerators: [L4]":                 types.DynamicValue(types.StringValue("L4")),
+		"gpus: ['H100:8', 'A100:8']":         types.DynamicValue(types.ListValueMust(types.StringType, listed("H100:8", "A100:8"))),
+		"accelerators: {'V100:8', 'A100:8'}": types.DynamicValue(types.SetValueMust(types.StringType, listed("A100:8", "V100:8"))),
+		"accelerators: {H100: 8, A100: 4}":   types.DynamicValue(types.SetValueMust(types.StringType, listed("A100:4", "H100:8"))),
+		"{accelerators: ['A:1', 'B:1'], any_of: [{cloud: aws}]}": types.DynamicValue(types.ListValueMust(types.StringType, listed("A:1", "B:1"))),
+	} {
+		r, err := skypilot.ParseResources(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := resourcesValue(r).Attributes()["accelerators"]; !got.Equal(want) {
+			t.Errorf("%s: accelerators = %v, want %v", text, got, want)
+		}
+	}
+}
+
+func FuzzTask(f *testing.F) {
+	f.Add(wholeTask)
+	f.Add("resources: {any_of: [{accelerators: {A: 1}}]}")
+	f.Fuzz(func(_ *testing.T, text string) {
+		if parsed, err := skypilot.Parse(text); err == nil {
+			taskValue(parsed)
+		}
+	})
+}
+
+// call runs a function of one string argument.
+func call(t *testing.T, f function.Function, arg string) (attr.Value, *function.FuncError) {
+	t.Helper()
+	var def function.DefinitionResponse
+	f.Definition(context.Background(), function.DefinitionRequest{}, &def)
+	result, ferr := def.Definition.Return.NewResultData(context.Background())
+	if ferr != nil {
+		t.Fatal(ferr)
+	}
+	resp := function.RunResponse{Result: result}
+	f.Run(context.Background(), function.RunRequest{Arguments: function.NewArgumentsData([]attr.Value{types.StringValue(arg)})}, &resp)
+	return resp.Result.Value(), resp.Error
+}
+
+func TestFunctions(t *testing.T) {
+	got, ferr := call(t, parseAcceleratorsFunction(), "A100:8")
+	want := types.ObjectValueMust(acceleratorType().AttrTypes, map[string]attr.Value{"name": types.StringValue("A100"), "count": types.Float64Value(8)})
+	if ferr != nil || !got.Equal(want) {
+		t.Errorf("parse_accelerators = %v, %v", got, ferr)
+	}
+	if _, ferr := call(t, parseAcceleratorsFunction(), "A100:-1"); ferr == nil || ferr.FunctionArgument == nil {
+		t.Errorf("parse_accelerators of nonsense = %v, want an error at its argument", ferr)
+	}
+	for _, f := range []function.Function{parseResourcesFunction(), taskFunction()} {
+		if v, ferr := call(t, f, "{}"); ferr != nil || v.IsUnknown() {
+			t.Errorf("%T of {} = %v, %v", f, v, ferr)
+		}
+		if _, ferr := call(t, f, "nope: 1"); ferr == nil || !strings.Contains(ferr.Text, "nope: this field") {
+			t.Errorf("%T of an unknown field = %v", f, ferr)
+		}
+	}
+}
+
+func listed(names ...string) []attr.Value { return kit.ListOf(names).Elements() }
