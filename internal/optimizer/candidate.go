@@ -33,7 +33,7 @@ func newCandidate(req Request, index int, alt cloud.Requirement, o *cloud.Offer)
 	hours := cmp.Or(alt.EstimatedHours, 1)
 	usd, transfer := egress(req.Inputs, o.Cloud)
 	c.Hours = hours + transfer
-	c.EgressUSD = usd
+	c.EgressUSD, c.EgressUnknown = usd, unpriced(req.Inputs, o.Cloud)
 	c.TotalUSD = c.HourlyUSD*hours + usd
 	return c
 }

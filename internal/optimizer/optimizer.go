@@ -30,8 +30,9 @@ type Input struct {
 	Cloud  string
 	Region string
 	SizeGB float64
-	// USDPerGB overrides what the cloud asks for egress; nil is its list price.
-	USDPerGB *float64
+	// Egress is what the cloud asks for data that leaves it; nil is not known. Such
+	// a price is left out of every sum, and the table names it.
+	Egress []cloud.EgressStep
 }
 
 // Reservation is capacity that is paid for already: machines of it cost nothing.
@@ -124,8 +125,11 @@ type Choice struct {
 	Reserved int
 	// Hours is how long the work is estimated to run, data transfer included.
 	Hours float64
-	// EgressUSD is the price of bringing the inputs to the placement's cloud.
+	// EgressUSD is the price of bringing the inputs to the placement's cloud, as
+	// far as it is known.
 	EgressUSD float64
+	// EgressUnknown says, for people, of which inputs it is not; empty is none.
+	EgressUnknown string
 	// TotalUSD is HourlyUSD for the work's own hours, and EgressUSD.
 	TotalUSD float64
 }

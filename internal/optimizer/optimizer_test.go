@@ -116,6 +116,31 @@ func TestRankOrders(t *testing.T) {
 	}
 }
 
+// steps are a price of egress in steps, the first of them free.
+func steps() []cloud.EgressStep {
+	return []cloud.EgressStep{{UpToGB: 100}, {UpToGB: 10240, USDPerGB: 0.09}, {USDPerGB: 0.05}}
+}
+
+// A price that is not known is no price of 0: the estimate leaves it out, and the
+// table says so, but where the data lies on the chosen cloud.
+func TestEgressUnknown(t *testing.T) {
+	for from, want := range map[string]string{"nimbus": "moving 1000 GB out of nimbus", "lambda": "moving 1000 GB out of lambda", "gcp": ""} {
+		plan := rank(t, Request{Alternatives: []cloud.Requirement{a100(8)}, Inputs: []Input{
+			{Cloud: from, SizeGB: 1000}, {Cloud: "aws", SizeGB: 200, Egress: []cloud.EgressStep{{}}},
+		}}, market(), nil)
+		if plan.Placements[0].Offer.Cloud != "gcp" {
+			t.Fatalf("the cheapest is %v", plan.Placements[0])
+		}
+		if c := plan.Choices[0]; c.EgressUSD != 0 {
+			t.Errorf("1000 GB from %s cost %v", from, c.EgressUSD)
+		}
+		got := plan.Table()
+		if want == "" && strings.Contains(got, "Not in the estimate") || !strings.Contains(got, want) || strings.Contains(got, "out of aws") {
+			t.Errorf("with 1000 GB on %s the table is\n%s", from, got)
+		}
+	}
+}
+
 func TestRankTimeEgressAndReservations(t *testing.T) {
 	slow, fast := a100(1), a100(8)
 	slow.EstimatedHours, fast.EstimatedHours = 10, 1
@@ -128,7 +153,7 @@ func TestRankTimeEgressAndReservations(t *testing.T) {
 		t.Errorf("time chose %v", got[0])
 	}
 
-	near := Request{Alternatives: []cloud.Requirement{a100(8)}, Inputs: []Input{{Cloud: "aws", SizeGB: 1000}}}
+	near := Request{Alternatives: []cloud.Requirement{a100(8)}, Inputs: []Input{{Cloud: "aws", SizeGB: 1000, Egress: steps()}}}
 	plan := rank(t, near, market(), nil)
 	if got := ids(plan); !strings.Contains(got[0], "p4d") || plan.Choices[0].EgressUSD != 0 {
 		t.Errorf("with a TB on aws it chose %v", got[0])

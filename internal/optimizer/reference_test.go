@@ -133,6 +133,7 @@ func price(req Request, alternative int, o cloud.Offer) Choice {
 		hours = 1
 	}
 	c.EgressUSD, c.Hours = egress(req.Inputs, o.Cloud) // which has a test of its own
+	c.EgressUnknown = unpriced(req.Inputs, o.Cloud)
 	c.Hours += hours
 	c.TotalUSD = c.HourlyUSD*hours + c.EgressUSD
 	return c
@@ -234,7 +235,7 @@ func (d dice) request() Request {
 		req.Alternatives = append(req.Alternatives, d.requirement())
 	}
 	for range pick(d, 0, 0, 1, 2) {
-		req.Inputs = append(req.Inputs, Input{Cloud: pick(d, "aws", "gcp", "lambda"), SizeGB: pick(d, 0.0, 50, 500, 20000)})
+		req.Inputs = append(req.Inputs, Input{Cloud: pick(d, "aws", "gcp", "lambda"), SizeGB: pick(d, 0.0, 50, 500, 20000), Egress: pick(d, nil, steps())})
 		req.Reserved = append(req.Reserved, Reservation{
 			Cloud: pick(d, "aws", "gcp"), InstanceType: pick(d, "t0", "t1", "t2"), Region: pick(d, "", "east"), Zone: pick(d, "", "a"), Count: pick(d, 0, 1, 2, 9),
 		})
@@ -373,22 +374,22 @@ func checkRelaxations(t *testing.T, seed uint64, req Request, offers []cloud.Off
 
 // Egress is the sum of each GB at the price of its tier.
 func TestEgressGBByGB(t *testing.T) {
-	for _, from := range []string{"aws", "azure", "gcp", "oci", "ibm", "lambda"} {
+	for from, price := range map[string][]cloud.EgressStep{"stepped": steps(), "flat": {{USDPerGB: 0.01}}, "free": {{}}, "unknown": nil} {
 		for _, size := range []int{0, 1, 100, 101, 1024, 1025, 10240, 60000, 200000} {
 			want := 0.0
 			for gb := range size {
-				for _, tier := range egressTiers(from) {
-					if float64(gb) < tier.uptoGB {
-						want += tier.usdPerGB
+				for _, step := range price {
+					if float64(gb) < step.UpToGB || step.UpToGB == 0 {
+						want += step.USDPerGB
 						break
 					}
 				}
 			}
-			usd, hours := egress([]Input{{Cloud: from, SizeGB: float64(size)}}, "elsewhere")
+			usd, hours := egress([]Input{{Cloud: from, SizeGB: float64(size), Egress: price}}, "elsewhere")
 			if math.Abs(usd-want) > 1e-6 || math.Abs(hours-float64(size)*8/10/3600) > 1e-9 {
 				t.Errorf("%d GB from %s: $%v, %v h, want $%v", size, from, usd, hours, want)
 			}
-			if usd, hours := egress([]Input{{Cloud: from, SizeGB: float64(size)}}, from); usd != 0 || hours != 0 {
+			if usd, hours := egress([]Input{{Cloud: from, SizeGB: float64(size), Egress: price}}, from); usd != 0 || hours != 0 {
 				t.Errorf("%d GB within %s: $%v, %v h", size, from, usd, hours)
 			}
 		}

@@ -50,7 +50,11 @@ func (p Plan) Table() string {
 	if more > 0 {
 		text += fmt.Sprintf("and %d more instance types\n", more)
 	}
-	return text + fmt.Sprintf("Estimated cost: %s / hour\n", dollars(p.Choices[0].HourlyUSD))
+	text += fmt.Sprintf("Estimated cost: %s / hour\n", dollars(p.Choices[0].HourlyUSD))
+	if left := p.Choices[0].EgressUnknown; left != "" {
+		text += fmt.Sprintf("Not in the estimate, since the price is not known: moving %s\n", left)
+	}
+	return text
 }
 
 func tableRow(c Choice, chosen bool) []string {

@@ -63,3 +63,18 @@ func TestHosted(t *testing.T) {
 		t.Errorf("of an unknown cloud is known %+v", c)
 	}
 }
+
+// Prices are in steps, free is one step at 0, and what is not known has none.
+func TestEgressOfTheDefaults(t *testing.T) {
+	for name, want := range map[string]int{"aws": 5, "azure": 5, "gcp": 3, "oci": 2, "ibm": 2, "lambda": 1, "runpod": 1, "fluffycloud": 1, "vast": 0} {
+		if got := len(Of(name).Egress); got != want {
+			t.Errorf("%s has %d steps, want %d", name, got, want)
+		}
+	}
+	if e := Of("aws").Egress; e[0].UpToGB != 100 || e[0].USDPerGB != 0 || e[1].USDPerGB != 0.09 {
+		t.Errorf("aws asks %v", e)
+	}
+	if e := Of("lambda").Egress; e[0].UpToGB != 0 || e[0].USDPerGB != 0 {
+		t.Errorf("lambda asks %v", e)
+	}
+}

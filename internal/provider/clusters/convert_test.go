@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
@@ -99,7 +100,7 @@ func TestRequest(t *testing.T) {
 				"cloud": text("gcp"), "instance_type": text("a2-highgpu-1g"), "count": types.Int64Value(4),
 			})}),
 		}, optimizer.Request{
-			Nodes: 2, Objective: optimizer.Time, Inputs: []optimizer.Input{{Cloud: "aws", SizeGB: 500}},
+			Nodes: 2, Objective: optimizer.Time, Inputs: []optimizer.Input{{Cloud: "aws", SizeGB: 500, Egress: about.Of("aws").Egress}},
 			Reserved: []optimizer.Reservation{{Cloud: "gcp", InstanceType: "a2-highgpu-1g", Count: 4}},
 			Alternatives: []cloud.Requirement{{
 				Accelerators: t4, Markets: []cloud.Market{cloud.Spot, cloud.OnDemand}, MarketsOrdered: true, EstimatedHours: 3, Ports: []cloud.PortRange{},

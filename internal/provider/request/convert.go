@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
@@ -80,6 +81,7 @@ func (w Resources) Request(nodes int) (optimizer.Request, error) {
 	for _, in := range w.inputs {
 		req.Inputs = append(req.Inputs, optimizer.Input{
 			Cloud: strings.ToLower(in.Cloud.ValueString()), Region: in.Region.ValueString(), SizeGB: in.SizeGB.ValueFloat64(),
+			Egress: about.Of(strings.ToLower(in.Cloud.ValueString())).Egress,
 		})
 	}
 	for _, r := range w.reserved {

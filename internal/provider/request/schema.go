@@ -89,7 +89,7 @@ func choiceAttributes() map[string]schema.Attribute {
 			Validators: []validator.String{kit.Checked(kit.CheckOneOf(string(optimizer.Cost), string(optimizer.Time)))},
 		},
 		"inputs": schema.ListNestedAttribute{
-			Optional: true, MarkdownDescription: "Data that the work reads. What it costs to bring it to another cloud counts in the ranking.",
+			Optional: true, MarkdownDescription: "Data that the work reads. What it costs to bring it to another cloud counts in the ranking, by the list price of the cloud that it leaves; where that is not known, the plan says so.",
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 				"cloud":   schema.StringAttribute{Required: true, MarkdownDescription: "The cloud it lies on.", Validators: []validator.String{kit.Checked(kit.CheckPlaceName)}},
 				"region":  place("The region it lies in.", kit.CheckPlaceName),
