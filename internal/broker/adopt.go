@@ -34,7 +34,7 @@ func (l *launch) adoptable(g *journal.Generation, alive []cloud.Instance) bool {
 func (l *launch) adopt(ctx context.Context, g *journal.Generation) (*cluster.Cluster, error) {
 	c := *g.Cluster
 	l.log.WarnContext(ctx, "adopting the cluster of an earlier launch that was cut off before its state was saved", "generation", g.ID)
-	session, err := l.session(ctx, c.Cloud)
+	session, err := l.clouds.Open(ctx, c.Cloud)
 	if err != nil {
 		return nil, err
 	}

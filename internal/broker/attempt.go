@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -64,7 +65,7 @@ func (a *attempt) bounded(ctx context.Context) (cluster.Cluster, error) {
 // run goes through the steps of a launch at one placement.
 func (a *attempt) run(ctx context.Context) (cluster.Cluster, error) {
 	a.log.InfoContext(ctx, "attempt", "number", a.number, "placement", a.placement.String(), "hourly_usd", a.placement.HourlyUSD())
-	session, err := a.session(ctx, a.placement.Offer.Cloud)
+	session, err := a.clouds.Open(ctx, a.placement.Offer.Cloud)
 	if err != nil {
 		return cluster.Cluster{}, err
 	}
@@ -329,7 +330,7 @@ func (a *attempt) commit(ctx context.Context, session cloud.Session) error {
 	if err != nil {
 		// The journal names their place, so that the removal of the cluster, the
 		// next launch and gc look there again.
-		a.log.WarnContext(ctx, "machines of failed attempts that came late are not removed", "instances", allIDs(late), "error", err)
+		a.log.WarnContext(ctx, "machines of failed attempts that came late are not removed", "instances", clouds.AllIDs(late), "error", err)
 	}
 	if err := a.journal.Append(journal.Entry{Event: journal.EventCommitting, Generation: a.gen, Attempt: a.number, Cluster: &a.cluster}); err != nil {
 		return err

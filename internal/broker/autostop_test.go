@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/autostop"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -79,7 +80,11 @@ func TestAutodownNeedsProof(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
 				c := launchedAlone(t, x, tt.told)
-				x.sessions["nimbus"] = cloud.Session{Provisioner: rememberingCloud{x.cloud, tt.ending, x.cloud.machines}, Account: c.Account}
+				registry, err := cloud.NewRegistry(rememberingCloud{x.cloud, tt.ending, x.cloud.machines})
+				if err != nil {
+					t.Fatal(err)
+				}
+				x.clouds = &clouds.Sessions{Registry: registry, Credentials: x.cfg.Credentials}
 				x.cloud.machines = nil
 				fresh, err := x.Refresh(t.Context(), c)
 				if !tt.kept {

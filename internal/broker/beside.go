@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -14,8 +15,8 @@ import (
 // takeForReplaced notes that a living cluster of the name is taken for the one to
 // be replaced.
 func (l *launch) takeForReplaced(ctx context.Context, generation, cloudName string, alive []cloud.Instance) {
-	l.log.WarnContext(ctx, "a cluster of this name is taken for the one that this replaces", "generation", generation, "instances", ids(alive))
-	l.replaced = append(l.replaced, cluster.Replaced{ID: cloudName + "/" + alive[0].Region + "/" + l.spec.Name, Generation: generation, Instances: idsOf(alive)})
+	l.log.WarnContext(ctx, "a cluster of this name is taken for the one that this replaces", "generation", generation, "instances", clouds.IDText(alive))
+	l.replaced = append(l.replaced, cluster.Replaced{ID: cloudName + "/" + alive[0].Region + "/" + l.spec.Name, Generation: generation, Instances: clouds.IDs(alive)})
 }
 
 // checkReplaced refuses to launch beside more than one cluster of the name. A plan

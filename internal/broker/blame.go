@@ -31,7 +31,7 @@ const (
 // that of the cloud's word on it. Any other is returned as it is, and ends the
 // launch.
 func (a *attempt) unreachable(ctx context.Context, err error) error {
-	session, serr := a.session(ctx, a.placement.Offer.Cloud)
+	session, serr := a.clouds.Open(ctx, a.placement.Offer.Cloud)
 	refused := a.reached && errors.As(err, new(*remote.AuthError)) // since set-up took our key away
 	if serr != nil || ctx.Err() != nil || refused || (a.reached && !nodes.LostNode(err)) {
 		return err

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/autostop"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
@@ -71,9 +72,9 @@ type Timeouts struct {
 	Cleanup time.Duration
 	// Gone is the pause between two looks before absence is believed (2 s).
 	Gone time.Duration
-	// Settle is how long after a create call a machine may exist that no list
+	// ListDelay is how long after a create call a machine may exist that no list
 	// shows yet (20 s).
-	Settle time.Duration
+	ListDelay time.Duration
 	// Margin is added to the caller's deadline for the dead-man timer (15 min).
 	Margin time.Duration
 }
@@ -88,7 +89,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	def(&t.SSH, 10*time.Minute)
 	def(&t.Cleanup, 10*time.Minute)
 	def(&t.Gone, 2*time.Second)
-	def(&t.Settle, 20*time.Second)
+	def(&t.ListDelay, 20*time.Second)
 	def(&t.Margin, 15*time.Minute)
 	return t
 }
@@ -100,13 +101,11 @@ type Broker struct {
 	owner string
 	// unowned is why the owner id is good for this process alone; nil is that it
 	// lasts.
-	unowned  *statedir.NoOwnerError
-	log      *slog.Logger
-	blocks   blocklist
-	mu       sync.Mutex
-	sessions map[string]cloud.Session
-	// opening has one token for each cloud, for who opens it.
-	opening map[string]chan struct{}
+	unowned *statedir.NoOwnerError
+	log     *slog.Logger
+	blocks  blocklist
+	clouds  *clouds.Sessions
+	mu      sync.Mutex
 	dial    func(context.Context, remote.Target, []ssh.Signer) (nodes.Node, error)
 	hooks   journal.Hooks
 	// seen are the clusters refreshed by this process, by generation.
@@ -220,13 +219,12 @@ func New(cfg Config) (*Broker, error) {
 	}
 	return &Broker{
 		cfg: cfg, owner: owner, unowned: unowned, log: cfg.Log,
-		blocks:   blocklist{now: cfg.Now},
-		sessions: map[string]cloud.Session{},
-		opening:  map[string]chan struct{}{},
-		dial:     nodes.Dial,
-		seen:     map[string]cluster.Cluster{},
-		mine:     map[string]string{},
-		busy:     &statedir.Busy{},
+		blocks: blocklist{now: cfg.Now},
+		clouds: &clouds.Sessions{Registry: cfg.Registry, Credentials: cfg.Credentials},
+		dial:   nodes.Dial,
+		seen:   map[string]cluster.Cluster{},
+		mine:   map[string]string{},
+		busy:   &statedir.Busy{},
 	}, nil
 }
 
@@ -242,48 +240,6 @@ func (b *Broker) owned() error {
 // Owner returns the ownership id on the broker's machines.
 func (b *Broker) Owner() string { return b.owner }
 
-// session opens a cloud on first use and keeps it. A cloud that is slow to open
-// holds up nobody who needs another.
-func (b *Broker) session(ctx context.Context, name string) (cloud.Session, error) {
-	s, opening, ok := b.opened(name)
-	if ok {
-		return s, nil
-	}
-	select {
-	case opening <- struct{}{}:
-		defer func() { <-opening }()
-	case <-ctx.Done():
-		return cloud.Session{}, fmt.Errorf("cloud %s is still being opened: %w", name, context.Cause(ctx))
-	}
-	if s, _, ok := b.opened(name); ok {
-		return s, nil
-	}
-	factory, ok := b.cfg.Registry.Get(name)
-	if !ok {
-		return cloud.Session{}, fmt.Errorf("this build of the provider has no driver for cloud %q (it has %v)", name, b.cfg.Registry.Names())
-	}
-	s, err := factory.Open(ctx, b.cfg.Credentials(name))
-	if err != nil {
-		return cloud.Session{}, fmt.Errorf("cloud %s is not enabled: %w", name, err)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.sessions[name] = s
-	return s, nil
-}
-
-// opened is the session of a cloud, if there is one yet, and what to hold while
-// making it.
-func (b *Broker) opened(name string) (s cloud.Session, opening chan struct{}, ok bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s, ok = b.sessions[name]
-	if b.opening[name] == nil {
-		b.opening[name] = make(chan struct{}, 1)
-	}
-	return s, b.opening[name], ok
-}
-
 // CloudStatus answers "is this cloud enabled, and if not, why".
 type CloudStatus struct {
 	Name    string
@@ -297,7 +253,7 @@ func (b *Broker) Check(ctx context.Context, clouds []string) []CloudStatus {
 	var out []CloudStatus
 	for _, name := range clouds {
 		st := CloudStatus{Name: name}
-		if s, err := b.session(ctx, name); err != nil {
+		if s, err := b.clouds.Open(ctx, name); err != nil {
 			st.Reason = err.Error()
 		} else {
 			st.Enabled, st.Account = true, s.Account

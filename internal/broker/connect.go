@@ -39,7 +39,7 @@ func (a *attempt) connectAndSetUp(ctx context.Context, _ cloud.Session) error {
 
 // keepDespite commits a cluster whose setup failed and returns the failure.
 func (a *attempt) keepDespite(ctx context.Context, setup *nodes.SetupError) error {
-	session, err := a.session(ctx, a.placement.Offer.Cloud)
+	session, err := a.clouds.Open(ctx, a.placement.Offer.Cloud)
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,13 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -25,7 +26,7 @@ func (b *Broker) Destroy(ctx context.Context, c cluster.Cluster) error {
 		return err
 	}
 	defer release()
-	session, err := b.openFor(ctx, c)
+	session, err := b.down().OpenFor(ctx, c)
 	if err != nil {
 		return fmt.Errorf("nothing was removed: %w", err)
 	}
@@ -44,10 +45,10 @@ func (b *Broker) Destroy(ctx context.Context, c cluster.Cluster) error {
 func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, f statedir.Folder, j *journal.Journal, c cluster.Cluster) error {
 	ref := c.Ref()
 	known := c.InstanceIDs()
-	r := b.removal(session, ref, nil)
+	r := b.down().Removal(session, ref, nil)
 	g := j.Find(c.Generation)
 	if g != nil {
-		r.settled = g.VisibleBy(c.Cloud, c.Region, b.cfg.Now(), b.cfg.Timeouts.Settle) // a growth may have been cut off
+		r.ListedBy = g.VisibleBy(c.Cloud, c.Region, b.cfg.Now(), b.cfg.Timeouts.ListDelay) // a growth may have been cut off
 		for _, id := range g.IDs(c.Cloud) {
 			if !slices.Contains(known, id) && g.InRegion(id, c.Region) {
 				known = append(known, id)
@@ -58,44 +59,31 @@ func (b *Broker) removeCluster(ctx context.Context, session cloud.Session, f sta
 		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
 	}
 	b.log.InfoContext(ctx, "removing the cluster", "cluster", c.Name, "generation", c.Generation, "instances", known)
-	r.known = known
-	if survivors, err := r.do(ctx); err != nil {
-		return fmt.Errorf("cluster %q is not removed; %w", c.Name, stillAlive(survivors, err))
+	r.Known = known
+	if survivors, err := r.Do(ctx); err != nil {
+		return fmt.Errorf("cluster %q is not removed; %w", c.Name, teardown.StillAlive(survivors, err))
 	}
 	if g == nil {
-		b.forget(ctx, f, j, c.Generation)
+		b.down().Forget(ctx, f, j, c.Generation)
 		return nil
 	}
 	// Attempts that failed before the one that became the cluster may have left
 	// machines that came late, in other places.
-	return b.removeGeneration(ctx, f, j, g, c.Cloud+"/"+c.Region)
-}
-
-// forget records that a generation is gone and deletes its keys. What of that
-// cannot be done fails nothing: the absence will be observed once more, and the
-// keys are found by gc.
-func (b *Broker) forget(ctx context.Context, f statedir.Folder, j *journal.Journal, gen string) {
-	if err := j.Append(journal.Entry{Event: journal.EventRemoved, Generation: gen}); err != nil {
-		b.log.ErrorContext(ctx, "the journal cannot be written", "error", err)
-	}
-	err := errors.Join(f.RemoveKeys(gen), f.RenewSSHFiles(j, gen))
-	if err != nil {
-		b.log.WarnContext(ctx, "keys and SSH files of a cluster that is gone are left", "cluster", f.Name, "error", err)
-	}
+	return b.down().RemoveGeneration(ctx, f, j, g, c.Cloud+"/"+c.Region)
 }
 
 // removeStrays removes what the journal knows of unfinished launches, and what
 // came late of those that were observed gone.
 func (b *Broker) removeStrays(ctx context.Context, f statedir.Folder, j *journal.Journal, c cluster.Cluster) error {
-	clouds := []string{c.Cloud}
+	where := []string{c.Cloud}
 	for _, g := range j.Generations() {
 		for _, p := range g.AllPlaces() {
-			if _, err := b.openPlace(ctx, c.Name, p); err == nil && !slices.Contains(clouds, p.Ref.Cloud) {
-				clouds = append(clouds, p.Ref.Cloud)
+			if _, err := b.down().OpenPlace(ctx, c.Name, p); err == nil && !slices.Contains(where, p.Ref.Cloud) {
+				where = append(where, p.Ref.Cloud)
 			}
 		}
 	}
-	census, err := b.takeCensus(ctx, c.Name, clouds)
+	census, err := b.clouds.Inventory(ctx, b.owner, c.Name, where)
 	if err != nil {
 		return fmt.Errorf("cluster %q is removed; looking for what earlier launches left: %w", c.Name, err)
 	}
@@ -107,7 +95,7 @@ func (b *Broker) removeStrays(ctx context.Context, f statedir.Folder, j *journal
 			b.forgetReplaced(ctx, f, j, c, g, census)
 			continue
 		}
-		if err := b.removeGeneration(ctx, f, j, g, ""); err != nil {
+		if err := b.down().RemoveGeneration(ctx, f, j, g, ""); err != nil {
 			return err
 		}
 	}
@@ -117,7 +105,7 @@ func (b *Broker) removeStrays(ctx context.Context, f statedir.Folder, j *journal
 		}
 	}
 	if c.Owner == b.owner {
-		b.clearThings(ctx, j, c.Name, clouds...)
+		b.down().ClearUnused(ctx, j, c.Name, where...)
 	}
 	if err := f.PruneKeys(j); err != nil {
 		b.log.WarnContext(ctx, "keys of clusters that are gone are left", "cluster", c.Name, "error", err)
@@ -128,49 +116,40 @@ func (b *Broker) removeStrays(ctx context.Context, f statedir.Folder, j *journal
 // forgetReplaced forgets a complete generation that is gone: the cluster was
 // replaced from another computer. In doubt, and where it cannot be asked, it stays
 // for the next launch and for gc.
-func (b *Broker) forgetReplaced(ctx context.Context, f statedir.Folder, j *journal.Journal, c cluster.Cluster, g *journal.Generation, census []found) {
-	if g.Cluster == nil || slices.ContainsFunc(census, func(f found) bool { return f.generation == g.ID }) {
+func (b *Broker) forgetReplaced(ctx context.Context, f statedir.Folder, j *journal.Journal, c cluster.Cluster, g *journal.Generation, census []clouds.Machines) {
+	if g.Cluster == nil || slices.ContainsFunc(census, func(f clouds.Machines) bool { return f.Generation == g.ID }) {
 		return
 	}
-	session, err := b.openFor(ctx, *g.Cluster)
+	session, err := b.down().OpenFor(ctx, *g.Cluster)
 	if err != nil {
 		return
 	}
-	alive, err := b.lookTwice(ctx, session, *g.Cluster)
+	alive, err := b.down().LookTwice(ctx, session, *g.Cluster)
 	if err != nil || len(alive) > 0 {
 		return
 	}
-	if err := b.forgetGone(ctx, f, j, g); err != nil {
+	if err := b.down().ForgetGone(ctx, f, j, g); err != nil {
 		b.log.WarnContext(ctx, "the record of a cluster that is gone stays", "cluster", c.Name, "generation", g.ID, "error", err)
 	}
 }
 
 // removeLate removes machines that are no living cluster's: those of a
 // generation observed gone, and unfinished ones past their deadline.
-func (b *Broker) removeLate(ctx context.Context, folder statedir.Folder, j *journal.Journal, c cluster.Cluster, f found) error {
-	g := j.Find(f.generation)
-	if !g.Straggles(f.committed()) && (g != nil || f.committed() || !overdue(f.alive, b.cfg.Now())) {
+func (b *Broker) removeLate(ctx context.Context, folder statedir.Folder, j *journal.Journal, c cluster.Cluster, f clouds.Machines) error {
+	g := j.Find(f.Generation)
+	if !g.Straggles(f.Committed()) && (g != nil || f.Committed() || !clouds.Overdue(f.Alive, b.cfg.Now())) {
 		return nil
 	}
-	session, err := b.session(ctx, f.cloud)
+	session, err := b.clouds.Open(ctx, f.Cloud)
 	if err != nil {
 		return err
 	}
-	ref := cloud.ClusterRef{Owner: b.owner, Cluster: c.Name, Generation: f.generation, Cloud: f.cloud}
-	if survivors, err := b.removal(session, ref, idsOf(f.alive)).do(ctx); err != nil {
+	ref := cloud.ClusterRef{Owner: b.owner, Cluster: c.Name, Generation: f.Generation, Cloud: f.Cloud}
+	if survivors, err := b.down().Removal(session, ref, clouds.IDs(f.Alive)).Do(ctx); err != nil {
 		return fmt.Errorf("an earlier launch of cluster %q left %v: %w", c.Name, survivors, err)
 	}
-	if err := folder.RemoveKeys(f.generation); err != nil {
+	if err := folder.RemoveKeys(f.Generation); err != nil {
 		b.log.WarnContext(ctx, "keys of machines that are gone are left", "cluster", c.Name, "error", err)
 	}
 	return nil
-}
-
-// stillAlive is the error of a removal that did not come to its end. None are
-// named where it was cut off before it could see any.
-func stillAlive(survivors []string, err error) error {
-	if len(survivors) == 0 {
-		return fmt.Errorf("what is left is not known: %w", err)
-	}
-	return fmt.Errorf("still alive: %v: %w", survivors, err)
 }

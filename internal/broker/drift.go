@@ -16,7 +16,7 @@ import (
 // labels is otherwise than in the spec; empty is nothing. Ports are compared where
 // the cluster's allowed prefixes are known and the cloud tells what is open.
 func (b *Broker) Drift(ctx context.Context, c cluster.Cluster, spec Spec) ([]string, error) {
-	session, err := b.openFor(ctx, c)
+	session, err := b.down().OpenFor(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ func (b *Broker) autodown(ctx context.Context, c cluster.Cluster, gone error) (c
 
 // endings are who ended the cluster's machines, as far as the cloud remembers.
 func (b *Broker) endings(ctx context.Context, c cluster.Cluster) ([]cloud.Ending, error) {
-	session, err := b.openFor(ctx, c)
+	session, err := b.down().OpenFor(ctx, c)
 	if err != nil {
 		return nil, err
 	}

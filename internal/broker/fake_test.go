@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -510,3 +511,9 @@ func (x *bench) KnownHostsPath(name string) string { return x.folder(name).Known
 func (x *bench) SSHConfigPath(name string) string { return x.folder(name).SSHConfigPath() }
 
 func (x *bench) writeSSHFiles(c cluster.Cluster) error { return x.folderOf(c).WriteSSHFiles(c) }
+
+func (x *bench) collector() gc.Collector { return gc.Collector{Down: x.down()} }
+
+func (x *bench) GC(ctx context.Context, opts gc.Options) (gc.Report, error) {
+	return x.collector().Collect(ctx, opts)
+}

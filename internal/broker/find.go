@@ -21,7 +21,7 @@ func (b *Broker) Find(ctx context.Context, id string) (cluster.Cluster, error) {
 	if err != nil {
 		return cluster.Cluster{}, err
 	}
-	session, err := b.session(ctx, parts[0])
+	session, err := b.clouds.Open(ctx, parts[0])
 	if err != nil {
 		return cluster.Cluster{}, err
 	}
@@ -45,7 +45,7 @@ func (b *Broker) FindByName(ctx context.Context, name string, clouds []string) (
 	var last error
 	asked := 0
 	for _, cloudName := range clouds {
-		session, err := b.session(ctx, cloudName)
+		session, err := b.clouds.Open(ctx, cloudName)
 		if err != nil {
 			last = err
 			continue

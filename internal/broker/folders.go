@@ -9,11 +9,11 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
-	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // state is the state folder, as this broker works with it.
@@ -65,32 +65,6 @@ func (b *Broker) WriteSSHFiles(ctx context.Context, c cluster.Cluster) {
 	}
 }
 
-// ended reports whether the cloud says, twice, that a machine does not run. A
-// cloud that cannot be asked says nothing.
-func (b *Broker) ended(ctx context.Context, c cluster.Cluster, n cluster.Node) bool {
-	session, err := b.openFor(ctx, c)
-	if err != nil {
-		return false
-	}
-	ref := c.Ref()
-	ref.Instances = []string{n.InstanceID}
-	for look := range 2 {
-		if look > 0 && retry.Pause(ctx, b.cfg.Timeouts.Gone) != nil {
-			return false
-		}
-		alive, err := session.Query(ctx, ref)
-		if err != nil {
-			return false
-		}
-		for _, inst := range alive {
-			if inst.ID == n.InstanceID && (inst.State == cloud.StateRunning || inst.State == cloud.StatePending) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 // reach is how this broker reaches the nodes of clusters.
 func (b *Broker) reach() nodes.Reach {
 	return nodes.Reach{
@@ -124,4 +98,23 @@ func (b *Broker) logged(ctx context.Context, f statedir.Folder, doing string, bo
 	}
 	log.InfoContext(ctx, "done", "doing", doing, "took", took, "progress", "100%")
 	return nil
+}
+
+// ended reports whether the cloud says that a machine does not run. A cloud that
+// cannot be asked says nothing.
+func (b *Broker) ended(ctx context.Context, c cluster.Cluster, n cluster.Node) bool {
+	session, err := b.down().OpenFor(ctx, c)
+	return err == nil && clouds.Ended(ctx, session, b.cfg.Timeouts.Gone, c, n)
+}
+
+// Teardown is how this broker removes what was launched. It is an error where the
+// owner id is good for this process alone: what it looks for cannot be there.
+func (b *Broker) Teardown() (teardown.Teardown, error) { return b.down(), b.owned() }
+
+// down is how this broker removes what was launched.
+func (b *Broker) down() teardown.Teardown {
+	t := b.cfg.Timeouts
+	return teardown.Teardown{
+		Owner: b.owner, Clouds: b.clouds, State: b.state(), Gone: t.Gone, ListDelay: t.ListDelay, Cleanup: t.Cleanup, Now: b.cfg.Now, Log: b.log,
+	}
 }

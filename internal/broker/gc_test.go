@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
@@ -69,7 +70,7 @@ func gcWorld(t *testing.T) (x *bench, held, lost cluster.Cluster) {
 }
 
 // gcStateOf is a state that holds the clusters.
-func gcStateOf(t *testing.T, clusters ...cluster.Cluster) State {
+func gcStateOf(t *testing.T, clusters ...cluster.Cluster) gc.State {
 	t.Helper()
 	type attrs = map[string]any
 	var instances []any
@@ -87,7 +88,7 @@ func gcStateOf(t *testing.T, clusters ...cluster.Cluster) State {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := ReadState("a.json", bytes.NewReader(text))
+	state, err := gc.ReadState("a.json", bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,7 @@ func gcStateOf(t *testing.T, clusters ...cluster.Cluster) State {
 }
 
 // verdicts are the report's rows in short, sorted.
-func verdicts(r Report) []string {
+func verdicts(r gc.Report) []string {
 	var out []string
 	for _, f := range r.Findings {
 		row := fmt.Sprintf("%s %s: %s", f.Cluster, f.Kind, f.Verdict)
@@ -115,7 +116,7 @@ func TestGCReports(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x, held, _ := gcWorld(t)
 		before := x.cloud.live(x.owner)
-		report, err := x.GC(t.Context(), GCOptions{States: []State{gcStateOf(t, held)}})
+		report, err := x.GC(t.Context(), gc.Options{States: []gc.State{gcStateOf(t, held)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,9 +155,9 @@ func TestGCReports(t *testing.T) {
 func TestGCDeletes(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x, held, lost := gcWorld(t)
-		report, err := x.GC(t.Context(), GCOptions{Delete: true})
-		if err != nil || report.failure() != nil {
-			t.Fatal(err, report.failure())
+		report, err := x.GC(t.Context(), gc.Options{Delete: true})
+		if err != nil || report.Failure() != nil {
+			t.Fatal(err, report.Failure())
 		}
 		want := []string{
 			"cut machine: unfinished, deletable, deleted",
@@ -187,8 +188,8 @@ func TestGCDeletes(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(x.ClusterDir("other"), "bbbb")); err != nil {
 			t.Errorf("keys of machines under another account were deleted: %v", err)
 		}
-		again, err := x.GC(t.Context(), GCOptions{Delete: true})
-		if err != nil || slices.ContainsFunc(again.Findings, func(f Finding) bool { return f.Deletable }) {
+		again, err := x.GC(t.Context(), gc.Options{Delete: true})
+		if err != nil || slices.ContainsFunc(again.Findings, func(f gc.Finding) bool { return f.Deletable }) {
 			t.Errorf("a second run still finds: %v, %v", verdicts(again), err)
 		}
 	})
@@ -197,22 +198,22 @@ func TestGCDeletes(t *testing.T) {
 func TestGCDeleteID(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x, held, lost := gcWorld(t)
-		opts := GCOptions{DeleteIDs: lost.InstanceIDs()}
+		opts := gc.Options{DeleteIDs: lost.InstanceIDs()}
 		if _, err := x.GC(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "give every state") {
 			t.Errorf("without states: %v", err)
 		}
-		opts.States = []State{gcStateOf(t, held, lost)}
+		opts.States = []gc.State{gcStateOf(t, held, lost)}
 		if _, err := x.GC(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "not to be removed here (held") {
 			t.Errorf("a held machine: %v", err)
 		}
-		opts.States = []State{gcStateOf(t, held)}
-		if _, err := x.GC(t.Context(), GCOptions{States: opts.States, DeleteIDs: []string{"i-404"}}); err == nil || !strings.Contains(err.Error(), "no machine i-404") {
+		opts.States = []gc.State{gcStateOf(t, held)}
+		if _, err := x.GC(t.Context(), gc.Options{States: opts.States, DeleteIDs: []string{"i-404"}}); err == nil || !strings.Contains(err.Error(), "no machine i-404") {
 			t.Errorf("an id that is not there: %v", err)
 		}
 		before := len(x.cloud.live(x.owner))
 		report, err := x.GC(t.Context(), opts)
-		if err != nil || report.failure() != nil {
-			t.Fatal(err, report.failure())
+		if err != nil || report.Failure() != nil {
+			t.Fatal(err, report.Failure())
 		}
 		x.wantLive(t, before-2)
 		if !slices.Contains(verdicts(report), "lost machine: in no state, deletable, deleted") || slices.Contains(verdicts(report), "cut machine: unfinished, deletable, deleted") {
@@ -236,7 +237,7 @@ func TestGCSecondLook(t *testing.T) {
 				m.Committed = true
 			}
 		}}}
-		if _, err := x.GC(t.Context(), GCOptions{Delete: true}); err != nil {
+		if _, err := x.GC(t.Context(), gc.Options{Delete: true}); err != nil {
 			t.Fatal(err)
 		}
 		x.wantLive(t, before)
@@ -256,9 +257,9 @@ func TestGCLeavesWhatWasWorkedOn(t *testing.T) {
 				t.Error(err)
 			}
 		}}}
-		report, err := x.GC(t.Context(), GCOptions{Delete: true})
-		if err != nil || report.failure() == nil {
-			t.Fatalf("GC = %v, %v; want a removal that failed", err, report.failure())
+		report, err := x.GC(t.Context(), gc.Options{Delete: true})
+		if err != nil || report.Failure() == nil {
+			t.Fatalf("GC = %v, %v; want a removal that failed", err, report.Failure())
 		}
 		for _, f := range report.Findings {
 			if f.Cluster == "cut" && (f.Deleted || !strings.Contains(f.Error, "meanwhile")) {
@@ -272,7 +273,7 @@ func TestGCLeavesWhatWasWorkedOn(t *testing.T) {
 // A report of nothing is empty lists, which programs can read like any other.
 func TestGCOfNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		report, err := newBench(t, stateDir(t), newFakeCloud()).GC(t.Context(), GCOptions{})
+		report, err := newBench(t, stateDir(t), newFakeCloud()).GC(t.Context(), gc.Options{})
 		text, jerr := json.Marshal(report)
 		if err := errors.Join(err, jerr); err != nil || !strings.Contains(string(text), `"findings":[]`) {
 			t.Errorf("GC = %s, %v", text, err)
@@ -283,11 +284,11 @@ func TestGCOfNothing(t *testing.T) {
 func TestGCWhileLaunching(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir, fc := stateDir(t), newFakeCloud()
-		x, gc := newBench(t, dir, fc), newBench(t, dir, fc)
-		var report Report
+		x, other := newBench(t, dir, fc), newBench(t, dir, fc)
+		var report gc.Report
 		fc.faults = []*fakeFault{{op: "wait", times: 1, hook: func() {
 			var err error
-			if report, err = gc.GC(t.Context(), GCOptions{Delete: true}); err != nil {
+			if report, err = other.GC(t.Context(), gc.Options{Delete: true}); err != nil {
 				t.Error(err)
 			}
 		}}}
@@ -303,8 +304,8 @@ func TestGCBlind(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x, _, _ := gcWorld(t)
 		x.cloud.faults = []*fakeFault{{op: "query", err: errDenied}}
-		report, err := x.GC(t.Context(), GCOptions{Delete: true})
-		if err != nil || report.failure() == nil || !slices.Equal(report.Incomplete(), []string{"nimbus"}) {
+		report, err := x.GC(t.Context(), gc.Options{Delete: true})
+		if err != nil || report.Failure() == nil || !slices.Equal(report.Incomplete(), []string{"nimbus"}) {
 			t.Errorf("GC = %+v, %v", report, err)
 		}
 		for _, f := range report.Findings {
@@ -313,22 +314,6 @@ func TestGCBlind(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestReadState(t *testing.T) {
-	for _, bad := range []string{"", "{}", "<html>", `{"version":3}`, `{"version":4,"resources":[{"mode":"managed","type":"sky_cluster","name":"a","instances":[{"attributes":{}}]}]}`} {
-		if s, err := ReadState("x", strings.NewReader(bad)); err == nil {
-			t.Errorf("ReadState(%q) = %+v", bad, s)
-		}
-	}
-	if s, err := ReadState("x", strings.NewReader(`{"version":4,"resources":null}`)); err != nil || len(s.Clusters) != 0 {
-		t.Errorf("an empty state = %+v, %v", s, err)
-	}
-}
-
-func FuzzReadState(f *testing.F) {
-	f.Add(`{"version":4,"resources":[{"mode":"managed","type":"sky_cluster","name":"a","instances":[{"index_key":"k","attributes":{"cloud":"c","nodes":[{"instance_id":"i"}]}}]}]}`)
-	f.Fuzz(func(_ *testing.T, text string) { _, _ = ReadState("x", strings.NewReader(text)) })
 }
 
 func TestGCCommand(t *testing.T) {
@@ -341,11 +326,11 @@ func TestGCCommand(t *testing.T) {
 		}
 		run := func(args ...string) (string, error) {
 			var out bytes.Buffer
-			cmd := GCCommand(func(dir, owner string) (*Broker, error) {
+			cmd := gc.Command(func(dir, owner string) (gc.Collector, error) {
 				if dir != "/some/dir" || owner != "me" {
 					t.Errorf("opened %q for %q", dir, owner)
 				}
-				return x.Broker, nil
+				return x.collector(), nil
 			})
 			cmd.SetArgs(append([]string{"--state-dir", "/some/dir", "--owner", "me"}, args...))
 			cmd.SetOut(&out)
@@ -353,7 +338,7 @@ func TestGCCommand(t *testing.T) {
 			return out.String(), err
 		}
 		out, err := run("--state", state, "--json")
-		var report Report
+		var report gc.Report
 		if err != nil || json.Unmarshal([]byte(out), &report) != nil || !slices.Contains(verdicts(report), "held machine: held") {
 			t.Errorf("gc --json: %v\n%s", err, out)
 		}

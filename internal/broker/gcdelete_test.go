@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -18,21 +19,21 @@ func TestGCOfDisks(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		disk := func(id, gen string) cloud.Thing { return thing(cloud.ThingDisk, id, x.owner, "gone", gen, time.Hour) }
 		x.cloud.things = []cloud.Thing{disk("disk-left", "dead1"), thing(cloud.ThingFirewall, "fw-left", x.owner, "gone", "dead1", time.Hour)}
-		report, err := x.GC(t.Context(), GCOptions{Delete: true})
+		report, err := x.GC(t.Context(), gc.Options{Delete: true})
 		if err != nil || len(report.Findings) != 2 || len(x.cloud.thingIDs()) != 0 {
 			t.Errorf("GC = %+v, %v; left %v", report.Findings, err, x.cloud.thingIDs())
 		}
 
 		x.cloud.things = []cloud.Thing{disk("disk-late", "dead2")}
-		opts := GCOptions{Delete: true}
-		first, err := x.gcLook(t.Context(), opts)
+		opts := gc.Options{Delete: true}
+		first, err := x.collector().Look(t.Context(), opts)
 		if err != nil {
 			t.Fatal(err)
 		}
 		second := first
 		x.cloud.add(cloud.Identity{Owner: x.owner, Cluster: "gone", Generation: "dead2", Attempt: 1}, "r1", "r1a", time.Time{})
-		x.gcDelete(t.Context(), opts, first, &second)
-		if f := second.report.Findings[0]; f.Deleted || !strings.Contains(f.Error, "machines after all") {
+		x.collector().Delete(t.Context(), opts, first, &second)
+		if f := second.Report.Findings[0]; f.Deleted || !strings.Contains(f.Error, "machines after all") {
 			t.Errorf("with a machine: %+v", f)
 		}
 		if len(x.cloud.live(x.owner)) != 1 || len(x.cloud.thingIDs()) != 1 {
@@ -49,8 +50,8 @@ func TestTakeOverOfWhatIsCommittedMeanwhile(t *testing.T) {
 			x := owning(t, stateDir(t), newFakeCloud(), "ml-team")
 			until := time.Now().Add(75 * time.Minute)
 			m := x.cloud.add(cloud.Identity{Owner: "ml-team", Cluster: "train", Generation: "lost1", Attempt: 1}, "r1", "r1a", until)
-			opts := GCOptions{TakeOver: "train/lost1"}
-			first, err := x.gcLook(t.Context(), opts)
+			opts := gc.Options{TakeOver: "train/lost1"}
+			first, err := x.collector().Look(t.Context(), opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,8 +61,8 @@ func TestTakeOverOfWhatIsCommittedMeanwhile(t *testing.T) {
 			} else {
 				x.cloud.faults = []*fakeFault{{op: "terminate", times: 1, err: errServer, hook: func() { m.Committed = true }}}
 			}
-			x.gcDelete(t.Context(), opts, first, &second)
-			if f := second.report.Findings[0]; f.Deleted || !strings.Contains(f.Error, "committed "+m.ID) {
+			x.collector().Delete(t.Context(), opts, first, &second)
+			if f := second.Report.Findings[0]; f.Deleted || !strings.Contains(f.Error, "committed "+m.ID) {
 				t.Errorf("after %d tries: %+v", tries, f)
 			}
 			if len(x.cloud.live("ml-team")) != 1 || x.cloud.called("terminate") != tries {
@@ -86,7 +87,7 @@ func TestThingsOfALaunchThatBegins(t *testing.T) {
 		if err := x.Destroy(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := x.GC(t.Context(), GCOptions{Delete: true}); err != nil {
+		if _, err := x.GC(t.Context(), gc.Options{Delete: true}); err != nil {
 			t.Fatal(err)
 		}
 		if got := fc.thingIDs(); !slices.Equal(got, []string{"fw-new", "key-old"}) {

@@ -37,11 +37,11 @@ func (b *Broker) FindGeneration(ctx context.Context, id string, w Whose) (cluste
 	} else {
 		c = cluster.Cluster{ID: id, Name: parts[2], Owner: cmp.Or(w.Owner, b.owner), Account: w.Account, Generation: w.Generation, Cloud: parts[0], Region: parts[1]}
 	}
-	session, err := b.openFor(ctx, c)
+	session, err := b.down().OpenFor(ctx, c)
 	if err != nil {
 		return c, err
 	}
-	alive, err := b.lookTwice(ctx, session, c)
+	alive, err := b.down().LookTwice(ctx, session, c)
 	if err != nil {
 		return c, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
@@ -63,7 +64,7 @@ func (b *Broker) addRanks(ctx context.Context, session cloud.Session, c cluster.
 	if err == nil {
 		return fresh, nil
 	}
-	cleanup, cancel := detached(ctx, b.cfg.Timeouts.Cleanup)
+	cleanup, cancel := teardown.Detached(ctx, b.cfg.Timeouts.Cleanup)
 	defer cancel()
 	if len(g.committing) > 0 {
 		b.noteUndone(cleanup, c, g.committing)
@@ -205,7 +206,7 @@ func (b *Broker) addNodes(ctx context.Context, session cloud.Session, c cluster.
 	record, err := session.Run(graceful, cs.Ref, cfg)
 	g.created = record.Created
 	if err != nil && (len(g.created) > 0 || !refused(session, err)) {
-		g.settled = b.cfg.Now().Add(b.cfg.Timeouts.Settle)
+		g.settled = b.cfg.Now().Add(b.cfg.Timeouts.ListDelay)
 	}
 	if jerr := b.journalCreated(c, cs.Attempt, record.Created); err != nil || jerr != nil {
 		return c, errors.Join(err, jerr)

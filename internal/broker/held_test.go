@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
@@ -119,7 +120,7 @@ func TestTwoOwnersWithOneStateFolder(t *testing.T) {
 			t.Error("the two share files")
 		}
 		for _, x := range []*bench{one, two} {
-			report, err := x.GC(t.Context(), GCOptions{})
+			report, err := x.GC(t.Context(), gc.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
@@ -18,28 +20,28 @@ import (
 // Those of the present attempt stay; it is nil between two attempts, and is the
 // one about to be committed, unless it has a rival. It returns the survivors with
 // an error.
-func (l *launch) sweep(ctx context.Context, present *attempt) (survivors []found, err error) {
-	ctx, cancel := detached(ctx, l.cfg.Timeouts.Cleanup)
+func (l *launch) sweep(ctx context.Context, present *attempt) (survivors []clouds.Machines, err error) {
+	ctx, cancel := teardown.Detached(ctx, l.cfg.Timeouts.Cleanup)
 	defer cancel()
-	var clouds []string
+	var where []string
 	if present != nil {
-		clouds = l.openCandidates(ctx)
+		where = l.openCandidates(ctx)
 	}
 	for _, g := range l.journal.Generations() {
 		for _, p := range g.AllPlaces() {
-			_, err := l.session(ctx, p.Ref.Cloud)
-			if err == nil && !slices.Contains(clouds, p.Ref.Cloud) {
-				clouds = append(clouds, p.Ref.Cloud)
+			_, err := l.clouds.Open(ctx, p.Ref.Cloud)
+			if err == nil && !slices.Contains(where, p.Ref.Cloud) {
+				where = append(where, p.Ref.Cloud)
 			}
 		}
 	}
-	var census []found
-	policy := removePolicy()
+	var census []clouds.Machines
+	policy := teardown.RemovePolicy()
 	if present != nil {
 		policy.Attempts = 1
 	}
 	err = retry.Do(ctx, policy, func(ctx context.Context) (err error) {
-		if census, err = l.takeCensus(ctx, l.spec.Name, clouds); err != nil && l.denied(ctx, clouds, err) {
+		if census, err = l.clouds.Inventory(ctx, l.owner, l.spec.Name, where); err != nil && l.denied(ctx, where, err) {
 			return retry.Stop(err)
 		}
 		return err
@@ -62,39 +64,39 @@ func (l *launch) sweep(ctx context.Context, present *attempt) (survivors []found
 }
 
 // denied reports whether err is one of credentials, which waiting cannot cure.
-func (b *Broker) denied(ctx context.Context, clouds []string, err error) bool {
-	return slices.ContainsFunc(clouds, func(name string) bool {
-		session, serr := b.session(ctx, name)
+func (b *Broker) denied(ctx context.Context, where []string, err error) bool {
+	return slices.ContainsFunc(where, func(name string) bool {
+		session, serr := b.clouds.Open(ctx, name)
 		return serr == nil && session.Classify(err).Kind == cloud.KindAuth
 	})
 }
 
 // sweepFound removes what came late of a generation on a cloud. It returns the
 // survivors, by region, with an error.
-func (l *launch) sweepFound(ctx context.Context, f found, present *attempt) ([]found, error) {
-	if g := l.journal.Find(f.generation); g == nil || (f.generation != l.gen && !g.Straggles(f.committed())) {
+func (l *launch) sweepFound(ctx context.Context, f clouds.Machines, present *attempt) ([]clouds.Machines, error) {
+	if g := l.journal.Find(f.Generation); g == nil || (f.Generation != l.gen && !g.Straggles(f.Committed())) {
 		return nil, nil
 	}
-	late := slices.DeleteFunc(f.alive, func(i cloud.Instance) bool {
+	late := slices.DeleteFunc(f.Alive, func(i cloud.Instance) bool {
 		return present != nil && slices.Contains(present.created, i.ID)
 	})
 	if len(late) == 0 {
 		return nil, nil
 	}
-	l.log.WarnContext(ctx, "removing machines that came late", "generation", f.generation, "instances", ids(late))
-	session, err := l.session(ctx, f.cloud)
+	l.log.WarnContext(ctx, "removing machines that came late", "generation", f.Generation, "instances", clouds.IDText(late))
+	session, err := l.clouds.Open(ctx, f.Cloud)
 	if err != nil {
-		f.alive = late
+		f.Alive = late
 		return l.noteLate(ctx, "", f), err
 	}
-	ref := cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name, Generation: f.generation, Cloud: f.cloud, Instances: idsOf(late)}
-	r := l.removal(session, ref, idsOf(late))
-	r.keepRules = true
-	survivors, err := r.do(ctx)
+	ref := cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name, Generation: f.Generation, Cloud: f.Cloud, Instances: clouds.IDs(late)}
+	r := l.down().Removal(session, ref, clouds.IDs(late))
+	r.KeepRules = true
+	survivors, err := r.Do(ctx)
 	if err == nil {
 		return nil, nil
 	}
-	f.alive = slices.DeleteFunc(late, func(i cloud.Instance) bool { return !slices.Contains(survivors, i.ID) })
+	f.Alive = slices.DeleteFunc(late, func(i cloud.Instance) bool { return !slices.Contains(survivors, i.ID) })
 	return l.noteLate(ctx, session.Account, f), err
 }
 
@@ -102,46 +104,37 @@ func (l *launch) sweepFound(ctx context.Context, f found, present *attempt) ([]f
 // region, and records where they are: their attempt was observed gone, and
 // nobody would look there again. Those of another generation need no record,
 // since every launch and removal looks for them.
-func (l *launch) noteLate(ctx context.Context, account string, f found) []found {
-	var out []found
-	for _, inst := range f.alive {
-		at := slices.IndexFunc(out, func(o found) bool { return o.alive[0].Region == inst.Region })
+func (l *launch) noteLate(ctx context.Context, account string, f clouds.Machines) []clouds.Machines {
+	var out []clouds.Machines
+	for _, inst := range f.Alive {
+		at := slices.IndexFunc(out, func(o clouds.Machines) bool { return o.Alive[0].Region == inst.Region })
 		if at < 0 {
 			at = len(out)
-			out = append(out, found{cloud: f.cloud, generation: f.generation})
+			out = append(out, clouds.Machines{Cloud: f.Cloud, Generation: f.Generation})
 		}
-		out[at].alive = append(out[at].alive, inst)
+		out[at].Alive = append(out[at].Alive, inst)
 	}
-	if f.generation != l.gen {
+	if f.Generation != l.gen {
 		return out
 	}
 	for _, o := range out {
-		ref := cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name, Generation: f.generation, Cloud: f.cloud, Region: o.alive[0].Region}
-		l.note(ctx, journal.Entry{Event: journal.EventStraggler, Generation: l.gen, Ref: &ref, Account: account, Instances: idsOf(o.alive)})
-	}
-	return out
-}
-
-// allIDs are the ids of all machines found.
-func allIDs(all []found) []string {
-	var out []string
-	for _, f := range all {
-		out = append(out, idsOf(f.alive)...)
+		ref := cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name, Generation: f.Generation, Cloud: f.Cloud, Region: o.Alive[0].Region}
+		l.note(ctx, journal.Entry{Event: journal.EventStraggler, Generation: l.gen, Ref: &ref, Account: account, Instances: clouds.IDs(o.Alive)})
 	}
 	return out
 }
 
 // insteadAt is the attempt as if it had been made where machines of another one
 // came late and live.
-func (a *attempt) insteadAt(f found) *attempt {
-	first := f.alive[0]
+func (a *attempt) insteadAt(f clouds.Machines) *attempt {
+	first := f.Alive[0]
 	other := *a
-	other.placement = cloud.Placement{Nodes: len(f.alive), Offer: cloud.Offer{
-		Cloud: f.cloud, Region: first.Region, Zone: first.Zone, Market: first.Market, InstanceType: cloud.InstanceType{Name: first.Type},
+	other.placement = cloud.Placement{Nodes: len(f.Alive), Offer: cloud.Offer{
+		Cloud: f.Cloud, Region: first.Region, Zone: first.Zone, Market: first.Market, InstanceType: cloud.InstanceType{Name: first.Type},
 	}}
 	for _, row := range a.attempts {
 		o := row.Placement.Offer
-		if o.Cloud == f.cloud && o.Region == first.Region && (o.Zone == "" || o.Zone == first.Zone) && o.InstanceType.Name == first.Type {
+		if o.Cloud == f.Cloud && o.Region == first.Region && (o.Zone == "" || o.Zone == first.Zone) && o.InstanceType.Name == first.Type {
 			other.placement = row.Placement
 		}
 	}

@@ -26,7 +26,7 @@ func TestLateSurvivorsElsewhere(t *testing.T) {
 			far.Region, far.Zone, far.HourlyUSD = region, region+"a", 0.1*float64(i+1)
 			spec.Offers = append(spec.Offers, far)
 		}
-		x.cloud.delay = 3 * x.cfg.Timeouts.Settle
+		x.cloud.delay = 3 * x.cfg.Timeouts.ListDelay
 		x.cloud.faults = []*fakeFault{
 			{op: "run", zone: "r2a", err: errServer, applied: true},
 			{op: "run", zone: "r3a", err: errServer, applied: true},

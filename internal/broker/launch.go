@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
@@ -94,7 +95,7 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (cluster.Cluster, error)
 	c, err := l.failover(ctx)
 	switch {
 	case err == nil:
-		l.clearThings(context.WithoutCancel(ctx), l.journal, spec.Name, l.openCandidates(ctx)...)
+		l.down().ClearUnused(context.WithoutCancel(ctx), l.journal, spec.Name, l.openCandidates(ctx)...)
 	case c.Generation == "":
 		l.dropKeys(ctx)
 	}
@@ -142,10 +143,10 @@ func (b *Broker) newLaunch(spec Spec) (*launch, func(), error) {
 // reason, and the launch goes on with the others.
 func (l *launch) openClouds(ctx context.Context) {
 	for _, name := range l.candidateClouds() {
-		if caps, ok := l.cfg.Registry.Capabilities(name, l.cfg.Credentials(name)); ok {
+		if caps, ok := l.clouds.Capabilities(name); ok {
 			l.caps[name] = caps
 		}
-		_, err := l.session(ctx, name)
+		_, err := l.clouds.Open(ctx, name)
 		if err == nil {
 			err = l.reach().TryBastion(ctx, name)
 		}
@@ -234,7 +235,7 @@ func (l *launch) ref(p cloud.Placement) cloud.ClusterRef {
 
 // journalIntent writes the intent of an attempt.
 func (a *attempt) journalIntent(ctx context.Context) error {
-	session, err := a.session(ctx, a.placement.Offer.Cloud)
+	session, err := a.clouds.Open(ctx, a.placement.Offer.Cloud)
 	if err != nil {
 		return err
 	}
@@ -262,7 +263,7 @@ const setupAllowance = time.Hour
 // the end of its machines: time to finish a call that is under way and to
 // clean up.
 func (l *launch) margin() time.Duration {
-	return max(l.cfg.Timeouts.Margin, graceAfterCancel+l.cfg.Timeouts.Settle+l.cfg.Timeouts.Cleanup)
+	return max(l.cfg.Timeouts.Margin, graceAfterCancel+l.cfg.Timeouts.ListDelay+l.cfg.Timeouts.Cleanup)
 }
 
 // settle deals with a failed attempt. It reports whether the launch is over.
@@ -277,10 +278,10 @@ func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, c
 	survivors, cleanupErr := a.remove(ctx)
 	l.asked = l.asked || a.asked
 	l.made += a.made()
-	var late []found
+	var late []clouds.Machines
 	if cleanupErr == nil && l.asked {
 		late, cleanupErr = l.sweep(ctx, nil)
-		survivors = allIDs(late)
+		survivors = clouds.AllIDs(late)
 	}
 	row.Removed = cleanupErr == nil
 	row.Took = l.cfg.Now().Sub(a.started)

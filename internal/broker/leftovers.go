@@ -25,7 +25,7 @@ func (b *Broker) removeLeftovers(ctx context.Context, c cluster.Cluster, lost bo
 		return err
 	}
 	defer release()
-	session, err := b.openFor(ctx, c)
+	session, err := b.down().OpenFor(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (b *Broker) removeLeftovers(ctx context.Context, c cluster.Cluster, lost bo
 			return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)
 		}
 		if g := j.Find(c.Generation); lost && (g == nil || !g.LivesBeside(c)) {
-			b.forget(ctx, f, j, c.Generation) // no destroy will come by: its state goes
+			b.down().Forget(ctx, f, j, c.Generation) // no destroy will come by: its state goes
 		}
 		return nil
 	})

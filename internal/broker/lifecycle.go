@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -15,7 +17,7 @@ import (
 // CanStop reports why machines of this cloud and market cannot be stopped;
 // empty is that they can. It needs no account.
 func (b *Broker) CanStop(cloudName string, market cloud.Market) string {
-	caps, ok := b.cfg.Registry.Capabilities(cloudName, b.cfg.Credentials(cloudName))
+	caps, ok := b.clouds.Capabilities(cloudName)
 	if !ok {
 		return fmt.Sprintf("this build of the provider has no driver for cloud %q", cloudName)
 	}
@@ -99,7 +101,7 @@ func (b *Broker) restAgain(ctx context.Context, session cloud.Session, c cluster
 	if len(ref.Instances) == 0 {
 		return failed
 	}
-	ctx, cancel := detached(ctx, b.cfg.Timeouts.Cleanup)
+	ctx, cancel := teardown.Detached(ctx, b.cfg.Timeouts.Cleanup)
 	defer cancel()
 	if err := session.Stop(ctx, ref); err != nil {
 		return fmt.Errorf("%w; those of its machines %v that had started could not be stopped again, run and are billed: %w", failed, ref.Instances, err)
@@ -116,7 +118,7 @@ func (b *Broker) change(ctx context.Context, c cluster.Cluster, doing string, op
 		return c, err
 	}
 	defer release()
-	session, err := b.openFor(ctx, c)
+	session, err := b.down().OpenFor(ctx, c)
 	if err != nil {
 		return c, err
 	}
@@ -139,7 +141,7 @@ func (b *Broker) look(ctx context.Context, session cloud.Session, c cluster.Clus
 
 // lookTimes is look that takes so many looks before it finds the cluster gone.
 func (b *Broker) lookTimes(ctx context.Context, session cloud.Session, c cluster.Cluster, looks int) (cluster.Cluster, error) {
-	alive, err := b.list(ctx, session, c, looks)
+	alive, err := clouds.List(ctx, session, c, looks, b.cfg.Timeouts.Gone)
 	if err != nil {
 		return c, err
 	}
@@ -157,7 +159,7 @@ func (b *Broker) present(ctx context.Context, session cloud.Session, c cluster.C
 
 // presentNodes is present for a cluster of which so many machines must be there.
 func (b *Broker) presentNodes(ctx context.Context, session cloud.Session, c cluster.Cluster, want int) (cloud.ClusterSpec, error) {
-	alive, err := b.lookTwice(ctx, session, c)
+	alive, err := b.down().LookTwice(ctx, session, c)
 	if err != nil {
 		return cloud.ClusterSpec{}, err
 	}

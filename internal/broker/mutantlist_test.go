@@ -25,10 +25,10 @@ func mutants() []mutant {
 		one("no journal entry before the create call", "launch.go", "if err := a.journalIntent(ctx); err != nil {", "if err := error(nil); err != nil {"),
 		one("no journal entry before the commit", "attempt.go", "if err := a.journal.Append(journal.Entry{Event: journal.EventCommitting", "if err := a.journal.Append(journal.Entry{Event: journal.EventCreated"),
 		one("no census before a launch", "launch.go", "adopted, err := l.reconcile(ctx)", "adopted, err := (*cluster.Cluster)(nil), error(nil)"),
-		one("clean-up on the cancelled context", "remove.go", "context.WithTimeoutCause(context.WithoutCancel(ctx), d,", "context.WithTimeoutCause(ctx, d,"),
+		one("clean-up on the cancelled context", "teardown/removal.go", "context.WithTimeoutCause(context.WithoutCancel(ctx), d,", "context.WithTimeoutCause(ctx, d,"),
 		one("failover after a removal that failed", "launch.go", "if cleanupErr != nil {", "if false {"),
 		one("no dead-man timer", "attempt.go", "Deadline: a.deadline,", ""),
-		one("one empty answer is death", "refresh.go", "for look := range looks {", "for look := range min(looks, 1) {"),
+		one("one empty answer is death", "clouds/look.go", "for look := range looks {", "for look := range min(looks, 1) {"),
 		one("adopts what lacks a machine", "adopt.go", "return running == g.Cluster.Size && len(alive) == running", "return true"),
 		one("destroy looks for the cluster's own generation and region only", "destroy.go", "return b.removeStrays(ctx, f, j, c)", "return nil"),
 		one("a torn line makes the journal unreadable", "journal/journal.go", "parse(text[:whole]); err != nil", "parse(text); err != nil"),
@@ -42,7 +42,7 @@ func mutants() []mutant {
 		{"no wait for, and no look for, what was asked for and not named", []edit{
 			{"attempt.go", "a.lostAnswer = a.cfg.Now()", "_ = a.cfg"},
 			{"launch.go", "late, cleanupErr = l.sweep(ctx, nil)", "late, cleanupErr = nil, nil"},
-			{"attempt.go", "a.sweep(ctx, a)", "[]found(nil), error(nil)"},
+			{"attempt.go", "a.sweep(ctx, a)", "[]clouds.Machines(nil), error(nil)"},
 		}},
 	}
 }

@@ -15,36 +15,12 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
-	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
-
-// openFor opens the cluster's cloud and refuses another account's credentials:
-// they would make a living cluster look gone.
-func (b *Broker) openFor(ctx context.Context, c cluster.Cluster) (cloud.Session, error) {
-	session, err := b.session(ctx, c.Cloud)
-	if err != nil {
-		return session, err
-	}
-	if c.Account != "" && session.Account != c.Account {
-		return session, fmt.Errorf("cluster %q belongs to account %s on %s and the present credentials are of account %s; use the credentials it was launched with%s. Where that account is gone for good, and its machines with it, "+
-			"\"terraform state rm <its address>\" makes Terraform forget the cluster",
-			c.Name, c.Account, c.Cloud, session.Account, b.launchedBy(c))
-	}
-	return session, nil
-}
-
-// launchedBy says who launched the cluster, where the journal knows.
-func (b *Broker) launchedBy(c cluster.Cluster) string {
-	if g := b.folderOf(c).Known().Find(c.Generation); g != nil && g.Cluster != nil && g.Cluster.LaunchedBy != "" {
-		return ", those of " + g.Cluster.LaunchedBy
-	}
-	return ""
-}
 
 // Observe returns the cluster as its cloud sees it now. ErrGone means that all
 // its machines are positively gone; after any other error nothing is known.
 func (b *Broker) Observe(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error) {
-	session, err := b.openFor(ctx, c)
+	session, err := b.down().OpenFor(ctx, c)
 	if err != nil {
 		return c, err
 	}
@@ -135,44 +111,6 @@ func (b *Broker) noteReplaced(j *journal.Journal, c cluster.Cluster) error {
 	return j.Append(journal.Entry{Event: journal.EventReplacing, Generation: c.Generation, Home: b.cfg.Home})
 }
 
-// lookTwice lists the machines, by id where ids are known. It takes a second
-// look before it returns none.
-func (b *Broker) lookTwice(ctx context.Context, session cloud.Session, c cluster.Cluster) ([]cloud.Instance, error) {
-	return b.list(ctx, session, c, 2)
-}
-
-// list is lookTwice that takes so many looks before it returns none.
-func (b *Broker) list(ctx context.Context, session cloud.Session, c cluster.Cluster, looks int) ([]cloud.Instance, error) {
-	byTags := c.Ref()
-	byID := byTags
-	byID.Instances = c.InstanceIDs()
-	for look := range looks {
-		if look > 0 {
-			if err := retry.Pause(ctx, b.cfg.Timeouts.Gone); err != nil {
-				return nil, err
-			}
-		}
-		alive, err := session.Query(ctx, byTags)
-		if err != nil {
-			return nil, fmt.Errorf("list the machines of cluster %q: %w", c.Name, err)
-		}
-		named, err := session.Query(ctx, byID)
-		if err != nil {
-			return nil, fmt.Errorf("look up the machines of cluster %q: %w", c.Name, err)
-		}
-		for _, inst := range named {
-			if !slices.ContainsFunc(alive, func(i cloud.Instance) bool { return i.ID == inst.ID }) {
-				alive = append(alive, inst)
-			}
-		}
-		alive = slices.DeleteFunc(alive, func(i cloud.Instance) bool { return i.State == cloud.StateTerminating })
-		if len(alive) > 0 {
-			return alive, nil
-		}
-	}
-	return nil, nil
-}
-
 // writeRecord notes in the local journal that Terraform holds the cluster and
 // what it looks like now, and renews the known_hosts file. A cluster launched
 // from another machine has no journal here, and one being worked on is left
@@ -211,7 +149,7 @@ func (b *Broker) writeRecord(ctx context.Context, c cluster.Cluster) error {
 // finishCommit disarms the timers of nodes that a growth added and was cut off
 // before it could: state has them now, and they would end themselves.
 func (b *Broker) finishCommit(ctx context.Context, c cluster.Cluster) error {
-	session, err := b.openFor(ctx, c)
+	session, err := b.down().OpenFor(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -356,7 +356,7 @@ func TestGrowthThatFailsLeavesTheClusterAlone(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
 				c := x.mustLaunch(t, twoNodes("train"))
-				x.cloud.delay = x.cfg.Timeouts.Settle - time.Second // not listed for as long as that may be
+				x.cloud.delay = x.cfg.Timeouts.ListDelay - time.Second // not listed for as long as that may be
 				x.cloud.faults = []*fakeFault{&fault}
 				got, err := x.Resize(t.Context(), c, twoNodes("train"), 3)
 				if !errors.Is(err, fault.err) || got.Size != 2 {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
@@ -94,10 +95,10 @@ func (b *Broker) removeNodes(ctx context.Context, session cloud.Session, c clust
 	if err != nil {
 		b.log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
 	}
-	r := b.removal(session, ref, doomed)
-	r.keepRules = true
-	if survivors, err := r.do(ctx); err != nil {
-		return stillAlive(survivors, err)
+	r := b.down().Removal(session, ref, doomed)
+	r.KeepRules = true
+	if survivors, err := r.Do(ctx); err != nil {
+		return teardown.StillAlive(survivors, err)
 	}
 	b.noteGone(ctx, c, doomed)
 	return nil
@@ -112,7 +113,7 @@ func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c c
 	}
 	if g := j.Find(c.Generation); g != nil {
 		now := b.cfg.Now()
-		if err := retry.Pause(ctx, g.VisibleBy(c.Cloud, c.Region, now, b.cfg.Timeouts.Settle).Sub(now)); err != nil {
+		if err := retry.Pause(ctx, g.VisibleBy(c.Cloud, c.Region, now, b.cfg.Timeouts.ListDelay).Sub(now)); err != nil {
 			return err
 		}
 	}

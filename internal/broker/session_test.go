@@ -34,11 +34,11 @@ func TestACloudThatHangsWhileItIsOpened(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x.cfg.Registry = registry
+		x.clouds.Registry = registry
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() {
-			_, err := x.session(ctx, "cirrus")
+			_, err := x.clouds.Open(ctx, "cirrus")
 			ended <- err
 		}()
 		<-slow.begun
@@ -47,7 +47,7 @@ func TestACloudThatHangsWhileItIsOpened(t *testing.T) {
 		}
 		impatient, stop := context.WithCancel(t.Context())
 		stop()
-		if _, err := x.session(impatient, "cirrus"); !errors.Is(err, context.Canceled) {
+		if _, err := x.clouds.Open(impatient, "cirrus"); !errors.Is(err, context.Canceled) {
 			t.Errorf("a second caller: %v", err)
 		}
 		cancel()

@@ -31,7 +31,7 @@ func (x *bench) cutOff(t *testing.T, id cloud.Identity) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.cloud.delay = x.cfg.Timeouts.Settle - time.Second
+	x.cloud.delay = x.cfg.Timeouts.ListDelay - time.Second
 	x.cloud.add(id, "r1", "r1a", deadline)
 	x.cloud.delay = 0
 }

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
@@ -590,8 +591,8 @@ func (x *simTerraform) collect() {
 		x.t.Fatal(err)
 	}
 	_, err := x.run(func(ctx context.Context, b *Broker) (func(), error) {
-		report, err := b.GC(ctx, GCOptions{Delete: true})
-		return nil, errors.Join(err, report.failure())
+		report, err := gc.Collector{Down: b.down()}.Collect(ctx, gc.Options{Delete: true})
+		return nil, errors.Join(err, report.Failure())
 	})
 	if err != nil {
 		x.t.Errorf("gc: %v", err)

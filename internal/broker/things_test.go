@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -73,7 +74,7 @@ func TestSurveyThatFails(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		x.cloud.faults = []*fakeFault{{op: "survey", err: errServer}}
 		x.mustLaunch(t, twoNodes("train"))
-		report, err := x.GC(t.Context(), GCOptions{})
+		report, err := x.GC(t.Context(), gc.Options{})
 		if err != nil || len(report.Clouds) != 1 || !strings.Contains(report.Clouds[0].Remark, "could not be listed") {
 			t.Errorf("GC = %+v, %v", report.Clouds, err)
 		}
@@ -94,13 +95,13 @@ func TestGCOfThings(t *testing.T) {
 			thing(cloud.ThingKey, "key-young", x.owner, "new", "dead2", time.Minute),
 			thing(cloud.ThingGroup, "group-theirs", "somebody", "theirs", "dead3", time.Hour),
 		}
-		report, err := x.GC(t.Context(), GCOptions{})
+		report, err := x.GC(t.Context(), gc.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		rows := map[string]string{}
 		for _, f := range report.Findings {
-			if f.Kind == FindingThing {
+			if f.Kind == gc.FindingThing {
 				rows[string(f.Thing)+" "+f.Cluster] = f.Verdict
 			}
 		}
@@ -112,7 +113,7 @@ func TestGCOfThings(t *testing.T) {
 				t.Errorf("%s: %q, want %q", row, rows[row], want)
 			}
 		}
-		if report, err = x.GC(t.Context(), GCOptions{Delete: true}); err != nil {
+		if report, err = x.GC(t.Context(), gc.Options{Delete: true}); err != nil {
 			t.Fatal(err)
 		}
 		for _, f := range report.Findings {
@@ -150,14 +151,14 @@ func TestTakeOver(t *testing.T) {
 			}
 		}
 		for _, wrong := range []string{"whole", "whole/lost2", "nothing", "train/other"} {
-			if _, err := x.GC(t.Context(), GCOptions{TakeOver: wrong}); err == nil || !strings.Contains(err.Error(), "nothing was removed") {
+			if _, err := x.GC(t.Context(), gc.Options{TakeOver: wrong}); err == nil || !strings.Contains(err.Error(), "nothing was removed") {
 				t.Errorf("--take-over %s: %v", wrong, err)
 			}
 		}
 		if len(x.cloud.live("ml-team")) != 3 {
 			t.Fatal("a refused take-over removed machines")
 		}
-		report, err := x.GC(t.Context(), GCOptions{TakeOver: "train/lost1"})
+		report, err := x.GC(t.Context(), gc.Options{TakeOver: "train/lost1"})
 		if err != nil || len(x.cloud.live("ml-team")) != 2 || len(x.cloud.live("somebody")) != 1 {
 			t.Errorf("GC = %+v, %v", report, err)
 		}
@@ -175,7 +176,7 @@ func TestTakeOverOfALaunchHere(t *testing.T) {
 		x.exit = func(int, string) (int, string) {
 			once.Do(func() {
 				asked = true
-				_, err := owning(t, dir, fc, "ml-team").GC(t.Context(), GCOptions{TakeOver: "train"})
+				_, err := owning(t, dir, fc, "ml-team").GC(t.Context(), gc.Options{TakeOver: "train"})
 				if err == nil || !strings.Contains(err.Error(), "in progress") {
 					t.Errorf("take-over of a launch under way: %v", err)
 				}

@@ -86,7 +86,7 @@ func (b *Broker) tryDropUndone(ctx context.Context, c cluster.Cluster) error {
 	if err != nil || len(undone) == 0 {
 		return err
 	}
-	session, err := b.openFor(ctx, c)
+	session, err := b.down().OpenFor(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -67,15 +68,15 @@ func TestGrowthThatFailsTwiceIsCleanedUp(t *testing.T) {
 			return 0
 		},
 		"gc": func(t *testing.T, x *bench, c cluster.Cluster, left string) int {
-			report, err := x.GC(t.Context(), GCOptions{DeleteIDs: []string{left}, States: []State{gcStateOf(t, c)}})
-			if err != nil || report.failure() != nil {
-				t.Errorf("GC: %v, %v", err, report.failure())
+			report, err := x.GC(t.Context(), gc.Options{DeleteIDs: []string{left}, States: []gc.State{gcStateOf(t, c)}})
+			if err != nil || report.Failure() != nil {
+				t.Errorf("GC: %v, %v", err, report.Failure())
 			}
 			return len(c.Nodes) - len(c.Lost())
 		},
 		"gc without a state": func(t *testing.T, x *bench, c cluster.Cluster, _ string) int {
-			if report, err := x.GC(t.Context(), GCOptions{Delete: true}); err != nil || report.failure() != nil {
-				t.Errorf("GC: %v, %v", err, report.failure())
+			if report, err := x.GC(t.Context(), gc.Options{Delete: true}); err != nil || report.Failure() != nil {
+				t.Errorf("GC: %v, %v", err, report.Failure())
 			}
 			return len(c.Nodes) - len(c.Lost())
 		},
@@ -122,9 +123,9 @@ func TestUndoneMachineThatAStateHolds(t *testing.T) {
 		held := c
 		held.Size = 3
 		held.Nodes = append(held.Nodes[:2:2], cluster.Node{Rank: 2, InstanceID: left, State: cloud.StateRunning})
-		report, err := x.GC(t.Context(), GCOptions{Delete: true, States: []State{gcStateOf(t, held)}})
-		if err != nil || report.failure() != nil {
-			t.Errorf("GC: %v, %v", err, report.failure())
+		report, err := x.GC(t.Context(), gc.Options{Delete: true, States: []gc.State{gcStateOf(t, held)}})
+		if err != nil || report.Failure() != nil {
+			t.Errorf("GC: %v, %v", err, report.Failure())
 		}
 		x.wantLive(t, 3)
 		for _, view := range []cluster.Cluster{held, c} { // the second would remove it, but for the record of the first

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/cli"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 
@@ -18,21 +19,25 @@ import (
 
 // Tools returns the commands for people beside the provider.
 func Tools(version string, registry *cloud.Registry) []*cobra.Command {
-	return []*cobra.Command{broker.GCCommand(openBroker(version, registry)), cli.Command(cli.Options{
+	return []*cobra.Command{gc.Command(openCollector(version, registry)), cli.Command(cli.Options{
 		DefaultState: defaultFolder, Fetchers: fetchers.Fetchers(), OptIn: optIn(registry), Explain: explainNone,
 	})}
 }
 
-// openBroker returns how tools open a broker: over a state folder, for an owner
-// id, with the clouds' settings from the environment. Empty strings are the
-// provider's own defaults.
-func openBroker(version string, registry *cloud.Registry) func(stateDir, owner string) (*broker.Broker, error) {
-	return func(stateDir, owner string) (*broker.Broker, error) {
-		d := session.New(session.Settings{
+// openCollector returns how gc is opened: over a state folder, for an owner id,
+// with the clouds' settings from the environment. Empty strings are the provider's
+// own defaults.
+func openCollector(version string, registry *cloud.Registry) func(stateDir, owner string) (gc.Collector, error) {
+	return func(stateDir, owner string) (gc.Collector, error) {
+		b, err := session.Broker[*broker.Broker](session.New(session.Settings{
 			Version: version, Registry: registry, Root: context.Background(), Ops: session.NewOperations(),
 			StateDir: stateDir, Owner: owner, Getenv: session.Getenv,
-		})
-		return session.Broker[*broker.Broker](d)
+		}))
+		if err != nil {
+			return gc.Collector{}, err
+		}
+		down, err := b.Teardown()
+		return gc.Collector{Down: down}, err
 	}
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package gc
 
 import (
 	"encoding/json"
@@ -25,9 +25,9 @@ type gcFlags struct {
 	delete, json    bool
 }
 
-// GCCommand returns the command "gc". open makes a broker over a state folder,
+// Command returns the command "gc". open makes a collector over a state folder,
 // for an owner id; empty strings are the defaults.
-func GCCommand(open func(stateDir, owner string) (*Broker, error)) *cobra.Command {
+func Command(open func(stateDir, owner string) (Collector, error)) *cobra.Command {
 	var flags gcFlags
 	cmd := &cobra.Command{
 		Use:   "gc",
@@ -53,11 +53,11 @@ does go on loses its machines.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := open(flags.stateDir, flags.owner)
+			gc, err := open(flags.stateDir, flags.owner)
 			if err != nil {
 				return err
 			}
-			return runGC(cmd, b, flags)
+			return runGC(cmd, gc, flags)
 		},
 	}
 	f := cmd.Flags()
@@ -71,8 +71,8 @@ does go on loses its machines.`,
 	return cmd
 }
 
-func runGC(cmd *cobra.Command, b *Broker, flags gcFlags) error {
-	opts := GCOptions{Delete: flags.delete, DeleteIDs: flags.ids, TakeOver: flags.takeOver}
+func runGC(cmd *cobra.Command, gc Collector, flags gcFlags) error {
+	opts := Options{Delete: flags.delete, DeleteIDs: flags.ids, TakeOver: flags.takeOver}
 	for _, path := range flags.states {
 		state, err := readStateFile(path, cmd.InOrStdin())
 		if err != nil {
@@ -80,7 +80,7 @@ func runGC(cmd *cobra.Command, b *Broker, flags gcFlags) error {
 		}
 		opts.States = append(opts.States, state)
 	}
-	report, err := b.GC(cmd.Context(), opts)
+	report, err := gc.Collect(cmd.Context(), opts)
 	if err != nil {
 		return err
 	}
@@ -89,9 +89,9 @@ func runGC(cmd *cobra.Command, b *Broker, flags gcFlags) error {
 		enc.SetIndent("", "  ")
 		err = enc.Encode(report)
 	} else {
-		err = report.Print(cmd.OutOrStdout(), b.cfg.Now())
+		err = report.Print(cmd.OutOrStdout(), gc.Down.Now())
 	}
-	return errors.Join(err, report.failure())
+	return errors.Join(err, report.Failure())
 }
 
 func readStateFile(path string, stdin io.Reader) (State, error) {
@@ -106,8 +106,8 @@ func readStateFile(path string, stdin io.Reader) (State, error) {
 	return state, errors.Join(err, f.Close())
 }
 
-// failure is the error of a report that is not whole or whose removals failed.
-func (r Report) failure() error {
+// Failure is the error of a report that is not whole or whose removals failed.
+func (r Report) Failure() error {
 	failed := 0
 	for _, f := range r.Findings {
 		if f.Error != "" {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+// Package gc reports, and on request removes, what nothing holds any more, over
+// all clouds, journals and states.
+package gc
 
 import (
 	"cmp"
@@ -14,13 +16,24 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
-// GCOptions say what GC may do. The zero value reports and changes nothing.
-type GCOptions struct {
+// Collector finds and removes what nothing holds any more.
+type Collector struct {
+	// Down removes what it finds, and knows whose it is.
+	Down teardown.Teardown
+}
+
+func (gc Collector) folder(name string) statedir.Folder {
+	return gc.Down.State.Cluster(gc.Down.Owner, name)
+}
+
+// Options say what GC may do. The zero value reports and changes nothing.
+type Options struct {
 	// Delete removes what the report calls deletable, after a second look.
 	Delete bool
 	// DeleteIDs are complete machines to remove all the same. Each must be in
@@ -35,7 +48,7 @@ type GCOptions struct {
 }
 
 // takesOver reports whether machines of a launch are to make room for another.
-func (o GCOptions) takesOver(cluster, generation string) bool {
+func (o Options) takesOver(cluster, generation string) bool {
 	return o.TakeOver != "" && (o.TakeOver == cluster || o.TakeOver == cluster+"/"+generation)
 }
 
@@ -117,41 +130,38 @@ func (r Report) Incomplete() []string {
 	return out
 }
 
-// GC compares what the clouds, the journals of the state folder and the given
+// Collect compares what the clouds, the journals of the state folder and the given
 // states hold, over all clouds that are enabled. It only ever sees machines
 // with the broker's owner id. With opts.Delete it removes what no launch, no
 // cluster and no state can still want: machines never committed whose launch is
 // over, records and keys without machines. A committed machine goes only by
 // opts.DeleteIDs. The error is for what could not be tried at all; a removal
 // that failed stands in its finding.
-func (b *Broker) GC(ctx context.Context, opts GCOptions) (Report, error) {
+func (gc Collector) Collect(ctx context.Context, opts Options) (Report, error) {
 	if len(opts.DeleteIDs) > 0 && len(opts.States) == 0 {
 		return Report{}, errors.New("a complete machine is removed only when it is in none of your Terraform states; give every state that this owner id is used with")
 	}
-	if err := b.owned(); err != nil {
-		return Report{}, err
-	}
-	first, err := b.gcLook(ctx, opts)
+	first, err := gc.Look(ctx, opts)
 	if err != nil || (!opts.Delete && len(opts.DeleteIDs) == 0 && opts.TakeOver == "") {
-		return first.report, err
+		return first.Report, err
 	}
 	if err := errors.Join(first.checkIDs(opts.DeleteIDs), first.checkTakeOver(opts)); err != nil {
-		return first.report, err
+		return first.Report, err
 	}
-	if err := retry.Pause(ctx, max(b.cfg.Timeouts.Gone, b.cfg.Timeouts.Settle)); err != nil {
-		return first.report, err
+	if err := retry.Pause(ctx, max(gc.Down.Gone, gc.Down.ListDelay)); err != nil {
+		return first.Report, err
 	}
-	second, err := b.gcLook(ctx, opts)
+	second, err := gc.Look(ctx, opts)
 	if err != nil {
-		return first.report, err
+		return first.Report, err
 	}
-	b.gcDelete(ctx, opts, first, &second)
-	return second.report, nil
+	gc.Delete(ctx, opts, first, &second)
+	return second.Report, nil
 }
 
-// gcView is one look at everything.
-type gcView struct {
-	report   Report
+// View is one look at everything.
+type View struct {
+	Report   Report
 	sessions map[string]cloud.Session
 	journals []clusterJournal
 	// blind are the clouds that could not be asked.
@@ -168,14 +178,15 @@ type clusterJournal struct {
 	busy      bool
 }
 
-func (b *Broker) gcLook(ctx context.Context, opts GCOptions) (gcView, error) {
-	v := gcView{report: Report{Owner: b.owner, Clouds: []CloudReport{}, Findings: []Finding{}}, sessions: map[string]cloud.Session{}, living: map[string]bool{}}
-	if err := b.gcJournals(&v); err != nil {
+// Look takes one look at everything.
+func (gc Collector) Look(ctx context.Context, opts Options) (View, error) {
+	v := View{Report: Report{Owner: gc.Down.Owner, Clouds: []CloudReport{}, Findings: []Finding{}}, sessions: map[string]cloud.Session{}, living: map[string]bool{}}
+	if err := gc.journals(&v); err != nil {
 		return v, err
 	}
-	for _, name := range b.cfg.Registry.Names() {
+	for _, name := range gc.Down.Clouds.Registry.Names() {
 		row := CloudReport{Name: name, Needed: v.mentions(name)}
-		instances, session, err := b.gcCloud(ctx, name)
+		instances, session, err := gc.list(ctx, name)
 		if err != nil {
 			row.Error = err.Error()
 			row.Needed = row.Needed || session.Provisioner != nil
@@ -186,39 +197,39 @@ func (b *Broker) gcLook(ctx context.Context, opts GCOptions) (gcView, error) {
 		}
 		for _, inst := range instances {
 			v.living[inst.Identity.Generation] = true
-			v.report.Findings = append(v.report.Findings, b.judgeMachine(name, session.Account, inst, v.journalOf(inst.Identity.Cluster, b), opts))
+			v.Report.Findings = append(v.Report.Findings, gc.judgeMachine(name, session.Account, inst, v.journalOf(inst.Identity.Cluster, gc), opts))
 		}
 		if err == nil {
-			b.gcThings(ctx, &v, &row, session)
+			gc.judgeThings(ctx, &v, &row, session)
 		}
-		v.report.Clouds = append(v.report.Clouds, row)
+		v.Report.Clouds = append(v.Report.Clouds, row)
 	}
 	for _, cj := range v.journals {
-		v.report.Findings = append(v.report.Findings, b.judgeRecords(v, cj)...)
+		v.Report.Findings = append(v.Report.Findings, gc.judgeRecords(v, cj)...)
 	}
-	slices.SortStableFunc(v.report.Findings, func(x, y Finding) int {
+	slices.SortStableFunc(v.Report.Findings, func(x, y Finding) int {
 		return cmp.Or(cmp.Compare(x.Cluster, y.Cluster), cmp.Compare(x.Generation, y.Generation), cmp.Compare(x.Cloud, y.Cloud), cmp.Compare(x.ID, y.ID))
 	})
 	return v, ctx.Err()
 }
 
-// gcCloud lists all machines of the owner. A session with an error is a cloud
+// list lists all machines of the owner. A session with an error is a cloud
 // that is enabled and did not answer.
-func (b *Broker) gcCloud(ctx context.Context, name string) ([]cloud.Instance, cloud.Session, error) {
-	session, err := b.session(ctx, name)
+func (gc Collector) list(ctx context.Context, name string) ([]cloud.Instance, cloud.Session, error) {
+	session, err := gc.Down.Clouds.Open(ctx, name)
 	if err != nil {
 		return nil, cloud.Session{}, err
 	}
-	instances, err := session.Query(ctx, cloud.ClusterRef{Owner: b.owner, Cloud: name})
+	instances, err := session.Query(ctx, cloud.ClusterRef{Owner: gc.Down.Owner, Cloud: name})
 	if err != nil {
-		err = fmt.Errorf("list the machines of owner %s on %s: %w", b.owner, name, err)
+		err = fmt.Errorf("list the machines of owner %s on %s: %w", gc.Down.Owner, name, err)
 	}
 	return instances, session, err
 }
 
-// gcJournals reads the journals of all clusters.
-func (b *Broker) gcJournals(v *gcView) error {
-	root := filepath.Join(b.cfg.StateDir, "clusters")
+// journals reads the journals of all clusters.
+func (gc Collector) journals(v *View) error {
+	root := filepath.Join(gc.Down.State.Path, "clusters")
 	dirs, err := os.ReadDir(root)
 	if err != nil && !durable.IsMissing(err) {
 		return fmt.Errorf("read the journals: %w", err)
@@ -230,7 +241,7 @@ func (b *Broker) gcJournals(v *gcView) error {
 		cj := clusterJournal{dir: filepath.Join(root, d.Name())}
 		cj.busy = statedir.Locked(cj.dir)
 		cj.journal, cj.err = journal.Read(cj.dir)
-		if cj.err == nil && !cj.journal.Only(b.owner) {
+		if cj.err == nil && !cj.journal.Only(gc.Down.Owner) {
 			continue // another owner's, whose machines this look does not see
 		}
 		if cj.err == nil {
@@ -243,18 +254,18 @@ func (b *Broker) gcJournals(v *gcView) error {
 
 // journalOf finds the journal of a cluster, by its folder: a damaged one does
 // not say its name.
-func (v gcView) journalOf(cluster string, b *Broker) clusterJournal {
+func (v View) journalOf(cluster string, gc Collector) clusterJournal {
 	for _, cj := range v.journals {
-		if cj.dir == b.folder(cluster).Path() {
+		if cj.dir == gc.folder(cluster).Path() {
 			return cj
 		}
 	}
-	return clusterJournal{dir: b.folder(cluster).Path(), name: cluster, journal: &journal.Journal{}}
+	return clusterJournal{dir: gc.folder(cluster).Path(), name: cluster, journal: &journal.Journal{}}
 }
 
 // mentions reports whether a journal has machines in a cloud that were not
 // observed gone.
-func (v gcView) mentions(cloudName string) bool {
+func (v View) mentions(cloudName string) bool {
 	return slices.ContainsFunc(v.journals, func(cj clusterJournal) bool {
 		return cj.err != nil || slices.ContainsFunc(cj.journal.Generations(), func(g *journal.Generation) bool {
 			return !g.Removed && slices.ContainsFunc(g.AllPlaces(), func(p journal.Place) bool { return p.Ref.Cloud == cloudName })
@@ -263,14 +274,14 @@ func (v gcView) mentions(cloudName string) bool {
 }
 
 // checkIDs refuses ids that are not there or not for DeleteIDs.
-func (v gcView) checkIDs(ids []string) error {
+func (v View) checkIDs(ids []string) error {
 	for _, id := range ids {
-		i := slices.IndexFunc(v.report.Findings, func(f Finding) bool { return f.Kind == FindingMachine && f.ID == id })
+		i := slices.IndexFunc(v.Report.Findings, func(f Finding) bool { return f.Kind == FindingMachine && f.ID == id })
 		switch {
 		case i < 0:
-			return fmt.Errorf("no machine %s of owner %s was found on the clouds that are enabled; nothing was removed", id, v.report.Owner)
-		case !v.report.Findings[i].Deletable:
-			f := v.report.Findings[i]
+			return fmt.Errorf("no machine %s of owner %s was found on the clouds that are enabled; nothing was removed", id, v.Report.Owner)
+		case !v.Report.Findings[i].Deletable:
+			f := v.Report.Findings[i]
 			return fmt.Errorf("machine %s is not to be removed here (%s: %s); nothing was removed", id, f.Verdict, f.Why)
 		}
 	}

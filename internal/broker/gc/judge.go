@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package gc
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ import (
 const orphanAge = 24 * time.Hour
 
 // judgeMachine says what is to become of a machine.
-func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj clusterJournal, opts GCOptions) Finding {
+func (gc Collector) judgeMachine(cloudName, account string, inst cloud.Instance, cj clusterJournal, opts Options) Finding {
 	f := Finding{
 		Kind: FindingMachine, Cloud: cloudName, Region: inst.Region, Zone: inst.Zone, Cluster: inst.Identity.Cluster,
 		Generation: inst.Identity.Generation, ID: inst.ID, Type: inst.Type, State: inst.State, Committed: inst.Committed, dir: cj.dir,
@@ -72,12 +72,12 @@ func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj
 		return say("late", true, "it came after its launch was cleaned up")
 	case g != nil:
 		return say("unfinished", true, "its launch was cut off")
-	case !inst.Deadline.IsZero() && !b.cfg.Now().Before(inst.Deadline):
+	case !inst.Deadline.IsZero() && !gc.Down.Now().Before(inst.Deadline):
 		return say("overdue", true, "never committed, and past its own end at %s", inst.Deadline.UTC().Format(time.RFC3339))
 	case !inst.Deadline.IsZero():
 		return say("young", opts.takesOver(f.Cluster, f.Generation), "perhaps a launch from elsewhere; it removes itself at %s unless that succeeds; --take-over %s/%s removes it now",
 			inst.Deadline.UTC().Format(time.RFC3339), f.Cluster, f.Generation)
-	case !inst.CreatedAt.IsZero() && b.cfg.Now().Sub(inst.CreatedAt) > orphanAge:
+	case !inst.CreatedAt.IsZero() && gc.Down.Now().Sub(inst.CreatedAt) > orphanAge:
 		return say("orphan", true, "never committed in %s, and %s has no dead-man timers", orphanAge, cloudName)
 	}
 	return say("young", opts.takesOver(f.Cluster, f.Generation), "perhaps a launch from elsewhere; taken to be forgotten %s after its creation; --take-over %s/%s removes it now",
@@ -86,7 +86,7 @@ func (b *Broker) judgeMachine(cloudName, account string, inst cloud.Instance, cj
 
 // judgeRecords says what is to become of a cluster's records and keys for which
 // there is no machine.
-func (b *Broker) judgeRecords(v gcView, cj clusterJournal) []Finding {
+func (gc Collector) judgeRecords(v View, cj clusterJournal) []Finding {
 	if cj.err != nil {
 		return []Finding{{Kind: FindingJournal, Path: filepath.Join(cj.dir, "journal.jsonl"), Verdict: "damaged", Why: cj.err.Error(), dir: cj.dir}}
 	}
@@ -106,11 +106,11 @@ func (b *Broker) judgeRecords(v gcView, cj clusterJournal) []Finding {
 		}
 		out = append(out, f)
 	}
-	return append(out, b.judgeKeys(v, cj)...)
+	return append(out, gc.judgeKeys(v, cj)...)
 }
 
 // cannotSee says why the absence of a generation's machines is not known.
-func (v gcView) cannotSee(g *journal.Generation) string {
+func (v View) cannotSee(g *journal.Generation) string {
 	for _, p := range g.AllPlaces() {
 		session, ok := v.sessions[p.Ref.Cloud]
 		switch {
@@ -124,7 +124,7 @@ func (v gcView) cannotSee(g *journal.Generation) string {
 }
 
 // judgeKeys finds folders of keys that belong to no living generation.
-func (b *Broker) judgeKeys(v gcView, cj clusterJournal) []Finding {
+func (gc Collector) judgeKeys(v View, cj clusterJournal) []Finding {
 	entries, err := os.ReadDir(cj.dir)
 	if err != nil {
 		return nil
