@@ -23,6 +23,8 @@ type entry[N any] struct {
 	m    Machine[N]
 	at   time.Time
 	seen bool
+	// missed is how often in a row it was asked for and was not there.
+	missed int
 }
 
 // add remembers a machine that was launched, or without an id a launch that may
@@ -45,7 +47,7 @@ func (l *ledger[N]) saw(m Machine[N]) {
 	})
 	for i := range l.entries {
 		if l.entries[i].m.ID == m.ID {
-			l.entries[i].seen = true
+			l.entries[i].seen, l.entries[i].missed = true, 0
 		}
 	}
 }
@@ -62,6 +64,24 @@ func (l *ledger[N]) forget(match func(Machine[N]) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.entries = slices.DeleteFunc(l.entries, func(e entry[N]) bool { return match(e.m) })
+}
+
+// missed takes note that a machine was asked for and is not there. After so many
+// times in a row it is forgotten, since a cloud may not remember its dead, and
+// that is reported.
+func (l *ledger[N]) missed(e entry[N], times int) (forgotten bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = slices.DeleteFunc(l.entries, func(have entry[N]) bool {
+		forgotten = forgotten || (have.is(e.m) && have.missed+1 >= times)
+		return have.is(e.m) && have.missed+1 >= times
+	})
+	for i := range l.entries {
+		if l.entries[i].is(e.m) {
+			l.entries[i].missed++
+		}
+	}
+	return forgotten
 }
 
 // is matches the entry of this machine or launch.

@@ -199,36 +199,56 @@ func (f *Fleet[N, R]) lookForLate(ctx context.Context, ref cloud.ClusterRef, kno
 // lookUp asks for the machines that should be there but were not listed: by id,
 // since a listing lags further behind.
 func (f *Fleet[N, R]) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, add func(Machine[N]), found *Census[N]) error {
-	late := map[string]entry[N]{}
-	want := slices.Clone(ref.Instances)
+	launched := map[string]entry[N]{}
+	places := map[Place][]string{}
 	for _, e := range f.recent.matching(func(m Machine[N]) bool { return m.ID != "" && selects(ref, m) }) {
-		late[e.m.ID] = e
-		want = append(want, e.m.ID)
-	}
-	slices.Sort(want)
-	want = slices.DeleteFunc(slices.Compact(want), func(id string) bool { return known[id] })
-	if len(want) == 0 {
-		return nil
-	}
-	got, err := f.Calls.Get(ctx, ref, want)
-	if err != nil {
-		return fmt.Errorf("look up machines %v: %w", want, err)
-	}
-	for _, id := range want {
-		i := slices.IndexFunc(got, func(m Machine[N]) bool { return m.ID == id })
-		// A cloud may drop the tags of a terminated machine before the machine itself.
-		gone := i >= 0 && got[i].State == cloud.StateTerminated && got[i].Identity.Owner == ""
-		e, launched := late[id]
-		switch {
-		case i < 0 && launched && e.late(f.Settle):
-			found.Late = append(found.Late, e.m)
-		case i < 0 || gone:
-			found.Missing = append(found.Missing, id)
-		case !selects(ref, got[i]):
-			return ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", got[i], ref.Cluster)
-		default:
-			add(got[i])
+		if !known[e.m.ID] {
+			launched[e.m.ID] = e
+			at := Place{ID: e.m.Region, Zone: e.m.Zone}
+			places[at] = append(places[at], e.m.ID)
 		}
+	}
+	for _, id := range ref.Instances {
+		at := Place{ID: ref.Region, Zone: ref.Zone}
+		if _, ours := launched[id]; !ours && !known[id] && !slices.Contains(places[at], id) {
+			places[at] = append(places[at], id)
+		}
+	}
+	for at, ids := range places {
+		where := ref
+		where.Region, where.Zone = at.ID, at.Zone
+		got, err := f.Calls.Get(ctx, where, ids)
+		if err != nil {
+			return fmt.Errorf("look up machines %v: %w", ids, err)
+		}
+		for _, id := range ids {
+			if err := f.sort(ref, id, got, launched, add, found); err != nil {
+				return err
+			}
+		}
+	}
+	slices.Sort(found.Missing)
+	return nil
+}
+
+// sort puts a machine that was asked for by its id where it belongs in a census.
+func (f *Fleet[N, R]) sort(ref cloud.ClusterRef, id string, got []Machine[N], launched map[string]entry[N], add func(Machine[N]), found *Census[N]) error {
+	i := slices.IndexFunc(got, func(m Machine[N]) bool { return m.ID == id })
+	// A cloud may drop the tags of a terminated machine before the machine itself.
+	gone := i >= 0 && got[i].State == cloud.StateTerminated && got[i].Identity.Owner == ""
+	e, ours := launched[id]
+	switch {
+	case i < 0 && ours && e.late(f.Settle):
+		found.Late = append(found.Late, e.m)
+	case i < 0 || gone:
+		forgotten := ours && f.recent.missed(e, f.MissingLooks)
+		if !forgotten || slices.Contains(ref.Instances, id) {
+			found.Missing = append(found.Missing, id)
+		}
+	case !selects(ref, got[i]):
+		return ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", got[i], ref.Cluster)
+	default:
+		add(got[i])
 	}
 	return nil
 }
