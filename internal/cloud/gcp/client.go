@@ -77,7 +77,7 @@ func (c *client) account(ctx context.Context) (string, error) {
 		return p.Name, nil
 	case isNotFound(err):
 		return "", &fleet.AuthError{Advice: fmt.Sprintf("there is no project %q that %s can see: check project", c.project, c.who()), Err: err}
-	case hasCode(err, "accessNotConfigured", "SERVICE_DISABLED"):
+	case table().HasCode(err, "accessNotConfigured", "SERVICE_DISABLED"):
 		return "", &fleet.AuthError{Advice: fmt.Sprintf("the Compute Engine API is not enabled: gcloud services enable compute.googleapis.com --project %s", c.project), Err: err}
 	case statusOf(err) == http.StatusForbidden:
 		return "", &fleet.AuthError{Advice: fmt.Sprintf("%s may not look at project %q: grant roles/compute.instanceAdmin.v1 and roles/compute.securityAdmin", c.who(), c.project), Err: err}

@@ -41,9 +41,9 @@ var _ interface {
 
 // hurry makes a driver wait milliseconds where a real one waits seconds.
 func hurry(d *driver) {
-	d.poll = retry.Policy{Initial: time.Millisecond, Max: 4 * time.Millisecond}
+	d.Poll = retry.Policy{Initial: time.Millisecond, Max: 4 * time.Millisecond}
 	d.c.policy = retry.Policy{Initial: time.Millisecond, Max: 2 * time.Millisecond, Attempts: 4}
-	d.settle = 50 * time.Millisecond
+	d.Settle = 50 * time.Millisecond
 }
 
 func (account) Factory() cloud.Factory { return Factory{tune: hurry} }
@@ -83,7 +83,7 @@ func (account) Spec(base cloud.ClusterSpec) cloud.ClusterSpec {
 func (account) Errors() []cloudtest.ErrorRow { return errorRows() }
 
 func (a account) LaunchForeign(_ context.Context, at cloud.Placement, kind cloudtest.Foreign, like cloud.Identity) (string, error) {
-	labels, metadata := ownership(kind.Tags(like))
+	labels, metadata := codec().Encode(kind.Tags(like))
 	if kind == cloudtest.Unmarked {
 		labels, metadata = map[string]string{"purpose": "none-of-ours"}, nil
 	}

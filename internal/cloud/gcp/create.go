@@ -3,9 +3,12 @@
 package gcp
 
 import (
+	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +19,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 //go:embed deadman.sh
@@ -38,11 +42,89 @@ func requestID(id cloud.Identity, n int) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// instance is the body of the insert that makes one machine. Equal arguments
-// give equal bodies.
-func (d *driver) instance(n cloud.NodeSpec, cfg cloud.RunConfig) (*compute.Instance, error) {
-	offer := cfg.Placement.Offer
-	s, err := d.defaults.of(cfg.Spec)
+// replays is how many operations of earlier failures may come before a new one.
+const replays = 8
+
+// Create implements fleet.Calls. The request id makes it safe to ask again.
+func (d *driver) Create(ctx context.Context, o fleet.Order[resources]) (machine, error) {
+	zone := o.Placement.Offer.Zone
+	in, err := d.instance(o)
+	if err != nil {
+		return machine{}, err
+	}
+	asked := machine{Name: in.Name}
+	for try := 0; ; try++ {
+		op, err := call(ctx, d.c, "insert "+in.Name, func(ctx context.Context) (*compute.Operation, error) {
+			return d.c.api.insertInstance(ctx, zone, in, requestID(o.Node.Identity, try))
+		})
+		answered := op != nil && op.Status == "DONE"
+		if err == nil {
+			asked.Native.operation = op.Name
+			err = d.c.await(ctx, op)
+		}
+		var failed *OperationError
+		switch {
+		case err == nil:
+			return d.launched(ctx, asked, zone, op)
+		case errors.As(err, &failed) && answered && try < replays:
+			continue // that was an earlier failure, told again
+		case table().HasCode(err, codeExists, codeExistsOp):
+			return d.existing(ctx, asked, zone, o.Node.Identity)
+		}
+		return asked, err
+	}
+}
+
+// launched finds the machine that an insert made. One that is gone already was
+// made by an earlier request for the same machine.
+func (d *driver) launched(ctx context.Context, asked machine, zone string, op *compute.Operation) (machine, error) {
+	looks := d.Poll
+	looks.Attempts = d.MissingLooks
+	m := asked
+	err := retry.Poll(ctx, looks, func(ctx context.Context) (bool, error) {
+		var err error
+		m, err = d.get(ctx, zone, strconv.FormatUint(op.TargetId, 10))
+		return err == nil, err
+	})
+	switch {
+	case errors.Is(err, cloud.ErrNotFound) && ctx.Err() == nil:
+		return asked, fmt.Errorf("machine %d was there and is gone: %w", op.TargetId, cloud.ErrSpent)
+	case err != nil:
+		return asked, err
+	}
+	return m, nil
+}
+
+// existing takes a machine that somebody else made of the same identity.
+func (d *driver) existing(ctx context.Context, asked machine, zone string, id cloud.Identity) (machine, error) {
+	m, err := d.get(ctx, zone, asked.Name)
+	switch {
+	case errors.Is(err, cloud.ErrNotFound):
+		return asked, &fleet.MachineError{ID: asked.Name, Rank: id.Rank, State: cloud.StateTerminating, Reason: "one of its name is being removed", Want: cloud.StateRunning}
+	case err != nil:
+		return asked, err
+	case m.Identity != id:
+		return asked, fleet.ConfigErrorf(cloud.ScopeZone, "machine %s has the name of rank %d and is somebody else's", m, id.Rank)
+	}
+	return m, nil
+}
+
+// isRefused reports that a launch definitely made nothing.
+func isRefused(err error) bool {
+	var (
+		op     *OperationError
+		config *fleet.ConfigError
+		taken  *fleet.MachineError
+	)
+	status := statusOf(err)
+	return errors.As(err, &op) || errors.As(err, &config) || errors.As(err, &taken) || (status >= 400 && status < 500 && status != http.StatusRequestTimeout)
+}
+
+// instance is the body of the insert that makes one machine. Equal orders give
+// equal bodies.
+func (d *driver) instance(o fleet.Order[resources]) (*compute.Instance, error) {
+	n, offer := o.Node, o.Placement.Offer
+	s, err := d.defaults.of(o.Spec)
 	if err != nil {
 		return nil, err
 	}
@@ -50,23 +132,23 @@ func (d *driver) instance(n cloud.NodeSpec, cfg cloud.RunConfig) (*compute.Insta
 	if err != nil {
 		return nil, err
 	}
-	labels, metadata := ownership(n.Identity.Tags())
-	user, rest := userLabels(cfg.Spec.Labels)
+	labels, metadata := codec().Encode(n.Identity.Tags())
+	user, rest := userLabels(o.Spec.Labels)
 	maps.Copy(labels, user)
-	disk, err := bootDisk(n, cfg, s, shape, labels)
+	disk, err := bootDisk(o, s, shape, labels)
 	if err != nil {
 		return nil, err
 	}
-	addMetadata(metadata, n, cfg, s, rest)
+	addMetadata(metadata, n, o.Spec, s, rest)
 	in := &compute.Instance{
 		Name:              n.Identity.Name(maxNameLength),
 		Description:       d.description(n.Identity),
 		MachineType:       "zones/" + offer.Zone + "/machineTypes/" + offer.InstanceType.Name,
 		Labels:            labels,
 		Metadata:          &compute.Metadata{Items: metadataItems(metadata)},
-		Tags:              &compute.Tags{Items: []string{found(cfg)[resourceTag]}},
+		Tags:              &compute.Tags{Items: []string{groupName(o.Spec.Ref)}},
 		Disks:             []*compute.AttachedDisk{disk},
-		NetworkInterfaces: []*compute.NetworkInterface{networkInterface(cfg, s)},
+		NetworkInterfaces: []*compute.NetworkInterface{networkInterface(o.Resources, s)},
 		Scheduling:        scheduling(offer.Market, s, shape),
 	}
 	if shape.accelerator != "" {
@@ -74,7 +156,7 @@ func (d *driver) instance(n cloud.NodeSpec, cfg cloud.RunConfig) (*compute.Insta
 			AcceleratorType: "zones/" + offer.Zone + "/acceleratorTypes/" + shape.accelerator, AcceleratorCount: shape.count,
 		}}
 	}
-	if found(cfg)[resourceUEFI] == "true" {
+	if o.Resources.image.uefi {
 		in.ShieldedInstanceConfig = shielded(s)
 	}
 	if s.serviceAccount != "" {
@@ -94,13 +176,12 @@ func (d *driver) description(id cloud.Identity) string {
 
 // addMetadata adds to the ownership what the machine itself reads, and what
 // the driver keeps for later. OS Login is left as the project has it.
-func addMetadata(metadata map[string]string, n cloud.NodeSpec, cfg cloud.RunConfig, s settings, labels string) {
+func addMetadata(metadata map[string]string, n cloud.NodeSpec, spec cloud.ClusterSpec, s settings, labels string) {
 	set := func(key, value string) {
 		if value != "" {
 			metadata[key] = value
 		}
 	}
-	spec := cfg.Spec
 	maps.Copy(metadata, spec.Marks(n.Identity))
 	set(metaLabels, labels)
 	set(metaUserData, string(n.UserData))
@@ -123,21 +204,17 @@ func addMetadata(metadata map[string]string, n cloud.NodeSpec, cfg cloud.RunConf
 }
 
 // bootDisk is deleted with its machine. Compute Engine encrypts it by itself.
-func bootDisk(n cloud.NodeSpec, cfg cloud.RunConfig, s settings, shape shape, labels map[string]string) (*compute.AttachedDisk, error) {
-	imageGiB, err := strconv.Atoi(found(cfg)[resourceImageGiB])
-	if err != nil {
-		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "the run configuration is not Bootstrap's: it lacks the image's size")
-	}
-	size := cfg.Spec.DiskGiB
+func bootDisk(o fleet.Order[resources], s settings, shape shape, labels map[string]string) (*compute.AttachedDisk, error) {
+	size := int64(o.Spec.DiskGiB)
 	if size == 0 {
-		size = max(defaultDiskGiB, imageGiB)
+		size = max(defaultDiskGiB, o.Resources.image.diskGiB)
 	}
 	if size > maxDiskGiB {
 		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "disk_size is %d GiB; a disk on GCP has %d at most", size, maxDiskGiB)
 	}
 	tier := diskTiers()[s.diskTier]
 	params := &compute.AttachedDiskInitializeParams{
-		DiskName: n.Identity.Name(maxNameLength), DiskSizeGb: int64(size), SourceImage: found(cfg)[resourceImage], Labels: labels,
+		DiskName: o.Node.Identity.Name(maxNameLength), DiskSizeGb: size, SourceImage: o.Resources.image.link, Labels: labels,
 	}
 	kind := tier.persistent
 	if kind == standardDisk && shape.noStandard {
@@ -147,12 +224,12 @@ func bootDisk(n cloud.NodeSpec, cfg cloud.RunConfig, s settings, shape shape, la
 		kind = hyperdiskType
 		params.ProvisionedIops, params.ProvisionedThroughput = tier.iops, tier.throughput
 	}
-	params.DiskType = "zones/" + cfg.Placement.Offer.Zone + "/diskTypes/" + kind
+	params.DiskType = "zones/" + o.Placement.Offer.Zone + "/diskTypes/" + kind
 	return &compute.AttachedDisk{AutoDelete: true, Boot: true, InitializeParams: params, Type: "PERSISTENT"}, nil
 }
 
-func networkInterface(cfg cloud.RunConfig, s settings) *compute.NetworkInterface {
-	nic := &compute.NetworkInterface{Network: found(cfg)[resourceNetwork], Subnetwork: found(cfg)[resourceSubnet]}
+func networkInterface(res resources, s settings) *compute.NetworkInterface {
+	nic := &compute.NetworkInterface{Network: res.network.network, Subnetwork: res.network.subnetwork}
 	if !s.internalIPs {
 		nic.AccessConfigs = []*compute.AccessConfig{{Name: "External NAT", Type: "ONE_TO_ONE_NAT"}}
 	}

@@ -4,8 +4,7 @@ package gcp
 
 import (
 	"context"
-	"slices"
-	"strconv"
+	"time"
 
 	"google.golang.org/api/compute/v1"
 
@@ -26,45 +25,27 @@ func (d *driver) setDiskLabels(ctx context.Context, zone, name string, merge fun
 	})
 }
 
-// removeDisks deletes the disks that machines of ref left behind: they go with
-// their machines, but for those of a machine that somebody deleted otherwise.
-// Where ref names machines, only theirs count: the others' are in use.
-func (d *driver) removeDisks(ctx context.Context, ref cloud.ClusterRef, removed map[cloud.Identity]bool) error {
-	if ref.Instances != nil && len(removed) == 0 {
-		return nil
-	}
-	all, err := d.disks(ctx, ref)
+// disks are those of ref's machines. They go with their machines, but for those
+// of a machine that somebody deleted otherwise.
+func (d *driver) disks(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Thing, error) {
+	all, err := d.listDisks(ctx, ref)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	left := slices.DeleteFunc(all, func(disk *compute.Disk) bool {
+	var out []cloud.Thing
+	for _, disk := range all {
 		zone := lastPart(disk.Zone)
-		inPlace := (ref.Zone == "" || zone == ref.Zone) && (ref.Region == "" || regionOf(zone) == ref.Region)
-		return len(disk.Users) > 0 || !inPlace || !labelsMatch(ref, disk.Labels) || (ref.Instances != nil && !isOf(disk, removed))
-	})
-	return each(left, func(disk *compute.Disk) error {
-		err := d.c.do(ctx, "delete disk "+disk.Name, func(ctx context.Context) (*compute.Operation, error) {
-			return d.c.api.deleteDisk(ctx, lastPart(disk.Zone), disk.Name)
-		})
-		if isNotFound(err) {
-			return nil
-		}
-		return err
-	})
-}
-
-// isOf reports whether the labels are of one of the machines.
-func isOf(disk *compute.Disk, removed map[cloud.Identity]bool) bool {
-	for id := range removed {
-		own := cloud.ClusterRef{Owner: id.Owner, Cluster: id.Cluster, Generation: id.Generation}
-		if labelsMatch(own, disk.Labels) && disk.Labels[cloud.TagRank] == strconv.Itoa(id.Rank) && disk.Labels[cloud.TagAttempt] == strconv.Itoa(id.Attempt) {
-			return true
+		t, ok := ref.ThingOf(cloud.ThingDisk, disk.Name, disk.Name, undigested(ref, disk.Labels), regionOf(zone))
+		if ok && (ref.Zone == "" || zone == ref.Zone) {
+			t.Ref.Zone, t.InUse = zone, len(disk.Users) > 0
+			t.CreatedAt, _ = time.Parse(time.RFC3339, disk.CreationTimestamp) // zero where it is unreadable
+			out = append(out, t)
 		}
 	}
-	return false
+	return out, nil
 }
 
-func (d *driver) disks(ctx context.Context, ref cloud.ClusterRef) ([]*compute.Disk, error) {
+func (d *driver) listDisks(ctx context.Context, ref cloud.ClusterRef) ([]*compute.Disk, error) {
 	return call(ctx, d.c, "list disks", func(ctx context.Context) ([]*compute.Disk, error) {
 		var all []*compute.Disk
 		if ref.Zone != "" {
@@ -85,4 +66,10 @@ func (d *driver) disks(ctx context.Context, ref cloud.ClusterRef) ([]*compute.Di
 		})
 		return all, err
 	})
+}
+
+func (d *driver) deleteDisk(ctx context.Context, zone, name string) error {
+	return unlessGone(d.c.do(ctx, "delete disk "+name, func(ctx context.Context) (*compute.Operation, error) {
+		return d.c.api.deleteDisk(ctx, zone, name)
+	}))
 }

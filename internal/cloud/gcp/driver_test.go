@@ -17,6 +17,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp/gcpfake"
 )
 
@@ -43,22 +44,22 @@ func TestLabelsRoundTrip(t *testing.T) {
 	for _, want := range []cloud.Identity{
 		{Owner: "o", Cluster: "c", Generation: "g"},
 		{Owner: "Ünïcode", Cluster: "Very.Long_" + strings.Repeat("x", 80), Generation: "G 1", Attempt: 12, Rank: 345},
-		{Owner: digestPrefix + "a", Cluster: "-", Generation: "_"},
+		{Owner: "sha256-a", Cluster: "-", Generation: "_"},
 	} {
-		labels, metadata := ownership(want.Tags())
+		labels, metadata := codec().Encode(want.Tags())
 		for k, v := range labels {
 			if !labelKeyForm().MatchString(k) || !labelValueForm().MatchString(v) {
 				t.Errorf("label %s=%s is none that Compute Engine takes", k, v)
 			}
 		}
-		if got, ok := identityOf(labels, metadata); !ok || got != want {
+		if got, ok := cloud.IdentityFromTags(codec().Decode(labels, metadata)); !ok || got != want {
 			t.Errorf("%+v comes back as %+v, %t", want, got, ok)
 		}
 		if len(metadata) > 0 {
 			for k := range metadata {
 				metadata[k] += "x"
 			}
-			if got, ok := identityOf(labels, metadata); ok && got == want {
+			if got, ok := cloud.IdentityFromTags(codec().Decode(labels, metadata)); ok && got == want {
 				t.Errorf("%+v is believed without its digest", got)
 			}
 		}
@@ -176,8 +177,8 @@ func TestLowTier(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg := cloud.RunConfig{Spec: spec, Placement: at, Resources: map[string]string{resourceImageGiB: "10"}}
-		disk, err := bootDisk(spec.Nodes[0], cfg, settings{diskTier: "low"}, shape, nil)
+		order := fleet.Order[resources]{Node: spec.Nodes[0], Spec: spec, Placement: at, Resources: resources{image: image{diskGiB: 10}}}
+		disk, err := bootDisk(order, settings{diskTier: "low"}, shape, nil)
 		if err != nil || lastPart(disk.InitializeParams.DiskType) != want {
 			t.Errorf("%s boots from %+v, want %s, %v", typ, disk, want, err)
 		}
@@ -451,7 +452,7 @@ func TestLeftoverDisk(t *testing.T) {
 	a, d := opened(t, gcpfake.Options{})
 	spec, at := testSpec(1)
 	up(t, d, spec, at)
-	labels, _ := ownership(cloud.Identity{Owner: "o", Cluster: "c", Generation: "g", Rank: 7}.Tags())
+	labels, _ := codec().Encode(cloud.Identity{Owner: "o", Cluster: "c", Generation: "g", Rank: 7}.Tags())
 	a.AddDisk(compute.Disk{Name: "left", Labels: labels}, testZone)
 	a.AddDisk(compute.Disk{Name: "foreign", Labels: map[string]string{"sky-owner": "x"}}, testZone)
 	if err := d.Terminate(t.Context(), spec.Ref); err != nil {

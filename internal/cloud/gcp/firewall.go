@@ -5,17 +5,16 @@ package gcp
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
-	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // Endings of the names of a cluster's rules. A rule holds prefixes of one
@@ -37,19 +36,21 @@ func describe(ref cloud.ClusterRef) string {
 	return string(text)
 }
 
-// ownsRule reports whether a rule is one of the ref's clusters.
-func ownsRule(ref cloud.ClusterRef, rule *compute.Firewall) bool {
+// tagsOf reads what describe wrote; none is a rule of somebody else's.
+func tagsOf(rule *compute.Firewall) map[string]string {
 	var tags map[string]string
 	if json.Unmarshal([]byte(rule.Description), &tags) != nil {
-		return false
+		return nil
 	}
 	own := cloud.ClusterRef{Owner: tags[cloud.TagOwner], Cluster: tags[cloud.TagCluster], Generation: tags[cloud.TagGeneration]}
-	return ref.Owns(tags) && strings.HasPrefix(rule.Name, groupName(own)+"-")
+	if !strings.HasPrefix(rule.Name, groupName(own)+"-") {
+		return nil
+	}
+	return tags
 }
 
-// wantedRules are the rules of a cluster that lets these prefixes reach SSH and
-// these ports.
-func wantedRules(ref cloud.ClusterRef, network string, prefixes []netip.Prefix, ports []cloud.PortRange) []*compute.Firewall {
+// wantedRules are the rules of a cluster that let this in.
+func wantedRules(ref cloud.ClusterRef, network string, open []fleet.Opening) []*compute.Firewall {
 	tag := groupName(ref)
 	base := func(ending string) *compute.Firewall {
 		return &compute.Firewall{
@@ -57,22 +58,20 @@ func wantedRules(ref cloud.ClusterRef, network string, prefixes []netip.Prefix, 
 			Priority: rulePriority, TargetTags: []string{tag},
 		}
 	}
-	open := []*compute.FirewallAllowed{{IPProtocol: "tcp", Ports: portTexts(ports)}}
 	var rules []*compute.Firewall
 	for _, version := range []struct {
 		ending string
 		is4    bool
 	}{{ruleIPv4, true}, {ruleIPv6, false}} {
-		var sources []string
-		for _, p := range prefixes {
-			if p.Addr().Is4() == version.is4 {
-				sources = append(sources, p.Masked().String())
+		var sources, ports []string
+		for _, o := range open {
+			if p, err := netip.ParsePrefix(o.From); err == nil && o.Proto == "" && p.Addr().Is4() == version.is4 {
+				sources, ports = append(sources, o.From), append(ports, o.Ports.String())
 			}
 		}
 		if len(sources) > 0 {
-			slices.Sort(sources)
 			rule := base(version.ending)
-			rule.Allowed, rule.SourceRanges = open, slices.Compact(sources)
+			rule.Allowed, rule.SourceRanges = []*compute.FirewallAllowed{{IPProtocol: "tcp", Ports: distinct(ports)}}, distinct(sources)
 			rules = append(rules, rule)
 		}
 	}
@@ -81,47 +80,15 @@ func wantedRules(ref cloud.ClusterRef, network string, prefixes []netip.Prefix, 
 	return append(rules, inside)
 }
 
-// portTexts are SSH and the ports, sorted.
-func portTexts(ports []cloud.PortRange) []string {
-	all := append([]cloud.PortRange{{First: sshPort, Last: sshPort}}, ports...)
-	slices.SortFunc(all[1:], func(a, b cloud.PortRange) int {
-		return int(a.First)<<16 + int(a.Last) - int(b.First)<<16 - int(b.Last)
-	})
-	var out []string
-	for _, p := range all {
-		if !slices.Contains(out, p.String()) {
-			out = append(out, p.String())
-		}
-	}
-	return out
-}
-
-// portsOf are the ports of rules, without SSH.
-func portsOf(rules []*compute.Firewall) []cloud.PortRange {
-	var out []cloud.PortRange
-	for _, rule := range rules {
-		for _, allowed := range rule.Allowed {
-			for _, text := range allowed.Ports {
-				p, err := cloud.ParsePorts(text) // one by one: together, neighbours would become one
-				if ssh := (cloud.PortRange{First: sshPort, Last: sshPort}); err == nil && p[0] != ssh && !slices.Contains(out, p[0]) {
-					out = append(out, p[0])
-				}
-			}
-		}
-	}
-	return out
-}
+func distinct(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }
 
 // rules lists the rules of ref's clusters.
 func (d *driver) rules(ctx context.Context, ref cloud.ClusterRef) ([]*compute.Firewall, error) {
-	if ref.Owner == "" {
-		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
-	}
 	return call(ctx, d.c, "list firewall rules", func(ctx context.Context) ([]*compute.Firewall, error) {
 		var own []*compute.Firewall
 		err := d.c.api.listFirewalls(ctx, `name eq "sky-.*"`, func(page *compute.FirewallList) error {
 			for _, rule := range page.Items {
-				if ownsRule(ref, rule) {
+				if _, ok := ref.ThingOf(cloud.ThingFirewall, rule.Name, rule.Name, tagsOf(rule), ""); ok {
 					own = append(own, rule)
 				}
 			}
@@ -131,19 +98,68 @@ func (d *driver) rules(ctx context.Context, ref cloud.ClusterRef) ([]*compute.Fi
 	})
 }
 
-// ensureFirewall makes the rules, brings the prefixes up to date and adds the
-// spec's ports. It closes no port: that is for OpenPorts.
-func (d *driver) ensureFirewall(ctx context.Context, cfg cloud.RunConfig, s settings) error {
-	have, err := d.rules(ctx, cfg.Spec.Ref)
-	if err != nil {
-		return err
+// firewalled is what the driver keeps of a cluster's firewall: its rules.
+type firewalled struct {
+	ref     cloud.ClusterRef
+	network string
+	rules   []*compute.Firewall
+}
+
+// Firewalls implements fleet.Firewalls: the rules of a cluster are one.
+func (d *driver) Firewalls(ctx context.Context, ref cloud.ClusterRef) ([]fleet.Firewall, error) {
+	own, err := d.rules(ctx, ref)
+	if err != nil || len(own) == 0 {
+		return nil, err
 	}
-	prefixes, err := d.cidrs(ctx, s, cfg.Spec.AllowedCIDRs)
-	if err != nil {
-		return err
+	network := own[0].Network
+	if i := strings.Index(network, "projects/"); i >= 0 {
+		network = network[i:]
 	}
-	ports := append(slices.Clone(cfg.Spec.Ports), portsOf(have)...)
-	return d.setRules(ctx, have, wantedRules(cfg.Spec.Ref, found(cfg)[resourceNetwork], prefixes, ports))
+	return []fleet.Firewall{{Name: groupName(ref), Open: openings(ref, own), Native: firewalled{ref, network, own}}}, nil
+}
+
+// firewall is that of a cluster in a network; it may have no rules yet.
+func (d *driver) firewall(ctx context.Context, ref cloud.ClusterRef, network string) (fleet.Firewall, error) {
+	all, err := d.Firewalls(ctx, ref)
+	if err != nil || len(all) > 0 {
+		return append(all, fleet.Firewall{})[0], err
+	}
+	return fleet.Firewall{Name: groupName(ref), Native: firewalled{ref: ref, network: network}}, nil
+}
+
+// SetOpenings implements fleet.Firewalls.
+func (d *driver) SetOpenings(ctx context.Context, f fleet.Firewall, open []fleet.Opening) error {
+	have, _ := f.Native.(firewalled)
+	return d.setRules(ctx, have.rules, wantedRules(have.ref, have.network, open))
+}
+
+// Kinds implements fleet.Things.
+func (*driver) Kinds() []cloud.ThingKind {
+	return []cloud.ThingKind{cloud.ThingFirewall, cloud.ThingDisk}
+}
+
+// Things implements fleet.Things. Keys are in the machines' metadata, and
+// addresses go with their machines; firewall rules belong to no region.
+func (d *driver) Things(ctx context.Context, ref cloud.ClusterRef, kind cloud.ThingKind) ([]cloud.Thing, error) {
+	if kind == cloud.ThingDisk {
+		return d.disks(ctx, ref)
+	}
+	own, err := d.rules(ctx, ref)
+	var out []cloud.Thing
+	for _, rule := range own {
+		t, _ := ref.ThingOf(cloud.ThingFirewall, rule.Name, rule.Name, tagsOf(rule), "")
+		t.CreatedAt, _ = time.Parse(time.RFC3339, rule.CreationTimestamp) // zero where it is unreadable
+		out = append(out, t)
+	}
+	return out, err
+}
+
+// RemoveThing implements fleet.Things.
+func (d *driver) RemoveThing(ctx context.Context, t cloud.Thing) error {
+	if t.Kind == cloud.ThingDisk {
+		return d.deleteDisk(ctx, t.Ref.Zone, t.ID)
+	}
+	return d.deleteRule(ctx, t.ID)
 }
 
 // setRules leads from the rules that are there to those wanted.
@@ -190,7 +206,7 @@ func (d *driver) insertRule(ctx context.Context, rule *compute.Firewall) error {
 	err := d.c.do(ctx, "create firewall rule "+rule.Name, func(ctx context.Context) (*compute.Operation, error) {
 		return d.c.api.insertFirewall(ctx, rule)
 	})
-	if !hasCode(err, codeExists, codeExistsOp) {
+	if !table().HasCode(err, codeExists, codeExistsOp) {
 		return err
 	}
 	there, err := call(ctx, d.c, "look up firewall rule "+rule.Name, func(ctx context.Context) (*compute.Firewall, error) {
@@ -216,98 +232,58 @@ func (d *driver) patchRule(ctx context.Context, rule *compute.Firewall) error {
 }
 
 func (d *driver) deleteRule(ctx context.Context, name string) error {
-	err := d.c.do(ctx, "delete firewall rule "+name, func(ctx context.Context) (*compute.Operation, error) {
+	return unlessGone(d.c.do(ctx, "delete firewall rule "+name, func(ctx context.Context) (*compute.Operation, error) {
 		return d.c.api.deleteFirewall(ctx, name)
-	})
-	if isNotFound(err) {
-		return nil
-	}
-	return err
+	}))
 }
 
-// OpenPorts implements cloud.Provisioner. SSH always stays open.
-func (d *driver) OpenPorts(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunConfig, ports []cloud.PortRange) error {
-	have, err := d.rules(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if len(have) == 0 {
-		return fmt.Errorf("cluster %q has no firewall rules: %w", ref.Cluster, cloud.ErrNotFound)
-	}
-	s, err := d.defaults.with(cfg.Spec.NodeConfig)
-	if err != nil {
-		return err
-	}
-	prefixes, err := d.cidrs(ctx, s, cfg.Spec.AllowedCIDRs)
-	if err != nil {
-		return err
-	}
-	link := have[0].Network
-	if i := strings.Index(link, "projects/"); i >= 0 {
-		link = link[i:]
-	}
-	return d.setRules(ctx, have, wantedRules(ref, link, prefixes, ports))
-}
-
-// PortDrift implements cloud.Auditor.
+// PortDrift implements cloud.Auditor. A rule can also be another one without
+// letting in anything else.
 func (d *driver) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefixes []netip.Prefix, ports []cloud.PortRange) ([]string, error) {
+	out, err := d.Fleet.PortDrift(ctx, ref, prefixes, ports)
+	if err != nil || len(out) > 0 {
+		return out, err //nolint:wrapcheck // the fleet says what was done
+	}
 	have, err := d.rules(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	if len(have) == 0 {
-		return []string{"the firewall rules are gone"}, nil
-	}
-	want := wantedRules(ref, have[0].Network, prefixes, ports)
-	out := fleet.Drift(openings(have), openings(want))
-	for _, h := range have {
-		i := slices.IndexFunc(want, func(w *compute.Firewall) bool { return w.Name == h.Name })
-		if i >= 0 && !sameRule(h, want[i]) && len(out) == 0 {
-			out = append(out, "firewall rule "+h.Name+" is another one")
+	for _, w := range wantedRules(ref, have[0].Network, d.Openings(prefixes, ports)) {
+		if !slices.ContainsFunc(have, func(h *compute.Firewall) bool { return h.Name == w.Name && sameRule(h, w) }) {
+			out = append(out, "firewall rule "+w.Name+" is missing or another one")
 		}
 	}
 	return out, nil
 }
 
-// openings are what rules let in that are in force.
-func openings(rules []*compute.Firewall) []string {
-	var out []string
+// openings are what rules let in that are in force, but for what lets the
+// machines reach one another.
+func openings(ref cloud.ClusterRef, rules []*compute.Firewall) []fleet.Opening {
+	var out []fleet.Opening
+	add := func(rule *compute.Firewall, o fleet.Opening) {
+		for _, from := range slices.Concat(rule.SourceRanges, rule.SourceTags) {
+			o.From = from
+			if o.What != "all" || from != groupName(ref) {
+				out = append(out, o)
+			}
+		}
+	}
 	for _, rule := range rules {
 		if rule.Disabled {
 			continue
 		}
 		for _, allowed := range rule.Allowed {
 			proto := strings.ToLower(allowed.IPProtocol)
-			what := slices.Clone(allowed.Ports)
-			if proto != "tcp" || len(what) == 0 {
-				what = []string{strings.TrimSpace(proto + " " + strings.Join(allowed.Ports, ", "))}
+			if proto != "tcp" || len(allowed.Ports) == 0 {
+				add(rule, fleet.Opening{Proto: proto, What: strings.TrimSpace(proto + " " + strings.Join(allowed.Ports, ", "))})
+				continue
 			}
-			for _, w := range what {
-				for _, from := range slices.Concat(rule.SourceRanges, rule.SourceTags) {
-					out = append(out, fleet.OpeningLine(w, from))
+			for _, text := range allowed.Ports {
+				if p, err := cloud.ParsePorts(text); err == nil {
+					add(rule, fleet.Opening{Ports: p[0]})
 				}
 			}
 		}
 	}
 	return out
-}
-
-// CleanupPorts implements cloud.Provisioner. It looks again after it deleted,
-// until it sees nothing.
-func (d *driver) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error {
-	refused := 0
-	return retry.Poll(ctx, d.poll, func(ctx context.Context) (bool, error) {
-		own, err := d.rules(ctx, ref)
-		if err != nil {
-			return false, retry.Stop(err)
-		}
-		if len(own) == 0 {
-			return true, nil
-		}
-		err = each(own, func(rule *compute.Firewall) error { return d.deleteRule(ctx, rule.Name) })
-		if refused++; err != nil && (!isTransient(err) || refused >= d.missingLooks) {
-			return false, retry.Stop(err)
-		}
-		return false, err
-	})
 }

@@ -5,13 +5,11 @@ package gcp
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // end is how a machine came to its end, or to a stop.
@@ -60,53 +58,18 @@ func (d *driver) history(ctx context.Context, zone, id string) (end, bool, error
 	return last, last.operation != "", nil
 }
 
-// explain adds to the error of a machine that stopped by itself whether Compute
-// Engine took it back, which is what the fault is about.
-func (d *driver) explain(ctx context.Context, ref cloud.ClusterRef, err error) error {
-	if err == nil || ctx.Err() != nil || ref.Zone == "" {
-		return err
-	}
-	var stuck *fleet.MachineError
-	if !asStopped(err, &stuck) {
-		return err
-	}
-	id, _, _ := strings.Cut(stuck.ID, " ")
-	if last, ok, lookErr := d.history(ctx, ref.Zone, id); lookErr == nil && ok && last.reason != "" {
-		stuck.Reason = last.reason
-	}
-	return err
-}
-
-// explainStopped says of stopped machines why, where nobody asked for it. That
-// it cannot be learned is no trouble.
-func (d *driver) explainStopped(ctx context.Context, machines []machine) {
-	var indexes []int
-	for i, m := range machines {
-		if m.state == cloud.StateStopped && m.reason == "" {
-			indexes = append(indexes, i)
-		}
-	}
-	_ = fleet.Each(parallel, indexes, func(i int) error {
-		last, ok, err := d.history(ctx, machines[i].zone, machines[i].id)
-		if err == nil && ok {
-			machines[i].reason = last.reason
-		}
-		return nil
-	})
-}
-
 // Ended implements cloud.Chronicler, for the machines that ref names: their
 // labels are gone with them.
 func (d *driver) Ended(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Instance, error) {
 	if ref.Zone == "" {
 		return nil, nil
 	}
-	found, err := d.look(ctx, ref)
+	found, err := d.Look(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	var out []cloud.Instance
-	for _, id := range found.missing {
+	for _, id := range found.Missing {
 		last, ok, err := d.history(ctx, ref.Zone, id)
 		if err != nil {
 			return nil, fmt.Errorf("look up the end of machine %s: %w", id, err)

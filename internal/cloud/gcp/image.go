@@ -50,7 +50,11 @@ func defaultImage(t cloud.InstanceType, s shape) string {
 
 // image resolves what the spec asks for to one image: a family would name
 // another one for a node that is added later.
-func (d *driver) image(ctx context.Context, want string, t cloud.InstanceType, s shape) (image, error) {
+func (d *driver) image(ctx context.Context, want string, t cloud.InstanceType) (image, error) {
+	s, err := shapeOf(t)
+	if err != nil {
+		return image{}, err
+	}
 	if want == "" {
 		want = defaultImage(t, s)
 	}

@@ -3,8 +3,6 @@
 package gcp
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -16,6 +14,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // Keys of the metadata that the driver keeps on a machine beside its labels.
@@ -33,7 +32,6 @@ const (
 	metaStartup       = "startup-script"
 	networkPrivate    = "private"
 	committed         = "true"
-	digestPrefix      = "sha256-"
 	googleLabelPrefix = "goog-"
 )
 
@@ -42,56 +40,26 @@ var (
 	labelValueForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9_-]{0,63}$`) })
 )
 
-// labelValue is v itself where a label can hold it, else a digest of v.
-func labelValue(v string) string {
-	if labelValueForm().MatchString(v) && !strings.HasPrefix(v, digestPrefix) {
-		return v
+// codec is what labels can hold.
+func codec() fleet.Codec {
+	return fleet.Codec{
+		Key: func(k string) bool {
+			return labelKeyForm().MatchString(k) && !strings.HasPrefix(k, googleLabelPrefix)
+		},
+		Value: labelValueForm().MatchString,
 	}
-	sum := sha256.Sum256([]byte(v))
-	return digestPrefix + hex.EncodeToString(sum[:24])
 }
 
-// ownership are the labels of the tags, and as metadata those of their values
-// that labels cannot hold.
-func ownership(tags map[string]string) (labels, metadata map[string]string) {
-	labels, metadata = map[string]string{}, map[string]string{}
-	for k, v := range tags {
-		labels[k] = labelValue(v)
-		if labels[k] != v {
-			metadata[k] = v
-		}
-	}
-	return labels, metadata
-}
-
-// identityOf reads ownership back. A digest without its value is no identity.
-func identityOf(labels, metadata map[string]string) (cloud.Identity, bool) {
-	tags := map[string]string{}
-	for k, v := range labels {
-		if strings.HasPrefix(v, digestPrefix) {
-			whole := metadata[k]
-			if labelValue(whole) != v {
-				continue
-			}
-			v = whole
-		}
-		tags[k] = v
-	}
-	return cloud.IdentityFromTags(tags)
+// undigested are labels where the values that ref asks for stand in place of
+// their digests: disks have no metadata with the whole values.
+func undigested(ref cloud.ClusterRef, labels map[string]string) map[string]string {
+	return codec().Decode(labels, fleet.Merge(labels, ref.Tags()))
 }
 
 // userLabels divides the user's labels into what labels can hold and, as one
 // piece of metadata, what they cannot.
 func userLabels(want map[string]string) (labels map[string]string, rest string) {
-	labels = map[string]string{}
-	others := map[string]string{}
-	for k, v := range want {
-		if labelKeyForm().MatchString(k) && labelValueForm().MatchString(v) && !strings.HasPrefix(k, googleLabelPrefix) {
-			labels[k] = v
-		} else {
-			others[k] = v
-		}
-	}
+	labels, others := codec().Divide(want)
 	if len(others) == 0 {
 		return labels, ""
 	}
@@ -116,22 +84,15 @@ func readUserLabels(labels, metadata map[string]string) map[string]string {
 // labelFilter narrows a listing to what may belong to ref.
 func labelFilter(ref cloud.ClusterRef) string {
 	var parts []string
-	add := func(key, value string) {
-		if value != "" {
-			parts = append(parts, fmt.Sprintf("(labels.%s = %q)", key, labelValue(value)))
+	for _, key := range []string{cloud.TagOwner, cloud.TagCluster, cloud.TagGeneration} {
+		if value := ref.Tags()[key]; value != "" {
+			parts = append(parts, fmt.Sprintf("(labels.%s = %q)", key, codec().Tag(value)))
 		}
 	}
-	add(cloud.TagOwner, ref.Owner)
-	add(cloud.TagCluster, ref.Cluster)
-	add(cloud.TagGeneration, ref.Generation)
+	if len(parts) == 0 {
+		return "labels." + cloud.TagOwner + ":*"
+	}
 	return strings.Join(parts, " AND ")
-}
-
-// labelsMatch reports whether labels mark something of ref's cluster, as
-// exactly as digests can tell.
-func labelsMatch(ref cloud.ClusterRef, labels map[string]string) bool {
-	same := func(key, value string) bool { return value == "" || labels[key] == labelValue(value) }
-	return ref.Owner != "" && same(cloud.TagOwner, ref.Owner) && same(cloud.TagCluster, ref.Cluster) && same(cloud.TagGeneration, ref.Generation)
 }
 
 func metadataOf(in *compute.Metadata) map[string]string {

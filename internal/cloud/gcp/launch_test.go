@@ -63,7 +63,7 @@ func TestLaunchThroughTheBroker(t *testing.T) {
 	port := freePort(t)
 	a := account{Cloud: gcpfake.Start(t, gcpfake.Options{Boot: newGuests(t, port).boot})}
 	a.Inject(gcpfake.Fault{Method: "compute.instances.insert", Match: "us-central1-a", Code: "ZONE_RESOURCE_POOL_EXHAUSTED", Message: "no room"})
-	registry, err := cloud.NewRegistry(Factory{tune: func(d *driver) { hurry(d); d.sshPort = port }, http: a.Client()})
+	registry, err := cloud.NewRegistry(Factory{tune: func(d *driver) { hurry(d); d.SSHPort = uint16(port) }, http: a.Client()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,10 @@
 package gcp
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,55 +20,96 @@ import (
 
 // machine is an instance, and whose it is. Its id is the number that Compute
 // Engine gives it, which unlike its name is never given twice.
-type machine struct {
-	id, name, zone, region string
-	identity               cloud.Identity
-	// owned is set where labels and metadata hold a whole identity.
-	owned            bool
+type machine = fleet.Machine[native]
+
+// native is what else the driver keeps of an instance.
+type native struct {
 	labels, metadata map[string]string
 	labelFingerprint string
-	state            cloud.State
-	// status is Compute Engine's own word for the state.
-	status    string
-	reason    string
-	typ       string
-	market    cloud.Market
-	createdAt time.Time
-	private   string
-	public    string
-	disks     []string
-	scratch   bool // it has disks that do not outlive a stop
+	disks            []string
+	// scratch says that it has disks that do not outlive a stop.
+	scratch bool
+	// suspended is a stopped machine that is resumed and not started.
+	suspended bool
+	// operation is the insert, of a machine that was asked for.
+	operation string
 }
 
-func newMachine(in *compute.Instance) machine {
-	m := machine{
-		id: strconv.FormatUint(in.Id, 10), name: in.Name, zone: lastPart(in.Zone), labels: in.Labels, metadata: metadataOf(in.Metadata),
-		labelFingerprint: in.LabelFingerprint, state: stateOf(in.Status), status: in.Status, reason: in.StatusMessage,
-		typ: lastPart(in.MachineType), market: cloud.OnDemand,
-	}
-	m.region = regionOf(m.zone)
-	m.createdAt, _ = time.Parse(time.RFC3339, in.CreationTimestamp) // zero where it is unreadable
+// driver implements cloud.Provisioner.
+type driver struct {
+	*fleet.Fleet[native, resources]
+	c        *client
+	defaults settings
+}
+
+var _ interface {
+	cloud.Provisioner
+	cloud.Chronicler
+	cloud.Auditor
+	cloud.Surveyor
+	fleet.Things
+	fleet.Firewalls
+} = (*driver)(nil)
+
+func newDriver(c *client, defaults settings) *driver {
+	d := &driver{c: c, defaults: defaults}
+	d.Fleet = fleet.New(fleet.Config[native, resources]{
+		Name: Name, Capabilities: Factory{}.Capabilities(), Calls: d,
+		SSHUser: defaultSSHUser, Idempotent: true, DeleteConfirms: true, QuietLooks: 2, Patience: 4,
+		Hooks: fleet.Hooks[native, resources]{
+			Valid: isID, CheckSpec: checkSpec, Refused: isRefused, Find: d.find, Callers: d.callers,
+			Explain: func(ctx context.Context, m machine) string {
+				last, _, _ := d.history(ctx, m.Zone, m.ID) // that it cannot be learned is no trouble
+				return last.reason
+			},
+		},
+	})
+	return d
+}
+
+// defaultSSHUser is that of Ubuntu's images.
+const defaultSSHUser = "ubuntu"
+
+func (d *driver) newMachine(in *compute.Instance) machine {
+	m := machine{Name: in.Name, Native: native{
+		labels: in.Labels, metadata: metadataOf(in.Metadata), labelFingerprint: in.LabelFingerprint, suspended: in.Status == "SUSPENDED",
+	}}
+	values := m.Native.metadata
+	m.ID, m.Zone, m.Type, m.Market = strconv.FormatUint(in.Id, 10), lastPart(in.Zone), lastPart(in.MachineType), cloud.OnDemand
+	m.Region, m.SSHUser, m.SSHPort = regionOf(m.Zone), values[metaSSHUser], int(d.SSHPort)
+	m.State, m.Reason, m.Status = stateOf(in.Status), in.StatusMessage, in.Status
+	m.CreatedAt, _ = time.Parse(time.RFC3339, in.CreationTimestamp) // zero where it is unreadable
 	if s := in.Scheduling; s != nil && (s.ProvisioningModel == "SPOT" || s.Preemptible) {
-		m.market = cloud.Spot
+		m.Market = cloud.Spot
 	}
 	for _, nic := range in.NetworkInterfaces {
-		if m.private == "" {
-			m.private = nic.NetworkIP
+		if m.InternalIP == "" {
+			m.InternalIP = nic.NetworkIP
 		}
 		for _, access := range nic.AccessConfigs {
-			if m.public == "" {
-				m.public = access.NatIP
+			if m.ExternalIP == "" {
+				m.ExternalIP = access.NatIP
 			}
 		}
 	}
-	for _, d := range in.Disks {
-		if d.Type == "SCRATCH" {
-			m.scratch = true
+	if values[metaNetwork] == networkPrivate {
+		m.ExternalIP = m.InternalIP
+	}
+	for _, disk := range in.Disks {
+		if disk.Type == "SCRATCH" {
+			m.Native.scratch = true
 		} else {
-			m.disks = append(m.disks, lastPart(d.Source))
+			m.Native.disks = append(m.Native.disks, lastPart(disk.Source))
 		}
 	}
-	m.identity, m.owned = identityOf(m.labels, m.metadata)
+	if id, ok := cloud.IdentityFromTags(codec().Decode(in.Labels, values)); ok {
+		m.Identity = id
+	}
+	m.Labels, m.HostKey, m.Notes = readUserLabels(in.Labels, values), values[cloud.TagHostKey], cloud.NotesFromTags(values)
+	m.Committed = values[metaCommitted] == committed
+	if at, err := strconv.ParseInt(values[metaDeadline], 10, 64); err == nil && !m.Committed {
+		m.Deadline = time.Unix(at, 0).UTC()
+	}
 	return m
 }
 
@@ -97,101 +141,221 @@ func stateOf(status string) cloud.State {
 	}
 }
 
-// selects reports whether m belongs to ref, Instances included.
-func selects(ref cloud.ClusterRef, m machine) bool {
-	return m.owned && ref.Matches(m.identity, m.region, m.zone) &&
-		(ref.Instances == nil || slices.Contains(ref.Instances, m.id))
+// isID keeps an id of another cloud, or a path, out of a URL.
+func isID(id string) bool {
+	n, err := strconv.ParseUint(id, 10, 64)
+	return err == nil && n > 0
 }
 
-// ref refers to this machine alone.
-func (m machine) ref() cloud.ClusterRef {
-	return cloud.ClusterRef{
-		Owner: m.identity.Owner, Cluster: m.identity.Cluster, Generation: m.identity.Generation,
-		Cloud: Name, Region: m.region, Zone: m.zone, Instances: []string{m.id},
-	}
+// List implements fleet.Calls.
+func (d *driver) List(ctx context.Context, ref cloud.ClusterRef) ([]machine, error) {
+	return d.list(ctx, ref.Zone, labelFilter(ref))
 }
 
-// address is where the caller reaches the machine; empty until it has one.
-func (m machine) address() string {
-	if m.metadata[metaNetwork] == networkPrivate {
-		return m.private
-	}
-	return m.public
+// list shows the machines of a zone, or of all, that match the filter. Where a
+// zone does not answer, the whole is an error: it must not look empty.
+func (d *driver) list(ctx context.Context, zone, filter string) ([]machine, error) {
+	return call(ctx, d.c, "list machines", func(ctx context.Context) ([]machine, error) {
+		var all []machine
+		add := func(items []*compute.Instance) {
+			for _, in := range items {
+				all = append(all, d.newMachine(in))
+			}
+		}
+		if zone != "" {
+			err := d.c.api.listInstances(ctx, zone, filter, func(page *compute.InstanceList) error {
+				add(page.Items)
+				return nil
+			})
+			return all, err
+		}
+		err := d.c.api.listEverywhere(ctx, filter, func(page *compute.InstanceAggregatedList) error {
+			for scope, list := range page.Items {
+				if w := list.Warning; w != nil && w.Code == "UNREACHABLE" {
+					return &unreachableError{scope: scope, message: w.Message}
+				}
+				add(list.Instances)
+			}
+			return nil
+		})
+		return all, err
+	})
 }
 
-func (m machine) committed() bool { return m.metadata[metaCommitted] == committed }
-
-// portable is the machine in the words all clouds share.
-func (m machine) portable(port int) cloud.Instance {
-	out := cloud.Instance{
-		ID: m.id, Identity: m.identity, Region: m.region, Zone: m.zone, Type: m.typ, Market: m.market,
-		State: m.state, Reason: m.reason, Committed: m.committed(), CreatedAt: m.createdAt,
-		InternalIP: m.private, ExternalIP: m.address(), SSHPort: port, Labels: readUserLabels(m.labels, m.metadata),
-		HostKey: m.metadata[cloud.TagHostKey], Notes: cloud.NotesFromTags(m.metadata),
-	}
-	if at, err := strconv.ParseInt(m.metadata[metaDeadline], 10, 64); err == nil && !out.Committed {
-		out.Deadline = time.Unix(at, 0).UTC()
-	}
-	return out
+// Get implements fleet.Calls.
+func (d *driver) Get(ctx context.Context, ref cloud.ClusterRef, ids []string) ([]machine, error) {
+	return fleet.GetEach(ids, func(id string) (machine, error) {
+		if ref.Zone != "" {
+			return d.get(ctx, ref.Zone, id)
+		}
+		all, err := d.list(ctx, "", "(id = "+id+")")
+		if i := slices.IndexFunc(all, func(m machine) bool { return m.ID == id }); i >= 0 {
+			return all[i], nil
+		}
+		return machine{}, errors.Join(err, cloud.ErrNotFound)
+	})
 }
 
-// stuck is the error for a machine that cannot get to state want.
-func (m machine) stuck(want cloud.State) error {
-	reason := m.reason
-	if m.state == cloud.StateUnknown {
-		reason = strings.TrimSuffix(fmt.Sprintf("Compute Engine says %q: %s", m.status, reason), ": ")
+// get shows one machine by id or name; one that is not there is cloud.ErrNotFound.
+func (d *driver) get(ctx context.Context, zone, which string) (machine, error) {
+	in, err := call(ctx, d.c, "look up machine "+zone+"/"+which, func(ctx context.Context) (*compute.Instance, error) {
+		return d.c.api.getInstance(ctx, zone, which)
+	})
+	switch {
+	case isNotFound(err):
+		return machine{}, fmt.Errorf("machine %s/%s: %w", zone, which, cloud.ErrNotFound)
+	case err != nil:
+		return machine{}, err
 	}
-	return &fleet.MachineError{ID: m.String(), Rank: m.identity.Rank, State: m.state, Reason: reason, Want: want}
+	return d.newMachine(in), nil
 }
 
-// String is the machine's id and the name that people see.
-func (m machine) String() string { return m.id + " (" + m.zone + "/" + m.name + ")" }
-
-// census is one look at the machines of a ref.
-type census struct {
-	// machines are sorted by rank, attempt and id.
-	machines []machine
-	// missing are ids that should be there and are not; late are names of
-	// machines that were asked for and may still turn up.
-	missing []string
-	late    []launched
+// find looks for a machine by its name, and where it is not there at the insert
+// that was to make it.
+func (d *driver) find(ctx context.Context, m machine) (machine, fleet.Sight, error) {
+	found, err := d.get(ctx, m.Zone, m.Name)
+	switch {
+	case err == nil:
+		return found, fleet.SightHere, nil
+	case !errors.Is(err, cloud.ErrNotFound):
+		return m, fleet.SightUnsure, err
+	case m.Native.operation == "":
+		return m, fleet.SightUnsure, nil
+	}
+	op, err := call(ctx, d.c, "look at operation "+m.Native.operation, func(ctx context.Context) (*compute.Operation, error) {
+		return d.c.api.getZoneOperation(ctx, m.Zone, m.Native.operation)
+	})
+	switch {
+	case isNotFound(err):
+		return m, fleet.SightUnsure, nil
+	case err != nil:
+		return m, fleet.SightUnsure, err
+	case op.Status != "DONE":
+		return m, fleet.SightComing, nil
+	case operationFailure(op) != nil:
+		return m, fleet.SightNever, nil
+	}
+	return m, fleet.SightUnsure, nil
 }
 
-// staying are the machines that nobody is removing.
-func (c census) staying() []machine {
-	return slices.DeleteFunc(slices.Clone(c.machines), func(m machine) bool { return m.state == cloud.StateTerminating })
+// StartMachine implements fleet.Calls. A lack of capacity is the operation's own error.
+func (d *driver) StartMachine(ctx context.Context, m machine) error {
+	return d.c.do(ctx, "start machine "+m.Name, func(ctx context.Context) (*compute.Operation, error) {
+		if m.Native.suspended {
+			return d.c.api.resumeInstance(ctx, m.Zone, m.ID)
+		}
+		return d.c.api.startInstance(ctx, m.Zone, m.ID)
+	})
 }
 
-func ids(machines []machine) []string {
-	out := make([]string, len(machines))
-	for i, m := range machines {
-		out[i] = m.id
-	}
-	return out
+// StopMachines implements fleet.Calls. As on every cloud, local disks do not outlive it.
+func (d *driver) StopMachines(ctx context.Context, machines []machine) error {
+	return fleet.Each(d.Parallel, machines, func(m machine) error {
+		return unlessGone(d.c.do(ctx, "stop machine "+m.Name, func(ctx context.Context) (*compute.Operation, error) {
+			return d.c.api.stopInstance(ctx, m.Zone, m.ID, m.Native.scratch)
+		}))
+	})
 }
 
-func (c census) view() fleet.View[machine] {
-	v := fleet.View[machine]{Machines: c.machines, Missing: c.missing}
-	for _, l := range c.late {
-		v.Late = append(v.Late, l.identity)
-	}
-	return v
+// DeleteMachines implements fleet.Calls; it sees the removal through.
+func (d *driver) DeleteMachines(ctx context.Context, machines []machine) error {
+	return fleet.Each(d.Parallel, machines, func(m machine) error {
+		which := m.ID
+		if which == "" {
+			which = m.Name
+		}
+		return unlessGone(d.c.do(ctx, "delete machine "+m.Zone+"/"+which, func(ctx context.Context) (*compute.Operation, error) {
+			return d.c.api.deleteInstance(ctx, m.Zone, which)
+		}))
+	})
 }
 
-// String lists the machines, for errors.
-func (c census) String() string {
-	var parts []string
-	for _, m := range c.machines {
-		parts = append(parts, fmt.Sprintf("%s (rank %d, %s)", m, m.identity.Rank, m.state))
+// Mark implements fleet.Calls. The machine's own timer asks the metadata server
+// whether the mark is there, so the mark alone disarms it; the timer goes from
+// the metadata with the same call.
+func (d *driver) Mark(ctx context.Context, machines []machine) error {
+	armed := slices.DeleteFunc(slices.Clone(machines), func(m machine) bool { return m.Committed })
+	return fleet.Each(d.Parallel, armed, func(m machine) error {
+		return d.setMetadata(ctx, m, map[string]string{metaCommitted: committed}, metaStartup, metaDeadline)
+	})
+}
+
+// Relabel implements fleet.Calls: what labels cannot hold, and the marks, are
+// metadata. The disks go first: what the machine shows is then true of both.
+func (d *driver) Relabel(ctx context.Context, m machine, change fleet.Relabeling) error {
+	set, own := maps.Clone(change.Marks), map[string]string{}
+	for k := range m.Identity.Tags() {
+		if v, ok := set[k]; ok {
+			own[k] = v
+			delete(set, k)
+		}
 	}
-	for _, id := range c.missing {
-		parts = append(parts, id+" (not there)")
+	own, digested := codec().Encode(own)
+	maps.Copy(set, digested)
+	var remove []string
+	if len(change.Set)+len(change.Remove)+len(own) > 0 {
+		user, rest := m.Native.labels, m.Native.metadata[metaLabels]
+		if change.Labels != nil {
+			user, rest = userLabels(change.Labels)
+		}
+		merge := func(have map[string]string) map[string]string {
+			kept := maps.Clone(have)
+			maps.DeleteFunc(kept, func(k, _ string) bool {
+				return !strings.HasPrefix(k, googleLabelPrefix) && !strings.HasPrefix(k, cloud.TagPrefix)
+			})
+			return fleet.Merge(user, kept, own)
+		}
+		if err := d.setLabels(ctx, m, merge); err != nil {
+			return err
+		}
+		switch {
+		case rest == m.Native.metadata[metaLabels]:
+		case rest == "":
+			remove = append(remove, metaLabels)
+		default:
+			set[metaLabels] = rest
+		}
 	}
-	for _, l := range c.late {
-		parts = append(parts, l.zone+"/"+l.name+" (not there yet)")
+	if len(set)+len(remove) == 0 {
+		return nil
 	}
-	if len(parts) == 0 {
-		return "no machines"
+	return d.setMetadata(ctx, m, set, remove...)
+}
+
+// setLabels changes the labels of a machine and its disks.
+func (d *driver) setLabels(ctx context.Context, m machine, merge func(map[string]string) map[string]string) error {
+	want := merge(m.Native.labels)
+	if maps.Equal(want, m.Native.labels) {
+		return nil
 	}
-	return strings.Join(parts, ", ")
+	err := fleet.Each(d.Parallel, m.Native.disks, func(disk string) error { return d.setDiskLabels(ctx, m.Zone, disk, merge) })
+	if err != nil {
+		return err
+	}
+	return d.c.do(ctx, "set the labels", func(ctx context.Context) (*compute.Operation, error) {
+		return d.c.api.setLabels(ctx, m.Zone, m.ID, &compute.InstancesSetLabelsRequest{LabelFingerprint: m.Native.labelFingerprint, Labels: want})
+	})
+}
+
+// setMetadata changes some keys of a machine's metadata and leaves the others.
+// Compute Engine refuses it where somebody else changed them meanwhile.
+func (d *driver) setMetadata(ctx context.Context, m machine, set map[string]string, remove ...string) error {
+	in, err := call(ctx, d.c, "look up machine "+m.Name, func(ctx context.Context) (*compute.Instance, error) {
+		return d.c.api.getInstance(ctx, m.Zone, m.ID)
+	})
+	if err != nil {
+		return err
+	}
+	values := metadataOf(in.Metadata)
+	for _, k := range remove {
+		delete(values, k)
+	}
+	maps.Copy(values, set)
+	changed := &compute.Metadata{Items: metadataItems(values)}
+	if in.Metadata != nil {
+		changed.Fingerprint = in.Metadata.Fingerprint
+	}
+	return d.c.do(ctx, "set the metadata of machine "+m.Name, func(ctx context.Context) (*compute.Operation, error) {
+		return d.c.api.setMetadata(ctx, m.Zone, m.ID, changed)
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"google.golang.org/api/compute/v1"
@@ -15,57 +14,40 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
-// Names of what Bootstrap finds or makes.
-const (
-	resourceImage    = "image"
-	resourceImageGiB = "image_gib"
-	resourceUEFI     = "image_uefi"
-	resourceNetwork  = "network"
-	resourceSubnet   = "subnetwork"
-	resourceTag      = "network_tag"
-)
+// resources are what Bootstrap finds.
+type resources struct {
+	image image
+	network
+}
 
 // Bootstrap implements cloud.Provisioner: it finds the image and the network,
 // and finds or makes the cluster's firewall rules.
 func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud.Placement) (cloud.RunConfig, error) {
-	if err := checkSpec(spec, at); err != nil {
-		return cloud.RunConfig{}, err
+	if err := d.Check(spec, at); err != nil {
+		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what is wrong
 	}
 	s, err := d.defaults.of(spec)
 	if err != nil {
 		return cloud.RunConfig{}, err
 	}
-	shape, err := shapeOf(at.Offer.InstanceType)
+	res := resources{}
+	if res.image, err = d.image(ctx, spec.Image, at.Offer.InstanceType); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if spec.DiskGiB != 0 && int64(spec.DiskGiB) < res.image.diskGiB {
+		return cloud.RunConfig{}, fleet.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", spec.DiskGiB, lastPart(res.image.link), res.image.diskGiB)
+	}
+	if res.network, err = d.network(ctx, at.Offer.Region, s); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	fw, err := d.firewall(ctx, spec.Ref, res.network.network)
 	if err != nil {
 		return cloud.RunConfig{}, err
 	}
-	img, err := d.image(ctx, spec.Image, at.Offer.InstanceType, shape)
-	if err != nil {
-		return cloud.RunConfig{}, err
+	if spec.AllowedCIDRs, err = d.AllowedCIDRs(ctx, spec, fw); err != nil {
+		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what would help
 	}
-	if spec.DiskGiB != 0 && int64(spec.DiskGiB) < img.diskGiB {
-		return cloud.RunConfig{}, fleet.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", spec.DiskGiB, lastPart(img.link), img.diskGiB)
-	}
-	net, err := d.network(ctx, at.Offer.Region, s)
-	if err != nil {
-		return cloud.RunConfig{}, err
-	}
-	if spec.AllowedCIDRs, err = d.cidrs(ctx, s, spec.AllowedCIDRs); err != nil {
-		return cloud.RunConfig{}, err
-	}
-	cfg := cloud.RunConfig{
-		Spec:      spec,
-		Placement: at,
-		Resources: map[string]string{
-			resourceImage:    img.link,
-			resourceImageGiB: strconv.FormatInt(img.diskGiB, 10),
-			resourceUEFI:     strconv.FormatBool(img.uefi),
-			resourceNetwork:  net.network,
-			resourceSubnet:   net.subnetwork,
-			resourceTag:      groupName(spec.Ref),
-		},
-	}
-	return cfg, d.ensureFirewall(ctx, cfg, s)
+	return cloud.RunConfig{Spec: spec, Placement: at, Resources: res}, d.OpenFirewall(ctx, spec, fw)
 }
 
 // groupName is the network tag of a cluster's machines, and the beginning of
@@ -149,24 +131,11 @@ func (d *driver) owner(link, fallback string) (project, name string) {
 	return project, name
 }
 
-// cidrs are the prefixes that may reach the machines: those asked for, else the
-// caller's address; from within the network, all of its private addresses.
-func (d *driver) cidrs(ctx context.Context, s settings, asked []netip.Prefix) ([]netip.Prefix, error) {
-	if len(asked) > 0 {
-		return asked, nil
+// callers are who may reach machines without external addresses: all private ones.
+func (d *driver) callers(_ context.Context, spec cloud.ClusterSpec, _ fleet.Firewall) ([]netip.Prefix, error) {
+	s, err := d.defaults.of(spec)
+	if err != nil || !s.internalIPs {
+		return nil, err
 	}
-	if s.internalIPs {
-		return []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16")}, nil
-	}
-	addr, err := fleet.CallerAddress(ctx, d.callerSource)
-	if err != nil {
-		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "cannot tell the address from which SSH is to be allowed, so say it with allowed_cidrs: %v", err)
-	}
-	return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}, nil
-}
-
-// found is what Bootstrap found or made.
-func found(cfg cloud.RunConfig) map[string]string {
-	res, _ := cfg.Resources.(map[string]string)
-	return res
+	return []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16")}, nil
 }

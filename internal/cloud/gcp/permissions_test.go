@@ -119,7 +119,7 @@ func (a account) everything(ctx context.Context) error {
 			return nil
 		},
 		func() error {
-			labels, _ := ownership(cloud.Identity{Owner: "o", Cluster: "c", Generation: "h", Rank: 7}.Tags())
+			labels, _ := codec().Encode(cloud.Identity{Owner: "o", Cluster: "c", Generation: "h", Rank: 7}.Tags())
 			a.AddDisk(compute.Disk{Name: "left", Labels: labels}, testZone)
 			return s.Terminate(ctx, spec.Ref)
 		},

@@ -3,10 +3,7 @@
 package gcp
 
 import (
-	"maps"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,79 +34,30 @@ func settingsFromOptions(values map[string]string) (settings, error) {
 		subnetwork:     values[optionSubnetwork],
 		serviceAccount: values[optionServiceAccount],
 	}
-	for name, into := range map[string]*bool{optionInternal: &s.internalIPs, optionSelfDelete: &s.selfDelete} {
-		v := values[name]
-		if v == "" {
-			continue
-		}
-		var err error
-		if *into, err = strconv.ParseBool(v); err != nil {
-			return s, fleet.ConfigErrorf(cloud.ScopeCloud, "%s is %q: it must be \"true\" or \"false\"", name, v)
-		}
+	var err error
+	if s.internalIPs, err = fleet.BoolOption(values, optionInternal); err != nil {
+		return s, err //nolint:wrapcheck // it names the option
+	}
+	if s.selfDelete, err = fleet.BoolOption(values, optionSelfDelete); err != nil {
+		return s, err //nolint:wrapcheck // it names the option
 	}
 	return s, s.check()
 }
 
 // of returns s as a cluster's spec overrides it.
 func (s settings) of(spec cloud.ClusterSpec) (settings, error) {
-	s, err := s.with(spec.NodeConfig)
-	if err == nil && spec.DiskTier != "" {
-		s.diskTier = spec.DiskTier
-		err = s.check()
+	err := fleet.NodeConfig{
+		optionNetwork: fleet.Into(&s.network), optionSubnetwork: fleet.Into(&s.subnetwork), optionInternal: fleet.Into(&s.internalIPs),
+		optionServiceAccount: fleet.Into(&s.serviceAccount), optionDiskTier: fleet.Into(&s.diskTier), optionSpotAction: fleet.Into(&s.spotAction),
+		optionSecureBoot: fleet.IntoPointer(&s.secureBoot), optionMaxRun: fleet.IntoDuration(&s.maxRun),
+	}.Decode("GCP", spec.NodeConfig)
+	if err != nil {
+		return s, err //nolint:wrapcheck // it names the key
 	}
-	return s, err
-}
-
-// with returns s overridden by a cluster's node_config.
-func (s settings) with(node map[string]any) (settings, error) {
-	for _, key := range slices.Sorted(maps.Keys(node)) {
-		if err := s.set(key, node[key]); err != nil {
-			return s, err
-		}
+	if spec.DiskTier != "" {
+		s.diskTier = spec.DiskTier
 	}
 	return s, s.check()
-}
-
-func (s *settings) set(key string, v any) error {
-	ok := false
-	switch key {
-	case optionNetwork:
-		s.network, ok = v.(string)
-	case optionSubnetwork:
-		s.subnetwork, ok = v.(string)
-	case optionInternal:
-		s.internalIPs, ok = v.(bool)
-	case optionServiceAccount:
-		s.serviceAccount, ok = v.(string)
-	case optionDiskTier:
-		s.diskTier, ok = v.(string)
-	case optionSpotAction:
-		s.spotAction, ok = v.(string)
-	case optionSecureBoot:
-		var on bool
-		if on, ok = v.(bool); ok {
-			s.secureBoot = &on
-		}
-	case optionMaxRun:
-		var text string
-		if text, ok = v.(string); ok {
-			var err error
-			s.maxRun, err = time.ParseDuration(text)
-			ok = err == nil
-		}
-	default:
-		return fleet.ConfigErrorf(cloud.ScopeCloud, "node_config: there is no %q on GCP; there are %s", key, strings.Join(nodeConfigKeys(), ", "))
-	}
-	if !ok {
-		return fleet.ConfigErrorf(cloud.ScopeCloud, "node_config: %s cannot be %v", key, v)
-	}
-	return nil
-}
-
-func nodeConfigKeys() []string {
-	return []string{
-		optionDiskTier, optionMaxRun, optionNetwork, optionSecureBoot, optionServiceAccount, optionSpotAction, optionSubnetwork, optionInternal,
-	}
 }
 
 // Compiled at first use: repetitions are dear, and every start of the provider
@@ -151,9 +99,6 @@ func (s settings) check() error {
 
 // checkSpec refuses what cannot work before anything is asked of Google.
 func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
-	if err := fleet.CheckSpec(Name, spec, at); err != nil {
-		return err //nolint:wrapcheck // it says what is wrong
-	}
 	if regionOf(at.Offer.Zone) != at.Offer.Region {
 		return fleet.ConfigErrorf(cloud.ScopeZone, "the placement %s names no zone: machines of GCP are zonal", at)
 	}

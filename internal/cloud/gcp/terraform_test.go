@@ -51,7 +51,7 @@ func newLab(t *testing.T) *lab {
 	l := &lab{t: t, machine: newGuests(t, port), dir: t.TempDir(), templates: ownTemplate(t)}
 	l.account = account{Cloud: gcpfake.Start(t, gcpfake.Options{Boot: l.machine.boot})}
 	l.machine.cloud = l.Cloud
-	l.factory = Factory{tune: func(d *driver) { hurry(d); d.sshPort = port }}
+	l.factory = Factory{tune: func(d *driver) { hurry(d); d.SSHPort = uint16(port) }}
 	t.Cleanup(func() {
 		if n, m, f := len(l.Instances()), len(l.Disks()), len(l.Firewalls()); n+m+f != 0 {
 			t.Errorf("left are %d machines, %d disks, %d firewall rules", n, m, f)
