@@ -126,9 +126,9 @@ func (a *attempt) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 	}
 	spec := cloud.ClusterSpec{
 		Ref: a.ref(a.placement), Attempt: a.number, Image: image, DiskGiB: req.DiskGiB, DiskTier: req.DiskTier,
-		Ports: a.spec.Ports, AllowedCIDRs: a.spec.AllowedCIDRs, Labels: a.spec.Labels, MaxHourlyUSD: perMachine(req, a.placement.Nodes-a.choice.Reserved),
+		Ports: a.spec.Ports, AllowedCIDRs: a.spec.AllowedCIDRs, Labels: a.spec.Labels, MaxMachineUSD: perMachine(req, a.placement.Nodes-a.choice.Reserved),
 		AuthorizedKeys: a.keys.Authorized, Deadline: a.deadline,
-		OnShutdown: a.onShutdown(offer.Cloud, offer.Market, a.spec.Autostop),
+		OnShutdown: a.onShutdown(offer, a.spec.Autostop),
 	}
 	for rank := range a.placement.Nodes {
 		cfg, err := tmpl.Render(clusterconfig.Vars{

@@ -16,7 +16,7 @@ import (
 // boundsSeen are what each machine of every create call may cost, in order.
 func (x *bench) boundsSeen() *[]float64 {
 	var bounds []float64
-	x.cloud.onRun = func(cfg cloud.RunConfig) { bounds = append(bounds, cfg.Spec.MaxHourlyUSD) }
+	x.cloud.onRun = func(cfg cloud.RunConfig) { bounds = append(bounds, cfg.Spec.MaxMachineUSD) }
 	return &bounds
 }
 
@@ -74,8 +74,8 @@ func TestAlternativeThatWasTaken(t *testing.T) {
 		second.MaxHourlyUSD, second.DiskGiB = 3, 77
 		spec.Request.Alternatives = []cloud.Requirement{first, second}
 		x.mustLaunch(t, spec)
-		if got.MaxHourlyUSD != 1.5 || got.DiskGiB != 77 || got.DiskTier != "" {
-			t.Errorf("launched with bound %v, disk %d, tier %q, want those of the second alternative", got.MaxHourlyUSD, got.DiskGiB, got.DiskTier)
+		if got.MaxMachineUSD != 1.5 || got.DiskGiB != 77 || got.DiskTier != "" {
+			t.Errorf("launched with bound %v, disk %d, tier %q, want those of the second alternative", got.MaxMachineUSD, got.DiskGiB, got.DiskTier)
 		}
 	})
 }

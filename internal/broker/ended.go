@@ -16,11 +16,11 @@ import (
 
 // onShutdown is what a machine's own power-off must do: remove it under
 // autodown, else stop it where it can stop.
-func (b *Broker) onShutdown(cloudName string, market cloud.Market, cfg *autostop.Config) cloud.Shutdown {
+func (b *Broker) onShutdown(o cloud.Offer, cfg *autostop.Config) cloud.Shutdown {
 	switch {
 	case cfg != nil && cfg.Down:
 		return cloud.ShutdownTerminate
-	case b.CanStop(cloudName, market) == "":
+	case b.CanStop(o) == "":
 		return cloud.ShutdownStop
 	}
 	return ""

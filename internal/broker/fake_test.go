@@ -70,7 +70,7 @@ func (f *fakeCloud) Name() string { return "nimbus" }
 
 func (f *fakeCloud) Capabilities() cloud.Capabilities {
 	return cloud.Capabilities{
-		Stop: true, Spot: true, MultiNode: true, Zones: true, PortsLater: true, PortsLaunch: true, UserData: true,
+		Stop: true, Spot: true, MultiNode: true, PortsLater: true, PortsLaunch: true, UserData: true,
 		CustomImage: true, CustomDisk: true, Labels: true, DeadMan: true,
 	}
 }

@@ -94,7 +94,7 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c cluste
 	}
 	l := &launch{Broker: b, spec: spec, gen: c.Generation, keys: keys}
 	cs.Attempt, cs.Deadline = b.nextAttempt(c), l.deadline(ctx)
-	cs.OnShutdown = b.onShutdown(c.Cloud, c.Market, c.Autostop)
+	cs.OnShutdown = b.onShutdown(c.Placement().Offer, c.Autostop)
 	cs.Ports, cs.Labels, cs.AuthorizedKeys = spec.Ports, spec.Labels, keys.Authorized
 	if len(spec.AllowedCIDRs) > 0 {
 		cs.AllowedCIDRs = spec.AllowedCIDRs
@@ -104,7 +104,7 @@ func (b *Broker) growthSpec(ctx context.Context, session cloud.Session, c cluste
 		return cs, nil, err
 	}
 	cs.Image, cs.DiskGiB, cs.DiskTier = served.Image, served.DiskGiB, served.DiskTier
-	cs.MaxHourlyUSD = perMachine(served, size)
+	cs.MaxMachineUSD = perMachine(served, size)
 	if b.cfg.Images != nil {
 		if cs.Image, err = b.cfg.Images(ctx, c.Cloud, served.Image, c.Region, archOf(c, spec.Offers)); err != nil {
 			return cs, nil, err

@@ -14,20 +14,20 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
-// CanStop reports why machines of this cloud and market cannot be stopped;
+// CanStop reports why machines of this cloud, market and type cannot be stopped;
 // empty is that they can. It needs no account.
-func (b *Broker) CanStop(cloudName string, market cloud.Market) string {
-	caps, ok := b.clouds.Capabilities(cloudName)
+func (b *Broker) CanStop(o cloud.Offer) string {
+	caps, ok := b.clouds.Capabilities(o.Cloud)
 	if !ok {
-		return fmt.Sprintf("this build of the provider has no driver for cloud %q", cloudName)
+		return fmt.Sprintf("this build of the provider has no driver for cloud %q", o.Cloud)
 	}
-	return caps.CannotStop(cloudName, market)
+	return caps.CannotStop(o)
 }
 
 // Stop stops the cluster's machines and keeps their disks. It returns once all
 // were observed stopped.
 func (b *Broker) Stop(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error) {
-	if why := b.CanStop(c.Cloud, c.Market); why != "" {
+	if why := b.CanStop(c.Placement().Offer); why != "" {
 		return c, fmt.Errorf("cluster %q: %s", c.Name, why)
 	}
 	return b.change(ctx, c, "stopping", func(session cloud.Session) (cluster.Cluster, error) {
@@ -55,7 +55,7 @@ func (b *Broker) resume(ctx context.Context, session cloud.Session, c cluster.Cl
 	if err != nil {
 		return c, err
 	}
-	present.OnShutdown = b.onShutdown(c.Cloud, c.Market, spec.Autostop)
+	present.OnShutdown = b.onShutdown(c.Placement().Offer, spec.Autostop)
 	cfg, err := session.Bootstrap(ctx, present, c.Placement())
 	if err != nil {
 		return c, fmt.Errorf("start cluster %q: %w", c.Name, err)

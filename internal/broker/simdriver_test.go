@@ -32,7 +32,7 @@ func (d simDriver) at(phase string) *simClient {
 func (d simDriver) Name() string { return "nimbus" }
 func (d simDriver) Capabilities() cloud.Capabilities {
 	return cloud.Capabilities{
-		Stop: true, Spot: true, StopSpot: true, MultiNode: true, Zones: true, PortsLater: true, PortsLaunch: true,
+		Stop: true, Spot: true, StopSpot: true, MultiNode: true, PortsLater: true, PortsLaunch: true,
 		UserData: true, CustomImage: true, CustomDisk: true, Labels: true, DeadMan: true,
 	}
 }

@@ -99,7 +99,7 @@ func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c clu
 		return c, err
 	}
 	cs.Notes = cluster.NotesOf(cmp.Or(spec.Runtime, c.Runtime), c.Accelerators)
-	cs.OnShutdown, cs.LeaveStopped = b.onShutdown(c.Cloud, c.Market, spec.Autostop), true
+	cs.OnShutdown, cs.LeaveStopped = b.onShutdown(c.Placement().Offer, spec.Autostop), true
 	if all {
 		cs.Ports, cs.Labels = spec.Ports, spec.Labels
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -245,10 +246,10 @@ type ClusterSpec struct {
 	// Notes stand on every machine under the reserved keys TagRuntime and
 	// TagAccelerators. A key that is absent leaves what is there.
 	Notes map[string]string
-	// MaxHourlyUSD bounds the price of one machine, in US dollars an hour, on
+	// MaxMachineUSD bounds the price of one machine, in US dollars an hour, on
 	// clouds whose spot prices move after the offer was made; 0 is no bound.
-	MaxHourlyUSD float64
-	SSHUser      string
+	MaxMachineUSD float64
+	SSHUser       string
 	// AuthorizedKeys are public keys in authorized_keys form.
 	AuthorizedKeys []string
 	// Nodes holds one entry a rank, in rank order.
@@ -372,19 +373,28 @@ type ClusterInfo struct {
 type Capabilities struct {
 	// OptIn keeps the cloud out of every search that does not name it, since
 	// its machines are not what a user who names no cloud is after.
-	OptIn       bool
-	Stop        bool
-	StopSpot    bool
+	OptIn    bool
+	Stop     bool
+	StopSpot bool
+	// StopBilled are instance types, as patterns of path.Match, that are billed
+	// while they are stopped as if they ran, so that a stop saves nothing. They are
+	// taken for machines that cannot stop.
+	StopBilled  []string
 	Spot        bool
 	MultiNode   bool
-	Zones       bool
 	PortsLater  bool // ports can be opened and closed on a running cluster
 	PortsLaunch bool // ports can be opened at launch
+	// SourcesOpen says why AllowedCIDRs do not keep others from the ports, or not
+	// all of them: "its firewall knows no sources". Empty is that they do.
+	SourcesOpen string
 	UserData    bool
 	CustomImage bool
 	CustomDisk  bool
 	// Labels says that machines carry tags; otherwise names carry the identity.
-	Labels bool
+	// LabelsFixed says that tags stay those of the launch: a later Run cannot
+	// bring them up to date.
+	Labels      bool
+	LabelsFixed bool
 	// DeadMan says that an uncommitted machine is removed at its deadline with
 	// nobody there to do it. DeadManStops is less: it stops by itself then, so
 	// that only its disk is charged for until somebody removes it.
@@ -400,29 +410,38 @@ type Capabilities struct {
 	// SelfTerminateIf tells people what would make SelfTerminate true, where it
 	// is not and the user's settings can change that.
 	SelfTerminateIf string
-	// MaxNameLength bounds a machine's name; 0 is no bound.
+	// MaxNameLength, MaxLabels and MaxUserData bound a machine's name, the number of
+	// the user's labels and the bytes of user data, the driver's own among them;
+	// 0 is no bound.
 	MaxNameLength int
+	MaxLabels     int
+	MaxUserData   int
 	DiskTiers     []string
 }
 
-// CannotStop says why machines of this market cannot be stopped on the cloud;
-// empty is that they can.
-func (c Capabilities) CannotStop(cloudName string, market Market) string {
+// CannotStop says why machines of this cloud, market and type cannot be stopped
+// to any use; empty is that they can.
+func (c Capabilities) CannotStop(o Offer) string {
 	switch {
 	case !c.Stop:
-		return fmt.Sprintf("machines of %s cannot be stopped, only removed", cloudName)
-	case market == Spot && !c.StopSpot:
-		return fmt.Sprintf("spot machines of %s cannot be stopped, only removed", cloudName)
+		return fmt.Sprintf("machines of %s cannot be stopped, only removed", o.Cloud)
+	case o.Market == Spot && !c.StopSpot:
+		return fmt.Sprintf("spot machines of %s cannot be stopped, only removed", o.Cloud)
+	}
+	for _, pattern := range c.StopBilled {
+		if ok, _ := path.Match(pattern, o.InstanceType.Name); ok { // a pattern that is none matches nothing
+			return fmt.Sprintf("machines of type %s of %s are billed while they are stopped as if they ran", o.InstanceType.Name, o.Cloud)
+		}
 	}
 	return ""
 }
 
-// CannotEndItself says why machines of this market cannot end that way by
-// themselves on the cloud; empty is that they can.
-func (c Capabilities) CannotEndItself(cloudName string, market Market, how Shutdown) string {
+// CannotEndItself says why machines of this cloud, market and type cannot end
+// that way by themselves; empty is that they can.
+func (c Capabilities) CannotEndItself(o Offer, how Shutdown) string {
 	if how == ShutdownTerminate {
 		if !c.SelfTerminate {
-			why := fmt.Sprintf("machines of %s cannot remove themselves", cloudName)
+			why := fmt.Sprintf("machines of %s cannot remove themselves", o.Cloud)
 			if c.SelfTerminateIf != "" {
 				why += " unless " + c.SelfTerminateIf
 			}
@@ -430,11 +449,11 @@ func (c Capabilities) CannotEndItself(cloudName string, market Market, how Shutd
 		}
 		return ""
 	}
-	if why := c.CannotStop(cloudName, market); why != "" {
+	if why := c.CannotStop(o); why != "" {
 		return why
 	}
 	if !c.SelfStop {
-		return fmt.Sprintf("machines of %s cannot stop by themselves", cloudName)
+		return fmt.Sprintf("machines of %s cannot stop by themselves", o.Cloud)
 	}
 	return ""
 }

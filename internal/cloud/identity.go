@@ -128,13 +128,13 @@ func (ref ClusterRef) Owns(tags map[string]string) bool {
 }
 
 // Name is for what belongs to the ref's cluster as a whole, and has the form of
-// a machine's name: at most limit characters, distinct for distinct owners,
-// clusters, generations and extras.
+// a machine's name: at most limit characters (0 is no bound), distinct for distinct
+// owners, clusters, generations and extras.
 func (ref ClusterRef) Name(limit int, extra ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(append([]string{ref.Owner, ref.Cluster, ref.Generation}, extra...), "\x00")))
 	const suffix = 16
 	stem := "sky-" + Slug(ref.Cluster)
-	if room := limit - suffix - 1; len(stem) > room {
+	if room := max(limit-suffix-1, 1); limit > 0 && len(stem) > room {
 		stem = stem[:room]
 	}
 	return strings.TrimRight(stem, "-") + "-" + hex.EncodeToString(sum[:])[:suffix]

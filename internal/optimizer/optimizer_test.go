@@ -198,6 +198,27 @@ func TestRankFiltersOnCapabilitiesBlocksAndBudget(t *testing.T) {
 	}
 }
 
+// The reason is the capability's, of the markets and the cloud that were asked for.
+func TestReasonComesFromTheCapability(t *testing.T) {
+	caps := map[string]cloud.Capabilities{
+		"aws": {Stop: true, SelfStop: true, Spot: true}, "lambda": {Spot: true}, "fluffycloud": {Stop: true, SelfStop: true, Spot: true, OptIn: true},
+	}
+	for _, tt := range []struct {
+		cloud   string
+		markets []cloud.Market
+		want    string
+	}{
+		{"lambda", nil, "machines that stop by themselves (machines of lambda cannot be stopped, only removed)"},
+		{"", []cloud.Market{cloud.Spot}, "spot machines of aws cannot be stopped, only removed; spot machines of fluffycloud cannot be stopped, only removed; machines of lambda cannot"},
+	} {
+		one := cloud.Requirement{Accelerators: []cloud.Accelerator{{Name: "A100", Count: 1}}, Cloud: tt.cloud, Markets: tt.markets}
+		_, err := Rank(Request{Alternatives: []cloud.Requirement{one}, Needs: Needs{SelfEnd: cloud.ShutdownStop}}, market(), caps, nil)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "not on") {
+			t.Errorf("autostop on %q: %v, want %q", tt.cloud, err, tt.want)
+		}
+	}
+}
+
 func TestInfeasibleSaysWhyAndWhatWouldDo(t *testing.T) {
 	cases := []struct {
 		name  string

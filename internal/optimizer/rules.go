@@ -154,6 +154,8 @@ func accelerators(as []cloud.Accelerator) string {
 type ability struct {
 	name, want string
 	has        func(c cloud.Capabilities, o *cloud.Offer) bool
+	// why is the capability's own reason for what it has not; nil has none.
+	why func(c cloud.Capabilities, o *cloud.Offer) string
 	// hint says what the user could set so that a cloud has it; nil is nothing.
 	hint func(c cloud.Capabilities) string
 }
@@ -182,8 +184,12 @@ func capabilityRules(req Request, alt cloud.Requirement, caps map[string]cloud.C
 		_, ok := caps[o.Cloud]
 		return ok
 	}}}
+	asked := caps
+	if c, ok := caps[strings.ToLower(alt.Cloud)]; ok { // the others are out for another reason
+		asked = map[string]cloud.Capabilities{strings.ToLower(alt.Cloud): c}
+	}
 	for _, a := range abilities(req, alt) {
-		rs = append(rs, rule{name: a.name, want: a.want + lacking(caps, a) + a.hints(caps), ok: func(o *cloud.Offer) bool {
+		rs = append(rs, rule{name: a.name, want: a.want + lacking(asked, a, marketsOf(alt)) + a.hints(asked), ok: func(o *cloud.Offer) bool {
 			return a.has(caps[o.Cloud], o)
 		}})
 	}
@@ -203,13 +209,18 @@ func abilities(req Request, alt cloud.Requirement) []ability {
 	need(slices.Contains(alt.Markets, cloud.Spot), "spot", "spot machines", func(c cloud.Capabilities, o *cloud.Offer) bool {
 		return c.Spot || o.Market != cloud.Spot
 	})
-	need(req.Needs.Stop, "stop", "machines that stop", func(c cloud.Capabilities, o *cloud.Offer) bool {
-		return c.Stop && (c.StopSpot || o.Market != cloud.Spot)
+	reasoned := func(when bool, name, want string, why func(c cloud.Capabilities, o *cloud.Offer) string) {
+		if when {
+			as = append(as, ability{name: name, want: want, why: why, has: func(c cloud.Capabilities, o *cloud.Offer) bool { return why(c, o) == "" }})
+		}
+	}
+	reasoned(req.Needs.Stop, "stop", "machines that stop", func(c cloud.Capabilities, o *cloud.Offer) string { return c.CannotStop(*o) })
+	reasoned(req.Needs.SelfEnd == cloud.ShutdownStop, "autostop", "machines that stop by themselves", func(c cloud.Capabilities, o *cloud.Offer) string {
+		return c.CannotEndItself(*o, cloud.ShutdownStop)
 	})
-	need(req.Needs.SelfEnd == cloud.ShutdownStop, "autostop", "machines that stop by themselves", selfEnds(cloud.ShutdownStop))
 	if req.Needs.SelfEnd == cloud.ShutdownTerminate {
 		as = append(as, ability{
-			name: "autodown", want: "machines that remove themselves", has: selfEnds(cloud.ShutdownTerminate),
+			name: "autodown", want: "machines that remove themselves", has: func(c cloud.Capabilities, _ *cloud.Offer) bool { return c.SelfTerminate },
 			hint: func(c cloud.Capabilities) string { return c.SelfTerminateIf },
 		})
 	}
@@ -225,24 +236,39 @@ func abilities(req Request, alt cloud.Requirement) []ability {
 	return as
 }
 
-func selfEnds(how cloud.Shutdown) func(cloud.Capabilities, *cloud.Offer) bool {
-	return func(c cloud.Capabilities, o *cloud.Offer) bool {
-		return c.CannotEndItself(o.Cloud, o.Market, how) == ""
-	}
-}
-
-// lacking names the clouds without the ability on either market.
-func lacking(caps map[string]cloud.Capabilities, a ability) string {
-	var not []string
+// lacking says of which clouds no machine has the ability that is of a market asked
+// for, and why, and where only some have it not.
+func lacking(caps map[string]cloud.Capabilities, a ability, markets []cloud.Market) string {
+	var not, why []string
 	for _, name := range sortedKeys(caps) {
-		if !a.has(caps[name], &cloud.Offer{Market: cloud.Spot}) {
+		var reasons []string
+		without := 0
+		for _, m := range markets {
+			o := &cloud.Offer{Cloud: name, Market: m}
+			if a.has(caps[name], o) {
+				continue
+			}
+			without++
+			if a.why != nil {
+				reasons = append(reasons, a.why(caps[name], o))
+			}
+		}
+		if without == len(markets) {
 			not = append(not, name)
 		}
+		for _, r := range reasons {
+			if !slices.Contains(why, r) {
+				why = append(why, r)
+			}
+		}
 	}
-	if len(not) == 0 {
-		return ""
+	switch {
+	case len(why) > 0:
+		return " (" + strings.Join(why, "; ") + ")"
+	case len(not) > 0:
+		return " (not on " + strings.Join(not, ", ") + ")"
 	}
-	return " (not on " + strings.Join(not, ", ") + ")"
+	return ""
 }
 
 func sortedKeys(caps map[string]cloud.Capabilities) []string {

@@ -265,9 +265,9 @@ func spotOptions(spec cloud.ClusterSpec) *types.InstanceMarketOptionsRequest {
 		SpotInstanceType:             types.SpotInstanceTypeOneTime,
 		InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorTerminate,
 	}
-	if spec.MaxHourlyUSD > 0 {
+	if spec.MaxMachineUSD > 0 {
 		// Down, to AWS's six decimals: the machines together must not cost more.
-		options.MaxPrice = aws.String(strconv.FormatFloat(math.Floor(spec.MaxHourlyUSD*1e6+1e-3)/1e6, 'f', 6, 64))
+		options.MaxPrice = aws.String(strconv.FormatFloat(math.Floor(spec.MaxMachineUSD*1e6+1e-3)/1e6, 'f', 6, 64))
 	}
 	return &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: options}
 }

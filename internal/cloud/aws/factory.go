@@ -87,7 +87,6 @@ func (Factory) Capabilities() cloud.Capabilities {
 		Stop:          true,
 		Spot:          true,
 		MultiNode:     true,
-		Zones:         true,
 		PortsLater:    true,
 		PortsLaunch:   true,
 		UserData:      true,

@@ -110,7 +110,7 @@ func wholeLife(ctx context.Context, w *world) error {
 		}
 	}
 	regional, at := request(1, "m7g.large", cloud.Spot)
-	regional.Ref.Zone, at.Offer.Zone, regional.MaxHourlyUSD = "", "", 0.25
+	regional.Ref.Zone, at.Offer.Zone, regional.MaxMachineUSD = "", "", 0.25
 	if _, err := w.launch(ctx, regional, at); err != nil {
 		return err
 	}

@@ -275,7 +275,7 @@ func TestMissingCredentials(t *testing.T) {
 func TestLaunchRequest(t *testing.T) {
 	w := newWorld(t, &ec2proxy.Proxy{}, map[string]string{optionInternal: "true"})
 	spec, at := request(1, "p4d.24xlarge", cloud.Spot)
-	spec.NodeConfig, spec.MaxHourlyUSD = map[string]any{"efa": true, "security_group_ids": []any{"sg-0123456789abcdef0"}}, 12.5
+	spec.NodeConfig, spec.MaxMachineUSD = map[string]any{"efa": true, "security_group_ids": []any{"sg-0123456789abcdef0"}}, 12.5
 	if _, err := w.launch(t.Context(), spec, at); err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func TestGroupInUse(t *testing.T) {
 // by the rounding.
 func TestSpotBound(t *testing.T) {
 	for bound, want := range map[float64]string{12.5: "12.500000", 2.0 / 3: "0.666666", 0.29: "0.290000", 1.0 / 7: "0.142857", 0.0123: "0.012300"} {
-		if got := *spotOptions(cloud.ClusterSpec{MaxHourlyUSD: bound}).SpotOptions.MaxPrice; got != want {
+		if got := *spotOptions(cloud.ClusterSpec{MaxMachineUSD: bound}).SpotOptions.MaxPrice; got != want {
 			t.Errorf("bound %v is told as %s, want %s", bound, got, want)
 		}
 	}

@@ -14,7 +14,7 @@ func selfCases() []Case {
 	can := func(market cloud.Market, ways ...cloud.Shutdown) func(cloud.Capabilities) bool {
 		return func(c cloud.Capabilities) bool {
 			for _, how := range ways {
-				if c.CannotEndItself("this cloud", market, how) != "" {
+				if c.CannotEndItself(cloud.Offer{Cloud: "this cloud", Market: market}, how) != "" {
 					return false
 				}
 			}

@@ -14,7 +14,7 @@ import (
 // everything is a cloud that can do all, spot stops apart.
 func everything() cloud.Capabilities {
 	return cloud.Capabilities{
-		Stop: true, Spot: true, MultiNode: true, Zones: true, PortsLater: true, PortsLaunch: true,
+		Stop: true, Spot: true, MultiNode: true, PortsLater: true, PortsLaunch: true,
 		UserData: true, Labels: true, DeadMan: true, SelfStop: true, SelfTerminate: true, MaxNameLength: 63,
 	}
 }

@@ -175,7 +175,7 @@ func (f *Fleet[N, R]) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 		return err
 	}
 	for _, m := range found.Staying() {
-		if why := f.Capabilities.CannotStop(f.Name, m.Market); why != "" {
+		if why := f.Capabilities.CannotStop(cloud.Offer{Cloud: f.Name, Market: m.Market, InstanceType: cloud.InstanceType{Name: m.Type}}); why != "" {
 			return ConfigErrorf(cloud.ScopeCloud, "machine %s: %s", m, why)
 		}
 	}

@@ -184,7 +184,7 @@ func request(n cloud.NodeSpec, cfg cloud.RunConfig) launchRequest {
 		Tags:         tags,
 	}
 	if offer.Market == cloud.Spot {
-		req.MaxPriceUSD = cfg.Spec.MaxHourlyUSD
+		req.MaxPriceUSD = cfg.Spec.MaxMachineUSD
 	}
 	if keys := found(cfg)[resourceSSHKeys]; keys != "" {
 		req.SSHKeyIDs = strings.Split(keys, ",")
@@ -230,7 +230,7 @@ func checkPlace(m machine, at cloud.Placement) error {
 // bound, one that costs more than a fixed price was said to be.
 func checkPrice(m machine, cfg cloud.RunConfig) error {
 	const slack = 1.0001
-	limit := cfg.Spec.MaxHourlyUSD
+	limit := cfg.Spec.MaxMachineUSD
 	if offer := cfg.Placement.Offer; limit <= 0 && offer.Market != cloud.Spot {
 		limit = offer.HourlyUSD
 	}

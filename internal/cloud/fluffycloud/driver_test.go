@@ -146,7 +146,7 @@ func TestPrice(t *testing.T) {
 	}
 	for name, test := range tests {
 		var cfg cloud.RunConfig
-		cfg.Spec.MaxHourlyUSD = test.bound
+		cfg.Spec.MaxMachineUSD = test.bound
 		cfg.Placement.Offer = cloud.Offer{Market: test.market, HourlyUSD: test.offer}
 		if err := checkPrice(machine{instance: instance{HourlyUSD: test.got}}, cfg); (err == nil) != test.ok {
 			t.Errorf("%s: checkPrice = %v, want success: %t", name, err, test.ok)

@@ -43,7 +43,6 @@ func (Factory) Capabilities() cloud.Capabilities {
 		Stop:          true,
 		Spot:          true,
 		MultiNode:     true,
-		Zones:         true,
 		PortsLater:    true,
 		PortsLaunch:   true,
 		UserData:      true,

@@ -76,7 +76,6 @@ func (Factory) Capabilities() cloud.Capabilities {
 		StopSpot:      true,
 		Spot:          true,
 		MultiNode:     true,
-		Zones:         true,
 		PortsLater:    true,
 		PortsLaunch:   true,
 		UserData:      true,

@@ -90,13 +90,13 @@ func TestWhatTheAccountAllows(t *testing.T) {
 	}
 	for _, values := range []map[string]string{nil, {optionServiceAccount: gcpfake.Deleter}, {optionSelfDelete: "true"}, {optionServiceAccount: gcpfake.Deleter, optionSelfDelete: "false"}} {
 		caps := with(values)
-		why := caps.CannotEndItself(Name, cloud.OnDemand, cloud.ShutdownTerminate)
-		if caps.DeadMan || !caps.DeadManStops || caps.CannotEndItself(Name, cloud.Spot, cloud.ShutdownStop) != "" ||
+		why := caps.CannotEndItself(cloud.Offer{Cloud: Name, Market: cloud.OnDemand}, cloud.ShutdownTerminate)
+		if caps.DeadMan || !caps.DeadManStops || caps.CannotEndItself(cloud.Offer{Cloud: Name, Market: cloud.Spot}, cloud.ShutdownStop) != "" ||
 			!strings.Contains(why, "unless") || !strings.Contains(why, "compute.instances.delete") {
 			t.Errorf("with %v: %+v, %q", values, caps, why)
 		}
 	}
-	if caps := with(map[string]string{optionServiceAccount: gcpfake.Deleter, optionSelfDelete: "true"}); !caps.DeadMan || caps.CannotEndItself(Name, cloud.Spot, cloud.ShutdownTerminate) != "" {
+	if caps := with(map[string]string{optionServiceAccount: gcpfake.Deleter, optionSelfDelete: "true"}); !caps.DeadMan || caps.CannotEndItself(cloud.Offer{Cloud: Name, Market: cloud.Spot}, cloud.ShutdownTerminate) != "" {
 		t.Errorf("with an account that may: %+v", caps)
 	}
 }

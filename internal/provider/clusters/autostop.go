@@ -5,6 +5,7 @@ package clusters
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -167,7 +168,7 @@ func (m clusterModel) autostop(ctx context.Context) (cfg *broker.Autostop, known
 
 // needs are the abilities that the cluster wants of its machines.
 func (m clusterModel) needs(ctx context.Context) optimizer.Needs {
-	needs := optimizer.Needs{Stop: m.wantsStopped()}
+	needs := optimizer.Needs{Stop: m.wantsStopped(), UserData: true} // it brings host key, keys and timer
 	if cfg, known, _ := m.autostop(ctx); known && cfg != nil {
 		needs.SelfEnd = cfg.Shutdown()
 	}
@@ -182,12 +183,28 @@ func autostopPath(how cloud.Shutdown) path.Path {
 	return path.Root("autostop")
 }
 
-// autostopAdvice is what to write where machines cannot end themselves so.
-func autostopAdvice(how cloud.Shutdown) string {
+// otherEnd is the end that autostop has beside this one.
+func otherEnd(how cloud.Shutdown) cloud.Shutdown {
 	if how == cloud.ShutdownTerminate {
-		return "write down = false where they can stop, leave autostop out, or name a cloud whose machines can remove themselves"
+		return cloud.ShutdownStop
 	}
-	return "write down = true to have them removed instead, ask for on-demand machines, leave autostop out, or name a cloud whose machines can stop"
+	return cloud.ShutdownTerminate
+}
+
+// autostopAdvice is what to write where machines cannot end themselves so. Other
+// says that they could end the other way.
+func autostopAdvice(how cloud.Shutdown, other bool) string {
+	var advice []string
+	if other {
+		advice = append(advice, map[cloud.Shutdown]string{
+			cloud.ShutdownTerminate: "write down = false to have them stopped instead", cloud.ShutdownStop: "write down = true to have them removed instead",
+		}[how])
+	}
+	advice = append(advice, "leave autostop out")
+	if how == cloud.ShutdownTerminate {
+		return strings.Join(append(advice, "or name a cloud whose machines can remove themselves"), ", ")
+	}
+	return strings.Join(append(advice, "or ask for machines that can stop by themselves, which spot machines mostly cannot"), ", ")
 }
 
 // blameAutostop says so where a request fails only for what autostop needs.
@@ -200,7 +217,9 @@ func (r *clusterResource) blameAutostop(ctx context.Context, req optimizer.Reque
 	if _, err := rankOffers(ctx, r.data, req, nil); err != nil {
 		return false
 	}
-	kit.Invalid(diags, autostopPath(how), fmt.Sprintf("no machine that satisfies resources can do this; %s: %s", autostopAdvice(how), failure))
+	req.Needs.SelfEnd = otherEnd(how)
+	_, err := rankOffers(ctx, r.data, req, nil)
+	kit.Invalid(diags, autostopPath(how), fmt.Sprintf("no machine that satisfies resources can do this; %s: %s", autostopAdvice(how, err == nil), failure))
 	return true
 }
 
@@ -215,9 +234,15 @@ func (r *clusterResource) planAutostop(ctx context.Context, old, m clusterModel,
 	if !ok {
 		return
 	}
-	if why := caps.CannotEndItself(cloudName, cloud.Market(old.Market.ValueString()), cfg.Shutdown()); why != "" {
-		kit.Invalid(diags, autostopPath(cfg.Shutdown()), why+". "+autostopAdvice(cfg.Shutdown()))
+	if why := caps.CannotEndItself(old.offer(), cfg.Shutdown()); why != "" {
+		other := caps.CannotEndItself(old.offer(), otherEnd(cfg.Shutdown())) == ""
+		kit.Invalid(diags, autostopPath(cfg.Shutdown()), why+". "+kit.Sentence(autostopAdvice(cfg.Shutdown(), other)))
 	}
+}
+
+// offer is what the machines of the state are, as far as Capabilities look at it.
+func (m clusterModel) offer() cloud.Offer {
+	return cloud.Offer{Cloud: m.Cloud.ValueString(), Market: cloud.Market(m.Market.ValueString()), InstanceType: cloud.InstanceType{Name: m.InstanceType.ValueString()}}
 }
 
 func (m clusterModel) is(s broker.Status) bool { return m.Status.ValueString() == string(s) }

@@ -186,7 +186,7 @@ func (r *clusterResource) planLife(ctx context.Context, old clusterModel, m *clu
 	if toggle && m.wantsStopped() {
 		cloudName := old.Cloud.ValueString()
 		caps, ok := r.data.CapabilitiesOf(cloudName)
-		if why := caps.CannotStop(cloudName, cloud.Market(old.Market.ValueString())); ok && why != "" {
+		if why := caps.CannotStop(old.offer()); ok && why != "" {
 			resp.Diagnostics.AddAttributeError(path.Root("desired_status"), "Cluster cannot stop", kit.Sentence(why)+" Destroy it, or keep desired_status = \"UP\".")
 			return false
 		}

@@ -32,6 +32,15 @@ func TestWithoutDeadMan(t *testing.T) {
 	}
 }
 
+// Nothing is advised that fails too.
+func TestAutostopAdvice(t *testing.T) {
+	for _, how := range []cloud.Shutdown{cloud.ShutdownStop, cloud.ShutdownTerminate} {
+		if alone := autostopAdvice(how, false); strings.Contains(alone, "down =") || !strings.Contains(autostopAdvice(how, true), "down =") {
+			t.Errorf("where machines end no way: %q", alone)
+		}
+	}
+}
+
 // A running machine is recognized in a catalog that names its zone otherwise.
 func TestPresentOfferWhateverTheZone(t *testing.T) {
 	registry, err := cloud.NewRegistry(bareCloud{})
