@@ -100,7 +100,9 @@ count_starts() {
 # judge sets state and code.
 judge() {
 	boot
-	state=running code=-
+	state=running code=- begun=
+	# Before the look at what lives: the keeper may write its record in between.
+	[ ! -e "$dir/keeper" ] || begun=yes
 	if line "$dir/exit"; then
 		state=ended code=$line
 	elif [ ! -d "$dir" ]; then
@@ -111,7 +113,7 @@ judge() {
 		return
 	elif line "$dir/exit" || line "$dir/code"; then # in between, or nobody waited
 		state=ended code=$line
-	elif [ -e "$dir/keeper" ] || [ "$tries" -ge 60 ]; then
+	elif [ -n "$begun" ] || [ "$tries" -ge 60 ]; then
 		state=lost
 	fi
 }
