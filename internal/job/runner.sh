@@ -90,14 +90,32 @@ served() (
 
 # group N sets group to the process group of rank N, if it is still the one
 # recorded and holds more than the dead that nobody has buried yet; else it fails.
+# The number may be another group's by now: its first process tells, or where that
+# is gone, the marks of the others.
 group() {
 	group=
 	field "$dir/pid.$1" boot && boot && [ "$field" = "$boot" ] && field "$dir/pid.$1" pid && kill -0 "-$field" 2>/dev/null || return
-	if [ -d /proc/self ]; then
-		# state, parent and group follow the name, which ends at the last ")"
-		cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^.*) //' | grep -q "^[^ZX] [0-9]* $field " || return
-	fi
 	group=$field
+	if born "$group"; then
+		field "$dir/pid.$1" born && [ "$field" = "$born" ] && return
+	elif [ ! -d /proc/self ]; then
+		return
+	elif marked "$1"; then
+		for m in $marked; do
+			! is_in_group "$m" || return 0
+		done
+	fi
+	group=
+	return 1
+}
+
+# is_in_group PID succeeds for a process of the group.
+is_in_group() {
+	line "/proc/$1/stat" || return
+	# state, parent and group follow the name, which ends at the last ")"
+	# shellcheck disable=SC2086 # many words
+	set -- ${line##*) }
+	[ "${3:-}" = "$group" ]
 }
 
 # works DIR succeeds while work of the job in DIR runs here, be its leader gone.
@@ -105,8 +123,7 @@ works() {
 	own=$dir works=1
 	dir=$1 id=${1##*/}
 	for p in "$dir"/pid.*; do
-		# The group's number may be another's by now, and that one would hold the queue forever.
-		if group "${p##*.}" && { [ ! -d /proc/self ] || marked "${p##*.}"; }; then works=0; fi
+		if group "${p##*.}"; then works=0; fi
 	done
 	dir=$own id=${own##*/}
 	return "$works"

@@ -6,7 +6,7 @@ umask 022
 ulimit -f "$6" 2>/dev/null || : # a mark, see runner.sh; where less is allowed there is none
 SKY_JOB_ID=$4 SKY_JOB_MARK=$4.$3.
 export SKY_JOB_ID SKY_JOB_MARK
-printf 'boot=%s\npid=%s\n' "$7" "$$" >"$1/pid.$3"
+(born "$$" || : && printf 'boot=%s\npid=%s\nborn=%s\n' "$7" "$$" "$born") >"$1/pid.$3"
 if [ "$5" = auto ] && [ -d /run/systemd/system ]; then
 	# Move into a control group of its own, through the system's manager: units
 	# of a user can end when the user logs out.
