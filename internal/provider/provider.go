@@ -9,6 +9,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
@@ -111,7 +112,7 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				MarkdownDescription: "The text of that key instead of its path, for runners without files; an ephemeral value will do. Default the environment variable `SKY_SSH_PRIVATE_KEY`. " +
 					"It is kept in memory alone: neither in state nor in a log nor on a disk. No other key is made then; `ssh_command` and `ssh_config_path` name none, so load it into an SSH agent to use them, or take `private_key` of `sky_cluster_ssh`. " +
 					"Not together with `ssh_private_key_path`.",
-				Validators: []validator.String{kit.Checked(session.CheckKeyText)},
+				Validators: []validator.String{kit.Checked(session.CheckKeyText), stringvalidator.ConflictsWith(path.MatchRoot("ssh_private_key_path"))},
 			},
 			"bastion": p.bastionAttribute(),
 			"templates_dir": schema.StringAttribute{
@@ -125,7 +126,7 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "The only clouds that may be used. Default all of them but the built-in `fluffycloud`, whose machines are simulated and which must be named, here, in `clouds` or in `infra`. " +
 					"A cloud whose credentials are missing is passed over with its reason.",
-				Validators: []validator.List{kit.NotEmpty{}, kit.Elements(p.checkCloud), kit.NoDuplicates()},
+				Validators: []validator.List{kit.NotEmpty(), kit.Elements(p.checkCloud), kit.NoDuplicates()},
 			},
 			"show_plan_table": schema.BoolAttribute{
 				Optional:            true,
@@ -212,12 +213,8 @@ func (p *skyProvider) checkCloud(name string) error { return kit.CheckCloudName(
 
 // ValidateConfig refuses a private key whose public half beside it is another's.
 func (p *skyProvider) ValidateConfig(ctx context.Context, req provider.ValidateConfigRequest, resp *provider.ValidateConfigResponse) {
-	var key, text types.String
+	var key types.String
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("ssh_private_key_path"), &key)...)
-	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("ssh_private_key"), &text)...)
-	if !key.IsNull() && !text.IsNull() {
-		kit.Refuse(&resp.Diagnostics, path.Root("ssh_private_key"), "Conflicting attributes", "Write either ssh_private_key, the text of the key, or ssh_private_key_path, where it lies.")
-	}
 	if key.IsNull() || key.IsUnknown() {
 		return
 	}

@@ -26,6 +26,7 @@ var _ datasource.DataSourceWithConfigure = (*acceleratorsDataSource)(nil)
 // acceleratorsDataSource is sky_accelerators: what sky show-gpus answers.
 type acceleratorsDataSource struct{ data *session.Session }
 
+// NewAccelerators makes the data source sky_accelerators.
 func NewAccelerators() datasource.DataSource { return &acceleratorsDataSource{} }
 
 type acceleratorsModel struct {

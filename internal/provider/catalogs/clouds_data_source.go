@@ -28,6 +28,7 @@ type checker interface {
 // cloudsDataSource is sky_clouds: which clouds are enabled, and why not.
 type cloudsDataSource struct{ data *session.Session }
 
+// NewClouds makes the data source sky_clouds.
 func NewClouds() datasource.DataSource { return &cloudsDataSource{} }
 
 type cloudsModel struct {

@@ -29,6 +29,7 @@ var (
 
 type offerDataSource struct{ data *session.Session }
 
+// NewOffer makes the data source sky_catalog_offer.
 func NewOffer() datasource.DataSource { return &offerDataSource{} }
 
 func (d *offerDataSource) Metadata(_ context.Context, _ datasource.MetadataRequest, resp *datasource.MetadataResponse) {

@@ -89,7 +89,7 @@ func offerInputs() map[string]schema.Attribute {
 		"zone":          both("The zone to look in; the cheapest offer's when left out.", kit.CheckPlaceName),
 		"instance_type": both("The instance type to look for; the cheapest offer's when left out.", kit.CheckBlank),
 		"accelerators": schema.DynamicAttribute{
-			Optional: true, Validators: []validator.Dynamic{request.AcceleratorsValidator{}},
+			Optional: true, Validators: []validator.Dynamic{request.AcceleratorsValidator()},
 			MarkdownDescription: "Accelerators: " + request.AcceleratorForms,
 		},
 		"cpus":     text("vCPUs: `\"8\"` exactly or `\"8+\"` at least.", kit.CheckCPUs),

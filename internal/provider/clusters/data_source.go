@@ -20,6 +20,7 @@ var _ datasource.DataSourceWithConfigure = (*clusterDataSource)(nil)
 // clusterDataSource is sky_cluster as a data source: a cluster by its name.
 type clusterDataSource struct{ data *session.Session }
 
+// NewDataSource makes the data source sky_cluster.
 func NewDataSource() datasource.DataSource { return &clusterDataSource{} }
 
 type clusterDataModel struct {

@@ -35,6 +35,7 @@ const (
 
 type clusterResource struct{ data *session.Session }
 
+// NewResource makes the resource sky_cluster.
 func NewResource() resource.Resource { return &clusterResource{} }
 
 func (r *clusterResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {

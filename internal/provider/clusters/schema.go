@@ -5,6 +5,7 @@ package clusters
 import (
 	"maps"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/float64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
@@ -63,7 +64,7 @@ func clusterInputs() map[string]schema.Attribute {
 		"envs": schema.MapAttribute{
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Environment variables of `setup`. They are stored in state in plain text: put no secrets here.",
-			Validators:          []validator.Map{kit.MapKeys(kit.CheckEnvName), kit.MapValues(kit.CheckText)},
+			Validators:          []validator.Map{mapvalidator.KeysAre(kit.Checked(kit.CheckEnvName)), kit.Elements(kit.CheckText)},
 		},
 		"workdir": schema.StringAttribute{
 			Optional: true,
@@ -75,14 +76,14 @@ func clusterInputs() map[string]schema.Attribute {
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Further files and folders to copy to every node: path on the nodes (absolute or under `~/`) to local path. What of a folder is left out is said at `workdir`. " +
 				"What would replace the provider's own files on the nodes, `~/.sky` and `~/.ssh/authorized_keys`, is refused. Changed content is uploaded again in place.",
-			Validators: []validator.Map{kit.MapKeys(kit.CheckRemotePath), kit.MapValues(kit.CheckLocal)},
+			Validators: []validator.Map{mapvalidator.KeysAre(kit.Checked(kit.CheckRemotePath)), kit.Elements(kit.CheckLocal)},
 		},
 		"allowed_cidrs": schema.ListAttribute{
 			Optional: true, Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "Who may reach SSH and `ports`, as CIDR prefixes. Default the address alone that the computer which applies is seen under: " +
 				"it is known after apply, and once the cluster is there it stays until it is written here. Write it where runs come from several computers. " +
 				"Nothing is ever open to the world unless `\"0.0.0.0/0\"` is written. Changed in place.",
-			Validators:    []validator.List{kit.Elements(kit.CheckCIDR), kit.NoDuplicates(), kit.NotEmpty{}},
+			Validators:    []validator.List{kit.Elements(kit.CheckCIDR), kit.NoDuplicates(), kit.NotEmpty()},
 			PlanModifiers: []planmodifier.List{listplanmodifier.UseStateForUnknown()},
 		},
 		"autostop":    autostopAttribute(),

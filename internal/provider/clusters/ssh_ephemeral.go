@@ -24,6 +24,7 @@ var _ ephemeral.EphemeralResourceWithConfigure = (*clusterSSH)(nil)
 // right now, for provisioners and other providers. Nothing of it is in state.
 type clusterSSH struct{ data *session.Session }
 
+// NewSSH makes the ephemeral resource sky_cluster_ssh.
 func NewSSH() ephemeral.EphemeralResource { return &clusterSSH{} }
 
 type clusterSSHModel struct {

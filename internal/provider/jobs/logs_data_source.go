@@ -27,6 +27,7 @@ type jobLogsDataSource struct {
 	runners runners
 }
 
+// NewLogs makes the data source sky_job_logs.
 func NewLogs() datasource.DataSource { return &jobLogsDataSource{runners: newRunner} }
 
 type jobLogsModel struct {

@@ -44,6 +44,7 @@ type jobResource struct {
 	runners runners
 }
 
+// NewResource makes the resource sky_job.
 func NewResource() resource.Resource { return &jobResource{runners: newRunner} }
 
 func (r *jobResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {

@@ -7,6 +7,8 @@ import (
 	"maps"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
@@ -131,7 +133,7 @@ func jobInputs() map[string]schema.Attribute {
 		"envs": schema.MapAttribute{
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Environment variables of the job. They are stored in state in plain text: put no secrets here.",
-			Validators:          []validator.Map{kit.MapKeys(kit.CheckEnvName), kit.MapValues(kit.CheckText)},
+			Validators:          []validator.Map{mapvalidator.KeysAre(kit.Checked(kit.CheckEnvName)), kit.Elements(kit.CheckText)},
 			PlanModifiers:       replaceOtherMap(),
 		},
 		"workdir": schema.StringAttribute{
@@ -170,7 +172,7 @@ func jobRules() map[string]schema.Attribute {
 			MarkdownDescription: "Environment variables of the job, `setup` included, that are kept nowhere: not in state or plan, and on the head only in a file of mode 0600 that is removed when the job is loaded. " +
 				"Where the job prints one, as it is or a line of it, its log has `(secret)` instead, before anything is written down; values of less than 4 characters, and what was encoded or taken apart, are not recognized. " +
 				"Terraform cannot see them change: change `secrets_version` with them. Needs Terraform 1.11 or OpenTofu 1.11; older ones work without this attribute.",
-			Validators: []validator.Map{kit.MapKeys(kit.CheckEnvName), kit.MapValues(kit.CheckText)},
+			Validators: []validator.Map{mapvalidator.KeysAre(kit.Checked(kit.CheckEnvName)), kit.Elements(kit.CheckText)},
 		},
 		"secrets_version": schema.StringAttribute{
 			Optional: true, MarkdownDescription: "Any text; change it together with `secrets`, which runs the job anew with the new ones.",
@@ -183,7 +185,7 @@ func jobRules() map[string]schema.Attribute {
 		"recover_on_exit_codes": schema.ListAttribute{
 			Optional: true, ElementType: types.Int64Type,
 			MarkdownDescription: "Exit codes, 1 to 255, on which the job is started again, on all its nodes. It is then run again as well where it was `LOST` with its head, by the next apply. Default none.",
-			Validators:          []validator.List{kit.ExitCodes{}}, PlanModifiers: []planmodifier.List{listplanmodifier.RequiresReplace()},
+			Validators:          []validator.List{listvalidator.NoNullValues(), listvalidator.ValueInt64sAre(kit.Between(1, 255, "exit codes")), kit.NoDuplicates()}, PlanModifiers: []planmodifier.List{listplanmodifier.RequiresReplace()},
 		},
 		"max_restarts": schema.Int64Attribute{
 			Optional: true, MarkdownDescription: fmt.Sprintf("How often `recover_on_exit_codes` starts the job again at most. Default %d.", defaultRestarts),
@@ -219,7 +221,7 @@ func outputsAttribute() schema.Attribute {
 			"files": schema.ListAttribute{
 				Required: true, ElementType: types.StringType,
 				MarkdownDescription: "Shell patterns such as `results/*.csv`, relative to `~/sky_workdir` where there is one, else to the home folder; absolute ones and `~/` are allowed, `..` is not. A folder comes whole.",
-				Validators:          []validator.List{kit.NotEmpty{}, kit.Elements(kit.CheckOutput), kit.NoDuplicates()},
+				Validators:          []validator.List{kit.NotEmpty(), kit.Elements(kit.CheckOutput), kit.NoDuplicates()},
 			},
 			"folder": schema.StringAttribute{
 				Required: true, MarkdownDescription: "Local folder for them, made where it is missing. Files keep their paths below it; those of the same name are replaced. A file `.skylocal` in it lists what came, so that no upload takes it along.",

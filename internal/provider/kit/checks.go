@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -33,6 +35,7 @@ var (
 	labelPattern = regexp.MustCompile(`^[A-Za-z0-9]([-_./A-Za-z0-9]*[A-Za-z0-9])?$`)
 )
 
+// CheckName takes names of clusters and jobs.
 func CheckName(name string) error {
 	const right = "start with a letter, go on with letters, digits, dashes, underscores and dots, and end with a letter or digit, such as \"train-1\""
 	switch {
@@ -46,6 +49,7 @@ func CheckName(name string) error {
 	return nil
 }
 
+// CheckCloudName takes the clouds of this build.
 func CheckCloudName(registry *cloud.Registry, name string) error {
 	if _, ok := registry.Get(name); !ok {
 		return fmt.Errorf("there is no cloud %q in this provider; write one of %s", name, strings.Join(registry.Names(), ", "))
@@ -53,6 +57,7 @@ func CheckCloudName(registry *cloud.Registry, name string) error {
 	return nil
 }
 
+// CheckEnvName takes names of environment variables that are not the provider's own.
 func CheckEnvName(name string) error {
 	if !envPattern.MatchString(name) {
 		return fmt.Errorf("%q cannot name an environment variable; write letters, digits and underscores, not starting with a digit, such as \"MODEL_SIZE\"", name)
@@ -63,6 +68,7 @@ func CheckEnvName(name string) error {
 	return nil
 }
 
+// CheckText takes what a shell can carry.
 func CheckText(text string) error {
 	if i := strings.IndexByte(text, 0); i >= 0 {
 		return fmt.Errorf("the text holds a NUL byte at position %d, which no shell can carry; remove it", i)
@@ -70,6 +76,7 @@ func CheckText(text string) error {
 	return nil
 }
 
+// CheckScript takes scripts.
 func CheckScript(text string) error {
 	switch {
 	case strings.TrimSpace(text) == "":
@@ -80,6 +87,7 @@ func CheckScript(text string) error {
 	return CheckText(text)
 }
 
+// CheckBlank takes texts with something in them.
 func CheckBlank(text string) error {
 	if strings.TrimSpace(text) == "" {
 		return errors.New("the value is empty; leave the attribute out for its default")
@@ -87,8 +95,10 @@ func CheckBlank(text string) error {
 	return CheckText(text)
 }
 
-func NotBlank() stringsValidator { return Checked(CheckBlank) }
+// NotBlank validates that a text has something in it.
+func NotBlank() validator.String { return Checked(CheckBlank) }
 
+// CheckCIDR takes CIDR prefixes.
 func CheckCIDR(text string) error {
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
@@ -129,6 +139,7 @@ func OpenToWorld(texts []string) []string {
 	return open
 }
 
+// CheckPlaceName takes the name of a cloud, a region or a zone alone.
 func CheckPlaceName(text string) error {
 	if strings.ContainsRune(text, '/') {
 		return fmt.Errorf("%q holds a slash; write the name alone, or the whole place in infra, such as \"aws/us-east-1\"", text)
@@ -136,6 +147,7 @@ func CheckPlaceName(text string) error {
 	return CheckBlank(text)
 }
 
+// CheckOneOf takes the allowed texts.
 func CheckOneOf(allowed ...string) StringCheck {
 	return func(text string) error {
 		for _, a := range allowed {
@@ -147,6 +159,7 @@ func CheckOneOf(allowed ...string) StringCheck {
 	}
 }
 
+// CheckDuration takes durations above zero, such as bounds.
 func CheckDuration(text string) error {
 	d, err := time.ParseDuration(text)
 	switch {
@@ -171,6 +184,7 @@ func CheckJobDuration(text string) error {
 	return nil
 }
 
+// CheckClusterID takes what sky_cluster has as its id.
 func CheckClusterID(id string) error {
 	parts := strings.SplitN(id, "/", 3)
 	for _, p := range parts {

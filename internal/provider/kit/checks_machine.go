@@ -12,15 +12,18 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
+// CheckDiskTier takes tiers of disks.
 func CheckDiskTier(tier string) error {
 	return CheckOneOf("low", "medium", "high", "ultra", "best")(tier)
 }
 
+// CheckMarket takes ways to buy machines.
 func CheckMarket(text string) error {
 	_, _, err := cloud.ParseMarket(text)
 	return err
 }
 
+// CheckAccelerators takes one accelerator with its count, but no TPU.
 func CheckAccelerators(text string) error {
 	parsed, err := cloud.ParseAccelerators(text)
 	if err == nil && slices.ContainsFunc(parsed, cloud.Accelerator.IsTPU) {
@@ -29,21 +32,25 @@ func CheckAccelerators(text string) error {
 	return err
 }
 
+// CheckCPUs takes numbers of vCPUs.
 func CheckCPUs(text string) error {
 	_, err := cloud.ParseCPUs(text)
 	return err
 }
 
+// CheckMemory takes sizes of memory.
 func CheckMemory(text string) error {
 	_, err := cloud.ParseMemory(text)
 	return err
 }
 
+// CheckInfra takes cloud/region/zone.
 func CheckInfra(text string) error {
 	_, err := cloud.ParseInfra(text)
 	return err
 }
 
+// CheckLabelKey takes keys of labels that are not the provider's own.
 func CheckLabelKey(key string) error {
 	switch {
 	case len(key) > maxLabel:
@@ -56,6 +63,7 @@ func CheckLabelKey(key string) error {
 	return nil
 }
 
+// CheckLabelValue takes values of labels.
 func CheckLabelValue(value string) error {
 	switch {
 	case len(value) > maxLabel:
@@ -66,6 +74,7 @@ func CheckLabelValue(value string) error {
 	return nil
 }
 
+// CheckPort takes ports and ranges of ports, without SSH's.
 func CheckPort(text string) error {
 	ports, err := cloud.ParsePorts(text)
 	if err == nil && ports[0].First <= 22 && ports[0].Last >= 22 {

@@ -17,22 +17,20 @@ import (
 // StringCheck says what is wrong with a value and what would be right.
 type StringCheck func(string) error
 
-// stringsValidator applies a check to a string, or to every element, key or
-// value of a collection. Null and unknown values pass.
-type stringsValidator struct {
-	check StringCheck
-	keys  bool
-}
+// stringsValidator applies a check to a string, or to every element of a list or
+// map of strings. Null and unknown values pass, but for a null element.
+type stringsValidator struct{ check StringCheck }
 
 // Checked validates a string attribute.
-func Checked(check StringCheck) stringsValidator { return stringsValidator{check: check} }
+func Checked(check StringCheck) validator.String { return stringsValidator{check} }
 
-// Elements validates every element of a list of strings.
-func Elements(check StringCheck) stringsValidator { return stringsValidator{check: check} }
-
-// MapKeys validates every key of a map of strings, mapValues every value.
-func MapKeys(check StringCheck) stringsValidator   { return stringsValidator{check: check, keys: true} }
-func MapValues(check StringCheck) stringsValidator { return stringsValidator{check: check} }
+// Elements validates every element of a list or map of strings.
+func Elements(check StringCheck) interface {
+	validator.List
+	validator.Map
+} {
+	return stringsValidator{check}
+}
 
 func (v stringsValidator) Description(context.Context) string { return "the value must be well-formed" }
 
@@ -85,10 +83,6 @@ func (v stringsValidator) ValidateMap(_ context.Context, req validator.MapReques
 	members := req.ConfigValue.Elements()
 	for _, key := range slices.Sorted(maps.Keys(members)) {
 		at := req.Path.AtMapKey(key)
-		if v.keys {
-			v.report(&resp.Diagnostics, at, key)
-			continue
-		}
 		switch s, ok := members[key].(types.String); {
 		case !ok || s.IsUnknown():
 		case s.IsNull():
@@ -99,9 +93,9 @@ func (v stringsValidator) ValidateMap(_ context.Context, req validator.MapReques
 	}
 }
 
-// uniqueValidator refuses a list that holds a value twice.
 type uniqueValidator struct{}
 
+// NoDuplicates refuses a list that holds a value twice.
 func NoDuplicates() validator.List { return uniqueValidator{} }
 
 func (uniqueValidator) Description(context.Context) string { return "no value may be listed twice" }
@@ -111,26 +105,26 @@ func (v uniqueValidator) MarkdownDescription(ctx context.Context) string { retur
 func (uniqueValidator) ValidateList(_ context.Context, req validator.ListRequest, resp *validator.ListResponse) {
 	seen := map[string]bool{}
 	for i, e := range req.ConfigValue.Elements() {
-		s, ok := e.(types.String)
-		if !ok || s.IsNull() || s.IsUnknown() {
+		if e.IsNull() || e.IsUnknown() {
 			continue
 		}
-		if seen[s.ValueString()] {
-			Invalid(&resp.Diagnostics, req.Path.AtListIndex(i),
-				fmt.Sprintf("%q is listed twice; list it once.", s.ValueString()))
+		if seen[e.String()] {
+			Invalid(&resp.Diagnostics, req.Path.AtListIndex(i), e.String()+" is listed twice; list it once.")
 		}
-		seen[s.ValueString()] = true
+		seen[e.String()] = true
 	}
 }
 
 // NotEmpty refuses a list without elements.
-type NotEmpty struct{}
+func NotEmpty() validator.List { return notEmpty{} }
 
-func (NotEmpty) Description(context.Context) string { return "the list must have an element" }
+type notEmpty struct{}
 
-func (v NotEmpty) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+func (notEmpty) Description(context.Context) string { return "the list must have an element" }
 
-func (NotEmpty) ValidateList(_ context.Context, req validator.ListRequest, resp *validator.ListResponse) {
+func (v notEmpty) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (notEmpty) ValidateList(_ context.Context, req validator.ListRequest, resp *validator.ListResponse) {
 	if l := req.ConfigValue; !l.IsNull() && !l.IsUnknown() && len(l.Elements()) == 0 {
 		Invalid(&resp.Diagnostics, req.Path, "The list is empty; write at least one element, or leave it out for the default.")
 	}
@@ -142,6 +136,7 @@ type wholeNumber struct {
 	what        string
 }
 
+// Between bounds a whole number of something.
 func Between(least, most int64, what string) validator.Int64 { return wholeNumber{least, most, what} }
 
 func (v wholeNumber) Description(context.Context) string {
@@ -158,37 +153,13 @@ func (v wholeNumber) ValidateInt64(ctx context.Context, req validator.Int64Reque
 	Invalid(&resp.Diagnostics, req.Path, fmt.Sprintf("%d is out of range; write %s.", n.ValueInt64(), v.Description(ctx)))
 }
 
-// ExitCodes is a list of codes that a failing process can end with.
-type ExitCodes struct{}
-
-func (ExitCodes) Description(context.Context) string { return "exit codes from 1 to 255" }
-
-func (v ExitCodes) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
-
-func (v ExitCodes) ValidateList(ctx context.Context, req validator.ListRequest, resp *validator.ListResponse) {
-	seen := map[int64]bool{}
-	for i, e := range req.ConfigValue.Elements() {
-		at := req.Path.AtListIndex(i)
-		n, ok := e.(types.Int64)
-		switch {
-		case !ok || n.IsUnknown():
-		case n.IsNull():
-			Invalid(&resp.Diagnostics, at, "An element is null; leave it out.")
-		case n.ValueInt64() < 1 || n.ValueInt64() > 255:
-			Invalid(&resp.Diagnostics, at, fmt.Sprintf("%d is out of range; write %s.", n.ValueInt64(), v.Description(ctx)))
-		case seen[n.ValueInt64()]:
-			Invalid(&resp.Diagnostics, at, fmt.Sprintf("%d is listed twice; list it once.", n.ValueInt64()))
-		}
-		seen[n.ValueInt64()] = true
-	}
-}
-
 // aboveZero bounds a number of something.
 type aboveZero struct{ what, such string }
 
 // Above is a number of something above zero.
 func Above(what, such string) validator.Float64 { return aboveZero{what, such} }
 
+// Price bounds what something may cost.
 func Price() validator.Float64 { return notNegative{aboveZero{"US dollars an hour", "2.5"}} }
 
 // notNegative is aboveZero that leaves 0 to the plan (machineModel.requirement):

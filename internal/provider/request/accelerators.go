@@ -169,18 +169,20 @@ func acceleratorsOf(v attr.Value) (list []cloud.Accelerator, ordered bool, err e
 }
 
 // AcceleratorsValidator checks the attribute accelerators.
-type AcceleratorsValidator struct{}
+func AcceleratorsValidator() validator.Dynamic { return acceleratorsValidator{} }
 
-func (AcceleratorsValidator) Description(context.Context) string {
+type acceleratorsValidator struct{}
+
+func (acceleratorsValidator) Description(context.Context) string {
 	return "one accelerator, a list in order of preference, or a set or map of which any will do"
 }
 
-func (v AcceleratorsValidator) MarkdownDescription(ctx context.Context) string {
+func (v acceleratorsValidator) MarkdownDescription(ctx context.Context) string {
 	return v.Description(ctx)
 }
 
 // ValidateDynamic implements validator.Dynamic.
-func (AcceleratorsValidator) ValidateDynamic(_ context.Context, req validator.DynamicRequest, resp *validator.DynamicResponse) {
+func (acceleratorsValidator) ValidateDynamic(_ context.Context, req validator.DynamicRequest, resp *validator.DynamicResponse) {
 	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnderlyingValueNull() {
 		return
 	}

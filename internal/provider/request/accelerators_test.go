@@ -80,7 +80,7 @@ func TestAcceleratorForms(t *testing.T) {
 
 func validateAccelerators(v types.Dynamic) string {
 	var resp validator.DynamicResponse
-	AcceleratorsValidator{}.ValidateDynamic(context.Background(), validator.DynamicRequest{Path: path.Root("resources").AtName("accelerators"), ConfigValue: v}, &resp)
+	AcceleratorsValidator().ValidateDynamic(context.Background(), validator.DynamicRequest{Path: path.Root("resources").AtName("accelerators"), ConfigValue: v}, &resp)
 	var out []string
 	for _, d := range resp.Diagnostics {
 		out = append(out, d.Detail())

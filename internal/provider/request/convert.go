@@ -110,6 +110,7 @@ func (w Resources) alternatives() []alternativeModel {
 	return w.anyOf
 }
 
+// PortRanges are the ports to open.
 func (w Resources) PortRanges() ([]cloud.PortRange, error) {
 	return cloud.ParsePorts(kit.StringList(w.Ports)...)
 }

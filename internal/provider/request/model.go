@@ -79,6 +79,7 @@ func ReservedType() types.ObjectType {
 	}}
 }
 
+// MachineTypes are the types of one of any_of or ordered.
 func MachineTypes() map[string]attr.Type {
 	return map[string]attr.Type{
 		"infra": types.StringType, "cloud": types.StringType, "region": types.StringType, "zone": types.StringType,
@@ -89,6 +90,7 @@ func MachineTypes() map[string]attr.Type {
 	}
 }
 
+// ResourcesTypes are the types of the attribute resources.
 func ResourcesTypes() map[string]attr.Type {
 	out := MachineTypes()
 	out["accelerators"] = types.DynamicType

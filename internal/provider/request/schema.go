@@ -5,6 +5,7 @@ package request
 import (
 	"maps"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -13,11 +14,12 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 )
 
+// ResourcesAttribute is the attribute resources.
 func ResourcesAttribute() schema.Attribute {
 	attributes := machineAttributes()
 	attributes["accelerators"] = schema.DynamicAttribute{
 		Optional: true, MarkdownDescription: "Accelerators of a node: " + AcceleratorForms,
-		Validators: []validator.Dynamic{AcceleratorsValidator{}},
+		Validators: []validator.Dynamic{AcceleratorsValidator()},
 	}
 	attributes["ports"] = schema.ListAttribute{
 		Optional: true, ElementType: types.StringType,
@@ -27,7 +29,7 @@ func ResourcesAttribute() schema.Attribute {
 	attributes["labels"] = schema.MapAttribute{
 		Optional: true, ElementType: types.StringType,
 		MarkdownDescription: "Labels (tags) on every machine and disk that can carry them. Keys must not begin with `sky-`. Changed in place.",
-		Validators:          []validator.Map{kit.MapKeys(kit.CheckLabelKey), kit.MapValues(kit.CheckLabelValue)},
+		Validators:          []validator.Map{mapvalidator.KeysAre(kit.Checked(kit.CheckLabelKey)), kit.Elements(kit.CheckLabelValue)},
 	}
 	for name, text := range map[string]string{
 		"any_of":  "Alternatives; the cheapest that can be had wins. Each takes the fields above it as defaults and overrides them with its own.",

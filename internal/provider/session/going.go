@@ -108,12 +108,14 @@ type Names struct {
 	all []string
 }
 
+// Add adds a name.
 func (n *Names) Add(name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.all = append(n.all, name)
 }
 
+// Has reports whether a name was added.
 func (n *Names) Has(name string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -60,6 +60,7 @@ type Operations struct {
 	ends []func(context.Context)
 }
 
+// NewOperations counts from zero.
 func NewOperations() *Operations { return &Operations{} }
 
 func (o *Operations) wait() { o.running.Wait() }

@@ -210,6 +210,7 @@ func Over(b any, s Settings) *Session {
 	return &Session{Settings: s, brokers: b}
 }
 
+// New makes a session that has opened nothing yet.
 func New(s Settings) *Session {
 	return &Session{Settings: s}
 }
