@@ -17,6 +17,8 @@ func deadManCases() []Case {
 	either := func(c cloud.Capabilities) bool { return c.DeadManStops || c.DeadMan }
 	return []Case{
 		{Name: "commit/marks", run: commitMarks},
+		{Name: "commit/some", applies: func(c cloud.Capabilities) bool { return c.MultiNode }, run: commitSome},
+		{Name: "commit/is verified", run: commitVerified},
 		{Name: "dead-man/uncommitted is removed", applies: deadMan, run: uncommittedGoes},
 		{Name: "dead-man/uncommitted stops", applies: stops, run: uncommittedStops},
 		{Name: "dead-man/commit disarms", applies: either, run: commitDisarms},
@@ -131,4 +133,53 @@ func commitDisarms(ctx context.Context, w *world) error {
 		return fmt.Errorf("past the deadline: %w", err)
 	}
 	return w.machinesAre(ctx, 1)
+}
+
+// commitSome: ids narrow Commit.
+func commitSome(ctx context.Context, w *world) error {
+	c := w.cluster(3)
+	all, err := c.up(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.Commit(ctx, c.narrowed(all[0].ID, all[2].ID)); err != nil {
+		return fmt.Errorf("Commit of ranks 0 and 2: %w", err)
+	}
+	got, err := w.Query(ctx, c.ref)
+	if err != nil {
+		return fmt.Errorf("Query: %w", err)
+	}
+	for _, in := range got {
+		if want := in.Identity.Rank != 1; in.Committed != want {
+			return fmt.Errorf("after Commit of ranks 0 and 2 rank %d is committed: %t", in.Identity.Rank, in.Committed)
+		}
+	}
+	return nil
+}
+
+// commitVerified: a mark that the cloud dropped is made again or told; a machine
+// that its cluster takes for recorded would be removed as one that is not.
+func commitVerified(ctx context.Context, w *world) error {
+	c := w.cluster(1)
+	if _, err := c.up(ctx); err != nil {
+		return err
+	}
+	if _, err := w.sabotage(ctx, LostMark, 0); err != nil {
+		return err
+	}
+	if err := w.Commit(ctx, c.ref); err != nil {
+		return nil //nolint:nilerr // it was told
+	}
+	other, err := w.another(ctx)
+	if err != nil {
+		return err
+	}
+	got, err := other.Query(ctx, c.ref)
+	if err != nil {
+		return fmt.Errorf("Query: %w", err)
+	}
+	if len(got) != 1 || !got[0].Committed {
+		return fmt.Errorf("Commit reports success, and the mark is not there: %+v", got)
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -17,6 +18,9 @@ func faultCases() []Case {
 		{Name: "fault/partial launch", applies: multi, run: partialLaunch},
 		{Name: "fault/partial launch completed", applies: multi, run: partialCompleted},
 		{Name: "fault/answer lost", run: lostAnswer},
+		{Name: "fault/one launch at a time", applies: multi, run: oneAtATime},
+		{Name: "fault/late capacity", run: lateCapacity},
+		{Name: "fault/late address", run: lateAddress},
 		{Name: "fault/node lost", applies: multi, run: lostNode},
 		{Name: "fault/spent identity", run: spentIdentity},
 	}
@@ -199,4 +203,65 @@ func spentIdentity(ctx context.Context, w *world) error {
 		return fmt.Errorf("Run with a spent identity reports %+v, where %s is dead", record, machines[0].ID)
 	}
 	return w.machinesAre(ctx, 1)
+}
+
+// lateCapacity: what fails only after Run is told by Wait, as what it is, and
+// leaves nothing.
+func lateCapacity(ctx context.Context, w *world) error {
+	if _, err := w.sabotage(ctx, LateCapacity, 0); err != nil {
+		return err
+	}
+	c := w.cluster(1)
+	record, err := c.run(ctx)
+	if err == nil {
+		named := c.narrowed(slices.Concat(record.Created, record.Adopted)...)
+		var late error
+		err, late = promptly("a Wait for a machine that got no capacity", func() error { return w.Wait(ctx, named, cloud.StateRunning) })
+		if late != nil {
+			return late
+		}
+	}
+	if err == nil {
+		return errors.New("a machine that ended for want of capacity before it ran is reported as running")
+	}
+	if got := w.Classify(err).Kind; got != cloud.KindCapacity {
+		return fmt.Errorf("want of capacity after the launch is classified as %q, want %q: %w", got, cloud.KindCapacity, err)
+	}
+	if err := w.Terminate(ctx, c.ref); err != nil {
+		return fmt.Errorf("Terminate: %w", err)
+	}
+	return c.gone(ctx)
+}
+
+// lateAddress: nobody can work with a machine that has no address yet.
+func lateAddress(ctx context.Context, w *world) error {
+	if _, err := w.sabotage(ctx, LateAddress, 0); err != nil {
+		return err
+	}
+	c := w.cluster(1)
+	machines, err := c.up(ctx)
+	if err != nil {
+		return err
+	}
+	if machines[0].ExternalIP == "" {
+		return errors.New("Wait says that the machine runs, and it has no address yet")
+	}
+	return nil
+}
+
+// oneAtATime: a cloud that takes one launch at a time refuses others for a
+// moment, which is no reason to give up the place.
+func oneAtATime(ctx context.Context, w *world) error {
+	if _, err := w.sabotage(ctx, OneAtATime, 0); err != nil {
+		return err
+	}
+	c := w.cluster(3)
+	record, err := c.run(ctx)
+	if err != nil {
+		return fmt.Errorf("Run where one launch at a time is taken: %w", err)
+	}
+	if len(record.Created) != 3 {
+		return fmt.Errorf("Run where one launch at a time is taken reports %+v, want 3 created", record)
+	}
+	return w.machinesAre(ctx, 3)
 }

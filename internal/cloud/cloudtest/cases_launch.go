@@ -42,7 +42,7 @@ func bootstrapTwice(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	if after.Machines != w.before.Machines || after.Disks != w.before.Disks {
+	if after.paid() != w.before.paid() {
 		return fmt.Errorf("Bootstrap made something that costs money: %+v, before %+v", after, w.before)
 	}
 	if err := c.bootstrap(ctx); err != nil {
@@ -125,8 +125,10 @@ func runOne(ctx context.Context, w *world) error {
 	}
 	in, offer := machines[0], c.at.Offer
 	switch {
-	case in.ExternalIP == "" || in.InternalIP == "" || in.SSHPort <= 0:
-		return fmt.Errorf("a running machine without addresses: %+v", in)
+	case in.ExternalIP == "" || in.SSHPort <= 0:
+		return fmt.Errorf("a running machine without an address: %+v", in)
+	case w.caps.MultiNode && in.InternalIP == "":
+		return fmt.Errorf("a running machine without an address for the other nodes of a cluster: %+v", in)
 	case in.Region != offer.Region || (offer.Zone != "" && in.Zone != offer.Zone):
 		return fmt.Errorf("the machine is in %s/%s, want %s", in.Region, in.Zone, offer.Place())
 	case in.Type != offer.InstanceType.Name || in.Market != offer.Market:

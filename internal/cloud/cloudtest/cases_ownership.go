@@ -218,10 +218,15 @@ func otherCluster(ctx context.Context, w *world) error {
 
 // apart removes one of two clusters and looks after the other.
 func (w *world) apart(ctx context.Context, a, b *cluster) error {
-	for _, c := range []*cluster{a, b} {
-		if _, err := c.up(ctx); err != nil {
-			return err
-		}
+	if _, err := a.up(ctx); err != nil {
+		return err
+	}
+	one, err := w.count(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := b.up(ctx); err != nil {
+		return err
 	}
 	first, err := w.Describe(ctx, a.ref)
 	if err != nil {
@@ -250,12 +255,8 @@ func (w *world) apart(ctx context.Context, a, b *cluster) error {
 	if err != nil {
 		return err
 	}
-	own := Counts{
-		Firewalls: (whole.Firewalls - w.before.Firewalls) / 2,
-		Keys:      (whole.Keys - w.before.Keys) / 2,
-	}
-	if left.Firewalls-w.before.Firewalls != own.Firewalls || left.Keys-w.before.Keys != own.Keys {
-		return fmt.Errorf("one of two clusters was removed, and of %+v is left %+v", whole, left)
+	if left != one {
+		return fmt.Errorf("with one cluster the account held %+v, with two %+v, and after one was removed %+v", one, whole, left)
 	}
 	if _, err := b.up(ctx); err != nil {
 		return fmt.Errorf("the cluster that stays: %w", err)

@@ -4,8 +4,8 @@ package cloudtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -18,14 +18,26 @@ func portCases() []Case {
 		{Name: "ports/open, replace, close", applies: func(c cloud.Capabilities) bool { return c.PortsLater }, run: portsLater},
 		{Name: "ports/survive another Bootstrap", applies: func(c cloud.Capabilities) bool { return c.PortsLater }, run: portsSurvive},
 		{Name: "ports/drift is told", applies: func(c cloud.Capabilities) bool { return c.PortsLater }, run: portDrift},
+		{Name: "ports/sources", run: portSources},
+		{Name: "ports/sources left to the cloud", run: sourcesTold},
 		{Name: "ports/cleanup twice", run: cleanupTwice},
 	}
 }
 
 func portRange(first, last uint16) cloud.PortRange { return cloud.PortRange{First: first, Last: last} }
 
-// gateIs says whether exactly these ports, and SSH, are reachable.
+// suitePrefix is who may reach the suite's clusters, unless a case says otherwise.
+func suitePrefix() netip.Prefix { return netip.MustParsePrefix("127.0.0.0/8") }
+
+// gateIs says whether exactly these ports, and SSH, are reachable, from where
+// the suite's clusters may be reached.
 func (w *world) gateIs(ctx context.Context, id string, want ...cloud.PortRange) error {
+	return w.gateOpensTo(ctx, id, []netip.Prefix{suitePrefix()}, want...)
+}
+
+// gateOpensTo says whether exactly these ports, and SSH, are reachable from
+// exactly these prefixes.
+func (w *world) gateOpensTo(ctx context.Context, id string, from []netip.Prefix, want ...cloud.PortRange) error {
 	g, err := hook[Gatekeeper](w)
 	if err != nil {
 		return err
@@ -34,13 +46,18 @@ func (w *world) gateIs(ctx context.Context, id string, want ...cloud.PortRange) 
 	if err != nil {
 		return fmt.Errorf("look at the ports of %s: %w", id, err)
 	}
-	if !gate.SSH {
-		return fmt.Errorf("SSH of %s is closed", id)
+	lines := map[string]bool{}
+	for _, prefix := range from {
+		for _, p := range append([]cloud.PortRange{portRange(22, 22)}, want...) {
+			lines[p.String()+" from "+prefix.String()] = true
+		}
 	}
-	byFirst := func(a, b cloud.PortRange) int { return int(a.First) - int(b.First) }
-	got := slices.SortedFunc(slices.Values(gate.Ports), byFirst)
-	if slices.SortFunc(want, byFirst); !slices.Equal(got, want) {
-		return fmt.Errorf("ports %v of %s are open, want %v", got, id, want)
+	have := map[string]bool{}
+	for _, o := range gate.Openings {
+		have[o.Ports.String()+" from "+o.From.String()] = true
+	}
+	if !maps.Equal(lines, have) {
+		return fmt.Errorf("of %s is open: %v, want %v (22 is SSH)", id, slices.Sorted(maps.Keys(have)), slices.Sorted(maps.Keys(lines)))
 	}
 	return nil
 }
@@ -106,10 +123,6 @@ func portsSurvive(ctx context.Context, w *world) error {
 
 // portDrift: what is open otherwise than asked for is told, and nothing else is.
 func portDrift(ctx context.Context, w *world) error {
-	auditor, ok := w.Provisioner.(cloud.Auditor)
-	if !ok {
-		return errors.New("the driver opens ports on running clusters and does not tell what is open: it is no cloud.Auditor")
-	}
 	want := []cloud.PortRange{portRange(8080, 8080), portRange(9000, 9010)}
 	c := w.cluster(1, ports(want...))
 	machines, err := c.up(ctx)
@@ -118,7 +131,7 @@ func portDrift(ctx context.Context, w *world) error {
 	}
 	prefixes := c.cfg.Spec.AllowedCIDRs
 	told := func(when string, prefixes []netip.Prefix, lines int) error {
-		got, err := auditor.PortDrift(ctx, c.ref, prefixes, want)
+		got, err := w.audit(ctx, c.ref, prefixes, want)
 		if err != nil {
 			return fmt.Errorf("PortDrift: %w", err)
 		}
@@ -166,4 +179,51 @@ func cleanupTwice(ctx context.Context, w *world) error {
 		}
 	}
 	return nil
+}
+
+// portSources: who may reach a cluster is who was named, at launch and when the
+// spec changes.
+func portSources(ctx context.Context, w *world) error {
+	var want []cloud.PortRange
+	if w.caps.PortsLaunch {
+		want = []cloud.PortRange{portRange(8080, 8080)}
+	}
+	c := w.cluster(1, ports(want...))
+	var id string
+	for _, from := range [][]netip.Prefix{
+		{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("203.0.113.0/24")},
+		{netip.MustParsePrefix("198.51.100.7/32")},
+	} {
+		c.spec.AllowedCIDRs = from
+		machines, err := c.up(ctx)
+		if err != nil {
+			return err
+		}
+		id = machines[0].ID
+		if w.caps.PortsLater {
+			if err := w.OpenPorts(ctx, c.ref, c.cfg, want); err != nil {
+				return fmt.Errorf("OpenPorts: %w", err)
+			}
+		}
+		if err := w.gateOpensTo(ctx, id, from, want...); err != nil {
+			return fmt.Errorf("with %v allowed: %w", from, err)
+		}
+	}
+	return nil
+}
+
+// sourcesTold: where the caller leaves it to the cloud who may reach the
+// machines, Bootstrap says who that is, and it is never everybody.
+func sourcesTold(ctx context.Context, w *world) error {
+	c := w.cluster(1)
+	c.spec.AllowedCIDRs = nil
+	machines, err := c.up(ctx)
+	if err != nil {
+		return err
+	}
+	told := c.cfg.Spec.AllowedCIDRs
+	if len(told) == 0 || slices.ContainsFunc(told, func(p netip.Prefix) bool { return p.Bits() == 0 }) {
+		return fmt.Errorf("Bootstrap says that %v may reach the machines, where nobody was named", told)
+	}
+	return w.gateOpensTo(ctx, machines[0].ID, told)
 }

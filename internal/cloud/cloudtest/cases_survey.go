@@ -19,10 +19,6 @@ const surveyLooks = 30
 // machines as long as they live, and what was made for them until it is cleaned
 // up. What is nobody's of ours is not.
 func survey(ctx context.Context, w *world) error {
-	s, ok := w.Provisioner.(cloud.Surveyor)
-	if !ok {
-		return errors.New("the driver cannot list what the provider made: it is no cloud.Surveyor")
-	}
 	c := w.cluster(1, ports(portRange(8080, 8080)))
 	machines, err := c.up(ctx)
 	if err != nil {
@@ -41,7 +37,7 @@ func survey(ctx context.Context, w *world) error {
 	}
 	var all []cloud.Thing
 	for look := 0; ; look++ { // a list may lag behind
-		if all, err = s.Survey(ctx, cloud.ClusterRef{Cloud: c.ref.Cloud}); err != nil {
+		if all, err = w.survey(ctx, cloud.ClusterRef{Cloud: c.ref.Cloud}); err != nil {
 			return fmt.Errorf("Survey of all owners: %w", err)
 		}
 		err = errors.Join(surveyed(all, machines[0].ID, c.ref.Owner), surveyed(all, foreign[1], "somebody-else"))
@@ -59,7 +55,7 @@ func survey(ctx context.Context, w *world) error {
 	if slices.ContainsFunc(all, func(t cloud.Thing) bool { return t.ID == foreign[0] }) {
 		return errors.New("Survey shows a machine without tags of ours")
 	}
-	return surveyOfOne(ctx, w, s, c, machines[0].ID)
+	return surveyOfOne(ctx, w, c, machines[0].ID)
 }
 
 // surveyed reports that the list lacks a machine, or shows it as another's.
@@ -74,10 +70,10 @@ func surveyed(all []cloud.Thing, id, owner string) error {
 	return nil
 }
 
-func surveyOfOne(ctx context.Context, w *world, s cloud.Surveyor, c *cluster, id string) error {
+func surveyOfOne(ctx context.Context, w *world, c *cluster, id string) error {
 	own := cloud.ClusterRef{Owner: c.ref.Owner, Cluster: c.ref.Cluster, Cloud: c.ref.Cloud}
 	look := func(when string, machines int) (others int, err error) {
-		all, err := s.Survey(ctx, own)
+		all, err := w.survey(ctx, own)
 		if err != nil {
 			return 0, fmt.Errorf("Survey %s: %w", when, err)
 		}

@@ -8,11 +8,15 @@
 // the driver itself, such as a machine of somebody else's or a launch that
 // fails, comes from the hooks below, which the harness implements as well. A
 // case whose hook is missing fails. A case does not apply only where the
-// driver's Capabilities say so.
+// driver's Capabilities say so, or where the harness says that its world cannot
+// show it (Limited), which a test of the driver counts.
 package cloudtest
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,6 +25,8 @@ import (
 
 // Harness is one account of one cloud to test a driver on.
 type Harness interface {
+	// Factory returns a new factory at each call. Two of them share no memory, as
+	// two processes do.
 	Factory() cloud.Factory
 	Credentials() cloud.Credentials
 	// Placement is an offer with room for that many machines, and a few more.
@@ -77,9 +83,28 @@ type (
 		Count(ctx context.Context) (Counts, error)
 	}
 
-	// Gatekeeper shows what is reachable on a machine.
+	// Gatekeeper shows what is reachable on a machine, from where.
 	Gatekeeper interface {
 		OpenPorts(ctx context.Context, id string) (Gate, error)
+		// Reaches reports whether one machine reaches another on every port by its
+		// address inside.
+		Reaches(ctx context.Context, from, to string) (bool, error)
+		// ReachesOut reports whether a machine reaches the outside.
+		ReachesOut(ctx context.Context, id string) (bool, error)
+	}
+
+	// Inspector shows with what a machine was made.
+	Inspector interface {
+		Sent(ctx context.Context, id string) (Sent, error)
+		// OtherImage is an image other than the default for the suite's placement;
+		// it is asked for where the cloud has CustomImage.
+		OtherImage() string
+	}
+
+	// Lagger makes lists lag: until stop, they do not show machines launched from
+	// then on for as long as the driver says it bears.
+	Lagger interface {
+		Lag(ctx context.Context) (stop func(context.Context) error, err error)
 	}
 
 	// Timekeeper serves clouds with a dead-man timer.
@@ -100,6 +125,13 @@ type (
 	// Patient is for clouds that need longer than five minutes a case.
 	Patient interface {
 		Patience() time.Duration
+	}
+
+	// Limited is a world that cannot show everything: an emulator that lacks a
+	// part of the cloud. It names the cases with the reason. A test of the driver
+	// says how many there may be.
+	Limited interface {
+		OutOfReach() map[string]string
 	}
 )
 
@@ -139,18 +171,50 @@ const (
 	NoCapacity LaunchFault = "no capacity"
 	// LostAnswer makes the machine and loses the answer.
 	LostAnswer LaunchFault = "lost answer"
+	// LateCapacity takes the launch, and ends the machine for want of capacity
+	// before it runs.
+	LateCapacity LaunchFault = "late capacity"
+	// LateAddress lets the machine run for a moment before it has its address.
+	LateAddress LaunchFault = "late address"
+	// OneAtATime refuses the second and the third launch once, as a cloud does that
+	// takes one at a time, by its own words for too many calls.
+	OneAtATime LaunchFault = "one at a time"
+	// LostMark is no fault of a launch: the call that marks a machine as committed
+	// is answered well and does nothing, once.
+	LostMark LaunchFault = "lost mark"
 )
 
 // Counts are what an account holds; machines and disks that are gone, or only
-// listed for remembrance, do not count.
+// listed for remembrance, do not count. Others are tags, groups and whatever
+// else a driver makes that stays on the account.
 type Counts struct {
-	Machines, Disks, Firewalls, Keys int
+	Machines, Disks, Addresses, Firewalls, Keys, Others int
 }
 
-// Gate is what is reachable on a machine, besides SSH and with it.
-type Gate struct {
-	SSH   bool
-	Ports []cloud.PortRange
+// Paid is the part of it that costs money.
+func (c Counts) paid() Counts {
+	return Counts{Machines: c.Machines, Disks: c.Disks, Addresses: c.Addresses}
+}
+
+// Gate is what is reachable on a machine.
+type Gate struct{ Openings []Opening }
+
+// Opening is a range of TCP ports that may be reached from somewhere. SSH is the
+// one of the port that the machine's SSH server listens on, as First and Last 22
+// whatever that port is.
+type Opening struct {
+	Ports cloud.PortRange
+	From  netip.Prefix
+}
+
+// Sent is what a machine was made with. UserData is as the machine gets it,
+// decoded; AuthorizedKeys come beside it on clouds that carry keys themselves,
+// and SSHUser is whom they are for. DiskGiB is the size of its disk.
+type Sent struct {
+	UserData       []byte
+	AuthorizedKeys []string
+	Image          string
+	DiskGiB        int
 }
 
 // Case is one thing a driver must do.
@@ -164,9 +228,27 @@ type Case struct {
 // Run runs every case as a subtest, one after the other on one account.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
+	checkReach(t, h)
 	for _, c := range Cases() {
 		t.Run(c.Name, func(t *testing.T) { c.test(t, h) })
 	}
+}
+
+// checkReach refuses a harness that puts a case out of its reach that there is not.
+func checkReach(t *testing.T, h Harness) {
+	t.Helper()
+	for name, why := range outOfReach(h) {
+		if !slices.ContainsFunc(Cases(), func(c Case) bool { return c.Name == name }) || why == "" {
+			t.Errorf("the harness puts %q out of its reach (%q), which is no case or has no reason", name, why)
+		}
+	}
+}
+
+func outOfReach(h Harness) map[string]string {
+	if l, ok := h.(Limited); ok {
+		return l.OutOfReach()
+	}
+	return nil
 }
 
 // RunEach is Run for clouds that come for free: every case gets an account of
@@ -187,6 +269,10 @@ func (c Case) test(t *testing.T, h Harness) {
 		t.Log("does not apply: the cloud's Capabilities exclude it")
 		return
 	}
+	if why := outOfReach(h)[c.Name]; why != "" {
+		t.Logf("out of this world's reach: %s", why)
+		return
+	}
 	if err := c.Run(t.Context(), h); err != nil {
 		t.Error(err)
 	}
@@ -195,7 +281,7 @@ func (c Case) test(t *testing.T, h Harness) {
 // Cases returns the suite.
 func Cases() []Case {
 	var all []Case
-	for _, group := range [][]Case{openCases(), launchCases(), lifeCases(), faultCases(), ownershipCases(), portCases(), deadManCases(), selfCases()} {
+	for _, group := range [][]Case{openCases(), launchCases(), sentCases(), sessionCases(), lifeCases(), faultCases(), ownershipCases(), portCases(), deadManCases(), selfCases()} {
 		all = append(all, group...)
 	}
 	return all
@@ -204,22 +290,30 @@ func Cases() []Case {
 // Applies reports whether the case concerns a cloud with these capabilities.
 func (c Case) Applies(caps cloud.Capabilities) bool { return c.applies == nil || c.applies(caps) }
 
-// Run runs the case on a fresh session, removes what it made through the
-// driver, and returns what was wrong.
-func (c Case) Run(ctx context.Context, h Harness) error {
-	patience := 5 * time.Minute
+// patience is how long a case may take, and as long again to clean up.
+func patience(h Harness) time.Duration {
 	if p, ok := h.(Patient); ok {
-		patience = p.Patience()
+		return p.Patience()
 	}
-	limited, cancel := context.WithTimeout(ctx, patience)
+	return 5 * time.Minute
+}
+
+// Run runs the case on a fresh session, removes what it made through the
+// driver, and returns what was wrong. It ends within a bounded time, also where
+// a call of the driver never does.
+func (c Case) Run(ctx context.Context, h Harness) error {
+	limited, cancel := context.WithTimeout(ctx, patience(h))
 	defer cancel()
 	w, err := newWorld(limited, h)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", c.Name, err)
 	}
 	err = c.run(limited, w)
 	// The end of a case's time must not keep its machines alive.
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience(h))
 	defer cancel()
-	return w.close(closing, err)
+	if err := w.close(closing, err); err != nil {
+		return fmt.Errorf("%s: %w", c.Name, err)
+	}
+	return nil
 }

@@ -6,231 +6,240 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 )
 
-const cloudName = "memory"
-
-var (
-	errFull   = errors.New("memory: no capacity")
-	errQuota  = errors.New("memory: quota")
-	errKey    = errors.New("memory: wrong key")
-	errBad    = errors.New("memory: bad request")
-	errAnswer = errors.New("memory: no answer")
-)
-
-// memoryCloud is a cloud in memory and the harness of its driver. It is a
-// correct one, except for what broken names.
-type memoryCloud struct {
-	caps   cloud.Capabilities
-	broken string
-
-	mu        sync.Mutex
-	serial    int
-	machines  map[string]*memoryMachine
-	firewalls map[string]*memoryGroup
-	keys      map[string]*memoryGroup
-	// capacity is how many launches succeed; negative is no limit.
-	capacity int
-	lose     bool
+// harness is an account of the cloud in memory, in virtual time, whose driver
+// is a right one unless a mutant says otherwise.
+type harness struct {
+	*memcloud.Cloud
+	mutant mutant
 }
 
-type memoryMachine struct {
-	cloud.Instance
-	tags     map[string]string
-	disk     bool
-	firewall string
-	doomed   time.Time
-	// onShutdown is what a power-off does once the machine is committed.
-	onShutdown cloud.Shutdown
+var _ interface {
+	cloudtest.Harness
+	cloudtest.Impostor
+	cloudtest.Neighbour
+	cloudtest.Killer
+	cloudtest.Saboteur
+	cloudtest.Counter
+	cloudtest.Gatekeeper
+	cloudtest.Inspector
+	cloudtest.Lagger
+	cloudtest.Timekeeper
+	cloudtest.Inside
+} = harness{}
+
+func newHarness(v variant, m mutant) harness {
+	world := memcloud.New()
+	world.Caps, world.Key, world.Account = v.caps, "right", "memory"
+	world.Going, world.Stopping, world.Addresses = time.Second, time.Second, true
+	world.Repeats, world.Pace, world.Latency = v.repeats, v.pace, v.latency
+	return harness{Cloud: world, mutant: m}
 }
 
-type memoryGroup struct {
-	owner cloud.Identity // Attempt and Rank are 0
-	ssh   bool
-	ports []cloud.PortRange
-	from  []netip.Prefix
+func (h harness) Factory() cloud.Factory {
+	return brokenFactory{Factory: memcloud.Factory{Cloud: h.Cloud}, mutant: h.mutant}
 }
 
-func newMemoryCloud(caps cloud.Capabilities, broken string) *memoryCloud {
-	return &memoryCloud{
-		caps: caps, broken: broken, capacity: -1,
-		machines: map[string]*memoryMachine{}, firewalls: map[string]*memoryGroup{}, keys: map[string]*memoryGroup{},
-	}
-}
-
-func (m *memoryCloud) breaks(what string) bool { return m.broken == what }
-
-func (m *memoryCloud) id(kind string) string {
-	m.serial++
-	return fmt.Sprintf("%s-%d", kind, m.serial)
-}
-
-// lock takes the cloud for one call and lets time do its work first.
-func (m *memoryCloud) lock() func() {
-	m.mu.Lock()
-	now := time.Now()
-	for _, in := range m.machines {
-		expired := !in.Deadline.IsZero() && !now.Before(in.Deadline)
-		switch doomed := !in.doomed.IsZero() && !now.Before(in.doomed); {
-		case doomed, expired && (m.caps.DeadMan || m.breaks("stopped is lost")):
-			in.kill()
-		case expired && in.State == cloud.StateRunning:
-			in.State = cloud.StateStopped
-		}
-	}
-	return m.mu.Unlock
-}
-
-func (in *memoryMachine) kill() {
-	in.State, in.disk = cloud.StateTerminated, false
-}
-
-// The harness.
-
-func (m *memoryCloud) Factory() cloud.Factory { return memoryFactory{m} }
-
-func (m *memoryCloud) Credentials() cloud.Credentials {
+func (harness) Credentials() cloud.Credentials {
 	return cloud.Credentials{Values: map[string]string{"key": "right"}}
 }
 
-func (m *memoryCloud) BadCredentials() cloud.Credentials {
+func (harness) BadCredentials() cloud.Credentials {
 	return cloud.Credentials{Values: map[string]string{"key": "wrong-key"}}
 }
 
-func (m *memoryCloud) Placement(nodes int, market cloud.Market) cloud.Placement {
+func (harness) Placement(nodes int, market cloud.Market) cloud.Placement {
 	return cloud.Placement{Nodes: nodes, Offer: cloud.Offer{
-		Cloud: cloudName, Region: "here-1", Zone: "here-1a", Market: market,
+		Cloud: memcloud.Name, Region: "here-1", Zone: "here-1a", Market: market,
 		InstanceType: cloud.InstanceType{Name: "small"}, HourlyUSD: 1,
 	}}
 }
 
-func (m *memoryCloud) Spec(base cloud.ClusterSpec) cloud.ClusterSpec {
+func (harness) Spec(base cloud.ClusterSpec) cloud.ClusterSpec {
 	base.SSHUser = "memo"
 	base.AuthorizedKeys = []string{"ssh-ed25519 AAAA memo"}
 	return base
 }
 
-func (m *memoryCloud) Errors() []cloudtest.ErrorRow {
-	if m.breaks("empty error table") {
-		return nil
+func (h harness) Errors() []cloudtest.ErrorRow {
+	var rows []cloudtest.ErrorRow
+	for err, want := range memcloud.Rows() {
+		rows = append(rows, cloudtest.ErrorRow{Name: err.Error(), Err: err, Want: want})
 	}
-	return []cloudtest.ErrorRow{
-		{Name: "full", Err: errFull, Want: cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}},
-		{Name: "quota", Err: errQuota, Want: cloud.Fault{Kind: cloud.KindQuota, Scope: cloud.ScopeRegion}},
-		{Name: "key", Err: errKey, Want: cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}},
-		{Name: "bad", Err: errBad, Want: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeRegion}},
-		{Name: "answer", Err: errAnswer, Want: cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}},
+	if h.mutant.rows != nil {
+		rows = h.mutant.rows(rows)
 	}
+	return rows
 }
 
-func (m *memoryCloud) LaunchForeign(_ context.Context, at cloud.Placement, kind cloudtest.Foreign, like cloud.Identity) (string, error) {
-	defer m.lock()()
-	in := &memoryMachine{tags: kind.Tags(like), disk: true}
-	in.Instance = cloud.Instance{ID: m.id("i"), State: cloud.StateRunning, Region: at.Offer.Region, Zone: at.Offer.Zone}
-	m.machines[in.ID] = in
-	return in.ID, nil
+func (h harness) LaunchForeign(_ context.Context, at cloud.Placement, kind cloudtest.Foreign, like cloud.Identity) (string, error) {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	tags := kind.Tags(like)
+	identity, ok := cloud.IdentityFromTags(tags)
+	if !ok {
+		identity = cloud.Identity{}
+	}
+	m := h.Add(identity, at, time.Time{}, 0)
+	m.Tags, m.Visible = tags, m.Exists
+	return m.ID, nil
 }
 
-func (m *memoryCloud) Running(_ context.Context, id string) (bool, error) {
-	defer m.lock()()
-	return m.machines[id].State == cloud.StateRunning, nil
+// machine returns one that lives or lived.
+func (h harness) machine(id string) *memcloud.Machine {
+	i := slices.IndexFunc(h.Machines, func(m *memcloud.Machine) bool { return m.ID == id })
+	return h.Machines[i]
 }
 
-func (m *memoryCloud) Remove(_ context.Context, id string) error {
-	defer m.lock()()
-	m.machines[id].kill()
+func (h harness) Running(_ context.Context, id string) (bool, error) {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	m := h.machine(id)
+	return m.Alive(time.Now()) && m.View(time.Now()).State == cloud.StateRunning, nil
+}
+
+func (h harness) Remove(_ context.Context, id string) error {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	m := h.machine(id)
+	m.Gone, m.Address = time.Now(), false
 	return nil
 }
 
-func (m *memoryCloud) KillMachine(ctx context.Context, id string) error { return m.Remove(ctx, id) }
+func (h harness) KillMachine(ctx context.Context, id string) error { return h.Remove(ctx, id) }
 
-func (m *memoryCloud) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFault, skip int) (func(context.Context) error, error) {
-	defer m.lock()()
-	if kind == cloudtest.LostAnswer {
-		m.lose = true
-	} else {
-		m.capacity = skip
+func (h harness) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFault, skip int) (func(context.Context) error, error) {
+	f := memcloud.Fault{Op: "create", Skip: skip}
+	switch kind {
+	case cloudtest.NoCapacity:
+		f.Err = memcloud.ErrCapacity
+	case cloudtest.LostAnswer:
+		f.Err, f.Applied, f.Times = memcloud.ErrTimeout, true, 1
+	case cloudtest.LateCapacity:
+		f.Dies = true
+	case cloudtest.LateAddress:
+		f.Unaddressed = 20 * time.Second
+	case cloudtest.OneAtATime:
+		f.Skip, f.Times, f.Err = 1, 2, memcloud.ErrThrottle
+	case cloudtest.LostMark:
+		f.Op, f.Silent, f.Times = "tag", true, 1
 	}
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	h.Faults = append(h.Faults, &f)
 	return func(context.Context) error {
-		defer m.lock()()
-		m.capacity, m.lose = -1, false
+		h.Mu.Lock()
+		defer h.Mu.Unlock()
+		h.Faults = nil
 		return nil
 	}, nil
 }
 
-func (m *memoryCloud) Count(context.Context) (cloudtest.Counts, error) {
-	defer m.lock()()
-	c := cloudtest.Counts{Firewalls: len(m.firewalls), Keys: len(m.keys)}
-	for _, in := range m.machines {
-		if in.State != cloud.StateTerminated {
-			c.Machines++
-		}
-		if in.disk {
-			c.Disks++
-		}
-	}
-	return c, nil
+func (h harness) Lag(context.Context) (func(context.Context) error, error) {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	h.Hide = 8 * time.Second
+	return func(context.Context) error { return nil }, nil
 }
 
-func (m *memoryCloud) OpenPorts(_ context.Context, id string) (cloudtest.Gate, error) {
-	defer m.lock()()
-	g := m.firewalls[m.machines[id].firewall]
-	return cloudtest.Gate{SSH: g.ssh, Ports: slices.Clone(g.ports)}, nil
+func (h harness) Count(context.Context) (cloudtest.Counts, error) {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	now := time.Now()
+	h.Settle(now)
+	counts := cloudtest.Counts{Others: len(h.Things)}
+	for _, g := range h.Groups {
+		if g.Kind == "key" {
+			counts.Keys++
+		} else {
+			counts.Firewalls++
+		}
+	}
+	for _, m := range h.Machines {
+		alive := m.Alive(now)
+		if alive {
+			counts.Machines++
+		}
+		if (alive && !m.DiskGone) || m.LeavesDisk {
+			counts.Disks++
+		}
+		if m.Address {
+			counts.Addresses++
+		}
+	}
+	return counts, nil
 }
+
+// firewall is what stands before a machine.
+func (h harness) firewall(id string) (*memcloud.Group, error) {
+	m := h.machine(id)
+	owner := cloud.Identity{Owner: m.Identity.Owner, Cluster: m.Identity.Cluster, Generation: m.Identity.Generation}
+	i := slices.IndexFunc(h.Groups, func(g *memcloud.Group) bool { return g.Kind == "firewall" && g.Owner == owner })
+	if i < 0 {
+		return nil, fmt.Errorf("machine %s has no firewall", id)
+	}
+	return h.Groups[i], nil
+}
+
+func (h harness) OpenPorts(_ context.Context, id string) (cloudtest.Gate, error) {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	var gate cloudtest.Gate
+	g, err := h.firewall(id)
+	if err != nil {
+		return gate, err
+	}
+	for _, from := range g.From {
+		if g.SSH {
+			gate.Openings = append(gate.Openings, cloudtest.Opening{Ports: cloud.PortRange{First: 22, Last: 22}, From: from})
+		}
+		for _, p := range g.Ports {
+			gate.Openings = append(gate.Openings, cloudtest.Opening{Ports: p, From: from})
+		}
+	}
+	return gate, nil
+}
+
+func (h harness) Reaches(_ context.Context, from, to string) (bool, error) {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	a, errA := h.firewall(from)
+	b, errB := h.firewall(to)
+	return a == b && a != nil && a.Inside, errors.Join(errA, errB)
+}
+
+func (h harness) ReachesOut(_ context.Context, id string) (bool, error) {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	g, err := h.firewall(id)
+	return g != nil && g.Outside, err
+}
+
+func (h harness) Sent(_ context.Context, id string) (cloudtest.Sent, error) {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	s := h.machine(id).Sent
+	return cloudtest.Sent{UserData: s.UserData, AuthorizedKeys: s.AuthorizedKeys, Image: s.Image, DiskGiB: s.DiskGiB}, nil
+}
+
+func (harness) OtherImage() string { return memcloud.OtherImage }
 
 // EndItself is a power-off, whichever way it is to end.
-func (m *memoryCloud) EndItself(_ context.Context, id string, _ cloud.Shutdown) error {
-	defer m.lock()()
-	in := m.machines[id]
-	switch {
-	case in.tags[cloud.TagCommitted] != "true" || in.onShutdown == cloud.ShutdownTerminate:
-		in.kill()
-	default:
-		in.State = cloud.StateStopped
-	}
+func (h harness) EndItself(_ context.Context, id string, _ cloud.Shutdown) error {
+	h.Cloud.EndItself(id)
 	return nil
 }
 
-func (m *memoryCloud) ShortestDeadline() time.Duration { return time.Minute }
+func (harness) ShortestDeadline() time.Duration { return time.Minute }
 
-func (m *memoryCloud) PassTime(_ context.Context, until time.Time) error {
+func (harness) PassTime(_ context.Context, until time.Time) error {
 	<-time.After(time.Until(until)) // virtual: the tests run in a synctest bubble
 	return nil
-}
-
-type memoryFactory struct{ m *memoryCloud }
-
-func (memoryFactory) Name() string                       { return cloudName }
-func (f memoryFactory) Capabilities() cloud.Capabilities { return f.m.caps }
-
-func (memoryFactory) Options() []cloud.Option {
-	return []cloud.Option{{Name: "key", Description: "The key.", Sensitive: true}}
-}
-
-func (f memoryFactory) Open(_ context.Context, creds cloud.Credentials) (cloud.Session, error) {
-	if key := creds.Values["key"]; key != "right" && !f.m.breaks("takes any key") {
-		if f.m.breaks("quotes the key") {
-			return cloud.Session{}, fmt.Errorf("%s: %w", key, errKey)
-		}
-		return cloud.Session{}, errKey
-	}
-	account := "memory"
-	if f.m.breaks("no account") {
-		account = ""
-	}
-	return cloud.Session{Provisioner: &memoryDriver{f.m}, Account: account}, nil
-}
-
-func labelsOf(tags map[string]string) map[string]string {
-	out := maps.Clone(tags)
-	maps.DeleteFunc(out, func(k, _ string) bool { return len(k) > 4 && k[:4] == cloud.TagPrefix })
-	return out
 }

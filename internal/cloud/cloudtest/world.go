@@ -37,9 +37,9 @@ func hook[T any](w *world) (T, error) {
 }
 
 func newWorld(ctx context.Context, h Harness) (*world, error) {
-	session, err := h.Factory().Open(ctx, h.Credentials())
+	session, err := open(ctx, h)
 	if err != nil {
-		return nil, fmt.Errorf("Open: %w", err)
+		return nil, err
 	}
 	w := &world{Session: session, h: h, caps: cloud.CapabilitiesOf(h.Factory(), h.Credentials()), owner: "conformance-" + random()}
 	counter, err := hook[Counter](w)
@@ -50,6 +50,40 @@ func newWorld(ctx context.Context, h Harness) (*world, error) {
 		return nil, fmt.Errorf("count before: %w", err)
 	}
 	return w, nil
+}
+
+// open opens the cloud with a factory of its own, which shares no memory with
+// another session, and guards its calls.
+func open(ctx context.Context, h Harness) (cloud.Session, error) {
+	var session cloud.Session
+	err := guarded(ctx, "Open", func() (err error) {
+		session, err = h.Factory().Open(ctx, h.Credentials())
+		return err
+	})
+	if err != nil {
+		return session, fmt.Errorf("Open: %w", err)
+	}
+	session.Provisioner = guard{session.Provisioner}
+	return session, nil
+}
+
+// another is the same case in another process.
+func (w *world) another(ctx context.Context) (*world, error) {
+	session, err := open(ctx, w.h)
+	if err != nil {
+		return nil, err
+	}
+	other := *w
+	other.Session, other.clusters, other.undo = session, nil, nil
+	return &other, nil
+}
+
+// under is the cluster as another session has it: what to ask for, and nothing
+// that the driver told.
+func (c *cluster) under(w *world) *cluster {
+	other := *c
+	other.w, other.cfg = w, cloud.RunConfig{}
+	return &other
 }
 
 func random() string {
@@ -101,8 +135,9 @@ type cluster struct {
 	// a launch must be repeated as it was.
 	attempts []int
 	nodes    map[cloud.Identity]cloud.NodeSpec
-	// hostKeys are told by rank.
+	// hostKeys and userData are told by rank.
 	hostKeys map[int]string
+	userData map[int][]byte
 }
 
 // option changes a cluster before its machines are asked for.
@@ -125,12 +160,13 @@ func (w *world) cluster(nodes int, opts ...option) *cluster {
 		w:        w,
 		attempts: make([]int, nodes),
 		nodes:    map[cloud.Identity]cloud.NodeSpec{},
+		userData: map[int][]byte{},
 		ref: cloud.ClusterRef{
 			Owner: w.owner, Cloud: w.h.Factory().Name(),
 			Cluster: fmt.Sprintf("c%d", len(w.clusters)), Generation: "g" + random(),
 		},
 		spec: cloud.ClusterSpec{
-			AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			AllowedCIDRs: []netip.Prefix{suitePrefix()},
 			Labels:       map[string]string{"team": "weather", "purpose": "conformance"},
 		},
 	}
@@ -184,6 +220,10 @@ func (c *cluster) current() cloud.ClusterSpec {
 	}
 	full := c.w.h.Spec(base)
 	for i, n := range full.Nodes {
+		if data := c.userData[n.Identity.Rank]; data != nil {
+			n.UserData = data
+			full.Nodes[i] = n
+		}
 		if known, ok := c.nodes[n.Identity]; ok {
 			full.Nodes[i] = known
 		} else {
