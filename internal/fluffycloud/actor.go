@@ -145,8 +145,8 @@ func (s *Server) boot(a *actor, i instance) error {
 		if s.pause(s.ctx, a.wake, s.bootTime(i)) {
 			return nil
 		}
-		if i.Fault.Boot == "fail" {
-			return s.settle(i.ID, StatePending, StateTerminating, reasonBoot+": the laboratory says so", nil)
+		if reason := i.Fault.end(); reason != "" {
+			return s.settle(i.ID, StatePending, StateTerminating, reason+": the laboratory says so", nil)
 		}
 		if err := s.spawn(a, &i); err != nil {
 			return errors.Join(err, s.settle(i.ID, StatePending, StateTerminating, reasonBoot+": "+err.Error(), nil))

@@ -67,7 +67,7 @@ type effect struct {
 	// PreemptAfterMS preempts the machine that long after its launch.
 	PreemptAfterMS int `json:"preempt_after_ms,omitempty"`
 
-	// Boot is what goes wrong in the machine: slow, fail, no_ssh, die_in_setup,
+	// Boot is what goes wrong in the machine: slow, fail, no_capacity, no_ssh, die_in_setup,
 	// silent, babble, wrong_host_key, exec_refused, no_exit_status.
 	Boot string `json:"boot,omitempty"`
 	// BootDelayMS is how much longer a slow boot takes; default 5000.
@@ -99,6 +99,17 @@ func (f bootFault) guest() guest.Fault {
 	}
 }
 
+// end says why the machine ends before it runs; empty is that it runs.
+func (f bootFault) end() string {
+	switch f.Boot {
+	case "fail":
+		return reasonBoot
+	case "no_capacity":
+		return reasonCapacity
+	}
+	return ""
+}
+
 // delay is how much longer the boot takes.
 func (f bootFault) delay() time.Duration {
 	if f.DelayMS == 0 && f.Boot == "slow" {
@@ -112,7 +123,7 @@ func faultOps() []string {
 }
 
 func bootKinds() []string {
-	return []string{"", "slow", "fail", "no_ssh", "die_in_setup", "silent", "babble", "wrong_host_key", "exec_refused", "no_exit_status"}
+	return []string{"", "slow", "fail", "no_capacity", "no_ssh", "die_in_setup", "silent", "babble", "wrong_host_key", "exec_refused", "no_exit_status"}
 }
 
 // check completes a fault and says what is wrong with it.

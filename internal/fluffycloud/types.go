@@ -28,6 +28,7 @@ const (
 	reasonHost      = "host_failure"
 	reasonSelf      = "self_request"
 	reasonBoot      = "boot_failed"
+	reasonCapacity  = "insufficient_capacity"
 )
 
 // The markets.

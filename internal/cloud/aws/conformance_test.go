@@ -7,8 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
-	"slices"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -35,6 +34,11 @@ type harness struct {
 	url   string
 	zone  string
 	image string // for machines of others
+	// other is an image that is not the default.
+	other string
+	// caller tells the caller's address.
+	caller string
+	calls  *launchLog
 	// direct calls the emulator behind the driver's and the proxy's back.
 	direct *ec2.Client
 }
@@ -42,7 +46,10 @@ type harness struct {
 func newHarness(t *testing.T, proxy *ec2proxy.Proxy, upstream string) *harness {
 	t.Helper()
 	isolate(t)
-	h := &harness{t: t, proxy: proxy, zone: testZone, image: fakeCPUImage}
+	h := &harness{t: t, proxy: proxy, zone: testZone, image: fakeCPUImage, other: "ami-0000000000000004", calls: watchLaunches(proxy)}
+	caller := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("203.0.113.9\n")) }))
+	t.Cleanup(caller.Close)
+	h.caller = caller.URL
 	proxy.Upstream, proxy.Client = upstream, &http.Client{Timeout: time.Minute}
 	proxy.AccessKeys = []string{testAccessKey}
 	address, stop := proxy.Start()
@@ -58,7 +65,12 @@ func newHarness(t *testing.T, proxy *ec2proxy.Proxy, upstream string) *harness {
 	return h
 }
 
-func (h *harness) Factory() cloud.Factory { return Factory{tune: hurry} }
+func (h *harness) Factory() cloud.Factory {
+	return Factory{tune: func(d *driver) {
+		hurry(d)
+		d.CallerSource = h.caller
+	}}
+}
 
 // hurry shortens the pauses for an emulator that answers in milliseconds.
 func hurry(d *driver) {
@@ -87,9 +99,11 @@ func (h *harness) Placement(nodes int, market cloud.Market) cloud.Placement {
 }
 
 func (h *harness) Spec(base cloud.ClusterSpec) cloud.ClusterSpec {
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFhu4ZsCQ4yHoSi5HzZ6sNEJTZ0CWkNCDNqmnLTGmpDE conformance"
 	base.SSHUser = "ubuntu"
-	for i := range base.Nodes {
-		base.Nodes[i].UserData = []byte(fmt.Sprintf("#cloud-config\n# rank %d\n", base.Nodes[i].Identity.Rank))
+	base.AuthorizedKeys = []string{key}
+	for i := range base.Nodes { // keys come with the user data, as in the cluster template
+		base.Nodes[i].UserData = fmt.Appendf(nil, "#cloud-config\n# rank %d\nssh_authorized_keys:\n- %s\n", base.Nodes[i].Identity.Rank, key)
 	}
 	return base
 }
@@ -141,6 +155,14 @@ func (h *harness) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFaul
 		}
 	case cloudtest.LostAnswer:
 		fault.Times = 1
+	case cloudtest.LateCapacity:
+		fault.Starve = true
+	case cloudtest.LateAddress:
+		fault.Unaddressed = 400 * time.Millisecond
+	case cloudtest.OneAtATime:
+		fault.Skip, fault.Times, fault.Status, fault.Code, fault.Message = 1, 2, http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded."
+	case cloudtest.LostMark:
+		fault.Action, fault.Times, fault.Silent = "CreateTags", 1, true
 	default:
 		return nil, fmt.Errorf("no such fault: %s", kind)
 	}
@@ -176,42 +198,6 @@ func (h *harness) Count(ctx context.Context) (cloudtest.Counts, error) {
 	counts.Disks, counts.Keys = len(volumes.Volumes), len(keys.KeyPairs)
 	counts.Firewalls += len(groups.SecurityGroups)
 	return counts, nil
-}
-
-func (h *harness) OpenPorts(ctx context.Context, id string) (cloudtest.Gate, error) {
-	shown, err := h.direct.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
-	if err != nil {
-		return cloudtest.Gate{}, err
-	}
-	var behind []string
-	for _, g := range shown.Reservations[0].Instances[0].SecurityGroups {
-		behind = append(behind, aws.ToString(g.GroupId))
-	}
-	for _, n := range shown.Reservations[0].Instances[0].NetworkInterfaces {
-		for _, g := range n.Groups {
-			behind = append(behind, aws.ToString(g.GroupId))
-		}
-	}
-	slices.Sort(behind)
-	out, err := h.direct.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: slices.Compact(behind)})
-	if err != nil {
-		return cloudtest.Gate{}, err
-	}
-	var gate cloudtest.Gate
-	caller := netip.MustParsePrefix("127.0.0.0/8")
-	for _, g := range out.SecurityGroups {
-		for _, r := range (group{rules: g.IpPermissions}).firewall().Open {
-			switch {
-			case r.From != caller.String():
-				return gate, fmt.Errorf("port %s is open to %s", r.Ports, r.From)
-			case r.Ports == cloud.PortRange{First: sshPort, Last: sshPort}:
-				gate.SSH = true
-			case !slices.Contains(gate.Ports, r.Ports):
-				gate.Ports = append(gate.Ports, r.Ports)
-			}
-		}
-	}
-	return gate, nil
 }
 
 func (h *harness) ShortestDeadline() time.Duration { return 10 * time.Minute }

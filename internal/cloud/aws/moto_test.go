@@ -123,7 +123,7 @@ func writeImages(t *testing.T) string {
 func newPrivateMotoHarness(t *testing.T, proxy *ec2proxy.Proxy) *harness {
 	t.Helper()
 	h := newHarness(t, proxy, startMoto(t))
-	h.image = motoCPUImage
+	h.image, h.other = motoCPUImage, motoGPUImage
 	if _, err := h.Count(t.Context()); err != nil { // moto makes a region when it is first asked about it
 		t.Fatal(err)
 	}

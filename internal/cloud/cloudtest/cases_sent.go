@@ -131,7 +131,8 @@ func imageSent(ctx context.Context, w *world) error {
 		return err
 	}
 	standard, asked := w.cluster(1), w.cluster(1)
-	asked.spec.Image = i.OtherImage()
+	other, _ := i.Images()
+	asked.spec.Image = other
 	for _, c := range []*cluster{standard, asked} {
 		machines, err := c.up(ctx)
 		if err != nil {
@@ -141,7 +142,7 @@ func imageSent(ctx context.Context, w *world) error {
 		if err != nil {
 			return err
 		}
-		if got := sent.Image == i.OtherImage(); got != (c == asked) || sent.Image == "" {
+		if got := sent.Image == other; got != (c == asked) || sent.Image == "" {
 			return fmt.Errorf("with the image %q asked for the machine has %q", c.spec.Image, sent.Image)
 		}
 	}
@@ -155,13 +156,7 @@ func imageUnknown(ctx context.Context, w *world) error {
 		return err
 	}
 	c := w.cluster(1)
-	// One that reads like a real one and is not there.
-	c.spec.Image = strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return '9' - (r - '0')
-		}
-		return r
-	}, i.OtherImage()) + "9"
+	_, c.spec.Image = i.Images()
 	if c.cfg, err = w.Bootstrap(ctx, c.current(), c.at); err == nil {
 		_, err = w.Run(ctx, c.ref, c.cfg)
 	}

@@ -96,9 +96,10 @@ type (
 	// Inspector shows with what a machine was made.
 	Inspector interface {
 		Sent(ctx context.Context, id string) (Sent, error)
-		// OtherImage is an image other than the default for the suite's placement;
-		// it is asked for where the cloud has CustomImage.
-		OtherImage() string
+		// Images are one other than the default that runs on the suite's placement,
+		// and one that reads as well and is not there. They are asked for where the
+		// cloud has CustomImage.
+		Images() (other, missing string)
 	}
 
 	// Lagger makes lists lag: until stop, they do not show machines launched from

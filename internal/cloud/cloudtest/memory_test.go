@@ -229,7 +229,7 @@ func (h harness) Sent(_ context.Context, id string) (cloudtest.Sent, error) {
 	return cloudtest.Sent{UserData: s.UserData, AuthorizedKeys: s.AuthorizedKeys, Image: s.Image, DiskGiB: s.DiskGiB}, nil
 }
 
-func (harness) OtherImage() string { return memcloud.OtherImage }
+func (harness) Images() (other, missing string) { return memcloud.OtherImage, "image-none" }
 
 // EndItself is a power-off, whichever way it is to end.
 func (h harness) EndItself(_ context.Context, id string, _ cloud.Shutdown) error {

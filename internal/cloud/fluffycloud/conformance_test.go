@@ -39,6 +39,9 @@ var _ interface {
 	cloudtest.Saboteur
 	cloudtest.Counter
 	cloudtest.Gatekeeper
+	cloudtest.Inspector
+	cloudtest.Lagger
+	cloudtest.Limited
 	cloudtest.Timekeeper
 	cloudtest.Inside
 } = (*laboratory)(nil)
@@ -194,6 +197,14 @@ func (l *laboratory) InjectLaunchFault(ctx context.Context, kind cloudtest.Launc
 		return l.inject(ctx, map[string]any{
 			"op": "launch", "after": skip, "times": 1, "effect": map[string]any{"timeout_after_apply": true},
 		})
+	case cloudtest.LateCapacity:
+		return l.inject(ctx, map[string]any{"op": "boot", "effect": map[string]any{"boot": "no_capacity"}})
+	case cloudtest.OneAtATime:
+		return l.inject(ctx, map[string]any{
+			"op": "launch", "after": 1, "times": 2, "effect": map[string]any{"error": map[string]any{"code": codeRateLimited}},
+		})
+	case cloudtest.LostMark:
+		return l.inject(ctx, map[string]any{"op": "tag", "times": 1, "effect": map[string]any{"silent": true}})
 	default:
 		return nil, fmt.Errorf("no such fault: %s", kind)
 	}
@@ -215,28 +226,6 @@ func (l *laboratory) Count(ctx context.Context) (cloudtest.Counts, error) {
 	keys, errK := l.c.sshKeys(ctx)
 	counts.Disks, counts.Firewalls, counts.Keys = len(disks), len(firewalls), len(keys)
 	return counts, errors.Join(errD, errF, errK)
-}
-
-func (l *laboratory) OpenPorts(ctx context.Context, id string) (cloudtest.Gate, error) {
-	var gate cloudtest.Gate
-	in, err := l.c.instance(ctx, id)
-	if err != nil {
-		return gate, err
-	}
-	firewalls, err := l.c.firewalls(ctx)
-	for _, f := range firewalls {
-		if f.ID != in.FirewallID {
-			continue
-		}
-		for _, r := range f.Rules {
-			if isSSHRule(r) {
-				gate.SSH = true
-			} else {
-				gate.Ports = append(gate.Ports, cloud.PortRange{First: r.FromPort, Last: r.ToPort})
-			}
-		}
-	}
-	return gate, err
 }
 
 // EndItself asks the cloud with the machine's own token, as fluffycloud-self does.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +34,8 @@ var _ interface {
 	cloudtest.Saboteur
 	cloudtest.Counter
 	cloudtest.Gatekeeper
+	cloudtest.Inspector
+	cloudtest.Lagger
 	cloudtest.Timekeeper
 	cloudtest.Inside
 } = account{}
@@ -46,7 +47,12 @@ func hurry(d *driver) {
 	d.Settle = 50 * time.Millisecond
 }
 
-func (account) Factory() cloud.Factory { return Factory{tune: hurry} }
+func (a account) Factory() cloud.Factory {
+	return Factory{tune: func(d *driver) {
+		hurry(d)
+		d.callerSource = a.URL + gcpfake.CallerPath
+	}}
+}
 
 func (a account) Credentials() cloud.Credentials {
 	values := map[string]string{optionProject: gcpfake.Project, optionAccessToken: gcpfake.Token, optionEndpoint: a.URL}
@@ -118,6 +124,14 @@ func (a account) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFault
 		f.Code, f.Message = "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "The zone does not have enough resources available to fulfill the request."
 	case cloudtest.LostAnswer:
 		f.LoseAnswer, f.Times = true, 1
+	case cloudtest.LateCapacity: // its own operation says so, when it ends
+		f.Code, f.Message, f.Slow = "ZONE_RESOURCE_POOL_EXHAUSTED", "The zone does not have enough resources available to fulfill the request.", 20*time.Millisecond
+	case cloudtest.LateAddress:
+		f.Unaddressed = 100 * time.Millisecond
+	case cloudtest.OneAtATime:
+		f.Skip, f.Times, f.Status, f.Reason, f.Message = 1, 2, http.StatusForbidden, "rateLimitExceeded", "Rate Limit Exceeded"
+	case cloudtest.LostMark:
+		f.Method, f.Silent, f.Times = "compute.instances.setMetadata", true, 1
 	default:
 		return nil, fmt.Errorf("no such fault: %s", kind)
 	}
@@ -127,34 +141,6 @@ func (a account) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFault
 
 func (a account) Count(context.Context) (cloudtest.Counts, error) {
 	return cloudtest.Counts{Machines: len(a.Instances()), Disks: len(a.Disks()), Firewalls: len(a.Firewalls())}, nil
-}
-
-func (a account) OpenPorts(_ context.Context, id string) (cloudtest.Gate, error) {
-	var gate cloudtest.Gate
-	in, ok := a.one(id)
-	if !ok || in.Tags == nil {
-		return gate, fmt.Errorf("no machine %s", id)
-	}
-	for _, rule := range a.Firewalls() {
-		hits := slices.ContainsFunc(rule.TargetTags, func(tag string) bool { return slices.Contains(in.Tags.Items, tag) })
-		if !hits || len(rule.SourceRanges) == 0 || !strings.HasSuffix(rule.Network, in.NetworkInterfaces[0].Network) {
-			continue
-		}
-		for _, allowed := range rule.Allowed {
-			for _, text := range allowed.Ports {
-				p, err := cloud.ParsePorts(text)
-				if err != nil {
-					return gate, err
-				}
-				if text == "22" {
-					gate.SSH = true
-				} else {
-					gate.Ports = append(gate.Ports, p...)
-				}
-			}
-		}
-	}
-	return gate, nil
 }
 
 func (account) ShortestDeadline() time.Duration { return time.Minute }

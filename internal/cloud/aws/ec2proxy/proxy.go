@@ -55,6 +55,8 @@ type Proxy struct {
 	groups   map[string]placementGroup
 	requests []url.Values
 	refused  map[string]int
+	starved  map[string]bool
+	blank    map[string]time.Time // until when machines have no public address
 }
 
 // launch is what a client token stands for.
@@ -84,6 +86,12 @@ type Fault struct {
 	// has its effect and its answer is lost.
 	Status        int
 	Code, Message string
+	// Silent answers well and does nothing.
+	Silent bool
+	// Starve ends what RunInstances made, for want of capacity, before it runs.
+	Starve bool
+	// Unaddressed lets what RunInstances made run that long without a public address.
+	Unaddressed time.Duration
 }
 
 type armed struct {
@@ -156,12 +164,23 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.write(w, failure(fault.Status, fault.Code, fault.Message))
 		return
 	}
+	if fault != nil && fault.Silent {
+		action := c.form.Get("Action")
+		out := failure(http.StatusOK, "", "")
+		out.body = fmt.Appendf(nil, `<%sResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r</requestId><return>true</return></%sResponse>`, action, action)
+		p.write(w, out)
+		return
+	}
 	out, err := p.do(r, c)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	if fault != nil {
+	switch {
+	case fault == nil:
+	case fault.Starve, fault.Unaddressed > 0:
+		p.spoil(r, fault.Fault, instanceIDs(out.body))
+	default:
 		panic(http.ErrAbortHandler) // the answer is lost
 	}
 	p.write(w, out)
@@ -261,6 +280,28 @@ func (p *Proxy) runInstances(r *http.Request, c call) (*answer, error) {
 		p.born[id], p.behind[id] = time.Now(), c.list("NetworkInterface.1.SecurityGroupId")
 	}
 	return out, nil
+}
+
+// spoil does to machines what a fault says of them.
+func (p *Proxy) spoil(r *http.Request, f Fault, ids []string) {
+	for _, id := range ids {
+		if f.Starve {
+			p.ask(r, url.Values{"Action": {"TerminateInstances"}, "InstanceId.1": {id}})
+		}
+		p.mu.Lock()
+		if p.starved == nil {
+			p.starved, p.blank = map[string]bool{}, map[string]time.Time{}
+		}
+		p.starved[id], p.blank[id] = f.Starve, time.Now().Add(f.Unaddressed)
+		p.mu.Unlock()
+	}
+}
+
+// Lag makes listings lag from now on, as HideFor does.
+func (p *Proxy) Lag(hideFor time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.HideFor = hideFor
 }
 
 func (p *Proxy) end(c call) {

@@ -46,7 +46,11 @@ var (
 	shownState   = regexp.MustCompile(`<(instanceState|currentState)><code>\d+</code><name>[a-z-]+</name></`)
 	lingeringXML = []byte(`<$1><code>32</code><name>shutting-down</name></`)
 	addresses    = regexp.MustCompile(`<(ipAddress|privateIpAddress)>[0-9.]+</(?:ipAddress|privateIpAddress)>`)
-	space        = regexp.MustCompile(`>\s+<`)
+	stateReason  = regexp.MustCompile(`<stateReason>.*?</stateReason>`)
+	starvedXML   = []byte(`<stateReason><code>Server.InsufficientInstanceCapacity</code><message>There was insufficient capacity available to satisfy the launch request.</message></stateReason><$1><code>48</code><name>terminated</name></`)
+	// publicAddress is that of the machine, and of its interfaces.
+	publicAddress = regexp.MustCompile(`<ipAddress>[0-9.]+</ipAddress>|<association>.*?</association>`)
+	space         = regexp.MustCompile(`>\s+<`)
 )
 
 // rewrite hides the items of a set whose machines are not shown yet, and shows
@@ -70,6 +74,13 @@ func (p *Proxy) rewriteItem(item []byte) []byte {
 	for _, id := range instanceIDs(item) {
 		if at, ok := p.born[id]; ok && time.Since(at) < p.HideFor {
 			return nil
+		}
+		if p.starved[id] {
+			item = stateReason.ReplaceAll(item, nil)
+			item = shownState.ReplaceAll(item, starvedXML)
+		}
+		if time.Now().Before(p.blank[id]) {
+			item = publicAddress.ReplaceAll(item, nil)
 		}
 		if at, ok := p.ended[id]; ok && time.Since(at) < p.LingerFor {
 			return shownState.ReplaceAll(item, lingeringXML)

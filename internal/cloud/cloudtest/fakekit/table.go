@@ -81,3 +81,10 @@ func (t *Table[T]) where(f func(*row[T]) bool) []*T {
 
 // Shown reports whether listings show by now what was made then.
 func (k *Kit) Shown(born time.Time) bool { return !k.Now().Before(born.Add(k.opts.VisibleAfter)) }
+
+// Lag makes listings lag from now on, as Options.VisibleAfter does.
+func (k *Kit) Lag(visibleAfter time.Duration) {
+	k.Lock()
+	defer k.Unlock()
+	k.opts.VisibleAfter = visibleAfter
+}

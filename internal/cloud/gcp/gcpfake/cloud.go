@@ -30,6 +30,8 @@ const (
 	Deleter = "deleter@acme-weather.iam.gserviceaccount.com"
 	// MachineToken is what a machine with that account has from the metadata server.
 	MachineToken = "token-of-a-machine"
+	// CallerPath is where the fake tells callers their address.
+	CallerPath = "/caller"
 	// RefreshToken is what somebody has who logged in, here or elsewhere.
 	RefreshToken = "refresh-canary"
 )
@@ -77,6 +79,10 @@ type instance struct {
 	started time.Time
 	boots   int
 	end     func()
+	// addressed is when it gets its external address; zero is at once.
+	addressed time.Time
+	// previous is its metadata before the last change.
+	previous []*compute.MetadataItems
 }
 
 type operation struct {
@@ -105,6 +111,7 @@ func Start(t testing.TB, opts Options) *Cloud {
 		Shape: shape, Settle: c.settle, OnViolation: opts.OnViolation,
 	})
 	c.Route("/compute/v1/", c.serve)
+	c.HandleFunc("GET "+CallerPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("203.0.113.9\n")) })
 	c.HandleFunc("POST /token", c.token)
 	c.HandleFunc("POST /v1/token", c.token)
 	c.HandleFunc("POST /nowhere", http.NotFound) // where no token is to be had
@@ -131,6 +138,10 @@ type Fault struct {
 	LoseAnswer bool
 	// Slow makes the operation take longer.
 	Slow time.Duration
+	// Unaddressed lets a machine run that long before it has its external address.
+	Unaddressed time.Duration
+	// Silent answers well and changes no metadata.
+	Silent bool
 	// Match, where set, must be part of the path.
 	Match string
 }
@@ -268,12 +279,17 @@ func (c *Cloud) boot(in *instance) {
 	in.Status, in.started = "RUNNING", c.Now()
 	in.boots++
 	in.LastStartTimestamp = in.started.Format(time.RFC3339)
+	c.address(in)
+}
+
+// address gives a machine that runs its addresses.
+func (c *Cloud) address(in *instance) {
 	for i, nic := range in.NetworkInterfaces {
 		if nic.NetworkIP == "" {
 			nic.NetworkIP = fmt.Sprintf("10.128.%d.%d", in.Id/250%250, in.Id%250+2)
 		}
 		for _, access := range nic.AccessConfigs {
-			if access.NatIP == "" { // another one after every stop
+			if access.NatIP == "" && !c.Now().Before(in.addressed) { // another one after every stop
 				access.NatIP = fmt.Sprintf("34.%d.%d.%d", 1+in.boots%200, in.Id/250%250, int(in.Id%250)+2+i)
 				if c.opts.Boot != nil {
 					access.NatIP, in.end = c.opts.Boot(in.Instance)
@@ -322,6 +338,10 @@ func (c *Cloud) settle() {
 	for _, in := range slices.Clone(c.instances) {
 		if in.Status != "RUNNING" {
 			continue
+		}
+		if !in.addressed.IsZero() && !now.Before(in.addressed) {
+			in.addressed = time.Time{}
+			c.address(in)
 		}
 		if s := in.Scheduling; s != nil && s.MaxRunDuration != nil && !now.Before(in.started.Add(time.Duration(s.MaxRunDuration.Seconds)*time.Second)) {
 			c.endBySchedule(in)

@@ -83,6 +83,11 @@ func (c *Cloud) insertInstance(req checked) (any, error) {
 // spoil makes an operation fail, or last. What an insert began is then undone.
 func (c *Cloud) spoil(op *operation, f *Fault) {
 	op.ends = op.ends.Add(f.Slow)
+	if in := c.byID(strconv.FormatUint(op.TargetId, 10)); in != nil && f.Unaddressed > 0 {
+		in.addressed = op.ends.Add(f.Unaddressed)
+	} else if in != nil && f.Silent {
+		in.Metadata.Items = in.previous
+	}
 	if f.Code == "" {
 		return
 	}
@@ -123,15 +128,15 @@ func (c *Cloud) newInstance(in *compute.Instance, zone string) *instance {
 		in.Disks = []*compute.AttachedDisk{{AutoDelete: true, Boot: true}}
 	}
 	for _, attached := range in.Disks {
-		name, labels, size := in.Name, map[string]string(nil), int64(10)
+		name, labels, size, image := in.Name, map[string]string(nil), int64(10), ""
 		if p := attached.InitializeParams; p != nil {
-			labels, size = p.Labels, p.DiskSizeGb
+			labels, size, image = p.Labels, p.DiskSizeGb, p.SourceImage
 			if p.DiskName != "" {
 				name = p.DiskName
 			}
 		}
 		disk := &compute.Disk{
-			Id: c.nextID(), Name: name, Zone: in.Zone, SelfLink: in.Zone + "/disks/" + name, Labels: labels, SizeGb: size,
+			Id: c.nextID(), Name: name, Zone: in.Zone, SelfLink: in.Zone + "/disks/" + name, Labels: labels, SizeGb: size, SourceImage: image,
 			LabelFingerprint: c.fingerprint(), Users: []string{in.SelfLink}, Status: "READY",
 		}
 		c.disks = append(c.disks, disk)
@@ -270,6 +275,7 @@ func (c *Cloud) setMetadata(req checked) (any, error) {
 	if want.Fingerprint != in.Metadata.Fingerprint {
 		return nil, refuse(http.StatusPreconditionFailed, "conditionNotMet", "Supplied fingerprint does not match current metadata fingerprint.")
 	}
+	in.previous = in.Metadata.Items
 	in.Metadata.Items, in.Metadata.Fingerprint = want.Items, c.fingerprint()
 	return c.newOperation("setMetadata", in.Zone, in.SelfLink, in.Id, nil), nil
 }
