@@ -250,6 +250,9 @@ func lagAnother(ctx context.Context, w *world) error {
 	if all := slices.Concat(record.Created, record.Adopted); !sameSet(all, first.Created) {
 		return fmt.Errorf("Run in another session while lists lag reports %+v, the first made %v", record, first.Created)
 	}
+	if err := other.Wait(ctx, c.narrowed(first.Created...), cloud.StateRunning); err != nil {
+		return fmt.Errorf("Wait in another session while lists lag: %w", err)
+	}
 	if err := w.machinesAre(ctx, 1); err != nil {
 		return fmt.Errorf("while lists lag: %w", err)
 	}

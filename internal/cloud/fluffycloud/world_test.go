@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
@@ -108,6 +109,30 @@ func (l *laboratory) Sent(ctx context.Context, id string) (cloudtest.Sent, error
 
 func (*laboratory) Images() (other, missing string) { return "img-nimbus-2404", "img-stratus-2404" }
 
+// Lag hides machines by the server's clock, and lets that go with the real one.
 func (l *laboratory) Lag(ctx context.Context) (func(context.Context) error, error) {
-	return l.inject(ctx, map[string]any{"op": "launch", "effect": map[string]any{"hide_for_ms": 400}})
+	remove, err := l.inject(ctx, map[string]any{"op": "launch", "effect": map[string]any{"hide_for_ms": 400}})
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				l.clock.Advance(20 * time.Millisecond)
+			}
+		}
+	}()
+	return func(ctx context.Context) error {
+		close(done)
+		<-ended
+		return remove(ctx)
+	}, nil
 }
