@@ -27,7 +27,7 @@ func launchCases() []Case {
 		{Name: "run/long and awkward name", run: runAwkwardName},
 		{Name: "run/spot", applies: func(c cloud.Capabilities) bool { return c.Spot }, run: runSpot},
 		{Name: "run/cancelled before it began", run: runCancelled},
-		{Name: "run/labels converge", applies: func(c cloud.Capabilities) bool { return c.Labels }, run: labelsConverge},
+		{Name: "run/labels converge", applies: func(c cloud.Capabilities) bool { return c.Labels && !c.LabelsFixed }, run: labelsConverge},
 		{Name: "run/refuses reserved labels", applies: func(c cloud.Capabilities) bool { return c.Labels }, run: reservedLabels},
 	}
 }

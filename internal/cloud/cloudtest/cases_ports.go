@@ -13,13 +13,14 @@ import (
 )
 
 func portCases() []Case {
+	filters := func(c cloud.Capabilities) bool { return c.SourcesOpen == "" }
 	return []Case{
 		{Name: "ports/at launch", applies: func(c cloud.Capabilities) bool { return c.PortsLaunch }, run: portsAtLaunch},
 		{Name: "ports/open, replace, close", applies: func(c cloud.Capabilities) bool { return c.PortsLater }, run: portsLater},
 		{Name: "ports/survive another Bootstrap", applies: func(c cloud.Capabilities) bool { return c.PortsLater }, run: portsSurvive},
 		{Name: "ports/drift is told", applies: func(c cloud.Capabilities) bool { return c.PortsLater }, run: portDrift},
-		{Name: "ports/sources", run: portSources},
-		{Name: "ports/sources left to the cloud", run: sourcesTold},
+		{Name: "ports/sources", applies: filters, run: portSources},
+		{Name: "ports/sources left to the cloud", applies: filters, run: sourcesTold},
 		{Name: "ports/cleanup twice", run: cleanupTwice},
 	}
 }

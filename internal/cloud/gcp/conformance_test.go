@@ -50,7 +50,7 @@ func hurry(d *driver) {
 func (a account) Factory() cloud.Factory {
 	return Factory{tune: func(d *driver) {
 		hurry(d)
-		d.callerSource = a.URL + gcpfake.CallerPath
+		d.CallerSource = a.URL + gcpfake.CallerPath
 	}}
 }
 

@@ -77,7 +77,7 @@ func (d *Driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 		}
 		done := true
 		for _, in := range now {
-			if why := d.Caps.CannotStop(Name, in.Market); why != "" {
+			if why := d.Caps.CannotStop(cloud.Offer{Cloud: Name, Market: in.Market, InstanceType: cloud.InstanceType{Name: in.Type}}); why != "" {
 				return false, fmt.Errorf("%s: %w", why, ErrConfig)
 			}
 			done = done && in.State == cloud.StateStopped
