@@ -30,57 +30,56 @@ const (
 // unreachable gives a failure after SSH its meaning: of a node that was lost
 // that of the cloud's word on it. Any other is returned as it is, and ends the
 // launch.
-func (a *attempt) unreachable(ctx context.Context, err error) error {
-	session, serr := a.clouds.Open(ctx, a.placement.Offer.Cloud)
-	refused := a.reached && errors.As(err, new(*remote.AuthError)) // since set-up took our key away
-	if serr != nil || ctx.Err() != nil || refused || (a.reached && !nodes.LostNode(err)) {
+func (u *bringUp) unreachable(ctx context.Context, err error) error {
+	refused := u.reached && errors.As(err, new(*remote.AuthError)) // since set-up took our key away
+	if ctx.Err() != nil || refused || (u.reached && !nodes.LostNode(err)) {
 		return err
 	}
 	fault := cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
-	instances, qerr := session.Query(ctx, a.runConfig.Spec.Ref)
+	instances, qerr := u.session.Query(ctx, u.machines())
 	running := 0
 	for _, inst := range instances {
 		if inst.State == cloud.StateRunning {
 			running++
 		}
 	}
-	if qerr == nil && running < a.placement.Nodes {
+	if qerr == nil && running < u.size {
 		fault.Kind = cloud.KindCapacity
-		err = fmt.Errorf("only %d of %d machines still run (preempted or failed): %w", running, a.placement.Nodes, err)
+		err = fmt.Errorf("only %d of %d machines still run (preempted or failed): %w", running, u.size, err)
 	}
-	return &cloud.Error{Fault: fault, Op: a.step, Placement: a.placement, Err: err}
+	return &cloud.Error{Fault: fault, Op: u.step, Placement: u.placement, Err: err}
 }
 
 // made is how many machines the attempt made, or may have made.
-func (a *attempt) made() int {
+func (u *bringUp) made() int {
 	switch {
-	case !a.asked, a.definite:
+	case !u.asked, u.definite:
 		return 0
-	case !a.lostAnswer.IsZero():
-		return a.placement.Nodes
+	case !u.lostAnswer.IsZero():
+		return len(u.ranks)
 	}
-	return len(a.created)
+	return len(u.created)
 }
 
 // unexplained is the reason of a failure that says little about the place, so
 // that another place helps as little; empty is none. A node that is lost after
 // it had answered may be lost by what was done to it.
-func (a *attempt) unexplained(fault cloud.Fault) string {
+func (u *bringUp) unexplained(fault cloud.Fault) string {
 	switch {
-	case a.reached && a.step != "commit":
+	case u.reached && u.step != "commit":
 		return "its machines were lost during set-up, by what setup does perhaps"
 	case fault.Kind == cloud.KindUnknown, fault.Kind == cloud.KindTransient:
-	case fault.Kind == cloud.KindConfig && a.made() > 0:
+	case fault.Kind == cloud.KindConfig && u.made() > 0:
 	default:
 		return ""
 	}
-	return fmt.Sprintf("%s at the step %q", fault.Kind, a.step)
+	return fmt.Sprintf("%s at the step %q", fault.Kind, u.step)
 }
 
 // strike counts an attempt that failed, and returns an error once too many did
 // so for the same unexplained reason.
-func (l *launch) strike(a *attempt, fault cloud.Fault) error {
-	why := a.unexplained(fault)
+func (l *launch) strike(u *bringUp, fault cloud.Fault) error {
+	why := u.unexplained(fault)
 	if why == "" {
 		return nil
 	}
@@ -115,7 +114,7 @@ func (e *localError) Error() string { return e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
 // fault is what a failure of this attempt means for the next.
-func (a *attempt) fault(err error) cloud.Fault {
+func (u *bringUp) fault(err error) cloud.Fault {
 	if ce := (*cloud.Error)(nil); errors.As(err, &ce) {
 		return ce.Fault
 	}

@@ -20,7 +20,7 @@ import (
 // Those of the present attempt stay; it is nil between two attempts, and is the
 // one about to be committed, unless it has a rival. It returns the survivors with
 // an error.
-func (l *launch) sweep(ctx context.Context, present *attempt) (survivors []clouds.Machines, err error) {
+func (l *launch) sweep(ctx context.Context, present *bringUp) (survivors []clouds.Machines, err error) {
 	ctx, cancel := teardown.Detached(ctx, l.cfg.Timeouts.Cleanup)
 	defer cancel()
 	var where []string
@@ -50,7 +50,7 @@ func (l *launch) sweep(ctx context.Context, present *attempt) (survivors []cloud
 		return nil, fmt.Errorf("look for machines that came late: %w", err)
 	}
 	if present != nil {
-		if err := present.rival(census); err != nil {
+		if err := l.rival(census); err != nil {
 			return nil, err
 		}
 	}
@@ -73,7 +73,7 @@ func (b *Broker) denied(ctx context.Context, where []string, err error) bool {
 
 // sweepFound removes what came late of a generation on a cloud. It returns the
 // survivors, by region, with an error.
-func (l *launch) sweepFound(ctx context.Context, f clouds.Machines, present *attempt) ([]clouds.Machines, error) {
+func (l *launch) sweepFound(ctx context.Context, f clouds.Machines, present *bringUp) ([]clouds.Machines, error) {
 	if g := l.journal.Find(f.Generation); g == nil || (f.Generation != l.gen && !g.Straggles(f.Committed())) {
 		return nil, nil
 	}
@@ -124,19 +124,16 @@ func (l *launch) noteLate(ctx context.Context, account string, f clouds.Machines
 	return out
 }
 
-// insteadAt is the attempt as if it had been made where machines of another one
-// came late and live.
-func (a *attempt) insteadAt(f clouds.Machines) *attempt {
+// placementOf is where machines of another attempt came late and live.
+func (l *launch) placementOf(f clouds.Machines) cloud.Placement {
 	first := f.Alive[0]
-	other := *a
-	other.placement = cloud.Placement{Nodes: len(f.Alive), Offer: cloud.Offer{
-		Cloud: f.Cloud, Region: first.Region, Zone: first.Zone, Market: first.Market, InstanceType: cloud.InstanceType{Name: first.Type},
-	}}
-	for _, row := range a.attempts {
+	for _, row := range slices.Backward(l.attempts) {
 		o := row.Placement.Offer
 		if o.Cloud == f.Cloud && o.Region == first.Region && (o.Zone == "" || o.Zone == first.Zone) && o.InstanceType.Name == first.Type {
-			other.placement = row.Placement
+			return row.Placement
 		}
 	}
-	return &other
+	return cloud.Placement{Nodes: len(f.Alive), Offer: cloud.Offer{
+		Cloud: f.Cloud, Region: first.Region, Zone: first.Zone, Market: first.Market, InstanceType: cloud.InstanceType{Name: first.Type},
+	}}
 }

@@ -184,16 +184,19 @@ func (l *launch) failover(ctx context.Context) (cluster.Cluster, error) {
 		if err := l.affords(choice.Placement.Nodes); err != nil {
 			return cluster.Cluster{}, l.fail(err)
 		}
-		a := &attempt{launch: l, number: n, placement: choice.Placement, choice: choice, started: l.cfg.Now(), deadline: l.deadline(ctx)}
-		if err := a.journalIntent(ctx); err != nil {
+		u, err := l.attempt(ctx, n, choice)
+		if err == nil {
+			err = u.intend()
+		}
+		if err != nil {
 			return cluster.Cluster{}, l.fail(err)
 		}
-		cluster, err := a.bounded(ctx)
+		c, err := u.bounded(ctx)
 		if err == nil {
-			return cluster, nil
+			return c, nil
 		}
-		if done, cluster, err := l.settle(ctx, a, err); done {
-			return cluster, err
+		if done, c, err := l.afterFailure(ctx, u, err); done {
+			return c, err
 		}
 	}
 }
@@ -226,34 +229,84 @@ func (l *launch) next() (optimizer.Choice, error) {
 	return plan.Choices[0], nil
 }
 
-func (l *launch) ref(p cloud.Placement) cloud.ClusterRef {
-	return cloud.ClusterRef{
-		Owner: l.owner, Cluster: l.spec.Name, Generation: l.gen,
-		Cloud: p.Offer.Cloud, Region: p.Offer.Region, Zone: p.Offer.Zone,
+// attempt is the bringing up of the whole cluster at one placement.
+func (l *launch) attempt(ctx context.Context, number int, choice optimizer.Choice) (*bringUp, error) {
+	p := choice.Placement
+	session, err := l.clouds.Open(ctx, p.Offer.Cloud)
+	if err != nil {
+		return nil, err
+	}
+	started := l.cfg.Now()
+	draft := l.draft(p, started)
+	draft.Account, draft.LaunchedBy = session.Account, session.Identity
+	u := l.newBringUp(ctx, session, draft, l.spec)
+	u.log, u.record, u.started = l.log, l.journal.Append, started
+	u.base.Ref = draft.Ref()
+	u.base.Ref.Zone = p.Offer.Zone
+	u.number, u.placement, u.ranks, u.size = number, p, ranksFrom(0, p.Nodes), p.Nodes
+	u.requirement, u.paid = requirementOf(l.spec.Request, choice), p.Nodes-choice.Reserved
+	u.onShutdown = l.onShutdown(p.Offer, l.spec.Autostop)
+	u.keys, u.portsLater = l.keys, l.caps[p.Offer.Cloud].PortsLater
+	u.ready = func(ctx context.Context) error { return l.beforeCommit(ctx, u) }
+	return u, nil
+}
+
+// requirementOf is the alternative of the request that a placement was taken
+// for. Others may fit the machine as well, with another bound, disk or image.
+func requirementOf(req optimizer.Request, choice optimizer.Choice) cloud.Requirement {
+	if choice.Alternative < len(req.Alternatives) {
+		return req.Alternatives[choice.Alternative]
+	}
+	return cloud.Requirement{}
+}
+
+// draft is the cluster at a placement, before it has machines.
+func (l *launch) draft(p cloud.Placement, started time.Time) cluster.Cluster {
+	o := p.Offer
+	return cluster.Cluster{
+		ID: o.Cloud + "/" + o.Region + "/" + l.spec.Name, Name: l.spec.Name, Owner: l.owner, Generation: l.gen,
+		Cloud: o.Cloud, Region: o.Region, Zone: o.Zone, InstanceType: o.InstanceType.Name,
+		Accelerators: o.InstanceType.Accelerator.String(), Market: o.Market, HourlyUSD: p.HourlyUSD(),
+		Status: cluster.StatusInit, KeyPath: l.keys.Path, Runtime: l.spec.Runtime, Size: p.Nodes,
+		LaunchedAt: started.UTC().Format(time.RFC3339), Autostop: l.spec.Autostop,
 	}
 }
 
-// journalIntent writes the intent of an attempt.
-func (a *attempt) journalIntent(ctx context.Context) error {
-	session, err := a.clouds.Open(ctx, a.placement.Offer.Cloud)
-	if err != nil {
+// beforeCommit removes what came late of earlier attempts, and gives way to a
+// launch of the name that goes first.
+func (l *launch) beforeCommit(ctx context.Context, u *bringUp) error {
+	if err := l.folder.WriteSSHFiles(u.cluster); err != nil {
+		return fmt.Errorf("write the files for SSH on this computer: %w", err)
+	}
+	late, err := l.sweep(ctx, u)
+	if errors.As(err, new(*rivalError)) {
 		return err
 	}
-	ref := a.ref(a.placement)
-	return a.journal.Append(journal.Entry{
-		Event: journal.EventAttempt, Generation: a.gen, Attempt: a.number, Ref: &ref, Account: session.Account,
-		Nodes: a.placement.Nodes, Deadline: &a.deadline,
-	})
+	if err != nil {
+		// The journal names their place, so that the removal of the cluster, the
+		// next launch and gc look there again.
+		l.log.WarnContext(ctx, "machines of failed attempts that came late are not removed", "instances", clouds.AllIDs(late), "error", err)
+	}
+	l.remember(l.gen)
+	return nil
 }
 
-// deadline is when an uncommitted machine of this launch removes itself: later
-// than everything the launch may still do, its clean-up included.
-func (l *launch) deadline(ctx context.Context) time.Time {
-	if d, ok := ctx.Deadline(); ok {
-		return d.Add(l.margin()).UTC().Truncate(time.Second)
+// newBringUp is a bringing up with what all of them have.
+func (b *Broker) newBringUp(ctx context.Context, session cloud.Session, c cluster.Cluster, spec Spec) *bringUp {
+	return &bringUp{
+		session: session, reach: b.reach(), timeouts: b.cfg.Timeouts, now: b.cfg.Now, log: b.log, images: b.cfg.Images, spec: spec, before: c,
+		started: b.cfg.Now(), deadline: b.deadline(ctx), onShutdown: b.onShutdown(c.Placement().Offer, c.Autostop),
 	}
-	t := l.cfg.Timeouts
-	return l.cfg.Now().Add(2*t.Boot + t.SSH + setupAllowance + l.margin()).UTC().Truncate(time.Second)
+}
+
+// deadline is when an uncommitted machine removes itself: later than everything
+// that may still be done with it, the clean-up included.
+func (b *Broker) deadline(ctx context.Context) time.Time {
+	t := b.cfg.Timeouts
+	if d, ok := ctx.Deadline(); ok {
+		return d.Add(t.margin()).UTC().Truncate(time.Second)
+	}
+	return b.cfg.Now().Add(2*t.Boot + t.SSH + setupAllowance + t.margin()).UTC().Truncate(time.Second)
 }
 
 // setupAllowance is how long setup may take where the caller sets no deadline.
@@ -262,47 +315,47 @@ const setupAllowance = time.Hour
 // margin is what the dead-man timer leaves between the end of an attempt and
 // the end of its machines: time to finish a call that is under way and to
 // clean up.
-func (l *launch) margin() time.Duration {
-	return max(l.cfg.Timeouts.Margin, graceAfterCancel+l.cfg.Timeouts.ListDelay+l.cfg.Timeouts.Cleanup)
+func (t Timeouts) margin() time.Duration {
+	return max(t.Margin, graceAfterCancel+t.ListDelay+t.Cleanup)
 }
 
-// settle deals with a failed attempt. It reports whether the launch is over.
-func (l *launch) settle(ctx context.Context, a *attempt, failure error) (bool, cluster.Cluster, error) {
+// afterFailure deals with a failed attempt. It reports whether the launch is over.
+func (l *launch) afterFailure(ctx context.Context, u *bringUp, failure error) (bool, cluster.Cluster, error) {
 	var setup *nodes.SetupError
 	if errors.As(failure, &setup) && setup.Kept {
-		return true, a.cluster, failure
+		return true, u.cluster, failure
 	}
-	fault := a.fault(failure)
-	row := Attempt{Placement: a.placement, Fault: fault, Step: a.step, Err: failure}
-	l.log.ErrorContext(ctx, "attempt failed", "placement", a.placement.String(), "step", a.step, "fault", fault.String(), "error", failure)
-	survivors, cleanupErr := a.remove(ctx)
-	l.asked = l.asked || a.asked
-	l.made += a.made()
+	fault := u.fault(failure)
+	row := Attempt{Placement: u.placement, Fault: fault, Step: u.step, Err: failure}
+	l.log.ErrorContext(ctx, "attempt failed", "placement", u.placement.String(), "step", u.step, "fault", fault.String(), "error", failure)
+	survivors, cleanupErr := l.remove(ctx, u)
+	l.asked = l.asked || u.asked
+	l.made += u.made()
 	var late []clouds.Machines
 	if cleanupErr == nil && l.asked {
 		late, cleanupErr = l.sweep(ctx, nil)
 		survivors = clouds.AllIDs(late)
 	}
 	row.Removed = cleanupErr == nil
-	row.Took = l.cfg.Now().Sub(a.started)
+	row.Took = l.cfg.Now().Sub(u.started)
 	l.attempts = append(l.attempts, row)
 	if cleanupErr != nil {
 		err := l.fail(fmt.Errorf("the removal of a failed attempt failed, so no other placement was tried: %w", cleanupErr))
 		err.Survivors = survivors
-		return true, a.wreck(ctx, survivors, late), err
+		return true, l.wreck(ctx, u, survivors, late), err
 	}
 	switch {
 	case ctx.Err() != nil:
 		return true, cluster.Cluster{}, l.fail(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
 	case setup != nil:
 		return true, cluster.Cluster{}, failure
-	case errors.As(failure, new(*journal.Error)), errors.As(failure, new(*rivalError)), a.reached && !errors.As(failure, new(*cloud.Error)):
+	case errors.As(failure, new(*journal.Error)), errors.As(failure, new(*rivalError)), u.reached && !errors.As(failure, new(*cloud.Error)):
 		return true, cluster.Cluster{}, l.fail(failure)
 	}
-	if err := l.strike(a, fault); err != nil {
+	if err := l.strike(u, fault); err != nil {
 		return true, cluster.Cluster{}, l.fail(err)
 	}
-	l.block(fault, a.placement, failure)
+	l.block(fault, u.placement, failure)
 	return false, cluster.Cluster{}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/skybroker/terraform-provider-sky/internal/autostop"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
@@ -51,26 +52,7 @@ func (b *Broker) Start(ctx context.Context, c cluster.Cluster, spec Spec) (clust
 
 // resume starts what is stopped of a cluster that has all its machines.
 func (b *Broker) resume(ctx context.Context, session cloud.Session, c cluster.Cluster, spec Spec) (cluster.Cluster, error) {
-	present, err := b.present(ctx, session, c)
-	if err != nil {
-		return c, err
-	}
-	present.OnShutdown = b.onShutdown(c.Placement().Offer, spec.Autostop)
-	cfg, err := session.Bootstrap(ctx, present, c.Placement())
-	if err != nil {
-		return c, fmt.Errorf("start cluster %q: %w", c.Name, err)
-	}
-	if _, err := session.Run(ctx, present.Ref, cfg); err != nil {
-		err = fmt.Errorf("start cluster %q (%s); it stays as it was: %w", c.Name, session.Classify(err), err)
-		return c, b.restAgain(ctx, session, c, err)
-	}
-	bounded, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.Boot,
-		fmt.Errorf("the machines were not running after %s", b.cfg.Timeouts.Boot))
-	defer cancel()
-	if err := session.Wait(bounded, present.Ref, cloud.StateRunning); err != nil {
-		return c, b.restAgain(ctx, session, c, fmt.Errorf("start cluster %q: %w", c.Name, err))
-	}
-	fresh, err := b.look(ctx, session, c)
+	fresh, err := b.wake(ctx, session, c, c.Size, spec.Autostop)
 	if err != nil {
 		return c, err
 	}
@@ -87,6 +69,30 @@ func (b *Broker) resume(ctx context.Context, session cloud.Session, c cluster.Cl
 		return fresh, fmt.Errorf("cluster %q runs again, but its Ray does not: %w", c.Name, err)
 	}
 	return fresh, nil
+}
+
+// wake starts the stopped machines of a cluster that has so many.
+func (b *Broker) wake(ctx context.Context, session cloud.Session, c cluster.Cluster, machines int, stop *autostop.Config) (cluster.Cluster, error) {
+	present, err := b.presentNodes(ctx, session, c, machines)
+	if err != nil {
+		return c, err
+	}
+	present.OnShutdown = b.onShutdown(c.Placement().Offer, stop)
+	cfg, err := session.Bootstrap(ctx, present, c.Placement())
+	if err != nil {
+		return c, fmt.Errorf("start cluster %q: %w", c.Name, err)
+	}
+	if _, err := session.Run(ctx, present.Ref, cfg); err != nil {
+		err = fmt.Errorf("start cluster %q (%s); it stays as it was: %w", c.Name, session.Classify(err), err)
+		return c, b.restAgain(ctx, session, c, err)
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, b.cfg.Timeouts.Boot,
+		fmt.Errorf("the machines were not running after %s", b.cfg.Timeouts.Boot))
+	defer cancel()
+	if err := session.Wait(bounded, present.Ref, cloud.StateRunning); err != nil {
+		return c, b.restAgain(ctx, session, c, fmt.Errorf("start cluster %q: %w", c.Name, err))
+	}
+	return b.look(ctx, session, c)
 }
 
 // restAgain stops what a failed start had started: nobody would know of it, and

@@ -22,12 +22,12 @@ type mutant struct {
 func mutants() []mutant {
 	one := func(name, file, before, after string) mutant { return mutant{name, []edit{{file, before, after}}} }
 	return []mutant{
-		one("no journal entry before the create call", "launch.go", "if err := a.journalIntent(ctx); err != nil {", "if err := error(nil); err != nil {"),
-		one("no journal entry before the commit", "attempt.go", "if err := a.journal.Append(journal.Entry{Event: journal.EventCommitting", "if err := a.journal.Append(journal.Entry{Event: journal.EventCreated"),
+		one("no journal entry before the create call", "launch.go", "err = u.intend()", "err = error(nil)"),
+		one("no journal entry before the commit", "bringup.go", "if err := u.record(journal.Entry{Event: journal.EventCommitting", "if err := u.record(journal.Entry{Event: journal.EventCreated"),
 		one("no census before a launch", "launch.go", "adopted, err := l.reconcile(ctx)", "adopted, err := (*cluster.Cluster)(nil), error(nil)"),
 		one("clean-up on the cancelled context", "teardown/removal.go", "context.WithTimeoutCause(context.WithoutCancel(ctx), d,", "context.WithTimeoutCause(ctx, d,"),
 		one("failover after a removal that failed", "launch.go", "if cleanupErr != nil {", "if false {"),
-		one("no dead-man timer", "attempt.go", "Deadline: a.deadline,", ""),
+		one("no dead-man timer", "bringupspec.go", "spec.Attempt, spec.Deadline, spec.OnShutdown = u.number, u.deadline, u.onShutdown", "spec.Attempt, spec.OnShutdown = u.number, u.onShutdown"),
 		one("one empty answer is death", "clouds/look.go", "for look := range looks {", "for look := range min(looks, 1) {"),
 		one("adopts what lacks a machine", "adopt.go", "return running == g.Cluster.Size && len(alive) == running", "return true"),
 		one("destroy looks for the cluster's own generation and region only", "destroy.go", "return b.removeStrays(ctx, f, j, c)", "return nil"),
@@ -35,14 +35,14 @@ func mutants() []mutant {
 		one("the keys of removed generations stay", "statedir/keys.go", "errs = append(errs, f.RemoveKeys(g.ID))", "_ = f"),
 		one("the commit of a growth that was cut off is not finished", "refresh.go", "if g.CommitPending && g.Committed {", "if false {"),
 		one("a full disk does not end a launch", "launch.go", "errors.As(failure, new(*journal.Error)),", "false,"),
-		one("another place for what fails after SSH", "launch.go", "a.reached && !errors.As(failure, new(*cloud.Error)):", "false:"),
+		one("another place for what fails after SSH", "launch.go", "u.reached && !errors.As(failure, new(*cloud.Error)):", "false:"),
 		one("attempts that fail for one reason without an end", "blame.go", "l.strikes[why] < mostUnexplained {", "true {"),
 		one("a lost connection is the place's fault", "nodes/steady.go", "for {\n\t\ttry, done", "for {\n\t\treturn nil, &silentError{s.node.Rank, s.node.InstanceID, errEnded}\n\t\ttry, done"),
 		one("the user's variables in the log", "launch.go", "l := &launch{Broker: b,", "log.Info(\"launching\", \"envs\", spec.Envs)\n\tl := &launch{Broker: b,"),
 		{"no wait for, and no look for, what was asked for and not named", []edit{
-			{"attempt.go", "a.lostAnswer = a.cfg.Now()", "_ = a.cfg"},
+			{"bringup.go", "u.lostAnswer = u.now()", "_ = u.now"},
 			{"launch.go", "late, cleanupErr = l.sweep(ctx, nil)", "late, cleanupErr = nil, nil"},
-			{"attempt.go", "a.sweep(ctx, a)", "[]clouds.Machines(nil), error(nil)"},
+			{"launch.go", "l.sweep(ctx, u)", "[]clouds.Machines(nil), error(nil)"},
 		}},
 	}
 }

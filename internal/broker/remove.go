@@ -5,6 +5,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
@@ -13,34 +14,35 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
-// remove removes the attempt's machines and rules and observes them gone. It
+// remove removes an attempt's machines and rules and observes them gone. It
 // returns the ids of the survivors with an error.
-func (a *attempt) remove(ctx context.Context) (survivors []string, err error) {
-	ctx, cancel := teardown.Detached(ctx, a.cfg.Timeouts.Cleanup)
+func (l *launch) remove(ctx context.Context, u *bringUp) (survivors []string, err error) {
+	ctx, cancel := teardown.Detached(ctx, l.cfg.Timeouts.Cleanup)
 	defer cancel()
-	session, err := a.clouds.Open(ctx, a.placement.Offer.Cloud)
-	if err != nil {
-		// Never opened, so nothing was made there by this attempt.
-		a.note(ctx, journal.Entry{Event: journal.EventRemoved, Generation: a.gen, Attempt: a.number})
+	if !u.asked {
+		l.removeRules(ctx, u)
 		return nil, nil
 	}
-	if !a.asked {
-		a.removeRules(ctx, session)
-		return nil, nil
-	}
-	ref := a.ref(a.placement)
+	ref := u.ref()
 	ref.Zone = "" // nothing of this generation may live between two attempts, and rules are shared by a region
-	r := a.down().Removal(session, ref, a.created)
-	r.Certain = a.definite
-	if !a.lostAnswer.IsZero() {
-		r.ListedBy = a.lostAnswer.Add(a.cfg.Timeouts.ListDelay)
-	}
-	a.note(ctx, journal.Entry{Event: journal.EventRemoving, Generation: a.gen, Attempt: a.number, Instances: a.created})
+	r := l.down().Removal(u.session, ref, u.created)
+	r.Certain = u.definite
+	r.ListedBy = u.listedBy()
+	l.note(ctx, journal.Entry{Event: journal.EventRemoving, Generation: l.gen, Attempt: u.number, Instances: u.created})
 	if survivors, err = r.Do(ctx); err != nil {
 		return survivors, err
 	}
-	a.note(ctx, journal.Entry{Event: journal.EventRemoved, Generation: a.gen, Attempt: a.number})
+	l.note(ctx, journal.Entry{Event: journal.EventRemoved, Generation: l.gen, Attempt: u.number})
 	return nil, nil
+}
+
+// listedBy is when a machine that the cloud has not named would be listed at last;
+// zero where every one was named.
+func (u *bringUp) listedBy() time.Time {
+	if u.lostAnswer.IsZero() {
+		return time.Time{}
+	}
+	return u.lostAnswer.Add(u.timeouts.ListDelay)
 }
 
 // note writes an entry that nothing may wait for: machines are removed with a
@@ -54,29 +56,30 @@ func (l *launch) note(ctx context.Context, e journal.Entry) {
 // removeRules removes what an attempt made that never asked for a machine.
 // Nothing of it costs money, so a failure does not end the launch; the place
 // stays open in the journal, for whoever comes next.
-func (a *attempt) removeRules(ctx context.Context, session cloud.Session) {
-	if err := session.CleanupPorts(ctx, a.ref(a.placement)); err != nil {
-		a.log.WarnContext(ctx, "firewall rules and keys are left behind", "placement", a.placement.String(), "error", err)
+func (l *launch) removeRules(ctx context.Context, u *bringUp) {
+	if err := u.session.CleanupPorts(ctx, u.ref()); err != nil {
+		l.log.WarnContext(ctx, "firewall rules and keys are left behind", "placement", u.placement.String(), "error", err)
 		return
 	}
-	a.note(ctx, journal.Entry{Event: journal.EventRemoved, Generation: a.gen, Attempt: a.number})
+	l.note(ctx, journal.Entry{Event: journal.EventRemoved, Generation: l.gen, Attempt: u.number})
 }
 
 // wreck is what goes into state when a removal failed: enough to try again,
 // where the survivors are. Of late ones in several places those of the first
 // are; the journal has the others.
-func (a *attempt) wreck(ctx context.Context, survivors []string, late []clouds.Machines) cluster.Cluster {
-	c := a.newCluster("")
+func (l *launch) wreck(ctx context.Context, u *bringUp, survivors []string, late []clouds.Machines) cluster.Cluster {
+	c := u.known(u.before)
 	if len(late) > 0 {
-		c, survivors = a.insteadAt(late[0]).newCluster(""), clouds.IDs(late[0].Alive)
+		c, survivors = u.known(l.draft(l.placementOf(late[0]), u.started)), clouds.IDs(late[0].Alive)
 		c.Generation = late[0].Generation
 	}
-	if s, err := a.clouds.Open(ctx, c.Cloud); err == nil {
+	c.Account, c.LaunchedBy = "", ""
+	if s, err := l.clouds.Open(ctx, c.Cloud); err == nil {
 		c.Account = s.Account
 	}
 	c.Status, c.StatusReason = cluster.StatusDegraded, "a failed launch could not be removed"
 	known := map[string]cluster.Node{}
-	for _, n := range a.cluster.Nodes {
+	for _, n := range u.cluster.Nodes {
 		known[n.InstanceID] = n
 	}
 	for i, id := range survivors {

@@ -44,7 +44,14 @@ func (b *Broker) Restore(ctx context.Context, c cluster.Cluster, spec Spec) (clu
 		if len(lost) == 0 {
 			return b.resume(ctx, session, now, spec)
 		}
-		fresh, err := b.addRanks(ctx, session, now, spec, lost, now.Size)
+		awake := now
+		if resting := now.Resting(); len(resting) > 0 && len(resting)+len(lost) == now.Size {
+			// Nodes that run say which keys the cluster accepts; new ones get no others.
+			if awake, err = b.wake(ctx, session, now, len(resting), c.Autostop); err != nil {
+				return now, err
+			}
+		}
+		fresh, err := b.addRanks(ctx, session, awake, spec, lost, now.Size)
 		if err != nil {
 			err = fmt.Errorf("restore the lost nodes %v in place, in %s (to begin anew elsewhere, replace the cluster with \"terraform apply -replace\"): %w",
 				lost, cloud.ShortPlace(c.Cloud, c.Region, c.Zone), err)

@@ -31,14 +31,14 @@ func (e *rivalError) Error() string {
 // began together with this one, so that neither census saw the other. It is an
 // error for one of the two only: for the one whose rival is complete, else for
 // the one of the greater generation.
-func (a *attempt) rival(census []clouds.Machines) error {
+func (l *launch) rival(census []clouds.Machines) error {
 	for _, f := range census {
 		f.Alive = slices.DeleteFunc(slices.Clone(f.Alive), func(i cloud.Instance) bool { return i.State == cloud.StateTerminating })
-		if a.journal.Find(f.Generation) != nil || slices.ContainsFunc(a.replaced, func(r cluster.Replaced) bool { return r.Generation == f.Generation }) || len(f.Alive) == 0 {
+		if l.journal.Find(f.Generation) != nil || slices.ContainsFunc(l.replaced, func(r cluster.Replaced) bool { return r.Generation == f.Generation }) || len(f.Alive) == 0 {
 			continue
 		}
-		if f.Committed() || (f.Generation < a.gen && !clouds.Overdue(f.Alive, a.cfg.Now())) {
-			return &rivalError{cluster: a.spec.Name, owner: a.owner, other: f}
+		if f.Committed() || (f.Generation < l.gen && !clouds.Overdue(f.Alive, l.cfg.Now())) {
+			return &rivalError{cluster: l.spec.Name, owner: l.owner, other: f}
 		}
 	}
 	return nil
