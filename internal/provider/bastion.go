@@ -15,7 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"golang.org/x/crypto/ssh"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
@@ -98,13 +98,13 @@ func checkHostKey(text string) error {
 }
 
 // bastionSettings reads the object; null and unknown are none.
-func bastionSettings(ctx context.Context, in types.Object, getenv func(string) string) (*broker.Bastion, diag.Diagnostics) {
+func bastionSettings(ctx context.Context, in types.Object, getenv func(string) string) (*cluster.Bastion, diag.Diagnostics) {
 	if in.IsNull() || in.IsUnknown() {
 		return nil, nil
 	}
 	var m bastionModel
 	diags := in.As(ctx, &m, kit.ObjectOptions)
-	return &broker.Bastion{
+	return &cluster.Bastion{
 		Host: m.Host.ValueString(), Port: int(m.Port.ValueInt64()), User: m.User.ValueString(), HostKey: m.HostKey.ValueString(),
 		KeyPath: kit.ExpandHome(m.PrivateKeyPath.ValueString()), AgentSocket: getenv("SSH_AUTH_SOCK"),
 		Clouds: kit.StringList(m.Clouds),

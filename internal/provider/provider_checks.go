@@ -7,11 +7,11 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 )
 
 func checkOwner(owner string) error {
-	if !broker.ValidOwner(owner) {
+	if !statedir.ValidOwner(owner) {
 		return fmt.Errorf("%q cannot be an owner; write 3 to 40 lower-case letters, digits and dashes, such as \"team-vision\"", owner)
 	}
 	return nil

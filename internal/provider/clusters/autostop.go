@@ -19,6 +19,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 )
@@ -245,7 +246,7 @@ func (m clusterModel) offer() cloud.Offer {
 	return cloud.Offer{Cloud: m.Cloud.ValueString(), Market: cloud.Market(m.Market.ValueString()), InstanceType: cloud.InstanceType{Name: m.InstanceType.ValueString()}}
 }
 
-func (m clusterModel) is(s broker.Status) bool { return m.Status.ValueString() == string(s) }
+func (m clusterModel) is(s cluster.Status) bool { return m.Status.ValueString() == string(s) }
 
 func (m clusterModel) restarts() bool { return m.OnAutostop.ValueString() == autostopRestart }
 
@@ -258,7 +259,7 @@ func needsMachines(old, m clusterModel) bool {
 // staysStopped reports whether a stopped cluster that is wanted UP is left
 // stopped: autostop did it, and nothing asks for its machines.
 func (m clusterModel) staysStopped(old clusterModel) bool {
-	return old.is(broker.StatusStopped) && !old.wantsStopped() && !m.wantsStopped() &&
+	return old.is(cluster.StatusStopped) && !old.wantsStopped() && !m.wantsStopped() &&
 		!old.Autostop.IsNull() && !m.restarts() && !needsMachines(old, m)
 }
 
@@ -273,10 +274,10 @@ func (r *clusterResource) planEnded(old clusterModel, m *clusterModel, resp *res
 				"on_autostop = \"restart\" starts it, as does a change that needs its machines.")
 		return false
 	}
-	if old.is(broker.StatusStopped) && !m.wantsStopped() && m.restarts() && !old.Autostop.IsNull() && !old.wantsStopped() {
+	if old.is(cluster.StatusStopped) && !m.wantsStopped() && m.restarts() && !old.Autostop.IsNull() && !old.wantsStopped() {
 		resp.Diagnostics.AddAttributeWarning(path.Root("on_autostop"), fmt.Sprintf("Cluster %q will be started", name), kit.Sentence(reason))
 	}
-	if !old.is(broker.StatusTerminated) {
+	if !old.is(cluster.StatusTerminated) {
 		return false
 	}
 	switch {

@@ -13,7 +13,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
 )
@@ -66,12 +68,12 @@ func (m clusterModel) spec(ctx context.Context, keyPath string) (broker.Spec, di
 }
 
 // record converts the state to the broker's record of the cluster.
-func (m clusterModel) record(ctx context.Context) (broker.Cluster, diag.Diagnostics) {
-	c := broker.Cluster{
+func (m clusterModel) record(ctx context.Context) (cluster.Cluster, diag.Diagnostics) {
+	c := cluster.Cluster{
 		ID: m.ID.ValueString(), Name: m.Name.ValueString(), Owner: m.Owner.ValueString(), Generation: m.Generation.ValueString(),
 		Account: m.Account.ValueString(), Cloud: m.Cloud.ValueString(), Region: m.Region.ValueString(), Zone: m.Zone.ValueString(),
 		InstanceType: m.InstanceType.ValueString(), Accelerators: m.Accelerators.ValueString(), Market: cloud.Market(m.Market.ValueString()),
-		HourlyUSD: m.HourlyCost.ValueFloat64(), Status: broker.Status(m.Status.ValueString()), StatusReason: m.StatusReason.ValueString(),
+		HourlyUSD: m.HourlyCost.ValueFloat64(), Status: cluster.Status(m.Status.ValueString()), StatusReason: m.StatusReason.ValueString(),
 		SSHUser: m.SSHUser.ValueString(), KeyPath: kit.ExpandHome(m.SSHKeyPath.ValueString()), ProcessManager: m.ProcessManager.ValueString(),
 		Runtime: m.Runtime.ValueString(),
 		Size:    int(m.NumNodes.ValueInt64()), LaunchedAt: m.LaunchedAt.ValueString(), AllowedCIDRs: kit.StringList(m.AllowedCIDRs),
@@ -83,7 +85,7 @@ func (m clusterModel) record(ctx context.Context) (broker.Cluster, diag.Diagnost
 		diags.Append(m.Nodes.ElementsAs(ctx, &nodes, false)...)
 	}
 	for _, n := range nodes {
-		c.Nodes = append(c.Nodes, broker.Node{
+		c.Nodes = append(c.Nodes, cluster.Node{
 			Rank: int(n.Rank.ValueInt64()), InstanceID: n.InstanceID.ValueString(), InternalIP: n.InternalIP.ValueString(),
 			ExternalIP: n.ExternalIP.ValueString(), SSHPort: int(n.SSHPort.ValueInt64()), HostKey: n.HostKey.ValueString(),
 			State: cloud.State(n.Status.ValueString()), Reason: n.Reason.ValueString(),
@@ -94,9 +96,9 @@ func (m clusterModel) record(ctx context.Context) (broker.Cluster, diag.Diagnost
 
 // setRecord writes the broker's record into the computed attributes. Nothing
 // of them stays unknown.
-func (m *clusterModel) setRecord(c broker.Cluster, by reach) {
+func (m *clusterModel) setRecord(c cluster.Cluster, by reach) {
 	m.factsModel = factsOf(c, by)
-	m.ProcessManager, m.SSHConfigPath = types.StringValue(c.ProcessManager), types.StringValue(broker.SSHConfigBeside(by.knownHosts))
+	m.ProcessManager, m.SSHConfigPath = types.StringValue(c.ProcessManager), types.StringValue(statedir.SSHConfigBeside(by.knownHosts))
 	m.Endpoints = m.endpoints()
 	if m.ChangedOutside.IsUnknown() {
 		m.ChangedOutside = types.ListNull(types.StringType)
@@ -106,7 +108,7 @@ func (m *clusterModel) setRecord(c broker.Cluster, by reach) {
 	}
 }
 
-func factsOf(c broker.Cluster, by reach) factsModel {
+func factsOf(c cluster.Cluster, by reach) factsModel {
 	head := ""
 	if len(c.Nodes) > 0 {
 		head = c.Nodes[0].ExternalIP
@@ -125,14 +127,14 @@ func factsOf(c broker.Cluster, by reach) factsModel {
 
 // setDefaults gives what neither an earlier release's state nor an import says
 // the value that a configuration without it has, as far as the cluster is so.
-func (m *clusterModel) setDefaults(c broker.Cluster) {
-	desired := broker.StatusUp
-	if c.Status == broker.StatusStopped {
-		desired = broker.StatusStopped
+func (m *clusterModel) setDefaults(c cluster.Cluster) {
+	desired := cluster.StatusUp
+	if c.Status == cluster.StatusStopped {
+		desired = cluster.StatusStopped
 	}
 	for field, value := range map[*types.String]string{
 		&m.OnSetupFailure: string(broker.SetupFailureDestroy), &m.Recovery: string(broker.RecoverElsewhere),
-		&m.DesiredStatus: string(desired), &m.OnAutostop: autostopKeep, &m.Runtime: cmp.Or(c.Runtime, broker.RuntimeSSH),
+		&m.DesiredStatus: string(desired), &m.OnAutostop: autostopKeep, &m.Runtime: cmp.Or(c.Runtime, cluster.RuntimeSSH),
 	} {
 		if field.IsNull() {
 			*field = types.StringValue(value)
@@ -140,7 +142,7 @@ func (m *clusterModel) setDefaults(c broker.Cluster) {
 	}
 }
 
-func nodeList(nodes []broker.Node) types.List {
+func nodeList(nodes []cluster.Node) types.List {
 	values := make([]attr.Value, 0, len(nodes))
 	for _, n := range nodes {
 		values = append(values, types.ObjectValueMust(nodeType().AttrTypes, map[string]attr.Value{
@@ -155,7 +157,7 @@ func nodeList(nodes []broker.Node) types.List {
 
 // fillUnknown replaces what the plan left open by what is true now; what the
 // plan promised stays.
-func (m *clusterModel) fillUnknown(c broker.Cluster, by reach) {
+func (m *clusterModel) fillUnknown(c cluster.Cluster, by reach) {
 	now := *m
 	now.setRecord(c, by)
 	for _, f := range []struct{ to, from *types.String }{

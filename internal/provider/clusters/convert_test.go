@@ -11,9 +11,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
@@ -162,12 +162,12 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
-func exampleCluster() broker.Cluster {
-	return broker.Cluster{
+func exampleCluster() cluster.Cluster {
+	return cluster.Cluster{
 		ID: "fluffycloud/meadow-1/train", Name: "train", Owner: "sky-1", Generation: "gen", Account: "acct", Cloud: "fluffycloud",
 		Region: "meadow-1", Zone: "meadow-1a", InstanceType: "drizzle-t4-1", Accelerators: "T4:1", Market: cloud.OnDemand, HourlyUSD: 0.876,
-		Status: broker.StatusUp, SSHUser: "fluffy", KeyPath: "/s/key", ProcessManager: "setsid", Size: 2, LaunchedAt: "2026-11-23T00:00:00Z",
-		Nodes: []broker.Node{
+		Status: cluster.StatusUp, SSHUser: "fluffy", KeyPath: "/s/key", ProcessManager: "setsid", Size: 2, LaunchedAt: "2026-11-23T00:00:00Z",
+		Nodes: []cluster.Node{
 			{Rank: 0, InstanceID: "i-0", InternalIP: "10.0.0.1", ExternalIP: "127.0.0.2", SSHPort: 2222, HostKey: "ssh-ed25519 A", State: cloud.StateRunning},
 			{Rank: 1, InstanceID: "i-1", InternalIP: "10.0.0.2", ExternalIP: "127.0.0.3", SSHPort: 2222, HostKey: "ssh-ed25519 B", State: cloud.StateRunning, Reason: "r"},
 		},
@@ -211,7 +211,7 @@ func TestSSHCommand(t *testing.T) {
 	if got := sshCommand(c, reach{knownHosts: "/a b/known"}); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	by := reach{knownHosts: "/s/known", bastion: &broker.Bastion{Host: "b.example.com", Port: 2200, User: "me", KeyPath: "/k 100%"}}
+	by := reach{knownHosts: "/s/known", bastion: &cluster.Bastion{Host: "b.example.com", Port: 2200, User: "me", KeyPath: "/k 100%"}}
 	want = `ssh -i '/my keys/it'\''s' -o IdentitiesOnly=yes -p 2222 -o UserKnownHostsFile=/s/known -o StrictHostKeyChecking=yes ` +
 		`-o 'ProxyCommand=ssh -o '\''IdentityFile="/k 100%%%%"'\'' -o IdentitiesOnly=yes -p 2200 -o UserKnownHostsFile=/s/known -o StrictHostKeyChecking=yes -W [%h]:%p me@b.example.com' fluffy@127.0.0.2`
 	if got := sshCommand(c, by); got != want {

@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
@@ -79,7 +79,7 @@ func (d *clusterDataSource) Read(ctx context.Context, req datasource.ReadRequest
 	}
 	b, err := session.Broker[finder](d.data)
 	if err == nil {
-		var c broker.Cluster
+		var c cluster.Cluster
 		if c, err = b.FindByName(ctx, m.Name.ValueString(), d.data.Clouds()); err == nil {
 			if c, err = b.Observe(ctx, c); err == nil {
 				b.WriteSSHFiles(ctx, c)

@@ -10,15 +10,16 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
 )
 
 // readDrift compares ports, sources and labels with what state has of them. What
 // cannot be compared stays as it was, with a warning.
-func (m *clusterModel) readDrift(ctx context.Context, b refresher, c broker.Cluster, diags *diag.Diagnostics) {
+func (m *clusterModel) readDrift(ctx context.Context, b refresher, c cluster.Cluster, diags *diag.Diagnostics) {
 	w, known, d := request.Read(ctx, m.Resources)
-	if d.HasError() || !known || c.Status == broker.StatusTerminated {
+	if d.HasError() || !known || c.Status == cluster.StatusTerminated {
 		return
 	}
 	ports, err := w.PortRanges()

@@ -16,8 +16,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
@@ -72,7 +72,7 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 		return
 	}
 	b, err := session.Broker[finder](r.data)
-	var c broker.Cluster
+	var c cluster.Cluster
 	if err == nil {
 		c, err = b.Find(ctx, id)
 	}
@@ -92,7 +92,7 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 
 // remembered is the state as it was when the cluster was last changed from
 // this state folder, else what can be told from its machines.
-func (r *clusterResource) remembered(ctx context.Context, c broker.Cluster, state tfsdk.State) clusterModel {
+func (r *clusterResource) remembered(ctx context.Context, c cluster.Cluster, state tfsdk.State) clusterModel {
 	m := emptyCluster(ctx, state)
 	var text []byte
 	if b, err := session.Broker[clusterFiles](r.data); err == nil {
@@ -113,7 +113,7 @@ func (r *clusterResource) remembered(ctx context.Context, c broker.Cluster, stat
 }
 
 // resourcesOfMachines is the request that asks for just these machines.
-func resourcesOfMachines(ctx context.Context, c broker.Cluster) types.Object {
+func resourcesOfMachines(ctx context.Context, c cluster.Cluster) types.Object {
 	values := kit.Nulls(ctx, request.ResourcesTypes())
 	values["infra"] = types.StringValue(cloud.ShortPlace(c.Cloud, c.Region, c.Zone))
 	values["instance_type"] = types.StringValue(c.InstanceType)
@@ -125,7 +125,7 @@ func resourcesOfMachines(ctx context.Context, c broker.Cluster) types.Object {
 
 // remember keeps what is in state now, for an import after the state was lost.
 // It is no more secret than the state is, and lies in a folder of mode 0700.
-func (r *clusterResource) remember(c broker.Cluster, state tfsdk.State, diags *diag.Diagnostics) {
+func (r *clusterResource) remember(c cluster.Cluster, state tfsdk.State, diags *diag.Diagnostics) {
 	plain, err := plainValue(state.Raw)
 	var text []byte
 	if err == nil {

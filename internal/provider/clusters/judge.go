@@ -14,6 +14,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 )
@@ -142,7 +143,7 @@ func changes(old, now clusterModel) broker.Changes {
 		Files: !old.Workdir.Equal(now.Workdir) || !old.FileMounts.Equal(now.FileMounts) ||
 			!old.WorkdirDigest.Equal(now.WorkdirDigest) || !old.FileMountsDigest.Equal(now.FileMountsDigest),
 		Autostop: !old.Autostop.Equal(now.Autostop),
-		Runtime:  cmp.Or(old.Runtime.ValueString(), broker.RuntimeSSH) != cmp.Or(now.Runtime.ValueString(), broker.RuntimeSSH),
+		Runtime:  cmp.Or(old.Runtime.ValueString(), cluster.RuntimeSSH) != cmp.Or(now.Runtime.ValueString(), cluster.RuntimeSSH),
 		Setup:    !now.Setup.IsNull() && (!old.Setup.Equal(now.Setup) || !old.Envs.Equal(now.Envs)),
 	}
 }

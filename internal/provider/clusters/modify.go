@@ -15,6 +15,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
@@ -164,11 +165,11 @@ func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, c
 // reports whether any of it is to be done; what follows from it is known after
 // apply.
 func (r *clusterResource) planLife(ctx context.Context, old clusterModel, m *clusterModel, changed bool, resp *resource.ModifyPlanResponse) bool {
-	if !old.is(broker.StatusTerminated) && (m.DesiredStatus.IsUnknown() || m.NumNodes.IsUnknown()) {
+	if !old.is(cluster.StatusTerminated) && (m.DesiredStatus.IsUnknown() || m.NumNodes.IsUnknown()) {
 		m.openLife()
 		return true
 	}
-	if old.is(broker.StatusTerminated) || m.staysStopped(old) {
+	if old.is(cluster.StatusTerminated) || m.staysStopped(old) {
 		return r.planEnded(old, m, resp)
 	}
 	r.planEnded(old, m, resp)
@@ -208,7 +209,7 @@ func (r *clusterResource) planLife(ctx context.Context, old clusterModel, m *clu
 
 // planRestore says which nodes the plan brings back in place: those that are
 // gone, and those that are stopped beside others that run.
-func planRestore(c broker.Cluster, m clusterModel, resp *resource.ModifyPlanResponse) []int {
+func planRestore(c cluster.Cluster, m clusterModel, resp *resource.ModifyPlanResponse) []int {
 	lost, resting := c.Lost(), c.Resting()
 	if m.wantsStopped() || len(resting) == c.Size || c.Generation == "" {
 		return nil
@@ -286,7 +287,7 @@ func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterMod
 	r.replace(ctx, c, now, verdict, resp)
 }
 
-func (r *clusterResource) replace(ctx context.Context, c broker.Cluster, now optimizer.Request, v verdict, resp *resource.ModifyPlanResponse) {
+func (r *clusterResource) replace(ctx context.Context, c cluster.Cluster, now optimizer.Request, v verdict, resp *resource.ModifyPlanResponse) {
 	if len(v.Replace) == 0 {
 		return
 	}
@@ -307,7 +308,7 @@ func (r *clusterResource) replace(ctx context.Context, c broker.Cluster, now opt
 	}
 }
 
-func (r *clusterResource) verdict(ctx context.Context, c broker.Cluster, old clusterModel, now optimizer.Request, changed []string) (verdict, error) {
+func (r *clusterResource) verdict(ctx context.Context, c cluster.Cluster, old clusterModel, now optimizer.Request, changed []string) (verdict, error) {
 	if len(changed) == 0 {
 		return verdict{}, nil
 	}

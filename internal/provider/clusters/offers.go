@@ -14,7 +14,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
@@ -60,7 +62,7 @@ func lossOf(d *session.Session, m clusterModel) *broker.Loss {
 	if err != nil || m.Name.IsUnknown() || m.Recovery.IsUnknown() {
 		return nil
 	}
-	return broker.LossOf(dir, broker.OwnerOf(dir, d.OwnerSet()), m.Name.ValueString(), broker.Recovery(m.Recovery.ValueString()), time.Now())
+	return broker.LossOf(dir, statedir.OwnerOf(dir, d.OwnerSet()), m.Name.ValueString(), broker.Recovery(m.Recovery.ValueString()), time.Now())
 }
 
 // warnLoss says where a lost cluster goes.
@@ -114,7 +116,7 @@ func warnOfDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities, warn
 
 // ownOffer is presentOffer for the nodes that a cluster is to get. What no catalog
 // knows any more is none, which says nothing of their architecture.
-func ownOffer(ctx context.Context, d *session.Session, c broker.Cluster) []cloud.Offer {
+func ownOffer(ctx context.Context, d *session.Session, c cluster.Cluster) []cloud.Offer {
 	offer, ok, err := presentOffer(ctx, d, c)
 	if err != nil || !ok {
 		return nil
@@ -126,7 +128,7 @@ func ownOffer(ctx context.Context, d *session.Session, c broker.Cluster) []cloud
 // they are and at the price they were launched for. A catalog that names the
 // zone otherwise, or sells the type elsewhere by now, knows them all the same.
 // It reports false where no catalog knows the machine any more.
-func presentOffer(ctx context.Context, d *session.Session, c broker.Cluster) (cloud.Offer, bool, error) {
+func presentOffer(ctx context.Context, d *session.Session, c cluster.Cluster) (cloud.Offer, bool, error) {
 	set, err := d.Catalogs()
 	if err != nil {
 		return cloud.Offer{}, false, err

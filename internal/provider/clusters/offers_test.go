@@ -9,8 +9,8 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
@@ -48,7 +48,7 @@ func TestPresentOfferWhateverTheZone(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := session.New(session.Settings{Registry: registry, Root: t.Context(), Getenv: func(string) string { return "" }, StateDir: t.TempDir()})
-	c := broker.Cluster{Cloud: "aws", Region: "eu-north-1", Zone: "eu-north-1b", InstanceType: "m6i.2xlarge", Market: cloud.OnDemand, HourlyUSD: 1, Size: 2}
+	c := cluster.Cluster{Cloud: "aws", Region: "eu-north-1", Zone: "eu-north-1b", InstanceType: "m6i.2xlarge", Market: cloud.OnDemand, HourlyUSD: 1, Size: 2}
 	o, ok, err := presentOffer(t.Context(), d, c)
 	if err != nil || !ok || o.Zone != "eu-north-1b" || o.Region != "eu-north-1" || o.InstanceType.VCPUs != 8 || o.HourlyUSD != 0.5 {
 		t.Errorf("presentOffer = %+v, %v, %v", o, ok, err)

@@ -8,7 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
@@ -17,20 +18,20 @@ import (
 // texts that read the same on every computer, as state has to.
 type reach struct {
 	knownHosts string
-	key        string          // empty is the key on record, if any
-	bastion    *broker.Bastion // nil is none
-	bastionKey string          // empty is the bastion's own, if any
+	key        string           // empty is the key on record, if any
+	bastion    *cluster.Bastion // nil is none
+	bastionKey string           // empty is the bastion's own, if any
 }
 
 // reachOf is how state says it.
-func reachOf(s *session.Session, c broker.Cluster) reach {
+func reachOf(s *session.Session, c cluster.Cluster) reach {
 	by := reachHere(s, c)
 	by.knownHosts, by.key = kit.LocalText(by.knownHosts), keyAsWritten(s, by.key)
 	return by
 }
 
 // reachHere is the reach with the paths that this computer has.
-func reachHere(s *session.Session, c broker.Cluster) reach {
+func reachHere(s *session.Session, c cluster.Cluster) reach {
 	var by reach
 	if b, err := session.Broker[clusterFiles](s); err == nil { // it found the cluster, so it is there
 		by.knownHosts, by.key = b.KnownHostsPath(c), b.KeyFile(c)
@@ -49,7 +50,7 @@ func (r reach) as(m clusterModel) reach {
 		r.key = key
 	}
 	if config := m.SSHConfigPath.ValueString(); config != "" {
-		r.knownHosts = broker.KnownHostsBeside(config)
+		r.knownHosts = statedir.KnownHostsBeside(config)
 	}
 	return r
 }
@@ -64,7 +65,7 @@ func keyAsWritten(s *session.Session, file string) string {
 
 // pinned are the options that check host keys, as words of a shell.
 func (r reach) pinned() []string {
-	return []string{"-o", quote("UserKnownHostsFile=" + broker.SSHConfigWord(r.knownHosts)), "-o", "StrictHostKeyChecking=yes"}
+	return []string{"-o", quote("UserKnownHostsFile=" + statedir.SSHConfigWord(r.knownHosts)), "-o", "StrictHostKeyChecking=yes"}
 }
 
 // jump is the command that connects to a node's port through the bastion;
@@ -88,7 +89,7 @@ func (r reach) jump() string {
 }
 
 // sshCommand opens a shell on the head and checks its pinned host key.
-func sshCommand(c broker.Cluster, by reach) string {
+func sshCommand(c cluster.Cluster, by reach) string {
 	if len(c.Nodes) == 0 || c.Nodes[0].ExternalIP == "" || c.SSHUser == "" {
 		return ""
 	}
@@ -112,7 +113,7 @@ func sshCommand(c broker.Cluster, by reach) string {
 // can only be an option.
 func identity(path string) []string {
 	if strings.Contains(path, "%") {
-		return []string{"-o", quote("IdentityFile=" + broker.SSHConfigWord(path)), "-o", "IdentitiesOnly=yes"}
+		return []string{"-o", quote("IdentityFile=" + statedir.SSHConfigWord(path)), "-o", "IdentitiesOnly=yes"}
 	}
 	return []string{"-i", quote(path), "-o", "IdentitiesOnly=yes"}
 }

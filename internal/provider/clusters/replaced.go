@@ -8,12 +8,12 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // replacedDiags tells of a cluster that create_before_destroy let a launch pass by:
 // where the state of an earlier apply was lost, nothing will ever remove it.
-func replacedDiags(c broker.Cluster) diag.Diagnostics {
+func replacedDiags(c cluster.Cluster) diag.Diagnostics {
 	var diags diag.Diagnostics
 	for _, r := range c.Replaced {
 		diags.AddWarning(fmt.Sprintf("Another cluster %q was running already", c.Name), fmt.Sprintf(

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/uploads"
@@ -75,26 +76,26 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		resp.Diagnostics.Append(session.ErrorDiag(ctx, doing, err))
 		return
 	}
-	cluster, err := b.Launch(ctx, spec)
-	launched := cluster
+	c, err := b.Launch(ctx, spec)
+	launched := c
 	if err == nil && spec.Request.Needs.Stop {
-		cluster, err = b.Stop(ctx, cluster)
+		c, err = b.Stop(ctx, c)
 	}
 	if err != nil {
 		resp.Diagnostics.Append(session.ClusterDiag(ctx, r.data, spec.Name, doing, err))
 	}
 	resp.Diagnostics.Append(replacedDiags(launched)...)
-	if err != nil && !alive(cluster) {
+	if err != nil && !alive(c) {
 		return
 	}
-	m.setRecord(cluster, reachOf(r.data, cluster))
+	m.setRecord(c, reachOf(r.data, c))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
-	r.remember(cluster, resp.State, &resp.Diagnostics)
+	r.remember(c, resp.State, &resp.Diagnostics)
 }
 
 // alive reports whether a failed launch returned machines that state must hold.
-func alive(c broker.Cluster) bool { return c.Generation != "" || len(c.Nodes) > 0 }
+func alive(c cluster.Cluster) bool { return c.Generation != "" || len(c.Nodes) > 0 }
 
 // setDigests fills in the digests that the plan left open.
 func setDigests(d *session.Session, m *clusterModel) error {
@@ -132,7 +133,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 	fresh, err := b.Refresh(ctx, c)
 	switch {
-	case errors.Is(err, broker.ErrGone):
+	case errors.Is(err, cluster.ErrGone):
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %q is gone", c.Name), fmt.Sprintf(
 			"Every machine of %s (%s) has disappeared: it was removed outside Terraform, taken back by the cloud, or removed itself. "+
 				"It was looked for twice under account %s. The plan will create it anew. Reported: %v.", c.ID, instanceIDs(c), c.Account, err))
@@ -151,7 +152,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 }
 
-func instanceIDs(c broker.Cluster) string {
+func instanceIDs(c cluster.Cluster) string {
 	text := ""
 	for i, n := range c.Nodes {
 		if i > 0 {
@@ -205,13 +206,13 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 
 // update brings the machines from old to m, in the order that asks least of
 // them, and returns how far that came.
-func (m *clusterModel) update(ctx context.Context, b changer, old clusterModel, c broker.Cluster, spec broker.Spec) (broker.Cluster, error) {
+func (m *clusterModel) update(ctx context.Context, b changer, old clusterModel, c cluster.Cluster, spec broker.Spec) (cluster.Cluster, error) {
 	var err error
 	what := changes(old, *m)
-	if c.Status == broker.StatusTerminated || m.staysStopped(old) {
+	if c.Status == cluster.StatusTerminated || m.staysStopped(old) {
 		return b.Update(ctx, c, spec, what) // notes what it can
 	}
-	if c.Status == broker.StatusStopped && !m.wantsStopped() {
+	if c.Status == cluster.StatusStopped && !m.wantsStopped() {
 		if c, err = b.Start(ctx, c, spec); err != nil {
 			return c, err
 		}
@@ -245,7 +246,7 @@ func (m *clusterModel) update(ctx context.Context, b changer, old clusterModel, 
 }
 
 func (m clusterModel) wantsStopped() bool {
-	return m.DesiredStatus.ValueString() == string(broker.StatusStopped)
+	return m.DesiredStatus.ValueString() == string(cluster.StatusStopped)
 }
 
 // Delete removes the machines and returns after their absence was observed.

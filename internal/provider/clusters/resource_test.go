@@ -16,15 +16,17 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/all"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
 // fakeBroker keeps at most one cluster and fails as told.
 type fakeBroker struct {
 	everything // nil: what a test does not expect panics
-	cluster    broker.Cluster
+	cluster    cluster.Cluster
 	fail       error
 	launched   []broker.Spec
 	updated    []broker.Changes
@@ -32,52 +34,52 @@ type fakeBroker struct {
 	settings   []byte
 }
 
-func (f *fakeBroker) Launch(_ context.Context, spec broker.Spec) (broker.Cluster, error) {
+func (f *fakeBroker) Launch(_ context.Context, spec broker.Spec) (cluster.Cluster, error) {
 	f.launched = append(f.launched, spec)
 	return f.cluster, f.fail
 }
 
-func (f *fakeBroker) Drift(context.Context, broker.Cluster, broker.Spec) ([]string, error) {
+func (f *fakeBroker) Drift(context.Context, cluster.Cluster, broker.Spec) ([]string, error) {
 	return nil, nil
 }
 
-func (f *fakeBroker) KeyFile(c broker.Cluster) string { return c.KeyPath }
+func (f *fakeBroker) KeyFile(c cluster.Cluster) string { return c.KeyPath }
 
-func (f *fakeBroker) Refresh(_ context.Context, c broker.Cluster) (broker.Cluster, error) {
+func (f *fakeBroker) Refresh(_ context.Context, c cluster.Cluster) (cluster.Cluster, error) {
 	if f.fail != nil {
 		return c, f.fail
 	}
 	return f.cluster, nil
 }
 
-func (f *fakeBroker) Update(_ context.Context, c broker.Cluster, _ broker.Spec, what broker.Changes) (broker.Cluster, error) {
+func (f *fakeBroker) Update(_ context.Context, c cluster.Cluster, _ broker.Spec, what broker.Changes) (cluster.Cluster, error) {
 	f.updated = append(f.updated, what)
 	if f.fail != nil {
-		c.Status, c.StatusReason = broker.StatusInit, "setup failed"
+		c.Status, c.StatusReason = cluster.StatusInit, "setup failed"
 	}
 	return c, f.fail
 }
 
-func (f *fakeBroker) Destroy(context.Context, broker.Cluster) error {
+func (f *fakeBroker) Destroy(context.Context, cluster.Cluster) error {
 	f.calls = append(f.calls, "destroy")
 	return f.fail
 }
 
-func (f *fakeBroker) RemoveLeftovers(context.Context, broker.Cluster) error {
+func (f *fakeBroker) RemoveLeftovers(context.Context, cluster.Cluster) error {
 	f.calls = append(f.calls, "leftovers")
 	return nil
 }
 
-func (f *fakeBroker) SaveSettings(_ broker.Cluster, text []byte) error {
+func (f *fakeBroker) SaveSettings(_ cluster.Cluster, text []byte) error {
 	f.settings = text
 	return nil
 }
 
-func (f *fakeBroker) Settings(broker.Cluster) []byte { return f.settings }
+func (f *fakeBroker) Settings(cluster.Cluster) []byte { return f.settings }
 
 func (f *fakeBroker) LogPath(name string) string { return "/s/" + name + ".log" }
 
-func (f *fakeBroker) KnownHostsPath(c broker.Cluster) string { return "/s/" + c.Name }
+func (f *fakeBroker) KnownHostsPath(c cluster.Cluster) string { return "/s/" + c.Name }
 
 type everything interface {
 	launcher
@@ -120,7 +122,7 @@ func (b *bench) planned(change func(*clusterModel)) tfsdk.Plan {
 	b.t.Helper()
 	ctx := context.Background()
 	m := emptyCluster(ctx, b.empty())
-	m.setRecord(broker.Cluster{}, reach{})
+	m.setRecord(cluster.Cluster{}, reach{})
 	for _, s := range []*types.String{
 		&m.ID, &m.Cloud, &m.Region, &m.Zone, &m.InstanceType, &m.Accelerators, &m.Market, &m.Status, &m.StatusReason, &m.SSHUser,
 		&m.SSHKeyPath, &m.SSHCommand, &m.HeadIP, &m.Generation, &m.Account, &m.Owner, &m.LaunchedAt, &m.ProcessManager, &m.WorkdirDigest, &m.FileMountsDigest,
@@ -153,7 +155,7 @@ func (b *bench) create() resource.CreateResponse {
 func TestCreateKeepsSurvivors(t *testing.T) {
 	b := newBench(t)
 	b.broker.cluster.Nodes = b.broker.cluster.Nodes[:1]
-	b.broker.cluster.Status = broker.StatusInit
+	b.broker.cluster.Status = cluster.StatusInit
 	b.broker.fail = &broker.LaunchError{Cluster: "train", Survivors: []string{"i-0"}, Err: errors.New("teardown failed")}
 	resp := b.create()
 	if !resp.Diagnostics.HasError() || !strings.Contains(resp.Diagnostics[0].Summary(), "left machines behind") {
@@ -171,7 +173,7 @@ func TestCreateKeepsSurvivors(t *testing.T) {
 
 func TestCreateWithoutSurvivorsHasNoState(t *testing.T) {
 	b := newBench(t)
-	b.broker.cluster, b.broker.fail = broker.Cluster{}, errors.New("no capacity")
+	b.broker.cluster, b.broker.fail = cluster.Cluster{}, errors.New("no capacity")
 	if resp := b.create(); !resp.Diagnostics.HasError() || !resp.State.Raw.IsNull() {
 		t.Errorf("state %v, %v", resp.State.Raw, resp.Diagnostics)
 	}
@@ -215,7 +217,7 @@ func TestReadKeepsStateOnTrouble(t *testing.T) {
 func TestReadDropsWhatIsGone(t *testing.T) {
 	b := newBench(t)
 	state := b.create().State
-	b.broker.fail = fmt.Errorf("cluster: %w", broker.ErrGone)
+	b.broker.fail = fmt.Errorf("cluster: %w", cluster.ErrGone)
 	resp := resource.ReadResponse{State: state}
 	b.r.Read(context.Background(), resource.ReadRequest{State: state}, &resp)
 	if resp.Diagnostics.HasError() || resp.Diagnostics.WarningsCount() != 1 || !resp.State.Raw.IsNull() {
@@ -234,7 +236,7 @@ func TestFailedUpdateKeepsStateAndSaysStatus(t *testing.T) {
 	m.Setup, m.Status, m.StatusReason = types.StringValue("exit 1"), types.StringUnknown(), types.StringUnknown()
 	plan := tfsdk.Plan(state)
 	b.must(plan.Set(context.Background(), &m))
-	b.broker.fail = &broker.SetupError{Cluster: "train", ExitCode: 1, Kept: true}
+	b.broker.fail = &nodes.SetupError{Cluster: "train", ExitCode: 1, Kept: true}
 	resp := resource.UpdateResponse{State: state}
 	b.r.Update(context.Background(), resource.UpdateRequest{Plan: plan, State: state}, &resp)
 	b.must(resp.State.Get(context.Background(), &after))

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/uploads"
@@ -114,18 +115,18 @@ func lifeInputs() map[string]schema.Attribute {
 			Validators: []validator.String{kit.Checked(kit.CheckOneOf(string(broker.SetupFailureDestroy), string(broker.SetupFailureKeep)))},
 		},
 		"runtime": schema.StringAttribute{
-			Optional: true, Computed: true, Default: stringdefault.StaticString(broker.RuntimeSSH),
+			Optional: true, Computed: true, Default: stringdefault.StaticString(cluster.RuntimeSSH),
 			MarkdownDescription: "How jobs run. `ssh` (default): over SSH alone, nothing is installed, and jobs run one after the other with all there is. " +
 				"`ray`: Ray is installed on every node, in a Python environment of its own under `~/.sky/ray`, and runs the jobs side by side where they fit, by what they ask for (`resources` of `sky_job`). " +
 				"It takes Python 3.10 to 3.14 and a package index that pip reaches, whose settings (`PIP_INDEX_URL`, ...) may stand in `envs`; an image may also bring that Ray along in `/opt/sky/ray-<version>`. " +
 				"Your own Python and your own Ray are not touched: other ports, other folders. Its dashboard listens on the head's internal address only, and Ray takes no request without the cluster's own token. " +
 				"Changed in place; a change to `ssh` ends the jobs that run in Ray.",
-			Validators: []validator.String{kit.Checked(kit.CheckOneOf(broker.RuntimeSSH, broker.RuntimeRay))},
+			Validators: []validator.String{kit.Checked(kit.CheckOneOf(cluster.RuntimeSSH, cluster.RuntimeRay))},
 		},
 		"desired_status": schema.StringAttribute{
-			Optional: true, Computed: true, Default: stringdefault.StaticString(string(broker.StatusUp)),
+			Optional: true, Computed: true, Default: stringdefault.StaticString(string(cluster.StatusUp)),
 			MarkdownDescription: "`UP` (default) or `STOPPED`. Stopping keeps the disks and ends what runs; starting resumes the same machines, perhaps under new addresses. Refused at plan where the cloud or the market cannot stop.",
-			Validators:          []validator.String{kit.Checked(kit.CheckOneOf(string(broker.StatusUp), string(broker.StatusStopped)))},
+			Validators:          []validator.String{kit.Checked(kit.CheckOneOf(string(cluster.StatusUp), string(cluster.StatusStopped)))},
 		},
 		"create_before_destroy": schema.BoolAttribute{
 			Optional: true,

@@ -13,7 +13,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
@@ -108,7 +109,7 @@ func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *
 	ctx, end := e.data.Begin(ctx, session.DefaultRead)
 	defer end()
 	b, err := session.Broker[finder](e.data)
-	var c broker.Cluster
+	var c cluster.Cluster
 	if err == nil {
 		if c, err = b.Find(ctx, m.ClusterID.ValueString()); err == nil {
 			c, err = b.Observe(ctx, c)
@@ -121,7 +122,7 @@ func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *
 	for _, n := range c.Nodes { // an empty key would have the other side check nothing
 		if n.Rank == int(m.Rank.ValueInt64()) && n.Runs() && n.HostKey == "" {
 			resp.Diagnostics.Append(session.ErrorDiag(ctx, fmt.Sprintf("Search for the way to cluster %q", m.ClusterID.ValueString()),
-				&broker.MissingHostKeyError{Cluster: c.Name, Rank: n.Rank, InstanceID: n.InstanceID}))
+				&cluster.MissingHostKeyError{Cluster: c.Name, Rank: n.Rank, InstanceID: n.InstanceID}))
 			return
 		}
 	}
@@ -138,12 +139,12 @@ func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *
 	resp.Diagnostics.Append(resp.Result.Set(ctx, &m)...)
 }
 
-func (m *clusterSSHModel) set(c broker.Cluster, by reach) {
+func (m *clusterSSHModel) set(c cluster.Cluster, by reach) {
 	m.User = types.StringValue(c.SSHUser)
 	if by.key != "" {
 		m.KeyPath = types.StringValue(by.key)
 	}
-	m.KnownHosts, m.SSHConfig = types.StringValue(by.knownHosts), types.StringValue(broker.SSHConfigBeside(by.knownHosts))
+	m.KnownHosts, m.SSHConfig = types.StringValue(by.knownHosts), types.StringValue(statedir.SSHConfigBeside(by.knownHosts))
 	m.Status, m.Bastion = types.StringValue(string(c.Status)), types.ObjectNull(sshBastionTypes())
 	for _, n := range c.Nodes {
 		if n.Rank == int(m.Rank.ValueInt64()) && n.Runs() {

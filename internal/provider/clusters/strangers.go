@@ -11,7 +11,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
@@ -28,7 +28,7 @@ const strangersLimit = 15 * time.Second
 // launch, and where the state folder has records it is not new.
 func (r *clusterResource) warnOfStrangers(ctx context.Context, m clusterModel, plan optimizer.Plan, diags *diag.Diagnostics) {
 	dir, err := r.data.StateFolder()
-	if err != nil || !r.data.InAutomation() || r.data.OwnerSet() != "" || r.data.Unknown != "" || m.Name.IsUnknown() || broker.HasRecords(dir) {
+	if err != nil || !r.data.InAutomation() || r.data.OwnerSet() != "" || r.data.Unknown != "" || m.Name.IsUnknown() || statedir.HasRecords(dir) {
 		return
 	}
 	var clouds []string

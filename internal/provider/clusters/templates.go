@@ -7,7 +7,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 )
@@ -19,7 +19,7 @@ func (r *clusterResource) checkTemplates(cluster string, placements []cloud.Plac
 	if r.data.TemplatesDir == "" {
 		return
 	}
-	if err := broker.CheckTemplates(r.data.TemplatesDir, placements); err != nil {
+	if err := nodes.CheckTemplates(r.data.TemplatesDir, placements); err != nil {
 		diags.AddError(fmt.Sprintf("Cluster %q: a template of templates_dir cannot be used", cluster),
 			fmt.Sprintf("%s\n\ntemplates_dir of the provider block is %q. Mend the file, or remove it, and the built-in one is used.", kit.Sentence(err.Error()), r.data.TemplatesDir))
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 var (
@@ -18,17 +19,17 @@ var (
 
 // clusters is what jobs ask the broker about the machines that they run on.
 type clusters interface {
-	Find(ctx context.Context, id string) (broker.Cluster, error)
-	FindGeneration(ctx context.Context, id string, w broker.Whose) (broker.Cluster, error)
-	Observe(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
-	Refresh(ctx context.Context, c broker.Cluster) (broker.Cluster, error)
+	Find(ctx context.Context, id string) (cluster.Cluster, error)
+	FindGeneration(ctx context.Context, id string, w broker.Whose) (cluster.Cluster, error)
+	Observe(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error)
+	Refresh(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error)
 	Owner() string
 	LogPath(name string) string
 }
 
 // keyRing has the keys that log in there.
 type keyRing interface {
-	SignersOf(c broker.Cluster) ([]ssh.Signer, error)
+	SignersOf(c cluster.Cluster) ([]ssh.Signer, error)
 }
 
 // current knows which generation of a cluster is there now, as far as this

@@ -12,6 +12,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
@@ -24,7 +25,7 @@ import (
 const clusterKey = "cluster"
 
 // keepWhose writes into the state whose cluster a job runs on.
-func keepWhose(ctx context.Context, private privateData, c broker.Cluster) diag.Diagnostics {
+func keepWhose(ctx context.Context, private privateData, c cluster.Cluster) diag.Diagnostics {
 	text, err := json.Marshal(broker.Whose{Owner: c.Owner, Account: c.Account})
 	if err != nil {
 		return diag.Diagnostics{diag.NewErrorDiagnostic("Record of a job's cluster failed", err.Error())}
@@ -44,10 +45,10 @@ func (m *jobModel) whose(ctx context.Context, private privateData) broker.Whose 
 
 // find finds a cluster as its cloud sees it now: the one that a job runs on, or
 // the living one of that id where w has no generation.
-func (r *jobResource) find(ctx context.Context, clusterID string, w broker.Whose) (clusters, broker.Cluster, error) {
+func (r *jobResource) find(ctx context.Context, clusterID string, w broker.Whose) (clusters, cluster.Cluster, error) {
 	b, err := session.Broker[clusters](r.data)
 	if err != nil {
-		return nil, broker.Cluster{}, err
+		return nil, cluster.Cluster{}, err
 	}
 	if w.Generation != "" {
 		c, err := b.FindGeneration(ctx, clusterID, w)
@@ -69,7 +70,7 @@ func (r *jobResource) find(ctx context.Context, clusterID string, w broker.Whose
 	}
 	fresh, err := b.Observe(ctx, c) // its addresses may have changed since it was recorded
 	switch {
-	case errors.Is(err, broker.ErrGone):
+	case errors.Is(err, cluster.ErrGone):
 		return b, c, fmt.Errorf("find cluster %s: %w", clusterID, err)
 	case err != nil:
 		return b, c, nil //nolint:nilerr // its machines may answer all the same, and prove themselves

@@ -13,6 +13,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
@@ -35,10 +36,10 @@ type jobRunner interface {
 }
 
 // runners makes the runner of a cluster's jobs.
-type runners func(d *session.Session, c broker.Cluster, p *progress) (jobRunner, error)
+type runners func(d *session.Session, c cluster.Cluster, p *progress) (jobRunner, error)
 
 // newRunner is the real runner of a cluster's jobs. It tells p how they go.
-func newRunner(d *session.Session, c broker.Cluster, p *progress) (jobRunner, error) {
+func newRunner(d *session.Session, c cluster.Cluster, p *progress) (jobRunner, error) {
 	b, err := session.Broker[keyRing](d)
 	if err != nil {
 		return nil, err
@@ -55,7 +56,7 @@ func newRunner(d *session.Session, c broker.Cluster, p *progress) (jobRunner, er
 }
 
 // jobCluster converts the broker's record to what jobs need of it.
-func jobCluster(c broker.Cluster) job.Cluster {
+func jobCluster(c cluster.Cluster) job.Cluster {
 	out := job.Cluster{
 		Name: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, Generation: c.Generation,
 		AcceleratorsPerNode: c.AcceleratorsPerNode(), Accelerator: c.Accelerator(), KeyPath: c.KeyPath, ProcessManager: c.ProcessManager,
@@ -73,7 +74,7 @@ func jobCluster(c broker.Cluster) job.Cluster {
 // jobHandle is one operation on a job.
 type jobHandle struct {
 	broker   clusters
-	cluster  broker.Cluster
+	cluster  cluster.Cluster
 	runner   jobRunner
 	progress *progress
 	stateDir string
@@ -241,7 +242,7 @@ func diagnose(m jobModel, s job.Status, log string, created bool) diag.Diagnosti
 
 // observe looks at the job and brings its log, to its end where it is waited for.
 func (h *jobHandle) observe(ctx context.Context, m *jobModel) (job.Status, error) {
-	if h.cluster.Status == broker.StatusTerminated { // nobody would answer
+	if h.cluster.Status == cluster.StatusTerminated { // nobody would answer
 		if lost := h.lostSince(ctx); lost != nil {
 			return *lost, nil
 		}
@@ -257,7 +258,7 @@ func (h *jobHandle) observe(ctx context.Context, m *jobModel) (job.Status, error
 }
 
 // behindBastion tells the runner of jobs the way to the nodes.
-func behindBastion(ctx context.Context, b *broker.Bastion, on job.Cluster) (job.Cluster, error) {
+func behindBastion(ctx context.Context, b *cluster.Bastion, on job.Cluster) (job.Cluster, error) {
 	if !b.Serves(on.Cloud) {
 		return on, nil
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 )
@@ -60,14 +60,14 @@ type fakeRefresh struct {
 	clusters
 	err error
 	// sees is the cluster at the nth look, from 1 on; nil is what was given.
-	sees  func(look int, c broker.Cluster) broker.Cluster
+	sees  func(look int, c cluster.Cluster) cluster.Cluster
 	looks int
 	dir   string // of logs
 }
 
 func (f *fakeRefresh) LogPath(string) string { return filepath.Join(f.dir, "provision.log") }
 
-func (f *fakeRefresh) Refresh(_ context.Context, c broker.Cluster) (broker.Cluster, error) {
+func (f *fakeRefresh) Refresh(_ context.Context, c cluster.Cluster) (cluster.Cluster, error) {
 	f.looks++
 	if f.sees != nil {
 		c = f.sees(f.looks, c)
@@ -94,7 +94,7 @@ func TestJobOutlivedByNobody(t *testing.T) {
 			<-ctx.Done() // it dials on
 			return job.Status{}, context.Cause(ctx)
 		}})
-		h.broker.(*fakeRefresh).err = fmt.Errorf("asked twice: %w", broker.ErrGone) //nolint:forcetypeassert // aHandle's
+		h.broker.(*fakeRefresh).err = fmt.Errorf("asked twice: %w", cluster.ErrGone) //nolint:forcetypeassert // aHandle's
 		began := time.Now()
 		diags := h.follow(t.Context(), m, true)
 		if took := time.Since(began); took < lossAfter || took > 3*lossAfter {

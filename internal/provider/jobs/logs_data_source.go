@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
@@ -97,12 +97,12 @@ func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) (copied s
 	if err != nil {
 		return "", err
 	}
-	cluster, err := b.Find(ctx, m.ClusterID.ValueString())
+	c, err := b.Find(ctx, m.ClusterID.ValueString())
 	if err != nil {
 		return "", err
 	}
-	if fresh, oerr := b.Observe(ctx, cluster); oerr == nil { // its addresses may have changed since it was recorded
-		cluster = fresh
+	if fresh, oerr := b.Observe(ctx, c); oerr == nil { // its addresses may have changed since it was recorded
+		c = fresh
 	}
 	rank, lines := job.Merged, defaultTailLines
 	if !m.Rank.IsNull() {
@@ -111,16 +111,16 @@ func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) (copied s
 	if !m.TailLines.IsNull() {
 		lines = int(m.TailLines.ValueInt64())
 	}
-	if s := cluster.Status; s == broker.StatusStopped || s == broker.StatusTerminated {
-		if local, err := localLog(b, cluster.Name, m.JobID.ValueString()); err == nil && rank == job.Merged {
+	if s := c.Status; s == cluster.StatusStopped || s == cluster.StatusTerminated {
+		if local, err := localLog(b, c.Name, m.JobID.ValueString()); err == nil && rank == job.Merged {
 			if text, size, err := endOf(local, maxTailBytes, lines); err == nil {
 				m.Content, m.Bytes = types.StringValue(kit.Printable(text)), types.Int64Value(size)
 				return local, nil
 			}
 		}
-		return "", fmt.Errorf("cluster %s is %s, the log is on its machines, and there is no local copy of it; start the cluster with desired_status = \"UP\"", cluster.ID, s)
+		return "", fmt.Errorf("cluster %s is %s, the log is on its machines, and there is no local copy of it; start the cluster with desired_status = \"UP\"", c.ID, s)
 	}
-	runner, err := d.runners(d.data, cluster, &progress{})
+	runner, err := d.runners(d.data, c, &progress{})
 	if err != nil {
 		return "", err
 	}

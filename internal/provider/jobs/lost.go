@@ -13,8 +13,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 )
@@ -44,8 +44,8 @@ func (e *endedError) Error() string { return e.status.Reason }
 var errSilence = fmt.Errorf("the head has not answered for %s, although its cloud says that it runs", mostSilence)
 
 // headLost reports whether the head was seen to be gone.
-func headLost(c broker.Cluster) bool {
-	return slices.ContainsFunc(c.Nodes, func(n broker.Node) bool { return n.Rank == 0 && n.State == cloud.StateTerminated })
+func headLost(c cluster.Cluster) bool {
+	return slices.ContainsFunc(c.Nodes, func(n cluster.Node) bool { return n.Rank == 0 && n.State == cloud.StateTerminated })
 }
 
 // lostStatus is the status of a job whose head is gone.
@@ -67,13 +67,13 @@ const (
 
 // cloudsWord is what the cloud's word on the machines means for a job whose head
 // does not answer; nil is nothing yet.
-func cloudsWord(c broker.Cluster, err error) *endedError {
+func cloudsWord(c cluster.Cluster, err error) *endedError {
 	switch {
-	case errors.Is(err, broker.ErrGone), err == nil && c.Status == broker.StatusTerminated: // the disks went, too
+	case errors.Is(err, cluster.ErrGone), err == nil && c.Status == cluster.StatusTerminated: // the disks went, too
 		return &endedError{lostStatus(clusterGone)}
 	case err != nil:
 		return nil //nolint:nilerr // no word of the cloud is no word on the job
-	case c.Status == broker.StatusStopped:
+	case c.Status == cluster.StatusStopped:
 		reason := fmt.Sprintf("cluster %s is %s: %s", c.ID, c.Status, c.StatusReason)
 		return &endedError{job.Status{Phase: job.Unknown, FailedRank: -1, Reason: reason}}
 	case headLost(c):

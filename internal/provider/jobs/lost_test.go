@@ -17,16 +17,16 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 )
 
 // without is a cluster of two that has lost a rank.
-func without(rank int) func(int, broker.Cluster) broker.Cluster {
-	return func(_ int, c broker.Cluster) broker.Cluster {
-		c.Status, c.Size = broker.StatusDegraded, 2
-		c.Nodes = []broker.Node{{Rank: 0, State: cloud.StateRunning}, {Rank: 1, State: cloud.StateRunning}}
+func without(rank int) func(int, cluster.Cluster) cluster.Cluster {
+	return func(_ int, c cluster.Cluster) cluster.Cluster {
+		c.Status, c.Size = cluster.StatusDegraded, 2
+		c.Nodes = []cluster.Node{{Rank: 0, State: cloud.StateRunning}, {Rank: 1, State: cloud.StateRunning}}
 		if rank >= 0 {
 			c.Nodes[rank].State = cloud.StateTerminated
 		}
@@ -51,7 +51,7 @@ func silentHead(d time.Duration) *fakeRunner {
 func TestHeadThatDoesNotAnswer(t *testing.T) {
 	tests := []struct {
 		name   string
-		sees   func(int, broker.Cluster) broker.Cluster
+		sees   func(int, cluster.Cluster) cluster.Cluster
 		err    error
 		back   time.Duration // when the head answers again
 		status string
@@ -59,8 +59,8 @@ func TestHeadThatDoesNotAnswer(t *testing.T) {
 		within time.Duration
 	}{
 		{name: "head gone", sees: without(0), back: 24 * time.Hour, status: "LOST", says: "makes lost nodes anew", within: 2 * time.Minute},
-		{name: "all gone", err: broker.ErrGone, back: 24 * time.Hour, status: "LOST", says: "machines it ran on are gone", within: 2 * time.Minute},
-		{name: "gone in one look only", sees: func(look int, c broker.Cluster) broker.Cluster {
+		{name: "all gone", err: cluster.ErrGone, back: 24 * time.Hour, status: "LOST", says: "machines it ran on are gone", within: 2 * time.Minute},
+		{name: "gone in one look only", sees: func(look int, c cluster.Cluster) cluster.Cluster {
 			return without([]int{0, -1, -1, -1}[min(look-1, 3)])(look, c)
 		}, back: time.Hour, status: "SUCCEEDED", within: 2 * time.Hour},
 		{name: "a worker gone", sees: without(1), back: time.Hour, status: "SUCCEEDED", within: 2 * time.Hour},
@@ -121,7 +121,7 @@ func (noPrivate) SetKey(context.Context, string, []byte) diag.Diagnostics   { re
 // A job whose cluster removed itself is lost; one whose cluster stopped is not: its
 // record is on the disk.
 func TestRefreshOfAJobWhoseClusterEnded(t *testing.T) {
-	for status, want := range map[broker.Status]string{broker.StatusTerminated: "LOST", broker.StatusStopped: "RUNNING"} {
+	for status, want := range map[cluster.Status]string{cluster.StatusTerminated: "LOST", cluster.StatusStopped: "RUNNING"} {
 		t.Run(string(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRemoval(t)

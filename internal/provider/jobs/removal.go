@@ -12,6 +12,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
@@ -47,7 +48,7 @@ func (r *jobResource) remove(ctx context.Context, m jobModel, w broker.Whose, f 
 		return nil
 	}
 	_, c, err := r.find(ctx, m.ClusterID.ValueString(), w)
-	if errors.Is(err, cloud.ErrNotFound) || err == nil && c.Status == broker.StatusTerminated {
+	if errors.Is(err, cloud.ErrNotFound) || err == nil && c.Status == cluster.StatusTerminated {
 		return nil // a job cannot run where no machine does
 	}
 	if err != nil && !fromHere(err) && (!goes || ctx.Err() != nil) {
@@ -66,14 +67,14 @@ func (r *jobResource) remove(ctx context.Context, m jobModel, w broker.Whose, f 
 func cancelling(m jobModel) string { return fmt.Sprintf("Cancelling of job %q", m.Name.ValueString()) }
 
 // end asks the head to end the job, and to note that it was removed.
-func (r *jobResource) end(ctx context.Context, c broker.Cluster, m jobModel) error {
+func (r *jobResource) end(ctx context.Context, c cluster.Cluster, m jobModel) error {
 	switch {
-	case c.Status == broker.StatusStopped:
+	case c.Status == cluster.StatusStopped:
 		return errHeadGone
 	case len(c.Nodes) > 0 && !c.Nodes[0].Runs():
 		return r.endWithoutHead(ctx, c, m, errHeadGone)
 	case len(c.Nodes) > 0 && c.Nodes[0].HostKey == "":
-		return &broker.MissingHostKeyError{Cluster: c.Name, InstanceID: c.Nodes[0].InstanceID}
+		return &cluster.MissingHostKeyError{Cluster: c.Name, InstanceID: c.Nodes[0].InstanceID}
 	}
 	runner, err := r.runners(r.data, c, &progress{})
 	if err != nil {
@@ -142,7 +143,7 @@ func noAnswer(ctx context.Context, err error) error {
 
 // fromHere reports whether an error is this computer's: it lacks what another has.
 func fromHere(err error) bool {
-	return errors.As(err, new(*broker.MissingHostKeyError)) || errors.As(err, new(*broker.MissingKeyError)) || job.KeyRefused(err)
+	return errors.As(err, new(*cluster.MissingHostKeyError)) || errors.As(err, new(*cluster.MissingKeyError)) || job.KeyRefused(err)
 }
 
 // whileItAnswers ends the returned context when the head falls silent.
@@ -168,7 +169,7 @@ func whileItAnswers(ctx context.Context, runner jobRunner, id job.ID) (context.C
 
 // endWithoutHead ends what runs of the job on the other nodes, as far as they
 // answer, and returns why that is not the job's end.
-func (r *jobResource) endWithoutHead(ctx context.Context, c broker.Cluster, m jobModel, why error) error {
+func (r *jobResource) endWithoutHead(ctx context.Context, c cluster.Cluster, m jobModel, why error) error {
 	if m.phase().Final() || c.Size < 2 {
 		return why
 	}

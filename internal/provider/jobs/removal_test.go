@@ -19,6 +19,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
@@ -81,16 +82,16 @@ func hangs(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 // fakeCloud is a broker that knows one cluster.
 type fakeCloud struct {
 	clusters
-	cluster broker.Cluster
+	cluster cluster.Cluster
 	find    error
 	dir     string // of logs
 }
 
-func (f *fakeCloud) FindGeneration(context.Context, string, broker.Whose) (broker.Cluster, error) {
+func (f *fakeCloud) FindGeneration(context.Context, string, broker.Whose) (cluster.Cluster, error) {
 	return f.cluster, f.find
 }
 
-func (f *fakeCloud) Refresh(context.Context, broker.Cluster) (broker.Cluster, error) {
+func (f *fakeCloud) Refresh(context.Context, cluster.Cluster) (cluster.Cluster, error) {
 	return f.cluster, f.find
 }
 
@@ -107,11 +108,11 @@ type removal struct {
 
 func newRemoval(t *testing.T) *removal {
 	t.Helper()
-	node := func(rank int) broker.Node {
-		return broker.Node{Rank: rank, State: cloud.StateRunning, ExternalIP: "192.0.2.1", HostKey: "ssh-ed25519 AAAA"}
+	node := func(rank int) cluster.Node {
+		return cluster.Node{Rank: rank, State: cloud.StateRunning, ExternalIP: "192.0.2.1", HostKey: "ssh-ed25519 AAAA"}
 	}
-	r := &removal{head: &head{}, cloud: &fakeCloud{cluster: broker.Cluster{
-		ID: "c/r/n", Name: "n", Generation: "g1", Status: broker.StatusUp, Size: 2, Nodes: []broker.Node{node(0), node(1)},
+	r := &removal{head: &head{}, cloud: &fakeCloud{cluster: cluster.Cluster{
+		ID: "c/r/n", Name: "n", Generation: "g1", Status: cluster.StatusUp, Size: 2, Nodes: []cluster.Node{node(0), node(1)},
 	}}, job: jobModel{
 		ID: types.StringValue("0123"), Name: types.StringValue("j"), ClusterID: types.StringValue("c/r/n"), ClusterGeneration: types.StringValue("g1"),
 		outcomeModel: outcomeModel{Status: types.StringValue("RUNNING")},
@@ -122,7 +123,7 @@ func newRemoval(t *testing.T) *removal {
 }
 
 func (r *removal) resource() *jobResource {
-	return &jobResource{data: r.data, runners: func(*session.Session, broker.Cluster, *progress) (jobRunner, error) { return r.head, r.open }}
+	return &jobResource{data: r.data, runners: func(*session.Session, cluster.Cluster, *progress) (jobRunner, error) { return r.head, r.open }}
 }
 
 func (r *removal) run(ctx context.Context, f fate) diag.Diagnostic {
@@ -154,15 +155,15 @@ func TestRemovalOfAJob(t *testing.T) {
 		{"cannot cancel", func(r *removal) { r.head.cancel = fail(&remote.ExitError{Code: 2}) }, warning, fault, fault, "Exit code 2"},
 		{"cancels and cannot note it", func(r *removal) { r.head.remove = fail(&remote.ExitError{Code: 2}) }, none, warning, none, ""},
 		{"is gone", func(r *removal) {
-			r.cloud.cluster.Status, r.cloud.cluster.Nodes[0] = broker.StatusDegraded, broker.Node{State: cloud.StateTerminated}
+			r.cloud.cluster.Status, r.cloud.cluster.Nodes[0] = cluster.StatusDegraded, cluster.Node{State: cloud.StateTerminated}
 		}, warning, warning, warning, "does not run any more"},
-		{"is stopped", func(r *removal) { r.cloud.cluster.Status = broker.StatusStopped }, warning, warning, warning, "does not run"},
-		{"was ended with its cluster", func(r *removal) { r.cloud.cluster.Status = broker.StatusTerminated }, none, none, none, ""},
+		{"is stopped", func(r *removal) { r.cloud.cluster.Status = cluster.StatusStopped }, warning, warning, warning, "does not run"},
+		{"was ended with its cluster", func(r *removal) { r.cloud.cluster.Status = cluster.StatusTerminated }, none, none, none, ""},
 		{"is gone with its cluster", func(r *removal) { r.cloud.find = cloud.ErrNotFound }, none, none, none, ""},
 		{"cannot be looked for", func(r *removal) { r.cloud.find = errors.New("no credentials") }, warning, fault, fault, "no credentials"},
-		{"needs a key that is not here", func(r *removal) { r.open = &broker.MissingKeyError{Cluster: "n", Err: errors.New("no such file")} }, warning, fault, fault, "SKY_SSH_PRIVATE_KEY"},
+		{"needs a key that is not here", func(r *removal) { r.open = &cluster.MissingKeyError{Cluster: "n", Err: errors.New("no such file")} }, warning, fault, fault, "SKY_SSH_PRIVATE_KEY"},
 		{"accepts another key", func(r *removal) { r.head.status = fail(&remote.AuthError{Host: "h", Err: errors.New("denied")}) }, warning, fault, fault, "SKY_OWNER"},
-		{"has no host key in the cloud", func(r *removal) { r.cloud.find = &broker.MissingHostKeyError{Cluster: "n"} }, warning, fault, fault, "host key"},
+		{"has no host key in the cloud", func(r *removal) { r.cloud.find = &cluster.MissingHostKeyError{Cluster: "n"} }, warning, fault, fault, "host key"},
 		{"has a host key unknown here", func(r *removal) { r.cloud.cluster.Nodes[0].HostKey = "" }, warning, fault, fault, "host key"},
 	}
 	for _, tt := range tests {

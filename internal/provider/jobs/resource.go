@@ -18,6 +18,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
@@ -140,10 +141,10 @@ func (r *jobResource) look(ctx context.Context, m *jobModel, private, kept priva
 	}
 	defer h.close()
 	_ = keepWhose(ctx, kept, h.cluster) // a later look may do it
-	if c := h.cluster; c.Status == broker.StatusStopped {
+	if c := h.cluster; c.Status == cluster.StatusStopped {
 		return nil, fmt.Errorf("cluster %s is %s: %s", c.ID, c.Status, c.StatusReason)
 	}
-	if headLost(h.cluster) || h.cluster.Status == broker.StatusTerminated { // nobody would answer
+	if headLost(h.cluster) || h.cluster.Status == cluster.StatusTerminated { // nobody would answer
 		if lost := h.lostSince(ctx); lost != nil {
 			m.lost(*lost)
 			return nil, nil

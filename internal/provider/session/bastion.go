@@ -2,12 +2,10 @@
 
 package session
 
-import (
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
-)
+import "github.com/skybroker/terraform-provider-sky/internal/cluster"
 
 // OpenBastion adds the user's own keys to the settings; nil without a bastion.
-func (s Settings) OpenBastion() *broker.Bastion {
+func (s Settings) OpenBastion() *cluster.Bastion {
 	if s.Bastion == nil {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
@@ -54,7 +55,7 @@ func (e *withLog) Unwrap() error { return e.err }
 func outcome(ctx context.Context, err error) string {
 	var (
 		launch     *broker.LaunchError
-		setup      *broker.SetupError
+		setup      *nodes.SetupError
 		infeasible *optimizer.InfeasibleError
 		imported   *broker.ImportError
 	)

@@ -21,6 +21,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 )
@@ -50,7 +51,7 @@ type Settings struct {
 	Enabled       []string
 	Options       map[string]map[string]string
 	ShowPlanTable bool
-	Bastion       *broker.Bastion
+	Bastion       *cluster.Bastion
 	// BastionKey is the path of the bastion's key as it is written.
 	BastionKey string
 	// Unknown says why no cloud can be used yet; empty is that they can.
