@@ -166,9 +166,17 @@ func generated(rng *rand.Rand) map[string]string {
 				acc = accs[rng.IntN(len(accs))]
 			}
 			vcpus := []float64{1, 2, 4, 8, 16, 96}[rng.IntN(6)]
+			// Some files do not tell how large a machine is.
+			cores, memory := fmt.Sprint(vcpus), fmt.Sprint(vcpus*[]float64{1, 2, 4, 7.5}[i%4])
+			if i%8 == 1 {
+				cores = ""
+			}
+			if i%8 >= 6 || i == 1 {
+				memory = ""
+			}
 			for region := range 2 {
 				for zone := range 2 {
-					fmt.Fprintf(&b, "m%d.x,%s,%v,%v,,%s,%s,r%d,r%d-%c\n", i, acc, vcpus, vcpus*[]float64{1, 2, 4, 7.5}[i%4],
+					fmt.Fprintf(&b, "m%d.x,%s,%s,%s,,%s,%s,r%d,r%d-%c\n", i, acc, cores, memory,
 						price(), price(), region, region, 'a'+zone)
 				}
 			}

@@ -140,12 +140,15 @@ func (q Quantity) String() string {
 	}
 }
 
-// Holds reports whether got satisfies q on a machine with vcpus virtual CPUs.
+// Holds reports whether got satisfies q on a machine with vcpus virtual CPUs. An
+// amount of 0 is one that no catalog tells, and satisfies nothing but no wish.
 func (q Quantity) Holds(got, vcpus float64) bool {
 	const slack = 1e-9
 	switch {
 	case q.IsZero():
 		return true
+	case got <= 0, q.PerVCPU && vcpus <= 0:
+		return false
 	case q.PerVCPU:
 		return got+slack >= q.Value*vcpus
 	case q.AtLeast:

@@ -69,6 +69,24 @@ func TestParseQuantities(t *testing.T) {
 	}
 }
 
+// What a catalog does not tell of a machine satisfies no bound; with "100x", zero
+// GiB for zero vCPUs would.
+func TestUnknownAmountsSatisfyNothing(t *testing.T) {
+	for _, wish := range []Quantity{{Value: 100, PerVCPU: true, AtLeast: true}, {Value: 1, AtLeast: true}, {Value: 4}} {
+		for _, size := range []struct{ got, vcpus float64 }{{0, 0}, {0, 8}, {-1, 8}} {
+			if wish.Holds(size.got, size.vcpus) {
+				t.Errorf("%v of a machine with %v vCPUs satisfies %s", size.got, size.vcpus, wish)
+			}
+		}
+	}
+	if (Quantity{Value: 1, PerVCPU: true, AtLeast: true}).Holds(64, 0) {
+		t.Error("64 GiB satisfy a ratio to vCPUs that nobody knows")
+	}
+	if !(Quantity{}).Holds(0, 0) {
+		t.Error("an unknown amount does not satisfy who asks for none")
+	}
+}
+
 // written is a place as tables show it, which can be read again.
 func written(i Infra) string {
 	if i == (Infra{}) {

@@ -36,15 +36,16 @@ func anything() span { return span{math.Inf(-1), math.Inf(1)} }
 // slack is what amounts may be off by, as in Quantity.Holds.
 const slack = 1e-9
 
-// spanOf returns the amounts that satisfy q, as Quantity.Holds has it.
+// spanOf returns the amounts that satisfy q, as Quantity.Holds has it: 0 is an
+// amount that is not known, and none of them.
 func spanOf(q cloud.Quantity) span {
 	switch {
 	case q.IsZero():
 		return anything()
 	case q.AtLeast || q.PerVCPU:
-		return span{q.Value - slack, math.Inf(1)}
+		return span{max(q.Value-slack, 0), math.Inf(1)}
 	}
-	return span{q.Value - slack, q.Value + slack}
+	return span{max(q.Value-slack, 0), q.Value + slack}
 }
 
 func (q *query) set(r *cloud.Requirement) {
@@ -176,7 +177,7 @@ func (c *collector) here(place uint32) bool {
 // fits reports whether a machine satisfies the query, its accelerator aside.
 func (c *collector) fits(t *typeRec) bool {
 	return c.q.cpus.holds(t.vcpus) && c.q.memory.holds(t.memory) &&
-		(c.q.ratio == 0 || t.memory+slack >= c.q.ratio*t.vcpus) &&
+		(c.q.ratio == 0 || t.vcpus > 0 && t.memory > 0 && t.memory+slack >= c.q.ratio*t.vcpus) &&
 		(c.q.name == "" || c.s.text(t.fold) == c.q.name)
 }
 
