@@ -188,7 +188,11 @@ func offersIn(t *testing.T, cloudName, text string) []cloud.Offer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return snap.All(nil)
+	var all []cloud.Offer
+	for o := range snap.Each(nil) {
+		all = append(all, *o)
+	}
+	return all
 }
 
 func write(t *testing.T, path, text string) {

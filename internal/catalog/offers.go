@@ -4,45 +4,98 @@ package catalog
 
 import (
 	"context"
+	"iter"
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// Offers returns the offers of the clouds that satisfy any of the requirements
-// in themselves: place, type, accelerators, cpus, memory, market. Where none
-// does it returns every offer of the clouds, so that the optimizer can say what
-// each rule removed. No requirement asks for every offer; nil clouds are all.
-func (s *Set) Offers(ctx context.Context, reqs []cloud.Requirement, clouds []string) ([]cloud.Offer, []Source, error) {
+// Over runs a function over the offers of the clouds that satisfy any of the
+// requirements in themselves: place, type, accelerators, cpus, memory, market.
+// Where none does it is every offer of the clouds, so that the optimizer can say
+// what each rule removed. No requirement asks for every offer; nil clouds are all.
+//
+// The offers may be walked several times; each is good until the next, and they
+// take no memory together. What the function made of them is void where a
+// catalog turns out to be damaged on the way: it is then run once more.
+func (s *Set) Over(ctx context.Context, reqs []cloud.Requirement, clouds []string, run func(offers iter.Seq[*cloud.Offer]) error) ([]Source, error) {
 	named := slices.DeleteFunc(slices.Clone(clouds), func(name string) bool {
 		return len(reqs) > 0 && !slices.ContainsFunc(reqs, func(r cloud.Requirement) bool { return r.Cloud == "" || r.Cloud == name })
 	})
-	tables, err := s.loaded(ctx, named, true)
+	if len(reqs) > 0 {
+		tables, err := s.loaded(ctx, named, true)
+		if err != nil {
+			return nil, err
+		}
+		served := false
+		if err := over(tables, reqs, func(offers iter.Seq[*cloud.Offer]) error {
+			if served = !empty(offers); served {
+				return run(offers)
+			}
+			return nil
+		}); err != nil || served {
+			return sourcesOf(tables), err
+		}
+	}
+	tables, err := s.loaded(ctx, clouds, true)
+	if err != nil {
+		return nil, err
+	}
+	return sourcesOf(tables), over(tables, nil, run)
+}
+
+func empty(offers iter.Seq[*cloud.Offer]) bool {
+	for range offers {
+		return false
+	}
+	return true
+}
+
+// over runs a function over what tables hold, and once more where one of them was
+// damaged, repaired.
+func over(tables []*table, reqs []cloud.Requirement, run func(offers iter.Seq[*cloud.Offer]) error) error {
+	for again := false; ; again = true {
+		err := run(eachOf(tables, reqs))
+		if !slices.ContainsFunc(tables, func(t *table) bool { return t.snap.Load().Bad() }) {
+			return err
+		}
+		if again {
+			return snapshot.ErrTorn
+		}
+		for _, t := range tables {
+			if err := t.use(func(*snapshot.Snapshot) {}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func eachOf(tables []*table, reqs []cloud.Requirement) iter.Seq[*cloud.Offer] {
+	return func(yield func(*cloud.Offer) bool) {
+		for _, t := range tables {
+			for o := range t.snap.Load().Each(reqs) {
+				if !yield(o) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Offers is Over for who wants few offers, and all of them at once.
+func (s *Set) Offers(ctx context.Context, reqs []cloud.Requirement, clouds []string) (out []cloud.Offer, sources []Source, err error) {
+	sources, err = s.Over(ctx, reqs, clouds, func(offers iter.Seq[*cloud.Offer]) error {
+		out = out[:0]
+		for o := range offers {
+			out = append(out, *o)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, nil, err
 	}
-	out, err := offersOf(tables, func(snap *snapshot.Snapshot) []cloud.Offer { return snap.Matching(reqs) })
-	if err != nil || len(out) > 0 {
-		return out, sourcesOf(tables), err
-	}
-	if tables, err = s.loaded(ctx, clouds, true); err != nil {
-		return nil, nil, err
-	}
-	out, err = offersOf(tables, func(snap *snapshot.Snapshot) []cloud.Offer { return snap.All(nil) })
-	return out, sourcesOf(tables), err
-}
-
-func offersOf(tables []*table, of func(snap *snapshot.Snapshot) []cloud.Offer) ([]cloud.Offer, error) {
-	var out []cloud.Offer
-	for _, t := range tables {
-		var found []cloud.Offer
-		if err := t.use(func(snap *snapshot.Snapshot) { found = of(snap) }); err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
-	}
-	return out, nil
+	return out, sources, nil
 }
 
 // Cheapest returns, best first, the limit cheapest offers for each requirement

@@ -152,7 +152,7 @@ func FuzzCatalog(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, o := range snap.All(nil) {
+			for o := range snap.Each(nil) {
 				if !(o.HourlyUSD >= 0) || o.HourlyUSD > 2e6 || o.Region == "" || o.InstanceType.Name == "" {
 					t.Errorf("offer %+v", o)
 				}

@@ -38,6 +38,13 @@ func newCandidate(req Request, index int, alt cloud.Requirement, o *cloud.Offer)
 	return c
 }
 
+// choice writes a candidate out.
+func (c *candidate) choice(req Request) Choice {
+	out := c.Choice
+	out.Placement = cloud.Placement{Offer: *c.offer, Nodes: req.nodes()}
+	return out
+}
+
 // hourly is what the cluster costs an hour, and how many machines are reserved.
 func hourly(req Request, o *cloud.Offer) (usd float64, reserved int) {
 	for _, r := range req.Reserved {

@@ -5,6 +5,7 @@ package optimizer
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -15,20 +16,35 @@ import (
 // maxNearest bounds how many names a user is shown.
 const maxNearest = 6
 
+// Devices are the accelerators that are sold, each with the lowest price of a
+// machine that has them.
+type Devices map[cloud.Accelerator]float64
+
+// Add takes in what an offer sells.
+func (d Devices) Add(o *cloud.Offer) {
+	a := o.InstanceType.Accelerator
+	if a.IsZero() {
+		return
+	}
+	if usd, ok := d[a]; !ok || o.HourlyUSD < usd {
+		d[a] = o.HourlyUSD
+	}
+}
+
+// has reports whether an accelerator is among them.
+func (d Devices) has(a cloud.Accelerator) bool {
+	for sold := range d {
+		if sameAccelerator(a, sold) {
+			return true
+		}
+	}
+	return false
+}
+
 // NearestAccelerators returns what is sold and comes closest to want, as
 // "NAME:COUNT": the same name in other counts, names that hold want's name with
 // at least its count (cheapest first), then names spelled alike.
-func NearestAccelerators(want cloud.Accelerator, offers []cloud.Offer) []string {
-	price := make(map[cloud.Accelerator]float64)
-	for _, o := range offers {
-		a := o.InstanceType.Accelerator
-		if a.IsZero() || a.IsTPU() {
-			continue
-		}
-		if p, ok := price[a]; !ok || o.HourlyUSD < p {
-			price[a] = o.HourlyUSD
-		}
-	}
+func NearestAccelerators(want cloud.Accelerator, price Devices) []string {
 	type near struct {
 		acc  cloud.Accelerator
 		rank int
@@ -36,6 +52,9 @@ func NearestAccelerators(want cloud.Accelerator, offers []cloud.Offer) []string 
 	}
 	var found []near
 	for a := range price {
+		if a.IsTPU() {
+			continue
+		}
 		switch d := distance(want.Name, a.Name); {
 		case strings.EqualFold(a.Name, want.Name):
 			found = append(found, near{a, 0, math.Abs(a.Count - want.Count)})
@@ -62,48 +81,89 @@ func contains(name, part string) bool {
 	return part != "" && strings.Contains(strings.ToLower(name), strings.ToLower(part))
 }
 
-// nearestOf names the accelerators of left that are nearest to want, and returns
-// the offers that have them. Where none is near it names the cheapest.
-func nearestOf(want []cloud.Accelerator, left []*cloud.Offer) (string, []*cloud.Offer) {
-	offers := make([]cloud.Offer, len(left))
-	for i, o := range left {
-		offers[i] = *o
-	}
-	var names []string
-	for _, w := range want {
-		names = append(names, NearestAccelerators(w, offers)...)
-	}
-	names = dedupe(names)
-	if len(names) == 0 {
-		return someOf(left, func(o *cloud.Offer) string { return cmp.Or(o.InstanceType.Accelerator.String(), "none") }), left
-	}
-	names = names[:min(len(names), 3)]
-	near := slices.DeleteFunc(slices.Clone(left), func(o *cloud.Offer) bool {
-		return !slices.Contains(names, o.InstanceType.Accelerator.String())
-	})
-	return strings.Join(names, " or "), near
+// placeNames gathers what catches a zone outside its region, a region outside its
+// cloud, and names that are in no catalog.
+type placeNames struct {
+	alt *cloud.Requirement
+	// zone and region are the first place that has the name at all, inside the one
+	// that has it where it is looked for.
+	zone, zoneInside, region, regionInside *cloud.Offer
+	names                                  [3]knownNames
 }
 
-// unknownName returns advice when no offer has the name, else "".
-func unknownName(want string, offers []cloud.Offer, of func(o *cloud.Offer) string) string {
-	if want == "" {
+// knownNames are the names of a kind, as long as the wanted one is not among them.
+type knownNames struct {
+	known bool
+	all   map[string]struct{}
+}
+
+func (p *placeNames) add(o *cloud.Offer) {
+	alt := p.alt
+	if alt.Zone != "" && alt.Region != "" && strings.EqualFold(o.Zone, alt.Zone) {
+		firstPlace(&p.zone, o)
+		if strings.EqualFold(o.Region, alt.Region) {
+			firstPlace(&p.zoneInside, o)
+		}
+	}
+	if alt.Region != "" && alt.Cloud != "" && strings.EqualFold(o.Region, alt.Region) {
+		firstPlace(&p.region, o)
+		if strings.EqualFold(o.Cloud, alt.Cloud) {
+			firstPlace(&p.regionInside, o)
+		}
+	}
+	p.names[0].add(alt.Region, o.Region)
+	p.names[1].add(alt.Zone, o.Zone)
+	p.names[2].add(alt.InstanceType, o.InstanceType.Name)
+}
+
+// firstPlace keeps the offer that is first by place.
+func firstPlace(found **cloud.Offer, o *cloud.Offer) {
+	f := *found
+	if f == nil || cmp.Or(strings.Compare(o.Cloud, f.Cloud), strings.Compare(o.Region, f.Region), strings.Compare(o.Zone, f.Zone)) < 0 {
+		kept := *o
+		*found = &kept
+	}
+}
+
+func (k *knownNames) add(want, name string) {
+	switch {
+	case want == "" || k.known:
+	case strings.EqualFold(name, want):
+		k.known, k.all = true, nil
+	case name != "":
+		if k.all == nil {
+			k.all = make(map[string]struct{})
+		}
+		k.all[name] = struct{}{}
+	}
+}
+
+func (p *placeNames) hints() []string {
+	var hints []string
+	if o := p.zone; o != nil && p.zoneInside == nil {
+		hints = append(hints, fmt.Sprintf("zone %s lies in region %s of %s, not in %s", o.Zone, o.Region, o.Cloud, p.alt.Region))
+	}
+	if o := p.region; o != nil && p.regionInside == nil {
+		hints = append(hints, fmt.Sprintf("region %s belongs to %s, not to %s", o.Region, o.Cloud, p.alt.Cloud))
+	}
+	for i, of := range []struct{ what, want string }{{"region", p.alt.Region}, {"zone", p.alt.Zone}, {"instance type", p.alt.InstanceType}} {
+		if near := p.names[i].near(of.want); near != "" {
+			hints = append(hints, fmt.Sprintf("%s %q is in no catalog; %s", of.what, of.want, near))
+		}
+	}
+	return hints
+}
+
+// near returns advice where no offer has the wanted name, else "".
+func (k *knownNames) near(want string) string {
+	if want == "" || k.known {
 		return ""
 	}
-	best := make(map[string]int)
-	for i := range offers {
-		name := of(&offers[i])
-		if strings.EqualFold(name, want) {
-			return ""
-		}
-		if _, ok := best[name]; !ok && name != "" {
-			best[name] = distance(want, name)
-		}
+	far := make(map[string]int, len(k.all))
+	for name := range k.all {
+		far[name] = distance(want, name)
 	}
-	names := make([]string, 0, len(best))
-	for n := range best {
-		names = append(names, n)
-	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(best[a], best[b]), strings.Compare(a, b)) })
+	names := slices.SortedFunc(maps.Keys(far), func(a, b string) int { return cmp.Or(cmp.Compare(far[a], far[b]), strings.Compare(a, b)) })
 	if len(names) == 0 {
 		return "there are none"
 	}

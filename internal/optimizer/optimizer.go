@@ -9,6 +9,7 @@ package optimizer
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -146,7 +147,7 @@ type Rejection struct {
 
 // Plan is the answer to a request that can be met.
 type Plan struct {
-	// Placements are to be tried in this order.
+	// Placements are to be tried in this order. Of each place they hold the best.
 	Placements []cloud.Placement
 	// Choices holds one entry a placement, in the same order.
 	Choices []Choice
@@ -154,6 +155,10 @@ type Plan struct {
 	Rejections []Rejection
 	// Considered is how many offers there were.
 	Considered int
+	// Machines is how many machines would do; Best is the best choice of each of the
+	// first of them, as many as a table shows.
+	Machines int
+	Best     []Choice
 }
 
 // Rank filters and orders offers. Offers of clouds that caps lacks are rejected
@@ -162,42 +167,62 @@ type Plan struct {
 //
 // The order is by objective, then price, cloud, region, zone and type; where
 // the request is ordered, the alternative, the market and the accelerator come
-// first. Every instance type and zone stays in the ranking.
+// first. Every place stays in the ranking, with at least its best machine in
+// each market, and with as many of the next best as a Plan has room for.
 func Rank(req Request, offers []cloud.Offer, caps map[string]cloud.Capabilities, blocked []Block) (Plan, error) {
+	return RankEach(req, Each(offers), caps, blocked)
+}
+
+// Each walks over offers that lie in memory.
+func Each(offers []cloud.Offer) iter.Seq[*cloud.Offer] {
+	return func(yield func(*cloud.Offer) bool) {
+		for i := range offers {
+			if !yield(&offers[i]) {
+				return
+			}
+		}
+	}
+}
+
+// RankEach is Rank of offers that are each good until the next, and may be walked
+// several times. However many there are, it takes no more memory than their
+// places and machines do.
+func RankEach(req Request, offers iter.Seq[*cloud.Offer], caps map[string]cloud.Capabilities, blocked []Block) (Plan, error) {
 	if err := req.check(); err != nil {
 		return Plan{}, err
 	}
-	plan := Plan{Considered: len(offers)}
-	best := make(map[int]int) // offer -> index in found
-	var found []candidate
-	for i, alt := range req.alternatives() {
-		rs := rulesFor(req, alt, caps, blocked)
-		counts := make([]int, len(rs))
-		for n := range offers {
-			o := &offers[n]
-			if r := firstFailing(rs, o); r >= 0 {
-				counts[r]++
+	var plan Plan
+	alternatives := req.alternatives()
+	rules, counts := make([][]rule, len(alternatives)), make([][]int, len(alternatives))
+	for i, alt := range alternatives {
+		rules[i] = rulesFor(req, alt, caps, blocked)
+		counts[i] = make([]int, len(rules[i]))
+	}
+	found := shortlist{req: &req}
+	for o := range offers {
+		plan.Considered++
+		var best candidate
+		for i, alt := range alternatives {
+			if r := firstFailing(rules[i], o); r >= 0 {
+				counts[i][r]++
 				continue
 			}
-			c := newCandidate(req, i, alt, o)
-			at, dup := best[n]
-			switch {
-			case !dup:
-				if len(req.Alternatives) > 1 {
-					best[n] = len(found)
-				}
-				found = append(found, c)
-			case req.compare(&c, &found[at]) < 0:
-				found[at] = c
+			if c := newCandidate(req, i, alt, o); best.offer == nil || req.compare(&c, &best) < 0 {
+				best = c
 			}
 		}
-		plan.Rejections = append(plan.Rejections, rejections(i, rs, counts, len(offers))...)
+		if best.offer != nil {
+			found.add(&best)
+		}
 	}
-	if len(found) == 0 {
-		return plan, explain(req, offers, caps, blocked, plan.Rejections)
+	for i := range alternatives {
+		plan.Rejections = append(plan.Rejections, rejections(i, rules[i], counts[i], plan.Considered)...)
 	}
-	slices.SortFunc(found, func(a, b candidate) int { return req.compare(&a, &b) })
-	plan.fill(req, found)
+	if len(found.places) == 0 {
+		return plan, explain(req, offers, caps, blocked, plan)
+	}
+	plan.fill(req, found.ranked())
+	plan.Machines, plan.Best = found.machines()
 	return plan, nil
 }
 
@@ -230,13 +255,12 @@ func rejections(alt int, rs []rule, counts []int, considered int) []Rejection {
 	return out
 }
 
-func (p *Plan) fill(req Request, found []candidate) {
+func (p *Plan) fill(req Request, found []*candidate) {
 	p.Placements = make([]cloud.Placement, len(found))
 	p.Choices = make([]Choice, len(found))
 	for i, c := range found {
-		c.Placement = cloud.Placement{Offer: *c.offer, Nodes: req.nodes()}
-		p.Choices[i] = c.Choice
-		p.Placements[i] = c.Placement
+		p.Choices[i] = c.choice(req)
+		p.Placements[i] = p.Choices[i].Placement
 	}
 }
 

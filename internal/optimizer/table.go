@@ -21,24 +21,7 @@ func (p Plan) Table() string {
 		return "No offer satisfies the request.\n"
 	}
 	rows := [][]string{{"INFRA", "INSTANCE", "vCPUs", "Mem(GB)", "GPUS", "COST ($/h)", "CHOSEN"}}
-	type machine struct {
-		cloud, name string
-		market      cloud.Market
-		acc         cloud.Accelerator
-	}
-	seen := make(map[machine]bool)
-	more := 0
-	for i, c := range p.Choices {
-		o := c.Placement.Offer
-		m := machine{o.Cloud, o.InstanceType.Name, o.Market, o.InstanceType.Accelerator}
-		if seen[m] {
-			continue
-		}
-		seen[m] = true
-		if len(rows) > tableRows {
-			more++
-			continue
-		}
+	for i, c := range p.Best {
 		rows = append(rows, tableRow(c, i == 0))
 	}
 	nodes := p.Placements[0].Nodes
@@ -47,7 +30,7 @@ func (p Plan) Table() string {
 		head = fmt.Sprintf("Considered resources (%d nodes):\n", nodes)
 	}
 	text := head + layout(rows)
-	if more > 0 {
+	if more := p.Machines - len(p.Best); more > 0 {
 		text += fmt.Sprintf("and %d more instance types\n", more)
 	}
 	text += fmt.Sprintf("Estimated cost: %s / hour\n", dollars(p.Choices[0].HourlyUSD))

@@ -4,49 +4,10 @@ package snapshot
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
-
-// All appends every offer.
-func (s *Snapshot) All(out []cloud.Offer) []cloud.Offer {
-	out = slices.Grow(out, s.Offers())
-	for m := range markets {
-		for id := range uint32(len(s.market[m].typ.all)) {
-			out = append(out, s.offer(m, id))
-		}
-	}
-	return out
-}
-
-// Matching returns the offers that satisfy any of the requirements, whatever
-// they cost; each once.
-func (s *Snapshot) Matching(reqs []cloud.Requirement) []cloud.Offer {
-	var out []cloud.Offer
-	var ids, found []uint32
-	for m := range markets {
-		ids = ids[:0]
-		for i := range reqs {
-			var q query
-			q.set(&reqs[i])
-			q.max = math.Inf(1)
-			if !q.market[m] {
-				continue
-			}
-			found = s.find(&q, m, math.MaxInt, found)
-			ids = append(ids, found...)
-		}
-		slices.Sort(ids)
-		ids = slices.Compact(ids)
-		out = slices.Grow(out, len(ids))
-		for _, id := range ids {
-			out = append(out, s.offer(m, id))
-		}
-	}
-	return out
-}
 
 // hit is an offer not yet written out.
 type hit struct {

@@ -246,10 +246,14 @@ func (s *Snapshot) offer(m int, id uint32) cloud.Offer {
 
 func (s *Snapshot) fill(o *cloud.Offer, m int, id uint32) {
 	ms := &s.market[m]
-	t := s.types.at(*ms.typ.at(id))
-	p := s.places.at(*ms.place.at(id))
+	s.describe(o, m, *ms.typ.at(id), *ms.place.at(id), *ms.price.at(id))
+}
+
+// describe writes an offer out.
+func (s *Snapshot) describe(o *cloud.Offer, m int, typ, place uint32, usd float64) {
+	t, p := s.types.at(typ), s.places.at(place)
 	o.Cloud, o.Region, o.Zone = s.cloud, s.text(p.region), s.text(p.zone)
-	o.Market, o.HourlyUSD = markets[m], *ms.price.at(id)
+	o.Market, o.HourlyUSD = markets[m], usd
 	o.InstanceType = cloud.InstanceType{
 		Name: s.text(t.name), VCPUs: t.vcpus, MemoryGiB: t.memory,
 		Accelerator:          cloud.Accelerator{Name: s.text(t.acc), Count: t.accCount},
