@@ -222,7 +222,7 @@ func (l *launch) beginGeneration() error {
 // next ranks what is not blocked and returns the best.
 func (l *launch) next() (optimizer.Choice, error) {
 	blocked := append(slices.Clone(l.blocked), l.blocks.current()...)
-	plan, err := l.loss.Rank(l.spec.Request, l.spec.Offers, l.caps, blocked)
+	plan, err := l.loss.Rank(l.spec.Request, optimizer.Each(l.spec.Offers), l.caps, blocked)
 	if err != nil {
 		return optimizer.Choice{}, err
 	}

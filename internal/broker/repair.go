@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -92,28 +93,30 @@ func LossOf(stateDir, owner, name string, how Recovery, now time.Time) *Loss {
 
 // Prefer are the offers to take first: those of the same region, or those of
 // all others. strict says that no other will do.
-func (l *Loss) Prefer(offers []cloud.Offer) (preferred []cloud.Offer, strict bool) {
+func (l *Loss) Prefer(offers iter.Seq[*cloud.Offer]) (preferred iter.Seq[*cloud.Offer], strict bool) {
 	if l == nil {
 		return offers, true
 	}
 	inside := l.How == RecoverInRegion
-	for _, o := range offers {
-		if (o.Cloud == l.Cloud && o.Region == l.Region) == inside {
-			preferred = append(preferred, o)
+	preferred = func(yield func(*cloud.Offer) bool) {
+		for o := range offers {
+			if (o.Cloud == l.Cloud && o.Region == l.Region) == inside && !yield(o) {
+				return
+			}
 		}
 	}
-	if len(preferred) == 0 {
-		return offers, true // what is asked for now is only sold where it is not wanted
+	for range preferred {
+		return preferred, inside
 	}
-	return preferred, inside
+	return offers, true // what is asked for now is only sold where it is not wanted
 }
 
-// Rank is optimizer.Rank with the preference for where a lost cluster goes.
-func (l *Loss) Rank(req optimizer.Request, offers []cloud.Offer, caps map[string]cloud.Capabilities, blocked []optimizer.Block) (optimizer.Plan, error) {
+// Rank is optimizer.RankEach with the preference for where a lost cluster goes.
+func (l *Loss) Rank(req optimizer.Request, offers iter.Seq[*cloud.Offer], caps map[string]cloud.Capabilities, blocked []optimizer.Block) (optimizer.Plan, error) {
 	preferred, strict := l.Prefer(offers)
-	plan, err := optimizer.Rank(req, preferred, caps, blocked)
+	plan, err := optimizer.RankEach(req, preferred, caps, blocked)
 	if err != nil && !strict {
-		return optimizer.Rank(req, offers, caps, blocked)
+		return optimizer.RankEach(req, offers, caps, blocked)
 	}
 	return plan, err
 }

@@ -4,6 +4,7 @@ package provider
 
 import (
 	"context"
+	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -53,8 +54,8 @@ func optIn(registry *cloud.Registry) []string {
 }
 
 // explainNone says why no offer satisfies a requirement.
-func explainNone(r cloud.Requirement, offers []cloud.Offer) error {
-	_, err := optimizer.Rank(optimizer.Request{Alternatives: []cloud.Requirement{r}}, offers, nil, nil)
+func explainNone(r cloud.Requirement, offers iter.Seq[*cloud.Offer]) error {
+	_, err := optimizer.RankEach(optimizer.Request{Alternatives: []cloud.Requirement{r}}, offers, nil, nil)
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"slices"
 	"strconv"
@@ -40,7 +41,7 @@ type Options struct {
 	// OptIn are clouds whose offers are listed only where they are named.
 	OptIn []string
 	// Explain says why none of the offers satisfies a requirement.
-	Explain func(r cloud.Requirement, offers []cloud.Offer) error
+	Explain func(r cloud.Requirement, offers iter.Seq[*cloud.Offer]) error
 }
 
 // Command returns the catalog commands for people.
@@ -192,14 +193,13 @@ func (c *cli) unasked(set *catalog.Set, named string) ([]string, error) {
 }
 
 func (c *cli) explain(ctx context.Context, set *catalog.Set, r cloud.Requirement, clouds []string) error {
-	offers, _, err := set.Offers(ctx, []cloud.Requirement{r}, clouds)
-	if err == nil && c.tools.Explain != nil {
-		err = c.tools.Explain(r, offers)
-	}
-	if err == nil {
-		err = errors.New("no offer fits")
-	}
-	return err
+	_, err := set.Over(ctx, []cloud.Requirement{r}, clouds, func(offers iter.Seq[*cloud.Offer]) error {
+		if c.tools.Explain == nil {
+			return nil
+		}
+		return c.tools.Explain(r, offers)
+	})
+	return cmp.Or(err, errors.New("no offer fits"))
 }
 
 // dollars writes a price with two to six decimals.

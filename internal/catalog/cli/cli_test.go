@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,8 +24,12 @@ func runCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	cmd := Command(Options{
 		DefaultState: func() (string, error) { return t.TempDir(), nil }, Fetchers: fetch.Small(), OptIn: []string{"fluffycloud"},
-		Explain: func(r cloud.Requirement, offers []cloud.Offer) error {
-			return fmt.Errorf("%d offers, none of %s", len(offers), r.Accelerators[0])
+		Explain: func(r cloud.Requirement, offers iter.Seq[*cloud.Offer]) error {
+			n := 0
+			for range offers {
+				n++
+			}
+			return fmt.Errorf("%d offers, none of %s", n, r.Accelerators[0])
 		},
 	})
 	var out, errs bytes.Buffer

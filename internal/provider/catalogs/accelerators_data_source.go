@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -98,35 +99,41 @@ func (d *acceleratorsDataSource) Read(ctx context.Context, req datasource.ReadRe
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	offers, err := d.offers(ctx, m)
+	rows, err := d.sold(ctx, m)
 	if err != nil {
 		resp.Diagnostics.Append(session.ErrorDiag(ctx, "Search for accelerators", err))
 		return
 	}
 	resp.Diagnostics.Append(d.data.CatalogWarnings()...)
-	m.set(soldAccelerators(offers, m.Name.ValueString(), m.Region.ValueString()))
+	m.set(rows)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
 
-func (d *acceleratorsDataSource) offers(ctx context.Context, m acceleratorsModel) ([]cloud.Offer, error) {
+func (d *acceleratorsDataSource) sold(ctx context.Context, m acceleratorsModel) (rows []*sold, err error) {
 	set, clouds, err := searched(d.data, m.Clouds)
 	if err != nil {
 		return nil, err
 	}
-	offers, sources, err := set.Offers(ctx, nil, clouds)
-	if err != nil {
-		return nil, err
-	}
-	d.data.CatalogsUsed(set, sources)
 	name := m.Name.ValueString()
-	if name != "" && len(soldAccelerators(offers, name, "")) == 0 {
-		nearest := optimizer.NearestAccelerators(cloud.Accelerator{Name: name, Count: 1}, offers)
-		if len(nearest) == 0 {
-			return nil, fmt.Errorf("no accelerator's name contains %q", name)
+	sources, err := set.Over(ctx, nil, clouds, func(offers iter.Seq[*cloud.Offer]) error {
+		var known bool
+		if rows, known = soldAccelerators(offers, name, m.Region.ValueString()); name == "" || known {
+			return nil
 		}
-		return nil, fmt.Errorf("no accelerator's name contains %q; near it are %s", name, strings.Join(nearest, ", "))
+		devices := make(optimizer.Devices)
+		for o := range offers {
+			devices.Add(o)
+		}
+		nearest := optimizer.NearestAccelerators(cloud.Accelerator{Name: name, Count: 1}, devices)
+		if len(nearest) == 0 {
+			return fmt.Errorf("no accelerator's name contains %q", name)
+		}
+		return fmt.Errorf("no accelerator's name contains %q; near it are %s", name, strings.Join(nearest, ", "))
+	})
+	if sources != nil {
+		d.data.CatalogsUsed(set, sources)
 	}
-	return offers, nil
+	return rows, err
 }
 
 // sold is one row: an accelerator in a number on a cloud.
@@ -139,21 +146,25 @@ type sold struct {
 }
 
 // soldAccelerators gathers the offers with accelerators whose name contains
-// name, in region where it is set.
-func soldAccelerators(offers []cloud.Offer, name, region string) []*sold {
-	var rows []*sold
-	index := map[string]*sold{}
-	for i := range offers {
-		o := &offers[i]
+// name, in region where it is set, and reports whether any region has one.
+func soldAccelerators(offers iter.Seq[*cloud.Offer], name, region string) (rows []*sold, known bool) {
+	type key struct {
+		cloud       string
+		accelerator cloud.Accelerator
+	}
+	index := map[key]*sold{}
+	for o := range offers {
 		a := o.InstanceType.Accelerator
-		if a.IsZero() || a.IsTPU() || !strings.Contains(strings.ToLower(a.Name), strings.ToLower(name)) || (region != "" && o.Region != region) {
+		if a.IsZero() || a.IsTPU() || !strings.Contains(strings.ToLower(a.Name), strings.ToLower(name)) {
 			continue
 		}
-		key := o.Cloud + "/" + a.String()
-		row := index[key]
+		if known = true; region != "" && o.Region != region {
+			continue
+		}
+		row := index[key{o.Cloud, a}]
 		if row == nil {
 			row = &sold{cloud: o.Cloud, accelerator: a}
-			index[key] = row
+			index[key{o.Cloud, a}] = row
 			rows = append(rows, row)
 		}
 		row.add(o)
@@ -161,7 +172,7 @@ func soldAccelerators(offers []cloud.Offer, name, region string) []*sold {
 	slices.SortFunc(rows, func(x, y *sold) int {
 		return cmp.Or(cmp.Compare(x.accelerator.Name, y.accelerator.Name), cmp.Compare(x.accelerator.Count, y.accelerator.Count), cmp.Compare(x.cloud, y.cloud))
 	})
-	return rows
+	return rows, known
 }
 
 func (s *sold) add(o *cloud.Offer) {

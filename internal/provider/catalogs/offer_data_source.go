@@ -7,6 +7,7 @@ package catalogs
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -165,11 +166,11 @@ func (d *offerDataSource) version(ctx context.Context) (string, error) {
 
 // explain ranks everything, for the error that says why nothing fits.
 func (d *offerDataSource) explain(ctx context.Context, set *catalog.Set, reqs []cloud.Requirement, clouds []string, limit int) ([]cloud.Offer, []catalog.Source, error) {
-	offers, sources, err := set.Offers(ctx, reqs, clouds)
-	if err != nil {
-		return nil, nil, err
-	}
-	plan, err := optimizer.Rank(optimizer.Request{Alternatives: reqs, Nodes: 1}, offers, nil, nil)
+	var plan optimizer.Plan
+	sources, err := set.Over(ctx, reqs, clouds, func(offers iter.Seq[*cloud.Offer]) (err error) {
+		plan, err = optimizer.RankEach(optimizer.Request{Alternatives: reqs, Nodes: 1}, offers, nil, nil)
+		return err
+	})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -22,34 +23,56 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
-// offersFor asks the catalogs what they have for a request, and makes the
-// request able to judge images.
-func offersFor(ctx context.Context, d *session.Session, req *optimizer.Request) ([]cloud.Offer, error) {
+// overOffers runs a function over what the catalogs have for a request, as
+// catalog.Set.Over does, and makes the request able to judge images.
+func overOffers(ctx context.Context, d *session.Session, req *optimizer.Request, run func(offers iter.Seq[*cloud.Offer]) error) error {
 	set, err := d.Catalogs()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	clouds, err := d.Candidates(req.Alternatives)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	offers, sources, err := set.Offers(ctx, req.Alternatives, clouds)
-	if err != nil {
-		return nil, err
-	}
-	d.CatalogsUsed(set, sources)
 	req.Image = set.ImageProblem(ctx)
-	return d.ForgetUnnamed(offers, req.Alternatives), nil
+	sources, err := set.Over(ctx, req.Alternatives, clouds, func(offers iter.Seq[*cloud.Offer]) error {
+		return run(d.ForgetUnnamed(offers, req.Alternatives))
+	})
+	if sources != nil {
+		d.CatalogsUsed(set, sources)
+	}
+	return err
+}
+
+// offersFor returns the offers that a launch of a request tries: the best of each
+// place, as the optimizer keeps them. Where none would do it returns those that
+// are the cheapest there, so that the launch says why.
+func offersFor(ctx context.Context, d *session.Session, req *optimizer.Request) (out []cloud.Offer, err error) {
+	any := optimizer.Request{Alternatives: []cloud.Requirement{{Markets: []cloud.Market{cloud.OnDemand, cloud.Spot}}}}
+	return out, overOffers(ctx, d, req, func(offers iter.Seq[*cloud.Offer]) error {
+		plan, err := optimizer.RankEach(*req, offers, d.Capabilities(), nil)
+		if infeasible := (*optimizer.InfeasibleError)(nil); errors.As(err, &infeasible) && infeasible.Considered > 0 {
+			plan, err = optimizer.RankEach(any, offers, nil, nil)
+		}
+		out = make([]cloud.Offer, len(plan.Placements))
+		for i, p := range plan.Placements {
+			out[i] = p.Offer
+		}
+		if infeasible := (*optimizer.InfeasibleError)(nil); errors.As(err, &infeasible) {
+			return nil // the launch says so
+		}
+		return err
+	})
 }
 
 // rankOffers answers a request from the catalogs alone. loss is what the cluster
 // would replace; nil where nothing was lost.
 func rankOffers(ctx context.Context, d *session.Session, req optimizer.Request, loss *broker.Loss, blocked ...optimizer.Block) (optimizer.Plan, error) {
-	offers, err := offersFor(ctx, d, &req)
-	if err != nil {
-		return optimizer.Plan{}, err
-	}
-	plan, err := loss.Rank(req, offers, d.Capabilities(), blocked)
+	var plan optimizer.Plan
+	err := overOffers(ctx, d, &req, func(offers iter.Seq[*cloud.Offer]) (err error) {
+		plan, err = loss.Rank(req, offers, d.Capabilities(), blocked)
+		return err
+	})
 	if infeasible := (*optimizer.InfeasibleError)(nil); errors.As(err, &infeasible) {
 		infeasible.Hints = append(infeasible.Hints, d.CloudHints(req.Alternatives)...)
 	}
@@ -134,14 +157,27 @@ func presentOffer(ctx context.Context, d *session.Session, c cluster.Cluster) (c
 		return cloud.Offer{}, false, err
 	}
 	one := cloud.Requirement{Cloud: c.Cloud, InstanceType: c.InstanceType, Markets: []cloud.Market{cloud.OnDemand, cloud.Spot}}
-	offers, _, err := set.Offers(ctx, []cloud.Requirement{one}, []string{c.Cloud})
+	var best *cloud.Offer
+	_, err = set.Over(ctx, []cloud.Requirement{one}, []string{c.Cloud}, func(offers iter.Seq[*cloud.Offer]) error {
+		best = closest(c, offers)
+		return nil
+	})
 	if err != nil {
 		return cloud.Offer{}, false, err
 	}
+	if best == nil {
+		return cloud.Offer{}, false, nil
+	}
+	best.Region, best.Zone, best.Market = c.Region, c.Zone, c.Market
+	best.HourlyUSD = c.PerNode()
+	return *best, true, nil
+}
+
+// closest is the offer of a cluster's type that is most like where it runs.
+func closest(c broker.Cluster, offers iter.Seq[*cloud.Offer]) *cloud.Offer {
 	var best *cloud.Offer
 	score := -1
-	for i := range offers {
-		o := &offers[i]
+	for o := range offers {
 		if o.InstanceType.Name != c.InstanceType {
 			continue
 		}
@@ -152,15 +188,11 @@ func presentOffer(ctx context.Context, d *session.Session, c cluster.Cluster) (c
 			}
 		}
 		if s > score {
-			best, score = o, s
+			kept := *o
+			best, score = &kept, s
 		}
 	}
-	if best == nil {
-		return cloud.Offer{}, false, nil
-	}
-	best.Region, best.Zone, best.Market = c.Region, c.Zone, c.Market
-	best.HourlyUSD = c.PerNode()
-	return *best, true, nil
+	return best
 }
 
 // rankOpenable is rankOffers without the clouds that there are no credentials for, which

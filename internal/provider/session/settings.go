@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,16 +133,26 @@ func (s Settings) mustBeNamed(name string) bool {
 	return ok && f.Capabilities().OptIn && len(s.Enabled) == 0 && !inBlock
 }
 
-// ForgetUnnamed drops the offers of a cloud that must be named where they
+// ForgetUnnamed leaves out the offers of a cloud that must be named where they
 // serve only requirements that do not name it.
-func (s Settings) ForgetUnnamed(offers []cloud.Offer, reqs []cloud.Requirement) []cloud.Offer {
-	return slices.DeleteFunc(offers, func(o cloud.Offer) bool {
-		if !s.mustBeNamed(o.Cloud) {
-			return false
-		}
+func (s Settings) ForgetUnnamed(offers iter.Seq[*cloud.Offer], reqs []cloud.Requirement) iter.Seq[*cloud.Offer] {
+	unnamed := func(o *cloud.Offer) bool {
 		named := slices.DeleteFunc(slices.Clone(reqs), func(r cloud.Requirement) bool { return r.Cloud != o.Cloud })
-		return len(named) < len(reqs) && (len(named) == 0 || !optimizer.Satisfies(optimizer.Request{Alternatives: named}, o))
-	})
+		return len(named) < len(reqs) && (len(named) == 0 || !optimizer.Satisfies(optimizer.Request{Alternatives: named}, *o))
+	}
+	return func(yield func(*cloud.Offer) bool) {
+		must := make(map[string]bool)
+		for o := range offers {
+			named, known := must[o.Cloud]
+			if !known {
+				named = s.mustBeNamed(o.Cloud)
+				must[o.Cloud] = named
+			}
+			if !(named && unnamed(o)) && !yield(o) {
+				return
+			}
+		}
+	}
 }
 
 // Credentials are a cloud's options, from the configuration, else from the

@@ -4,11 +4,11 @@ package session
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
 // namedCloud is a factory that only has a name and perhaps must be asked for.
@@ -75,11 +75,17 @@ func TestForgetUnnamed(t *testing.T) {
 	}
 	offers := []cloud.Offer{offer("nimbus", "a"), offer("toy", "a"), offer("toy", "b")}
 	s := Settings{Registry: registry}
-	got := s.ForgetUnnamed(slices.Clone(offers), []cloud.Requirement{{Cloud: "toy", InstanceType: "b"}, {InstanceType: "a"}})
+	left := func(reqs []cloud.Requirement) (out []cloud.Offer) {
+		for o := range s.ForgetUnnamed(optimizer.Each(offers), reqs) {
+			out = append(out, *o)
+		}
+		return out
+	}
+	got := left([]cloud.Requirement{{Cloud: "toy", InstanceType: "b"}, {InstanceType: "a"}})
 	if len(got) != 2 || got[0].Cloud != "nimbus" || got[1].InstanceType.Name != "b" {
 		t.Errorf("offers left: %+v", got)
 	}
-	if got := s.ForgetUnnamed(slices.Clone(offers), []cloud.Requirement{{Cloud: "toy"}}); len(got) != 3 {
+	if got := left([]cloud.Requirement{{Cloud: "toy"}}); len(got) != 3 {
 		t.Errorf("with every requirement naming the cloud, %d offers are left", len(got))
 	}
 }
