@@ -414,8 +414,7 @@ type Capabilities struct {
 	// is not and the user's settings can change that.
 	SelfTerminateIf string
 	// MaxNameLength, MaxLabels and MaxUserData bound a machine's name, the number of
-	// the user's labels and the bytes of user data, the driver's own among them;
-	// 0 is no bound.
+	// the user's labels and the bytes of user data; 0 is no bound.
 	MaxNameLength int
 	MaxLabels     int
 	MaxUserData   int

@@ -173,7 +173,7 @@ func launchInput(o fleet.Order[resources]) (*ec2.RunInstancesInput, error) {
 		BlockDeviceMappings:               []types.BlockDeviceMapping{disk},
 		NetworkInterfaces:                 interfaces(o.Resources, o.Place.ID),
 		Placement:                         &types.Placement{AvailabilityZone: aws.String(o.Place.Zone)},
-		TagSpecifications:                 tagSpecifications(o.Node.Identity, o.Spec, offer.Market, s),
+		TagSpecifications:                 tagSpecifications(o),
 	}
 	if len(data) > 0 {
 		in.UserData = aws.String(base64.StdEncoding.EncodeToString(data))
@@ -281,8 +281,9 @@ func instanceProfile(name string) *types.IamInstanceProfileSpecification {
 
 // tagSpecifications mark everything that the call makes, in the call: nothing
 // is ever there without its owner's mark. Ownership beats the user's labels.
-func tagSpecifications(id cloud.Identity, spec cloud.ClusterSpec, market cloud.Market, s settings) []types.TagSpecification {
-	tags := map[string]string{tagName: id.Name(maxNameLength)}
+func tagSpecifications(o fleet.Order[resources]) []types.TagSpecification {
+	id, spec := o.Node.Identity, o.Spec
+	tags := map[string]string{tagName: o.Name}
 	maps.Copy(tags, spec.Labels)
 	maps.Copy(tags, id.Tags())
 	machine := maps.Clone(tags)
@@ -293,7 +294,7 @@ func tagSpecifications(id cloud.Identity, spec cloud.ClusterSpec, market cloud.M
 	if spec.SSHUser != "" {
 		machine[tagSSHUser] = spec.SSHUser
 	}
-	if s.internalIPs {
+	if o.Resources.settings.internalIPs {
 		machine[tagNetwork] = networkPrivate
 	}
 	if spec.OnShutdown != "" {
@@ -304,7 +305,7 @@ func tagSpecifications(id cloud.Identity, spec cloud.ClusterSpec, market cloud.M
 		{ResourceType: types.ResourceTypeVolume, Tags: ec2Tags(tags)},
 		{ResourceType: types.ResourceTypeNetworkInterface, Tags: ec2Tags(tags)},
 	}
-	if market == cloud.Spot {
+	if o.Placement.Offer.Market == cloud.Spot {
 		out = append(out, types.TagSpecification{ResourceType: types.ResourceTypeSpotInstancesRequest, Tags: ec2Tags(tags)})
 	}
 	return out

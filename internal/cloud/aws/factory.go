@@ -97,6 +97,8 @@ func (Factory) Capabilities() cloud.Capabilities {
 		SelfStop:      true,
 		SelfTerminate: true,
 		MaxNameLength: maxNameLength,
+		MaxLabels:     maxLabels,
+		MaxUserData:   maxUserData,
 		DiskTiers:     diskTierNames(),
 	}
 }

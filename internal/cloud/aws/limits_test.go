@@ -13,18 +13,19 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/aws/ec2proxy"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 func TestBucket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &bucket{every: time.Second, burst: 3}
+		b := &fleet.Pace{Every: time.Second, Burst: 3}
 		var mu sync.Mutex
 		var passed []time.Duration
 		start := time.Now()
 		var all sync.WaitGroup
 		for range 6 {
 			all.Go(func() {
-				if err := b.wait(t.Context()); err != nil {
+				if err := b.Wait(t.Context()); err != nil {
 					t.Error(err)
 				}
 				mu.Lock()
@@ -39,7 +40,7 @@ func TestBucket(t *testing.T) {
 		<-time.After(time.Hour) // saves up no more than the burst
 		start, passed = time.Now(), nil
 		for range 5 {
-			if err := b.wait(t.Context()); err != nil {
+			if err := b.Wait(t.Context()); err != nil {
 				t.Error(err)
 			}
 			passed = append(passed, time.Since(start))
@@ -49,7 +50,7 @@ func TestBucket(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := b.wait(ctx); !errors.Is(err, context.Canceled) {
+		if err := b.Wait(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("a call that is given up: %v", err)
 		}
 	})
@@ -58,7 +59,7 @@ func TestBucket(t *testing.T) {
 // TestLimitsByKind: launches, other changes and looks do not wait for each other.
 func TestLimitsByKind(t *testing.T) {
 	l := newLimits()
-	for name, want := range map[string]*bucket{
+	for name, want := range map[string]*fleet.Pace{
 		"RunInstances": l.launch, "StartInstances": l.launch, "TerminateInstances": l.change, "CreateTags": l.change,
 		"DescribeInstances": l.look, "DescribeImages": l.look,
 	} {

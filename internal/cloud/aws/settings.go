@@ -136,9 +136,6 @@ func checkSpec(spec cloud.ClusterSpec, _ cloud.Placement) error {
 var labelKey = regexp.MustCompile(`^[a-zA-Z0-9+=.,_:@-]+$`)
 
 func checkLabels(labels map[string]string) error {
-	if len(labels) > maxLabels {
-		return fleet.ConfigErrorf(cloud.ScopeCloud, "there are %d labels; AWS has room for %d", len(labels), maxLabels)
-	}
 	for k, v := range labels {
 		switch {
 		case strings.HasPrefix(strings.ToLower(k), "aws:"):

@@ -121,7 +121,10 @@ func (m making[N, R]) one(ctx context.Context, n cloud.NodeSpec, place Place) (s
 	if ctx.Err() != nil {
 		return "", fmt.Errorf("launch rank %d: %w", rank, context.Cause(ctx))
 	}
-	made, err := m.Calls.Create(ctx, Order[R]{Node: n, Spec: m.cfg.Spec, Placement: m.cfg.Placement, Resources: m.res, Place: place})
+	if err := m.Launches.Wait(ctx); err != nil {
+		return "", fmt.Errorf("launch rank %d: %w", rank, err)
+	}
+	made, err := m.Calls.Create(ctx, Order[R]{Name: n.Identity.Name(m.Capabilities.MaxNameLength), Node: n, Spec: m.cfg.Spec, Placement: m.cfg.Placement, Resources: m.res, Place: place})
 	answered := made.Identity
 	made.Identity = n.Identity
 	made.Region, made.Zone = cmp.Or(made.Region, offer.Region), cmp.Or(made.Zone, place.Zone, offer.Zone)
@@ -151,7 +154,10 @@ func (m making[N, R]) one(ctx context.Context, n cloud.NodeSpec, place Place) (s
 // reclaim sees to it that a machine which came without its tags can be found
 // again. One that cannot is removed at once, since nobody else ever would.
 func (f *Fleet[N, R]) reclaim(ctx context.Context, m Machine[N]) error {
-	err := f.Calls.Relabel(ctx, m, Relabeling{Marks: m.Identity.Tags()})
+	var err error
+	if f.labelsChange() {
+		err = f.Calls.Relabel(ctx, m, Relabeling{Marks: m.Identity.Tags()})
+	}
 	if err == nil {
 		var now []Machine[N]
 		now, err = f.Calls.Get(ctx, m.ref(f.Name), []string{m.ID})

@@ -39,6 +39,8 @@ type Machine[N any] struct {
 
 // Order is one machine to be made.
 type Order[R any] struct {
+	// Name is that of the identity, as long as Capabilities.MaxNameLength allows.
+	Name      string
 	Node      cloud.NodeSpec
 	Spec      cloud.ClusterSpec
 	Placement cloud.Placement
@@ -226,8 +228,11 @@ type Config[N, R any] struct {
 	Patience int
 	// Settle is how long a machine that was launched may stay invisible.
 	Settle time.Duration
-	// Parallel bounds the calls under way at once.
+	// Parallel bounds the calls under way at once, and Launches paces those that
+	// make machines, all clusters of the process together. Other calls are paced
+	// where the driver makes them.
 	Parallel int
+	Launches *Pace
 	// CallerSource tells this computer's public address.
 	CallerSource string
 }

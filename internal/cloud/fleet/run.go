@@ -14,10 +14,33 @@ import (
 // Check refuses what cannot be launched, before anything is asked of the cloud.
 func (f *Fleet[N, R]) Check(spec cloud.ClusterSpec, at cloud.Placement) error {
 	err := CheckSpec(f.Name, spec, at)
+	if err == nil {
+		err = f.checkLimits(spec)
+	}
 	if err == nil && f.Hooks.CheckSpec != nil {
 		err = f.Hooks.CheckSpec(spec, at)
 	}
 	return err
+}
+
+// checkLimits refuses what is more than the cloud takes.
+func (f *Fleet[N, R]) checkLimits(spec cloud.ClusterSpec) error {
+	c := f.Capabilities
+	if c.MaxLabels > 0 && len(spec.Labels) > c.MaxLabels {
+		return ConfigErrorf(cloud.ScopeCloud, "there are %d labels; %s has room for %d", len(spec.Labels), f.Name, c.MaxLabels)
+	}
+	for _, n := range spec.Nodes {
+		if c.MaxUserData > 0 && len(n.UserData) > c.MaxUserData {
+			return ConfigErrorf(cloud.ScopeCloud, "the user data has %d bytes; %s takes %d: move work from the cluster template's user_data to setup, which has no limit",
+				len(n.UserData), f.Name, c.MaxUserData)
+		}
+	}
+	return nil
+}
+
+// labelsChange reports whether the tags of a machine can change after its launch.
+func (f *Fleet[N, R]) labelsChange() bool {
+	return f.Capabilities.Labels && !f.Capabilities.LabelsFixed
 }
 
 // Run implements cloud.Provisioner.
@@ -113,7 +136,7 @@ func (f *Fleet[N, R]) adopt(ctx context.Context, m Machine[N], cfg cloud.RunConf
 // somebody quicker stands in the way, it looks again once.
 func (f *Fleet[N, R]) relabel(ctx context.Context, m Machine[N], spec cloud.ClusterSpec) error {
 	change := relabeling(m.Instance, spec)
-	if len(change.Set)+len(change.Remove)+len(change.Marks) == 0 {
+	if len(change.Set)+len(change.Remove)+len(change.Marks) == 0 || !f.labelsChange() {
 		return nil
 	}
 	err := f.Calls.Relabel(ctx, m, change)

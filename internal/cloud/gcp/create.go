@@ -141,7 +141,7 @@ func (d *driver) instance(o fleet.Order[resources]) (*compute.Instance, error) {
 	}
 	addMetadata(metadata, n, o.Spec, s, rest)
 	in := &compute.Instance{
-		Name:              n.Identity.Name(maxNameLength),
+		Name:              o.Name,
 		Description:       d.description(n.Identity),
 		MachineType:       "zones/" + offer.Zone + "/machineTypes/" + offer.InstanceType.Name,
 		Labels:            labels,
@@ -214,7 +214,7 @@ func bootDisk(o fleet.Order[resources], s settings, shape shape, labels map[stri
 	}
 	tier := diskTiers()[s.diskTier]
 	params := &compute.AttachedDiskInitializeParams{
-		DiskName: o.Node.Identity.Name(maxNameLength), DiskSizeGb: size, SourceImage: o.Resources.image.link, Labels: labels,
+		DiskName: o.Name, DiskSizeGb: size, SourceImage: o.Resources.image.link, Labels: labels,
 	}
 	kind := tier.persistent
 	if kind == standardDisk && shape.noStandard {

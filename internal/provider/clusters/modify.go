@@ -100,6 +100,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *
 	}
 	r.checkTemplates(m.Name.ValueString(), plan.Placements, &resp.Diagnostics)
 	warnOfDeadMan(plan, r.data.Capabilities(), &r.data.Warned, &resp.Diagnostics)
+	warnOfSources(plan, r.data.Capabilities(), &r.data.Warned, &resp.Diagnostics)
 	r.warnOfStrangers(ctx, m, plan, &resp.Diagnostics)
 	if !r.data.ShowPlanTable {
 		return
@@ -261,7 +262,8 @@ func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterMod
 		planUndecided(old, forced, resp)
 		return
 	}
-	if (len(changed) == 0 && !portsChanged) || r.data.CatalogUnknown || m.NumNodes.IsUnknown() {
+	labelsChanged := !member(old.Resources, "labels").Equal(member(m.Resources, "labels"))
+	if (len(changed) == 0 && !portsChanged && !labelsChanged) || r.data.CatalogUnknown || m.NumNodes.IsUnknown() {
 		return
 	}
 	c, diags := old.record(ctx)
@@ -283,6 +285,9 @@ func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterMod
 	}
 	if len(verdict.Replace) == 0 && portsChanged && !r.portsLater(c.Cloud) {
 		verdict.Replace, verdict.Why = []string{"ports"}, fmt.Sprintf("The cloud %s opens ports only at launch.", c.Cloud)
+	}
+	if len(verdict.Replace) == 0 && labelsChanged && r.labelsFixed(c.Cloud) {
+		verdict.Replace, verdict.Why = []string{"labels"}, fmt.Sprintf("The cloud %s labels machines only at launch.", c.Cloud)
 	}
 	r.replace(ctx, c, now, verdict, resp)
 }
@@ -335,6 +340,11 @@ func (r *clusterResource) verdict(ctx context.Context, c cluster.Cluster, old cl
 func (r *clusterResource) portsLater(cloudName string) bool {
 	f, ok := r.data.Registry.Get(cloudName)
 	return ok && f.Capabilities().PortsLater
+}
+
+func (r *clusterResource) labelsFixed(cloudName string) bool {
+	caps, ok := r.data.CapabilitiesOf(cloudName)
+	return ok && (caps.LabelsFixed || !caps.Labels)
 }
 
 // planRemoval notes that a cluster is removed, for the sake of its jobs.

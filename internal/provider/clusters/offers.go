@@ -137,6 +137,19 @@ func warnOfDeadMan(plan optimizer.Plan, caps map[string]cloud.Capabilities, warn
 	}
 }
 
+// warnOfSources says where a plan leads to a cloud on which allowed_cidrs do not
+// keep others out. It says so once, for all clusters.
+func warnOfSources(plan optimizer.Plan, caps map[string]cloud.Capabilities, warned *session.Names, diags *diag.Diagnostics) {
+	if len(plan.Placements) == 0 {
+		return
+	}
+	name := plan.Placements[0].Offer.Cloud
+	if why := caps[name].SourcesOpen; why != "" && warned.First("sources of "+name) {
+		diags.AddAttributeWarning(path.Root("allowed_cidrs"), "Ports on "+name+" are open to others",
+			"allowed_cidrs do not keep others from SSH and the ports there: "+why+". SSH takes the cluster's key only; what listens on the ports must protect itself.")
+	}
+}
+
 // ownOffer is presentOffer for the nodes that a cluster is to get. What no catalog
 // knows any more is none, which says nothing of their architecture.
 func ownOffer(ctx context.Context, d *session.Session, c cluster.Cluster) []cloud.Offer {

@@ -32,6 +32,19 @@ func TestWithoutDeadMan(t *testing.T) {
 	}
 }
 
+// A cloud whose firewall does not look at sources is named at plan, once.
+func TestSourcesThatAreOpen(t *testing.T) {
+	caps := map[string]cloud.Capabilities{"pods": {SourcesOpen: "its ports know no sources"}, "safe": {}}
+	var diags diag.Diagnostics
+	var warned session.Names
+	for _, name := range []string{"safe", "pods", "pods"} {
+		warnOfSources(optimizer.Plan{Placements: []cloud.Placement{{Offer: cloud.Offer{Cloud: name}}}}, caps, &warned, &diags)
+	}
+	if len(diags) != 1 || !strings.Contains(diags[0].Summary(), "pods") || !strings.Contains(diags[0].Detail(), "its ports know no sources") {
+		t.Errorf("the warnings are %v", diags)
+	}
+}
+
 // Nothing is advised that fails too.
 func TestAutostopAdvice(t *testing.T) {
 	for _, how := range []cloud.Shutdown{cloud.ShutdownStop, cloud.ShutdownTerminate} {
