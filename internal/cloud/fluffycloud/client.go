@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -22,8 +23,6 @@ import (
 const (
 	// maxBody bounds an answer; a page of 100 machines is some 100 kB.
 	maxBody = 8 << 20
-	// maxPages bounds a listing that never ends.
-	maxPages = 1000
 	// maxMessage bounds what is quoted of an answer that is not the API's.
 	maxMessage = 300
 )
@@ -240,32 +239,20 @@ func pause(ctx context.Context, d time.Duration) {
 // list reads all pages of a listing. An answer without the field is an error,
 // not an empty list.
 func list[T any](ctx context.Context, c *client, path, field string, query url.Values) ([]T, error) {
-	var all []T
-	seen := map[string]bool{}
-	params := url.Values{}
-	for k, v := range query {
-		params[k] = v
+	params := maps.Clone(query)
+	if params == nil {
+		params = url.Values{}
 	}
-	for range maxPages {
+	return fleet.Pages(path, func(token string) ([]T, string, error) { //nolint:wrapcheck // it says what was listed
+		if token != "" {
+			params.Set("page_token", token)
+		}
 		var page map[string]json.RawMessage
 		if err := c.call(ctx, http.MethodGet, path, params, nil, &page); err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		items, next, err := decodePage[T](path, field, page)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, items...)
-		if next == "" {
-			return all, nil
-		}
-		if seen[next] {
-			return nil, &protocolError{"GET " + path, "the page token " + strconv.Quote(next) + " came twice"}
-		}
-		seen[next] = true
-		params.Set("page_token", next)
-	}
-	return nil, &protocolError{"GET " + path, fmt.Sprintf("more than %d pages", maxPages)}
+		return decodePage[T](path, field, page)
+	})
 }
 
 func decodePage[T any](path, field string, page map[string]json.RawMessage) ([]T, string, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // looks makes the fake answer the first n listings its own way.
@@ -145,13 +146,13 @@ func TestPrice(t *testing.T) {
 		"spot out of bounds":   {cloud.Spot, 1.2, 1, 1.5, 1.2, false},
 	}
 	for name, test := range tests {
-		var cfg cloud.RunConfig
-		cfg.Spec.MaxMachineUSD = test.bound
-		cfg.Placement.Offer = cloud.Offer{Market: test.market, HourlyUSD: test.offer}
-		if err := checkPrice(machine{instance: instance{HourlyUSD: test.got}}, cfg); (err == nil) != test.ok {
+		var order fleet.Order[resources]
+		order.Spec.MaxMachineUSD = test.bound
+		order.Placement.Offer = cloud.Offer{Market: test.market, HourlyUSD: test.offer}
+		if err := checkPrice(instance{HourlyUSD: test.got}, order); (err == nil) != test.ok {
 			t.Errorf("%s: checkPrice = %v, want success: %t", name, err, test.ok)
 		}
-		if got := request(cloud.NodeSpec{}, cfg).MaxPriceUSD; got != test.bid {
+		if got := request(order).MaxPriceUSD; got != test.bid {
 			t.Errorf("%s: the bid is %v, want %v", name, got, test.bid)
 		}
 	}
@@ -224,7 +225,7 @@ func TestLateListing(t *testing.T) {
 	t.Run("never shown", func(t *testing.T) {
 		f := newFake(t)
 		d := f.driver(t)
-		d.settle = 5 * time.Millisecond
+		d.Settle = 5 * time.Millisecond
 		hide(f, 1000)
 		up(t, d, 1)
 		if err := d.Wait(t.Context(), testRef, cloud.StateRunning); !errors.Is(err, cloud.ErrNotFound) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -61,9 +62,15 @@ func (e *APIError) Is(target error) bool {
 	return target == cloud.ErrNotFound && e.Code == codeNotFound
 }
 
-func hasCode(err error, code string) bool {
-	var api *APIError
-	return errors.As(err, &api) && api.Code == code
+func hasCode(err error, code string) bool { return table().HasCode(err, code) }
+
+// unlessDone is the error of a change. That a thing is gone already, there
+// already or on its way there is none: the next look tells.
+func unlessDone(err error) error {
+	if hasCode(err, codeConflict) || hasCode(err, codeNotFound) {
+		return nil
+	}
+	return err
 }
 
 // protocolError is an answer that is not the API's.
@@ -81,67 +88,39 @@ type goneError struct{ err error }
 func (e *goneError) Error() string { return e.err.Error() }
 func (e *goneError) Unwrap() error { return e.err }
 
-// faultRow gives the meaning of an error. Empty fields match anything; the
-// first row that matches counts.
-type faultRow struct {
-	code   string
-	status int
-	text   string // part of the lower-case message
-	fault  cloud.Fault
-}
+// Fault is what it means: neither launches nor removals wait for a way in.
+func (e *goneError) Fault() cloud.Fault { return noWayIn() }
 
-// faultTable is read top down: texts first, since a server may report trouble
-// with capacity or quota under a general code.
-func faultTable() []faultRow {
-	fault := func(k cloud.Kind, s cloud.Scope) cloud.Fault { return cloud.Fault{Kind: k, Scope: s} }
-	return []faultRow{
-		{code: codeUnauthorized, fault: fault(cloud.KindAuth, cloud.ScopeCloud)},
-		{code: codeForbidden, fault: fault(cloud.KindAuth, cloud.ScopeCloud)},
-		{code: codeNoCapacity, fault: fault(cloud.KindCapacity, cloud.ScopeZone)},
-		{code: codePriceTooLow, fault: fault(cloud.KindCapacity, cloud.ScopeZone)},
-		{code: codeQuotaExceeded, fault: fault(cloud.KindQuota, cloud.ScopeRegion)},
-		{code: codeInternal, text: "quota", fault: fault(cloud.KindQuota, cloud.ScopeRegion)},
-		{code: codeInternal, text: "capacity", fault: fault(cloud.KindCapacity, cloud.ScopeZone)},
-		{code: codeUnavailable, text: "capacity", fault: fault(cloud.KindCapacity, cloud.ScopeZone)},
-		{code: codeInvalid, text: "quota", fault: fault(cloud.KindQuota, cloud.ScopeRegion)},
-		{code: codeInvalid, text: "capacity", fault: fault(cloud.KindCapacity, cloud.ScopeZone)},
-		{code: codeInvalid, fault: fault(cloud.KindConfig, cloud.ScopeRegion)},
-		{code: codeNotFound, fault: fault(cloud.KindConfig, cloud.ScopeRegion)},
-		{code: codeRateLimited, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
-		{code: codeInternal, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
-		{code: codeUnavailable, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
-		{code: codeInUse, fault: fault(cloud.KindTransient, cloud.ScopeRegion)},
-		{code: codeConflict, fault: fault(cloud.KindUnknown, cloud.ScopeZone)},
-		{code: codeMismatch, fault: fault(cloud.KindUnknown, cloud.ScopeZone)},
-		{status: http.StatusUnauthorized, fault: fault(cloud.KindAuth, cloud.ScopeCloud)},
-		{status: http.StatusForbidden, fault: fault(cloud.KindAuth, cloud.ScopeCloud)},
-		{status: http.StatusNotFound, fault: fault(cloud.KindConfig, cloud.ScopeRegion)},
-		{status: http.StatusTooManyRequests, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
-		{status: http.StatusRequestTimeout, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
-		{status: http.StatusInternalServerError, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
-		{status: http.StatusBadGateway, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
-		{status: http.StatusServiceUnavailable, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
-		{status: http.StatusGatewayTimeout, fault: fault(cloud.KindTransient, cloud.ScopeZone)},
-	}
-}
+func noWayIn() cloud.Fault { return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud} }
 
-func (r faultRow) matches(e *APIError) bool {
-	if r.code != "" && r.code != e.Code {
-		return false
-	}
-	if r.status != 0 && r.status != e.Status {
-		return false
-	}
-	return strings.Contains(strings.ToLower(e.Message), r.text)
-}
-
-// reasonTable says what the end of a machine means, by part of its reason.
-func reasonTable() []faultRow {
-	return []faultRow{
-		{text: "preempt", fault: cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}},
-		{text: "price", fault: cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}},
-		{text: "capacity", fault: cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}},
-		{text: "host", fault: cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}},
+// table is read top down: texts first, since a server may report trouble with
+// capacity or quota under a general code.
+func table() fleet.Table {
+	return fleet.Table{
+		Rows: slices.Concat(
+			fleet.Rows(cloud.KindAuth, cloud.ScopeCloud, codeUnauthorized, codeForbidden),
+			fleet.Rows(cloud.KindCapacity, cloud.ScopeZone, codeNoCapacity, codePriceTooLow),
+			fleet.Rows(cloud.KindQuota, cloud.ScopeRegion, codeQuotaExceeded),
+			fleet.TextRows(cloud.KindQuota, cloud.ScopeRegion, "quota", codeInternal, codeInvalid),
+			fleet.TextRows(cloud.KindCapacity, cloud.ScopeZone, "capacity", codeInternal, codeUnavailable, codeInvalid),
+			fleet.Rows(cloud.KindConfig, cloud.ScopeRegion, codeInvalid, codeNotFound),
+			fleet.Rows(cloud.KindTransient, cloud.ScopeZone, codeRateLimited, codeInternal, codeUnavailable),
+			fleet.Rows(cloud.KindTransient, cloud.ScopeRegion, codeInUse),
+			fleet.Rows(cloud.KindUnknown, cloud.ScopeZone, codeConflict, codeMismatch),
+			[]fleet.Row{{Status: http.StatusNotFound, Fault: cloud.Fault{Kind: cloud.KindConfig, Scope: cloud.ScopeRegion}}},
+		),
+		Reasons: slices.Concat(
+			fleet.TextRows(cloud.KindCapacity, cloud.ScopeZone, "preempt", ""), fleet.TextRows(cloud.KindCapacity, cloud.ScopeZone, "price", ""),
+			fleet.TextRows(cloud.KindCapacity, cloud.ScopeZone, "capacity", ""), fleet.TextRows(cloud.KindTransient, cloud.ScopeZone, "host", ""),
+		),
+		Read: func(err error) []fleet.Answer {
+			var api *APIError
+			if !errors.As(err, &api) {
+				return nil
+			}
+			return []fleet.Answer{{Code: api.Code, Message: api.Message, Status: api.Status}}
+		},
+		Unreachable: cloud.ScopeCloud,
 	}
 }
 
@@ -149,46 +128,10 @@ func reasonTable() []faultRow {
 func (*driver) Classify(err error) cloud.Fault { return classify(err) }
 
 func classify(err error) cloud.Fault {
-	var (
-		api     *APIError
-		machine *fleet.MachineError
-		config  *fleet.ConfigError
-		price   *priceError
-		gone    *goneError
-	)
-	switch {
-	case errors.As(err, &api):
-		return classifyAPI(api)
-	case isStranger(err), errors.As(err, &gone): // neither launches nor removals wait for a way in
-		return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
-	case errors.As(err, &machine):
-		for _, row := range reasonTable() {
-			if strings.Contains(strings.ToLower(machine.Reason), row.text) {
-				return row.fault
-			}
-		}
-	case errors.As(err, &config):
-		return config.Fault()
-	case errors.As(err, &price):
-		return cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}
-	case fleet.IsUnreachable(err):
-		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeCloud}
-	case fleet.IsTransport(err):
-		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
+	if isStranger(err) {
+		return noWayIn()
 	}
-	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
-}
-
-func classifyAPI(e *APIError) cloud.Fault {
-	for _, row := range faultTable() {
-		if row.matches(e) {
-			return row.fault
-		}
-	}
-	if e.Status >= http.StatusInternalServerError {
-		return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
-	}
-	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
+	return table().Classify(err)
 }
 
 // isTransient reports whether a later call may fare better.

@@ -83,22 +83,15 @@ func TestClassify(t *testing.T) {
 
 // TestEveryFaultRowCounts: a row that no error reaches is dead, or hidden by one above.
 func TestEveryFaultRowCounts(t *testing.T) {
-	reached := map[int]bool{}
+	reached := map[fleet.Row]bool{}
 	for _, row := range errorRows() {
-		var api *APIError
-		if !errors.As(row.Err, &api) {
-			continue
-		}
-		for i, r := range faultTable() {
-			if r.matches(api) {
-				reached[i] = true
-				break
-			}
+		if got, ok := table().Row(row.Err); ok {
+			reached[got] = true
 		}
 	}
-	for i, r := range faultTable() {
-		if !reached[i] {
-			t.Errorf("no tested error reaches row %d: %+v", i, r)
+	for _, r := range table().Rows {
+		if !reached[r] {
+			t.Errorf("no tested error reaches row %+v", r)
 		}
 	}
 }

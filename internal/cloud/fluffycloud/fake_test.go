@@ -73,6 +73,11 @@ func newFake(t *testing.T) *fake {
 		answer(w, 200, map[string]any{"firewalls": f.firewalls})
 	})
 	handle("POST /v1/firewalls", f.createFirewall)
+	handle("PUT /v1/firewalls/{id}/rules", func(w http.ResponseWriter, r *http.Request) {
+		i := slices.IndexFunc(f.firewalls, func(fw firewall) bool { return fw.ID == r.PathValue("id") })
+		_ = json.NewDecoder(r.Body).Decode(&f.firewalls[i])
+		answer(w, 200, map[string]any{"firewall": f.firewalls[i]})
+	})
 	f.Server = httptest.NewTLSServer(mux)
 	f.key = keyOf(f.Server)
 	t.Cleanup(f.Close)
@@ -255,7 +260,7 @@ func (f *fake) client(t *testing.T) *client {
 func (f *fake) driver(t *testing.T) *driver {
 	t.Helper()
 	d := newDriver(f.client(t))
-	d.poll = retry.Policy{Initial: time.Millisecond, Max: time.Millisecond}
+	d.Poll = retry.Policy{Initial: time.Millisecond, Max: time.Millisecond}
 	return d
 }
 

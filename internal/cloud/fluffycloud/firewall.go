@@ -4,9 +4,7 @@ package fluffycloud
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/netip"
 	"reflect"
 	"slices"
 
@@ -15,54 +13,76 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
-// OpenPorts implements cloud.Provisioner. SSH always stays open.
-func (d *driver) OpenPorts(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunConfig, ports []cloud.PortRange) error {
-	own, err := d.ownFirewalls(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if len(own) == 0 {
-		return fmt.Errorf("cluster %q has no firewall: %w", ref.Cluster, cloud.ErrNotFound)
-	}
-	for _, f := range own {
-		if err := d.setRules(ctx, f, rules(cfg.Spec.AllowedCIDRs, ports)); err != nil {
-			return err
+// sshPort is where machines listen for SSH.
+const sshPort = 2222
+
+func (d *driver) ensureFirewall(ctx context.Context, ref cloud.ClusterRef, region string) (fleet.Firewall, error) {
+	want := firewall{Name: ref.Name(maxNameLength, "firewall"), Region: region, Tags: ref.Tags(), Rules: []rule{}}
+	find := func(ctx context.Context) (fleet.Firewall, bool, error) {
+		all, err := d.c.firewalls(ctx)
+		if err != nil {
+			return fleet.Firewall{}, false, fmt.Errorf("list firewalls: %w", err)
 		}
+		i := slices.IndexFunc(all, func(f firewall) bool { return f.Name == want.Name && f.Region == region })
+		switch {
+		case i < 0:
+			return fleet.Firewall{}, false, nil
+		case !ref.Owns(all[i].Tags):
+			return fleet.Firewall{}, false, fleet.ConfigErrorf(cloud.ScopeCloud, "a firewall named %s exists and is not this cluster's", want.Name)
+		}
+		return portable(all[i]), true, nil
 	}
-	return nil
+	return fleet.FindOrMake(ctx, d.Poll, "firewall "+want.Name, find, func(ctx context.Context) error {
+		return unlessDone(d.c.createFirewall(ctx, want))
+	})
 }
 
-// PortDrift implements cloud.Auditor.
-func (d *driver) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefixes []netip.Prefix, ports []cloud.PortRange) ([]string, error) {
-	own, err := d.ownFirewalls(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	if len(own) == 0 {
-		return []string{"the firewall is gone"}, nil
-	}
-	var out []string
-	for _, f := range own {
-		out = append(out, fleet.Drift(openings(f.Rules), openings(rules(prefixes, ports)))...)
-	}
-	return out, nil
-}
-
-func openings(rules []rule) []string {
-	var out []string
-	for _, r := range rules {
+func portable(f firewall) fleet.Firewall {
+	out := fleet.Firewall{ID: f.ID, Name: f.Name, Region: f.Region, Native: f.Rules}
+	for _, r := range f.Rules {
 		for _, cidr := range r.CIDRs {
-			out = append(out, fleet.OpeningLine(cloud.PortRange{First: r.FromPort, Last: r.ToPort}.String(), cidr))
+			out.Open = append(out.Open, fleet.Opening{Ports: cloud.PortRange{First: r.FromPort, Last: r.ToPort}, From: cidr})
 		}
 	}
 	return out
 }
 
-// setRules makes the firewall's rules these, and sees that they are.
-func (d *driver) setRules(ctx context.Context, f firewall, want []rule) error {
-	policy := d.poll
-	policy.Attempts = d.missingLooks
-	err := retry.Do(ctx, policy, func(ctx context.Context) error {
+// Firewalls implements fleet.Firewalls.
+func (d *driver) Firewalls(ctx context.Context, ref cloud.ClusterRef) ([]fleet.Firewall, error) {
+	all, err := d.c.firewalls(ctx)
+	var own []fleet.Firewall
+	for _, f := range all {
+		if ref.Owns(f.Tags) && (ref.Region == "" || f.Region == ref.Region) {
+			own = append(own, portable(f))
+		}
+	}
+	return own, err
+}
+
+// rules let this in, sorted by ports.
+func rules(open []fleet.Opening) []rule {
+	var out []rule
+	for _, o := range open {
+		i := slices.IndexFunc(out, func(r rule) bool { return r.FromPort == o.Ports.First && r.ToPort == o.Ports.Last })
+		if i < 0 {
+			i, out = len(out), append(out, rule{FromPort: o.Ports.First, ToPort: o.Ports.Last})
+		}
+		if !slices.Contains(out[i].CIDRs, o.From) {
+			out[i].CIDRs = append(out[i].CIDRs, o.From)
+		}
+	}
+	return out
+}
+
+// SetOpenings implements fleet.Firewalls, and sees that the rules are kept.
+func (d *driver) SetOpenings(ctx context.Context, f fleet.Firewall, open []fleet.Opening) error {
+	want := rules(open)
+	if reflect.DeepEqual(f.Native, want) {
+		return nil
+	}
+	policy := d.Poll
+	policy.Attempts = d.MissingLooks
+	return retry.Do(ctx, policy, func(ctx context.Context) error {
 		now, err := d.c.setRules(ctx, f.ID, want)
 		if err != nil {
 			return retry.Stop(err)
@@ -72,104 +92,43 @@ func (d *driver) setRules(ctx context.Context, f firewall, want []rule) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("set the rules of firewall %s: %w", f.Name, err)
-	}
-	return nil
 }
 
-// CleanupPorts implements cloud.Provisioner. It looks again after it deleted,
-// until it sees nothing twice.
-func (d *driver) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error {
-	if ref.Owner == "" {
-		return fleet.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
-	}
-	quiet, refused := 0, 0
-	return retry.Poll(ctx, d.poll, func(ctx context.Context) (bool, error) {
-		left, inUse, err := d.deleteGroups(ctx, ref)
-		switch {
-		case err != nil:
-			return false, retry.Stop(err)
-		case left == 0:
-			quiet++
-			return quiet >= d.quietLooks, nil
-		case inUse == nil:
-			return false, nil
-		}
-		// A firewall is in use until the last machine behind it is gone. That
-		// will come, unless the machine is alive and well; one look may lag.
-		if user := d.user(ctx, ref); user == "" {
-			refused = 0
-		} else if refused++; refused >= d.missingLooks {
-			return false, retry.Stop(fmt.Errorf("machine %s still runs: %w", user, inUse))
-		}
-		return false, inUse
-	})
+// Kinds implements fleet.Things.
+func (*driver) Kinds() []cloud.ThingKind {
+	return []cloud.ThingKind{cloud.ThingFirewall, cloud.ThingKey}
 }
 
-// deleteGroups deletes the cluster's firewalls and keys and returns how many
-// there were to delete. Refusals because of use come apart from other errors.
-func (d *driver) deleteGroups(ctx context.Context, ref cloud.ClusterRef) (left int, inUse, err error) {
-	firewalls, err := d.ownFirewalls(ctx, ref)
-	if err != nil {
-		return 0, nil, err
-	}
-	keys, err := d.ownSSHKeys(ctx, ref)
-	if err != nil {
-		return 0, nil, err
-	}
-	var errs []error
-	note := func(name string, err error) {
-		switch {
-		case err == nil || errors.Is(err, cloud.ErrNotFound):
-		case hasCode(err, codeInUse):
-			inUse = fmt.Errorf("delete %s: %w", name, err)
-		default:
-			errs = append(errs, fmt.Errorf("delete %s: %w", name, err))
+// Things implements fleet.Things.
+func (d *driver) Things(ctx context.Context, ref cloud.ClusterRef, kind cloud.ThingKind) ([]cloud.Thing, error) {
+	var out []cloud.Thing
+	add := func(t cloud.Thing, own bool) {
+		if own {
+			out = append(out, t)
 		}
 	}
-	for _, f := range firewalls {
-		note("firewall "+f.Name, d.c.deleteFirewall(ctx, f.ID))
-	}
-	for _, k := range keys {
-		note("SSH key "+k.Name, d.c.deleteSSHKey(ctx, k.ID))
-	}
-	return len(firewalls) + len(keys), inUse, errors.Join(errs...)
-}
-
-func (d *driver) ownFirewalls(ctx context.Context, ref cloud.ClusterRef) ([]firewall, error) {
-	all, err := d.c.firewalls(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list firewalls: %w", err)
-	}
-	var own []firewall
-	for _, f := range all {
-		if ref.Owns(f.Tags) && (ref.Region == "" || f.Region == ref.Region) {
-			own = append(own, f)
+	if kind == cloud.ThingFirewall {
+		all, err := d.c.firewalls(ctx)
+		for _, f := range all {
+			t, own := ref.ThingOf(kind, f.ID, f.Name, f.Tags, f.Region)
+			t.CreatedAt = f.CreatedAt
+			add(t, own)
 		}
+		return out, err
 	}
-	return own, nil
-}
-
-func (d *driver) ownSSHKeys(ctx context.Context, ref cloud.ClusterRef) ([]sshKey, error) {
 	all, err := d.c.sshKeys(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list SSH keys: %w", err)
+	for _, k := range all {
+		t, own := ref.ThingOf(kind, k.ID, k.Name, k.Tags, "")
+		t.CreatedAt = k.CreatedAt
+		add(t, own)
 	}
-	return slices.DeleteFunc(all, func(k sshKey) bool { return !ref.Owns(k.Tags) }), nil
+	return out, err
 }
 
-// user returns a machine of the cluster that nobody is removing.
-func (d *driver) user(ctx context.Context, ref cloud.ClusterRef) string {
-	ref.Instances = nil
-	found, err := d.look(ctx, ref)
-	if err != nil {
-		return ""
+// RemoveThing implements fleet.Things.
+func (d *driver) RemoveThing(ctx context.Context, t cloud.Thing) error {
+	if t.Kind == cloud.ThingFirewall {
+		return unlessDone(d.c.deleteFirewall(ctx, t.ID))
 	}
-	for _, m := range found.live() {
-		if m.state() != cloud.StateTerminating {
-			return m.ID
-		}
-	}
-	return ""
+	return unlessDone(d.c.deleteSSHKey(ctx, t.ID))
 }

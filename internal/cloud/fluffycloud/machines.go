@@ -3,12 +3,10 @@
 package fluffycloud
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,141 +15,93 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
-// parallel bounds the calls under way at once.
-const parallel = 8
+// machine is an instance, and whose it is.
+type machine = fleet.Machine[instance]
 
 // driver implements cloud.Provisioner.
 type driver struct {
+	*fleet.Fleet[instance, resources]
 	c *client
-	// poll is the pause between two looks at machines.
-	poll retry.Policy
-	// quietLooks is how many looks in a row must show nothing before nothing is
-	// believed; missingLooks is the same for a machine known by its id.
-	quietLooks   int
-	missingLooks int
-	// settle is how long a machine that was launched may stay invisible.
-	settle time.Duration
-	recent fleet.Recent[machine]
 }
 
-var _ cloud.Provisioner = (*driver)(nil)
+var _ interface {
+	cloud.Provisioner
+	cloud.Chronicler
+	cloud.Auditor
+	cloud.Surveyor
+	fleet.Things
+	fleet.Firewalls
+} = (*driver)(nil)
 
 func newDriver(c *client) *driver {
-	return &driver{
-		c:            c,
-		poll:         retry.Policy{Initial: 50 * time.Millisecond, Max: time.Second, Factor: 1.5},
-		quietLooks:   2,
-		missingLooks: 6,
-		settle:       time.Minute,
-	}
-}
-
-// machine is an instance whose tags say whose it is.
-type machine struct {
-	instance
-	identity cloud.Identity
-}
-
-// selects reports whether m belongs to ref, Instances included.
-func selects(ref cloud.ClusterRef, m machine) bool {
-	return ref.Matches(m.identity, m.Region, m.Zone) &&
-		(ref.Instances == nil || slices.Contains(ref.Instances, m.ID))
-}
-
-// census is one look at the machines of a ref.
-type census struct {
-	// machines are sorted by rank, attempt and id, in every state.
-	machines []machine
-	// missing are ids that should be there and answered not_found; late are
-	// machines of which that is so because they were launched a moment ago.
-	missing []string
-	late    []machine
-}
-
-// live are the machines that are not terminated.
-func (c census) live() []machine {
-	return slices.DeleteFunc(slices.Clone(c.machines), func(m machine) bool {
-		return m.state() == cloud.StateTerminated
+	d := &driver{c: c}
+	d.Fleet = fleet.New(fleet.Config[instance, resources]{
+		Name: Name, Capabilities: Factory{}.Capabilities(), Calls: d, SSHPort: sshPort, Idempotent: true,
+		Poll:       retry.Policy{Initial: 50 * time.Millisecond, Max: time.Second, Factor: 1.5},
+		QuietLooks: 2, MissingLooks: 6,
+		Hooks: fleet.Hooks[instance, resources]{
+			Valid: validID,
+			SSHUser: func(ctx context.Context, m machine) (string, error) {
+				img, err := d.image(ctx, m.Native.Image, cloud.InstanceType{})
+				return img.SSHUser, err
+			},
+			Callers: func(context.Context, cloud.ClusterSpec, fleet.Firewall) ([]netip.Prefix, error) {
+				return thisComputer(), nil
+			},
+		},
 	})
+	return d
 }
 
-// staying are the machines that nobody is removing.
-func (c census) staying() []machine {
-	return slices.DeleteFunc(c.live(), func(m machine) bool { return m.state() == cloud.StateTerminating })
+// thisComputer is as what the machines see the caller: they are on loopback.
+func thisComputer() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
+// validID keeps an id from another cloud, or a path, out of a URL.
+func validID(id string) bool {
+	return id != "" && strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
 }
 
-// look lists the machines of ref. Foreign machines are never part of it; an id
-// of ref.Instances that turns out foreign is an error.
-func (d *driver) look(ctx context.Context, ref cloud.ClusterRef) (census, error) {
-	if ref.Owner == "" {
-		return census{}, fleet.ConfigErrorf(cloud.ScopeCloud, "the cluster reference names no owner")
+// newMachine is the machine in the words all clouds share.
+func newMachine(in instance) machine {
+	m := machine{Instance: cloud.Instance{
+		ID: in.ID, Region: in.Region, Zone: in.Zone, Type: in.InstanceType, Market: cloud.Market(in.Market),
+		State: in.state(), Reason: in.StateReason, Ending: ending(in.StateReason), Committed: in.Tags[cloud.TagCommitted] == committed,
+		CreatedAt: in.CreatedAt, InternalIP: in.PrivateIP, ExternalIP: in.PublicIP, SSHPort: in.SSHPort, Labels: map[string]string{},
+		HostKey: in.Tags[cloud.TagHostKey], Notes: cloud.NotesFromTags(in.Tags),
+	}, Status: in.State, Native: in}
+	if id, ok := cloud.IdentityFromTags(in.Tags); ok {
+		m.Identity = id
 	}
-	listed, err := d.c.instances(ctx, listQuery(ref))
-	if err != nil {
-		return census{}, fmt.Errorf("list machines: %w", err)
+	if in.ExpiresAt != nil {
+		m.Deadline = *in.ExpiresAt
 	}
-	var found census
-	known := map[string]bool{}
-	for _, in := range listed {
-		identity, ok := cloud.IdentityFromTags(in.Tags)
-		if m := (machine{in, identity}); ok && !known[in.ID] && selects(ref, m) {
-			known[in.ID] = true
-			found.machines = append(found.machines, m)
-			d.recent.Saw(m.ID, m.state() == cloud.StateTerminated)
+	for k, v := range in.Tags {
+		if !strings.HasPrefix(k, cloud.TagPrefix) {
+			m.Labels[k] = v
 		}
 	}
-	if err := d.lookUp(ctx, ref, known, &found); err != nil {
-		return census{}, err
-	}
-	slices.SortFunc(found.machines, func(a, b machine) int {
-		return cmp.Or(cmp.Compare(a.identity.Rank, b.identity.Rank),
-			cmp.Compare(a.identity.Attempt, b.identity.Attempt), cmp.Compare(a.ID, b.ID))
-	})
-	return found, nil
+	return m
 }
 
-// lookUp asks for the machines that should be there but were not listed.
-func (d *driver) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, found *census) error {
-	ids := append(d.recent.Matching(func(m machine) bool { return selects(ref, m) }), ref.Instances...)
-	for _, id := range ids {
-		if known[id] {
-			continue
+// ending reads the reasons of the cloud.
+func ending(reason string) cloud.Ending {
+	for prefix, e := range map[string]cloud.Ending{
+		"self": cloud.EndedItself, "user": cloud.EndedByUser, "preempted": cloud.EndedPreempted, "host": cloud.EndedFailed,
+	} {
+		if strings.HasPrefix(reason, prefix) {
+			return e
 		}
-		known[id] = true
-		if !validID(id) {
-			return fleet.ConfigErrorf(cloud.ScopeCloud, "%q is not a machine id", id)
-		}
-		in, err := d.c.instance(ctx, id)
-		if errors.Is(err, cloud.ErrNotFound) {
-			if late, ok := d.recent.Late(id, d.settle); ok {
-				found.late = append(found.late, late)
-			} else {
-				found.missing = append(found.missing, id)
-			}
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("look up machine %s: %w", id, err)
-		}
-		identity, ok := cloud.IdentityFromTags(in.Tags)
-		m := machine{in, identity}
-		if !ok || in.ID != id || !selects(ref, m) {
-			return fleet.ConfigErrorf(cloud.ScopeCloud, "machine %s does not belong to cluster %q of this owner: left alone", id, ref.Cluster)
-		}
-		found.machines = append(found.machines, m)
-		d.recent.Saw(m.ID, m.state() == cloud.StateTerminated)
 	}
-	return nil
+	return ""
 }
 
-func listQuery(ref cloud.ClusterRef) url.Values {
+// List implements fleet.Calls.
+func (d *driver) List(ctx context.Context, ref cloud.ClusterRef) ([]machine, error) {
 	q := url.Values{}
-	q.Add("tag", cloud.TagOwner+"="+ref.Owner)
-	if ref.Cluster != "" {
-		q.Add("tag", cloud.TagCluster+"="+ref.Cluster)
-	}
-	if ref.Generation != "" {
-		q.Add("tag", cloud.TagGeneration+"="+ref.Generation)
+	for k, v := range ref.Tags() {
+		if v != "" {
+			q.Add("tag", k+"="+v)
+		}
 	}
 	if ref.Region != "" {
 		q.Set("region", ref.Region)
@@ -159,87 +109,68 @@ func listQuery(ref cloud.ClusterRef) url.Values {
 	if ref.Zone != "" {
 		q.Set("zone", ref.Zone)
 	}
-	return q
+	all, err := d.c.instances(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]machine, 0, len(all))
+	for _, in := range all {
+		out = append(out, newMachine(in))
+	}
+	return out, nil
 }
 
-// validID keeps an id from another cloud, or a path, out of a URL.
-func validID(id string) bool {
-	return id != "" && strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
+// Get implements fleet.Calls.
+func (d *driver) Get(ctx context.Context, _ cloud.ClusterRef, ids []string) ([]machine, error) {
+	return fleet.GetEach(ids, func(id string) (machine, error) {
+		in, err := d.c.instance(ctx, id)
+		return newMachine(in), err
+	})
 }
 
-// watch looks at the machines of ref until f reports done or an error, or ctx
-// ends. Trouble that passes is borne a few looks long.
-func (d *driver) watch(ctx context.Context, ref cloud.ClusterRef, f func(context.Context, census) (bool, error)) error {
-	w := fleet.Watcher{Poll: d.poll, Patience: 3, Transient: isTransient}
-	return fleet.Watch(ctx, w, func(ctx context.Context) (census, error) { return d.look(ctx, ref) }, f)
+// StartMachine implements fleet.Calls.
+func (d *driver) StartMachine(ctx context.Context, m machine) error {
+	return unlessDone(d.c.start(ctx, m.ID))
 }
 
-func ids(machines []machine) []string {
-	out := make([]string, len(machines))
-	for i, m := range machines {
-		out[i] = m.ID
-	}
-	return out
+// StopMachines implements fleet.Calls.
+func (d *driver) StopMachines(ctx context.Context, machines []machine) error {
+	return fleet.Each(d.Parallel, machines, func(m machine) error { return unlessDone(d.c.stop(ctx, m.ID)) })
 }
 
-func (c census) view() fleet.View[machine] {
-	v := fleet.View[machine]{Machines: c.machines, Missing: c.missing}
-	for _, m := range c.late {
-		v.Late = append(v.Late, m.identity)
-	}
-	return v
-}
-
-// String lists the machines that are not terminated, for errors.
-func (c census) String() string {
-	var parts []string
-	for _, m := range c.live() {
-		parts = append(parts, fmt.Sprintf("%s (rank %d, %s)", m.ID, m.identity.Rank, m.State))
-	}
-	for _, id := range c.missing {
-		parts = append(parts, id+" (not found)")
-	}
-	for _, m := range c.late {
-		parts = append(parts, m.ID+" (not found)")
-	}
-	if len(parts) == 0 {
-		return "no machines"
-	}
-	return strings.Join(parts, ", ")
-}
-
-// each runs f for every machine, a few at a time, and joins the errors.
-func each(ctx context.Context, machines []machine, f func(context.Context, machine) error) error {
-	return fleet.Each(parallel, machines, func(m machine) error { return f(ctx, m) })
-}
-
-// portable is the machine in the words all clouds share.
-func (m machine) portable() cloud.Instance {
-	out := cloud.Instance{
-		ID:         m.ID,
-		Identity:   m.identity,
-		Region:     m.Region,
-		Zone:       m.Zone,
-		Type:       m.InstanceType,
-		Market:     cloud.Market(m.Market),
-		State:      m.state(),
-		Reason:     m.StateReason,
-		Committed:  m.Tags[cloud.TagCommitted] == committed,
-		CreatedAt:  m.CreatedAt,
-		InternalIP: m.PrivateIP,
-		ExternalIP: m.PublicIP,
-		SSHPort:    m.SSHPort,
-		Labels:     map[string]string{},
-		HostKey:    m.Tags[cloud.TagHostKey],
-		Notes:      cloud.NotesFromTags(m.Tags),
-	}
-	if m.ExpiresAt != nil {
-		out.Deadline = *m.ExpiresAt
-	}
-	for k, v := range m.Tags {
-		if !strings.HasPrefix(k, cloud.TagPrefix) {
-			out.Labels[k] = v
+// DeleteMachines implements fleet.Calls. Without an id there is nothing to ask
+// for: the token gives it, when the launch is repeated.
+func (d *driver) DeleteMachines(ctx context.Context, machines []machine) error {
+	return fleet.Each(d.Parallel, machines, func(m machine) error {
+		if m.ID == "" {
+			return nil
 		}
-	}
-	return out
+		return unlessDone(d.c.terminate(ctx, m.ID))
+	})
+}
+
+// committed is the value of cloud.TagCommitted on a recorded machine.
+const committed = "true"
+
+// Mark implements fleet.Calls. The mark goes first: a machine that is marked and
+// still dies is seen, one that neither dies nor is marked is a leak.
+func (d *driver) Mark(ctx context.Context, machines []machine) error {
+	return fleet.Each(d.Parallel, machines, func(m machine) error {
+		if m.Committed && m.Native.ExpiresAt == nil {
+			return nil
+		}
+		err := d.c.tag(ctx, m.ID, map[string]string{cloud.TagCommitted: committed}, nil)
+		if err == nil {
+			err = d.c.clearExpiry(ctx, m.ID)
+		}
+		if err != nil {
+			return fmt.Errorf("machine %s: %w", m.ID, err)
+		}
+		return nil
+	})
+}
+
+// Relabel implements fleet.Calls.
+func (d *driver) Relabel(ctx context.Context, m machine, change fleet.Relabeling) error {
+	return d.c.tag(ctx, m.ID, fleet.Merge(change.Set, change.Marks), append([]string{}, change.Remove...))
 }

@@ -69,7 +69,7 @@ func newServer(endpoint, key string) (apiServer, error) {
 			Proxy: http.ProxyFromEnvironment, DialTLSContext: dialProven(key),
 			// Behind a proxy the same has to be proven.
 			TLSClientConfig: proof(key), TLSHandshakeTimeout: handshakeTimeout,
-			MaxIdleConnsPerHost: parallel, IdleConnTimeout: time.Minute,
+			MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
 		},
 		// A redirect would carry the key elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -51,7 +51,7 @@ func (l *laboratory) OpenPorts(ctx context.Context, id string) (cloudtest.Gate, 
 		}
 		for _, r := range f.Rules {
 			ports := cloud.PortRange{First: r.FromPort, Last: r.ToPort}
-			if isSSHRule(r) {
+			if r.FromPort == sshPort && r.ToPort == sshPort {
 				ports = cloud.PortRange{First: 22, Last: 22}
 			}
 			for _, cidr := range r.CIDRs {

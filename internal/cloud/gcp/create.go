@@ -22,6 +22,42 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
+// resources are what Bootstrap finds.
+type resources struct {
+	image image
+	network
+}
+
+// Bootstrap implements cloud.Provisioner: it finds the image and the network,
+// and finds or makes the cluster's firewall rules.
+func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud.Placement) (cloud.RunConfig, error) {
+	if err := d.Check(spec, at); err != nil {
+		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what is wrong
+	}
+	s, err := d.defaults.of(spec)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	res := resources{}
+	if res.image, err = d.image(ctx, spec.Image, at.Offer.InstanceType); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if spec.DiskGiB != 0 && int64(spec.DiskGiB) < res.image.diskGiB {
+		return cloud.RunConfig{}, fleet.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", spec.DiskGiB, lastPart(res.image.link), res.image.diskGiB)
+	}
+	if res.network, err = d.network(ctx, at.Offer.Region, s); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	fw, err := d.firewall(ctx, spec.Ref, res.network.network)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if spec.AllowedCIDRs, err = d.AllowedCIDRs(ctx, spec, fw); err != nil {
+		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what would help
+	}
+	return cloud.RunConfig{Spec: spec, Placement: at, Resources: res}, d.OpenFirewall(ctx, spec, fw)
+}
+
 //go:embed deadman.sh
 var deadManScript string
 
