@@ -11,6 +11,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
 )
 
 // widestListed is how many ports a range may have to be listed port by port.
@@ -19,7 +20,7 @@ const widestListed = 64
 // endpoints says where the head answers on each port. It is unknown where the
 // head's address or the ports are.
 func (m clusterModel) endpoints() types.Map {
-	list, ok := member(m.Resources, "ports").(types.List)
+	list, ok := request.Member(m.Resources, "ports").(types.List)
 	switch {
 	case ok && !kit.FullyKnown(list):
 		return types.MapUnknown(types.StringType)

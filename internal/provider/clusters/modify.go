@@ -91,7 +91,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *
 	if m.FileMounts.IsNull() {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("file_mounts_digest"), types.StringNull())...)
 	}
-	if list, ok := member(m.Resources, "ports").(types.List); ok && kit.Empty(list) {
+	if list, ok := request.Member(m.Resources, "ports").(types.List); ok && kit.Empty(list) {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("endpoints"), types.MapValueMust(types.StringType, nil))...)
 	}
 	plan, known := r.rank(ctx, m, &resp.Diagnostics)
@@ -253,12 +253,12 @@ func plannedDigest(now, old types.String) types.String {
 // planReplacement replaces the cluster where its machines do not satisfy the
 // changed request, and says which attribute forced it.
 func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterModel, resp *resource.ModifyPlanResponse) {
-	changed := changedMembers(old.Resources, m.Resources)
-	portsChanged := !kit.Empty(member(m.Resources, "ports")) && !member(old.Resources, "ports").Equal(member(m.Resources, "ports"))
+	changed := request.ChangedMembers(old.Resources, m.Resources)
+	portsChanged := !kit.Empty(request.Member(m.Resources, "ports")) && !request.Member(old.Resources, "ports").Equal(request.Member(m.Resources, "ports"))
 	if !m.NumNodes.Equal(old.NumNodes) {
 		changed = append(changed, "num_nodes")
 	}
-	if forced := undecided(m.Resources); len(forced) > 0 {
+	if forced := request.Undecided(m.Resources); len(forced) > 0 {
 		planUndecided(old, forced, resp)
 		return
 	}
@@ -292,7 +292,7 @@ func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterMod
 	r.replace(ctx, c, now, verdict, resp)
 }
 
-func (r *clusterResource) replace(ctx context.Context, c cluster.Cluster, now optimizer.Request, v verdict, resp *resource.ModifyPlanResponse) {
+func (r *clusterResource) replace(ctx context.Context, c cluster.Cluster, now optimizer.Request, v request.Verdict, resp *resource.ModifyPlanResponse) {
 	if len(v.Replace) == 0 {
 		return
 	}
@@ -313,16 +313,16 @@ func (r *clusterResource) replace(ctx context.Context, c cluster.Cluster, now op
 	}
 }
 
-func (r *clusterResource) verdict(ctx context.Context, c cluster.Cluster, old clusterModel, now optimizer.Request, changed []string) (verdict, error) {
+func (r *clusterResource) verdict(ctx context.Context, c cluster.Cluster, old clusterModel, now optimizer.Request, changed []string) (request.Verdict, error) {
 	if len(changed) == 0 {
-		return verdict{}, nil
+		return request.Verdict{}, nil
 	}
 	present, ok, err := presentOffer(ctx, r.data, c)
 	if err != nil {
-		return verdict{}, err
+		return request.Verdict{}, err
 	}
 	if !ok {
-		return verdict{Replace: changed, Why: fmt.Sprintf("The catalog no longer knows %s in %s, so that it cannot be told whether the machines satisfy the change.",
+		return request.Verdict{Replace: changed, Why: fmt.Sprintf("The catalog no longer knows %s in %s, so that it cannot be told whether the machines satisfy the change.",
 			c.InstanceType, cloud.ShortPlace(c.Cloud, c.Region, c.Zone))}, nil
 	}
 	var was *optimizer.Request
@@ -332,9 +332,9 @@ func (r *clusterResource) verdict(ctx context.Context, c cluster.Cluster, old cl
 		}
 	}
 	if f, ok := r.data.Registry.Get(c.Cloud); ok && now.Nodes > 1 && !f.Capabilities().MultiNode {
-		return verdict{Replace: []string{"num_nodes"}, Why: fmt.Sprintf("The cloud %s has no clusters of several machines.", c.Cloud)}, nil
+		return request.Verdict{Replace: []string{"num_nodes"}, Why: fmt.Sprintf("The cloud %s has no clusters of several machines.", c.Cloud)}, nil
 	}
-	return judge(present, now.Nodes, was, now, changed), nil
+	return request.Judge(present, now.Nodes, was, now, changed), nil
 }
 
 func (r *clusterResource) portsLater(cloudName string) bool {

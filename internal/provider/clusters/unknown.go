@@ -4,15 +4,11 @@ package clusters
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-
-	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 )
 
 // openLife leaves open what follows from a size or a wanted status that is known
@@ -22,28 +18,6 @@ func (m *clusterModel) openLife() {
 	m.Status, m.StatusReason = types.StringUnknown(), types.StringUnknown()
 	m.HeadIP, m.SSHCommand = types.StringUnknown(), types.StringUnknown()
 	m.Nodes, m.HourlyCost = types.ListUnknown(nodeType()), types.Float64Unknown()
-}
-
-// neverForces names the members of resources that force no replacement, or do so
-// only where a running cluster has become too expensive.
-func neverForces() []string {
-	return []string{"ports", "labels", "objective", "inputs", "reserved", "estimated_hours", "max_hourly_cost"}
-}
-
-// undecided names the members of resources that are known at apply only and may
-// force a replacement then; "resources" is the whole.
-func undecided(object types.Object) []string {
-	if object.IsUnknown() {
-		return []string{"resources"}
-	}
-	var out []string
-	members := object.Attributes()
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if !kit.FullyKnown(members[name]) && !slices.Contains(neverForces(), name) {
-			out = append(out, name)
-		}
-	}
-	return out
 }
 
 // planUndecided plans a replacement for them: Terraform allows no change in place

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package request is the attribute resources: its schema, its types, and the
-// optimizer's request that it stands for. The conversions are pure.
+// Package request is the attribute resources: its schema, its types, the
+// optimizer's request that it stands for, and whether machines that run satisfy a
+// changed one. The conversions are pure.
 package request
 
 import (
@@ -57,7 +58,7 @@ type inputModel struct {
 	SizeGB types.Float64 `tfsdk:"size_gb"`
 }
 
-func InputType() types.ObjectType {
+func inputType() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{
 		"cloud": types.StringType, "region": types.StringType, "size_gb": kit.FloatType{},
 	}}
@@ -72,7 +73,7 @@ type reservedModel struct {
 	Count        types.Int64  `tfsdk:"count"`
 }
 
-func ReservedType() types.ObjectType {
+func reservedType() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{
 		"cloud": types.StringType, "region": types.StringType, "zone": types.StringType,
 		"instance_type": types.StringType, "count": types.Int64Type,
@@ -99,6 +100,6 @@ func ResourcesTypes() map[string]attr.Type {
 	out["labels"] = types.MapType{ElemType: types.StringType}
 	out["any_of"], out["ordered"] = alternatives, alternatives
 	out["objective"] = types.StringType
-	out["inputs"], out["reserved"] = types.ListType{ElemType: InputType()}, types.ListType{ElemType: ReservedType()}
+	out["inputs"], out["reserved"] = types.ListType{ElemType: inputType()}, types.ListType{ElemType: reservedType()}
 	return out
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package clusters
+package request
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,49 +11,47 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 )
 
-// verdict says whether a running cluster may stay as it is under a changed
+// Verdict says whether a running cluster may stay as it is under a changed
 // request.
-type verdict struct {
+type Verdict struct {
 	// Replace holds the members of resources that force a replacement.
 	Replace []string
 	// Why is for the user.
 	Why string
 }
 
-// judge compares a changed request with the machines that are there. changed
+// Judge compares a changed request with the machines that are there. changed
 // names the members of resources whose value changed. old is nil where the
 // former request is not known, as after an import.
-func judge(present cloud.Offer, nodes int, old *optimizer.Request, now optimizer.Request, changed []string) verdict {
+func Judge(present cloud.Offer, nodes int, old *optimizer.Request, now optimizer.Request, changed []string) Verdict {
 	index := alternativeWithin(now, present, nodes)
 	if index < 0 {
 		forced := mismatches(now, present, nodes, changed)
-		return verdict{Replace: forced, Why: fmt.Sprintf("The present machines, %s, do not satisfy the changed %s.",
+		return Verdict{Replace: forced, Why: fmt.Sprintf("The present machines, %s, do not satisfy the changed %s.",
 			cloud.Placement{Offer: present, Nodes: nodes}, strings.Join(forced, ", "))}
 	}
 	if old == nil {
-		return verdict{}
+		return Verdict{}
 	}
 	was := alternativeWithin(*old, present, nodes)
 	if was < 0 {
-		return verdict{}
+		return Verdict{}
 	}
 	a, b := old.Alternatives[was], now.Alternatives[index]
 	switch {
 	case a.DiskGiB != b.DiskGiB:
-		return verdict{Replace: blame(changed, "disk_size"), Why: "The disk of a running machine cannot change its size."}
+		return Verdict{Replace: blame(changed, "disk_size"), Why: "The disk of a running machine cannot change its size."}
 	case a.DiskTier != b.DiskTier:
-		return verdict{Replace: blame(changed, "disk_tier"), Why: "The disk of a running machine cannot change its tier."}
+		return Verdict{Replace: blame(changed, "disk_tier"), Why: "The disk of a running machine cannot change its tier."}
 	case a.Image != b.Image:
-		return verdict{Replace: blame(changed, "image_id"), Why: "The image of a running machine cannot change."}
+		return Verdict{Replace: blame(changed, "image_id"), Why: "The image of a running machine cannot change."}
 	}
-	return verdict{}
+	return Verdict{}
 }
 
 // alternativeWithin is the first alternative that the offer satisfies, its
@@ -108,9 +105,9 @@ func blame(changed []string, name string) []string {
 	return changed
 }
 
-// changedMembers names the members of resources that differ, sorted; ports
+// ChangedMembers names the members of resources that differ, sorted; ports
 // and labels, which change in place, are left out.
-func changedMembers(old, now types.Object) []string {
+func ChangedMembers(old, now types.Object) []string {
 	before, after := old.Attributes(), now.Attributes()
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(after)) {
@@ -124,26 +121,32 @@ func changedMembers(old, now types.Object) []string {
 	return out
 }
 
-// member is a member of resources, null where the object is.
-func member(object types.Object, name string) attr.Value {
+// Member is a member of resources, null where the object is.
+func Member(object types.Object, name string) attr.Value {
 	if v, ok := object.Attributes()[name]; ok {
 		return v
 	}
 	return types.StringNull()
 }
 
-// changes says what an update in place must do.
-func changes(old, now clusterModel) broker.Changes {
-	same := func(name string) bool {
-		before, after := member(old.Resources, name), member(now.Resources, name)
-		return before.Equal(after) || (kit.Empty(before) && kit.Empty(after))
+// neverForces names the members of resources that force no replacement, or do so
+// only where a running cluster has become too expensive.
+func neverForces() []string {
+	return []string{"ports", "labels", "objective", "inputs", "reserved", "estimated_hours", "max_hourly_cost"}
+}
+
+// Undecided names the members of resources that are known at apply only and may
+// force a replacement then; "resources" is the whole.
+func Undecided(object types.Object) []string {
+	if object.IsUnknown() {
+		return []string{"resources"}
 	}
-	return broker.Changes{
-		Network: !same("ports") || !same("labels") || !old.AllowedCIDRs.Equal(now.AllowedCIDRs) || !old.ChangedOutside.IsNull(),
-		Files: !old.Workdir.Equal(now.Workdir) || !old.FileMounts.Equal(now.FileMounts) ||
-			!old.WorkdirDigest.Equal(now.WorkdirDigest) || !old.FileMountsDigest.Equal(now.FileMountsDigest),
-		Autostop: !old.Autostop.Equal(now.Autostop),
-		Runtime:  cmp.Or(old.Runtime.ValueString(), cluster.RuntimeSSH) != cmp.Or(now.Runtime.ValueString(), cluster.RuntimeSSH),
-		Setup:    !now.Setup.IsNull() && (!old.Setup.Equal(now.Setup) || !old.Envs.Equal(now.Envs)),
+	var out []string
+	members := object.Attributes()
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !kit.FullyKnown(members[name]) && !slices.Contains(neverForces(), name) {
+			out = append(out, name)
+		}
 	}
+	return out
 }
