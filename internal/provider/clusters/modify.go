@@ -262,7 +262,7 @@ func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterMod
 		planUndecided(old, forced, resp)
 		return
 	}
-	labelsChanged := !member(old.Resources, "labels").Equal(member(m.Resources, "labels"))
+	labelsChanged := !request.Member(old.Resources, "labels").Equal(request.Member(m.Resources, "labels"))
 	if (len(changed) == 0 && !portsChanged && !labelsChanged) || r.data.CatalogUnknown || m.NumNodes.IsUnknown() {
 		return
 	}
