@@ -39,6 +39,14 @@ func (b *Bastion) Serves(cloudName string) bool {
 	return b != nil && (len(b.Clouds) == 0 || slices.Contains(b.Clouds, cloudName))
 }
 
+// To is the way to a cloud's nodes; nil is the direct one.
+func (b *Bastion) To(ctx context.Context, cloudName string) (*remote.Target, error) {
+	if !b.Serves(cloudName) {
+		return nil, nil //nolint:nilnil // no bastion is no error
+	}
+	return b.Target(ctx)
+}
+
 // Target is where to dial on the way to a node, with the keys to offer there.
 func (b *Bastion) Target(ctx context.Context) (*remote.Target, error) {
 	target := &remote.Target{Host: b.Host, Port: b.SSHPort(), User: b.User, HostKey: b.HostKey}

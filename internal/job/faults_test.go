@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/remote/remotetest"
 )
@@ -381,10 +382,10 @@ func testBadSpecs(t *testing.T, newFleet fleets) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if _, err := job.New(job.Cluster{}, job.Options{}); err == nil {
+	if _, err := job.New(cluster.Cluster{}, job.Options{}); err == nil {
 		t.Error("a cluster without nodes was taken")
 	}
-	if _, err := job.New(job.Cluster{Nodes: []job.Node{{Rank: 1}}}, job.Options{Signers: []ssh.Signer{f.signer}}); err == nil {
+	if _, err := job.New(cluster.Cluster{Nodes: []cluster.Node{{Rank: 1}}}, job.Options{Signers: []ssh.Signer{f.signer}}); err == nil {
 		t.Error("a cluster without a head was taken")
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
@@ -31,53 +32,6 @@ import (
 // whole Spec and the number of the run, so submitting the same job again names the
 // same job until that is removed.
 type ID string
-
-// Node is one machine of a cluster.
-type Node struct {
-	Rank    int
-	Host    string
-	Port    int
-	User    string
-	HostKey string
-	// InternalIP is where the other nodes reach it; empty is Host.
-	InternalIP string
-	// InternalPort is SSH's port there; 0 is Port.
-	InternalPort int
-	// Gone is a machine that its cloud does not have any more: nothing runs on it.
-	Gone    bool
-	Bastion *remote.Target
-}
-
-func (n Node) internal() (string, int) {
-	return cmp.Or(n.InternalIP, n.Host), cmp.Or(n.InternalPort, n.Port, 22)
-}
-
-func (n Node) target() remote.Target {
-	return remote.Target{Host: n.Host, Port: n.Port, User: n.User, HostKey: n.HostKey, Bastion: n.Bastion}
-}
-
-// Cluster is where jobs run. Generation changes whenever the machines are others.
-type Cluster struct {
-	Name, Cloud, Region, Zone, Generation string
-	AcceleratorsPerNode                   float64
-	// KeyPath is the private key for all nodes; unused where Options.Signers is set.
-	KeyPath string
-	// Runtime is "ssh", the default, or "ray": then Ray, which the cluster has
-	// been set up with, decides when and where jobs run.
-	Runtime string
-	// Accelerator is the name of a node's accelerators; empty without any.
-	Accelerator string
-	// ProcessManager is "setsid", or "auto" for systemd's system manager where
-	// it is there and may be used. Empty is "setsid".
-	ProcessManager string
-	Nodes          []Node
-}
-
-// The runtimes.
-const (
-	RuntimeSSH = "ssh"
-	RuntimeRay = "ray"
-)
 
 // Resources are what a rank takes of its node in the ray runtime.
 type Resources struct {
@@ -202,32 +156,32 @@ var ErrConflict = errors.New("another job has this id")
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // fits refuses resources that no node of the cluster has.
-func (s Spec) fits(c Cluster) error {
+func (s Spec) fits(c cluster.Cluster) error {
 	r := s.Resources
 	switch {
 	case r == nil:
 		return nil
-	case c.Runtime != RuntimeRay:
+	case c.Runtime != cluster.RuntimeRay:
 		return errors.New("resources say what a job takes of a node, and only a cluster with runtime = \"ray\" shares its nodes out; this one runs jobs one after the other, each with all there is")
 	case r.Accelerators < 0 || r.CPUs < 0:
 		return errors.New("resources cannot be negative")
-	case r.Accelerator != "" && !strings.EqualFold(r.Accelerator, c.Accelerator):
-		return fmt.Errorf("the job asks for accelerators %s and the cluster's nodes have %s", r.Accelerator, cmp.Or(c.Accelerator, "none"))
+	case r.Accelerator != "" && !strings.EqualFold(r.Accelerator, c.Accelerator()):
+		return fmt.Errorf("the job asks for accelerators %s and the cluster's nodes have %s", r.Accelerator, cmp.Or(c.Accelerator(), "none"))
 	case r.Accelerators > 1 && r.Accelerators != math.Trunc(r.Accelerators):
 		return fmt.Errorf("the job asks for %v accelerators on each node; a fraction is for sharing one", r.Accelerators)
-	case r.Accelerators > c.AcceleratorsPerNode:
-		return fmt.Errorf("the job asks for %v accelerators on each node and the cluster's nodes have %v", r.Accelerators, c.AcceleratorsPerNode)
+	case r.Accelerators > c.AcceleratorsPerNode():
+		return fmt.Errorf("the job asks for %v accelerators on each node and the cluster's nodes have %v", r.Accelerators, c.AcceleratorsPerNode())
 	}
 	return nil
 }
 
 // share is what a rank takes of its node.
-func (s Spec) share(c Cluster) Resources {
-	r := Resources{Accelerators: c.AcceleratorsPerNode}
+func (s Spec) share(c cluster.Cluster) Resources {
+	r := Resources{Accelerators: c.AcceleratorsPerNode()}
 	if s.Resources != nil {
 		r = *s.Resources
 	}
-	r.Accelerator = c.Accelerator
+	r.Accelerator = c.Accelerator()
 	r.CPUs = cmp.Or(r.CPUs, defaultCPUs)
 	return r
 }

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/remote/remotetest"
 )
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) { remotetest.Main(m) }
 // fleet is a cluster of test machines with a runner for it.
 type fleet struct {
 	nodes  []*node
-	spec   job.Cluster
+	spec   cluster.Cluster
 	runner *job.Runner
 	signer ssh.Signer
 	brief  time.Duration // long enough for a job to start
@@ -35,7 +36,7 @@ type fleet struct {
 // beside is a job of which so many may run at once.
 func (f *fleet) beside(jobs int, s job.Spec) job.Spec {
 	s.Parallel = jobs
-	if f.spec.Runtime == job.RuntimeRay {
+	if f.spec.Runtime == cluster.RuntimeRay {
 		s.Resources = &job.Resources{CPUs: rayCPUs / float64(jobs)}
 	}
 	return s
@@ -64,7 +65,7 @@ type machine interface {
 // sshFleet is a fleet of the ssh runtime, in this process.
 func sshFleet(t testing.TB, n int) *fleet {
 	t.Helper()
-	f := &fleet{spec: job.Cluster{Name: "test", Cloud: "fluffycloud", Region: "meadow-1", Zone: "meadow-1a", Generation: "g1", AcceleratorsPerNode: 0.5}}
+	f := &fleet{spec: cluster.Cluster{Name: "test", Cloud: "fluffycloud", Region: "meadow-1", Zone: "meadow-1a", Generation: "g1", Accelerators: "A100:0.5", SSHUser: remotetest.User}}
 	var user ssh.Signer
 	for rank := range n {
 		n := remotetest.NewNode(t, remotetest.Behaviour{})
@@ -74,16 +75,26 @@ func sshFleet(t testing.TB, n int) *fleet {
 			n.Trust(user)
 		}
 		f.nodes = append(f.nodes, &node{Host: n.Host, Home: n.Home, machine: n})
-		f.spec.Nodes = append(f.spec.Nodes, job.Node{Rank: rank, Host: n.Host, Port: n.Port, User: remotetest.User, HostKey: n.HostKey, InternalIP: n.Host})
+		f.spec.Nodes = append(f.spec.Nodes, cluster.Node{Rank: rank, ExternalIP: n.Host, SSHPort: n.Port, HostKey: n.HostKey, InternalIP: n.Host})
 	}
 	f.signer, f.cuts, f.brief = user, 24, time.Second
 	f.runner = f.newRunner(t)
 	return f
 }
 
+// options are those of the fleet's runners. Nodes with Ray are reached through a
+// network that may fail, and reach each other without it.
+func (f *fleet) options() job.Options {
+	o := job.Options{Signers: []ssh.Signer{f.signer}}
+	if f.spec.Runtime == cluster.RuntimeRay {
+		o.InternalPort = 22
+	}
+	return o
+}
+
 func (f *fleet) newRunner(t testing.TB) *job.Runner {
 	t.Helper()
-	r, err := job.New(f.spec, job.Options{Signers: []ssh.Signer{f.signer}})
+	r, err := job.New(f.spec, f.options())
 	if err != nil {
 		t.Fatal(err)
 	}

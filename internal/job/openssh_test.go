@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/remote/remotetest"
@@ -30,12 +31,12 @@ func newOpenSSH(t *testing.T, n int, o remotetest.MachineOptions, manager string
 	t.Helper()
 	network := remotetest.NewNet(t)
 	f := &openSSH{}
-	c := job.Cluster{Name: "real", Generation: "g1", ProcessManager: manager}
+	c := cluster.Cluster{Name: "real", Generation: "g1", SSHUser: "root", ProcessManager: manager}
 	for rank := range n {
 		m := network.NewMachine(o)
 		o.Key = m.Signer()
 		f.machines = append(f.machines, m)
-		c.Nodes = append(c.Nodes, job.Node{Rank: rank, Host: m.Host, Port: 22, User: "root", HostKey: m.HostKey})
+		c.Nodes = append(c.Nodes, cluster.Node{Rank: rank, ExternalIP: m.Host, SSHPort: 22, HostKey: m.HostKey})
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		client, err := remote.DialWait(ctx, m.Target(), remote.Options{Signers: []ssh.Signer{m.Signer()}})
 		cancel()
@@ -216,14 +217,14 @@ func TestOpenSSHUnpluggedWorker(t *testing.T) {
 func TestOpenSSHClocks(t *testing.T) {
 	network := remotetest.NewNet(t)
 	f := &openSSH{}
-	c := job.Cluster{Name: "clocks", Generation: "g1"}
+	c := cluster.Cluster{Name: "clocks", Generation: "g1", SSHUser: "root"}
 	o := remotetest.MachineOptions{}
 	for rank, clock := range []string{"+30y", "-20y"} {
 		o.Clock = clock
 		m := network.NewMachine(o)
 		o.Key = m.Signer()
 		f.machines = append(f.machines, m)
-		c.Nodes = append(c.Nodes, job.Node{Rank: rank, Host: m.Host, Port: 22, User: "root", HostKey: m.HostKey})
+		c.Nodes = append(c.Nodes, cluster.Node{Rank: rank, ExternalIP: m.Host, SSHPort: 22, HostKey: m.HostKey})
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		client, err := remote.DialWait(ctx, m.Target(), remote.Options{Signers: []ssh.Signer{m.Signer()}})
 		cancel()

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 )
 
@@ -22,7 +20,9 @@ import (
 // their records alone, are never run again, and say that their logs are gone.
 func testOldJobsArePruned(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 2)
-	r, err := job.New(f.spec, job.Options{Signers: []ssh.Signer{f.signer}, Keep: 2})
+	o := f.options()
+	o.Keep = 2
+	r, err := job.New(f.spec, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
@@ -21,7 +22,7 @@ type link func(ctx context.Context, c *remote.Client) error
 // link prepares the head, c, for reaching the other nodes. With Ray it sees that
 // Ray runs there, which a reboot may have ended.
 func (r *Runner) link(ctx context.Context, c *remote.Client, s *submission) (link, error) {
-	if r.cluster.Runtime == RuntimeRay {
+	if r.cluster.Runtime == cluster.RuntimeRay {
 		out, err := rayUp(ctx, c, "")
 		if err != nil {
 			return nil, err
@@ -43,7 +44,7 @@ func (r *Runner) link(ctx context.Context, c *remote.Client, s *submission) (lin
 
 // reach is how many nodes get the job's folder. Ray may choose any of them.
 func (r *Runner) reach(s *submission) int {
-	if r.cluster.Runtime == RuntimeRay {
+	if r.cluster.Runtime == cluster.RuntimeRay {
 		return len(r.nodes)
 	}
 	return s.spec.NumNodes
@@ -51,7 +52,7 @@ func (r *Runner) reach(s *submission) int {
 
 // nodeOf is the node that a rank of a job ran on: its own, or the one Ray chose.
 func (r *Runner) nodeOf(ctx context.Context, id ID, rank int) (int, error) {
-	if err := id.check(); err != nil || r.cluster.Runtime != RuntimeRay {
+	if err := id.check(); err != nil || r.cluster.Runtime != cluster.RuntimeRay {
 		return rank, err
 	}
 	out, err := r.output(ctx, 0, fmt.Sprintf("sed -n %dp %s/placement 2>/dev/null || :", rank+1, id.dir()))
@@ -90,7 +91,7 @@ func (r *Runner) rayJob(s *submission) []byte {
 	share := s.spec.share(r.cluster)
 	bundle := map[string]float64{"CPU": share.CPUs}
 	// To Ray a node has whole ones: what is less counts as one.
-	if has := r.cluster.AcceleratorsPerNode; share.Accelerators > 0 {
+	if has := r.cluster.AcceleratorsPerNode(); share.Accelerators > 0 {
 		devices := share.Accelerators * math.Ceil(has) / has
 		if share.Accelerator != "" {
 			bundle[share.Accelerator] = devices

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/remote/remotetest"
@@ -53,7 +54,7 @@ type rayLab struct {
 type rayFleet struct {
 	sync.Mutex // held by the test that uses it
 	nodes      []*rayNode
-	spec       job.Cluster
+	spec       cluster.Cluster
 	signer     ssh.Signer
 }
 
@@ -116,9 +117,9 @@ func (l *rayLab) fleet(t testing.TB, n int) *fleet {
 
 func (l *rayLab) boot(t testing.TB, f *rayFleet, n int) {
 	t.Helper()
-	f.spec = job.Cluster{
-		Name: "test", Cloud: "fluffycloud", Region: "meadow-1", Zone: "meadow-1a", Runtime: job.RuntimeRay,
-		Accelerator: "A100", AcceleratorsPerNode: 0.5,
+	f.spec = cluster.Cluster{
+		Name: "test", Cloud: "fluffycloud", Region: "meadow-1", Zone: "meadow-1a", Runtime: cluster.RuntimeRay,
+		Accelerators: "A100:0.5", SSHUser: "root",
 	}
 	secret := ""
 	for rank := range n {
@@ -126,8 +127,8 @@ func (l *rayLab) boot(t testing.TB, f *rayFleet, n int) {
 		f.signer = m.Signer()
 		node := &rayNode{Machine: m, Proxy: remotetest.NewProxy(l.t, m.Host+":22")}
 		f.nodes = append(f.nodes, node)
-		f.spec.Nodes = append(f.spec.Nodes, job.Node{
-			Rank: rank, Host: node.Proxy.Host, Port: node.Proxy.Port, User: "root", HostKey: m.HostKey, InternalIP: m.Host, InternalPort: 22,
+		f.spec.Nodes = append(f.spec.Nodes, cluster.Node{
+			Rank: rank, ExternalIP: node.Proxy.Host, SSHPort: node.Proxy.Port, HostKey: m.HostKey, InternalIP: m.Host,
 		})
 		secret = node.setUp(t, l.script, rank, f.nodes[0].Machine.Host, secret)
 	}
@@ -406,9 +407,9 @@ func TestRayInstalls(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f := &fleet{signer: m.Signer(), nodes: []*node{{Host: m.Host, Home: m.Home, machine: n}}, spec: job.Cluster{
-		Name: "fresh", Generation: "g1", Runtime: job.RuntimeRay,
-		Nodes: []job.Node{{Host: n.Proxy.Host, Port: n.Proxy.Port, User: "root", HostKey: m.HostKey, InternalIP: m.Host, InternalPort: 22}},
+	f := &fleet{signer: m.Signer(), nodes: []*node{{Host: m.Host, Home: m.Home, machine: n}}, spec: cluster.Cluster{
+		Name: "fresh", Generation: "g1", SSHUser: "root", Runtime: cluster.RuntimeRay,
+		Nodes: []cluster.Node{{ExternalIP: n.Proxy.Host, SSHPort: n.Proxy.Port, HostKey: m.HostKey, InternalIP: m.Host}},
 	}}
 	f.runner = f.newRunner(t)
 	if s, log := f.run(t, job.Spec{Name: "first", Run: "echo here"}); s.Phase != job.Succeeded || log != "here\n" {

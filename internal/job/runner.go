@@ -16,6 +16,8 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
@@ -27,7 +29,11 @@ const maxUploads = 64
 type Options struct {
 	// Signers replace Cluster.KeyPath.
 	Signers []ssh.Signer
-	Remote  remote.Options // Signers are filled in
+	// Bastion is on the way to the nodes; nil is none.
+	Bastion *remote.Target
+	// InternalPort is that of SSH from node to node; 0 is the one that is dialled.
+	InternalPort int
+	Remote       remote.Options // Signers are filled in
 	// Poll is how Wait asks; the zero value starts at 200 ms and slows down to 2 s.
 	Poll retry.Policy
 	// Progress, where set, hears of every look that Wait takes at a job: its
@@ -41,24 +47,29 @@ type Options struct {
 // connection a node and dials again when one is lost. Its methods may be called
 // at the same time.
 type Runner struct {
-	cluster Cluster
+	cluster cluster.Cluster
 	options Options
 	nodes   []*node
 }
 
 type node struct {
-	Node
-	mu     sync.Mutex
-	client *remote.Client
+	cluster.Node
+	target       remote.Target
+	internalPort int
+	mu           sync.Mutex
+	client       *remote.Client
 }
 
+// internal is where the other nodes reach it.
+func (n *node) internal() (string, int) { return n.Address(), n.internalPort }
+
 // New checks the cluster and reads its key; it does not connect yet.
-func New(c Cluster, o Options) (*Runner, error) {
+func New(c cluster.Cluster, o Options) (*Runner, error) {
 	if len(c.Nodes) == 0 {
 		return nil, errors.New("the cluster has no nodes")
 	}
 	nodes := slices.Clone(c.Nodes)
-	slices.SortFunc(nodes, func(a, b Node) int { return a.Rank - b.Rank })
+	slices.SortFunc(nodes, func(a, b cluster.Node) int { return a.Rank - b.Rank })
 	for i, n := range nodes {
 		if n.Rank != i {
 			return nil, fmt.Errorf("the cluster's ranks are not 0 to %d, each once", len(nodes)-1)
@@ -85,14 +96,17 @@ func New(c Cluster, o Options) (*Runner, error) {
 	}
 	switch c.Runtime {
 	case "":
-		c.Runtime = RuntimeSSH
-	case RuntimeSSH, RuntimeRay:
+		c.Runtime = cluster.RuntimeSSH
+	case cluster.RuntimeSSH, cluster.RuntimeRay:
 	default:
-		return nil, fmt.Errorf("runtime %q: there are %q and %q", c.Runtime, RuntimeSSH, RuntimeRay)
+		return nil, fmt.Errorf("runtime %q: there are %q and %q", c.Runtime, cluster.RuntimeSSH, cluster.RuntimeRay)
 	}
 	r := &Runner{cluster: c, options: o}
 	for _, n := range nodes {
-		r.nodes = append(r.nodes, &node{Node: n})
+		r.nodes = append(r.nodes, &node{
+			Node: n, internalPort: cmp.Or(o.InternalPort, n.SSHPort, 22),
+			target: remote.Target{Host: n.ExternalIP, Port: n.SSHPort, User: c.SSHUser, HostKey: n.HostKey, Bastion: o.Bastion},
+		})
 	}
 	return r, nil
 }
@@ -123,7 +137,7 @@ func (r *Runner) client(ctx context.Context, rank int) (*remote.Client, error) {
 			return n.client, nil
 		}
 	}
-	c, err := remote.Dial(ctx, n.target(), r.options.Remote)
+	c, err := remote.Dial(ctx, n.target, r.options.Remote)
 	if err != nil {
 		return nil, fmt.Errorf("rank %d: %w", rank, err)
 	}
@@ -275,7 +289,7 @@ const reachWithin = 30 * time.Second
 func (r *Runner) reap(ctx context.Context, id ID, from int) error {
 	errs := make([]error, len(r.nodes))
 	_ = each(ctx, len(r.nodes), func(_ context.Context, rank int) error {
-		if rank >= from && !r.nodes[rank].Gone {
+		if rank >= from && r.nodes[rank].State != cloud.StateTerminated {
 			errs[rank] = r.reapOn(ctx, id, rank)
 		}
 		return nil

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -32,7 +33,7 @@ func (s Spec) run(n int) Spec {
 // plain is the Spec without what says nothing: resources that are those of a job
 // without any, and exit codes in another order or twice. What means the same is
 // the same job.
-func (s Spec) plain(c Cluster) Spec {
+func (s Spec) plain(c cluster.Cluster) Spec {
 	if s.Resources != nil && s.share(c) == (Spec{}).share(c) {
 		s.Resources = nil
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 )
 
@@ -92,7 +93,7 @@ func testPendingSaysWhy(t *testing.T, newFleet fleets) {
 	f := newFleet(t, 1)
 	whole := func(name, run string) job.Spec {
 		spec := job.Spec{Name: name, Run: run}
-		if f.spec.Runtime == job.RuntimeRay {
+		if f.spec.Runtime == cluster.RuntimeRay {
 			spec.Resources = &job.Resources{CPUs: rayCPUs}
 		}
 		return spec
@@ -104,7 +105,7 @@ func testPendingSaysWhy(t *testing.T, newFleet fleets) {
 		ids = append(ids, f.submit(t, whole(name, "true")))
 	}
 	wants := []string{fmt.Sprintf("waits for first-one (%s)", first), fmt.Sprintf("waits for first-one (%s) b (%s) c (%s) and 1 more", first, ids[0], ids[1])}
-	if f.spec.Runtime == job.RuntimeRay {
+	if f.spec.Runtime == cluster.RuntimeRay {
 		wants = []string{"waits for Ray to give it its nodes", fmt.Sprintf("waits for the turn of b (%s)", ids[0])}
 	}
 	for i, id := range []job.ID{ids[0], ids[3]} {

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
@@ -241,7 +242,7 @@ func (r *Runner) files(s *submission, rank int) ([]file, error) {
 		}
 		ours = append(ours, "lead.sh", "log.sh")
 		all = append(all, file{"env", r.env(s.spec)}, file{"spec", s.text}, file{"nodes", nodes}, file{"known_hosts", known})
-		if r.cluster.Runtime == RuntimeRay {
+		if r.cluster.Runtime == cluster.RuntimeRay {
 			ours = append(ours, "place.sh")
 			all = append(all, file{"driver.py", []byte(text("driver.py"))}, file{"ray.json", r.rayJob(s)})
 		}
@@ -348,7 +349,7 @@ func (r *Runner) hosts(n int) (nodes, known []byte, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		nodes = fmt.Appendf(nodes, "%d %s %d %s\n", node.Rank, ip, port, node.User)
+		nodes = fmt.Appendf(nodes, "%d %s %d %s\n", node.Rank, ip, port, node.target.User)
 		known = append(known, line...)
 	}
 	return nodes, known, nil

@@ -28,7 +28,7 @@ func (via Reach) Accepted(ctx context.Context, c cluster.Cluster) ([]ssh.Signer,
 	if err != nil || i < 0 {
 		return signers, err
 	}
-	bastion, err := via.through(ctx, c.Cloud)
+	bastion, err := via.Bastion.To(ctx, c.Cloud)
 	if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ func (via Reach) DialNodes(ctx context.Context, c cluster.Cluster, count *Progre
 	if err != nil {
 		return nil, err
 	}
-	bastion, err := via.through(ctx, c.Cloud)
+	bastion, err := via.Bastion.To(ctx, c.Cloud)
 	if err != nil {
 		return nil, err
 	}

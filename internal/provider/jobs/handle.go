@@ -12,7 +12,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
@@ -48,27 +47,11 @@ func newRunner(d *session.Session, c cluster.Cluster, p *progress) (jobRunner, e
 	if err != nil {
 		return nil, err
 	}
-	on, err := behindBastion(d.Root, d.OpenBastion(), jobCluster(c))
+	hop, err := d.OpenBastion().To(d.Root, c.Cloud)
 	if err != nil {
 		return nil, err
 	}
-	return job.New(on, job.Options{Progress: p.saw, Signers: signers})
-}
-
-// jobCluster converts the broker's record to what jobs need of it.
-func jobCluster(c cluster.Cluster) job.Cluster {
-	out := job.Cluster{
-		Name: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, Generation: c.Generation,
-		AcceleratorsPerNode: c.AcceleratorsPerNode(), Accelerator: c.Accelerator(), KeyPath: c.KeyPath, ProcessManager: c.ProcessManager,
-		Runtime: c.Runtime,
-	}
-	for _, n := range c.Nodes {
-		out.Nodes = append(out.Nodes, job.Node{
-			Rank: n.Rank, Host: n.ExternalIP, Port: n.SSHPort, User: c.SSHUser, HostKey: n.HostKey, InternalIP: n.InternalIP,
-			Gone: n.State == cloud.StateTerminated,
-		})
-	}
-	return out
+	return job.New(c, job.Options{Progress: p.saw, Signers: signers, Bastion: hop})
 }
 
 // jobHandle is one operation on a job.
@@ -255,19 +238,4 @@ func (h *jobHandle) observe(ctx context.Context, m *jobModel) (job.Status, error
 		err = h.fetchLog(ctx, m)
 	}
 	return status, err
-}
-
-// behindBastion tells the runner of jobs the way to the nodes.
-func behindBastion(ctx context.Context, b *cluster.Bastion, on job.Cluster) (job.Cluster, error) {
-	if !b.Serves(on.Cloud) {
-		return on, nil
-	}
-	hop, err := b.Target(ctx)
-	if err != nil {
-		return on, err
-	}
-	for i := range on.Nodes {
-		on.Nodes[i].Bastion = hop
-	}
-	return on, nil
 }
