@@ -13,6 +13,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/aws/ec2proxy"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // TestAnotherAccount: what was launched under one account is neither declared
@@ -42,9 +43,9 @@ func TestAnotherAccount(t *testing.T) {
 		}
 		return b
 	}
-	cluster := broker.Cluster{
+	held := cluster.Cluster{
 		ID: "aws/us-east-1/c", Name: "c", Owner: spec.Ref.Owner, Generation: spec.Ref.Generation, Account: fakeAccount, Cloud: Name, Region: testRegion,
-		Zone: testZone, InstanceType: "m5.large", Market: cloud.OnDemand, Size: 1, Nodes: []broker.Node{{InstanceID: id}},
+		Zone: testZone, InstanceType: "m5.large", Market: cloud.OnDemand, Size: 1, Nodes: []cluster.Node{{InstanceID: id}},
 	}
 	w.fake.mu.Lock()
 	w.fake.answers["GetCallerIdentity"] = fixed(`<GetCallerIdentityResult><Account>999999999999</Account></GetCallerIdentityResult>`)
@@ -52,10 +53,10 @@ func TestAnotherAccount(t *testing.T) {
 	w.fake.mu.Unlock()
 	other := open()
 	for name, err := range map[string]error{
-		"Refresh": func() error { _, err := other.Refresh(t.Context(), cluster); return err }(),
-		"Destroy": other.Destroy(t.Context(), cluster),
+		"Refresh": func() error { _, err := other.Refresh(t.Context(), held); return err }(),
+		"Destroy": other.Destroy(t.Context(), held),
 	} {
-		if err == nil || errors.Is(err, broker.ErrGone) || !strings.Contains(err.Error(), fakeAccount) || !strings.Contains(err.Error(), "999999999999") {
+		if err == nil || errors.Is(err, cluster.ErrGone) || !strings.Contains(err.Error(), fakeAccount) || !strings.Contains(err.Error(), "999999999999") {
 			t.Errorf("%s under another account: %v", name, err)
 		}
 	}
@@ -65,7 +66,7 @@ func TestAnotherAccount(t *testing.T) {
 	w.fake.mu.Lock()
 	w.fake.answers = map[string]func(url.Values) (int, string){}
 	w.fake.mu.Unlock()
-	if err := open().Destroy(t.Context(), cluster); err != nil || w.fake.instances[0].state != "terminated" {
+	if err := open().Destroy(t.Context(), held); err != nil || w.fake.instances[0].state != "terminated" {
 		t.Errorf("under the right account: %v, the machine is %s", err, w.fake.instances[0].state)
 	}
 }

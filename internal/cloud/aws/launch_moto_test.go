@@ -15,6 +15,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/aws/ec2proxy"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
@@ -48,7 +49,7 @@ func TestMotoLaunch(t *testing.T) {
 	}
 	first, second := h.Placement(2, cloud.OnDemand).Offer, h.Placement(2, cloud.OnDemand).Offer
 	second.Zone, second.HourlyUSD = "us-east-1c", 0.2
-	cluster, err := b.Launch(t.Context(), broker.Spec{
+	launched, err := b.Launch(t.Context(), broker.Spec{
 		Name:    "train",
 		Request: optimizer.Request{Alternatives: []cloud.Requirement{{Cloud: Name, CPUs: cloud.Quantity{Value: 2}}}, Nodes: 2},
 		Offers:  []cloud.Offer{first, second}, AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
@@ -57,19 +58,19 @@ func TestMotoLaunch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cluster.Zone != "us-east-1c" || cluster.Account != fakeAccount || len(cluster.Nodes) != 2 {
-		t.Errorf("the cluster is %+v", cluster)
+	if launched.Zone != "us-east-1c" || launched.Account != fakeAccount || len(launched.Nodes) != 2 {
+		t.Errorf("the cluster is %+v", launched)
 	}
-	for _, n := range cluster.Nodes {
+	for _, n := range launched.Nodes {
 		text, err := os.ReadFile(filepath.Join(m.dir, n.InstanceID, "done"))
 		if want := fmt.Sprintf("rank %d of 2\n", n.Rank); err != nil || string(text) != want {
 			t.Errorf("setup on rank %d wrote %q, want %q: %v", n.Rank, text, want, err)
 		}
 	}
-	if got, err := b.Refresh(t.Context(), cluster); err != nil || got.Status != broker.StatusUp {
+	if got, err := b.Refresh(t.Context(), launched); err != nil || got.Status != cluster.StatusUp {
 		t.Errorf("Refresh = %s, %v", got.Status, err)
 	}
-	if err := b.Destroy(t.Context(), cluster); err != nil {
+	if err := b.Destroy(t.Context(), launched); err != nil {
 		t.Fatal(err)
 	}
 	after, err := h.Count(t.Context())

@@ -16,6 +16,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp/gcpfake"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
@@ -32,15 +33,10 @@ func freePort(t *testing.T) int {
 }
 
 // runJob runs a job on the head, which sees what setup left.
-func runJob(t *testing.T, c broker.Cluster) {
+func runJob(t *testing.T, c cluster.Cluster) {
 	t.Helper()
-	on := job.Cluster{Name: c.Name, Cloud: c.Cloud, Region: c.Region, Zone: c.Zone, Generation: c.Generation, KeyPath: c.KeyPath, ProcessManager: "setsid"}
-	for _, n := range c.Nodes {
-		on.Nodes = append(on.Nodes, job.Node{
-			Rank: n.Rank, Host: n.ExternalIP, Port: n.SSHPort, User: c.SSHUser, HostKey: n.HostKey, InternalIP: n.InternalIP,
-		})
-	}
-	runner, err := job.New(on, job.Options{})
+	c.ProcessManager = "setsid"
+	runner, err := job.New(c, job.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +101,7 @@ func TestLaunchThroughTheBroker(t *testing.T) {
 	// looked for, and who launched it is said.
 	elsewhere := c
 	elsewhere.Account = "elsewhere"
-	if _, err := b.Observe(ctx, elsewhere); c.Account != gcpfake.Project || err == nil || errors.Is(err, broker.ErrGone) || !strings.Contains(err.Error(), "those of ci@acme-weather.iam.gserviceaccount.com") {
+	if _, err := b.Observe(ctx, elsewhere); c.Account != gcpfake.Project || err == nil || errors.Is(err, cluster.ErrGone) || !strings.Contains(err.Error(), "those of ci@acme-weather.iam.gserviceaccount.com") {
 		t.Errorf("the account is %q; with another: %v", c.Account, err)
 	}
 	if err := b.Destroy(ctx, c); err != nil {

@@ -188,7 +188,7 @@ func presentOffer(ctx context.Context, d *session.Session, c cluster.Cluster) (c
 }
 
 // closest is the offer of a cluster's type that is most like where it runs.
-func closest(c broker.Cluster, offers iter.Seq[*cloud.Offer]) *cloud.Offer {
+func closest(c cluster.Cluster, offers iter.Seq[*cloud.Offer]) *cloud.Offer {
 	var best *cloud.Offer
 	score := -1
 	for o := range offers {
