@@ -286,7 +286,7 @@ func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterMod
 	if len(verdict.Replace) == 0 && portsChanged && !r.portsLater(c.Cloud) {
 		verdict.Replace, verdict.Why = []string{"ports"}, fmt.Sprintf("The cloud %s opens ports only at launch.", c.Cloud)
 	}
-	if len(verdict.Replace) == 0 && labelsChanged && r.labelsFixed(c.Cloud) {
+	if caps, ok := r.data.CapabilitiesOf(c.Cloud); ok && len(verdict.Replace) == 0 && labelsChanged && labelsFixed(caps) {
 		verdict.Replace, verdict.Why = []string{"labels"}, fmt.Sprintf("The cloud %s labels machines only at launch.", c.Cloud)
 	}
 	r.replace(ctx, c, now, verdict, resp)
@@ -342,10 +342,8 @@ func (r *clusterResource) portsLater(cloudName string) bool {
 	return ok && f.Capabilities().PortsLater
 }
 
-func (r *clusterResource) labelsFixed(cloudName string) bool {
-	caps, ok := r.data.CapabilitiesOf(cloudName)
-	return ok && (caps.LabelsFixed || !caps.Labels)
-}
+// labelsFixed reports whether machines keep the labels of their launch.
+func labelsFixed(c cloud.Capabilities) bool { return c.LabelsFixed || !c.Labels }
 
 // planRemoval notes that a cluster is removed, for the sake of its jobs.
 func (r *clusterResource) planRemoval(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {

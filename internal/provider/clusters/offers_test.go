@@ -32,6 +32,19 @@ func TestWithoutDeadMan(t *testing.T) {
 	}
 }
 
+// Labels that a cloud keeps as the launch made them make another cluster of a
+// changed one.
+func TestLabelsOfTheLaunch(t *testing.T) {
+	for _, tt := range []struct {
+		caps cloud.Capabilities
+		want bool
+	}{{cloud.Capabilities{Labels: true}, false}, {cloud.Capabilities{Labels: true, LabelsFixed: true}, true}, {cloud.Capabilities{}, true}} {
+		if got := labelsFixed(tt.caps); got != tt.want {
+			t.Errorf("%+v: fixed %t", tt.caps, got)
+		}
+	}
+}
+
 // A cloud whose firewall does not look at sources is named at plan, once.
 func TestSourcesThatAreOpen(t *testing.T) {
 	caps := map[string]cloud.Capabilities{"pods": {SourcesOpen: "its ports know no sources"}, "safe": {}}
