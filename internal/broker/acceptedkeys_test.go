@@ -49,13 +49,13 @@ func TestGrowthUsesTheKeysThatTheOldNodesLetIn(t *testing.T) {
 		c := alice.mustLaunch(t, twoNodes("train"))
 		bob := newBench(t, stateDir(t), fc)
 		bob.owner = alice.owner
-		runs := fc.called("run")
+		runs := fc.Called("run")
 		_, err := having(bob, bobs).Resize(t.Context(), c, twoNodes("train"), 3)
-		if err == nil || !errors.As(err, new(*remote.AuthError)) || !strings.Contains(err.Error(), "SKY_SSH_PRIVATE_KEY") || fc.called("run") != runs {
-			t.Errorf("with another key alone: %v after %d create calls", err, fc.called("run")-runs)
+		if err == nil || !errors.As(err, new(*remote.AuthError)) || !strings.Contains(err.Error(), "SKY_SSH_PRIVATE_KEY") || fc.Called("run") != runs {
+			t.Errorf("with another key alone: %v after %d create calls", err, fc.Called("run")-runs)
 		}
 		var given []string
-		fc.onRun = func(cfg cloud.RunConfig) { given = cfg.Spec.AuthorizedKeys }
+		fc.OnRun = func(cfg cloud.RunConfig) { given = cfg.Spec.AuthorizedKeys }
 		now, err := having(bob, bobs, team, spare).Resize(t.Context(), c, twoNodes("train"), 3)
 		if want := []string{remote.AuthorizedKey(team.PublicKey()), remote.AuthorizedKey(spare.PublicKey())}; err != nil || now.Size != 3 || !slices.Equal(given, want) {
 			t.Errorf("%d nodes with the keys %q, want %q: %v", now.Size, given, want, err)

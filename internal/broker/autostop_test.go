@@ -13,14 +13,16 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/autostop"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // rememberingCloud says who ended its machines.
 type rememberingCloud struct {
-	*fakeCloud
+	*memcloud.Driver
+	memcloud.Factory
 	ending cloud.Ending
-	gone   []*fakeMachine
+	gone   []*memcloud.Machine
 }
 
 func (r rememberingCloud) Ended(_ context.Context, _ cloud.ClusterRef) ([]cloud.Instance, error) {
@@ -34,7 +36,7 @@ func (r rememberingCloud) Ended(_ context.Context, _ cloud.ClusterRef) ([]cloud.
 }
 
 func (r rememberingCloud) Open(context.Context, cloud.Credentials) (cloud.Session, error) {
-	return cloud.Session{Provisioner: r, Account: r.account}, nil
+	return cloud.Session{Provisioner: r, Account: r.Account}, nil
 }
 
 // launchedAlone is a cluster of a bench, told about its end afterwards: the
@@ -49,10 +51,10 @@ func launchedAlone(t *testing.T, x *bench, stop *autostop.Config) cluster.Cluste
 	return c
 }
 
-func end(fc *fakeCloud, state cloud.State) {
-	fc.mu.Lock()
-	defer fc.mu.Unlock()
-	for _, m := range fc.machines {
+func end(fc *memcloud.Cloud, state cloud.State) {
+	fc.Mu.Lock()
+	defer fc.Mu.Unlock()
+	for _, m := range fc.Machines {
 		m.State = state
 	}
 }
@@ -80,12 +82,12 @@ func TestAutodownNeedsProof(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
 				c := launchedAlone(t, x, tt.told)
-				registry, err := cloud.NewRegistry(rememberingCloud{x.cloud, tt.ending, x.cloud.machines})
+				registry, err := cloud.NewRegistry(rememberingCloud{&memcloud.Driver{Cloud: x.cloud}, memcloud.Factory{Cloud: x.cloud}, tt.ending, x.cloud.Machines})
 				if err != nil {
 					t.Fatal(err)
 				}
 				x.clouds = &clouds.Sessions{Registry: registry, Credentials: x.cfg.Credentials}
-				x.cloud.machines = nil
+				x.cloud.Machines = nil
 				fresh, err := x.Refresh(t.Context(), c)
 				if !tt.kept {
 					if !errors.Is(err, cluster.ErrGone) {
@@ -155,7 +157,7 @@ func TestAutostopWithoutATemplateCommand(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the cluster template of nimbus has no self_stop") {
 		t.Errorf("Launch = %v", err)
 	}
-	if n := len(x.cloud.machines); n != 0 {
+	if n := len(x.cloud.Machines); n != 0 {
 		t.Errorf("%d machines were made", n)
 	}
 }

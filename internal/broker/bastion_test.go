@@ -80,7 +80,7 @@ func TestNoMachineIsMadeBehindAClosedBastion(t *testing.T) {
 			if !errors.As(err, &launch) || !strings.Contains(err.Error(), "bastion") || len(launch.Attempts) > 0 {
 				t.Errorf("Launch = %v", err)
 			}
-			if n := len(x.cloud.machines); n != 0 {
+			if n := len(x.cloud.Machines); n != 0 {
 				t.Errorf("%d machines were made", n)
 			}
 		})

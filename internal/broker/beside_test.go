@@ -39,7 +39,7 @@ func TestLostStatesWithCreateBeforeDestroyAreBounded(t *testing.T) {
 				if _, err := run(); err == nil || !strings.Contains(err.Error(), "terraform import") || !strings.Contains(err.Error(), first.Generation) {
 					t.Errorf("third: %v", err)
 				}
-				if n := len(fc.live("ml-team")); n != 4 {
+				if n := len(fc.Live("ml-team")); n != 4 {
 					t.Errorf("%d machines are alive, want 4", n)
 				}
 			})

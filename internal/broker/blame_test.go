@@ -15,6 +15,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
@@ -47,29 +48,29 @@ func inSetup(f func() error) func(string) error {
 }
 
 // made counts the machines that were made.
-func (f *fakeCloud) made() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.serial
+func made(f *memcloud.Cloud) int {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	return f.Launched
 }
 
 // Whatever a launch meets, it makes no more than so many machines. What is
 // refused before there is one does not count.
 func TestLaunchIsBounded(t *testing.T) {
-	refused := &fakeFault{op: "run", times: 25, err: errCapacity}
+	refused := &memcloud.Fault{Method: "run", Times: 25, Err: errCapacity}
 	tests := []struct {
 		name   string
-		faults []*fakeFault
+		faults []*memcloud.Fault
 		cut    func(x *bench)
 		most   int
 		says   string
 	}{
-		{name: "machines that never run", faults: []*fakeFault{{op: "wait", err: errCapacity}}, most: MostMachines, says: "10 machines in vain"},
-		{name: "refused often before", faults: []*fakeFault{refused, {op: "wait", err: errCapacity}}, most: MostMachines, says: "10 machines in vain"},
-		{name: "answers that are lost", faults: []*fakeFault{{op: "run", err: errServer, applied: true}}, most: mostUnexplained, says: `transient at the step "run"`},
-		{name: "no table knows it", faults: []*fakeFault{{op: "wait", err: errors.New("strange")}}, most: mostUnexplained, says: `unknown at the step "wait"`},
-		{name: "no table knows it, before a machine", faults: []*fakeFault{{op: "run", err: errors.New("strange")}}, says: `unknown at the step "run"`},
-		{name: "in passing, every time", faults: []*fakeFault{{op: "bootstrap", err: errServer}}, says: `transient at the step "bootstrap"`},
+		{name: "machines that never run", faults: []*memcloud.Fault{{Method: "wait", Err: errCapacity}}, most: MostMachines, says: "10 machines in vain"},
+		{name: "refused often before", faults: []*memcloud.Fault{refused, {Method: "wait", Err: errCapacity}}, most: MostMachines, says: "10 machines in vain"},
+		{name: "answers that are lost", faults: []*memcloud.Fault{{Method: "run", Err: errServer, Applied: true}}, most: mostUnexplained, says: `transient at the step "run"`},
+		{name: "no table knows it", faults: []*memcloud.Fault{{Method: "wait", Err: errors.New("strange")}}, most: mostUnexplained, says: `unknown at the step "wait"`},
+		{name: "no table knows it, before a machine", faults: []*memcloud.Fault{{Method: "run", Err: errors.New("strange")}}, says: `unknown at the step "run"`},
+		{name: "in passing, every time", faults: []*memcloud.Fault{{Method: "bootstrap", Err: errServer}}, says: `transient at the step "bootstrap"`},
 		{name: "no SSH", cut: func(x *bench) { x.dialErr = func(remote.Target) error { return errors.New("connection refused") } }, most: mostUnexplained, says: `unknown at the step "ssh"`},
 		{name: "lost in setup", cut: func(x *bench) { x.linkErr = inSetup(func() error { return errors.New("broken pipe") }) }, most: mostUnexplained, says: "lost during set-up"},
 		{name: "ended in setup", cut: func(x *bench) {
@@ -83,7 +84,7 @@ func TestLaunchIsBounded(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
-				x.cloud.faults = tt.faults
+				x.cloud.Faults = tt.faults
 				if tt.cut != nil {
 					tt.cut(x)
 				}
@@ -93,7 +94,7 @@ func TestLaunchIsBounded(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), tt.says) {
 					t.Errorf("Launch = %v, want %q", err, tt.says)
 				}
-				if n := x.cloud.made(); n > tt.most {
+				if n := made(x.cloud); n > tt.most {
 					t.Errorf("%d machines were made, want %d at most", n, tt.most)
 				}
 				x.wantLive(t, 0)
@@ -117,7 +118,7 @@ func TestFaultsOfTheUserAreTriedOnce(t *testing.T) {
 			spec.Workdir, x.putErr = "/home/me/code", os.ErrNotExist
 		}, "uploading workdir /home/me/code"},
 		"local files that cannot be written": {func(t *testing.T, x *bench, _ *Spec) {
-			x.cloud.onRun = func(cloud.RunConfig) {
+			x.cloud.OnRun = func(cloud.RunConfig) {
 				if err := os.MkdirAll(x.KnownHostsPath("train")+"/x", 0o700); err != nil {
 					t.Error(err)
 				}
@@ -148,7 +149,7 @@ func TestFaultsOfTheUserAreTriedOnce(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), tt.says) {
 					t.Errorf("Launch = %v, want %q", err, tt.says)
 				}
-				if n := x.cloud.called("run"); n > 1 || c.Generation != "" {
+				if n := x.cloud.Called("run"); n > 1 || c.Generation != "" {
 					t.Errorf("%d create calls, cluster %+v", n, c)
 				}
 				x.wantLive(t, 0)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
@@ -16,7 +17,7 @@ import (
 // boundsSeen are what each machine of every create call may cost, in order.
 func (x *bench) boundsSeen() *[]float64 {
 	var bounds []float64
-	x.cloud.onRun = func(cfg cloud.RunConfig) { bounds = append(bounds, cfg.Spec.MaxMachineUSD) }
+	x.cloud.OnRun = func(cfg cloud.RunConfig) { bounds = append(bounds, cfg.Spec.MaxMachineUSD) }
 	return &bounds
 }
 
@@ -66,7 +67,7 @@ func TestAlternativeThatWasTaken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		var got cloud.ClusterSpec
-		x.cloud.onRun = func(cfg cloud.RunConfig) { got = cfg.Spec }
+		x.cloud.OnRun = func(cfg cloud.RunConfig) { got = cfg.Spec }
 		spec := twoNodes("train")
 		first := spec.Request.Alternatives[0]
 		second := first
@@ -86,7 +87,7 @@ func TestFailoverStaysWithinTheBound(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		bounds := x.boundsSeen()
-		x.cloud.faults = []*fakeFault{{op: "run", err: errCapacity}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "run", Err: errCapacity}}
 		spec := twoNodes("train")
 		spec.Request.Alternatives[0].MaxHourlyUSD = 4
 		_, err := x.Launch(t.Context(), spec)

@@ -75,7 +75,7 @@ func TestJournalIsCompacted(t *testing.T) {
 			t.Errorf("%d generations are known to be gone", gone)
 		}
 		// A machine of one of them that comes late is known for what it is.
-		x.cloud.add(cloud.Identity{Owner: "ml-team", Cluster: "train", Generation: last, Attempt: 1}, "r1", "r1a", time.Now().Add(time.Hour))
+		addMachine(x.cloud, cloud.Identity{Owner: "ml-team", Cluster: "train", Generation: last, Attempt: 1}, "r1", "r1a", time.Now().Add(time.Hour))
 		if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != cluster.StatusUp {
 			t.Errorf("Refresh = %s, %v", fresh.Status, err)
 		}
@@ -147,7 +147,7 @@ func TestGoneClusterLeavesNoFiles(t *testing.T) {
 		if err := x.SaveSettings(c, []byte("{}")); err != nil {
 			t.Fatal(err)
 		}
-		x.cloud.machines = nil
+		x.cloud.Machines = nil
 		if _, err := x.Refresh(t.Context(), c); !errors.Is(err, cluster.ErrGone) {
 			t.Fatalf("Refresh = %v, want ErrGone", err)
 		}

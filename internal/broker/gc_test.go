@@ -17,6 +17,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
@@ -29,9 +30,9 @@ func gcWorld(t *testing.T) (x *bench, held, lost cluster.Cluster) {
 	x = newBench(t, stateDir(t), newFakeCloud())
 	held, lost = x.mustLaunch(t, twoNodes("held")), x.mustLaunch(t, twoNodes("lost"))
 	add := func(owner, cluster, gen string, deadline time.Time) {
-		x.cloud.mu.Lock()
-		defer x.cloud.mu.Unlock()
-		x.cloud.add(cloud.Identity{Owner: owner, Cluster: cluster, Generation: gen, Attempt: 1}, "r1", "r1a", deadline)
+		x.cloud.Mu.Lock()
+		defer x.cloud.Mu.Unlock()
+		addMachine(x.cloud, cloud.Identity{Owner: owner, Cluster: cluster, Generation: gen, Attempt: 1}, "r1", "r1a", deadline)
 	}
 	soon, past := time.Now().Add(time.Hour), time.Now().Add(-time.Minute)
 	ref := cloud.ClusterRef{Owner: x.owner, Cluster: "cut", Generation: "abcdef", Cloud: "nimbus", Region: "r1", Zone: "r1a"}
@@ -115,7 +116,7 @@ func verdicts(r gc.Report) []string {
 func TestGCReports(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x, held, _ := gcWorld(t)
-		before := x.cloud.live(x.owner)
+		before := x.cloud.Live(x.owner)
 		report, err := x.GC(t.Context(), gc.Options{States: []gc.State{gcStateOf(t, held)}})
 		if err != nil {
 			t.Fatal(err)
@@ -134,7 +135,7 @@ func TestGCReports(t *testing.T) {
 		if got := verdicts(report); !slices.Equal(got, want) {
 			t.Errorf("report:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		if after := x.cloud.live(x.owner); !slices.Equal(before, after) || x.cloud.called("cleanup") != 0 {
+		if after := x.cloud.Live(x.owner); !slices.Equal(before, after) || x.cloud.Called("cleanup") != 0 {
 			t.Errorf("a report changed something: %v, then %v", before, after)
 		}
 		var table bytes.Buffer
@@ -174,7 +175,7 @@ func TestGCDeletes(t *testing.T) {
 			t.Errorf("report:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 		x.wantLive(t, 6) // two clusters of two, the young one, and the one without a timer
-		if len(x.cloud.live("somebody-else")) != 1 {
+		if len(x.cloud.Live("somebody-else")) != 1 {
 			t.Error("a foreign machine was removed")
 		}
 		for name, gen := range map[string]string{"cut": "abcdef", "gone": "aaaa", "keys": "cccc"} {
@@ -210,7 +211,7 @@ func TestGCDeleteID(t *testing.T) {
 		if _, err := x.GC(t.Context(), gc.Options{States: opts.States, DeleteIDs: []string{"i-404"}}); err == nil || !strings.Contains(err.Error(), "no machine i-404") {
 			t.Errorf("an id that is not there: %v", err)
 		}
-		before := len(x.cloud.live(x.owner))
+		before := len(x.cloud.Live(x.owner))
 		report, err := x.GC(t.Context(), opts)
 		if err != nil || report.Failure() != nil {
 			t.Fatal(err, report.Failure())
@@ -229,11 +230,11 @@ func TestGCDeleteID(t *testing.T) {
 func TestGCSecondLook(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x, _, _ := gcWorld(t)
-		before := len(x.cloud.live(x.owner))
-		x.cloud.faults = []*fakeFault{{op: "query", skip: 1, times: 1, hook: func() {
-			x.cloud.mu.Lock()
-			defer x.cloud.mu.Unlock()
-			for _, m := range x.cloud.machines {
+		before := len(x.cloud.Live(x.owner))
+		x.cloud.Faults = []*memcloud.Fault{{Method: "query", Skip: 1, Times: 1, Hook: func() {
+			x.cloud.Mu.Lock()
+			defer x.cloud.Mu.Unlock()
+			for _, m := range x.cloud.Machines {
 				m.Committed = true
 			}
 		}}}
@@ -249,7 +250,7 @@ func TestGCSecondLook(t *testing.T) {
 func TestGCLeavesWhatWasWorkedOn(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x, _, _ := gcWorld(t)
-		x.cloud.faults = []*fakeFault{{op: "query", skip: 1, times: 1, hook: func() {
+		x.cloud.Faults = []*memcloud.Fault{{Method: "query", Skip: 1, Times: 1, Hook: func() {
 			err := x.withJournal("cut", func(j *journal.Journal) error {
 				return j.Append(journal.Entry{Event: journal.EventCommitted, Generation: "abcdef", Attempt: 1})
 			})
@@ -286,7 +287,7 @@ func TestGCWhileLaunching(t *testing.T) {
 		dir, fc := stateDir(t), newFakeCloud()
 		x, other := newBench(t, dir, fc), newBench(t, dir, fc)
 		var report gc.Report
-		fc.faults = []*fakeFault{{op: "wait", times: 1, hook: func() {
+		fc.Faults = []*memcloud.Fault{{Method: "wait", Times: 1, Hook: func() {
 			var err error
 			if report, err = other.GC(t.Context(), gc.Options{Delete: true}); err != nil {
 				t.Error(err)
@@ -303,7 +304,7 @@ func TestGCWhileLaunching(t *testing.T) {
 func TestGCBlind(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x, _, _ := gcWorld(t)
-		x.cloud.faults = []*fakeFault{{op: "query", err: errDenied}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "query", Err: errDenied}}
 		report, err := x.GC(t.Context(), gc.Options{Delete: true})
 		if err != nil || report.Failure() == nil || !slices.Equal(report.Incomplete(), []string{"nimbus"}) {
 			t.Errorf("GC = %+v, %v", report, err)

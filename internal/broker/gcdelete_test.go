@@ -10,6 +10,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 )
 
 // A disk that outlived its machine is billed: gc says that it removed it when it
@@ -18,25 +19,25 @@ func TestGCOfDisks(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		disk := func(id, gen string) cloud.Thing { return thing(cloud.ThingDisk, id, x.owner, "gone", gen, time.Hour) }
-		x.cloud.things = []cloud.Thing{disk("disk-left", "dead1"), thing(cloud.ThingFirewall, "fw-left", x.owner, "gone", "dead1", time.Hour)}
+		x.cloud.Things = []cloud.Thing{disk("disk-left", "dead1"), thing(cloud.ThingFirewall, "fw-left", x.owner, "gone", "dead1", time.Hour)}
 		report, err := x.GC(t.Context(), gc.Options{Delete: true})
-		if err != nil || len(report.Findings) != 2 || len(x.cloud.thingIDs()) != 0 {
-			t.Errorf("GC = %+v, %v; left %v", report.Findings, err, x.cloud.thingIDs())
+		if err != nil || len(report.Findings) != 2 || len(thingIDs(x.cloud)) != 0 {
+			t.Errorf("GC = %+v, %v; left %v", report.Findings, err, thingIDs(x.cloud))
 		}
 
-		x.cloud.things = []cloud.Thing{disk("disk-late", "dead2")}
+		x.cloud.Things = []cloud.Thing{disk("disk-late", "dead2")}
 		opts := gc.Options{Delete: true}
 		first, err := x.collector().Look(t.Context(), opts)
 		if err != nil {
 			t.Fatal(err)
 		}
 		second := first
-		x.cloud.add(cloud.Identity{Owner: x.owner, Cluster: "gone", Generation: "dead2", Attempt: 1}, "r1", "r1a", time.Time{})
+		addMachine(x.cloud, cloud.Identity{Owner: x.owner, Cluster: "gone", Generation: "dead2", Attempt: 1}, "r1", "r1a", time.Time{})
 		x.collector().Delete(t.Context(), opts, first, &second)
 		if f := second.Report.Findings[0]; f.Deleted || !strings.Contains(f.Error, "machines after all") {
 			t.Errorf("with a machine: %+v", f)
 		}
-		if len(x.cloud.live(x.owner)) != 1 || len(x.cloud.thingIDs()) != 1 {
+		if len(x.cloud.Live(x.owner)) != 1 || len(thingIDs(x.cloud)) != 1 {
 			t.Error("the machine or its disk is gone")
 		}
 	})
@@ -49,7 +50,7 @@ func TestTakeOverOfWhatIsCommittedMeanwhile(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			x := owning(t, stateDir(t), newFakeCloud(), "ml-team")
 			until := time.Now().Add(75 * time.Minute)
-			m := x.cloud.add(cloud.Identity{Owner: "ml-team", Cluster: "train", Generation: "lost1", Attempt: 1}, "r1", "r1a", until)
+			m := addMachine(x.cloud, cloud.Identity{Owner: "ml-team", Cluster: "train", Generation: "lost1", Attempt: 1}, "r1", "r1a", until)
 			opts := gc.Options{TakeOver: "train/lost1"}
 			first, err := x.collector().Look(t.Context(), opts)
 			if err != nil {
@@ -59,14 +60,14 @@ func TestTakeOverOfWhatIsCommittedMeanwhile(t *testing.T) {
 			if tries == 0 {
 				m.Committed = true
 			} else {
-				x.cloud.faults = []*fakeFault{{op: "terminate", times: 1, err: errServer, hook: func() { m.Committed = true }}}
+				x.cloud.Faults = []*memcloud.Fault{{Method: "terminate", Times: 1, Err: errServer, Hook: func() { m.Committed = true }}}
 			}
 			x.collector().Delete(t.Context(), opts, first, &second)
 			if f := second.Report.Findings[0]; f.Deleted || !strings.Contains(f.Error, "committed "+m.ID) {
 				t.Errorf("after %d tries: %+v", tries, f)
 			}
-			if len(x.cloud.live("ml-team")) != 1 || x.cloud.called("terminate") != tries {
-				t.Errorf("after %d tries: the machine is gone, or was asked to go %d times", tries, x.cloud.called("terminate"))
+			if len(x.cloud.Live("ml-team")) != 1 || x.cloud.Called("terminate") != tries {
+				t.Errorf("after %d tries: the machine is gone, or was asked to go %d times", tries, x.cloud.Called("terminate"))
 			}
 		})
 	}
@@ -77,7 +78,7 @@ func TestTakeOverOfWhatIsCommittedMeanwhile(t *testing.T) {
 func TestThingsOfALaunchThatBegins(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		fc := newFakeCloud()
-		fc.things = []cloud.Thing{
+		fc.Things = []cloud.Thing{
 			thing(cloud.ThingKey, "key-old", "ml-team", "train", "new1", time.Hour), // of an attempt before
 			thing(cloud.ThingFirewall, "fw-new", "ml-team", "train", "new1", time.Minute),
 			thing(cloud.ThingFirewall, "fw-dead", "ml-team", "train", "dead1", time.Hour),
@@ -90,7 +91,7 @@ func TestThingsOfALaunchThatBegins(t *testing.T) {
 		if _, err := x.GC(t.Context(), gc.Options{Delete: true}); err != nil {
 			t.Fatal(err)
 		}
-		if got := fc.thingIDs(); !slices.Equal(got, []string{"fw-new", "key-old"}) {
+		if got := thingIDs(fc); !slices.Equal(got, []string{"fw-new", "key-old"}) {
 			t.Errorf("left: %v", got)
 		}
 	})

@@ -24,7 +24,7 @@ func TestFindGeneration(t *testing.T) {
 		if elsewhere.owner == c.Owner {
 			t.Fatal("both act for the same owner")
 		}
-		for _, m := range fc.machines { // restarted from another computer
+		for _, m := range fc.Machines { // restarted from another computer
 			m.ExternalIP = "198.51.100.7"
 		}
 		for name, b := range map[string]*bench{"here": x, "elsewhere": elsewhere} {

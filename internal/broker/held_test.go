@@ -11,12 +11,13 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // owning is a bench of an owner that is configured.
-func owning(t *testing.T, dir string, fc *fakeCloud, owner string) *bench {
+func owning(t *testing.T, dir string, fc *memcloud.Cloud, owner string) *bench {
 	t.Helper()
 	x := newBench(t, dir, fc)
 	x.owner = owner

@@ -3,6 +3,8 @@
 package broker
 
 import (
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
+
 	"bytes"
 	"fmt"
 	"testing"
@@ -19,7 +21,7 @@ type scenario struct {
 	// before brings the world there; nil is an empty one.
 	before func(x *simTerraform) error
 	act    func(x *simTerraform) (bool, error)
-	fault  simFault
+	fault  memcloud.Fault
 }
 
 func applied(x *simTerraform) error {
@@ -32,16 +34,16 @@ func apply(x *simTerraform) (bool, error) { return x.apply() }
 func scenarios() []scenario {
 	return []scenario{
 		{name: "launch", act: apply},
-		{name: "launch with failover", act: apply, fault: simFault{phase: "run", op: "create", zone: simZone, skip: 1, err: errSimCapacity}},
-		{name: "launch whose answers are lost", act: apply, fault: simFault{phase: "run", op: "create", zone: simZone, err: errSimTimeout, applied: true}},
-		{name: "launch whose commit fails", act: apply, fault: simFault{phase: "commit", op: "disarm", skip: 1, times: 8, err: errSimServer}},
+		{name: "launch with failover", act: apply, fault: memcloud.Fault{Phase: "run", Op: "create", Zone: simZone, Skip: 1, Err: memcloud.ErrCapacity}},
+		{name: "launch whose answers are lost", act: apply, fault: memcloud.Fault{Phase: "run", Op: "create", Zone: simZone, Err: memcloud.ErrTimeout, Applied: true}},
+		{name: "launch whose commit fails", act: apply, fault: memcloud.Fault{Phase: "commit", Op: "disarm", Skip: 1, Times: 8, Err: memcloud.ErrServer}},
 		{name: "adoption", act: apply, before: func(x *simTerraform) error {
 			_, err := x.apply()
 			x.state = nil // the result was lost with Terraform
 			return err
 		}},
 		{name: "recovery of a launch killed at the create call", act: apply, before: func(x *simTerraform) error {
-			x.arm = func(p *simProcess) { p.killOn = "run/create after" }
+			x.arm = func(p *memcloud.Process) { p.KillOn = "run/create after" }
 			_, err := x.apply()
 			return err
 		}},
@@ -91,12 +93,12 @@ func killAt(t *testing.T, sc scenario, mode killMode, seed uint64, k int, sum *c
 				}
 			}
 			fault := sc.fault
-			if fault.phase != "" {
-				x.cloud.faults = []*simFault{&fault}
+			if fault.Phase != "" {
+				x.cloud.Faults = []*memcloud.Fault{&fault}
 			}
-			x.arm = func(p *simProcess) { p.killAt, p.torn = k, mode.torn }
+			x.arm = func(p *memcloud.Process) { p.KillAt, p.Torn = k, mode.torn }
 			dead, err := sc.act(x)
-			trace = x.process.trace
+			trace = x.process.Trace
 			if !dead && err != nil {
 				t.Errorf("unkilled: %v", err)
 			}

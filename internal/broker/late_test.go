@@ -4,6 +4,7 @@ package broker
 
 import (
 	"errors"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"slices"
 	"testing"
 	"time"
@@ -26,12 +27,12 @@ func TestLateSurvivorsElsewhere(t *testing.T) {
 			far.Region, far.Zone, far.HourlyUSD = region, region+"a", 0.1*float64(i+1)
 			spec.Offers = append(spec.Offers, far)
 		}
-		x.cloud.delay = 3 * x.cfg.Timeouts.ListDelay
-		x.cloud.faults = []*fakeFault{
-			{op: "run", zone: "r2a", err: errServer, applied: true},
-			{op: "run", zone: "r3a", err: errServer, applied: true},
+		x.cloud.Hide = 3 * x.cfg.Timeouts.ListDelay
+		x.cloud.Faults = []*memcloud.Fault{
+			{Method: "run", Zone: "r2a", Err: errServer, Applied: true},
+			{Method: "run", Zone: "r3a", Err: errServer, Applied: true},
 			// Each attempt is removed by tags, the last by id, too.
-			{op: "terminate", skip: 4, err: errServer},
+			{Method: "terminate", Skip: 8, Err: errServer},
 		}
 		x.dialErr = func(remote.Target) error { return retry.Pause(t.Context(), time.Minute) }
 		x.exit = func(int, string) (int, string) { return 1, "" }
@@ -50,7 +51,7 @@ func TestLateSurvivorsElsewhere(t *testing.T) {
 		if j, err := journal.Read(x.ClusterDir("train")); err != nil || j.Find(c.Generation).Removed {
 			t.Errorf("the journal takes them for gone (%v)", err)
 		}
-		x.cloud.faults = nil
+		x.cloud.Faults = nil
 		if err := x.Destroy(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}

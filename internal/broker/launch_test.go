@@ -19,6 +19,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
@@ -41,7 +42,7 @@ func (x *bench) mustLaunch(t *testing.T, spec Spec) cluster.Cluster {
 
 func (x *bench) wantLive(t *testing.T, want int) {
 	t.Helper()
-	if live := x.cloud.live(x.owner); len(live) != want {
+	if live := x.cloud.Live(x.owner); len(live) != want {
 		t.Errorf("%d machines alive (%v), want %d", len(live), live, want)
 	}
 }
@@ -66,7 +67,7 @@ func TestLaunchTakesTheCheapest(t *testing.T) {
 		if err != nil || strings.Count(string(known), "ssh-ed25519") != 2 {
 			t.Errorf("known_hosts = %q, %v", known, err)
 		}
-		for _, m := range x.cloud.machines {
+		for _, m := range x.cloud.Machines {
 			if !m.Committed || !m.Deadline.IsZero() {
 				t.Errorf("machine %s is not committed: %+v", m.ID, m.Instance)
 			}
@@ -79,7 +80,7 @@ func TestLaunchTakesTheCheapest(t *testing.T) {
 func TestWriteAhead(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
-		x.cloud.onRun = func(cfg cloud.RunConfig) {
+		x.cloud.OnRun = func(cfg cloud.RunConfig) {
 			j, err := journal.Read(x.ClusterDir("train"))
 			if err != nil {
 				t.Error(err)
@@ -104,22 +105,22 @@ func TestWriteAhead(t *testing.T) {
 func TestFailover(t *testing.T) {
 	tests := []struct {
 		name   string
-		faults []*fakeFault
+		faults []*memcloud.Fault
 		zone   string
 		rows   int
 	}{
-		{"capacity", []*fakeFault{{op: "run", zone: "r1a", err: errCapacity}}, "r1b", 1},
-		{"capacity twice", []*fakeFault{{op: "run", zone: "r1a", err: errCapacity}, {op: "run", zone: "r1b", err: errCapacity}}, "r1c", 2},
-		{"dies while waiting", []*fakeFault{{op: "wait", zone: "r1a", err: errors.New("machine entered state failed")}}, "r1b", 1},
-		{"bootstrap", []*fakeFault{{op: "bootstrap", zone: "r1a", err: errors.New("no such subnet")}}, "r1b", 1},
-		{"answer lost, machines made", []*fakeFault{{op: "run", zone: "r1a", err: errors.New("connection reset"), applied: true}}, "r1b", 1},
+		{"capacity", []*memcloud.Fault{{Method: "run", Zone: "r1a", Err: errCapacity}}, "r1b", 1},
+		{"capacity twice", []*memcloud.Fault{{Method: "run", Zone: "r1a", Err: errCapacity}, {Method: "run", Zone: "r1b", Err: errCapacity}}, "r1c", 2},
+		{"dies while waiting", []*memcloud.Fault{{Method: "wait", Zone: "r1a", Err: errors.New("machine entered state failed")}}, "r1b", 1},
+		{"bootstrap", []*memcloud.Fault{{Method: "bootstrap", Zone: "r1a", Err: errors.New("no such subnet")}}, "r1b", 1},
+		{"answer lost, machines made", []*memcloud.Fault{{Method: "run", Zone: "r1a", Err: errors.New("connection reset"), Applied: true}}, "r1b", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
-				x.cloud.delay = time.Second // new machines are not listed at once
-				x.cloud.faults = tt.faults
+				x.cloud.Hide = time.Second // new machines are not listed at once
+				x.cloud.Faults = tt.faults
 				c := x.mustLaunch(t, twoNodes("train"))
 				if c.Zone != tt.zone {
 					t.Errorf("zone = %s, want %s", c.Zone, tt.zone)
@@ -133,7 +134,7 @@ func TestFailover(t *testing.T) {
 func TestTotalFailureListsEveryAttempt(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
-		x.cloud.faults = []*fakeFault{{op: "run", err: errCapacity}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "run", Err: errCapacity}}
 		c, err := x.Launch(t.Context(), twoNodes("train"))
 		var le *LaunchError
 		if !errors.As(err, &le) || len(le.Attempts) != 3 || c.Generation != "" {
@@ -152,7 +153,7 @@ func TestTotalFailureListsEveryAttempt(t *testing.T) {
 func TestFailedRemovalStopsFailover(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
-		x.cloud.faults = []*fakeFault{{op: "wait", zone: "r1a", err: errServer}, {op: "terminate", err: errServer}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "wait", Zone: "r1a", Err: errServer}, {Method: "terminate", Err: errServer}}
 		c, err := x.Launch(t.Context(), twoNodes("train"))
 		var le *LaunchError
 		if !errors.As(err, &le) || len(le.Survivors) != 2 || !strings.Contains(err.Error(), "STILL ALIVE AND BILLED: i-1, i-2") {
@@ -161,10 +162,10 @@ func TestFailedRemovalStopsFailover(t *testing.T) {
 		if c.Generation == "" || len(c.Nodes) != 2 || c.Account != "acct-1" || c.ID == "" {
 			t.Errorf("the cluster for state = %+v", c)
 		}
-		if x.cloud.called("run") != 1 {
-			t.Errorf("%d create calls, want 1", x.cloud.called("run"))
+		if x.cloud.Called("run") != 1 {
+			t.Errorf("%d create calls, want 1", x.cloud.Called("run"))
 		}
-		x.cloud.faults = nil
+		x.cloud.Faults = nil
 		if err := x.Destroy(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +179,7 @@ func TestInterrupt(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
 				ctx, cancel := context.WithCancel(t.Context())
-				x.cloud.faults = []*fakeFault{{op: op, times: 1, hook: cancel}}
+				x.cloud.Faults = []*memcloud.Fault{{Method: op, Times: 1, Hook: cancel}}
 				start := time.Now()
 				c, err := x.Launch(ctx, twoNodes("train"))
 				took := time.Since(start)
@@ -195,7 +196,7 @@ func TestInterrupt(t *testing.T) {
 				if took > 40*time.Second {
 					t.Errorf("took %v of virtual time", took)
 				}
-				if n := x.cloud.called("run"); n > 1 {
+				if n := x.cloud.Called("run"); n > 1 {
 					t.Errorf("%d create calls after an interrupt", n)
 				}
 				x.wantLive(t, 0)
@@ -224,7 +225,7 @@ func TestAdoption(t *testing.T) {
 			}
 		}},
 		{name: "a machine is lost", live: 1, before: func(_ *testing.T, x *bench, _ cluster.Cluster) {
-			x.cloud.machines = x.cloud.machines[:1]
+			x.cloud.Machines = x.cloud.Machines[:1]
 		}},
 		{name: "key lost", before: func(t *testing.T, _ *bench, c cluster.Cluster) {
 			if err := os.Remove(c.KeyPath); err != nil {
@@ -380,7 +381,7 @@ func TestConcurrentLaunchNamesTheHolder(t *testing.T) {
 		dir, fc := stateDir(t), newFakeCloud()
 		x, y := newBench(t, dir, fc), newBench(t, dir, fc)
 		var err error
-		x.cloud.onRun = func(cloud.RunConfig) { _, err = y.Launch(t.Context(), twoNodes("train")) }
+		x.cloud.OnRun = func(cloud.RunConfig) { _, err = y.Launch(t.Context(), twoNodes("train")) }
 		x.mustLaunch(t, twoNodes("train"))
 		if be := (*statedir.BusyError)(nil); !errors.As(err, &be) || !strings.Contains(be.Holder, "launching") || !strings.Contains(be.Holder, "/home/me/project") ||
 			!be.Own || !strings.Contains(err.Error(), "for another resource of this apply") {
@@ -398,7 +399,7 @@ func TestRivalLaunches(t *testing.T) {
 		t.Run(lag.String(), func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				fc := newFakeCloud()
-				fc.delay = 10 * time.Second
+				fc.Hide = 10 * time.Second
 				x, y := newBench(t, stateDir(t), fc), newBench(t, stateDir(t), fc)
 				y.owner = x.owner
 				y.hooks.Append = func(line []byte) error {
@@ -421,8 +422,8 @@ func TestRivalLaunches(t *testing.T) {
 					t.Errorf("the loser does not name the winner's machines: %v", loser)
 				}
 				x.wantLive(t, 2)
-				if fc.called("run") != 2 {
-					t.Errorf("%d create calls; the loser must not try elsewhere", fc.called("run"))
+				if fc.Called("run") != 2 {
+					t.Errorf("%d create calls; the loser must not try elsewhere", fc.Called("run"))
 				}
 			})
 		})
@@ -433,17 +434,17 @@ func TestRivalLaunches(t *testing.T) {
 // next one is launched, during that, or when that is destroyed. Nobody asked
 // for its removal.
 func TestLostClusterComesBack(t *testing.T) {
-	back := map[string]func(x *bench, all []*fakeMachine) func(){
-		"before the launch": func(x *bench, all []*fakeMachine) func() {
-			x.cloud.machines = append(x.cloud.machines, all...)
+	back := map[string]func(x *bench, all []*memcloud.Machine) func(){
+		"before the launch": func(x *bench, all []*memcloud.Machine) func() {
+			x.cloud.Machines = append(x.cloud.Machines, all...)
 			return func() {}
 		},
-		"during the launch": func(x *bench, all []*fakeMachine) func() {
-			x.cloud.onRun = func(cloud.RunConfig) { x.cloud.machines = append(x.cloud.machines, all...) }
+		"during the launch": func(x *bench, all []*memcloud.Machine) func() {
+			x.cloud.OnRun = func(cloud.RunConfig) { x.cloud.Machines = append(x.cloud.Machines, all...) }
 			return func() {}
 		},
-		"after the launch": func(x *bench, all []*fakeMachine) func() {
-			return func() { x.cloud.machines = append(x.cloud.machines, all...) }
+		"after the launch": func(x *bench, all []*memcloud.Machine) func() {
+			return func() { x.cloud.Machines = append(x.cloud.Machines, all...) }
 		},
 	}
 	for when, comes := range back {
@@ -451,8 +452,8 @@ func TestLostClusterComesBack(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
 				old := x.mustLaunch(t, twoNodes("train"))
-				all := x.cloud.machines
-				x.cloud.machines = nil
+				all := x.cloud.Machines
+				x.cloud.Machines = nil
 				if _, err := x.Refresh(t.Context(), old); !errors.Is(err, cluster.ErrGone) {
 					t.Fatalf("Refresh = %v", err)
 				}
@@ -474,7 +475,7 @@ func TestLostClusterComesBack(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				if left := x.cloud.live(x.owner); !slices.Equal(left, old.InstanceIDs()) {
+				if left := x.cloud.Live(x.owner); !slices.Equal(left, old.InstanceIDs()) {
 					t.Errorf("alive are %v, want the lost cluster's %v", left, old.InstanceIDs())
 				}
 			})
@@ -501,10 +502,10 @@ func TestLeftovers(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
 				id := cloud.Identity{Owner: x.owner, Cluster: "train", Generation: "g0", Attempt: 1}
-				x.cloud.add(id, "r2", "r2z", time.Now().Add(time.Duration(tt.inHour)*time.Hour))
+				addMachine(x.cloud, id, "r2", "r2z", time.Now().Add(time.Duration(tt.inHour)*time.Hour))
 				foreign := id
 				foreign.Owner = "somebody-else"
-				x.cloud.add(foreign, "r1", "r1a", time.Now().Add(-time.Hour))
+				addMachine(x.cloud, foreign, "r1", "r1a", time.Now().Add(-time.Hour))
 				if tt.journal {
 					ref := cloud.ClusterRef{Owner: x.owner, Cluster: "train", Generation: "g0", Cloud: "nimbus", Region: "r2", Zone: "r2z"}
 					err := x.withJournal("train", func(j *journal.Journal) error {
@@ -519,7 +520,7 @@ func TestLeftovers(t *testing.T) {
 					t.Errorf("Launch = %+v, %v", c, err)
 				}
 				x.wantLive(t, tt.wantLive)
-				if len(x.cloud.live("somebody-else")) != 1 {
+				if len(x.cloud.Live("somebody-else")) != 1 {
 					t.Error("a foreign machine was removed")
 				}
 			})
@@ -530,10 +531,10 @@ func TestLeftovers(t *testing.T) {
 func TestCensusThatFailsStartsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
-		x.cloud.faults = []*fakeFault{{op: "query", err: errServer}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "query", Err: errServer}}
 		_, err := x.Launch(t.Context(), twoNodes("train"))
-		if err == nil || !strings.Contains(err.Error(), "unknown what is running already") || x.cloud.called("run") != 0 {
-			t.Errorf("Launch = %v after %d create calls", err, x.cloud.called("run"))
+		if err == nil || !strings.Contains(err.Error(), "unknown what is running already") || x.cloud.Called("run") != 0 {
+			t.Errorf("Launch = %v after %d create calls", err, x.cloud.Called("run"))
 		}
 	})
 }
@@ -556,7 +557,7 @@ func TestSetupFailure(t *testing.T) {
 				if !errors.As(err, &se) || se.Rank != 1 || se.ExitCode != 3 || !strings.Contains(se.Tail, "no such package") {
 					t.Fatalf("Launch = %v", err)
 				}
-				if x.cloud.called("run") != 1 {
+				if x.cloud.Called("run") != 1 {
 					t.Error("a script that fails is no reason to try another zone")
 				}
 				if policy == SetupFailureDestroy {
@@ -670,7 +671,7 @@ func TestNoKeyOutsideItsFile(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir := stateDir(t)
 		x := newBench(t, dir, newFakeCloud())
-		x.cloud.faults = []*fakeFault{{op: "run", zone: "r1a", err: errCapacity}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "run", Zone: "r1a", Err: errCapacity}}
 		c := x.mustLaunch(t, twoNodes("train"))
 		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 			if err != nil || d.IsDir() || strings.Contains(path, c.Generation) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
@@ -27,8 +28,8 @@ func TestLookingDuringLaunch(t *testing.T) {
 				t.Errorf("Refresh in the midst: %v", err)
 			}
 		}
-		fc.onRun = func(cloud.RunConfig) { look() }
-		x.cloud.faults = []*fakeFault{{op: "wait", times: 1, err: errCapacity, hook: look}}
+		fc.OnRun = func(cloud.RunConfig) { look() }
+		x.cloud.Faults = []*memcloud.Fault{{Method: "wait", Times: 1, Err: errCapacity, Hook: look}}
 		c := x.mustLaunch(t, twoNodes("train"))
 		if _, err := x.Resize(t.Context(), c, twoNodes("train"), 3); err != nil {
 			t.Fatal(err)

@@ -3,6 +3,8 @@
 package broker
 
 import (
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
+
 	"bytes"
 	"fmt"
 	"hash/fnv"
@@ -60,7 +62,7 @@ const (
 type cell struct {
 	step, column string
 	// fault strikes at the step. Its zone, where set, is the first placement's.
-	fault simFault
+	fault memcloud.Fault
 	// spread is how many calls later the fault may strike, by the seed.
 	spread int
 	// at is the call of a kill, "phase/op"; before or after it, by the seed.
@@ -98,82 +100,82 @@ const noJobs = "jobs are internal/job's: at most one start is tested there and i
 func matrix() []cell {
 	a := simZone
 	return []cell{
-		{step: "bootstrap", column: refusal, fault: simFault{phase: "bootstrap", op: "firewall.create", times: 1, err: errSimConfig}, want: []string{next}},
-		{step: "bootstrap", column: timeout, fault: simFault{phase: "bootstrap", op: "firewall.create", times: 2, err: errSimTimeout, applied: true}, want: []string{up}},
-		{step: "bootstrap", column: sigint, fault: simFault{phase: "bootstrap", times: 1}, spread: 2, want: []string{clean}},
+		{step: "bootstrap", column: refusal, fault: memcloud.Fault{Phase: "bootstrap", Op: "firewall.create", Times: 1, Err: memcloud.ErrConfig}, want: []string{next}},
+		{step: "bootstrap", column: timeout, fault: memcloud.Fault{Phase: "bootstrap", Op: "firewall.create", Times: 2, Err: memcloud.ErrTimeout, Applied: true}, want: []string{up}},
+		{step: "bootstrap", column: sigint, fault: memcloud.Fault{Phase: "bootstrap", Times: 1}, spread: 2, want: []string{clean}},
 		{step: "bootstrap", column: kill9, at: "bootstrap/firewall.create", want: []string{killed}},
 		{step: "bootstrap", column: vanish, never: "no machine exists yet"},
-		{step: "bootstrap", column: stale, fault: simFault{phase: "bootstrap", times: 2, err: errSimServer}, spread: 2, want: []string{up}},
-		{step: "bootstrap", column: expiry, fault: simFault{phase: "bootstrap", times: 1}, spread: 2, want: []string{clean}},
+		{step: "bootstrap", column: stale, fault: memcloud.Fault{Phase: "bootstrap", Times: 2, Err: memcloud.ErrServer}, spread: 2, want: []string{up}},
+		{step: "bootstrap", column: expiry, fault: memcloud.Fault{Phase: "bootstrap", Times: 1}, spread: 2, want: []string{clean}},
 
-		{step: "run", column: refusal, name: "capacity", fault: simFault{phase: "run", op: "create", zone: a, err: errSimCapacity}, spread: 2, want: []string{next}},
-		{step: "run", column: refusal, name: "capacity, and it comes late", fault: simFault{phase: "run", op: "create", zone: a, times: 1, err: errSimCapacity}, spread: 2, lateFrom: time.Second, lateTo: 90 * time.Second, want: []string{next}},
-		{step: "run", column: timeout, name: "late, while it is removed or the next one boots", fault: simFault{phase: "run", op: "create", zone: a, skip: 1, times: 4, err: errSimTimeout}, lateFrom: 8 * time.Second, lateTo: 25 * time.Second, exact: true, want: []string{next}},
-		{step: "run", column: refusal, name: "not in this region, and it comes after the launch", fault: simFault{phase: "run", op: "create", zone: a, times: 1, err: errSimConfig}, spread: 2, lateFrom: 10 * time.Minute, lateTo: 20 * time.Minute, wait: 30 * time.Minute, want: []string{next}},
-		{step: "run", column: refusal, name: "capacity, and it comes after the launch", fault: simFault{phase: "run", op: "create", zone: a, times: 1, err: errSimCapacity}, spread: 2, lateFrom: 10 * time.Minute, lateTo: 20 * time.Minute, wait: 30 * time.Minute, want: []string{next}},
-		{step: "run", column: refusal, name: "not a placement left", fault: simFault{phase: "run", op: "create", err: errSimCapacity}, want: []string{clean}},
-		{step: "run", column: refusal, name: "for a reason that no table knows", fault: simFault{phase: "run", op: "create", err: errSimForbidden}, spread: 2, most: 3, want: []string{clean}},
+		{step: "run", column: refusal, name: "capacity", fault: memcloud.Fault{Phase: "run", Op: "create", Zone: a, Err: memcloud.ErrCapacity}, spread: 2, want: []string{next}},
+		{step: "run", column: refusal, name: "capacity, and it comes late", fault: memcloud.Fault{Phase: "run", Op: "create", Zone: a, Times: 1, Err: memcloud.ErrCapacity}, spread: 2, lateFrom: time.Second, lateTo: 90 * time.Second, want: []string{next}},
+		{step: "run", column: timeout, name: "late, while it is removed or the next one boots", fault: memcloud.Fault{Phase: "run", Op: "create", Zone: a, Skip: 1, Times: 4, Err: memcloud.ErrTimeout}, lateFrom: 8 * time.Second, lateTo: 25 * time.Second, exact: true, want: []string{next}},
+		{step: "run", column: refusal, name: "not in this region, and it comes after the launch", fault: memcloud.Fault{Phase: "run", Op: "create", Zone: a, Times: 1, Err: memcloud.ErrConfig}, spread: 2, lateFrom: 10 * time.Minute, lateTo: 20 * time.Minute, wait: 30 * time.Minute, want: []string{next}},
+		{step: "run", column: refusal, name: "capacity, and it comes after the launch", fault: memcloud.Fault{Phase: "run", Op: "create", Zone: a, Times: 1, Err: memcloud.ErrCapacity}, spread: 2, lateFrom: 10 * time.Minute, lateTo: 20 * time.Minute, wait: 30 * time.Minute, want: []string{next}},
+		{step: "run", column: refusal, name: "not a placement left", fault: memcloud.Fault{Phase: "run", Op: "create", Err: memcloud.ErrCapacity}, want: []string{clean}},
+		{step: "run", column: refusal, name: "for a reason that no table knows", fault: memcloud.Fault{Phase: "run", Op: "create", Err: memcloud.ErrForbidden}, spread: 2, most: 3, want: []string{clean}},
 		{step: "run", column: refusal, name: "disk full at the intent", full: journal.EventAttempt, want: []string{clean}},
 		{step: "run", column: refusal, name: "disk full at the ids", full: journal.EventCreated, most: 2, want: []string{clean}},
 		{step: "run", column: refusal, name: "disk full from the ids on", full: "c", most: 2, want: []string{clean}},
-		{step: "run", column: timeout, name: "one answer", fault: simFault{phase: "run", op: "create", times: 1, err: errSimTimeout, applied: true}, spread: 2, want: []string{up}},
-		{step: "run", column: timeout, name: "every answer", fault: simFault{phase: "run", op: "create", zone: a, err: errSimTimeout, applied: true}, spread: 2, want: []string{next}},
-		{step: "run", column: timeout, name: "late", fault: simFault{phase: "run", op: "create", zone: a, times: 4, err: errSimTimeout}, lateFrom: time.Second, lateTo: 2 * time.Minute, want: []string{next}},
-		{step: "run", column: sigint, fault: simFault{phase: "run", times: 1}, spread: 4, want: []string{clean}},
+		{step: "run", column: timeout, name: "one answer", fault: memcloud.Fault{Phase: "run", Op: "create", Times: 1, Err: memcloud.ErrTimeout, Applied: true}, spread: 2, want: []string{up}},
+		{step: "run", column: timeout, name: "every answer", fault: memcloud.Fault{Phase: "run", Op: "create", Zone: a, Err: memcloud.ErrTimeout, Applied: true}, spread: 2, want: []string{next}},
+		{step: "run", column: timeout, name: "late", fault: memcloud.Fault{Phase: "run", Op: "create", Zone: a, Times: 4, Err: memcloud.ErrTimeout}, lateFrom: time.Second, lateTo: 2 * time.Minute, want: []string{next}},
+		{step: "run", column: sigint, fault: memcloud.Fault{Phase: "run", Times: 1}, spread: 4, want: []string{clean}},
 		{step: "run", column: kill9, at: "run/create", spread: 2, want: []string{killed}},
-		{step: "run", column: vanish, fault: simFault{phase: "run", op: "create", skip: 1, times: 1, vanish: rank(0)}, want: []string{next}},
-		{step: "run", column: stale, name: "empty lists", fault: simFault{phase: "run", op: "list", empty: true}, want: []string{up}},
-		{step: "run", column: stale, name: "5xx", fault: simFault{phase: "run", times: 2, err: errSimServer}, spread: 4, want: []string{up}},
-		{step: "run", column: stale, name: "429", fault: simFault{phase: "run", times: 3, err: errSimThrottle}, spread: 4, want: []string{up}},
-		{step: "run", column: stale, name: "two machines of one create", fault: simFault{phase: "run", op: "create", zone: a, times: 1, twice: true}, spread: 2, want: []string{up, next}},
-		{step: "run", column: expiry, fault: simFault{phase: "run", op: "create", times: 1}, spread: 2, want: []string{tainted}},
+		{step: "run", column: vanish, fault: memcloud.Fault{Phase: "run", Op: "create", Skip: 1, Times: 1, Vanish: rank(0)}, want: []string{next}},
+		{step: "run", column: stale, name: "empty lists", fault: memcloud.Fault{Phase: "run", Op: "list", Empty: true}, want: []string{up}},
+		{step: "run", column: stale, name: "5xx", fault: memcloud.Fault{Phase: "run", Times: 2, Err: memcloud.ErrServer}, spread: 4, want: []string{up}},
+		{step: "run", column: stale, name: "429", fault: memcloud.Fault{Phase: "run", Times: 3, Err: memcloud.ErrThrottle}, spread: 4, want: []string{up}},
+		{step: "run", column: stale, name: "two machines of one create", fault: memcloud.Fault{Phase: "run", Op: "create", Zone: a, Times: 1, Twice: true}, spread: 2, want: []string{up, next}},
+		{step: "run", column: expiry, fault: memcloud.Fault{Phase: "run", Op: "create", Times: 1}, spread: 2, want: []string{tainted}},
 
-		{step: "wait", column: refusal, name: "machines end at once", fault: simFault{phase: "wait", op: "list", times: 1, vanish: rank(-1)}, spread: 2, want: []string{next}},
-		{step: "wait", column: timeout, fault: simFault{phase: "wait", times: 2, err: errSimTimeout}, spread: 3, want: []string{up}},
-		{step: "wait", column: sigint, fault: simFault{phase: "wait", times: 1}, spread: 4, want: []string{clean}},
+		{step: "wait", column: refusal, name: "machines end at once", fault: memcloud.Fault{Phase: "wait", Op: "list", Times: 1, Vanish: rank(-1)}, spread: 2, want: []string{next}},
+		{step: "wait", column: timeout, fault: memcloud.Fault{Phase: "wait", Times: 2, Err: memcloud.ErrTimeout}, spread: 3, want: []string{up}},
+		{step: "wait", column: sigint, fault: memcloud.Fault{Phase: "wait", Times: 1}, spread: 4, want: []string{clean}},
 		{step: "wait", column: kill9, at: "wait/list", spread: 4, want: []string{killed}},
-		{step: "wait", column: vanish, fault: simFault{phase: "wait", op: "list", times: 1, vanish: rank(someRank)}, spread: 4, want: []string{next}},
-		{step: "wait", column: stale, name: "empty lists", fault: simFault{phase: "wait", op: "list", times: 3, empty: true}, spread: 3, want: []string{up}},
-		{step: "wait", column: stale, name: "not found, though there", fault: simFault{phase: "wait", times: 4, empty: true}, want: []string{up}},
-		{step: "wait", column: stale, name: "5xx", fault: simFault{phase: "wait", times: 3, err: errSimServer}, spread: 3, want: []string{up}},
-		{step: "wait", column: expiry, fault: simFault{phase: "wait", op: "list", times: 1}, spread: 4, want: []string{tainted}},
+		{step: "wait", column: vanish, fault: memcloud.Fault{Phase: "wait", Op: "list", Times: 1, Vanish: rank(someRank)}, spread: 4, want: []string{next}},
+		{step: "wait", column: stale, name: "empty lists", fault: memcloud.Fault{Phase: "wait", Op: "list", Times: 3, Empty: true}, spread: 3, want: []string{up}},
+		{step: "wait", column: stale, name: "not found, though there", fault: memcloud.Fault{Phase: "wait", Times: 4, Empty: true}, want: []string{up}},
+		{step: "wait", column: stale, name: "5xx", fault: memcloud.Fault{Phase: "wait", Times: 3, Err: memcloud.ErrServer}, spread: 3, want: []string{up}},
+		{step: "wait", column: expiry, fault: memcloud.Fault{Phase: "wait", Op: "list", Times: 1}, spread: 4, want: []string{tainted}},
 
-		{step: "ssh", column: refusal, fault: simFault{phase: "ssh", op: "dial", zone: a, err: fmt.Errorf("the key is not accepted")}, want: []string{next}},
-		{step: "ssh", column: timeout, fault: simFault{phase: "ssh", op: "dial", times: 3, err: errSimTimeout}, want: []string{up}},
-		{step: "ssh", column: timeout, name: "no command ends", fault: simFault{phase: "ssh", op: "probe", zone: a, err: errSimTimeout}, want: []string{next}},
-		{step: "ssh", column: timeout, name: "no command ends, everywhere", fault: simFault{phase: "ssh", op: "probe", err: errSimTimeout}, most: 6, want: []string{clean}},
-		{step: "ssh", column: timeout, name: "two commands do not end", fault: simFault{phase: "ssh", op: "probe", times: 2, err: errSimTimeout}, want: []string{up}},
-		{step: "ssh", column: sigint, fault: simFault{phase: "ssh", op: "dial", times: 1}, spread: 2, want: []string{clean}},
+		{step: "ssh", column: refusal, fault: memcloud.Fault{Phase: "ssh", Op: "dial", Zone: a, Err: fmt.Errorf("the key is not accepted")}, want: []string{next}},
+		{step: "ssh", column: timeout, fault: memcloud.Fault{Phase: "ssh", Op: "dial", Times: 3, Err: memcloud.ErrTimeout}, want: []string{up}},
+		{step: "ssh", column: timeout, name: "no command ends", fault: memcloud.Fault{Phase: "ssh", Op: "probe", Zone: a, Err: memcloud.ErrTimeout}, want: []string{next}},
+		{step: "ssh", column: timeout, name: "no command ends, everywhere", fault: memcloud.Fault{Phase: "ssh", Op: "probe", Err: memcloud.ErrTimeout}, most: 6, want: []string{clean}},
+		{step: "ssh", column: timeout, name: "two commands do not end", fault: memcloud.Fault{Phase: "ssh", Op: "probe", Times: 2, Err: memcloud.ErrTimeout}, want: []string{up}},
+		{step: "ssh", column: sigint, fault: memcloud.Fault{Phase: "ssh", Op: "dial", Times: 1}, spread: 2, want: []string{clean}},
 		{step: "ssh", column: kill9, at: "ssh/dial", spread: 2, want: []string{killed}},
-		{step: "ssh", column: vanish, fault: simFault{phase: "ssh", op: "dial", times: 1, vanish: rank(someRank)}, want: []string{next}},
-		{step: "ssh", column: stale, name: "empty census", fault: simFault{phase: "query", op: "list", skip: 1, times: 1, empty: true}, want: []string{up}},
-		{step: "ssh", column: stale, name: "5xx at the census", fault: simFault{phase: "query", op: "list", skip: 1, times: 3, err: errSimServer}, want: []string{up}},
-		{step: "ssh", column: expiry, fault: simFault{phase: "ssh", op: "dial", times: 1}, want: []string{tainted}},
+		{step: "ssh", column: vanish, fault: memcloud.Fault{Phase: "ssh", Op: "dial", Times: 1, Vanish: rank(someRank)}, want: []string{next}},
+		{step: "ssh", column: stale, name: "empty census", fault: memcloud.Fault{Phase: "query", Op: "list", Skip: 1, Times: 1, Empty: true}, want: []string{up}},
+		{step: "ssh", column: stale, name: "5xx at the census", fault: memcloud.Fault{Phase: "query", Op: "list", Skip: 1, Times: 3, Err: memcloud.ErrServer}, want: []string{up}},
+		{step: "ssh", column: expiry, fault: memcloud.Fault{Phase: "ssh", Op: "dial", Times: 1}, want: []string{tainted}},
 
 		{step: "setup", column: refusal, name: "destroy", exit: 3, want: []string{clean}},
 		{step: "setup", column: refusal, name: "keep", exit: 3, keep: true, want: []string{tainted}},
-		{step: "setup", column: refusal, name: "upload", fault: simFault{phase: "setup", op: "put", err: errSimForbidden}, spread: 2, most: 2, want: []string{clean}},
-		{step: "setup", column: refusal, name: "upload, keep", fault: simFault{phase: "setup", op: "put", err: errSimForbidden}, keep: true, most: 2, want: []string{tainted}},
-		{step: "setup", column: refusal, name: "local files", spoil: true, fault: simFault{phase: "setup", op: "exit", times: 1}, most: 2, want: []string{clean}},
-		{step: "setup", column: timeout, name: "one connection", fault: simFault{phase: "setup", times: 1, err: errSimTimeout, applied: true}, spread: 6, most: 2, want: []string{up}},
-		{step: "setup", column: timeout, name: "two connections of an upload", fault: simFault{phase: "setup", op: "put", times: 2, err: errSimTimeout}, spread: 2, most: 2, want: []string{up}},
-		{step: "setup", column: timeout, name: "a stall", fault: simFault{phase: "setup", times: 1, cut: 38 * time.Second}, spread: 6, most: 2, want: []string{up}},
-		{step: "setup", column: timeout, name: "a restart of minutes", fault: simFault{phase: "setup", times: 1, cut: 8 * time.Minute}, spread: 6, most: 2, want: []string{up}},
-		{step: "setup", column: timeout, name: "silent for long", fault: simFault{phase: "setup", zone: a, times: 1, cut: 11 * time.Minute}, spread: 6, most: 4, want: []string{next}},
-		{step: "setup", column: timeout, name: "silent everywhere", fault: simFault{phase: "setup", cut: 30 * time.Minute}, most: 6, want: []string{clean}},
-		{step: "setup", column: timeout, name: "every connection in the zone", fault: simFault{phase: "setup", zone: a, err: errSimTimeout, applied: true}, spread: 4, most: 4, want: []string{next}},
-		{step: "setup", column: timeout, name: "every connection", fault: simFault{phase: "setup", err: errSimTimeout, applied: true}, spread: 4, most: 6, want: []string{clean}},
-		{step: "setup", column: sigint, fault: simFault{phase: "setup", times: 1}, spread: 4, want: []string{clean}},
+		{step: "setup", column: refusal, name: "upload", fault: memcloud.Fault{Phase: "setup", Op: "put", Err: memcloud.ErrForbidden}, spread: 2, most: 2, want: []string{clean}},
+		{step: "setup", column: refusal, name: "upload, keep", fault: memcloud.Fault{Phase: "setup", Op: "put", Err: memcloud.ErrForbidden}, keep: true, most: 2, want: []string{tainted}},
+		{step: "setup", column: refusal, name: "local files", spoil: true, fault: memcloud.Fault{Phase: "setup", Op: "exit", Times: 1}, most: 2, want: []string{clean}},
+		{step: "setup", column: timeout, name: "one connection", fault: memcloud.Fault{Phase: "setup", Times: 1, Err: memcloud.ErrTimeout, Applied: true}, spread: 6, most: 2, want: []string{up}},
+		{step: "setup", column: timeout, name: "two connections of an upload", fault: memcloud.Fault{Phase: "setup", Op: "put", Times: 2, Err: memcloud.ErrTimeout}, spread: 2, most: 2, want: []string{up}},
+		{step: "setup", column: timeout, name: "a stall", fault: memcloud.Fault{Phase: "setup", Times: 1, Cut: 38 * time.Second}, spread: 6, most: 2, want: []string{up}},
+		{step: "setup", column: timeout, name: "a restart of minutes", fault: memcloud.Fault{Phase: "setup", Times: 1, Cut: 8 * time.Minute}, spread: 6, most: 2, want: []string{up}},
+		{step: "setup", column: timeout, name: "silent for long", fault: memcloud.Fault{Phase: "setup", Zone: a, Times: 1, Cut: 11 * time.Minute}, spread: 6, most: 4, want: []string{next}},
+		{step: "setup", column: timeout, name: "silent everywhere", fault: memcloud.Fault{Phase: "setup", Cut: 30 * time.Minute}, most: 6, want: []string{clean}},
+		{step: "setup", column: timeout, name: "every connection in the zone", fault: memcloud.Fault{Phase: "setup", Zone: a, Err: memcloud.ErrTimeout, Applied: true}, spread: 4, most: 4, want: []string{next}},
+		{step: "setup", column: timeout, name: "every connection", fault: memcloud.Fault{Phase: "setup", Err: memcloud.ErrTimeout, Applied: true}, spread: 4, most: 6, want: []string{clean}},
+		{step: "setup", column: sigint, fault: memcloud.Fault{Phase: "setup", Times: 1}, spread: 4, want: []string{clean}},
 		{step: "setup", column: kill9, at: "setup/run", spread: 2, want: []string{killed}},
 		{step: "setup", column: kill9, name: "while committing", at: "commit/tag", spread: 2, want: []string{killed}},
-		{step: "setup", column: vanish, fault: simFault{phase: "setup", times: 1, vanish: rank(someRank)}, spread: 4, want: []string{next}},
-		{step: "setup", column: vanish, name: "everywhere", fault: simFault{phase: "setup", op: "exit", vanish: rank(-1)}, most: 6, want: []string{clean}},
-		{step: "setup", column: stale, name: "empty lists at the commit", fault: simFault{phase: "commit", op: "list", empty: true}, want: []string{up}},
-		{step: "setup", column: stale, name: "5xx at the commit", fault: simFault{phase: "commit", times: 3, err: errSimServer}, spread: 3, want: []string{up}},
-		{step: "setup", column: stale, name: "half a commit", fault: simFault{phase: "commit", op: "disarm", times: 8, err: errSimServer}, spread: 2, want: []string{next}},
+		{step: "setup", column: vanish, fault: memcloud.Fault{Phase: "setup", Times: 1, Vanish: rank(someRank)}, spread: 4, want: []string{next}},
+		{step: "setup", column: vanish, name: "everywhere", fault: memcloud.Fault{Phase: "setup", Op: "exit", Vanish: rank(-1)}, most: 6, want: []string{clean}},
+		{step: "setup", column: stale, name: "empty lists at the commit", fault: memcloud.Fault{Phase: "commit", Op: "list", Empty: true}, want: []string{up}},
+		{step: "setup", column: stale, name: "5xx at the commit", fault: memcloud.Fault{Phase: "commit", Times: 3, Err: memcloud.ErrServer}, spread: 3, want: []string{up}},
+		{step: "setup", column: stale, name: "half a commit", fault: memcloud.Fault{Phase: "commit", Op: "disarm", Times: 8, Err: memcloud.ErrServer}, spread: 2, want: []string{next}},
 		{step: "setup", column: stale, name: "disk full at the commit", full: journal.EventCommitting, most: 2, want: []string{clean}},
 		{step: "setup", column: stale, name: "disk full after the commit", full: journal.EventCommitted, most: 2, want: []string{clean}},
-		{step: "setup", column: expiry, fault: simFault{phase: "setup", times: 1}, spread: 4, want: []string{tainted}},
+		{step: "setup", column: expiry, fault: memcloud.Fault{Phase: "setup", Times: 1}, spread: 4, want: []string{tainted}},
 
 		{step: "job submit", column: refusal, never: noJobs},
 		{step: "job submit", column: timeout, never: noJobs},
@@ -183,59 +185,59 @@ func matrix() []cell {
 		{step: "job submit", column: stale, never: noJobs},
 		{step: "job submit", column: expiry, never: noJobs},
 
-		{step: "read", column: refusal, fault: simFault{phase: "query", err: errSimConfig}, want: []string{kept}},
-		{step: "read", column: timeout, fault: simFault{phase: "query", err: errSimTimeout, applied: true}, want: []string{kept}},
-		{step: "read", column: sigint, fault: simFault{phase: "query", times: 1}, want: []string{kept}},
+		{step: "read", column: refusal, fault: memcloud.Fault{Phase: "query", Err: memcloud.ErrConfig}, want: []string{kept}},
+		{step: "read", column: timeout, fault: memcloud.Fault{Phase: "query", Err: memcloud.ErrTimeout, Applied: true}, want: []string{kept}},
+		{step: "read", column: sigint, fault: memcloud.Fault{Phase: "query", Times: 1}, want: []string{kept}},
 		{step: "read", column: kill9, at: "query/list", spread: 2, want: []string{killed}},
-		{step: "read", column: vanish, name: "all", fault: simFault{phase: "query", times: 1, vanish: rank(-1)}, want: []string{removed}},
-		{step: "read", column: vanish, name: "one", fault: simFault{phase: "query", times: 1, vanish: rank(someRank)}, want: []string{degraded}},
-		{step: "read", column: stale, name: "empty lists", fault: simFault{phase: "query", op: "list", empty: true}, want: []string{up}},
-		{step: "read", column: stale, name: "empty, and not found, once", fault: simFault{phase: "query", times: 4, empty: true}, want: []string{up}},
-		{step: "read", column: stale, name: "5xx", fault: simFault{phase: "query", err: errSimServer}, spread: 2, want: []string{kept}},
-		{step: "read", column: expiry, fault: simFault{phase: "query", times: 1}, spread: 2, want: []string{kept}},
+		{step: "read", column: vanish, name: "all", fault: memcloud.Fault{Phase: "query", Times: 1, Vanish: rank(-1)}, want: []string{removed}},
+		{step: "read", column: vanish, name: "one", fault: memcloud.Fault{Phase: "query", Times: 1, Vanish: rank(someRank)}, want: []string{degraded}},
+		{step: "read", column: stale, name: "empty lists", fault: memcloud.Fault{Phase: "query", Op: "list", Empty: true}, want: []string{up}},
+		{step: "read", column: stale, name: "empty, and not found, once", fault: memcloud.Fault{Phase: "query", Times: 4, Empty: true}, want: []string{up}},
+		{step: "read", column: stale, name: "5xx", fault: memcloud.Fault{Phase: "query", Err: memcloud.ErrServer}, spread: 2, want: []string{kept}},
+		{step: "read", column: expiry, fault: memcloud.Fault{Phase: "query", Times: 1}, spread: 2, want: []string{kept}},
 
-		{step: "grow", column: refusal, name: "capacity", fault: simFault{phase: "run", op: "create", err: errSimCapacity}, spread: 2, want: []string{kept}},
-		{step: "grow", column: refusal, name: "rules", fault: simFault{phase: "bootstrap", err: errSimConfig}, want: []string{kept}},
+		{step: "grow", column: refusal, name: "capacity", fault: memcloud.Fault{Phase: "run", Op: "create", Err: memcloud.ErrCapacity}, spread: 2, want: []string{kept}},
+		{step: "grow", column: refusal, name: "rules", fault: memcloud.Fault{Phase: "bootstrap", Err: memcloud.ErrConfig}, want: []string{kept}},
 		{step: "grow", column: refusal, name: "disk full at the intent", full: journal.EventAttempt, want: []string{kept}},
 		{step: "grow", column: refusal, name: "disk full at the ids", full: journal.EventCreated, most: 4, exact: true, want: []string{kept}},
 		{step: "grow", column: refusal, name: "disk full at the commit", full: journal.EventCommitting, most: 4, exact: true, want: []string{kept}},
-		{step: "grow", column: refusal, name: "upload", fault: simFault{phase: "setup", op: "put", err: errSimForbidden}, most: 4, exact: true, want: []string{kept}},
-		{step: "grow", column: timeout, name: "no command ends", fault: simFault{phase: "ssh", op: "probe", err: errSimTimeout}, most: 4, exact: true, want: []string{kept}},
-		{step: "grow", column: timeout, name: "a stall in setup", fault: simFault{phase: "setup", op: "exit", times: 1, cut: 38 * time.Second}, spread: 2, most: 4, exact: true, want: []string{up}},
-		{step: "grow", column: timeout, name: "one answer", fault: simFault{phase: "run", op: "create", times: 1, err: errSimTimeout, applied: true}, spread: 2, want: []string{up}},
-		{step: "grow", column: timeout, name: "every answer", fault: simFault{phase: "run", op: "create", err: errSimTimeout, applied: true}, spread: 2, exact: true, want: []string{kept}},
-		{step: "grow", column: timeout, name: "late", fault: simFault{phase: "run", op: "create", times: 4, err: errSimTimeout}, lateFrom: time.Second, lateTo: 15 * time.Second, want: []string{kept}},
-		{step: "grow", column: sigint, name: "at the create call", fault: simFault{phase: "run", times: 1}, spread: 4, exact: true, want: []string{kept}},
-		{step: "grow", column: sigint, name: "at setup", fault: simFault{phase: "setup", times: 1}, spread: 2, exact: true, want: []string{kept}},
+		{step: "grow", column: refusal, name: "upload", fault: memcloud.Fault{Phase: "setup", Op: "put", Err: memcloud.ErrForbidden}, most: 4, exact: true, want: []string{kept}},
+		{step: "grow", column: timeout, name: "no command ends", fault: memcloud.Fault{Phase: "ssh", Op: "probe", Err: memcloud.ErrTimeout}, most: 4, exact: true, want: []string{kept}},
+		{step: "grow", column: timeout, name: "a stall in setup", fault: memcloud.Fault{Phase: "setup", Op: "exit", Times: 1, Cut: 38 * time.Second}, spread: 2, most: 4, exact: true, want: []string{up}},
+		{step: "grow", column: timeout, name: "one answer", fault: memcloud.Fault{Phase: "run", Op: "create", Times: 1, Err: memcloud.ErrTimeout, Applied: true}, spread: 2, want: []string{up}},
+		{step: "grow", column: timeout, name: "every answer", fault: memcloud.Fault{Phase: "run", Op: "create", Err: memcloud.ErrTimeout, Applied: true}, spread: 2, exact: true, want: []string{kept}},
+		{step: "grow", column: timeout, name: "late", fault: memcloud.Fault{Phase: "run", Op: "create", Times: 4, Err: memcloud.ErrTimeout}, lateFrom: time.Second, lateTo: 15 * time.Second, want: []string{kept}},
+		{step: "grow", column: sigint, name: "at the create call", fault: memcloud.Fault{Phase: "run", Times: 1}, spread: 4, exact: true, want: []string{kept}},
+		{step: "grow", column: sigint, name: "at setup", fault: memcloud.Fault{Phase: "setup", Times: 1}, spread: 2, exact: true, want: []string{kept}},
 		{step: "grow", column: kill9, name: "at the create call", at: "run/create", spread: 2, want: []string{killed}},
 		{step: "grow", column: kill9, name: "while committing", at: "commit/tag", spread: 2, want: []string{killed}},
-		{step: "grow", column: vanish, fault: simFault{phase: "wait", op: "list", times: 1, vanish: rank(2)}, want: []string{kept}},
-		{step: "grow", column: stale, name: "empty lists", fault: simFault{phase: "wait", op: "list", times: 3, empty: true}, want: []string{up}},
-		{step: "grow", column: stale, name: "5xx", fault: simFault{phase: "run", times: 2, err: errSimServer}, spread: 4, want: []string{up}},
-		{step: "grow", column: stale, name: "half a commit", fault: simFault{phase: "commit", op: "disarm", times: 8, err: errSimServer}, spread: 2, exact: true, want: []string{kept}},
-		{step: "grow", column: expiry, fault: simFault{phase: "run", op: "create", times: 1}, spread: 2, want: []string{kept}},
+		{step: "grow", column: vanish, fault: memcloud.Fault{Phase: "wait", Op: "list", Times: 1, Vanish: rank(2)}, want: []string{kept}},
+		{step: "grow", column: stale, name: "empty lists", fault: memcloud.Fault{Phase: "wait", Op: "list", Times: 3, Empty: true}, want: []string{up}},
+		{step: "grow", column: stale, name: "5xx", fault: memcloud.Fault{Phase: "run", Times: 2, Err: memcloud.ErrServer}, spread: 4, want: []string{up}},
+		{step: "grow", column: stale, name: "half a commit", fault: memcloud.Fault{Phase: "commit", Op: "disarm", Times: 8, Err: memcloud.ErrServer}, spread: 2, exact: true, want: []string{kept}},
+		{step: "grow", column: expiry, fault: memcloud.Fault{Phase: "run", Op: "create", Times: 1}, spread: 2, want: []string{kept}},
 
-		{step: "stop", column: refusal, fault: simFault{phase: "stop", op: "stop", err: errSimConfig}, spread: 2, want: []string{kept}},
-		{step: "stop", column: timeout, fault: simFault{phase: "stop", op: "stop", times: 1, err: errSimTimeout, applied: true}, spread: 2, want: []string{stopped}},
-		{step: "stop", column: sigint, fault: simFault{phase: "stop", times: 1}, spread: 3, want: []string{kept}},
+		{step: "stop", column: refusal, fault: memcloud.Fault{Phase: "stop", Op: "stop", Err: memcloud.ErrConfig}, spread: 2, want: []string{kept}},
+		{step: "stop", column: timeout, fault: memcloud.Fault{Phase: "stop", Op: "stop", Times: 1, Err: memcloud.ErrTimeout, Applied: true}, spread: 2, want: []string{stopped}},
+		{step: "stop", column: sigint, fault: memcloud.Fault{Phase: "stop", Times: 1}, spread: 3, want: []string{kept}},
 		{step: "stop", column: kill9, at: "stop/stop", spread: 2, want: []string{killed}},
-		{step: "stop", column: vanish, fault: simFault{phase: "stop", times: 1, vanish: rank(someRank)}, spread: 3, want: []string{kept}},
-		{step: "stop", column: stale, name: "empty lists", fault: simFault{phase: "stop", op: "list", times: 3, empty: true}, want: []string{stopped}},
-		{step: "stop", column: stale, name: "5xx", fault: simFault{phase: "stop", times: 3, err: errSimServer}, spread: 3, want: []string{stopped}},
-		{step: "stop", column: expiry, fault: simFault{phase: "stop", times: 1}, spread: 3, want: []string{kept}},
+		{step: "stop", column: vanish, fault: memcloud.Fault{Phase: "stop", Times: 1, Vanish: rank(someRank)}, spread: 3, want: []string{kept}},
+		{step: "stop", column: stale, name: "empty lists", fault: memcloud.Fault{Phase: "stop", Op: "list", Times: 3, Empty: true}, want: []string{stopped}},
+		{step: "stop", column: stale, name: "5xx", fault: memcloud.Fault{Phase: "stop", Times: 3, Err: memcloud.ErrServer}, spread: 3, want: []string{stopped}},
+		{step: "stop", column: expiry, fault: memcloud.Fault{Phase: "stop", Times: 1}, spread: 3, want: []string{kept}},
 
-		{step: "terminate", column: refusal, name: "dependency", fault: simFault{phase: "cleanup", op: "firewall.delete", times: 6, err: errSimInUse}, want: []string{removed}},
+		{step: "terminate", column: refusal, name: "dependency", fault: memcloud.Fault{Phase: "cleanup", Op: "firewall.delete", Times: 6, Err: memcloud.ErrInUse}, want: []string{removed}},
 		{step: "terminate", column: refusal, name: "disk full", full: journal.EventRemoving, want: []string{removed}},
-		{step: "terminate", column: timeout, fault: simFault{phase: "terminate", op: "terminate", times: 3, err: errSimTimeout, applied: true}, spread: 2, want: []string{removed}},
-		{step: "terminate", column: sigint, fault: simFault{phase: "terminate", times: 1}, spread: 4, want: []string{kept}},
+		{step: "terminate", column: timeout, fault: memcloud.Fault{Phase: "terminate", Op: "terminate", Times: 3, Err: memcloud.ErrTimeout, Applied: true}, spread: 2, want: []string{removed}},
+		{step: "terminate", column: sigint, fault: memcloud.Fault{Phase: "terminate", Times: 1}, spread: 4, want: []string{kept}},
 		{step: "terminate", column: kill9, at: "terminate/terminate", spread: 2, want: []string{killed}},
 		{step: "terminate", column: kill9, name: "while cleaning up", at: "cleanup/firewall.delete", want: []string{killed}},
-		{step: "terminate", column: vanish, fault: simFault{phase: "terminate", times: 1, vanish: rank(-1)}, spread: 3, want: []string{removed}},
-		{step: "terminate", column: stale, name: "empty lists", fault: simFault{phase: "terminate", op: "list", times: 4, empty: true}, spread: 2, want: []string{removed}},
-		{step: "terminate", column: stale, name: "not found, though there", fault: simFault{phase: "terminate", times: 5, empty: true}, spread: 2, want: []string{removed}},
-		{step: "terminate", column: stale, name: "silent", fault: simFault{phase: "terminate", op: "terminate", times: 6, silent: true}, spread: 2, want: []string{removed}},
-		{step: "terminate", column: stale, name: "5xx", fault: simFault{phase: "terminate", times: 12, err: errSimServer}, spread: 3, want: []string{removed}},
-		{step: "terminate", column: expiry, fault: simFault{phase: "terminate", times: 1}, spread: 4, want: []string{kept}},
+		{step: "terminate", column: vanish, fault: memcloud.Fault{Phase: "terminate", Times: 1, Vanish: rank(-1)}, spread: 3, want: []string{removed}},
+		{step: "terminate", column: stale, name: "empty lists", fault: memcloud.Fault{Phase: "terminate", Op: "list", Times: 4, Empty: true}, spread: 2, want: []string{removed}},
+		{step: "terminate", column: stale, name: "not found, though there", fault: memcloud.Fault{Phase: "terminate", Times: 5, Empty: true}, spread: 2, want: []string{removed}},
+		{step: "terminate", column: stale, name: "silent", fault: memcloud.Fault{Phase: "terminate", Op: "terminate", Times: 6, Silent: true}, spread: 2, want: []string{removed}},
+		{step: "terminate", column: stale, name: "5xx", fault: memcloud.Fault{Phase: "terminate", Times: 12, Err: memcloud.ErrServer}, spread: 3, want: []string{removed}},
+		{step: "terminate", column: expiry, fault: memcloud.Fault{Phase: "terminate", Times: 1}, spread: 4, want: []string{kept}},
 	}
 }
 
@@ -257,37 +259,37 @@ func (c cell) seed(run uint64) uint64 {
 // arm sets the cell's fault up, by the seed.
 func (x *simTerraform) armCell(c cell) {
 	f := c.fault
-	rng := x.cloud.rng
+	rng := x.rng
 	if c.spread > 0 {
-		f.skip += rng.IntN(c.spread)
+		f.Skip += rng.IntN(c.spread)
 	}
 	if c.lateTo > 0 {
-		f.late = c.lateFrom + time.Duration(rng.Int64N(int64(c.lateTo-c.lateFrom)))
+		f.Late = c.lateFrom + time.Duration(rng.Int64N(int64(c.lateTo-c.lateFrom)))
 	}
-	if f.vanish != nil && *f.vanish == someRank {
-		f.vanish = rank(rng.IntN(2))
+	if f.Vanish != nil && *f.Vanish == someRank {
+		f.Vanish = rank(rng.IntN(2))
 	}
 	switch c.column {
 	case sigint:
-		f.hook = func() { x.cancel() }
+		f.Hook = func() { x.cancel() }
 	case expiry:
-		f.hook = func() {
-			x.cloud.mu.Lock()
-			defer x.cloud.mu.Unlock()
-			x.cloud.expired = true
+		f.Hook = func() {
+			x.cloud.Mu.Lock()
+			defer x.cloud.Mu.Unlock()
+			x.cloud.Expired = true
 		}
 	}
 	if c.spoil {
-		f.hook = x.spoil
+		f.Hook = x.spoil
 	}
 	if c.at != "" {
 		when, skip := []string{" before", " after"}[rng.IntN(2)], 0
 		if c.spread > 0 {
 			skip = rng.IntN(c.spread)
 		}
-		x.arm = func(p *simProcess) { p.killOn, p.skip = c.at+when, skip }
+		x.arm = func(p *memcloud.Process) { p.KillOn, p.Skip = c.at+when, skip }
 	} else if c.full == "" && c.exit == 0 {
-		x.cloud.faults = []*simFault{&f}
+		x.cloud.Faults = []*memcloud.Fault{&f}
 	}
 	if c.full != "" {
 		x.full = &c.full
@@ -370,8 +372,8 @@ func runCell(t *testing.T, c cell, seed uint64, sum *counts) cellResult {
 			if !slices.Contains(c.want, r.outcome) {
 				t.Errorf("outcome %q, want %v (errors: %v)", r.outcome, c.want, x.errors)
 			}
-			if c.most > 0 && x.cloud.launched > c.most {
-				t.Errorf("%d machines were launched, want %d at most", x.cloud.launched, c.most)
+			if c.most > 0 && x.cloud.Launched > c.most {
+				t.Errorf("%d machines were launched, want %d at most", x.cloud.Launched, c.most)
 			}
 			if c.wait > 0 {
 				if err := retry.Pause(t.Context(), c.wait); err != nil {

@@ -5,6 +5,8 @@
 package broker
 
 import (
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
+
 	"bytes"
 	"fmt"
 	"math/rand/v2"
@@ -18,18 +20,18 @@ import (
 // removed.
 func cleanupFaults() []cell {
 	return []cell{
-		{name: "5xx for long", fault: simFault{phase: "terminate", times: 40, err: errSimServer}, spread: 3},
-		{name: "5xx for good", fault: simFault{phase: "terminate", err: errSimServer}, spread: 3},
-		{name: "429", fault: simFault{phase: "terminate", times: 9, err: errSimThrottle}, spread: 3},
-		{name: "silent", fault: simFault{phase: "terminate", op: "terminate", times: 5, silent: true}},
-		{name: "answers lost", fault: simFault{phase: "terminate", times: 5, err: errSimTimeout, applied: true}, spread: 3},
-		{name: "empty lists", fault: simFault{phase: "terminate", op: "list", times: 6, empty: true}, spread: 3},
-		{name: "nothing is to be found", fault: simFault{phase: "terminate", times: 9, empty: true}, spread: 3},
-		{name: "census 5xx", fault: simFault{phase: "query", skip: 1, times: 6, err: errSimServer}, spread: 4},
-		{name: "census empty", fault: simFault{phase: "query", skip: 1, times: 6, empty: true}, spread: 4},
-		{name: "firewall in use", fault: simFault{phase: "cleanup", times: 9, err: errSimInUse}, spread: 2},
-		{name: "auth expires", column: expiry, fault: simFault{phase: "terminate", times: 1}, spread: 4},
-		{name: "SIGINT", column: sigint, fault: simFault{phase: "terminate", times: 1}, spread: 4},
+		{name: "5xx for long", fault: memcloud.Fault{Phase: "terminate", Times: 40, Err: memcloud.ErrServer}, spread: 3},
+		{name: "5xx for good", fault: memcloud.Fault{Phase: "terminate", Err: memcloud.ErrServer}, spread: 3},
+		{name: "429", fault: memcloud.Fault{Phase: "terminate", Times: 9, Err: memcloud.ErrThrottle}, spread: 3},
+		{name: "silent", fault: memcloud.Fault{Phase: "terminate", Op: "terminate", Times: 5, Silent: true}},
+		{name: "answers lost", fault: memcloud.Fault{Phase: "terminate", Times: 5, Err: memcloud.ErrTimeout, Applied: true}, spread: 3},
+		{name: "empty lists", fault: memcloud.Fault{Phase: "terminate", Op: "list", Times: 6, Empty: true}, spread: 3},
+		{name: "nothing is to be found", fault: memcloud.Fault{Phase: "terminate", Times: 9, Empty: true}, spread: 3},
+		{name: "census 5xx", fault: memcloud.Fault{Phase: "query", Skip: 1, Times: 6, Err: memcloud.ErrServer}, spread: 4},
+		{name: "census empty", fault: memcloud.Fault{Phase: "query", Skip: 1, Times: 6, Empty: true}, spread: 4},
+		{name: "firewall in use", fault: memcloud.Fault{Phase: "cleanup", Times: 9, Err: memcloud.ErrInUse}, spread: 2},
+		{name: "auth expires", column: expiry, fault: memcloud.Fault{Phase: "terminate", Times: 1}, spread: 4},
+		{name: "SIGINT", column: sigint, fault: memcloud.Fault{Phase: "terminate", Times: 1}, spread: 4},
 		{name: "kill -9 at terminate", at: "terminate/terminate", spread: 2},
 		{name: "kill -9 at the looks", at: "query/list", spread: 6},
 		{name: "kill -9 at the rules", at: "cleanup/firewall.delete", spread: 1},
@@ -93,9 +95,9 @@ func runPair(t *testing.T, first, second cell, seed uint64, sum *counts) (outcom
 			defer x.end()
 			defer func() { sum.add(x, !t.Failed()) }()
 			x.armCell(second)
-			faults, arm, full := x.cloud.faults, x.arm, x.full
+			faults, arm, full := x.cloud.Faults, x.arm, x.full
 			x.armCell(first)
-			x.cloud.faults = append(x.cloud.faults, faults...)
+			x.cloud.Faults = append(x.cloud.Faults, faults...)
 			x.arm, x.full = arm, full
 			outcome = x.act(first)
 			if strings.HasPrefix(outcome, "error, with machines left") {
@@ -128,11 +130,11 @@ func TestKilledTwice(t *testing.T) {
 					}
 				}
 				fault := sc.fault
-				if fault.phase != "" {
-					x.cloud.faults = []*simFault{&fault}
+				if fault.Phase != "" {
+					x.cloud.Faults = []*memcloud.Fault{&fault}
 				}
 				for i, k := range []int{k1, k2} {
-					x.arm = func(p *simProcess) { p.killAt, p.torn = k, n%2 == 0 }
+					x.arm = func(p *memcloud.Process) { p.KillAt, p.Torn = k, n%2 == 0 }
 					if killed, _ := x.apply(); killed {
 						dead++
 					}

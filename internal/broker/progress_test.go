@@ -15,7 +15,7 @@ import (
 func TestProgress(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		fc := newFakeCloud()
-		fc.boot = time.Minute
+		fc.Boot = time.Minute
 		x := newBench(t, stateDir(t), fc)
 		spec := twoNodes("train")
 		spec.Setup = "true"

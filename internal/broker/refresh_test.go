@@ -15,6 +15,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
@@ -30,31 +31,35 @@ func TestRefresh(t *testing.T) {
 	}{
 		{name: "all running", mutate: func(*bench, *cluster.Cluster) {}, status: cluster.StatusUp},
 		{name: "all stopped", mutate: func(x *bench, _ *cluster.Cluster) {
-			for _, m := range x.cloud.machines {
+			for _, m := range x.cloud.Machines {
 				m.State, m.Reason = cloud.StateStopped, "idle"
 			}
 		}, status: cluster.StatusStopped, reason: "idle"},
-		{name: "one gone", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.machines = x.cloud.machines[:1] }, status: cluster.StatusDegraded, reason: "rank 1 is terminated"},
-		{name: "one pending", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.machines[0].State = cloud.StatePending }, status: cluster.StatusInit, reason: "rank 0 is pending"},
-		{name: "unknown state", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.machines[0].State = cloud.StateUnknown }, status: cluster.StatusInit, reason: "rank 0 is unknown"},
-		{name: "gone for good", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.machines = nil }, err: cluster.ErrGone},
+		{name: "one gone", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.Machines = x.cloud.Machines[:1] }, status: cluster.StatusDegraded, reason: "rank 1 is terminated"},
+		{name: "one pending", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.Machines[0].State = cloud.StatePending }, status: cluster.StatusInit, reason: "rank 0 is pending"},
+		{name: "unknown state", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.Machines[0].State = cloud.StateUnknown }, status: cluster.StatusInit, reason: "rank 0 is unknown"},
+		{name: "gone for good", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.Machines = nil }, err: cluster.ErrGone},
 		{name: "terminating is gone", mutate: func(x *bench, _ *cluster.Cluster) {
-			for _, m := range x.cloud.machines {
+			for _, m := range x.cloud.Machines {
 				m.State = cloud.StateTerminating
 			}
 		}, err: cluster.ErrGone},
 		{name: "hidden from the list", mutate: func(x *bench, _ *cluster.Cluster) {
-			for _, m := range x.cloud.machines {
-				m.visibleAt = time.Now().Add(time.Hour)
+			for _, m := range x.cloud.Machines {
+				m.Visible = time.Now().Add(time.Hour)
 			}
 		}, status: cluster.StatusUp},
-		{name: "server error", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.faults = []*fakeFault{{op: "query", err: errServer}} }, err: errServer},
-		{name: "auth error", mutate: func(x *bench, _ *cluster.Cluster) { x.cloud.faults = []*fakeFault{{op: "query", err: errDenied}} }, err: errDenied},
+		{name: "server error", mutate: func(x *bench, _ *cluster.Cluster) {
+			x.cloud.Faults = []*memcloud.Fault{{Method: "query", Err: errServer}}
+		}, err: errServer},
+		{name: "auth error", mutate: func(x *bench, _ *cluster.Cluster) {
+			x.cloud.Faults = []*memcloud.Fault{{Method: "query", Err: errDenied}}
+		}, err: errDenied},
 		{name: "another account", mutate: func(_ *bench, c *cluster.Cluster) { c.Account = "acct-2" }, err: errAny},
 		{name: "more than expected", mutate: func(x *bench, _ *cluster.Cluster) {
-			id := x.cloud.machines[0].Identity
+			id := x.cloud.Machines[0].Identity
 			id.Rank = 2
-			x.cloud.add(id, "r1", "r1a", time.Time{}).Committed = true
+			addMachine(x.cloud, id, "r1", "r1a", time.Time{}).Committed = true
 		}, err: errAny},
 	}
 	for _, tt := range tests {
@@ -90,12 +95,12 @@ func TestOneEmptyListIsNotDeath(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		c := x.mustLaunch(t, twoNodes("train"))
-		saved := x.cloud.machines
-		x.cloud.machines = nil
-		x.cloud.faults = []*fakeFault{{op: "query", skip: 2, times: 1, hook: func() {
-			x.cloud.mu.Lock()
-			x.cloud.machines = saved
-			x.cloud.mu.Unlock()
+		saved := x.cloud.Machines
+		x.cloud.Machines = nil
+		x.cloud.Faults = []*memcloud.Fault{{Method: "query", Skip: 2, Times: 1, Hook: func() {
+			x.cloud.Mu.Lock()
+			x.cloud.Machines = saved
+			x.cloud.Mu.Unlock()
 		}}}
 		if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != cluster.StatusUp {
 			t.Errorf("Refresh = %s, %v", fresh.Status, err)
@@ -107,7 +112,7 @@ func TestDestroy(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		c := x.mustLaunch(t, twoNodes("train"))
-		x.cloud.faults = []*fakeFault{{op: "terminate", times: 2, err: errServer}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "terminate", Times: 2, Err: errServer}}
 		if err := x.Destroy(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +140,9 @@ func TestDestroyRefuses(t *testing.T) {
 		want   string
 	}{
 		{"another account", func(_ *bench, c *cluster.Cluster) { c.Account = "acct-2" }, "belongs to account acct-2"},
-		{"no rights", func(x *bench, _ *cluster.Cluster) { x.cloud.faults = []*fakeFault{{op: "terminate", err: errDenied}} }, "is not removed; still alive: [i-1 i-2]"},
+		{"no rights", func(x *bench, _ *cluster.Cluster) {
+			x.cloud.Faults = []*memcloud.Fault{{Method: "terminate", Err: errDenied}}
+		}, "is not removed; still alive: [i-1 i-2]"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -192,7 +199,7 @@ func TestFindWithoutHostKeys(t *testing.T) {
 		dir, fc := stateDir(t), newFakeCloud()
 		x := newBench(t, dir, fc)
 		c := x.mustLaunch(t, twoNodes("train"))
-		for _, m := range fc.machines { // as an earlier release left them
+		for _, m := range fc.Machines { // as an earlier release left them
 			m.HostKey, m.Notes = "", nil
 		}
 		elsewhere := newBench(t, stateDir(t), fc)
@@ -250,8 +257,8 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("Update = %s (%s), %v", got.Status, got.StatusReason, err)
 		}
 		x.wantLive(t, 2)
-		if x.cloud.called("ports") != 1 {
-			t.Errorf("%d port calls", x.cloud.called("ports"))
+		if x.cloud.Called("ports") != 1 {
+			t.Errorf("%d port calls", x.cloud.Called("ports"))
 		}
 	})
 }
@@ -264,12 +271,12 @@ func TestStopAndStart(t *testing.T) {
 		if err != nil || stopped.Status != cluster.StatusStopped {
 			t.Fatalf("Stop = %s, %v", stopped.Status, err)
 		}
-		x.cloud.faults = []*fakeFault{{op: "run", times: 1, err: errCapacity}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "run", Times: 1, Err: errCapacity}}
 		kept, err := x.Start(t.Context(), stopped, Spec{})
 		if !errors.Is(err, errCapacity) || kept.Generation != c.Generation || kept.Status != cluster.StatusStopped {
 			t.Errorf("Start without capacity = %s, %v", kept.Status, err)
 		}
-		x.cloud.faults = []*fakeFault{{op: "wait", times: 1, err: errServer}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "wait", Times: 1, Err: errServer}}
 		if kept, err := x.Start(t.Context(), stopped, Spec{}); !errors.Is(err, errServer) || kept.Status != cluster.StatusStopped {
 			t.Errorf("Start of machines that do not come up = %s, %v", kept.Status, err)
 		}
@@ -344,25 +351,25 @@ func TestResize(t *testing.T) {
 }
 
 func TestGrowthThatFailsLeavesTheClusterAlone(t *testing.T) {
-	failing := map[string]fakeFault{
-		"capacity":    {op: "run", err: errCapacity},
-		"answer lost": {op: "run", err: errServer, applied: true},
-		"wait":        {op: "wait", err: errServer},
-		"commit":      {op: "commit", err: errServer},
-		"some commit": {op: "commit", err: errServer, applied: true},
+	failing := map[string]memcloud.Fault{
+		"capacity":    {Method: "run", Err: errCapacity},
+		"answer lost": {Method: "run", Err: errServer, Applied: true},
+		"wait":        {Method: "wait", Err: errServer},
+		"commit":      {Method: "commit", Err: errServer},
+		"some commit": {Method: "commit", Err: errServer, Applied: true},
 	}
 	for name, fault := range failing {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newBench(t, stateDir(t), newFakeCloud())
 				c := x.mustLaunch(t, twoNodes("train"))
-				x.cloud.delay = x.cfg.Timeouts.ListDelay - time.Second // not listed for as long as that may be
-				x.cloud.faults = []*fakeFault{&fault}
+				x.cloud.Hide = x.cfg.Timeouts.ListDelay - time.Second // not listed for as long as that may be
+				x.cloud.Faults = []*memcloud.Fault{&fault}
 				got, err := x.Resize(t.Context(), c, twoNodes("train"), 3)
-				if !errors.Is(err, fault.err) || got.Size != 2 {
+				if !errors.Is(err, fault.Err) || got.Size != 2 {
 					t.Errorf("Resize = %d nodes, %v", got.Size, err)
 				}
-				x.cloud.faults = nil
+				x.cloud.Faults = nil
 				if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Size != 2 || fresh.Status != cluster.StatusUp {
 					t.Errorf("Refresh = %s with %d nodes, %v", fresh.Status, fresh.Size, err)
 				}

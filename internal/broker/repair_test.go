@@ -10,15 +10,16 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // lose removes machines of these ranks behind the broker's back.
 func (x *bench) lose(ranks ...int) {
-	x.cloud.mu.Lock()
-	defer x.cloud.mu.Unlock()
-	x.cloud.machines = slices.DeleteFunc(x.cloud.machines, func(m *fakeMachine) bool { return slices.Contains(ranks, m.Identity.Rank) })
+	x.cloud.Mu.Lock()
+	defer x.cloud.Mu.Unlock()
+	x.cloud.Machines = slices.DeleteFunc(x.cloud.Machines, func(m *memcloud.Machine) bool { return slices.Contains(ranks, m.Identity.Rank) })
 }
 
 // spotNodes is twoNodes bought on the spot market, in two regions.
@@ -93,7 +94,7 @@ func TestRestoreStartsWhatIsStopped(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		c := x.mustLaunch(t, twoNodes("train"))
-		x.cloud.machines[1].State, x.cloud.machines[1].ExternalIP = cloud.StateStopped, ""
+		x.cloud.Machines[1].State, x.cloud.Machines[1].ExternalIP = cloud.StateStopped, ""
 		seen, err := x.Refresh(t.Context(), c)
 		if err != nil || seen.Status != cluster.StatusInit || !slices.Equal(seen.Resting(), []int{1}) {
 			t.Fatalf("Refresh = %s, resting %v, %v", seen.Status, seen.Resting(), err)
@@ -110,12 +111,12 @@ func TestRestoreThatFailsLeavesTheClusterAlone(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		c := x.mustLaunch(t, twoNodes("train"))
 		x.lose(1)
-		x.cloud.faults = []*fakeFault{{op: "run", err: errCapacity}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "run", Err: errCapacity}}
 		got, err := x.Restore(t.Context(), c, twoNodes("train"))
 		if !errors.Is(err, errCapacity) || got.Status != cluster.StatusDegraded || !strings.Contains(err.Error(), "-replace") {
 			t.Errorf("Restore = %s, %v", got.Status, err)
 		}
-		x.cloud.faults = nil
+		x.cloud.Faults = nil
 		x.wantLive(t, 1)
 		if got, err = x.Restore(t.Context(), got, twoNodes("train")); err != nil || got.Status != cluster.StatusUp {
 			t.Errorf("Restore = %s, %v", got.Status, err)
@@ -130,13 +131,13 @@ func TestRestoreThatFailsStartsNothing(t *testing.T) {
 		spec := twoNodes("train")
 		spec.Request.Nodes = 3
 		c := x.mustLaunch(t, spec)
-		x.cloud.machines[1].State, x.cloud.machines[1].ExternalIP = cloud.StateStopped, ""
+		x.cloud.Machines[1].State, x.cloud.Machines[1].ExternalIP = cloud.StateStopped, ""
 		x.lose(2)
-		x.cloud.faults = []*fakeFault{{op: "wait", err: errCapacity}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "wait", Err: errCapacity}}
 		if _, err := x.Restore(t.Context(), c, spec); !errors.Is(err, errCapacity) {
 			t.Fatalf("Restore = %v", err)
 		}
-		x.cloud.faults = nil
+		x.cloud.Faults = nil
 		seen, err := x.Observe(t.Context(), c)
 		if err != nil || !slices.Equal(seen.Resting(), []int{1}) || !slices.Equal(seen.Lost(), []int{2}) || seen.Nodes[0].State != cloud.StateRunning {
 			t.Errorf("%+v, %v, want rank 0 to run, 1 to rest and 2 to be lost", seen.Nodes, err)
@@ -182,7 +183,7 @@ func TestRecovery(t *testing.T) {
 					t.Fatal(err)
 				}
 				if tc.fault != "" {
-					x.cloud.faults = []*fakeFault{{op: "run", zone: tc.fault, err: errCapacity}}
+					x.cloud.Faults = []*memcloud.Fault{{Method: "run", Zone: tc.fault, Err: errCapacity}}
 				}
 				got := x.mustLaunch(t, spec)
 				if got.Zone != tc.want {

@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 )
 
 // slowCloud opens when the context ends, and never well.
 type slowCloud struct {
-	*fakeCloud
+	memcloud.Factory
 	begun chan struct{}
 }
 
@@ -29,8 +30,8 @@ func (s slowCloud) Open(ctx context.Context, _ cloud.Credentials) (cloud.Session
 func TestACloudThatHangsWhileItIsOpened(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
-		slow := slowCloud{newFakeCloud(), make(chan struct{})}
-		registry, err := cloud.NewRegistry(x.cloud, slow)
+		slow := slowCloud{memcloud.Factory{Cloud: newFakeCloud()}, make(chan struct{})}
+		registry, err := cloud.NewRegistry(memcloud.Factory{Cloud: x.cloud}, slow)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
@@ -31,9 +32,9 @@ func (x *bench) cutOff(t *testing.T, id cloud.Identity) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.cloud.delay = x.cfg.Timeouts.ListDelay - time.Second
-	x.cloud.add(id, "r1", "r1a", deadline)
-	x.cloud.delay = 0
+	x.cloud.Hide = x.cfg.Timeouts.ListDelay - time.Second
+	addMachine(x.cloud, id, "r1", "r1a", deadline)
+	x.cloud.Hide = 0
 }
 
 // What comes at once after a kill late in a slow launch or growth waits for
@@ -47,7 +48,7 @@ func TestKilledLateAndListedLate(t *testing.T) {
 		want   int
 	}{
 		{"launch, then a launch that is refused", false, func(ctx context.Context, x *bench, _ cluster.Cluster) error {
-			x.cloud.faults = []*fakeFault{{op: "run", err: errCapacity}}
+			x.cloud.Faults = []*memcloud.Fault{{Method: "run", Err: errCapacity}}
 			if _, err := x.Launch(ctx, spec); !errors.As(err, new(*LaunchError)) {
 				return fmt.Errorf("Launch = %w", err)
 			}

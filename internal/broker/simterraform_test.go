@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -23,6 +24,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
@@ -41,7 +43,8 @@ const (
 // what came with an error, and forgets the result of a process that died.
 type simTerraform struct {
 	t       *testing.T
-	cloud   *simCloud
+	cloud   *memcloud.Cloud
+	rng     *rand.Rand
 	dir     string
 	spec    Spec
 	state   *cluster.Cluster
@@ -49,10 +52,10 @@ type simTerraform struct {
 	resume  chan struct{}
 	began   time.Time
 	// process is the present run; cancel interrupts it as Ctrl-C does.
-	process *simProcess
+	process *memcloud.Process
 	cancel  context.CancelFunc
 	// arm prepares the process of the next run.
-	arm       func(*simProcess)
+	arm       func(*memcloud.Process)
 	setupExit int
 	// full is the disk: entries whose event begins so are refused. nil is room.
 	full   *journal.Event
@@ -69,7 +72,12 @@ type simTerraform struct {
 // newSimTerraform returns a world with neighbours. It must run in a bubble.
 func newSimTerraform(t *testing.T, seed uint64) *simTerraform {
 	t.Helper()
-	x := &simTerraform{t: t, cloud: newSimCloud(seed), dir: memoryDir(t), resume: make(chan struct{}), began: time.Now(),
+	rng := rand.New(rand.NewPCG(seed, 0x5eed))
+	world := memcloud.New()
+	world.Caps.StopSpot = true
+	world.Hide = time.Duration(rng.IntN(8000)) * time.Millisecond
+	world.Boot = time.Duration(10+rng.IntN(50)) * time.Second
+	x := &simTerraform{t: t, cloud: world, rng: rng, dir: memoryDir(t), resume: make(chan struct{}), began: time.Now(),
 		steps: map[*remote.Step]time.Time{}, setups: map[string]int{}, mostSetups: 1}
 	x.spec = twoNodes(simName)
 	x.spec.Envs = map[string]string{"API_TOKEN": canary}
@@ -78,10 +86,10 @@ func newSimTerraform(t *testing.T, seed uint64) *simTerraform {
 	far.Region, far.Zone, far.HourlyUSD = "r2", "r2a", 4
 	x.spec.Offers = append(x.spec.Offers, far)
 	for _, n := range neighbours() {
-		x.cloud.add(n, cloud.Placement{Offer: x.spec.Offers[1]}, time.Time{}, nil)
+		x.cloud.Add(n, cloud.Placement{Offer: x.spec.Offers[1]}, time.Time{}, 0)
 	}
-	x.cloud.watch = x.beforeCreate
-	x.cloud.launched = 0
+	x.cloud.Watch = x.beforeCreate
+	x.cloud.Launched = 0
 	return x
 }
 
@@ -115,9 +123,9 @@ func neighbours() []cloud.Identity {
 func (x *simTerraform) home() string { return "/home/me/project (default)" }
 
 // broker is the provider of one run.
-func (x *simTerraform) broker(p *simProcess) *Broker {
-	driver := simDriver{simCloud: x.cloud, process: p, owner: simOwner}
-	registry, err := cloud.NewRegistry(driver)
+func (x *simTerraform) broker(p *memcloud.Process) *Broker {
+	driver := &memcloud.Driver{Cloud: x.cloud, Process: p, Owner: simOwner, Cluster: simName, Forgetful: true}
+	registry, err := cloud.NewRegistry(memcloud.Factory{Cloud: x.cloud, Driver: func() *memcloud.Driver { return driver }})
 	if err != nil {
 		x.t.Fatal(err)
 	}
@@ -145,10 +153,10 @@ func (x *simTerraform) broker(p *simProcess) *Broker {
 
 // beforeAppend is where the disk fills and the process dies in the midst of a
 // line.
-func (x *simTerraform) beforeAppend(p *simProcess, line []byte) error {
-	if p.torn {
-		old := p.onKill
-		p.onKill = func() {
+func (x *simTerraform) beforeAppend(p *memcloud.Process, line []byte) error {
+	if p.Torn {
+		old := p.OnKill
+		p.OnKill = func() {
 			if old != nil {
 				old()
 			}
@@ -161,9 +169,9 @@ func (x *simTerraform) beforeAppend(p *simProcess, line []byte) error {
 				x.t.Error(err)
 			}
 		}
-		defer func() { p.onKill = old }()
+		defer func() { p.OnKill = old }()
 	}
-	if err := p.point("journal"); err != nil {
+	if err := p.Point("journal"); err != nil {
 		return err
 	}
 	// An event by its beginning: "c" is created, committing and committed.
@@ -187,18 +195,18 @@ func (x *simTerraform) spoil() {
 // simNode is a machine over SSH. It answers as long as the machine lives.
 type simNode struct {
 	x    *simTerraform
-	c    *simClient
+	c    *memcloud.Client
 	host string
 }
 
-func (x *simTerraform) dial(ctx context.Context, d simDriver, target remote.Target) (nodes.Node, error) {
-	n := simNode{x: x, c: d.at("ssh"), host: target.Host}
+func (x *simTerraform) dial(ctx context.Context, d *memcloud.Driver, target remote.Target) (nodes.Node, error) {
+	n := simNode{x: x, c: d.At("ssh"), host: target.Host}
 	for {
-		err := n.c.call(ctx, "dial", n.zone(), func(*simFault) error { return n.up() })
+		err := n.c.Call(ctx, "dial", n.zone(), func(*memcloud.Fault) error { return n.up() })
 		if err == nil {
 			return n, nil
 		}
-		if !errors.Is(err, errSimTimeout) {
+		if !errors.Is(err, memcloud.ErrTimeout) {
 			return nil, err
 		}
 		if perr := retry.Pause(ctx, 2*time.Second); perr != nil {
@@ -209,9 +217,9 @@ func (x *simTerraform) dial(ctx context.Context, d simDriver, target remote.Targ
 
 // machine is what listens at the host; the caller holds no lock.
 func (n simNode) zone() string {
-	n.c.mu.Lock()
-	defer n.c.mu.Unlock()
-	for _, m := range n.c.machines {
+	n.c.Mu.Lock()
+	defer n.c.Mu.Unlock()
+	for _, m := range n.c.Machines {
 		if m.ExternalIP == n.host {
 			return m.Zone
 		}
@@ -221,19 +229,19 @@ func (n simNode) zone() string {
 
 // up fails where nobody answers; the caller holds the lock.
 func (n simNode) up() error {
-	for _, m := range n.c.machines {
-		if m.ExternalIP == n.host && m.alive(time.Now()) && m.gone.IsZero() && m.stoppedAt.IsZero() && !time.Now().Before(m.running) && !time.Now().Before(m.cutUntil) {
+	for _, m := range n.c.Machines {
+		if m.ExternalIP == n.host && m.Alive(time.Now()) && m.Gone.IsZero() && m.StoppedAt.IsZero() && !time.Now().Before(m.Runs) && !time.Now().Before(m.CutUntil) {
 			return nil
 		}
 	}
-	return errSimTimeout
+	return memcloud.ErrTimeout
 }
 
 // call is a call over the connection, which is lost where the machine is silent.
 func (n simNode) call(ctx context.Context, phase, op string, apply func() error) error {
-	c := &simClient{simCloud: n.c.simCloud, process: n.c.process, owner: n.c.owner, phase: phase}
-	err := c.call(ctx, op, n.zone(), func(*simFault) error { return errors.Join(n.up(), apply()) })
-	if errors.Is(err, errSimTimeout) {
+	c := &memcloud.Client{Cloud: n.c.Cloud, Process: n.c.Process, Owner: n.c.Owner, Cluster: n.c.Cluster, Phase: phase}
+	err := c.Call(ctx, op, n.zone(), func(*memcloud.Fault) error { return errors.Join(n.up(), apply()) })
+	if errors.Is(err, memcloud.ErrTimeout) {
 		return &remote.LinkError{Err: err, Begun: true}
 	}
 	return err
@@ -263,9 +271,9 @@ func (n simNode) RunStep(ctx context.Context, step *remote.Step) (int, error) {
 		return nil
 	})
 	if err == nil {
-		n.c.mu.Lock()
+		n.c.Mu.Lock()
 		left := time.Until(n.x.steps[step].Add(setupTime))
-		n.c.mu.Unlock()
+		n.c.Mu.Unlock()
 		err = retry.Pause(ctx, max(left, 0))
 	}
 	code := 0
@@ -304,8 +312,8 @@ func (x *simTerraform) beforeCreate(id cloud.Identity) {
 // run is one run of the provider. save, if the process lives, becomes what
 // Terraform saves. It reports whether the process was killed.
 func (x *simTerraform) run(action func(context.Context, *Broker) (save func(), err error)) (killed bool, err error) {
-	p := newSimProcess(x.resume)
-	p.onKill = func() { // the kernel frees what the dead held
+	p := memcloud.NewProcess(x.resume)
+	p.OnKill = func() { // the kernel frees what the dead held
 		locks, _ := filepath.Glob(filepath.Join(x.dir, "clusters", "*", "lock"))
 		for _, l := range locks {
 			if err := os.Remove(l); err != nil {
@@ -340,7 +348,7 @@ func (x *simTerraform) run(action func(context.Context, *Broker) (save func(), e
 			x.errors = append(x.errors, r.err)
 		}
 		return false, r.err
-	case <-p.died:
+	case <-p.Died:
 		return true, nil
 	}
 }
@@ -430,7 +438,7 @@ func (x *simTerraform) resize(nodes int) (killed bool, err error) {
 
 // mine are the living machines of the cluster.
 func (x *simTerraform) mine() []cloud.Instance {
-	return slices.DeleteFunc(x.cloud.of(simOwner), func(i cloud.Instance) bool {
+	return slices.DeleteFunc(x.cloud.Of(simOwner), func(i cloud.Instance) bool {
 		return i.Identity.Cluster != simName || i.State == cloud.StateTerminating
 	})
 }
@@ -469,7 +477,7 @@ func (x *simTerraform) check(when string) {
 func (x *simTerraform) checkNeighbours(when string) {
 	x.t.Helper()
 	for _, n := range neighbours() {
-		if !slices.ContainsFunc(x.cloud.of(n.Owner), func(i cloud.Instance) bool { return i.Identity == n }) {
+		if !slices.ContainsFunc(x.cloud.Of(n.Owner), func(i cloud.Instance) bool { return i.Identity == n }) {
 			x.t.Errorf("%s: invariant 8: the neighbour %+v is gone", when, n)
 		}
 	}
@@ -480,10 +488,10 @@ func (x *simTerraform) checkNeighbours(when string) {
 // nothing is left.
 func (x *simTerraform) recover() {
 	x.t.Helper()
-	x.cloud.mu.Lock()
+	x.cloud.Mu.Lock()
 	x.setupExit, x.full = 0, nil
-	x.cloud.faults, x.cloud.expired = nil, false
-	x.cloud.mu.Unlock()
+	x.cloud.Faults, x.cloud.Expired = nil, false
+	x.cloud.Mu.Unlock()
 	if info, err := os.Stat(filepath.Join(x.clusterDir(), "known_hosts")); err == nil && info.IsDir() {
 		if err := os.RemoveAll(filepath.Join(x.clusterDir(), "known_hosts")); err != nil {
 			x.t.Fatal(err)
@@ -509,7 +517,7 @@ func (x *simTerraform) recover() {
 	for _, in := range x.mine() {
 		if i := slices.Index(want, in.ID); i >= 0 {
 			want = slices.Delete(want, i, i+1)
-		} else if in.Committed || (in.Identity.Generation != x.state.Generation && !x.cloud.mistake(in.ID)) {
+		} else if in.Committed || (in.Identity.Generation != x.state.Generation && !x.cloud.Mistake(in.ID)) {
 			extra = append(extra, in.ID)
 		}
 	}
@@ -541,11 +549,11 @@ func (x *simTerraform) recover() {
 
 // listed are the living machines of the cluster that a list shows.
 func (x *simTerraform) listed() []string {
-	x.cloud.mu.Lock()
-	defer x.cloud.mu.Unlock()
+	x.cloud.Mu.Lock()
+	defer x.cloud.Mu.Unlock()
 	var ids []string
-	for _, m := range x.cloud.machines {
-		if m.Identity.Owner == simOwner && m.Identity.Cluster == simName && m.alive(time.Now()) && !time.Now().Before(m.visible) {
+	for _, m := range x.cloud.Machines {
+		if m.Identity.Owner == simOwner && m.Identity.Cluster == simName && m.Alive(time.Now()) && !time.Now().Before(m.Visible) {
 			ids = append(ids, m.ID)
 		}
 	}
@@ -558,14 +566,14 @@ func (x *simTerraform) checkNothingLeft() {
 	if left := x.mine(); len(left) > 0 {
 		x.t.Errorf("invariant 6: %d machines are left, %+v first", len(left), left[0])
 	}
-	if left := x.cloud.groupsOf(simOwner); len(left) > 0 {
+	if left := x.cloud.GroupsOf(simOwner); len(left) > 0 {
 		x.t.Errorf("invariant 6: firewalls or keys are left: %+v", left)
 	}
-	x.cloud.mu.Lock()
-	if len(x.cloud.duplicates) > 0 {
-		x.t.Errorf("duplicate launches: %v", x.cloud.duplicates)
+	x.cloud.Mu.Lock()
+	if len(x.cloud.Duplicates) > 0 {
+		x.t.Errorf("duplicate launches: %v", x.cloud.Duplicates)
 	}
-	x.cloud.mu.Unlock()
+	x.cloud.Mu.Unlock()
 	x.checkNeighbours("in the end")
 	entries, err := os.ReadDir(x.clusterDir())
 	if err != nil {
@@ -584,7 +592,7 @@ func (x *simTerraform) checkNothingLeft() {
 func (x *simTerraform) collect() {
 	x.t.Helper()
 	left := x.mine()
-	if !slices.ContainsFunc(left, func(i cloud.Instance) bool { return x.cloud.mistake(i.ID) }) {
+	if !slices.ContainsFunc(left, func(i cloud.Instance) bool { return x.cloud.Mistake(i.ID) }) {
 		return
 	}
 	if err := retry.Pause(x.t.Context(), 10*time.Second); err != nil { // until lists show it
@@ -640,10 +648,10 @@ func (c *counts) add(x *simTerraform, ok bool) {
 		return
 	}
 	left := x.mine()
-	x.cloud.mu.Lock()
-	defer x.cloud.mu.Unlock()
-	c.launched += x.cloud.launched
-	c.duplicates += len(x.cloud.duplicates)
+	x.cloud.Mu.Lock()
+	defer x.cloud.Mu.Unlock()
+	c.launched += x.cloud.Launched
+	c.duplicates += len(x.cloud.Duplicates)
 	c.leaked += len(left)
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
@@ -126,8 +127,8 @@ func TestHiddenMachineAfterAKill(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newSimTerraform(t, 1)
 		defer x.end()
-		x.cloud.hide = 15 * time.Second
-		x.arm = func(p *simProcess) { p.killOn, p.skip = "run/create after", 1 }
+		x.cloud.Hide = 15 * time.Second
+		x.arm = func(p *memcloud.Process) { p.KillOn, p.Skip = "run/create after", 1 }
 		if dead, _ := x.apply(); !dead {
 			t.Fatal("not killed")
 		}
@@ -142,9 +143,9 @@ func TestHundredLaunchesAtOnce(t *testing.T) {
 	const clusters = 100
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, memoryDir(t), newFakeCloud())
-		x.cloud.delay = 3 * time.Second
+		x.cloud.Hide = 3 * time.Second
 		// The hundred share one blocklist, so that one zone is all they need.
-		x.cloud.faults = []*fakeFault{{op: "run", zone: "r1a", times: 10, err: errCapacity}, {op: "wait", zone: "r1b", times: 10, err: errors.New("a machine failed to boot")}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "run", Zone: "r1a", Times: 10, Err: errCapacity}, {Method: "wait", Zone: "r1b", Times: 10, Err: errors.New("a machine failed to boot")}}
 		var all sync.WaitGroup
 		errs := make([]error, clusters)
 		for i := range clusters {
@@ -156,7 +157,10 @@ func TestHundredLaunchesAtOnce(t *testing.T) {
 		}
 		x.wantLive(t, 2*clusters)
 		seen := map[string]bool{}
-		for _, m := range x.cloud.machines {
+		for _, m := range x.cloud.Machines {
+			if !m.Alive(time.Now()) {
+				continue
+			}
 			key := fmt.Sprintf("%s %d", m.Identity.Cluster, m.Identity.Rank)
 			if seen[key] {
 				t.Errorf("two machines of %s", key)
@@ -185,7 +189,7 @@ func TestDestroyOfAStoppedCluster(t *testing.T) {
 // A start that is refused, or interrupted, leaves the stopped machines as they
 // are, and makes none elsewhere.
 func TestFailedStartKeepsEverything(t *testing.T) {
-	for _, err := range []error{errSimCapacity, errSimConfig, errSimServer, nil} {
+	for _, err := range []error{memcloud.ErrCapacity, memcloud.ErrConfig, memcloud.ErrServer, nil} {
 		t.Run(fmt.Sprint(err), func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				x := newSimTerraform(t, 1)
@@ -195,18 +199,18 @@ func TestFailedStartKeepsEverything(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				launched, c := x.cloud.launched, *x.state
-				f := &simFault{phase: "run", op: "start", skip: 1, err: err}
+				launched, c := x.cloud.Launched, *x.state
+				f := &memcloud.Fault{Phase: "run", Op: "start", Skip: 1, Err: err}
 				if err == nil {
-					f.hook = func() { x.cancel() }
+					f.Hook = func() { x.cancel() }
 				}
-				x.cloud.faults = []*simFault{f}
+				x.cloud.Faults = []*memcloud.Fault{f}
 				_, got := x.run(func(ctx context.Context, b *Broker) (func(), error) {
 					_, err := b.Start(ctx, c, Spec{})
 					return nil, err
 				})
-				if got == nil || len(x.mine()) != 2 || x.cloud.launched != launched {
-					t.Errorf("Start = %v with %d machines alive, %d launched", got, len(x.mine()), x.cloud.launched-launched)
+				if got == nil || len(x.mine()) != 2 || x.cloud.Launched != launched {
+					t.Errorf("Start = %v with %d machines alive, %d launched", got, len(x.mine()), x.cloud.Launched-launched)
 				}
 				x.check("after the failed start")
 				x.recover()
@@ -224,13 +228,13 @@ func TestRelaunchWhileTerminating(t *testing.T) {
 			t.Fatal(err)
 		}
 		old := x.state.Generation
-		x.cloud.mu.Lock()
-		for _, m := range x.cloud.machines {
+		x.cloud.Mu.Lock()
+		for _, m := range x.cloud.Machines {
 			if m.Identity.Owner == simOwner && m.Identity.Cluster == simName {
-				m.gone = time.Now().Add(time.Minute) // terminating, by somebody's hand
+				m.Gone = time.Now().Add(time.Minute) // terminating, by somebody's hand
 			}
 		}
-		x.cloud.mu.Unlock()
+		x.cloud.Mu.Unlock()
 		if _, err := x.apply(); err != nil || x.state.Generation == old {
 			t.Errorf("apply = %v, generation %s", err, x.state.Generation)
 		}

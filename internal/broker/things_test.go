@@ -11,6 +11,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
@@ -22,11 +23,11 @@ func thing(kind cloud.ThingKind, id, owner, cluster, gen string, age time.Durati
 }
 
 // names are the ids of the things there are.
-func (f *fakeCloud) thingIDs() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func thingIDs(f *memcloud.Cloud) []string {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
 	var out []string
-	for _, t := range f.things {
+	for _, t := range f.Things {
 		out = append(out, t.ID)
 	}
 	slices.Sort(out)
@@ -51,16 +52,16 @@ func TestThingsOfALostDiskGo(t *testing.T) {
 				if name == "destroy" {
 					c = owning(t, stateDir(t), fc, "ml-team").mustLaunch(t, twoNodes("train"))
 				}
-				fc.things = []cloud.Thing{
+				fc.Things = []cloud.Thing{
 					thing(cloud.ThingKey, "key-lost", "ml-team", "train", "dead1", time.Hour),
 					thing(cloud.ThingFirewall, "fw-lost", "ml-team", "train", "dead1", time.Hour),
 					thing(cloud.ThingKey, "key-other-name", "ml-team", "train2", "dead1", time.Hour),
 					thing(cloud.ThingKey, "key-other-owner", "somebody", "train", "dead1", time.Hour),
 				}
 				x := owning(t, stateDir(t), fc, "ml-team")
-				fc.add(cloud.Identity{Owner: "ml-team", Cluster: "else", Generation: "alive", Attempt: 1}, "r1", "r1a", time.Time{})
+				addMachine(fc, cloud.Identity{Owner: "ml-team", Cluster: "else", Generation: "alive", Attempt: 1}, "r1", "r1a", time.Time{})
 				next(t, x, c)
-				if got := fc.thingIDs(); !slices.Equal(got, []string{"key-other-name", "key-other-owner"}) {
+				if got := thingIDs(fc); !slices.Equal(got, []string{"key-other-name", "key-other-owner"}) {
 					t.Errorf("left: %v", got)
 				}
 			})
@@ -72,7 +73,7 @@ func TestThingsOfALostDiskGo(t *testing.T) {
 func TestSurveyThatFails(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
-		x.cloud.faults = []*fakeFault{{op: "survey", err: errServer}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "survey", Err: errServer}}
 		x.mustLaunch(t, twoNodes("train"))
 		report, err := x.GC(t.Context(), gc.Options{})
 		if err != nil || len(report.Clouds) != 1 || !strings.Contains(report.Clouds[0].Remark, "could not be listed") {
@@ -87,8 +88,8 @@ func TestGCOfThings(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		c := x.mustLaunch(t, twoNodes("held"))
-		x.cloud.add(cloud.Identity{Owner: "somebody", Cluster: "theirs", Generation: "abc", Attempt: 1}, "r1", "r1a", time.Time{})
-		x.cloud.things = []cloud.Thing{
+		addMachine(x.cloud, cloud.Identity{Owner: "somebody", Cluster: "theirs", Generation: "abc", Attempt: 1}, "r1", "r1a", time.Time{})
+		x.cloud.Things = []cloud.Thing{
 			thing(cloud.ThingFirewall, "fw-held", x.owner, "held", c.Generation, time.Hour),
 			thing(cloud.ThingKey, "key-left", x.owner, "gone", "dead1", time.Hour),
 			thing(cloud.ThingFirewall, "fw-left", x.owner, "gone", "dead1", time.Hour),
@@ -121,10 +122,10 @@ func TestGCOfThings(t *testing.T) {
 				t.Errorf("after --delete: %+v", f)
 			}
 		}
-		if got := x.cloud.thingIDs(); !slices.Equal(got, []string{"fw-held", "group-theirs", "key-young"}) {
+		if got := thingIDs(x.cloud); !slices.Equal(got, []string{"fw-held", "group-theirs", "key-young"}) {
 			t.Errorf("left: %v", got)
 		}
-		if len(x.cloud.live("somebody")) != 1 || len(x.cloud.live(x.owner)) != 2 {
+		if len(x.cloud.Live("somebody")) != 1 || len(x.cloud.Live(x.owner)) != 2 {
 			t.Error("a machine went with it")
 		}
 	})
@@ -137,7 +138,7 @@ func TestTakeOver(t *testing.T) {
 		x := owning(t, stateDir(t), newFakeCloud(), "ml-team")
 		until := time.Now().Add(75 * time.Minute)
 		add := func(owner, cluster, gen string, committed bool) {
-			x.cloud.add(cloud.Identity{Owner: owner, Cluster: cluster, Generation: gen, Attempt: 1}, "r1", "r1a", until).Committed = committed
+			addMachine(x.cloud, cloud.Identity{Owner: owner, Cluster: cluster, Generation: gen, Attempt: 1}, "r1", "r1a", until).Committed = committed
 		}
 		add("ml-team", "train", "lost1", false)
 		add("ml-team", "train2", "lost1", false)
@@ -155,11 +156,11 @@ func TestTakeOver(t *testing.T) {
 				t.Errorf("--take-over %s: %v", wrong, err)
 			}
 		}
-		if len(x.cloud.live("ml-team")) != 3 {
+		if len(x.cloud.Live("ml-team")) != 3 {
 			t.Fatal("a refused take-over removed machines")
 		}
 		report, err := x.GC(t.Context(), gc.Options{TakeOver: "train/lost1"})
-		if err != nil || len(x.cloud.live("ml-team")) != 2 || len(x.cloud.live("somebody")) != 1 {
+		if err != nil || len(x.cloud.Live("ml-team")) != 2 || len(x.cloud.Live("somebody")) != 1 {
 			t.Errorf("GC = %+v, %v", report, err)
 		}
 		x.mustLaunch(t, twoNodes("train"))

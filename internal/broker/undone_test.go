@@ -8,6 +8,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
@@ -26,8 +27,8 @@ func brokenGrowth(t *testing.T, x *bench, lost bool) (c cluster.Cluster, left st
 	if err != nil {
 		t.Fatal(err)
 	}
-	denied := []*fakeFault{{op: "query", err: errDenied}, {op: "terminate", err: errDenied}}
-	x.cloud.faults = []*fakeFault{{op: "commit", err: errServer, applied: true, hook: func() { x.cloud.faults = denied }}}
+	denied := []*memcloud.Fault{{Method: "query", Err: errDenied}, {Method: "terminate", Err: errDenied}}
+	x.cloud.Faults = []*memcloud.Fault{{Method: "commit", Err: errServer, Applied: true, Hook: func() { x.cloud.Faults = denied }}}
 	if lost {
 		_, err = x.Restore(t.Context(), c, twoNodes("train"))
 	} else {
@@ -36,9 +37,9 @@ func brokenGrowth(t *testing.T, x *bench, lost bool) (c cluster.Cluster, left st
 	if err == nil || !strings.Contains(err.Error(), "could not be removed") {
 		t.Fatalf("the growth = %v", err)
 	}
-	x.cloud.faults = nil
+	x.cloud.Faults = nil
 	x.wantLive(t, want)
-	for _, m := range x.cloud.machines {
+	for _, m := range x.cloud.Machines {
 		left = m.ID // the newest
 	}
 	return c, left
@@ -101,12 +102,12 @@ func TestUndoneMachineThatCannotBeRemoved(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		c, _ := brokenGrowth(t, x, false)
-		x.cloud.faults = []*fakeFault{{op: "terminate", err: errDenied}}
+		x.cloud.Faults = []*memcloud.Fault{{Method: "terminate", Err: errDenied}}
 		if got, err := x.Refresh(t.Context(), c); err != nil || got.Size != 2 || got.Status != cluster.StatusUp {
 			t.Errorf("Refresh = %s with %d nodes, %v", got.Status, got.Size, err)
 		}
 		x.wantLive(t, 3)
-		x.cloud.faults = nil
+		x.cloud.Faults = nil
 		if _, err := x.Refresh(t.Context(), c); err != nil {
 			t.Error(err)
 		}

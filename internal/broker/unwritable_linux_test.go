@@ -124,12 +124,12 @@ func TestReadAndDestroyWithoutAStateFolder(t *testing.T) {
 						t.Errorf("NoteReplacement: %v", err)
 					}
 					if gone {
-						x.cloud.machines = nil
+						x.cloud.Machines = nil
 						if _, err := x.Refresh(t.Context(), c); !errors.Is(err, cluster.ErrGone) {
 							t.Errorf("Refresh = %v, want ErrGone", err)
 						}
-						if err := x.RemoveLeftovers(t.Context(), c); err != nil || x.cloud.called("cleanup") == 0 {
-							t.Errorf("RemoveLeftovers: %v after %d clean-ups", err, x.cloud.called("cleanup"))
+						if err := x.RemoveLeftovers(t.Context(), c); err != nil || x.cloud.Called("cleanup") == 0 {
+							t.Errorf("RemoveLeftovers: %v after %d clean-ups", err, x.cloud.Called("cleanup"))
 						}
 					} else if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != cluster.StatusUp {
 						t.Errorf("Refresh = %s, %v", fresh.Status, err)
@@ -140,7 +140,7 @@ func TestReadAndDestroyWithoutAStateFolder(t *testing.T) {
 					if err := x.Destroy(t.Context(), c); err != nil {
 						t.Errorf("Destroy: %v", err)
 					}
-					if left := x.cloud.live(c.Owner); len(left) > 0 {
+					if left := x.cloud.Live(c.Owner); len(left) > 0 {
 						t.Errorf("left: %v", left)
 					}
 				})
@@ -155,8 +155,8 @@ func TestNoLaunchWithoutAnOwnerThatLasts(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, "/proc/self/no-such-folder", newFakeCloud())
 		_, err := x.Launch(t.Context(), twoNodes("train"))
-		if err == nil || !strings.Contains(err.Error(), "set owner in the provider block") || x.cloud.called("run") > 0 {
-			t.Errorf("Launch = %v after %d create calls", err, x.cloud.called("run"))
+		if err == nil || !strings.Contains(err.Error(), "set owner in the provider block") || x.cloud.Called("run") > 0 {
+			t.Errorf("Launch = %v after %d create calls", err, x.cloud.Called("run"))
 		}
 	})
 }

@@ -31,7 +31,7 @@ func (c *Client) Call(ctx context.Context, op, zone string, apply func(f *Fault)
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", name, ctx.Err())
 	}
-	if err := pause(ctx, c.Latency); err != nil {
+	if err := wait(ctx, c.Latency); err != nil {
 		return err
 	}
 	f := c.match("", c.Phase, op, zone)

@@ -31,6 +31,8 @@ type Cloud struct {
 	// Things are what nothing but a test makes.
 	Things []cloud.Thing
 	Faults []*Fault
+	// Means are errors of a test's own, for Faults, with their meaning.
+	Means map[error]cloud.Fault
 	// Hide is how long lists do not show a new machine, Boot how long it starts,
 	// Going how long it ends and Stopping how long it stops.
 	Hide, Boot, Going, Stopping time.Duration
@@ -43,6 +45,9 @@ type Cloud struct {
 	Pace time.Duration
 	// Addresses lets every machine leave an address behind that is paid for.
 	Addresses bool
+	// Reticent lets surveys show nothing but Things, and machines where there are
+	// any: a test that counts what it made itself.
+	Reticent bool
 	// Expired makes every call fail, as after the end of a key.
 	Expired bool
 	// Watch is asked before each create takes effect, OnRun at each Run.
@@ -69,6 +74,8 @@ type Machine struct {
 	CutUntil time.Time
 	// Twin and Late are the cloud's own mistakes: made besides, or after a refusal.
 	Twin, Late bool
+	// Jammed is a dead-man timer that does not work.
+	Jammed bool
 	// OnShutdown is what a power-off does once the machine is committed.
 	OnShutdown cloud.Shutdown
 	// LeavesDisk keeps its disk when it is gone; DiskGone takes it before.
@@ -165,7 +172,7 @@ func cloneMap(in map[string]string) map[string]string {
 // Settle lets time do its work: the dead-man timers. The caller holds Mu.
 func (s *Cloud) Settle(now time.Time) {
 	for _, m := range s.Machines {
-		if m.Deadline.IsZero() || now.Before(m.Deadline) || !m.Alive(now) {
+		if m.Jammed || m.Deadline.IsZero() || now.Before(m.Deadline) || !m.Alive(now) {
 			continue
 		}
 		switch {

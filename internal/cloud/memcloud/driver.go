@@ -289,4 +289,11 @@ func (d *Driver) quiet(ctx context.Context, c *Client, ref cloud.ClusterRef, eac
 }
 
 // Classify implements cloud.Provisioner.
-func (*Driver) Classify(err error) cloud.Fault { return Classify(err) }
+func (d *Driver) Classify(err error) cloud.Fault {
+	for is, fault := range d.Means {
+		if errors.Is(err, is) {
+			return fault
+		}
+	}
+	return Classify(err)
+}

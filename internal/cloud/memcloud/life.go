@@ -214,6 +214,9 @@ func (s *Cloud) things(ref cloud.ClusterRef) []cloud.Thing {
 	for _, t := range s.Things {
 		add(t, t.Ref.Region, groupOf(t.Ref))
 	}
+	if s.Reticent && len(s.Things) == 0 {
+		return out
+	}
 	now := time.Now()
 	for _, m := range s.Machines {
 		if m.Alive(now) && !now.Before(m.Visible) {
@@ -221,6 +224,9 @@ func (s *Cloud) things(ref cloud.ClusterRef) []cloud.Thing {
 		}
 	}
 	for _, g := range s.Groups {
+		if s.Reticent {
+			break
+		}
 		add(cloud.Thing{Kind: cloud.ThingKind(g.Kind), ID: g.Kind + " of " + g.Owner.Generation}, g.Region, g.Owner)
 	}
 	return out

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // Bootstrap implements cloud.Provisioner.
@@ -132,7 +133,7 @@ func (d *Driver) node(ctx context.Context, c *Client, n cloud.NodeSpec, have []c
 }
 
 func (d *Driver) launch(ctx context.Context, c *Client, n cloud.NodeSpec, cfg cloud.RunConfig, rec *cloud.RunRecord) error {
-	if err := pause(ctx, d.early()); err != nil {
+	if err := wait(ctx, d.early()); err != nil {
 		return err
 	}
 	return d.again(ctx, func(ctx context.Context) error {
@@ -168,7 +169,7 @@ const settle = 10 * time.Second
 // settleLost looks for what came of a create whose answer was lost, where
 // asking again would make another machine.
 func (d *Driver) settleLost(ctx context.Context, c *Client, n cloud.NodeSpec, rec *cloud.RunRecord, lost error) error {
-	if err := pause(ctx, settle); err != nil {
+	if err := wait(ctx, settle); err != nil {
 		return err
 	}
 	now, err := d.look(ctx, c, cloud.ClusterRef{Owner: n.Identity.Owner, Cluster: n.Identity.Cluster, Generation: n.Identity.Generation})
@@ -189,7 +190,7 @@ func (d *Driver) settleLost(ctx context.Context, c *Client, n cloud.NodeSpec, re
 func (d *Driver) yield(ctx context.Context, c *Client, ref cloud.ClusterRef, rec *cloud.RunRecord) error {
 	const looks = 6
 	for range looks {
-		if err := pause(ctx, settle); err != nil {
+		if err := wait(ctx, settle); err != nil {
 			return err
 		}
 		now, err := d.look(ctx, c, ref)
@@ -253,16 +254,10 @@ func outdated(in cloud.Instance, spec cloud.ClusterSpec) bool {
 	return false
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+// wait is retry.Pause, and nothing where there is nothing to wait for.
+func wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("pause: %w", ctx.Err())
-	}
+	return retry.Pause(ctx, d) //nolint:wrapcheck // the context's own error
 }
