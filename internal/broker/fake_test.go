@@ -156,7 +156,7 @@ func stateDir(t *testing.T) string {
 // newFakeCloud is prompt, once a machine has booted.
 func newFakeCloud() *memcloud.Cloud {
 	world := memcloud.New()
-	world.Reticent = true
+	world.Reticent, world.Loose = true, true
 	world.Boot, world.Going, world.Stopping = 30*time.Second, 0, 0
 	world.Means = map[error]cloud.Fault{
 		errCapacity: {Kind: cloud.KindCapacity, Scope: cloud.ScopeZone},

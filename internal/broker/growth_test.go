@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -25,11 +26,11 @@ func TestReclaimWhileGrowing(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		c := x.mustLaunch(t, twoNodes("train"))
 		x.dialErr = func(target remote.Target) error {
-			x.cloud.mu.Lock()
-			defer x.cloud.mu.Unlock()
-			for _, m := range x.cloud.machines {
+			x.cloud.Mu.Lock()
+			defer x.cloud.Mu.Unlock()
+			for _, m := range x.cloud.Machines {
 				if m.ExternalIP == target.Host && m.Identity.Rank == 2 {
-					m.State = cloud.StateTerminating
+					m.Gone = time.Now().Add(time.Minute) // terminating
 					return errors.New("connection refused")
 				}
 			}
@@ -83,16 +84,16 @@ func TestRestoreOfAStoppedClusterUsesItsOwnKeys(t *testing.T) {
 		alice.lose(1)
 		bob := newBench(t, stateDir(t), fc)
 		bob.owner = alice.owner
-		made := len(fc.live(alice.owner))
+		made := len(fc.Live(alice.owner))
 		_, err = having(bob, bobs).Restore(t.Context(), c, twoNodes("train"))
-		if err == nil || !errors.As(err, new(*remote.AuthError)) || len(fc.live(alice.owner)) != made {
-			t.Errorf("with another key alone: %v, and %d machines", err, len(fc.live(alice.owner)))
+		if err == nil || !errors.As(err, new(*remote.AuthError)) || len(fc.Live(alice.owner)) != made {
+			t.Errorf("with another key alone: %v, and %d machines", err, len(fc.Live(alice.owner)))
 		}
-		if m := fc.machines[0]; m.State != cloud.StateStopped {
-			t.Errorf("the node that was started to be asked is %s", m.State)
+		if now := fc.Machines[0].View(time.Now()).State; now != cloud.StateStopped {
+			t.Errorf("the node that was started to be asked is %s", now)
 		}
 		var given []string
-		fc.onRun = func(cfg cloud.RunConfig) { given = cfg.Spec.AuthorizedKeys }
+		fc.OnRun = func(cfg cloud.RunConfig) { given = cfg.Spec.AuthorizedKeys }
 		now, err := having(bob, bobs, team).Restore(t.Context(), c, twoNodes("train"))
 		if want := []string{remote.AuthorizedKey(team.PublicKey())}; err != nil || now.Status != cluster.StatusUp || !slices.Equal(given, want) {
 			t.Errorf("%s with the keys %q, want %q: %v", now.Status, given, want, err)

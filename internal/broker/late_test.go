@@ -32,7 +32,7 @@ func TestLateSurvivorsElsewhere(t *testing.T) {
 			{Method: "run", Zone: "r2a", Err: errServer, Applied: true},
 			{Method: "run", Zone: "r3a", Err: errServer, Applied: true},
 			// Each attempt is removed by tags, the last by id, too.
-			{Method: "terminate", Skip: 8, Err: errServer},
+			{Method: "terminate", Skip: 4, Err: errServer},
 		}
 		x.dialErr = func(remote.Target) error { return retry.Pause(t.Context(), time.Minute) }
 		x.exit = func(int, string) (int, string) { return 1, "" }

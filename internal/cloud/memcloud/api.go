@@ -287,7 +287,7 @@ func (c *Client) dropGroup(ctx context.Context, kind string, ref cloud.ClusterRe
 	return c.Call(ctx, kind+".delete", "", func(*Fault) error {
 		mine := func(g *Group) bool { return g.Kind == kind && ref.Matches(g.Owner, g.Region, ref.Zone) }
 		for _, m := range c.Machines {
-			if kind == kindFirewall && m.Alive(time.Now()) && slices.ContainsFunc(c.Groups, func(g *Group) bool {
+			if kind == kindFirewall && !c.Loose && m.Alive(time.Now()) && slices.ContainsFunc(c.Groups, func(g *Group) bool {
 				return mine(g) && g.Owner.Generation == m.Identity.Generation && g.Owner.Cluster == m.Identity.Cluster && g.Owner.Owner == m.Identity.Owner && g.Region == m.Region
 			}) {
 				return fmt.Errorf("firewall of %s: %w", m.ID, ErrInUse)

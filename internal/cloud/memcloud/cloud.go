@@ -48,6 +48,8 @@ type Cloud struct {
 	// Reticent lets surveys show nothing but Things, and machines where there are
 	// any: a test that counts what it made itself.
 	Reticent bool
+	// Loose lets firewalls go while machines are behind them.
+	Loose bool
 	// Expired makes every call fail, as after the end of a key.
 	Expired bool
 	// Watch is asked before each create takes effect, OnRun at each Run.
