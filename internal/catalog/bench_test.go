@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -23,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
 // The benchmarks use the catalogs of SKY_CATALOGS, a folder with aws, azure and
@@ -77,11 +79,82 @@ func child(mode, dir, state string) error {
 	if err != nil {
 		return err
 	}
+	if ask, ok := requests[mode]; ok {
+		return ask(set)
+	}
 	_, ok, err := set.Best(context.Background(), benchQuery(), benchClouds())
 	if err == nil && !ok {
 		err = fmt.Errorf("nothing found")
 	}
 	return err
+}
+
+// requests are the kinds of question that a plan asks, by mode.
+var requests = map[string]func(set *Set) error{
+	"accelerator": func(set *Set) error { return rank(set, *benchQuery()) },
+	"cpus": func(set *Set) error {
+		return rank(set, optimizer.WithDefaults(cloud.Requirement{Markets: []cloud.Market{cloud.OnDemand, cloud.Spot}}))
+	},
+	"accelerators": func(set *Set) error {
+		_, err := set.Over(context.Background(), nil, benchClouds(), func(offers iter.Seq[*cloud.Offer]) error {
+			devices := make(optimizer.Devices)
+			for o := range offers {
+				devices.Add(o)
+			}
+			if len(devices) == 0 {
+				return errors.New("no accelerators")
+			}
+			return nil
+		})
+		return err
+	},
+	"infeasible": func(set *Set) error {
+		r := *benchQuery()
+		r.Memory = cloud.Quantity{Value: 500_000, AtLeast: true}
+		err := rank(set, r)
+		if none := (*optimizer.InfeasibleError)(nil); !errors.As(err, &none) {
+			return fmt.Errorf("a request that nothing satisfies got %w", err)
+		}
+		return nil
+	},
+}
+
+func rank(set *Set, r cloud.Requirement) error {
+	req := optimizer.Request{Alternatives: []cloud.Requirement{r}}
+	_, err := set.Over(context.Background(), req.Alternatives, benchClouds(), func(offers iter.Seq[*cloud.Offer]) error {
+		_, err := optimizer.RankEach(req, offers, nil, nil)
+		return err
+	})
+	return err
+}
+
+// BenchmarkRequests runs each kind of request in a process of its own, over
+// snapshots that are there, and reports the most memory that was resident, as
+// such and for that of the request for one accelerator.
+func BenchmarkRequests(b *testing.B) {
+	for _, times := range []int{1, 10, 100} {
+		dir, state := dirs(b)[times], b.TempDir()
+		settle(b, dir, state)
+		least := 0.0
+		for _, mode := range []string{"accelerator", "cpus", "accelerators", "infeasible"} {
+			b.Run(fmt.Sprintf("x%d/%s", times, mode), func(b *testing.B) {
+				var all []spent
+				for range 5 {
+					all = append(all, start(b, mode, dir, state))
+				}
+				for b.Loop() {
+				}
+				mib := at(all, func(s spent) float64 { return float64(s.rss) / 1024 }, 0.5)
+				if mode == "accelerator" {
+					least = mib
+				}
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(mib, "MiB")
+				b.ReportMetric(mib/least, "MiB/accelerator")
+				b.ReportMetric(at(all, func(s spent) float64 { return float64(s.cpu.Microseconds()) / 1000 }, 0), "cpu-ms")
+			})
+		}
+	}
 }
 
 func writeLikeSnapshots(state string) error {

@@ -72,7 +72,7 @@ func Within(alt cloud.Requirement, usd float64) bool {
 
 // compare orders candidates, the better one first. It is a total order over
 // distinct offers.
-func (r Request) compare(a, b *candidate) int {
+func (r *Request) compare(a, b *candidate) int {
 	if r.Ordered && a.Alternative != b.Alternative {
 		return cmp.Compare(a.Alternative, b.Alternative)
 	}

@@ -199,9 +199,10 @@ func RankEach(req Request, offers iter.Seq[*cloud.Offer], caps map[string]cloud.
 		counts[i] = make([]int, len(rules[i]))
 	}
 	found := shortlist{req: &req}
+	var best candidate // one for all offers: what is kept is copied
 	for o := range offers {
 		plan.Considered++
-		var best candidate
+		best.offer = nil
 		for i, alt := range alternatives {
 			if r := firstFailing(rules[i], o); r >= 0 {
 				counts[i][r]++

@@ -13,8 +13,9 @@ const (
 	// keptOfPlace is how many candidates of one place are kept, where they fit.
 	keptOfPlace = 64
 	// kept is how many candidates there may be in all; beyond it, each place keeps
-	// half as many, but never less than one. No launch tries nearly as many.
-	kept = 16384
+	// half as many. Clouds have some hundred places; where there are more than fit
+	// with one candidate each, the worst are given up, but no cloud as a whole.
+	kept = 4096
 )
 
 // shortlist keeps the best candidates by place while offers are read, so that
@@ -26,6 +27,8 @@ type shortlist struct {
 	places map[place][]*candidate
 	size   int
 	most   int
+	// crowded is set once places were given up.
+	crowded bool
 	// seen has the hash of each machine that would do; top are the best candidates
 	// of the best machines, the best first.
 	seed maphash.Seed
@@ -58,8 +61,7 @@ func (s *shortlist) add(c *candidate) {
 	}
 	s.seen[maphash.Comparable(s.seed, machineOf(c.offer))] = struct{}{}
 	s.addToTop(c)
-	o := c.offer
-	at := place{o.Cloud, o.Region, o.Zone, o.Market, c.Alternative, c.market, c.accelerator}
+	at := s.placeOf(c)
 	list := s.places[at]
 	if n := len(list); n >= s.most && s.compare(c, list[n-1]) >= 0 {
 		return
@@ -86,6 +88,34 @@ func (s *shortlist) shrink() {
 			s.size += len(s.places[at])
 		}
 	}
+	if s.size > kept {
+		s.crowded = true
+		s.giveUp()
+	}
+}
+
+// giveUp keeps the best half of the places, and the best of each cloud and market.
+// What it gives up cannot come back: half as many as may be kept are better.
+func (s *shortlist) giveUp() {
+	type sold struct {
+		cloud  string
+		market cloud.Market
+	}
+	first := make(map[sold]bool)
+	for i, c := range s.all() {
+		at := s.placeOf(c)
+		of := sold{at.cloud, at.market}
+		if i >= kept/2 && first[of] {
+			delete(s.places, at)
+			s.size--
+		}
+		first[of] = true
+	}
+}
+
+func (s *shortlist) placeOf(c *candidate) place {
+	o := c.offer
+	return place{o.Cloud, o.Region, o.Zone, o.Market, c.Alternative, c.market, c.accelerator}
 }
 
 func (s *shortlist) compare(a, b *candidate) int { return s.req.compare(a, b) }
@@ -108,8 +138,15 @@ func (s *shortlist) addToTop(c *candidate) {
 	s.top = s.top[:min(len(s.top), tableRows)]
 }
 
-// ranked returns what was kept, the best first.
+// ranked returns what is kept, the best first.
 func (s *shortlist) ranked() []*candidate {
+	if s.crowded {
+		s.giveUp() // so that it does not matter in what order offers came
+	}
+	return s.all()
+}
+
+func (s *shortlist) all() []*candidate {
 	all := make([]*candidate, 0, s.size)
 	for _, list := range s.places {
 		all = append(all, list...)
