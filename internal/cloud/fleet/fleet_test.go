@@ -210,37 +210,6 @@ func TestLaunch(t *testing.T) {
 	})
 }
 
-func TestRecent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var r fleet.Recent[string]
-		late := func(id string) bool {
-			m, ok := r.Late(id, time.Minute)
-			if ok && m != "machine "+id {
-				t.Errorf("%s is %s", id, m)
-			}
-			return ok
-		}
-		for _, id := range []string{"a", "b", "c"} {
-			r.Add(id, "machine "+id)
-		}
-		r.Saw("a", false)
-		r.Saw("x", false)
-		if late("a") || !late("b") || late("x") {
-			t.Errorf("late: %t, %t, %t, want only what was launched and not seen", late("a"), late("b"), late("x"))
-		}
-		<-time.After(time.Minute)
-		r.Add("b", "machine b") // again: it was launched when it was
-		if late("b") {
-			t.Error("a machine is late for more than a minute")
-		}
-		r.Saw("a", true)
-		r.Forget(func(m string) bool { return m == "machine b" })
-		if got := r.Matching(func(string) bool { return true }); !slices.Equal(got, []string{"c"}) {
-			t.Errorf("what is left is %v", got)
-		}
-	})
-}
-
 func TestCheckSingle(t *testing.T) {
 	record := cloud.RunRecord{Created: []string{"a"}, Resumed: []string{"b"}, Adopted: []string{"c"}}
 	var extra *cloud.ExtraNodesError

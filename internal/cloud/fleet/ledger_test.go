@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -52,4 +53,43 @@ func TestMachineThatIsNotThereAnyMore(t *testing.T) {
 	if found, err := f.Look(t.Context(), ref); err != nil || !slices.Equal(found.Missing, ref.Instances) {
 		t.Errorf("who names it misses %v, %v", found.Missing, err)
 	}
+}
+
+// TestLedger: what is late is what was launched a moment ago and never shown.
+func TestLedger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l ledger[string]
+		machine := func(id string) Machine[string] {
+			return Machine[string]{Instance: cloud.Instance{ID: id, Identity: cloud.Identity{Owner: "o", Rank: len(id)}}, Native: "machine " + id}
+		}
+		all := func(Machine[string]) bool { return true }
+		late := func(id string) bool {
+			for _, e := range l.matching(all) {
+				if e.m.ID == id && e.late(time.Minute) {
+					return e.m.Native == "machine "+id
+				}
+			}
+			return false
+		}
+		for _, id := range []string{"a", "bb", "ccc"} {
+			l.add(machine(id))
+		}
+		l.saw(machine("a"))
+		l.saw(machine("x"))
+		if late("a") || !late("bb") || late("x") {
+			t.Errorf("late: %t, %t, %t, want only what was launched and not seen", late("a"), late("bb"), late("x"))
+		}
+		<-time.After(time.Minute)
+		l.add(machine("bb")) // again: it was launched when it was
+		if late("bb") {
+			t.Error("a machine is late for more than a minute")
+		}
+		dead := machine("a")
+		dead.State = cloud.StateTerminated
+		l.saw(dead)
+		l.forget(func(m Machine[string]) bool { return m.ID == "bb" })
+		if got := l.matching(all); len(got) != 1 || got[0].m.ID != "ccc" {
+			t.Errorf("what is left is %v", got)
+		}
+	})
 }

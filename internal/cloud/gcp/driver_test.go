@@ -596,3 +596,49 @@ func TestLabelsThatSomebodyElseChanged(t *testing.T) {
 		}
 	}
 }
+
+// TestRulesThatAreOthers: a rule that lets in nothing more is told of all the
+// same where it is another one, or is missing.
+func TestRulesThatAreOthers(t *testing.T) {
+	a, d := opened(t, gcpfake.Options{})
+	spec, at := testSpec(1)
+	if _, err := d.Bootstrap(t.Context(), spec, at); err != nil {
+		t.Fatal(err)
+	}
+	drift := func() []string {
+		t.Helper()
+		out, err := d.PortDrift(t.Context(), spec.Ref, spec.AllowedCIDRs, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if out := drift(); len(out) != 0 {
+		t.Errorf("rules as they were made: %v", out)
+	}
+	inside := groupName(spec.Ref) + ruleInside
+	if err := d.deleteRule(t.Context(), inside); err != nil {
+		t.Fatal(err)
+	}
+	if out := drift(); len(out) != 1 || !strings.Contains(out[0], inside) {
+		t.Errorf("without the rule that lets the machines reach one another: %v", out)
+	}
+	if _, err := d.Bootstrap(t.Context(), spec, at); err != nil || len(a.Firewalls()) != 2 || len(drift()) != 0 {
+		t.Errorf("Bootstrap: %v; there are %d rules", err, len(a.Firewalls()))
+	}
+}
+
+// TestSurveyShowsLeftDisks: one that no machine uses is charged for. That its
+// labels hold digests only does not hide it from its owner.
+func TestSurveyShowsLeftDisks(t *testing.T) {
+	a, d := opened(t, gcpfake.Options{})
+	spec, at := testSpec(1)
+	up(t, d, spec, at) // its own disk is in use
+	owner := "Somebody With A Long Name"
+	labels, _ := codec().Encode(cloud.Identity{Owner: owner, Cluster: "C.1", Generation: "g"}.Tags())
+	a.AddDisk(compute.Disk{Name: "left", Labels: labels}, testZone)
+	got, err := d.Survey(t.Context(), cloud.ClusterRef{Owner: owner, Cluster: "C.1", Cloud: Name})
+	if err != nil || len(got) != 1 || got[0].Kind != cloud.ThingDisk || got[0].ID != "left" || got[0].Ref.Zone != testZone || got[0].Ref.Cluster != "C.1" {
+		t.Errorf("Survey: %+v, %v", got, err)
+	}
+}
