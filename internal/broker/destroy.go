@@ -83,23 +83,23 @@ func (b *Broker) removeStrays(ctx context.Context, f statedir.Folder, j *journal
 			}
 		}
 	}
-	census, err := b.clouds.Inventory(ctx, b.owner, c.Name, where)
+	inventory, err := b.clouds.Inventory(ctx, b.owner, c.Name, where)
 	if err != nil {
 		return fmt.Errorf("cluster %q is removed; looking for what earlier launches left: %w", c.Name, err)
 	}
 	for _, g := range j.Generations() {
-		if g.Removed || g.ID == c.Generation || committedUnknown(g, census) {
+		if g.Removed || g.ID == c.Generation || committedUnknown(g, inventory) {
 			continue
 		}
 		if g.Complete && !g.Removing {
-			b.forgetReplaced(ctx, f, j, c, g, census)
+			b.forgetReplaced(ctx, f, j, c, g, inventory)
 			continue
 		}
 		if err := b.down().RemoveGeneration(ctx, f, j, g, ""); err != nil {
 			return err
 		}
 	}
-	for _, found := range census {
+	for _, found := range inventory {
 		if err := b.removeLate(ctx, f, j, c, found); err != nil {
 			return err
 		}
@@ -116,8 +116,8 @@ func (b *Broker) removeStrays(ctx context.Context, f statedir.Folder, j *journal
 // forgetReplaced forgets a complete generation that is gone: the cluster was
 // replaced from another computer. In doubt, and where it cannot be asked, it stays
 // for the next launch and for gc.
-func (b *Broker) forgetReplaced(ctx context.Context, f statedir.Folder, j *journal.Journal, c cluster.Cluster, g *journal.Generation, census []clouds.Machines) {
-	if g.Cluster == nil || slices.ContainsFunc(census, func(f clouds.Machines) bool { return f.Generation == g.ID }) {
+func (b *Broker) forgetReplaced(ctx context.Context, f statedir.Folder, j *journal.Journal, c cluster.Cluster, g *journal.Generation, inventory []clouds.Machines) {
+	if g.Cluster == nil || slices.ContainsFunc(inventory, func(f clouds.Machines) bool { return f.Generation == g.ID }) {
 		return
 	}
 	session, err := b.down().OpenFor(ctx, *g.Cluster)

@@ -55,7 +55,7 @@ func (b *Broker) FindGeneration(ctx context.Context, id string, w Whose) (cluste
 		return c, err
 	}
 	// Another computer has grown it: its machines say what the record does not.
-	shown, err := b.asShown(ctx, session, c, b.withoutUndone(c, alive))
+	shown, err := b.asShown(ctx, session, c, b.withoutFailedGrowth(c, alive))
 	if err != nil {
 		return c, err
 	}

@@ -91,7 +91,7 @@ func (b *Broker) undoGrowth(ctx context.Context, u *bringUp) error {
 		for _, n := range u.added {
 			doomed = union(doomed, []string{n.InstanceID})
 		}
-		b.noteUndone(ctx, c, doomed)
+		b.noteFailedGrowth(ctx, c, doomed)
 	}
 	if err := retry.Pause(ctx, max(b.cfg.Timeouts.Gone, u.listedBy().Sub(b.cfg.Now()))); err != nil {
 		return err

@@ -279,7 +279,7 @@ func (l *launch) beforeCommit(ctx context.Context, u *bringUp) error {
 		return fmt.Errorf("write the files for SSH on this computer: %w", err)
 	}
 	late, err := l.sweep(ctx, u)
-	if errors.As(err, new(*rivalError)) {
+	if errors.As(err, new(*concurrentLaunchError)) {
 		return err
 	}
 	if err != nil {
@@ -349,7 +349,7 @@ func (l *launch) afterFailure(ctx context.Context, u *bringUp, failure error) (b
 		return true, cluster.Cluster{}, l.fail(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
 	case setup != nil:
 		return true, cluster.Cluster{}, failure
-	case errors.As(failure, new(*journal.Error)), errors.As(failure, new(*rivalError)), u.reached && !errors.As(failure, new(*cloud.Error)):
+	case errors.As(failure, new(*journal.Error)), errors.As(failure, new(*concurrentLaunchError)), u.reached && !errors.As(failure, new(*cloud.Error)):
 		return true, cluster.Cluster{}, l.fail(failure)
 	}
 	if err := l.strike(u, fault); err != nil {

@@ -154,7 +154,7 @@ func (b *Broker) lookTimes(ctx context.Context, session cloud.Session, c cluster
 	if len(alive) == 0 {
 		return c, fmt.Errorf("cluster %q: %w", c.Name, cluster.ErrGone)
 	}
-	return c.Observed(b.withoutUndone(c, alive))
+	return c.Observed(b.withoutFailedGrowth(c, alive))
 }
 
 // present is the spec of the machines that are there, by the identities they

@@ -24,7 +24,7 @@ func (b *Broker) Observe(ctx context.Context, c cluster.Cluster) (cluster.Cluste
 	if err != nil {
 		return c, err
 	}
-	views, ended := b.views(c)
+	views, ended := b.candidates(c)
 	looks := 2
 	if ended {
 		looks = 1
@@ -54,7 +54,7 @@ func (b *Broker) Refresh(ctx context.Context, c cluster.Cluster) (cluster.Cluste
 	if err := b.writeRecord(ctx, fresh); err != nil {
 		return c, err
 	}
-	b.dropUndone(ctx, fresh)
+	b.removeFailedGrowth(ctx, fresh)
 	b.mu.Lock()
 	b.seen[c.Generation] = fresh
 	b.mu.Unlock()

@@ -121,11 +121,11 @@ func (b *Broker) dropUncommitted(ctx context.Context, session cloud.Session, c c
 	if err != nil {
 		return err
 	}
-	undone, err := b.undone(c)
+	failed, err := b.failedGrowth(c)
 	if err != nil {
 		return err
 	}
-	return b.removeNodes(ctx, session, c, union(c.Uncommitted(alive), undone))
+	return b.removeNodes(ctx, session, c, union(c.Uncommitted(alive), failed))
 }
 
 // union is x with what y has besides.

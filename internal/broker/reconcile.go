@@ -19,11 +19,11 @@ import (
 // reconcile settles what earlier launches left before a new one begins. It
 // returns a cluster to adopt, or an error when the name is taken.
 func (l *launch) reconcile(ctx context.Context) (*cluster.Cluster, error) {
-	where, err := l.censusClouds(ctx)
+	where, err := l.inventoryClouds(ctx)
 	if err != nil {
 		return nil, err
 	}
-	census, err := l.clouds.Inventory(ctx, l.owner, l.spec.Name, where)
+	inventory, err := l.clouds.Inventory(ctx, l.owner, l.spec.Name, where)
 	if err != nil {
 		return nil, fmt.Errorf("nothing was launched, since it is unknown what is running already: %w", err)
 	}
@@ -32,7 +32,7 @@ func (l *launch) reconcile(ctx context.Context) (*cluster.Cluster, error) {
 			continue
 		}
 		var mine []clouds.Machines
-		census = slices.DeleteFunc(census, func(f clouds.Machines) bool {
+		inventory = slices.DeleteFunc(inventory, func(f clouds.Machines) bool {
 			if f.Generation == g.ID {
 				mine = append(mine, f)
 			}
@@ -42,7 +42,7 @@ func (l *launch) reconcile(ctx context.Context) (*cluster.Cluster, error) {
 			return adopted, err
 		}
 	}
-	for _, f := range census {
+	for _, f := range inventory {
 		if err := l.reconcileFound(ctx, f); err != nil {
 			return nil, err
 		}
@@ -53,9 +53,9 @@ func (l *launch) reconcile(ctx context.Context) (*cluster.Cluster, error) {
 	return nil, l.folder.PruneKeys(l.journal)
 }
 
-// censusClouds are the candidates that are open, and every cloud where the
+// inventoryClouds are the candidates that are open, and every cloud where the
 // journal has machines that were not observed gone.
-func (l *launch) censusClouds(ctx context.Context) ([]string, error) {
+func (l *launch) inventoryClouds(ctx context.Context) ([]string, error) {
 	where := l.openCandidates(ctx)
 	for _, g := range l.journal.Generations() {
 		for _, p := range g.AllPlaces() {

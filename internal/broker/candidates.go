@@ -11,11 +11,11 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
-// views are the cluster as the local journal has it, where its machines differ,
+// candidates are the cluster as the local journal has it, where its machines differ,
 // and as state has it. Either may be behind: the journal knows of a resize or a
 // restore whose result was cut off from state, and state of one that was made
 // from another computer. ended says that both have it ended already.
-func (b *Broker) views(c cluster.Cluster) (views []cluster.Cluster, ended bool) {
+func (b *Broker) candidates(c cluster.Cluster) (views []cluster.Cluster, ended bool) {
 	g := b.folderOf(c).Known().Find(c.Generation)
 	ended = c.Status == cluster.StatusTerminated && (g == nil || g.Cluster == nil || g.Cluster.Status == cluster.StatusTerminated)
 	if g == nil || g.Removed || !g.Complete || g.Cluster == nil || g.HasFailedGrowth(c) ||

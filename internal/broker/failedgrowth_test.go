@@ -88,8 +88,8 @@ func TestGrowthThatFailsTwiceIsCleanedUp(t *testing.T) {
 					x := newBench(t, stateDir(t), newFakeCloud())
 					c, left := brokenGrowth(t, x, lost)
 					x.wantLive(t, clean(t, x, c, left))
-					if undone, err := x.undone(c); err != nil || (name != "gc" && name != "gc without a state" && name != "destroy" && len(undone) > 0) {
-						t.Errorf("still on record: %v, %v", undone, err)
+					if failed, err := x.failedGrowth(c); err != nil || (name != "gc" && name != "gc without a state" && name != "destroy" && len(failed) > 0) {
+						t.Errorf("still on record: %v, %v", failed, err)
 					}
 				})
 			})

@@ -18,7 +18,7 @@ import (
 // sweep looks for machines of this launch that came late, after their attempt
 // was observed gone, and for those of generations that were, and removes them.
 // Those of the present attempt stay; it is nil between two attempts, and is the
-// one about to be committed, unless it has a rival. It returns the survivors with
+// one about to be committed, unless another launch goes first. It returns the survivors with
 // an error.
 func (l *launch) sweep(ctx context.Context, present *bringUp) (survivors []clouds.Machines, err error) {
 	ctx, cancel := teardown.Detached(ctx, l.cfg.Timeouts.Cleanup)
@@ -35,13 +35,13 @@ func (l *launch) sweep(ctx context.Context, present *bringUp) (survivors []cloud
 			}
 		}
 	}
-	var census []clouds.Machines
+	var inventory []clouds.Machines
 	policy := teardown.RemovePolicy()
 	if present != nil {
 		policy.Attempts = 1
 	}
 	err = retry.Do(ctx, policy, func(ctx context.Context) (err error) {
-		if census, err = l.clouds.Inventory(ctx, l.owner, l.spec.Name, where); err != nil && l.denied(ctx, where, err) {
+		if inventory, err = l.clouds.Inventory(ctx, l.owner, l.spec.Name, where); err != nil && l.denied(ctx, where, err) {
 			return retry.Stop(err)
 		}
 		return err
@@ -50,13 +50,13 @@ func (l *launch) sweep(ctx context.Context, present *bringUp) (survivors []cloud
 		return nil, fmt.Errorf("look for machines that came late: %w", err)
 	}
 	if present != nil {
-		if err := l.rival(census); err != nil {
+		if err := l.checkConcurrent(inventory); err != nil {
 			return nil, err
 		}
 	}
 	var errs []error
-	for _, f := range census {
-		if left, err := l.sweepFound(ctx, f, present); err != nil {
+	for _, f := range inventory {
+		if left, err := l.removeStragglers(ctx, f, present); err != nil {
 			survivors, errs = append(survivors, left...), append(errs, err)
 		}
 	}
@@ -71,9 +71,9 @@ func (b *Broker) denied(ctx context.Context, where []string, err error) bool {
 	})
 }
 
-// sweepFound removes what came late of a generation on a cloud. It returns the
+// removeStragglers removes what came late of a generation on a cloud. It returns the
 // survivors, by region, with an error.
-func (l *launch) sweepFound(ctx context.Context, f clouds.Machines, present *bringUp) ([]clouds.Machines, error) {
+func (l *launch) removeStragglers(ctx context.Context, f clouds.Machines, present *bringUp) ([]clouds.Machines, error) {
 	if g := l.journal.Find(f.Generation); g == nil || (f.Generation != l.gen && !g.Straggles(f.Committed())) {
 		return nil, nil
 	}
@@ -87,7 +87,7 @@ func (l *launch) sweepFound(ctx context.Context, f clouds.Machines, present *bri
 	session, err := l.clouds.Open(ctx, f.Cloud)
 	if err != nil {
 		f.Alive = late
-		return l.noteLate(ctx, "", f), err
+		return l.noteStragglers(ctx, "", f), err
 	}
 	ref := cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name, Generation: f.Generation, Cloud: f.Cloud, Instances: clouds.IDs(late)}
 	r := l.down().Removal(session, ref, clouds.IDs(late))
@@ -97,14 +97,14 @@ func (l *launch) sweepFound(ctx context.Context, f clouds.Machines, present *bri
 		return nil, nil
 	}
 	f.Alive = slices.DeleteFunc(late, func(i cloud.Instance) bool { return !slices.Contains(survivors, i.ID) })
-	return l.noteLate(ctx, session.Account, f), err
+	return l.noteStragglers(ctx, session.Account, f), err
 }
 
-// noteLate takes machines that came late and could not be removed apart by
+// noteStragglers takes machines that came late and could not be removed apart by
 // region, and records where they are: their attempt was observed gone, and
 // nobody would look there again. Those of another generation need no record,
 // since every launch and removal looks for them.
-func (l *launch) noteLate(ctx context.Context, account string, f clouds.Machines) []clouds.Machines {
+func (l *launch) noteStragglers(ctx context.Context, account string, f clouds.Machines) []clouds.Machines {
 	var out []clouds.Machines
 	for _, inst := range f.Alive {
 		at := slices.IndexFunc(out, func(o clouds.Machines) bool { return o.Alive[0].Region == inst.Region })
