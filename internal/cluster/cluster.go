@@ -163,6 +163,7 @@ func NotesOf(runtime, accelerators string) map[string]string {
 	return map[string]string{cloud.TagRuntime: cmp.Or(runtime, RuntimeSSH), cloud.TagAccelerators: accelerators}
 }
 
+// Notes are those on its machines.
 func (c Cluster) Notes() map[string]string { return NotesOf(c.Runtime, c.Accelerators) }
 
 // HostKeyOf is the pinned key of a machine of the cluster, empty where it is not known.

@@ -67,6 +67,7 @@ func Overdue(alive []cloud.Instance, now time.Time) bool {
 	return true
 }
 
+// IDs are those of the instances.
 func IDs(instances []cloud.Instance) []string {
 	out := make([]string, 0, len(instances))
 	for _, inst := range instances {
@@ -75,6 +76,7 @@ func IDs(instances []cloud.Instance) []string {
 	return out
 }
 
+// IDText names the instances in a sentence.
 func IDText(instances []cloud.Instance) string { return strings.Join(IDs(instances), ", ") }
 
 // Committed reports whether a launch of the machines came to its end.

@@ -182,8 +182,10 @@ const damageAdvice = "move the file away and run \"terraform-provider-sky gc\" t
 // a cloud's tags may hold anything.
 var GenerationPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]{1,40}$`) })
 
+// Error implements error.
 func (e *Error) Error() string { return e.err.Error() }
 
+// Unwrap implements the error chain.
 func (e *Error) Unwrap() error { return e.err }
 
 // consequence says what an entry that cannot be written means.
@@ -207,6 +209,7 @@ func (j *Journal) cutBack() {
 	}
 }
 
+// Close ends the use of the file.
 func (j *Journal) Close() error { return j.file.Close() }
 
 // owner is whose cluster the entry is about; empty where it does not say.

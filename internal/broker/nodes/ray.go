@@ -34,6 +34,7 @@ type ray struct {
 	env map[string]string
 }
 
+// NoRay says that a cloud's template cannot install Ray.
 func NoRay(cloudName string) error {
 	return fmt.Errorf("the cluster template of cloud %s does not say how to install Ray; include \"ray.piece.tmpl\" under \"ray:\" as the provider's own templates do, or use runtime = %q", cloudName, cluster.RuntimeSSH)
 }

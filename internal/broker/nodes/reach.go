@@ -102,6 +102,7 @@ func (via Reach) DialNodes(ctx context.Context, c cluster.Cluster, count *Progre
 	return clients, nil
 }
 
+// CloseAll ends the connections that there are.
 func CloseAll(clients []Node) {
 	for _, c := range clients {
 		if c != nil {

@@ -86,6 +86,7 @@ type Work struct {
 	FileMounts map[string]string
 }
 
+// SetupReason is the failure as the status of the cluster says it.
 func SetupReason(e *SetupError) string {
 	if e.Err != nil {
 		return fmt.Sprintf("%s on rank %d: %s", cluster.SetupFailed, e.Rank, cluster.OneLine(e.Err.Error()))

@@ -27,10 +27,12 @@ func ValidOwner(owner string) bool { return ownerPattern().MatchString(owner) }
 // NoOwnerError says that the state folder cannot keep an owner id.
 type NoOwnerError struct{ err error }
 
+// Error implements error; it says what would help.
 func (e *NoOwnerError) Error() string {
 	return fmt.Sprintf("the state folder cannot keep an owner id, which would be lost with this process (%v); set owner in the provider block or SKY_OWNER, or make the folder usable", e.err)
 }
 
+// Unwrap implements the error chain.
 func (e *NoOwnerError) Unwrap() error { return e.err }
 
 // LoadOwner returns the configured owner or the one of the state folder, which

@@ -44,6 +44,8 @@ func RemovePolicy() retry.Policy {
 	return retry.Policy{Initial: 500 * time.Millisecond, Max: 15 * time.Second}
 }
 
+// Do removes, as often as its context allows, until the absence is observed. It
+// returns the survivors with an error.
 func (r Removal) Do(ctx context.Context) (survivors []string, err error) {
 	err = retry.Do(ctx, RemovePolicy(), func(ctx context.Context) error {
 		err := r.once(ctx)
