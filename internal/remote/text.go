@@ -9,6 +9,8 @@ import (
 	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
 
 // maxQuoted bounds what an error quotes of the other side, in bytes.
@@ -17,9 +19,7 @@ const maxQuoted = 600
 var privateKeyBlock = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`)
 
 // Quote returns s as one word for a POSIX shell.
-func Quote(s string) string {
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
+func Quote(s string) string { return script.Quote(s) }
 
 // Clean makes text of the other side fit for an error or a log: bounded,
 // without control characters, invalid UTF-8 or private keys.

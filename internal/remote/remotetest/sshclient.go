@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
 const clientEnv = "REMOTETEST_SSH_CLIENT"
@@ -38,13 +40,11 @@ func (n *Node) writeSSH() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	script := "#!/bin/sh\n" + clientEnv + "=1 exec " + remoteQuote(self) + ` "$@"` + "\n"
+	script := "#!/bin/sh\n" + clientEnv + "=1 exec " + remote.Quote(self) + ` "$@"` + "\n"
 	if err := os.WriteFile(filepath.Join(n.bin, "ssh"), []byte(script), 0o700); err != nil { //nolint:gosec // it is run
 		n.t.Fatal(err)
 	}
 }
-
-func remoteQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // sshClient knows -i, -p and -o, insists on a known host key, and takes exactly
 // the options FluffyCloud's client takes, so that nothing else creeps in.
