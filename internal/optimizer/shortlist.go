@@ -27,8 +27,10 @@ type shortlist struct {
 	places map[place][]*candidate
 	size   int
 	most   int
-	// crowded is set once places were given up.
-	crowded bool
+	// floor is set once places were given up: what is not better than it is of no
+	// use, unless it is the first of its cloud and market.
+	floor *candidate
+	first map[sold]bool
 	// seen has the hash of each machine that would do; top are the best candidates
 	// of the best machines, the best first.
 	seed maphash.Seed
@@ -41,6 +43,12 @@ type place struct {
 	cloud, region, zone              string
 	market                           cloud.Market
 	alternative, ranked, accelerator int
+}
+
+// sold is how a cloud sells.
+type sold struct {
+	cloud  string
+	market cloud.Market
 }
 
 // machine is what makes a row of its own in the table.
@@ -63,6 +71,9 @@ func (s *shortlist) add(c *candidate) {
 	s.addToTop(c)
 	at := s.placeOf(c)
 	list := s.places[at]
+	if s.floor != nil && len(list) == 0 && s.first[sold{at.cloud, at.market}] && s.compare(c, s.floor) >= 0 {
+		return
+	}
 	if n := len(list); n >= s.most && s.compare(c, list[n-1]) >= 0 {
 		return
 	}
@@ -89,7 +100,6 @@ func (s *shortlist) shrink() {
 		}
 	}
 	if s.size > kept {
-		s.crowded = true
 		s.giveUp()
 	}
 }
@@ -97,19 +107,17 @@ func (s *shortlist) shrink() {
 // giveUp keeps the best half of the places, and the best of each cloud and market.
 // What it gives up cannot come back: half as many as may be kept are better.
 func (s *shortlist) giveUp() {
-	type sold struct {
-		cloud  string
-		market cloud.Market
-	}
-	first := make(map[sold]bool)
+	s.first = make(map[sold]bool)
 	for i, c := range s.all() {
 		at := s.placeOf(c)
 		of := sold{at.cloud, at.market}
-		if i >= kept/2 && first[of] {
+		if i >= kept/2 && s.first[of] {
 			delete(s.places, at)
 			s.size--
 		}
-		first[of] = true
+		if s.first[of] = true; i == kept/2-1 {
+			s.floor = c
+		}
 	}
 }
 
@@ -140,7 +148,7 @@ func (s *shortlist) addToTop(c *candidate) {
 
 // ranked returns what is kept, the best first.
 func (s *shortlist) ranked() []*candidate {
-	if s.crowded {
+	if s.floor != nil {
 		s.giveUp() // so that it does not matter in what order offers came
 	}
 	return s.all()
