@@ -177,7 +177,7 @@ func (f *Fleet[N, R]) checkCreated(ctx context.Context, ref cloud.ClusterRef, no
 	if len(record.Created) == 0 {
 		return nil
 	}
-	found, err := f.Look(ctx, ref)
+	found, err := f.settled(ctx, ref)
 	if err != nil {
 		return fmt.Errorf("look again after launching: %w", err)
 	}

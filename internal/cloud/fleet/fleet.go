@@ -228,6 +228,9 @@ type Config[N, R any] struct {
 	Patience int
 	// Settle is how long a machine that was launched may stay invisible.
 	Settle time.Duration
+	// Granularity is how exact Machine.CreatedAt is, and how far the creations of
+	// machines may be apart that it does not tell apart. See giveWay.
+	Granularity time.Duration
 	// Parallel bounds the calls under way at once, and Launches paces those that
 	// make machines, all clusters of the process together. Other calls are paced
 	// where the driver makes them.
@@ -252,6 +255,9 @@ func (c Config[N, R]) withDefaults() Config[N, R] {
 	}
 	if c.Settle == 0 {
 		c.Settle = time.Minute
+	}
+	if c.Granularity == 0 {
+		c.Granularity = time.Second
 	}
 	if c.SSHPort == 0 {
 		c.SSHPort = 22

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -69,16 +70,23 @@ func (f *Fleet[N, R]) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.R
 	if err := f.create(ctx, plan, cfg, res, &record); err != nil {
 		return record, err
 	}
-	return record, f.checkCreated(ctx, ref, cfg.Spec.Nodes, record)
+	err = f.giveWay(ctx, ref, &record)
+	if err == nil {
+		err = f.checkCreated(ctx, ref, cfg.Spec.Nodes, record)
+	}
+	return record, err
 }
 
 // settled looks until what this process launched before is shown, or it is too
-// long ago to be on its way.
+// long ago to be on its way, and sessions that launched one identity at once have
+// settled who stays.
 func (f *Fleet[N, R]) settled(ctx context.Context, ref cloud.ClusterRef) (Census[N], error) {
 	var found Census[N]
+	patience := time.Now().Add(f.tieTime())
 	err := f.watch(ctx, ref, func(_ context.Context, c Census[N]) (bool, error) {
 		found = c
-		return len(c.Late) == 0 && (f.Idempotent || !c.Doubtful), nil
+		tied := f.tied(c) && time.Now().Before(patience)
+		return len(c.Late) == 0 && (f.Idempotent || !c.Doubtful) && !tied, nil
 	})
 	return found, err
 }

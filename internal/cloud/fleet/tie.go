@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
+)
+
+// Where a Create is not idempotent, two sessions that launch one identity at once
+// make two machines. The elder one stays. Whoever made the younger one removes it
+// and adopts the elder; nobody removes what another session made.
+
+// giveWay removes machines of this launch that have an elder of their identity.
+// A list that shows a machine shows those that are older, as soon as what is as
+// old as its clock can tell had the time that this one took. So it waits for that.
+func (f *Fleet[N, R]) giveWay(ctx context.Context, ref cloud.ClusterRef, record *cloud.RunRecord) error {
+	if f.Idempotent || len(record.Created) == 0 {
+		return nil
+	}
+	var elder map[string]Machine[N]
+	born, enough, quiet := time.Now(), time.Duration(0), 0
+	err := retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
+		listed, err := f.Calls.List(ctx, ref)
+		if err != nil {
+			return false, f.unlessTransient(err)
+		}
+		age := time.Since(born)
+		if enough == 0 && (age >= f.Settle || all(record.Created, ids(listed))) {
+			enough = age + f.Granularity
+		}
+		elder = elders(record.Created, slices.DeleteFunc(listed, func(m Machine[N]) bool {
+			return !selects(ref, m) || m.State == cloud.StateTerminating || m.State == cloud.StateTerminated
+		}))
+		if enough == 0 || age < enough {
+			return false, nil
+		}
+		// Pages shift while others are removed, so that one list may leave out a machine.
+		quiet++
+		return len(elder) > 0 || quiet >= f.QuietLooks, nil
+	})
+	if err != nil {
+		return fmt.Errorf("see whether another session launched the same machines: %w", err)
+	}
+	return f.yield(ctx, ref, elder, record)
+}
+
+// yield removes the machines that have an elder, and records that instead.
+func (f *Fleet[N, R]) yield(ctx context.Context, ref cloud.ClusterRef, elder map[string]Machine[N], record *cloud.RunRecord) error {
+	if len(elder) == 0 {
+		return nil
+	}
+	own := ref
+	own.Instances = slices.Sorted(maps.Keys(elder))
+	record.Created = slices.DeleteFunc(record.Created, func(id string) bool { return slices.Contains(own.Instances, id) })
+	if err := f.Terminate(ctx, own); err != nil {
+		return fmt.Errorf("remove machines %v, which another session launched first: %w", own.Instances, err)
+	}
+	// The elder one may have given way to one that is older still.
+	found, err := f.settled(ctx, ref)
+	if err != nil {
+		return fmt.Errorf("look for the machines that another session launched first: %w", err)
+	}
+	given := slices.Collect(maps.Values(elder))
+	for _, m := range found.Staying() {
+		mine := slices.ContainsFunc(given, func(g Machine[N]) bool { return g.Identity == m.Identity })
+		if mine && !slices.Contains(record.Adopted, m.ID) {
+			record.Adopted = append(record.Adopted, m.ID)
+		}
+	}
+	return nil
+}
+
+// elders are the eldest of each identity, by the ids that give way to them.
+func elders[N any](own []string, machines []Machine[N]) map[string]Machine[N] {
+	first := map[cloud.Identity]Machine[N]{}
+	for _, m := range machines {
+		if have, ok := first[m.Identity]; !ok || cmp.Or(m.CreatedAt.Compare(have.CreatedAt), cmp.Compare(m.ID, have.ID)) < 0 {
+			first[m.Identity] = m
+		}
+	}
+	out := map[string]Machine[N]{}
+	for _, m := range machines {
+		if have := first[m.Identity]; have.ID != m.ID && slices.Contains(own, m.ID) {
+			out[m.ID] = have
+		}
+	}
+	return out
+}
+
+// tied reports whether one identity has several machines, of which all but one
+// are about to give way.
+func (f *Fleet[N, R]) tied(c Census[N]) bool {
+	seen := map[cloud.Identity]bool{}
+	for _, m := range c.Staying() {
+		if seen[m.Identity] {
+			return !f.Idempotent
+		}
+		seen[m.Identity] = true
+	}
+	return false
+}
+
+// tieTime is how long a tie may last that somebody is breaking: until the launch
+// is certain to be seen, and the younger machine is gone.
+func (f *Fleet[N, R]) tieTime() time.Duration { return f.Settle + f.Granularity + time.Minute }
+
+func all(wanted, there []string) bool {
+	return !slices.ContainsFunc(wanted, func(id string) bool { return !slices.Contains(there, id) })
+}
