@@ -7,19 +7,36 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
-// client calls Pond's API. It repeats nothing: what may be repeated, and how
-// often, is fleet's to say.
+// guide: client
+
+// client calls Pond's API. It repeats only what Pond refused for its pace, since
+// that had no effect; what else may be repeated is fleet's to say.
 type client struct {
 	base, token string
+	pace        retry.Policy
 }
+
+func (c *client) do(ctx context.Context, method, path string, in, out any) error {
+	return retry.Do(ctx, c.pace, func(ctx context.Context) error {
+		err := c.once(ctx, method, path, in, out)
+		if refusal := (*apiError)(nil); errors.As(err, &refusal) && refusal.Status == http.StatusTooManyRequests {
+			return err
+		}
+		return retry.Stop(err)
+	})
+}
+
+// guide: end
 
 // callTimeout bounds one call; how long an operation takes is up to its context.
 const callTimeout = time.Minute
@@ -27,7 +44,7 @@ const callTimeout = time.Minute
 // maxAnswer bounds an answer.
 const maxAnswer = 16 << 20
 
-func (c *client) do(ctx context.Context, method, path string, in, out any) error {
+func (c *client) once(ctx context.Context, method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	body, err := json.Marshal(in)

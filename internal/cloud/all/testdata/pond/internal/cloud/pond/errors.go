@@ -22,6 +22,7 @@ func table() fleet.Table {
 			fleet.TextRows(cloud.KindQuota, cloud.ScopeRegion, "droplet limit", general),
 			fleet.Rows(cloud.KindConfig, cloud.ScopeRegion, general, "bad_request"),
 		),
+		Reasons:     fleet.TextRows(cloud.KindCapacity, cloud.ScopeZone, "not available in this region", ""),
 		Unreachable: cloud.ScopeCloud,
 		Read: func(err error) []fleet.Answer {
 			var e *apiError

@@ -9,9 +9,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // Name is the cloud's name in configurations, and of its catalog and template.
@@ -60,7 +62,7 @@ func (f Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Sessi
 	if err != nil {
 		return cloud.Session{}, err
 	}
-	d := newDriver(&client{base: at.String(), token: token})
+	d := newDriver(&client{base: at.String(), token: token, pace: retry.Policy{Initial: time.Second, Max: 30 * time.Second, Factor: 2, Jitter: 0.2, Attempts: 8}})
 	if f.tune != nil {
 		f.tune(d)
 	}

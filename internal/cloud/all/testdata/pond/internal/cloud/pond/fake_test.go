@@ -35,7 +35,14 @@ type fakeDroplet struct {
 	Tags      []string            `json:"tags"`
 	Networks  map[string][]fakeIP `json:"networks"`
 
+	// StatusReason says why it is errored.
+	StatusReason string `json:"status_reason,omitempty"`
+
 	order fakeOrder
+	// fails is a droplet that gets no room after all; addressed is when one that
+	// runs has its addresses.
+	fails     bool
+	addressed time.Time
 }
 
 type fakeIP struct {
@@ -74,6 +81,9 @@ func (p *pond) serveDroplets() {
 		if err := c.Decode(&in); err != nil {
 			return nil, err
 		}
+		if !slices.Contains([]string{defaultImage, "debian-13-x64"}, in.Image) {
+			return nil, fakekit.Refusef(http.StatusUnprocessableEntity, "unprocessable_entity", "You specified an invalid image for Droplet creation.")
+		}
 		return map[string]any{"droplet": p.add(in)}, nil
 	})
 	p.Handle("GET /v2/droplets", func(c *fakekit.Call) (any, error) {
@@ -99,8 +109,10 @@ func (p *pond) serveDroplets() {
 		return nil, err
 	})
 	for method, change := range map[string]func(*fakeDroplet, string){
-		"POST":   func(d *fakeDroplet, tag string) { d.Tags = append(d.Tags, tag) },
-		"DELETE": func(d *fakeDroplet, tag string) { d.Tags = slices.DeleteFunc(slices.Clone(d.Tags), func(have string) bool { return have == tag }) },
+		"POST": func(d *fakeDroplet, tag string) { d.Tags = append(d.Tags, tag) },
+		"DELETE": func(d *fakeDroplet, tag string) {
+			d.Tags = slices.DeleteFunc(slices.Clone(d.Tags), func(have string) bool { return have == tag })
+		},
 	} {
 		p.Handle(method+" /v2/tags/{tag}/resources", func(c *fakekit.Call) (any, error) {
 			var in struct {
@@ -170,9 +182,29 @@ func (p *pond) settleAll() {
 	for _, d := range p.droplets.All() {
 		if d.Status == "new" && p.Now().Sub(d.CreatedAt) > 2*time.Millisecond {
 			d.Status = "active"
+			if d.fails {
+				d.Status, d.StatusReason = "errored", full
+			}
+		}
+		if d.Status == "active" && p.Now().After(d.addressed) {
 			d.Networks["v4"] = []fakeIP{{fmt.Sprintf("10.0.0.%d", d.ID%250), "private"}, {fmt.Sprintf("127.0.1.%d", d.ID%250), "public"}}
 		}
 	}
+}
+
+// newest is the droplet that was made last, under the lock.
+func (p *pond) newest() *fakeDroplet {
+	all := p.droplets.All()
+	return all[len(all)-1]
+}
+
+// carries reports whether a droplet has one of the tags.
+func (p *pond) carries(id string, tags []string) (has bool) {
+	p.Locked(func() {
+		d := p.droplets.Get(id)
+		has = d != nil && slices.ContainsFunc(tags, func(tag string) bool { return slices.Contains(d.Tags, tag) })
+	})
+	return has
 }
 
 // rulesOf are the rules of the firewalls in front of a droplet.

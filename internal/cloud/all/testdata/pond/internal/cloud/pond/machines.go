@@ -100,6 +100,7 @@ type droplet struct {
 	ID        uint64
 	Name      string
 	Status    string
+	Reason    string `json:"status_reason"`
 	SizeSlug  string `json:"size_slug"`
 	Region    struct{ Slug string }
 	CreatedAt time.Time `json:"created_at"`
@@ -123,7 +124,7 @@ func newMachine(in droplet) machine {
 	tags := tagsOf(in.Tags)
 	m := machine{Name: in.Name, Status: in.Status, Native: native{tags}, Instance: cloud.Instance{
 		ID: strconv.FormatUint(in.ID, 10), Region: in.Region.Slug, Type: in.SizeSlug, Market: cloud.OnDemand,
-		State: cloud.StateUnknown, CreatedAt: in.CreatedAt, Committed: tags[cloud.TagCommitted] == "true", SSHPort: 22,
+		State: cloud.StateUnknown, Reason: in.Reason, CreatedAt: in.CreatedAt, Committed: tags[cloud.TagCommitted] == "true", SSHPort: 22,
 		HostKey: tags[cloud.TagHostKey], Notes: cloud.NotesFromTags(tags), Labels: maps.Clone(tags),
 	}}
 	if state, ok := states()[in.Status]; ok {
