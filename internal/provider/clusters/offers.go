@@ -49,11 +49,11 @@ func overOffers(ctx context.Context, d *session.Session, req *optimizer.Request,
 // place, as the optimizer keeps them. Where none would do it returns those that
 // are the cheapest there, so that the launch says why.
 func offersFor(ctx context.Context, d *session.Session, req *optimizer.Request) (out []cloud.Offer, err error) {
-	any := optimizer.Request{Alternatives: []cloud.Requirement{{Markets: []cloud.Market{cloud.OnDemand, cloud.Spot}}}}
-	return out, overOffers(ctx, d, req, func(offers iter.Seq[*cloud.Offer]) error {
+	anything := optimizer.Request{Alternatives: []cloud.Requirement{{Markets: []cloud.Market{cloud.OnDemand, cloud.Spot}}}}
+	err = overOffers(ctx, d, req, func(offers iter.Seq[*cloud.Offer]) error {
 		plan, err := optimizer.RankEach(*req, offers, d.Capabilities(), nil)
 		if infeasible := (*optimizer.InfeasibleError)(nil); errors.As(err, &infeasible) && infeasible.Considered > 0 {
-			plan, err = optimizer.RankEach(any, offers, nil, nil)
+			plan, err = optimizer.RankEach(anything, offers, nil, nil)
 		}
 		out = make([]cloud.Offer, len(plan.Placements))
 		for i, p := range plan.Placements {
@@ -64,6 +64,7 @@ func offersFor(ctx context.Context, d *session.Session, req *optimizer.Request) 
 		}
 		return err
 	})
+	return out, err
 }
 
 // rankOffers answers a request from the catalogs alone. loss is what the cluster
