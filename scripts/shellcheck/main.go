@@ -9,6 +9,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,7 +58,7 @@ func run(args []string) error {
 			return err
 		}
 	}
-	cmd := exec.Command(program, append([]string{"--norc", "--shell=sh", "--external-sources", "--source-path=SCRIPTDIR", "--check-sourced"}, wholes(all)...)...)
+	cmd := exec.CommandContext(context.Background(), program, append([]string{"--norc", "--shell=sh", "--external-sources", "--source-path=SCRIPTDIR", "--check-sourced"}, wholes(all)...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, os.Stdout, os.Stderr
 	return cmd.Run()
 }

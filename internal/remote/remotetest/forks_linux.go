@@ -45,7 +45,7 @@ func (f *Forks) trace(first int, over chan<- ended) {
 		var ws syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &ws, ownWaits, nil)
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // as the call gives it
+		case err == syscall.EINTR:
 			continue
 		case err != nil:
 			return
