@@ -49,6 +49,7 @@ type Machine map[string]any
 
 // Parse reads a SkyPilot task. Every field it has is carried or refused.
 func Parse(text string) (Task, error) {
+	text = plainText(text)
 	fields, err := yamlObject(text, "the task")
 	if err != nil {
 		return Task{}, err
@@ -72,12 +73,12 @@ func Parse(text string) (Task, error) {
 			t.Envs[name] = value
 		}
 	}
-	return t, nil
+	return t, t.fillIn()
 }
 
 // ParseResources reads a SkyPilot resources section.
 func ParseResources(text string) (Resources, error) {
-	fields, err := yamlObject(text, "resources")
+	fields, err := yamlObject(plainText(text), "resources")
 	if err != nil {
 		return Resources{}, err
 	}
@@ -94,9 +95,9 @@ func yamlObject(text, what string) (map[string]any, error) {
 	var fields map[string]any
 	if err := safeyaml.Unmarshal([]byte(text), &fields); err != nil {
 		first, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
-		return nil, fmt.Errorf("%s is not a YAML object: %s", what, first)
+		return nil, fmt.Errorf("%s is not a YAML object: %s", what, strings.ReplaceAll(first, heldColon, ":"))
 	}
-	return fields, nil
+	return releasedObject(fields), nil
 }
 
 // set carries one field of a task.
@@ -121,7 +122,7 @@ func (t *Task) set(name string, v any) (err error) {
 	case "envs":
 		t.Envs, err = textMap(name, v)
 	case "file_mounts":
-		t.FileMounts, err = localMounts(v)
+		t.FileMounts, err = mountsOf(v)
 	case "resources":
 		fields, ok := v.(map[string]any)
 		if !ok {
@@ -154,6 +155,15 @@ func insteadOf(name string) string {
 }
 
 func readResources(fields map[string]any) (Resources, error) {
+	r, err := readFields(fields)
+	if err != nil {
+		return r, err
+	}
+	return r, r.dropBestTier()
+}
+
+// readFields is readResources with tiers as they are written.
+func readFields(fields map[string]any) (Resources, error) {
 	r := Resources{Machine: Machine{}}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		v := fields[name]
@@ -161,7 +171,7 @@ func readResources(fields map[string]any) (Resources, error) {
 		switch {
 		case v == nil:
 		case name == "ports":
-			r.Ports, err = textsOf(name, v)
+			r.Ports, err = portsOf(v)
 		case name == "labels":
 			r.Labels, err = textMap(name, v)
 		case name == "any_of":
@@ -182,6 +192,26 @@ func readResources(fields map[string]any) (Resources, error) {
 	}
 	return r, nil
 }
+
+// dropBestTier takes out the tier best, which in SkyPilot demands nothing: it is
+// the fastest that a cloud has, be it the only one.
+func (r *Resources) dropBestTier() error {
+	if r.Machine["disk_tier"] == bestTier {
+		delete(r.Machine, "disk_tier")
+	}
+	for _, m := range slices.Concat(r.AnyOf, r.Ordered) {
+		if m["disk_tier"] != bestTier {
+			continue
+		}
+		if r.Machine["disk_tier"] != nil {
+			return errors.New("resources: disk_tier: best in an alternative cannot undo the tier of resources; write the tier in each alternative")
+		}
+		delete(m, "disk_tier")
+	}
+	return nil
+}
+
+const bestTier = "best"
 
 // setAccelerators carries a string or an object of one, a list in order of
 // preference, and an object of several, of which any will do.
@@ -255,7 +285,7 @@ func acceleratorTexts(v any) (list []string, ordered bool, err error) {
 // set carries one field of a machine.
 func (m Machine) set(name string, v any) error {
 	switch name {
-	case "infra", "cloud", "region", "zone", "instance_type", "cpus", "memory", "image_id", "disk_tier":
+	case "infra", "cloud", "region", "zone", "instance_type", "cpus", "image_id", "disk_tier":
 		if _, perRegion := v.(map[string]any); perRegion {
 			return fmt.Errorf("%s: one value for each region cannot be carried; use any_of with a region each", name)
 		}
@@ -264,18 +294,27 @@ func (m Machine) set(name string, v any) error {
 			return err
 		}
 		m[name] = *text
+		if name == "disk_tier" {
+			m[name] = strings.ToLower(*text)
+		}
+	case "memory":
+		text, err := memoryOf(v)
+		if err != nil {
+			return err
+		}
+		m[name] = text
 	case "use_spot":
-		b, ok := v.(bool)
+		b, ok := boolOf(v)
 		if !ok {
 			return errors.New("use_spot: must be true or false")
 		}
 		m[name] = b
 	case "disk_size":
-		n, err := whole(name, v)
+		n, err := diskSizeOf(v)
 		if err != nil {
 			return err
 		}
-		m[name] = *n
+		m[name] = n
 	case "max_hourly_cost":
 		text, err := scalar(name, v)
 		if err != nil {
@@ -303,7 +342,7 @@ func machinesOf(name string, v any) ([]Machine, error) {
 		if !ok {
 			return nil, fmt.Errorf("%s[%d]: must be an object", name, i)
 		}
-		r, err := readResources(fields)
+		r, err := readFields(fields)
 		if err != nil {
 			return nil, fmt.Errorf("%s[%d]: %w", name, i, err)
 		}
@@ -372,23 +411,6 @@ func textMap(name string, v any) (map[string]string, error) {
 			return nil, err
 		}
 		out[k] = *text
-	}
-	return out, nil
-}
-
-// localMounts carries mounts of local files; buckets are refused.
-func localMounts(v any) (map[string]string, error) {
-	fields, ok := v.(map[string]any)
-	if !ok {
-		return nil, errors.New("file_mounts: must be an object")
-	}
-	out := map[string]string{}
-	for to, from := range fields {
-		text, ok := from.(string)
-		if !ok || strings.Contains(text, "://") {
-			return nil, fmt.Errorf("file_mounts[%q]: only local files and folders can be carried; fetch buckets in setup", to)
-		}
-		out[to] = text
 	}
 	return out, nil
 }
