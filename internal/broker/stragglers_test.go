@@ -4,10 +4,11 @@ package broker
 
 import (
 	"errors"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"

@@ -58,7 +58,7 @@ func stranger(t *testing.T, leaderless bool) int {
 	if leaderless {
 		text = "sleep 1000 & echo"
 	}
-	cmd := exec.Command("sh", "-c", text) //nolint:noctx // its end is what the test looks at
+	cmd := exec.Command("sh", "-c", text) // not the test's context: its end is what the test looks at
 	cmd.Stdout, cmd.SysProcAttr = out, &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
+// Package journal is what happened to a cluster between two saves of Terraform's
+// state, on this computer: intents before calls that bill or delete, and what was
+// seen after them.
 package journal
 
 import (
@@ -29,6 +32,7 @@ const FileName = "journal.jsonl"
 // deleting call name the intent; entries after it name what was observed.
 type Event string
 
+// What an entry can record.
 const (
 	EventLaunch       Event = "launch"     // a generation begins
 	EventAttempt      Event = "attempt"    // before the create calls of an attempt

@@ -9,6 +9,7 @@ import (
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/smithy-go/middleware"
+
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 

@@ -131,7 +131,7 @@ func TestAHungDriverIsNamed(t *testing.T) {
 			if called != method {
 				return false, nil
 			}
-			time.Sleep(24 * time.Hour) // virtual
+			<-time.After(24 * time.Hour) // virtual
 			return true, errors.New("woke up")
 		}}
 		for _, c := range cloudtest.Cases() {
@@ -151,7 +151,7 @@ func TestAHungDriverIsNamed(t *testing.T) {
 				if err == nil && (method == "Run" || method == "Terminate" || method == "CleanupPorts") {
 					t.Errorf("%s hangs, and %s passes", method, c.Name)
 				}
-				time.Sleep(48 * time.Hour) // virtual: let the sleeper end
+				<-time.After(48 * time.Hour) // virtual: let the sleeper end
 			})
 		}
 	}

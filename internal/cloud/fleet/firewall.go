@@ -57,7 +57,11 @@ func (f *Fleet[N, R]) OpenFirewall(ctx context.Context, spec cloud.ClusterSpec, 
 }
 
 func (f *Fleet[N, R]) setOpenings(ctx context.Context, have Firewall, want []Opening) error {
-	if err := any(f.Calls).(Firewalls).SetOpenings(ctx, have, want); err != nil {
+	firewalls, ok := any(f.Calls).(Firewalls)
+	if !ok {
+		return fmt.Errorf("set what firewall %s lets in: the driver has no firewalls", have.Name)
+	}
+	if err := firewalls.SetOpenings(ctx, have, want); err != nil {
 		return fmt.Errorf("set what firewall %s lets in: %w", have.Name, err)
 	}
 	return nil

@@ -38,8 +38,8 @@ func (p *pods) List(context.Context, cloud.ClusterRef) ([]Machine[string], error
 	return slices.Clone(p.machines), nil
 }
 
-func (p *pods) Get(_ context.Context, _ cloud.ClusterRef, ids []string) ([]Machine[string], error) {
-	all, err := p.List(context.Background(), cloud.ClusterRef{})
+func (p *pods) Get(ctx context.Context, _ cloud.ClusterRef, ids []string) ([]Machine[string], error) {
+	all, err := p.List(ctx, cloud.ClusterRef{})
 	return slices.DeleteFunc(all, func(m Machine[string]) bool { return !slices.Contains(ids, m.ID) }), err
 }
 

@@ -227,7 +227,7 @@ func (d *driver) find(ctx context.Context, m machine) (machine, fleet.Sight, err
 	})
 	switch {
 	case isNotFound(err):
-		return m, fleet.SightUnsure, nil
+		return m, fleet.SightUnsure, nil //nolint:nilerr // an operation that is forgotten tells nothing
 	case err != nil:
 		return m, fleet.SightUnsure, err
 	case op.Status != "DONE":
