@@ -543,7 +543,7 @@ func lifeBreaks() []brk {
 		{what: "stop of spot machines that cannot stop", by: "life/cannot stop spot", mutant: instead("Stop", nothing)},
 		{what: "stop of spot machines refuses", by: "life/stop and resume spot", variant: "spot stops", mutant: failing("Stop", func(error) error { return memcloud.ErrConfig })},
 		{what: "query ignores the region", by: "life/query by place", mutant: in("Query", func(ref *cloud.ClusterRef) { ref.Region, ref.Zone = "", "" })},
-		{what: "wait ignores the context", by: "wait/cancelled", mutant: mutant{instead: func(ctx context.Context, _ *broken, method string, ref cloud.ClusterRef) (bool, error) {
+		{what: "wait ignores the context", by: "wait/cancelled", mutant: mutant{instead: func(ctx context.Context, d *broken, method string, ref cloud.ClusterRef) (bool, error) {
 			if method != "Wait for terminated" {
 				return false, nil
 			}
@@ -551,7 +551,7 @@ func lifeBreaks() []brk {
 		}}},
 		{what: "a cancelled wait is success", by: "wait/cancelled", mutant: failing("Wait for terminated", func(error) error { return nil })},
 		{what: "wait ignores death", by: "wait/machine died", mutant: in("Wait for running", func(ref *cloud.ClusterRef) { ref.Instances = nil })},
-		{what: "wait waits for the dead", by: "wait/machine died", says: "did not return", mutant: mutant{instead: func(ctx context.Context, _ *broken, method string, ref cloud.ClusterRef) (bool, error) {
+		{what: "wait waits for the dead", by: "wait/machine died", says: "did not return", mutant: mutant{instead: func(ctx context.Context, d *broken, method string, ref cloud.ClusterRef) (bool, error) {
 			dead := false
 			d.each(ref, func(m *memcloud.Machine) { dead = dead || !m.Gone.IsZero() })
 			if method == "Wait for running" && dead {
