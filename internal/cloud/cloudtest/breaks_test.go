@@ -228,7 +228,7 @@ func launchBreaks() []brk {
 			}
 			return err
 		})},
-		{what: "run ignores the context", by: "run/cancelled before it began", mutant: mutant{instead: func(ctx context.Context, _ *broken, method string, ref cloud.ClusterRef) (bool, error) {
+		{what: "run ignores the context", by: "run/cancelled before it began", mutant: mutant{instead: func(ctx context.Context, _ *broken, method string, _ cloud.ClusterRef) (bool, error) {
 			return method == "Run" && ctx.Err() != nil, nil
 		}}},
 		{what: "labels are only added", by: "run/labels converge", mutant: mutant{in: nil, ran: func(d *broken, ref cloud.ClusterRef, cfg cloud.RunConfig, _ *cloud.RunRecord, err error) error {

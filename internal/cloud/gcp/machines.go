@@ -227,13 +227,13 @@ func (d *driver) find(ctx context.Context, m machine) (machine, fleet.Sight, err
 	})
 	switch {
 	case isNotFound(err):
-		return m, fleet.SightUnsure, nil //nolint:nilerr // an operation that is forgotten tells nothing
+		return m, fleet.SightUnsure, nil
 	case err != nil:
 		return m, fleet.SightUnsure, err
 	case op.Status != "DONE":
 		return m, fleet.SightComing, nil
 	case operationFailure(op) != nil:
-		return m, fleet.SightNever, nil
+		return m, fleet.SightNever, nil //nolint:nilerr // the failure of what was asked for is what was to be seen
 	}
 	return m, fleet.SightUnsure, nil
 }
