@@ -17,6 +17,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/fluffycloud/guest"
 	"github.com/skybroker/terraform-provider-sky/internal/fluffycloud/sshclient"
+	"github.com/skybroker/terraform-provider-sky/internal/statefolder"
 )
 
 // subcommand is the name under which a binary offers this package.
@@ -63,17 +64,8 @@ type cli struct {
 
 // dir is the cloud's own folder.
 func (c *cli) dir() (string, error) {
-	if c.stateDir != "" {
-		return filepath.Join(c.stateDir, "fluffycloud"), nil
-	}
-	if env := os.Getenv("SKY_STATE_DIR"); env != "" {
-		return filepath.Join(env, "fluffycloud"), nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("find the state folder: %w; give --state-dir", err)
-	}
-	return filepath.Join(home, ".terraform-provider-sky", "fluffycloud"), nil
+	dir, err := statefolder.Resolve(c.stateDir, os.Getenv)
+	return filepath.Join(dir, "fluffycloud"), err
 }
 
 // Command returns the fluffycloud command.

@@ -21,7 +21,7 @@ import (
 // Tools returns the commands for people beside the provider.
 func Tools(version string, registry *cloud.Registry) []*cobra.Command {
 	return []*cobra.Command{gc.Command(openCollector(version, registry)), cli.Command(cli.Options{
-		DefaultState: defaultFolder, Fetchers: fetchers.Fetchers(), OptIn: optIn(registry), Explain: explainNone,
+		Fetchers: fetchers.Fetchers(), OptIn: optIn(registry), Explain: explainNone,
 	})}
 }
 
@@ -57,9 +57,4 @@ func optIn(registry *cloud.Registry) []string {
 func explainNone(r cloud.Requirement, offers iter.Seq[*cloud.Offer]) error {
 	_, err := optimizer.RankEach(optimizer.Request{Alternatives: []cloud.Requirement{r}}, offers, nil, nil)
 	return err
-}
-
-// defaultFolder is the state folder where nothing names another.
-func defaultFolder() (string, error) {
-	return session.Settings{Getenv: session.Getenv}.Folder()
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/statefolder"
 )
 
 // cli holds the flags that all catalog commands share.
@@ -34,8 +35,6 @@ type cli struct {
 
 // Options are what the commands need from outside of this package.
 type Options struct {
-	// DefaultState finds the state folder where --state-dir does not name it.
-	DefaultState func() (string, error)
 	// Fetchers are the clouds that can be asked for their prices.
 	Fetchers map[string]fetch.Fetcher
 	// OptIn are clouds whose offers are listed only where they are named.
@@ -54,7 +53,7 @@ func Command(tools Options) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f := root.PersistentFlags()
-	f.StringVar(&c.opts.StateDir, "state-dir", "", "the provider's state folder")
+	f.StringVar(&c.opts.StateDir, "state-dir", "", "the provider's state `folder` (default: SKY_STATE_DIR, else ~/.terraform-provider-sky)")
 	f.StringVar(&c.opts.Path, "path", "", "a folder of your own that holds <cloud>/vms.csv, as catalog.path in the provider block")
 	f.StringVar(&c.opts.BaseURL, "base-url", "", "where hosted catalogs lie; the default is SkyPilot's public catalog")
 	f.BoolVar(&c.opts.Offline, "offline", false, "never use the network")
@@ -64,16 +63,11 @@ func Command(tools Options) *cobra.Command {
 }
 
 func (c *cli) open() (*catalog.Set, error) {
-	if c.opts.StateDir == "" {
-		c.opts.StateDir = os.Getenv("SKY_STATE_DIR")
+	dir, err := statefolder.Resolve(c.opts.StateDir, os.Getenv)
+	if err != nil {
+		return nil, err
 	}
-	if c.opts.StateDir == "" {
-		dir, err := c.tools.DefaultState()
-		if err != nil {
-			return nil, err
-		}
-		c.opts.StateDir = dir
-	}
+	c.opts.StateDir = dir
 	if c.opts.Path != "" {
 		if _, err := os.Stat(c.opts.Path); err != nil {
 			return nil, fmt.Errorf("--path: %w", err)

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -23,7 +24,7 @@ import (
 func runCLI(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	cmd := Command(Options{
-		DefaultState: func() (string, error) { return t.TempDir(), nil }, Fetchers: fetch.Small(), OptIn: []string{"fluffycloud"},
+		Fetchers: fetch.Small(), OptIn: []string{"fluffycloud"},
 		Explain: func(r cloud.Requirement, offers iter.Seq[*cloud.Offer]) error {
 			n := 0
 			for range offers {
@@ -148,5 +149,19 @@ func write(t *testing.T, path, text string) {
 	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCLIStateFolder expects the folder that the provider takes, too.
+func TestCLIStateFolder(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home)
+	t.Setenv("SKY_STATE_DIR", "~/from-variable")
+	for flag, want := range map[string]string{"~/from-flag": "from-flag", "": "from-variable"} {
+		c := &cli{opts: catalog.Options{StateDir: flag}}
+		if _, err := c.open(); err != nil || c.opts.StateDir != filepath.Join(home, want) {
+			t.Errorf("--state-dir %q: %s, %v", flag, c.opts.StateDir, err)
+		}
 	}
 }

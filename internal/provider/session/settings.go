@@ -25,6 +25,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/statefolder"
 )
 
 // Getenv is the environment, where settings take it from.
@@ -63,28 +64,14 @@ type Settings struct {
 // Folder is the state folder: as configured, else from the environment, else
 // in the home folder.
 func (s Settings) Folder() (string, error) {
-	dir := s.StateDir
-	if dir == "" {
-		dir = s.Getenv("SKY_STATE_DIR")
-	}
-	if dir == "" {
-		base, err := os.UserHomeDir()
-		if err != nil {
-			return "", fmt.Errorf("there is no home folder to keep state in; set state_dir: %w", err)
-		}
-		dir = filepath.Join(base, ".terraform-provider-sky")
-	}
-	if rest, ok := strings.CutPrefix(dir, "~/"); ok {
-		base, err := os.UserHomeDir()
-		if err != nil {
-			return "", fmt.Errorf("state_dir %q: %w", dir, err)
-		}
-		dir = filepath.Join(base, rest)
+	dir, err := statefolder.Resolve(s.StateDir, s.Getenv)
+	if err != nil {
+		return "", err
 	}
 	if err := kit.CheckNewFolder(dir); err != nil {
 		return "", fmt.Errorf("state_dir of the provider block, else SKY_STATE_DIR: %w", err)
 	}
-	return filepath.Abs(dir)
+	return dir, nil
 }
 
 // Clouds are the clouds that may be used.
