@@ -3,7 +3,6 @@
 package skypilot
 
 import (
-	"errors"
 	"fmt"
 	"math/big"
 	"regexp"
@@ -12,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
 
@@ -23,11 +21,7 @@ import (
 
 // singleDocument refuses what would be dropped in silence: all but the first of
 // several documents.
-func singleDocument(text string) (*ast.File, error) {
-	file, err := parser.ParseBytes([]byte(text), 0)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller reads the text a second time and words it
-	}
+func (a at) singleDocument(file *ast.File) {
 	bodies := 0
 	for _, d := range file.Docs {
 		if d.Body != nil && d.Body.Type() != ast.NullType {
@@ -35,15 +29,12 @@ func singleDocument(text string) (*ast.File, error) {
 		}
 	}
 	if bodies > 1 {
-		return nil, errSeveral
+		a.refuse("give one task at a time", "it holds several documents, as a pipeline of tasks does")
 	}
-	return file, nil
 }
 
-var errSeveral = errors.New("it holds several documents, as a pipeline of tasks does; give one task at a time")
-
 // envScalars are the values of a task's envs that are written out in it.
-func envScalars(file *ast.File) (map[string]string, error) {
+func envScalars(root at, file *ast.File) map[string]string {
 	out := map[string]string{}
 	for _, d := range file.Docs {
 		for _, top := range membersOf(d.Body) {
@@ -53,15 +44,15 @@ func envScalars(file *ast.File) (map[string]string, error) {
 			for _, v := range membersOf(top.Value) {
 				text, ok, err := pythonText(v.Value)
 				if err != nil {
-					return nil, fmt.Errorf("envs.%s: %w", keyOf(v), err)
+					root.key("envs").key(keyOf(v)).refuse("put it in quotes", "%v", err)
 				}
 				if ok {
-					out[keyOf(v)] = text
+					out[keyOf(v)] = strings.ReplaceAll(text, heldColon, ":")
 				}
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
 func membersOf(n ast.Node) []*ast.MappingValueNode {
@@ -76,7 +67,9 @@ func membersOf(n ast.Node) []*ast.MappingValueNode {
 	return nil
 }
 
-func keyOf(n *ast.MappingValueNode) string { return n.Key.GetToken().Value }
+func keyOf(n *ast.MappingValueNode) string {
+	return strings.ReplaceAll(n.Key.GetToken().Value, heldColon, ":")
+}
 
 // pythonText is a scalar as Python writes it; false where it is none.
 func pythonText(n ast.Node) (string, bool, error) {
@@ -111,7 +104,7 @@ func pythonScalar(raw string) (string, error) {
 	case slices.Contains([]string{"no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"}, raw):
 		return "False", nil
 	case yamlOdd.MatchString(raw):
-		return "", fmt.Errorf("%s is read differently by every reader of YAML; put it in quotes", raw)
+		return "", fmt.Errorf("%s is read differently by every reader of YAML", raw)
 	case yamlInt.MatchString(raw):
 		digits := strings.ReplaceAll(raw, "_", "")
 		n, ok := new(big.Int).SetString(strings.TrimPrefix(digits, "+"), 0)
@@ -122,7 +115,7 @@ func pythonScalar(raw string) (string, error) {
 	case yamlFloat.MatchString(raw):
 		f, err := strconv.ParseFloat(strings.ReplaceAll(raw, "_", ""), 64)
 		if err != nil {
-			return "", fmt.Errorf("%s is no number of any size; put it in quotes", raw)
+			return "", fmt.Errorf("%s is no number of any size", raw)
 		}
 		return pythonFloat(f), nil
 	}

@@ -3,8 +3,6 @@
 package skypilot
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -14,67 +12,60 @@ import (
 // variable is how SkyPilot finds variables in paths.
 var variable = regexp.MustCompile(`\$(?:\{([a-zA-Z_][a-zA-Z0-9_]*)\}|([a-zA-Z_][a-zA-Z0-9_]*))`)
 
-// fillIn replaces $NAME and ${NAME} of envs in workdir and file_mounts.
-func (t *Task) fillIn() error {
+// fillIn replaces $NAME and ${NAME} of envs in workdir and file_mounts, where
+// SkyPilot does it; setup and run see the variables themselves.
+func (t *Task) fillIn(root at) {
 	if t.Workdir != nil {
-		filled, err := t.filled(*t.Workdir)
-		if err != nil {
-			return fmt.Errorf("workdir: %w", err)
-		}
-		t.Workdir = &filled
+		*t.Workdir = t.filled(root.key("workdir"), *t.Workdir)
+	}
+	if t.FileMounts == nil {
+		return
 	}
 	mounts := map[string]string{}
 	for _, to := range slices.Sorted(maps.Keys(t.FileMounts)) {
-		dest, err := t.filled(to)
-		from, fromErr := t.filled(t.FileMounts[to])
-		if err = errors.Join(err, fromErr); err != nil {
-			return fmt.Errorf("file_mounts[%q]: %w", to, err)
-		}
+		a := root.key("file_mounts").key(to)
+		dest, from := t.filled(a, to), t.filled(a, t.FileMounts[to])
 		if strings.Contains(from, "://") {
-			return fmt.Errorf("file_mounts[%q]: only local files and folders can be carried; fetch buckets in setup", to)
+			a.refuseBucket()
 		}
 		if _, twice := mounts[dest]; twice {
-			return fmt.Errorf("file_mounts[%q]: two mounts have the path %q on the machines", to, dest)
+			a.refuse("give each a path of its own", "two mounts have the path %q on the machines", dest)
 		}
 		mounts[dest] = from
 	}
-	if t.FileMounts != nil {
-		t.FileMounts = mounts
-	}
-	return nil
+	t.FileMounts = mounts
 }
 
 // filled is a path with the values of envs. A name without a value would become
 // a part of a file's name.
-func (t *Task) filled(path string) (string, error) {
-	var missing string
-	out := variable.ReplaceAllStringFunc(path, func(found string) string {
+func (t *Task) filled(a at, path string) string {
+	return variable.ReplaceAllStringFunc(path, func(found string) string {
 		name := strings.Trim(found, "${}")
 		value, ok := t.Envs[name]
 		if !ok {
-			missing = name
+			a.refuse("write its value there, or the path without it", "%q names the variable %s, which has no value in envs", path, name)
 		}
 		return value
 	})
-	if missing != "" {
-		return "", fmt.Errorf("%q names the variable %s, which has no value in envs; write its value there, or the path without it", path, missing)
-	}
-	return out, nil
 }
 
-// mountsOf are the mounts of a task; storage objects are refused.
-func mountsOf(v any) (map[string]string, error) {
-	fields, ok := v.(map[string]any)
-	if !ok {
-		return nil, errors.New("file_mounts: must be an object")
+func (a at) refuseBucket() {
+	a.refuse("fetch buckets in setup", "only local files and folders can be carried")
+}
+
+// mounts are those of a task; storage objects are refused.
+func (a at) mounts(v any) map[string]string {
+	fields := a.object(v)
+	if fields == nil {
+		return nil
 	}
 	out := map[string]string{}
-	for to, from := range fields {
-		text, ok := from.(string)
-		if !ok {
-			return nil, fmt.Errorf("file_mounts[%q]: only local files and folders can be carried; fetch buckets in setup", to)
+	for _, to := range slices.Sorted(maps.Keys(fields)) {
+		if text, ok := fields[to].(string); ok {
+			out[to] = text
+		} else {
+			a.key(to).refuseBucket()
 		}
-		out[to] = text
 	}
-	return out, nil
+	return out
 }

@@ -3,11 +3,59 @@
 package skypilot
 
 import (
+	"errors"
+	"fmt"
+	"regexp"
 	"strings"
 
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/skybroker/terraform-provider-sky/internal/safeyaml"
 )
+
+// maxTask bounds a task's text in bytes; SkyPilot's largest test has 200,000 lines.
+const maxTask = 16 << 20
+
+// yamlObject reads an object.
+func yamlObject(text, what string) (map[string]any, error) {
+	if len(text) > maxTask {
+		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", what, len(text), maxTask)
+	}
+	var fields map[string]any
+	if err := safeyaml.Unmarshal([]byte(text), &fields); err != nil {
+		return nil, fmt.Errorf("%s is not a YAML object: %s", what, yamlText(err))
+	}
+	return releasedObject(fields), nil
+}
+
+// place is how the parser writes line and column.
+var place = regexp.MustCompile(`\[([0-9]+):([0-9]+)\]`)
+
+// yamlText is the parser's error with its place, in characters that can be seen.
+func yamlText(err error) string {
+	text := err.Error()
+	if e := yaml.Error(nil); errors.As(err, &e) {
+		text = e.GetMessage()
+		if t := e.GetToken(); t != nil && t.Position != nil {
+			text = fmt.Sprintf("line %d, column %d: %s", t.Position.Line, t.Position.Column, text)
+		}
+	}
+	text = place.ReplaceAllString(strings.ReplaceAll(text, heldColon, ":"), "line $1, column $2")
+	return visible(text)
+}
+
+// parsed is the YAML's tree, which knows lines and quotes.
+func parsed(text string) (*ast.File, error) {
+	file, err := parser.ParseBytes([]byte(text), 0)
+	if err != nil {
+		return nil, errors.New(yamlText(err))
+	}
+	return file, nil
+}
 
 // heldColon stands for a colon within a text until the YAML is parsed. It is a
 // character for private use, so that no task holds it.

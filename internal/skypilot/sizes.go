@@ -3,7 +3,6 @@
 package skypilot
 
 import (
-	"fmt"
 	"math"
 	"regexp"
 	"strconv"
@@ -34,36 +33,37 @@ func gibibytes(text string) (float64, bool) {
 	return n * math.Pow(1024, float64(power-3)), true
 }
 
-// diskSizeOf is a disk's size in GiB, such as 256, "256GB" or "1TB".
-func diskSizeOf(v any) (int64, error) {
-	text, err := scalar("disk_size", v)
-	if err != nil {
-		return 0, err
+// diskSize is a disk's size in GiB, such as 256, "256GB" or "1TB".
+func (a at) diskSize(v any) (int64, bool) {
+	text := a.scalar(v)
+	if text == nil {
+		return 0, false
 	}
 	size, ok := gibibytes(*text)
 	if !ok || size != math.Trunc(size) || size > math.MaxInt32 {
-		return 0, fmt.Errorf("disk_size: %q is not a whole number of GiB; write one such as 256, 256GB or 1TB", *text)
+		a.refuse("write one such as 256, 256GB or 1TB", "%q is not a whole number of GiB", *text)
+		return 0, false
 	}
-	return int64(size), nil
+	return int64(size), true
 }
 
-// memoryOf is a machine's memory as the provider takes it: 64GB+ is 64+. What it
+// memory is a machine's memory as the provider takes it: 64GB+ is 64+. What it
 // cannot read is left to the provider's own check.
-func memoryOf(v any) (string, error) {
-	text, err := scalar("memory", v)
-	if err != nil {
-		return "", err
+func (a at) memory(v any) string {
+	text := a.scalar(v)
+	if text == nil {
+		return ""
 	}
 	body, plus := strings.CutSuffix(strings.TrimSpace(*text), "+")
 	size, ok := gibibytes(body)
 	if !ok {
-		return *text, nil
+		return *text
 	}
 	out := strconv.FormatFloat(size, 'f', -1, 64)
 	if plus {
 		out += "+"
 	}
-	return out, nil
+	return out
 }
 
 // boolOf is a truth by YAML 1.1.
@@ -78,17 +78,13 @@ func boolOf(v any) (value, ok bool) {
 	return false, false
 }
 
-// portsOf are ports in a list, or in one text with commas.
-func portsOf(v any) ([]string, error) {
-	list, err := textsOf("ports", v)
-	if err != nil {
-		return nil, err
-	}
+// ports are in a list, or in one text with commas.
+func (a at) ports(v any) []string {
 	var out []string
-	for _, text := range list {
+	for _, text := range a.texts(v) {
 		for port := range strings.SplitSeq(text, ",") {
 			out = append(out, strings.TrimSpace(port))
 		}
 	}
-	return out, nil
+	return out
 }

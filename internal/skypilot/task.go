@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package skypilot reads SkyPilot's tasks. It is pure: YAML comes in, and plain
-// values in the provider's terms go out. Every field is carried or refused by name.
+// values in the provider's terms go out. Every field is carried, returned beside
+// what is carried, or refused by name.
 package skypilot
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
-
-	"github.com/goccy/go-yaml"
-
-	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/safeyaml"
 )
 
 // Task is a SkyPilot task in the arguments of sky_cluster and sky_job. What it
@@ -25,392 +19,166 @@ type Task struct {
 	NumNodes                  *int64
 	Resources                 *Resources
 	Envs, FileMounts          map[string]string
+	// RequiredEnvs are the envs that it names without a value, Secrets the names
+	// of its secrets; both are sorted.
+	RequiredEnvs, Secrets []string
+	// Service is the section as it is read.
+	Service map[string]any
 }
 
-// Resources is a SkyPilot resources section.
-type Resources struct {
-	// Machine names one accelerator at most; Several holds more than one.
-	Machine
-	Several        Accelerators
-	Ports          []string
-	Labels         map[string]string
-	AnyOf, Ordered []Machine
-}
-
-// Accelerators are several, in order of preference or of which any will do.
-type Accelerators struct {
-	Names   []string
-	Ordered bool
-}
-
-// Machine holds the fields of one machine that are set, by their names in HCL. A
-// value is a string, a bool, an int64 (disk_size) or a float64 (max_hourly_cost).
-type Machine map[string]any
-
-// Parse reads a SkyPilot task. Every field it has is carried or refused.
+// Parse reads a SkyPilot task. Its error is Problems where the YAML can be read:
+// all that has to change, by line.
 func Parse(text string) (Task, error) {
 	text = plainText(text)
 	fields, err := yamlObject(text, "the task")
 	if err != nil {
 		return Task{}, err
 	}
-	var t Task
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if err := t.set(name, fields[name]); err != nil {
-			return Task{}, err
-		}
+	root := at{found: &findings{}}
+	if kind := otherKind(fields); kind != "" {
+		root.refuse("give the YAML of a task, with fields such as resources, setup and run", "this is %s, not a SkyPilot task", kind)
+		return Task{}, root.found.err()
 	}
-	file, err := singleDocument(text)
+	file, err := parsed(text)
 	if err != nil {
 		return Task{}, fmt.Errorf("the task: %w", err)
 	}
-	written, err := envScalars(file)
-	if err != nil {
-		return Task{}, err
+	root.found.file = file
+	root.singleDocument(file)
+	var t Task
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		t.set(root, name, fields[name])
 	}
-	for name, value := range written {
+	for name, value := range envScalars(root, file) {
 		if _, set := t.Envs[name]; set {
 			t.Envs[name] = value
 		}
 	}
-	return t, t.fillIn()
-}
-
-// ParseResources reads a SkyPilot resources section.
-func ParseResources(text string) (Resources, error) {
-	fields, err := yamlObject(plainText(text), "resources")
-	if err != nil {
-		return Resources{}, err
+	t.fillIn(root)
+	if err := root.found.err(); err != nil {
+		return Task{}, err
 	}
-	return readResources(fields)
-}
-
-// maxTask bounds a task's text in bytes; SkyPilot's largest test has 200,000 lines.
-const maxTask = 16 << 20
-
-func yamlObject(text, what string) (map[string]any, error) {
-	if len(text) > maxTask {
-		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", what, len(text), maxTask)
-	}
-	var fields map[string]any
-	if err := safeyaml.Unmarshal([]byte(text), &fields); err != nil {
-		first, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
-		return nil, fmt.Errorf("%s is not a YAML object: %s", what, strings.ReplaceAll(first, heldColon, ":"))
-	}
-	return releasedObject(fields), nil
+	return t, nil
 }
 
 // set carries one field of a task.
-func (t *Task) set(name string, v any) (err error) {
-	if v == nil {
-		return nil // "setup:" without a value says nothing
+func (t *Task) set(root at, name string, v any) {
+	a := root.key(name)
+	if v == nil && slices.Contains(taskFields(), name) {
+		return // "setup:" without a value says nothing
 	}
 	switch name {
 	case "name":
-		t.Name, err = scalar(name, v)
+		t.Name = a.scalar(v)
 	case "workdir":
 		if _, git := v.(map[string]any); git {
-			return errors.New("workdir: a git repository cannot be carried; check it out and give its folder")
+			a.refuse("check it out and give its folder", "a git repository cannot be carried")
+			return
 		}
-		t.Workdir, err = scalar(name, v)
+		t.Workdir = a.scalar(v)
 	case "setup":
-		t.Setup, err = scalar(name, v)
+		t.Setup = a.scalar(v)
 	case "run":
-		t.Run, err = scalar(name, v)
+		t.Run = a.scalar(v)
 	case "num_nodes":
-		t.NumNodes, err = whole(name, v)
+		t.NumNodes = a.whole(v)
 	case "envs":
-		t.Envs, err = textMap(name, v)
-	case "file_mounts":
-		t.FileMounts, err = mountsOf(v)
-	case "resources":
-		fields, ok := v.(map[string]any)
-		if !ok {
-			return errors.New("resources: must be an object")
-		}
-		var r Resources
-		r, err = readResources(fields)
-		t.Resources = &r
-	default:
-		return fmt.Errorf("%s: this field of a SkyPilot task cannot be carried; remove it from the YAML%s", name, insteadOf(name))
-	}
-	return err
-}
-
-// insteadOf says where the provider has what a SkyPilot field does.
-func insteadOf(name string) string {
-	switch name {
+		t.setEnvs(a, v)
 	case "secrets":
-		return " and give secrets where the job is declared"
-	case "job_recovery":
-		return " and give recover_on_exit_codes and max_restarts where the job is declared"
-	case "config":
-		return "; what it sets per cloud is in the provider block"
-	case "service", "pool":
-		return "; serving is not part of this provider"
-	case "volumes", "storage":
-		return "; mount them in setup"
+		t.Secrets = a.secretNames(v)
+	case "service":
+		t.Service = a.object(v)
+	case "file_mounts":
+		t.FileMounts = a.mounts(v)
+	case "resources":
+		if fields := a.object(v); fields != nil {
+			r := a.resources(fields)
+			t.Resources = &r
+		}
+	default:
+		root.unknown(name, taskFields(), resourceFields(), "resources")
 	}
-	return ""
 }
 
-func readResources(fields map[string]any) (Resources, error) {
-	r, err := readFields(fields)
-	if err != nil {
-		return r, err
+// setEnvs takes the envs that have a value, and the names of those without one.
+func (t *Task) setEnvs(a at, v any) {
+	fields := a.object(v)
+	if fields == nil {
+		return
 	}
-	return r, r.dropBestTier()
-}
-
-// readFields is readResources with tiers as they are written.
-func readFields(fields map[string]any) (Resources, error) {
-	r := Resources{Machine: Machine{}}
+	t.Envs = map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		v := fields[name]
-		var err error
-		switch {
-		case v == nil:
-		case name == "ports":
-			r.Ports, err = portsOf(v)
-		case name == "labels":
-			r.Labels, err = textMap(name, v)
-		case name == "any_of":
-			r.AnyOf, err = machinesOf(name, v)
-		case name == "ordered":
-			r.Ordered, err = machinesOf(name, v)
-		case name == "accelerators" || name == "gpus":
-			err = r.setAccelerators(v)
-		default:
-			err = r.Machine.set(name, v)
-		}
-		if err != nil {
-			return r, fmt.Errorf("resources: %w", err)
-		}
-	}
-	if len(r.AnyOf) > 0 && len(r.Ordered) > 0 {
-		return r, errors.New("resources: any_of and ordered exclude each other")
-	}
-	return r, nil
-}
-
-// dropBestTier takes out the tier best, which in SkyPilot demands nothing: it is
-// the fastest that a cloud has, be it the only one.
-func (r *Resources) dropBestTier() error {
-	if r.Machine["disk_tier"] == bestTier {
-		delete(r.Machine, "disk_tier")
-	}
-	for _, m := range slices.Concat(r.AnyOf, r.Ordered) {
-		if m["disk_tier"] != bestTier {
+		if fields[name] == nil {
+			t.RequiredEnvs = append(t.RequiredEnvs, name)
 			continue
 		}
-		if r.Machine["disk_tier"] != nil {
-			return errors.New("resources: disk_tier: best in an alternative cannot undo the tier of resources; write the tier in each alternative")
+		if text := a.key(name).scalar(fields[name]); text != nil {
+			t.Envs[name] = *text
 		}
-		delete(m, "disk_tier")
 	}
-	return nil
 }
 
-const bestTier = "best"
-
-// setAccelerators carries a string or an object of one, a list in order of
-// preference, and an object of several, of which any will do.
-func (r *Resources) setAccelerators(v any) error {
-	list, isOrdered, err := acceleratorTexts(v)
-	if err != nil {
-		return err
-	}
-	if len(list) == 1 {
-		r.Machine["accelerators"] = list[0]
+// object is an object's members, nil where it is none.
+func (a at) object(v any) map[string]any {
+	fields, ok := v.(map[string]any)
+	if !ok {
+		a.refuse("", "must be an object")
 		return nil
 	}
-	r.Several = Accelerators{list, isOrdered}
-	return nil
-}
-
-// alternatives are the machine as elements of any_of or ordered, which name one
-// accelerator each: several of any_of's kind, or in ordered's order, are several
-// elements.
-func (r *Resources) alternatives(ordered bool) ([]Machine, error) {
-	if len(r.Several.Names) == 0 {
-		return []Machine{r.Machine}, nil
-	}
-	if r.Several.Ordered != ordered {
-		return nil, errors.New("accelerators: a list in order within any_of, or a set within ordered, cannot be carried; write one alternative for each accelerator")
-	}
-	var out []Machine
-	for _, a := range r.Several.Names {
-		m := maps.Clone(r.Machine)
-		m["accelerators"] = a
-		out = append(out, m)
-	}
-	return out, nil
-}
-
-func acceleratorTexts(v any) (list []string, ordered bool, err error) {
-	switch v := v.(type) {
-	case map[string]any: // {A100: 8} or the set {A100:8, V100:8}
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			text := name
-			if v[name] != nil {
-				count, err := scalar("accelerators."+name, v[name])
-				if err != nil {
-					return nil, false, err
-				}
-				text += ":" + *count
-			}
-			list = append(list, text)
-		}
-	case []any:
-		ordered = true
-		if list, err = textsOf("accelerators", v); err != nil {
-			return nil, false, err
-		}
-	default:
-		text, err := scalar("accelerators", v)
-		if err != nil {
-			return nil, false, err
-		}
-		list = []string{*text}
-	}
-	if len(list) == 0 {
-		return nil, false, errors.New("accelerators: names none")
-	}
-	if _, err := cloud.ParseAccelerators(list...); err != nil {
-		return nil, false, fmt.Errorf("accelerators: %w", err)
-	}
-	return list, ordered, nil
-}
-
-// set carries one field of a machine.
-func (m Machine) set(name string, v any) error {
-	switch name {
-	case "infra", "cloud", "region", "zone", "instance_type", "cpus", "image_id", "disk_tier":
-		if _, perRegion := v.(map[string]any); perRegion {
-			return fmt.Errorf("%s: one value for each region cannot be carried; use any_of with a region each", name)
-		}
-		text, err := scalar(name, v)
-		if err != nil {
-			return err
-		}
-		m[name] = *text
-		if name == "disk_tier" {
-			m[name] = strings.ToLower(*text)
-		}
-	case "memory":
-		text, err := memoryOf(v)
-		if err != nil {
-			return err
-		}
-		m[name] = text
-	case "use_spot":
-		b, ok := boolOf(v)
-		if !ok {
-			return errors.New("use_spot: must be true or false")
-		}
-		m[name] = b
-	case "disk_size":
-		n, err := diskSizeOf(v)
-		if err != nil {
-			return err
-		}
-		m[name] = n
-	case "max_hourly_cost":
-		text, err := scalar(name, v)
-		if err != nil {
-			return err
-		}
-		f, err := strconv.ParseFloat(*text, 64)
-		if err != nil {
-			return fmt.Errorf("%s: %q is not a number", name, *text)
-		}
-		m[name] = f
-	default:
-		return fmt.Errorf("%s: this field cannot be carried; remove it from the YAML%s", name, insteadOf(name))
-	}
-	return nil
-}
-
-func machinesOf(name string, v any) ([]Machine, error) {
-	list, ok := v.([]any)
-	if !ok {
-		return nil, fmt.Errorf("%s: must be a list of objects", name)
-	}
-	var out []Machine
-	for i, e := range list {
-		fields, ok := e.(map[string]any)
-		if !ok {
-			return nil, fmt.Errorf("%s[%d]: must be an object", name, i)
-		}
-		r, err := readFields(fields)
-		if err != nil {
-			return nil, fmt.Errorf("%s[%d]: %w", name, i, err)
-		}
-		if len(r.AnyOf)+len(r.Ordered)+len(r.Ports)+len(r.Labels) > 0 {
-			return nil, fmt.Errorf("%s[%d]: ports, labels and further alternatives belong to resources itself", name, i)
-		}
-		machines, err := r.alternatives(name == "ordered")
-		if err != nil {
-			return nil, fmt.Errorf("%s[%d]: %w", name, i, err)
-		}
-		out = append(out, machines...)
-	}
-	return out, nil
+	return fields
 }
 
 // scalar is the text of a string, number or boolean.
-func scalar(name string, v any) (*string, error) {
+func (a at) scalar(v any) *string {
 	switch v.(type) {
 	case string, int64, uint64, int, float64, bool:
 		text := fmt.Sprint(v)
-		return &text, nil
+		return &text
 	}
-	return nil, fmt.Errorf("%s: must be a single value", name)
+	a.refuse("", "must be a single value")
+	return nil
 }
 
-func whole(name string, v any) (*int64, error) {
-	text, err := scalar(name, v)
-	if err != nil {
-		return nil, err
+func (a at) whole(v any) *int64 {
+	text := a.scalar(v)
+	if text == nil {
+		return nil
 	}
 	n, err := strconv.ParseInt(*text, 10, 64)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %q is not a whole number", name, *text)
+		a.refuse("", "%q is not a whole number", *text)
+		return nil
 	}
-	return &n, nil
+	return &n
 }
 
-func textsOf(name string, v any) ([]string, error) {
+// texts are those of a list, or of a value by itself.
+func (a at) texts(v any) []string {
 	list, ok := v.([]any)
 	if !ok {
 		list = []any{v}
 	}
 	var out []string
 	for i, e := range list {
-		text, err := scalar(fmt.Sprintf("%s[%d]", name, i), e)
-		if err != nil {
-			return nil, err
+		if text := a.index(i).scalar(e); text != nil {
+			out = append(out, *text)
 		}
-		out = append(out, *text)
 	}
-	return out, nil
+	return out
 }
 
-func textMap(name string, v any) (map[string]string, error) {
-	fields, ok := v.(map[string]any)
-	if !ok {
-		return nil, fmt.Errorf("%s: must be an object", name)
+func (a at) textMap(v any) map[string]string {
+	fields := a.object(v)
+	if fields == nil {
+		return nil
 	}
 	out := map[string]string{}
-	for k, e := range fields {
-		if e == nil {
-			return nil, fmt.Errorf("%s.%s: has no value; SkyPilot asks for it on the command line, here it must be written", name, k)
+	for _, k := range slices.Sorted(maps.Keys(fields)) {
+		if fields[k] == nil {
+			a.key(k).refuse("write one", "has no value")
+		} else if text := a.key(k).scalar(fields[k]); text != nil {
+			out[k] = *text
 		}
-		text, err := scalar(name+"."+k, e)
-		if err != nil {
-			return nil, err
-		}
-		out[k] = *text
 	}
-	return out, nil
+	return out
 }
