@@ -3,17 +3,19 @@ locals {
 }
 
 resource "sky_cluster" "task" {
-  name      = "task"
-  num_nodes = local.task.num_nodes
-  resources = local.task.resources
-  setup     = local.task.setup
-  envs      = local.task.envs
-  workdir   = local.task.workdir
+  name        = local.task.name
+  num_nodes   = local.task.num_nodes
+  resources   = local.task.resources
+  setup       = local.task.setup
+  envs        = local.task.envs
+  workdir     = local.task.workdir
+  file_mounts = local.task.file_mounts
+  autostop    = local.task.autostop
 }
 
 resource "sky_job" "task" {
   cluster_id = sky_cluster.task.id
-  name       = "task"
+  name       = local.task.name
   num_nodes  = local.task.num_nodes
   run        = local.task.run
   envs       = local.task.envs

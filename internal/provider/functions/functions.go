@@ -21,14 +21,14 @@ import (
 
 // All are the functions of the provider.
 func All() []func() function.Function {
-	return []func() function.Function{parseAcceleratorsFunction, parseResourcesFunction, taskFunction}
+	return []func() function.Function{parseAcceleratorsFunction, parseResourcesFunction, taskFunction, taskProblemsFunction}
 }
 
-// textFunction makes an object of one text.
+// textFunction makes a value of one text.
 type textFunction struct {
 	name       string
 	definition function.Definition
-	object     func(text string) (types.Object, error)
+	value      func(text string) (attr.Value, error)
 }
 
 func (f textFunction) Metadata(_ context.Context, _ function.MetadataRequest, resp *function.MetadataResponse) {
@@ -44,12 +44,12 @@ func (f textFunction) Run(ctx context.Context, req function.RunRequest, resp *fu
 	if resp.Error = req.Arguments.Get(ctx, &text); resp.Error != nil {
 		return
 	}
-	object, err := f.object(text)
+	value, err := f.value(text)
 	if err != nil {
 		resp.Error = function.NewArgumentFuncError(0, kit.Clause(err.Error()))
 		return
 	}
-	resp.Error = resp.Result.Set(ctx, object)
+	resp.Error = resp.Result.Set(ctx, value)
 }
 
 func acceleratorType() types.ObjectType {
@@ -62,13 +62,13 @@ func parseAcceleratorsFunction() function.Function {
 		MarkdownDescription: "Reads accelerators as `sky_cluster` does, such as `\"A100:8\"`, and returns an object with `name` and `count`. A count left out is 1. It only reads the text: whether any cloud sells it is for `sky_catalog_offer` to say.",
 		Parameters:          []function.Parameter{function.StringParameter{Name: "accelerators", MarkdownDescription: "`NAME` or `NAME:COUNT`."}},
 		Return:              function.ObjectReturn{AttributeTypes: acceleratorType().AttrTypes},
-	}, func(text string) (types.Object, error) {
+	}, func(text string) (attr.Value, error) {
 		parsed, err := cloud.ParseAccelerators(text)
 		if err != nil {
-			return types.Object{}, err
+			return nil, err
 		}
 		if len(parsed) != 1 {
-			return types.Object{}, errors.New("write one accelerator, such as \"A100:8\"")
+			return nil, errors.New("write one accelerator, such as \"A100:8\"")
 		}
 		return types.ObjectValueMust(acceleratorType().AttrTypes, map[string]attr.Value{
 			"name": types.StringValue(parsed[0].Name), "count": kit.Decimal(parsed[0].Count),
@@ -83,10 +83,10 @@ func parseResourcesFunction() function.Function {
 			"A field that it cannot carry is an error that names it.",
 		Parameters: []function.Parameter{function.StringParameter{Name: "yaml", MarkdownDescription: "The section's YAML, such as `yamlencode({ accelerators = \"A100:8\" })`."}},
 		Return:     function.ObjectReturn{AttributeTypes: request.ResourcesTypes()},
-	}, func(text string) (types.Object, error) {
+	}, func(text string) (attr.Value, error) {
 		resources, err := skypilot.ParseResources(text)
 		if err != nil {
-			return types.Object{}, fmt.Errorf("the YAML cannot be used: %w", err)
+			return nil, fmt.Errorf("the YAML cannot be used: %w", err)
 		}
 		return resourcesValue(resources), nil
 	}}
@@ -95,15 +95,31 @@ func parseResourcesFunction() function.Function {
 func taskFunction() function.Function {
 	return textFunction{"task", function.Definition{
 		Summary: "Turn a SkyPilot task into arguments of sky_cluster and sky_job",
-		MarkdownDescription: "Reads a SkyPilot task YAML and returns an object with `name`, `num_nodes`, `resources`, `setup`, `run`, `envs`, `workdir` and `file_mounts`, " +
-			"each null where the task does not say it. What it cannot carry is an error that names the field; nothing is dropped in silence.",
+		MarkdownDescription: "Reads a SkyPilot task YAML as SkyPilot reads it, and returns an object with the arguments `name` (`\"task\"` where the YAML has none), `num_nodes`, `resources`, `setup`, `run`, `envs`, `workdir`, `file_mounts` and `autostop`: " +
+			"each can be given as it is, and is null where the task does not say it; `resources` is never null. `$NAME` and `${NAME}` of `envs` are filled in within `workdir` and `file_mounts`.\n\n" +
+			"Beside the arguments it returns `required_envs`, the names of envs that have no value in the YAML (give them with `merge(local.task.envs, { NAME = var.name })`); " +
+			"`secrets`, the names of its secrets, whose values are for `secrets` of `sky_job`; and `service`, the section as it is read, since serving is not part of this provider.\n\n" +
+			"What cannot be carried is an error: all problems of the task at once, each with its line and what to write instead; nothing is dropped in silence. `task_problems` returns them as values.",
 		Parameters: []function.Parameter{function.StringParameter{Name: "yaml", MarkdownDescription: "The task, usually `file(\"task.yaml\")`."}},
 		Return:     function.ObjectReturn{AttributeTypes: taskTypes()},
-	}, func(text string) (types.Object, error) {
+	}, func(text string) (attr.Value, error) {
 		parsed, err := skypilot.Parse(text)
 		if err != nil {
-			return types.Object{}, fmt.Errorf("the YAML cannot be used: %w", err)
+			return nil, fmt.Errorf("the YAML cannot be used: %w", err)
 		}
 		return taskValue(parsed), nil
+	}}
+}
+
+func taskProblemsFunction() function.Function {
+	return textFunction{"task_problems", function.Definition{
+		Summary: "List what has to change in a SkyPilot task before it can be used",
+		MarkdownDescription: "Reads a SkyPilot task YAML as `task` does, and returns its problems in place of failing, for `check` blocks, conditions and outputs: a list of objects with `line` (null for the file as a whole), " +
+			"`field`, `means` (what is wrong) and `write` (what to write instead). It is empty for a task that `task` takes.",
+		Parameters: []function.Parameter{function.StringParameter{Name: "yaml", MarkdownDescription: "The task, usually `file(\"task.yaml\")`."}},
+		Return:     function.ListReturn{ElementType: problemType()},
+	}, func(text string) (attr.Value, error) {
+		_, err := skypilot.Parse(text)
+		return problemsValue(err), nil
 	}}
 }

@@ -4,6 +4,7 @@ package functions
 
 import (
 	"context"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -172,6 +173,73 @@ func TestFunctions(t *testing.T) {
 		}
 		if _, ferr := call(t, f, "nope: 1"); ferr == nil || !strings.Contains(ferr.Text, "nope: this field") {
 			t.Errorf("%T of an unknown field = %v", f, ferr)
+		}
+	}
+}
+
+// Every task that is read gives values that its resources take as they are.
+func TestTaskCanBeUsed(t *testing.T) {
+	for _, text := range []string{"{}", "run: a", "resources:\n", "name: x\nenvs:\n  TOKEN:\n"} {
+		got, ferr := call(t, taskFunction(), text)
+		object, ok := got.(types.Object)
+		if ferr != nil || !ok {
+			t.Fatalf("%q: %v, %v", text, got, ferr)
+		}
+		name, want := object.Attributes()["name"], types.StringValue("task")
+		if strings.HasPrefix(text, "name") {
+			want = types.StringValue("x")
+		}
+		if !name.Equal(want) || object.Attributes()["resources"].IsNull() || object.Attributes()["required_envs"].IsNull() {
+			t.Errorf("%q = %v", text, object)
+		}
+	}
+}
+
+func TestTaskBeside(t *testing.T) {
+	got, ferr := call(t, taskFunction(), "{envs: {TOKEN: , A: a}, secrets: {HF: }, service: {replicas: 2, ports: [80, a, yes], probe: }, resources: {autostop: {idle_minutes: 5, hook_timeout: 60}}}")
+	object, ok := got.(types.Object)
+	if ferr != nil || !ok {
+		t.Fatalf("%v, %v", got, ferr)
+	}
+	tuple := types.TupleValueMust([]attr.Type{types.NumberType, types.StringType, types.StringType}, []attr.Value{types.NumberValue(big.NewFloat(80)), types.StringValue("a"), types.StringValue("yes")})
+	want := map[string]attr.Value{
+		"required_envs": kit.ListOf([]string{"TOKEN"}), "secrets": kit.ListOf([]string{"HF"}), "envs": kit.MapOf(map[string]string{"A": "a"}),
+		"autostop": types.ObjectValueMust(autostopTypes(), map[string]attr.Value{
+			"idle_minutes": types.Float64Value(5), "down": types.BoolNull(), "wait_for": types.StringNull(), "hook": types.StringNull(), "hook_timeout": types.StringValue("60s"),
+		}),
+		"service": types.DynamicValue(types.ObjectValueMust(
+			map[string]attr.Type{"replicas": types.NumberType, "ports": tuple.Type(t.Context()), "probe": types.StringType},
+			map[string]attr.Value{"replicas": types.NumberValue(big.NewFloat(2)), "ports": tuple, "probe": types.StringNull()})),
+	}
+	for name, w := range want {
+		if !object.Attributes()[name].Equal(w) {
+			t.Errorf("%s = %v, want %v", name, object.Attributes()[name], w)
+		}
+	}
+}
+
+// The function says all problems in its error, and task_problems as values.
+func TestTaskProblems(t *testing.T) {
+	const text = "resorces: {}\nnum_nodes: many\n"
+	_, ferr := call(t, taskFunction(), text)
+	if ferr == nil || !strings.Contains(ferr.Text, "2 problems:\n- line 1: resorces: ") || !strings.Contains(ferr.Text, "\n- line 2: num_nodes: ") {
+		t.Errorf("task = %v", ferr)
+	}
+	got, ferr := call(t, taskProblemsFunction(), text)
+	list, ok := got.(types.List)
+	if ferr != nil || !ok || len(list.Elements()) != 2 {
+		t.Fatalf("task_problems = %v, %v", got, ferr)
+	}
+	want := types.ObjectValueMust(problemType().AttrTypes, map[string]attr.Value{
+		"line": types.Int64Value(1), "field": types.StringValue("resorces"), "means": types.StringValue("this field does not exist in SkyPilot"), "write": types.StringValue("write resources"),
+	})
+	if !list.Elements()[0].Equal(want) {
+		t.Errorf("task_problems[0] = %v, want %v", list.Elements()[0], want)
+	}
+	for text, n := range map[string]int{"run: a": 0, "run: [": 1} {
+		got, ferr := call(t, taskProblemsFunction(), text)
+		if list, ok := got.(types.List); ferr != nil || !ok || len(list.Elements()) != n {
+			t.Errorf("task_problems of %q = %v, %v, want %d", text, got, ferr, n)
 		}
 	}
 }
