@@ -21,6 +21,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // DefaultTTL is how old a copy of a hosted catalog gets before it is refreshed;
@@ -214,7 +215,7 @@ func (r *refresh) accept(got *download, now time.Time) error {
 	if err := r.writeMeta(); err != nil {
 		return err
 	}
-	if err := writeAtomic(r.path, got.text, true); err != nil {
+	if err := durable.ReplaceShared(r.path, got.text); err != nil {
 		r.meta = old
 		return fmt.Errorf("writing %s: %w", r.path, err)
 	}
@@ -230,7 +231,7 @@ func (r *refresh) writeMeta() error {
 	if err != nil {
 		return fmt.Errorf("encoding the record of the copy: %w", err)
 	}
-	if err := writeAtomic(metaPath(r.dir, r.record), append(text, '\n'), true); err != nil {
+	if err := durable.ReplaceShared(metaPath(r.dir, r.record), append(text, '\n')); err != nil {
 		return fmt.Errorf("writing the record of the copy: %w", err)
 	}
 	return nil

@@ -231,7 +231,7 @@ func TestConcurrentRefreshesDownloadOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	left, err := filepath.Glob(filepath.Join(set.catalogDir("v8"), "aws", ".vms.csv.*"))
+	left, err := filepath.Glob(filepath.Join(set.catalogDir("v8"), "aws", "*vms.csv.*"))
 	if err != nil || h.asked != 1 {
 		t.Errorf("asked %d times, %v", h.asked, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // later is a clock far enough ahead that files written now have settled.
@@ -70,7 +71,7 @@ func TestStoredSnapshotAnswersUntilTheFileChanges(t *testing.T) {
 				damaged[i] = byte(rng.Uint32())
 			}
 		}
-		if err := writeAtomic(snaps[0], damaged, false); err != nil {
+		if err := durable.ReplaceCached(snaps[0], damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if o := best(); o.HourlyUSD != 0.7 || o.InstanceType.Name != "m.x" || o.Zone != "z1" {

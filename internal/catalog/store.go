@@ -15,6 +15,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
 
@@ -147,7 +148,7 @@ func (s *Set) store(o origin, data []byte) {
 		return
 	}
 	if err := os.MkdirAll(filepath.Dir(o.snap), 0o700); err == nil {
-		_ = writeAtomic(o.snap, data, false)
+		_ = durable.ReplaceCached(o.snap, data, 0o600)
 	}
 }
 
@@ -156,26 +157,6 @@ func (s *Set) restamp(o origin, old *snapshot.Snapshot, at snapshot.Stamp) {
 	if data := old.Restamped(at); data != nil {
 		s.store(o, data)
 	}
-}
-
-// writeAtomic replaces a file, so that readers see the old or the new one whole.
-func writeAtomic(path string, data []byte, sync bool) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }
 
 // readCapped reads a file of at most limit bytes.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // Checked is the JSON form of one verified file.
@@ -61,7 +62,7 @@ func (s *Set) Keep(cloudName, path string, text []byte) (Refreshed, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return Refreshed{}, fmt.Errorf("writing %s: %w", path, err)
 	}
-	if err := writeAtomic(path, text, true); err != nil {
+	if err := durable.ReplaceShared(path, text); err != nil {
 		return Refreshed{}, fmt.Errorf("writing %s: %w", path, err)
 	}
 	return Refreshed{Cloud: cloudName, Outcome: OutcomeUpdated, Path: path, Rows: bytes.Count(text, []byte("\n")) - 1}, nil

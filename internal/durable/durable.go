@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package durable writes files of the provider's own: private, on the disk when a
-// call returns, and whole or not there at all.
+// Package durable writes files of the provider's own: private, whole or not there
+// at all, and on the disk when a call returns, where the call does not say otherwise.
 package durable
 
 import (
@@ -34,13 +34,18 @@ func PrivateDir(dir string) error {
 
 // WriteNew creates path, 0600, and flushes it to the disk. Where it cannot,
 // it leaves nothing.
-func WriteNew(path string, content []byte) error {
+func WriteNew(path string, content []byte) error { return write(path, content, 0o600, (*os.File).Sync) }
+
+func write(path string, content []byte, mode fs.FileMode, flush func(*os.File) error) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err == nil && mode != 0o600 {
+		err = f.Chmod(mode)
+	}
+	if err = errors.Join(err, flush(f), f.Close()); err != nil {
 		_ = os.Remove(path)
 	}
 	return err
@@ -68,8 +73,23 @@ func Replace(path, text string) error {
 			_ = os.Remove(half)
 		}
 	}
-	tmp := path + "." + RandomHex(4)
-	if err := WriteNew(tmp, []byte(text)); err != nil {
+	return swap(path, path+"."+RandomHex(4), []byte(text), 0o600, (*os.File).Sync)
+}
+
+// ReplaceShared is Replace for a file that others may write at the same time:
+// nobody's half-written file is taken away, and the last one wins.
+func ReplaceShared(path string, content []byte) error {
+	return swap(path, path+"."+RandomHex(6), content, 0o600, (*os.File).Sync) // a name that Replace does not remove
+}
+
+// ReplaceCached is ReplaceShared with a mode, for what can be made anew: readers
+// see the old or the new content, but a crash of the computer may leave a torn file.
+func ReplaceCached(path string, content []byte, mode fs.FileMode) error {
+	return swap(path, path+"."+RandomHex(6), content, mode, func(*os.File) error { return nil })
+}
+
+func swap(path, tmp string, content []byte, mode fs.FileMode, flush func(*os.File) error) error {
+	if err := write(tmp, content, mode, flush); err != nil {
 		return err
 	}
 	err := os.Rename(tmp, path)

@@ -3,7 +3,6 @@
 package statedir
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -47,16 +46,7 @@ func (f Folder) yieldAlias() error {
 	if fresh == string(text) {
 		return nil
 	}
-	// The other cluster may be at work: a name of our own, so that neither takes
-	// the other's half-written file.
-	tmp := path + ".alias-" + durable.RandomHex(4)
-	if err := durable.WriteNew(tmp, []byte(fresh)); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return nil
+	return durable.ReplaceShared(path, []byte(fresh)) // the other cluster may be at work
 }
 
 // SSHConfigWord writes a path as one argument of an OpenSSH option that takes

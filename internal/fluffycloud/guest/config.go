@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 	"github.com/skybroker/terraform-provider-sky/internal/fluffycloud/procs"
 )
 
@@ -137,24 +138,9 @@ func WriteJSON(path string, v any) error {
 	return WriteFile(path, data, 0o600)
 }
 
-// WriteFile replaces a file at once.
+// WriteFile replaces a file at once. It is not flushed to the disk.
 func WriteFile(path string, data []byte, mode os.FileMode) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	_, err = tmp.Write(data)
-	if err == nil {
-		err = tmp.Chmod(mode)
-	}
-	if errClose := tmp.Close(); err == nil {
-		err = errClose
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
+	if err := durable.ReplaceCached(path, data, mode); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil

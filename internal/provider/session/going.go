@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
 // goneSoon notes which clusters the plan of this process removes.
@@ -68,11 +70,10 @@ func (d *Session) writeGoing(plan string, clusters []string) error {
 		return err
 	}
 	path := filepath.Join(dir, plan)
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		_ = os.Remove(path + ".new") // half of it, where the disk is full
+	if err := durable.ReplaceShared(path, text); err != nil {
 		return fmt.Errorf("note what the plan removes: %w", err)
 	}
-	return os.Rename(path+".new", path)
+	return nil
 }
 
 func dropOldNotes(dir string) {
