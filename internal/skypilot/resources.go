@@ -41,7 +41,7 @@ func ParseResources(text string) (Resources, error) {
 		return Resources{}, err
 	}
 	root := at{found: &findings{}}
-	root.found.file, _ = parsed(text) //nolint:errcheck // the lines alone are missing then
+	root.found.file, _ = parsed(text) // without it, only the lines are missing
 	r := root.resources(fields)
 	if r.Autostop != nil {
 		root.key("autostop").refuse("give it where the cluster is declared", "this field is not one of resources there")
