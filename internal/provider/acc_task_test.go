@@ -15,7 +15,8 @@ import (
 // usedTask gives a task's parts to resources as the function's page shows it.
 const usedTask = `
 locals {
-  task = provider::sky::task(file(%TASK%))
+  task  = provider::sky::task(file(%TASK%))
+  given = provider::sky::task(file(%TASK%), { base = path.module, name = "given", envs = { TOKEN = "t", N = 8 } })
 }
 resource "sky_cluster" "task" {
   name        = local.task.name
@@ -28,7 +29,7 @@ resource "sky_cluster" "task" {
   autostop    = local.task.autostop
 }
 output "beside" {
-  value = [local.task.secrets, local.task.service, provider::sky::task_problems(file(%TASK%))]
+  value = [local.given.name, local.given.envs, local.task.secrets, local.task.service, provider::sky::task_problems(file(%TASK%))]
 }
 `
 

@@ -28,7 +28,10 @@ type Task struct {
 
 // Parse reads a SkyPilot task. Its error is Problems where the YAML can be read:
 // all that has to change, by line.
-func Parse(text string) (Task, error) {
+func Parse(text string) (Task, error) { return ParseGiven(text, Given{}) }
+
+// ParseGiven is Parse with what a configuration says in place of the YAML.
+func ParseGiven(text string, g Given) (Task, error) {
 	text = plainText(text)
 	fields, err := yamlObject(text, "the task")
 	if err != nil {
@@ -54,10 +57,12 @@ func Parse(text string) (Task, error) {
 			t.Envs[name] = value
 		}
 	}
+	t.addEnvs(g)
 	t.fillIn(root)
 	if err := root.found.err(); err != nil {
 		return Task{}, err
 	}
+	t.take(g)
 	return t, nil
 }
 

@@ -1,5 +1,14 @@
+# The second argument is optional: paths of the task begin in this module, and the
+# project, which the YAML names without a value, comes from a variable.
 locals {
-  task = provider::sky::task(file("${path.module}/task.yaml"))
+  task = provider::sky::task(file("${path.module}/task.yaml"), {
+    base = path.module
+    envs = { WANDB_PROJECT = var.project }
+  })
+}
+
+variable "project" {
+  type = string
 }
 
 resource "sky_cluster" "task" {

@@ -93,17 +93,21 @@ func parseResourcesFunction() function.Function {
 }
 
 func taskFunction() function.Function {
-	return textFunction{"task", function.Definition{
+	return givenFunction{"task", function.Definition{
 		Summary: "Turn a SkyPilot task into arguments of sky_cluster and sky_job",
 		MarkdownDescription: "Reads a SkyPilot task YAML as SkyPilot reads it, and returns an object with the arguments `name` (`\"task\"` where the YAML has none), `num_nodes`, `resources`, `setup`, `run`, `envs`, `workdir`, `file_mounts` and `autostop`: " +
 			"each can be given as it is, and is null where the task does not say it; `resources` is never null. `$NAME` and `${NAME}` of `envs` are filled in within `workdir` and `file_mounts`.\n\n" +
-			"Beside the arguments it returns `required_envs`, the names of envs that have no value in the YAML (give them with `merge(local.task.envs, { NAME = var.name })`); " +
+			"Beside the arguments it returns `required_envs`, the names of envs that have no value in the YAML (give them in a second argument, `task(file(\"task.yaml\"), { envs = { NAME = var.name } })`); " +
 			"`secrets`, the names of its secrets, whose values are for `secrets` of `sky_job`; and `service`, the section as it is read, since serving is not part of this provider.\n\n" +
 			"What cannot be carried is an error: all problems of the task at once, each with its line and what to write instead; nothing is dropped in silence. `task_problems` returns them as values.",
 		Parameters: []function.Parameter{function.StringParameter{Name: "yaml", MarkdownDescription: "The task, usually `file(\"task.yaml\")`."}},
-		Return:     function.ObjectReturn{AttributeTypes: taskTypes()},
-	}, func(text string) (attr.Value, error) {
-		parsed, err := skypilot.Parse(text)
+		VariadicParameter: function.DynamicParameter{
+			Name: "given", MarkdownDescription: "At most one object, with any of `base`, the folder that relative local paths begin in (`path.module` in a module); `envs`, values for the task's envs, or further ones; " +
+				"`infra`, the place of the task and of each of its alternatives; and `name`.",
+		},
+		Return: function.ObjectReturn{AttributeTypes: taskTypes()},
+	}, func(text string, given skypilot.Given) (attr.Value, error) {
+		parsed, err := skypilot.ParseGiven(text, given)
 		if err != nil {
 			return nil, fmt.Errorf("the YAML cannot be used: %w", err)
 		}

@@ -145,7 +145,7 @@ func FuzzTask(f *testing.F) {
 }
 
 // call runs a function of one string argument.
-func call(t *testing.T, f function.Function, arg string) (attr.Value, *function.FuncError) {
+func call(t *testing.T, f function.Function, arg string, more ...attr.Value) (attr.Value, *function.FuncError) {
 	t.Helper()
 	var def function.DefinitionResponse
 	f.Definition(context.Background(), function.DefinitionRequest{}, &def)
@@ -154,7 +154,16 @@ func call(t *testing.T, f function.Function, arg string) (attr.Value, *function.
 		t.Fatal(ferr)
 	}
 	resp := function.RunResponse{Result: result}
-	f.Run(context.Background(), function.RunRequest{Arguments: function.NewArgumentsData([]attr.Value{types.StringValue(arg)})}, &resp)
+	arguments := []attr.Value{types.StringValue(arg)}
+	if def.Definition.VariadicParameter != nil {
+		var rest []attr.Value
+		var kinds []attr.Type
+		for _, m := range more {
+			rest, kinds = append(rest, types.DynamicValue(m)), append(kinds, types.DynamicType)
+		}
+		arguments = append(arguments, types.TupleValueMust(kinds, rest))
+	}
+	f.Run(context.Background(), function.RunRequest{Arguments: function.NewArgumentsData(arguments)}, &resp)
 	return resp.Result.Value(), resp.Error
 }
 
@@ -241,6 +250,54 @@ func TestTaskProblems(t *testing.T) {
 		if list, ok := got.(types.List); ferr != nil || !ok || len(list.Elements()) != n {
 			t.Errorf("task_problems of %q = %v, %v, want %d", text, got, ferr, n)
 		}
+	}
+}
+
+// The second argument says what the YAML does not, or says in another way.
+func TestTaskGiven(t *testing.T) {
+	const text = "{workdir: src, envs: {N: , M: 1}, file_mounts: {/a: ~/a, /b: './b-$N'}, resources: {any_of: [{infra: aws, cpus: 2}, {infra: gcp/x, cpus: 2}, {cpus: 4}]}}"
+	given := func(members map[string]attr.Value) attr.Value {
+		kinds := map[string]attr.Type{}
+		for name, v := range members {
+			kinds[name] = v.Type(t.Context())
+		}
+		return types.ObjectValueMust(kinds, members)
+	}
+	got, ferr := call(t, taskFunction(), text, given(map[string]attr.Value{
+		"base": types.StringValue("mod"), "name": types.StringValue("mine"), "infra": types.StringValue("fluffycloud"),
+		"envs": given(map[string]attr.Value{"N": types.NumberValue(big.NewFloat(8)), "O": types.StringValue("o")}),
+	}))
+	object, ok := got.(types.Object)
+	if ferr != nil || !ok {
+		t.Fatalf("%v, %v", got, ferr)
+	}
+	for name, w := range map[string]attr.Value{
+		"name": types.StringValue("mine"), "workdir": types.StringValue("mod/src"), "required_envs": kit.ListOf(nil),
+		"file_mounts": kit.MapOf(map[string]string{"/a": "~/a", "/b": "mod/b-8"}), "envs": kit.MapOf(map[string]string{"N": "8", "M": "1", "O": "o"}),
+	} {
+		if !object.Attributes()[name].Equal(w) {
+			t.Errorf("%s = %v, want %v", name, object.Attributes()[name], w)
+		}
+	}
+	resources, _ := object.Attributes()["resources"].(types.Object)
+	anyOf, _ := resources.Attributes()["any_of"].(types.List)
+	if !resources.Attributes()["infra"].Equal(types.StringValue("fluffycloud")) || len(anyOf.Elements()) != 2 || strings.Contains(anyOf.String(), "aws") {
+		t.Errorf("resources = %v", resources)
+	}
+	for want, bad := range map[string][]attr.Value{
+		"must be an object":                        {types.StringValue("x")},
+		"Write one object":                         {given(nil), given(nil)},
+		`"bass" cannot be given; write base, envs`: {given(map[string]attr.Value{"bass": types.StringValue("x")})},
+		"Base must be a text":                      {given(map[string]attr.Value{"base": types.StringValue("")})},
+		"Envs must be a map":                       {given(map[string]attr.Value{"envs": types.BoolValue(true)})},
+	} {
+		if _, ferr := call(t, taskFunction(), "{}", bad...); ferr == nil || !strings.Contains(ferr.Text, want) || *ferr.FunctionArgument != 1 {
+			t.Errorf("given %v: %v, want %q", bad, ferr, want)
+		}
+	}
+	unknown := given(map[string]attr.Value{"name": types.StringUnknown()})
+	if got, ferr := call(t, taskFunction(), "{}", unknown); ferr != nil || !got.IsUnknown() {
+		t.Errorf("given what is unknown: %v, %v", got, ferr)
 	}
 }
 
