@@ -45,14 +45,18 @@ func (p Problems) Error() string {
 		return p[0].String()
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "it has %d problems:", len(p))
+	more := ""
+	if len(p) >= maxProblems {
+		more = " or more"
+	}
+	fmt.Fprintf(&b, "it has %d problems%s:", len(p), more)
 	for _, one := range p {
 		b.WriteString("\n- " + one.String())
 	}
 	return b.String()
 }
 
-// maxProblems bounds what is listed; a file with more is of another kind.
+// maxProblems bounds what is collected; a file with more is of another kind.
 const maxProblems = 50
 
 // findings collect problems while a task is read.
@@ -68,7 +72,7 @@ func (f *findings) err() error {
 		return nil
 	}
 	slices.SortStableFunc(f.list, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
-	return Problems(f.list[:min(len(f.list), maxProblems)])
+	return Problems(f.list)
 }
 
 // at is a place in the task that is read. A refusal there is collected, and
@@ -84,6 +88,9 @@ func (a at) index(i int) at { return a.key(strconv.Itoa(i)) }
 
 // refuse notes what is wrong here, and what to write instead.
 func (a at) refuse(write, format string, args ...any) {
+	if len(a.found.list) >= maxProblems {
+		return
+	}
 	a.found.list = append(a.found.list, Problem{
 		Line: lineOf(a.found.file, a.path), Field: visible(fieldText(a.path)),
 		Means: visible(fmt.Sprintf(format, args...)), Write: visible(write),

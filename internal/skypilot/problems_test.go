@@ -4,6 +4,7 @@ package skypilot_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +59,18 @@ job_recovery: none
 	}
 	if text := err.Error(); !strings.HasPrefix(text, "it has 10 problems:\n- line 2: ") {
 		t.Errorf("error = %q", text)
+	}
+}
+
+func TestProblemsAreBounded(t *testing.T) {
+	var b strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&b, "field%d: 1\n", i)
+	}
+	_, err := skypilot.Parse(b.String())
+	var got skypilot.Problems
+	if !errors.As(err, &got) || len(got) != 50 || !strings.HasPrefix(err.Error(), "it has 50 problems or more:") {
+		t.Errorf("%d problems: %.80s", len(got), err)
 	}
 }
 
