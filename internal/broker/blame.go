@@ -19,9 +19,9 @@ import (
 // make and repeat is bounded.
 
 const (
-	// MostMachines is how many machines one launch makes at most, for each node
+	// mostMachines is how many machines one launch makes at most, for each node
 	// of the cluster. What is refused before a machine is made does not count.
-	MostMachines = 10
+	mostMachines = 10
 	// mostUnexplained is how many attempts of one launch may fail for one reason
 	// that says little about their place.
 	mostUnexplained = 3
@@ -95,12 +95,12 @@ func (l *launch) strike(u *bringUp, fault cloud.Fault) error {
 // affords returns an error where so many machines more would be too many for one
 // launch.
 func (l *launch) affords(nodes int) error {
-	most := MostMachines * max(l.spec.Request.Nodes, 1)
+	most := mostMachines * max(l.spec.Request.Nodes, 1)
 	if l.made+nodes <= most {
 		return nil
 	}
 	return fmt.Errorf("this launch has made %d machines in vain, and with %d more would pass the bound of %d, which is %d for each node of the cluster",
-		l.made, nodes, most, MostMachines)
+		l.made, nodes, most, mostMachines)
 }
 
 // localError is a failure on this computer that is the same in every place of its

@@ -65,8 +65,8 @@ func TestLaunchIsBounded(t *testing.T) {
 		most   int
 		says   string
 	}{
-		{name: "machines that never run", faults: []*memcloud.Fault{{Method: "wait", Err: errCapacity}}, most: MostMachines, says: "10 machines in vain"},
-		{name: "refused often before", faults: []*memcloud.Fault{refused, {Method: "wait", Err: errCapacity}}, most: MostMachines, says: "10 machines in vain"},
+		{name: "machines that never run", faults: []*memcloud.Fault{{Method: "wait", Err: errCapacity}}, most: mostMachines, says: "10 machines in vain"},
+		{name: "refused often before", faults: []*memcloud.Fault{refused, {Method: "wait", Err: errCapacity}}, most: mostMachines, says: "10 machines in vain"},
 		{name: "answers that are lost", faults: []*memcloud.Fault{{Method: "run", Err: errServer, Applied: true}}, most: mostUnexplained, says: `transient at the step "run"`},
 		{name: "no table knows it", faults: []*memcloud.Fault{{Method: "wait", Err: errors.New("strange")}}, most: mostUnexplained, says: `unknown at the step "wait"`},
 		{name: "no table knows it, before a machine", faults: []*memcloud.Fault{{Method: "run", Err: errors.New("strange")}}, says: `unknown at the step "run"`},

@@ -24,9 +24,9 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
 )
 
-// DefaultTTL is how old a copy of a hosted catalog gets before it is refreshed;
+// defaultTTL is how old a copy of a hosted catalog gets before it is refreshed;
 // the public ones are written anew every seven hours.
-const DefaultTTL = 7 * time.Hour
+const defaultTTL = 7 * time.Hour
 
 // hostedSchema is the format that is downloaded.
 const hostedSchema = "v8"
@@ -241,7 +241,7 @@ func (s *Set) ttl() time.Duration {
 	if s.opts.TTL > 0 {
 		return s.opts.TTL
 	}
-	return DefaultTTL
+	return defaultTTL
 }
 
 // Stale returns the clouds whose copy of a hosted catalog is due for a refresh.

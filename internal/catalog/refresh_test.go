@@ -141,13 +141,13 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("source %+v, price %v", src, usd)
 	}
 	refresh(OutcomeFresh)
-	*now = now.Add(DefaultTTL)
+	*now = now.Add(defaultTTL)
 	if stale := set.Stale([]string{"aws", "gcp"}); len(stale) != 1 {
 		t.Errorf("stale: %v", stale)
 	}
 	refresh(OutcomeUnchanged)
 	h.text = rowsOf(9, 0.6)
-	*now = now.Add(DefaultTTL)
+	*now = now.Add(defaultTTL)
 	<-set.RefreshStale(ctx, []string{"aws"})
 	if _, usd := source(t, set); usd != 0.6 {
 		t.Errorf("after the refresh in the background: %v", usd)
@@ -258,7 +258,7 @@ func TestRefreshBringsImages(t *testing.T) {
 	if id, err := image(); err != nil || id != "ami-1" {
 		t.Errorf("image %q, %v", id, err)
 	}
-	*now = now.Add(DefaultTTL)
+	*now = now.Add(defaultTTL)
 	h.images = "<html>sorry</html>\n"
 	got, err = set.Refresh(t.Context(), "aws", RefreshOptions{})
 	if err == nil || !strings.Contains(err.Error(), "HTML") || got.Outcome != OutcomeUnchanged {
@@ -292,7 +292,7 @@ func TestDue(t *testing.T) {
 	if err != nil || len(sources[0].Warnings) != 1 || !strings.Contains(sources[0].Warnings[0], "built-in ones, of 2025") {
 		t.Errorf("%+v, %v; want a warning of the age", sources, err)
 	}
-	*now = now.Add(DefaultTTL)
+	*now = now.Add(defaultTTL)
 	if got := due(); !slices.Equal(got, []string{"gcp", "aws"}) {
 		t.Errorf("after the TTL %v are due", got)
 	}

@@ -150,8 +150,8 @@ var ErrPruned = errors.New("the job's logs were pruned on the cluster, which kee
 // Kept is how many ended jobs keep their logs on the nodes.
 const Kept = 50
 
-// ErrConflict is an id already taken by a different job.
-var ErrConflict = errors.New("another job has this id")
+// errConflict is an id already taken by a different job.
+var errConflict = errors.New("another job has this id")
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 

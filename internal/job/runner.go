@@ -165,7 +165,7 @@ func (r *Runner) insist(ctx context.Context, attempts int, f func(context.Contex
 		var auth *remote.AuthError
 		var own *remote.LocalError
 		if errors.As(err, &exit) || errors.As(err, &key) || errors.As(err, &auth) || errors.As(err, &own) ||
-			errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrPruned) || errors.Is(err, ErrNoOutput) {
+			errors.Is(err, ErrNotFound) || errors.Is(err, errConflict) || errors.Is(err, ErrPruned) || errors.Is(err, ErrNoOutput) {
 			return retry.Stop(err)
 		}
 		return err

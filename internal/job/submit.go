@@ -193,7 +193,7 @@ func (r *Runner) claim(ctx context.Context, c *remote.Client, s *submission, ran
 	text := fmt.Sprintf("id=%s digest=%s nonce=%s queued=%t keep=%d\n%s", s.id, digestOf(s.text), rand.Text(), rank == 0, r.options.Keep, NodeScripts()["claim.sh"])
 	out, err := remote.Output(ctx, c, remote.Command{Script: text, Stdin: &archive})
 	if exit := (*remote.ExitError)(nil); errors.As(err, &exit) && exit.Code == 3 {
-		return claim{}, fmt.Errorf("rank %d: %w", rank, ErrConflict)
+		return claim{}, fmt.Errorf("rank %d: %w", rank, errConflict)
 	}
 	if err != nil {
 		return claim{}, fmt.Errorf("claiming the job on rank %d: %w", rank, err)

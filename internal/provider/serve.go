@@ -11,8 +11,8 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
-// Address is the provider's address in Terraform's registry.
-const Address = "registry.terraform.io/skybroker/sky"
+// providerAddress is the provider's address in Terraform's registry.
+const providerAddress = "registry.terraform.io/skybroker/sky"
 
 // Serve answers Terraform until it hangs up. With debug it prints how to attach
 // Terraform to this process instead of being started by it. When Terraform is
@@ -28,7 +28,7 @@ func Serve(ctx context.Context, version string, registry *cloud.Registry, debug 
 	served := make(chan error, 1)
 	go func() {
 		served <- providerserver.Serve(ctx, newWith(root, version, registry, ops), providerserver.ServeOpts{
-			Address: Address, Debug: debug, ProtocolVersion: 6,
+			Address: providerAddress, Debug: debug, ProtocolVersion: 6,
 		})
 	}()
 	select {

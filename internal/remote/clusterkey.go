@@ -15,10 +15,6 @@ import (
 //go:embed clusterkey.sh
 var clusterKeyScript string
 
-// ClusterKeyPath is where a head keeps the key with which it reaches its
-// cluster's other nodes, below the home folder.
-const ClusterKeyPath = ".sky/cluster/key"
-
 // ClusterKey returns the public half of the key with which the head reaches the
 // other nodes, made on the head on first use. It is never the user's.
 func ClusterKey(ctx context.Context, head Shell) (string, error) {

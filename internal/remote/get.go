@@ -43,8 +43,8 @@ type Fetch struct {
 
 // The bounds of a Fetch that says none.
 const (
-	DefaultFetchBytes = 100 << 30
-	DefaultFetchFiles = 100_000
+	defaultFetchBytes = 100 << 30
+	defaultFetchFiles = 100_000
 )
 
 // Fetched is what came.
@@ -73,7 +73,7 @@ func (e *LocalError) Unwrap() error { return e.Err }
 // named without a wildcard. One file that cannot be taken keeps no other away.
 // Beyond a bound the error is ErrTooMuch; a pattern that matches nothing is ErrNoMatch.
 func (c *Client) Get(ctx context.Context, f Fetch, dest string) (Fetched, error) {
-	f.MaxBytes, f.MaxFiles = cmp.Or(f.MaxBytes, DefaultFetchBytes), cmp.Or(f.MaxFiles, DefaultFetchFiles)
+	f.MaxBytes, f.MaxFiles = cmp.Or(f.MaxBytes, defaultFetchBytes), cmp.Or(f.MaxFiles, defaultFetchFiles)
 	if _, err := parseAsked("", "", f.Patterns); err != nil {
 		return Fetched{}, err
 	}

@@ -34,11 +34,11 @@ func LoadSigner(path string, passphrase []byte) (ssh.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading private key: %w", err)
 	}
-	return ParseSigner(path, data, passphrase)
+	return parseSigner(path, data, passphrase)
 }
 
-// ParseSigner is LoadSigner for a key already in memory; name stands in errors.
-func ParseSigner(name string, data, passphrase []byte) (ssh.Signer, error) {
+// parseSigner is LoadSigner for a key already in memory; name stands in errors.
+func parseSigner(name string, data, passphrase []byte) (ssh.Signer, error) {
 	signer, err := ssh.ParsePrivateKey(data)
 	var missing *ssh.PassphraseMissingError
 	switch {

@@ -26,7 +26,7 @@ func neverTravels(d fs.DirEntry) bool {
 		return true
 	case d.IsDir():
 		return name == "terraform.tfstate.d" || name == ".terragrunt-cache"
-	case name == "tfplan", name == "terraform.rc", name == LocalFile, strings.Contains(name, ".tfstate."):
+	case name == "tfplan", name == "terraform.rc", name == localFile, strings.Contains(name, ".tfstate."):
 		return true
 	case name == "crash.log", strings.HasPrefix(name, "crash.") && strings.HasSuffix(name, ".log"):
 		return true
@@ -100,18 +100,18 @@ func (s staying) folder(rel string) bool {
 	return false
 }
 
-// LocalFile is a list, in the form of an ignore file, of what in a folder the
+// localFile is a list, in the form of an ignore file, of what in a folder the
 // provider made and no upload takes: outputs of jobs, its own state. It does not
 // count at the root of an upload, which somebody named on purpose, unless that
 // is where Terraform itself runs.
-const LocalFile = ".skylocal"
+const localFile = ".skylocal"
 
 const localHead = "# What the Terraform provider sky put here. It is not uploaded again. Remove this file to upload it.\n"
 
 // StaysHere notes that names of a folder, slash-separated and relative to it,
 // came from the provider, or with no names that all in it does.
 func StaysHere(folder string, names ...string) error {
-	file := filepath.Join(folder, LocalFile)
+	file := filepath.Join(folder, localFile)
 	old, err := os.ReadFile(file) //nolint:gosec // a file of our own
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("noting what is not to be uploaded: %w", err)

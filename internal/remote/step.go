@@ -35,10 +35,10 @@ func NodeScripts() map[string]string {
 }
 
 const (
-	// StepRestarts is how often a step is started anew after its machine was
+	// stepRestarts is how often a step is started anew after its machine was
 	// restarted, by the script itself perhaps. The script finds the number of the
 	// present one, from 0 on, in SKY_SETUP_RESTARTS.
-	StepRestarts = 3
+	stepRestarts = 3
 	// stepEnd bounds ending a step that nobody waits for any more.
 	stepEnd = 12 * time.Second
 )
@@ -133,7 +133,7 @@ func (c *Client) beginStep(ctx context.Context, s *Step) error {
 }
 
 func (s *Step) ask(verb string) string {
-	return fmt.Sprintf("verb=%s id=%s from=%d most=%d\n%s", verb, s.id, s.read, StepRestarts, script.OnNode(stepScript))
+	return fmt.Sprintf("verb=%s id=%s from=%d most=%d\n%s", verb, s.id, s.read, stepRestarts, script.OnNode(stepScript))
 }
 
 // stepLook is what the node says of a step.
@@ -145,7 +145,7 @@ type stepLook struct {
 func (l stepLook) end() (int, error) {
 	if l.code == "restarts" {
 		return -1, &StepError{fmt.Sprintf("its machine was restarted %d times while it ran, and it never came to its end. "+
-			"After a restart the script is started anew, from its beginning; SKY_SETUP_RESTARTS, which is 0 at first, tells it so", StepRestarts+1)}
+			"After a restart the script is started anew, from its beginning; SKY_SETUP_RESTARTS, which is 0 at first, tells it so", stepRestarts+1)}
 	}
 	code, err := strconv.Atoi(l.code)
 	if err != nil {

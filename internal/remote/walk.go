@@ -125,7 +125,7 @@ func (w *walker) folder(rel string, info fs.FileInfo, s scope) (hollow bool, err
 		}
 	}
 	// A folder that was there before a job's outputs came goes on travelling.
-	if stayed > 0 && kept == 0 && rel != "." && (!has(children, LocalFile) || s.stays(rel+"/"+LocalFile, false)) {
+	if stayed > 0 && kept == 0 && rel != "." && (!has(children, localFile) || s.stays(rel+"/"+localFile, false)) {
 		return true, nil
 	}
 	return false, w.add(entry{kind: 'd', path: rel, mode: info.Mode().Perm(), info: info})
@@ -201,9 +201,9 @@ func (w *walker) enter(s scope, dir, rel string, children []fs.DirEntry) (scope,
 			s.rules = s.rules.With(s.named(rel), text)
 		}
 	}
-	if err == nil && has(children, LocalFile) && (rel != "." || w.stay.root || holdsConfiguration(children)) {
+	if err == nil && has(children, localFile) && (rel != "." || w.stay.root || holdsConfiguration(children)) {
 		var text []byte
-		text, err = ignore.Read(filepath.Join(dir, LocalFile), false)
+		text, err = ignore.Read(filepath.Join(dir, localFile), false)
 		s.local = s.local.With(rel, text)
 	}
 	return s, err

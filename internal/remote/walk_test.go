@@ -262,7 +262,7 @@ func TestStaysHere(t *testing.T) {
 	if got := strings.Join(walked(t, root).names(), "|"); got != "main.tf|mine|star|star/z" {
 		t.Errorf("travels %s", got)
 	}
-	text, err := os.ReadFile(filepath.Join(root, LocalFile))
+	text, err := os.ReadFile(filepath.Join(root, localFile))
 	if lines := strings.Count(string(text), "\n"); err != nil || lines != 1+len(names) {
 		t.Errorf("%d lines, %v:\n%s", lines, err, text)
 	}

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// Variable is the environment variable that names the folder.
-const Variable = "SKY_STATE_DIR"
+// variable is the environment variable that names the folder.
+const variable = "SKY_STATE_DIR"
 
 // Resolve returns the absolute path of the state folder: what is configured (the
 // attribute state_dir or the flag --state-dir), else the variable, else the
@@ -22,7 +22,7 @@ const Variable = "SKY_STATE_DIR"
 func Resolve(configured string, getenv func(string) string) (string, error) {
 	dir := configured
 	if dir == "" {
-		dir = getenv(Variable)
+		dir = getenv(variable)
 	}
 	if dir == "" {
 		dir = "~/.terraform-provider-sky"
@@ -30,7 +30,7 @@ func Resolve(configured string, getenv func(string) string) (string, error) {
 	if rest, ok := strings.CutPrefix(dir, "~/"); ok {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("the state folder %q needs a home folder; name another one with state_dir, --state-dir or %s: %w", dir, Variable, err)
+			return "", fmt.Errorf("the state folder %q needs a home folder; name another one with state_dir, --state-dir or %s: %w", dir, variable, err)
 		}
 		dir = filepath.Join(home, rest)
 	}

@@ -26,7 +26,7 @@ func TestResolve(t *testing.T) {
 	} {
 		got, err := Resolve(tt.configured, func(name string) string { return map[string]string{"SKY_STATE_DIR": tt.variable}[name] })
 		if err != nil || got != tt.want {
-			t.Errorf("configured %q, %s=%q: %q, %v; want %q", tt.configured, Variable, tt.variable, got, err, tt.want)
+			t.Errorf("configured %q, %s=%q: %q, %v; want %q", tt.configured, variable, tt.variable, got, err, tt.want)
 		}
 	}
 }

@@ -4,11 +4,11 @@ package fleet
 
 import "slices"
 
-// OpeningLine is a line of what is let in: what, such as "8080" or "udp 53", and from where.
-func OpeningLine(what, from string) string { return what + " from " + from }
+// openingLine is a line of what is let in: what, such as "8080" or "udp 53", and from where.
+func openingLine(what, from string) string { return what + " from " + from }
 
-// Drift says what is open and was not wanted, and what is wanted and not open.
-func Drift(have, want []string) []string {
+// drift says what is open and was not wanted, and what is wanted and not open.
+func drift(have, want []string) []string {
 	var out []string
 	for _, h := range have {
 		if line := h + " is open"; !slices.Contains(want, h) && !slices.Contains(out, line) {

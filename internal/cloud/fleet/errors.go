@@ -73,8 +73,8 @@ func IsUnreachable(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// IsTransport reports that a request may or may not have had its effect.
-func IsTransport(err error) bool {
+// isTransport reports that a request may or may not have had its effect.
+func isTransport(err error) bool {
 	var (
 		u *url.Error
 		n net.Error

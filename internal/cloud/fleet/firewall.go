@@ -115,7 +115,7 @@ func (f *Fleet[N, R]) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefi
 	}
 	var out []string
 	for _, have := range own {
-		out = append(out, Drift(lines(have.Open), lines(f.Openings(prefixes, ports)))...)
+		out = append(out, drift(lines(have.Open), lines(f.Openings(prefixes, ports)))...)
 	}
 	return out, nil
 }
@@ -123,7 +123,7 @@ func (f *Fleet[N, R]) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefi
 func lines(openings []Opening) []string {
 	var out []string
 	for _, o := range openings {
-		out = append(out, OpeningLine(o.what(), o.From))
+		out = append(out, openingLine(o.what(), o.From))
 	}
 	return out
 }

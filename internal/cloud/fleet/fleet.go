@@ -263,7 +263,7 @@ func (c Config[N, R]) withDefaults() Config[N, R] {
 		c.SSHPort = 22
 	}
 	if c.CallerSource == "" {
-		c.CallerSource = CallerAddressSource
+		c.CallerSource = callerAddressSource
 	}
 	return c
 }
@@ -289,7 +289,7 @@ func (f *Fleet[N, R]) AllowedCIDRs(ctx context.Context, spec cloud.ClusterSpec, 
 			return found, err
 		}
 	}
-	addr, err := CallerAddress(ctx, f.CallerSource)
+	addr, err := callerAddress(ctx, f.CallerSource)
 	if err != nil {
 		return nil, ConfigErrorf(cloud.ScopeCloud, "cannot tell the address from which SSH is to be allowed, so say it with allowed_cidrs: %v", err)
 	}

@@ -71,11 +71,11 @@ func isLoopback(host string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// CallerAddressSource tells from where on the Internet this computer is seen.
-const CallerAddressSource = "https://checkip.amazonaws.com"
+// callerAddressSource tells from where on the Internet this computer is seen.
+const callerAddressSource = "https://checkip.amazonaws.com"
 
-// CallerAddress asks a source such as CallerAddressSource, for a while.
-func CallerAddress(ctx context.Context, source string) (netip.Addr, error) {
+// callerAddress asks a source such as callerAddressSource, for a while.
+func callerAddress(ctx context.Context, source string) (netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, source, http.NoBody)

@@ -126,7 +126,7 @@ func (t Table) Classify(err error) cloud.Fault {
 	switch {
 	case IsUnreachable(err):
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: t.Unreachable}
-	case IsTransport(err):
+	case isTransport(err):
 		return passes
 	}
 	return unknown

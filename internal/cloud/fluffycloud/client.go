@@ -190,9 +190,9 @@ func decode(call string, status int, data []byte, out any) error {
 	switch {
 	case jsonErr == nil && envelope.Error != nil:
 		e := envelope.Error
-		return &APIError{Status: status, Code: e.Code, Message: e.Message, RequestID: e.RequestID, Call: call}
+		return &apiError{Status: status, Code: e.Code, Message: e.Message, RequestID: e.RequestID, Call: call}
 	case status < 200 || status > 299:
-		return &APIError{Status: status, Message: quote(data), Call: call}
+		return &apiError{Status: status, Message: quote(data), Call: call}
 	case out == nil:
 		return nil
 	case jsonErr != nil:

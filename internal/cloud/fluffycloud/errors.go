@@ -30,8 +30,8 @@ const (
 	codeUnavailable   = "unavailable"
 )
 
-// APIError is an error the server answered with.
-type APIError struct {
+// apiError is an error the server answered with.
+type apiError struct {
 	Status    int
 	Code      string
 	Message   string
@@ -41,7 +41,7 @@ type APIError struct {
 }
 
 // Error implements error.
-func (e *APIError) Error() string {
+func (e *apiError) Error() string {
 	code := e.Code
 	if code == "" {
 		code = strings.ToLower(http.StatusText(e.Status))
@@ -58,7 +58,7 @@ func (e *APIError) Error() string {
 
 // Is makes not_found answers match cloud.ErrNotFound. A 404 without the API's
 // own code may be anybody's, and proves nothing.
-func (e *APIError) Is(target error) bool {
+func (e *apiError) Is(target error) bool {
 	return target == cloud.ErrNotFound && e.Code == codeNotFound
 }
 
@@ -114,7 +114,7 @@ func table() fleet.Table {
 			fleet.TextRows(cloud.KindCapacity, cloud.ScopeZone, "capacity", ""), fleet.TextRows(cloud.KindTransient, cloud.ScopeZone, "host", ""),
 		),
 		Read: func(err error) []fleet.Answer {
-			var api *APIError
+			var api *apiError
 			if !errors.As(err, &api) {
 				return nil
 			}

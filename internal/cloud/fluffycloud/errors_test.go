@@ -22,7 +22,7 @@ func fault(k cloud.Kind, s cloud.Scope) cloud.Fault { return cloud.Fault{Kind: k
 // and what goes wrong before there is an answer.
 func errorRows() []cloudtest.ErrorRow {
 	api := func(status int, code, message string) error {
-		return &APIError{Status: status, Code: code, Message: message, Call: "POST /v1/instances"}
+		return &apiError{Status: status, Code: code, Message: message, Call: "POST /v1/instances"}
 	}
 	return []cloudtest.ErrorRow{
 		{Name: "unauthorized", Err: api(401, "unauthorized", ""), Want: fault(cloud.KindAuth, cloud.ScopeCloud)},
@@ -97,7 +97,7 @@ func TestEveryFaultRowCounts(t *testing.T) {
 }
 
 func TestAPIErrorText(t *testing.T) {
-	err := error(&APIError{Status: 503, Code: "insufficient_capacity", Message: "no puff-1 in meadow-1a", RequestID: "req-7", Call: "POST /v1/instances"})
+	err := error(&apiError{Status: 503, Code: "insufficient_capacity", Message: "no puff-1 in meadow-1a", RequestID: "req-7", Call: "POST /v1/instances"})
 	want := "POST /v1/instances: insufficient_capacity (HTTP 503): no puff-1 in meadow-1a [request req-7]"
 	if err.Error() != want {
 		t.Errorf("Error() = %q, want %q", err, want)
@@ -105,10 +105,10 @@ func TestAPIErrorText(t *testing.T) {
 	if errors.Is(err, cloud.ErrNotFound) {
 		t.Error("a lack of capacity is taken for ErrNotFound")
 	}
-	if gone := fmt.Errorf("get: %w", &APIError{Status: 404, Code: "not_found"}); !errors.Is(gone, cloud.ErrNotFound) {
+	if gone := fmt.Errorf("get: %w", &apiError{Status: 404, Code: "not_found"}); !errors.Is(gone, cloud.ErrNotFound) {
 		t.Error("not_found is not ErrNotFound")
 	}
-	if err := error(&APIError{Status: 404, Message: "<html>"}); errors.Is(err, cloud.ErrNotFound) {
+	if err := error(&apiError{Status: 404, Message: "<html>"}); errors.Is(err, cloud.ErrNotFound) {
 		t.Error("a 404 that is not the API's is taken as proof that something is gone")
 	}
 }

@@ -129,6 +129,6 @@ func open(ctx context.Context, c *client) (cloud.Session, error) {
 
 // refusesKey says whether a server answered that it does not know the API key.
 func refusesKey(err error) bool {
-	var api *APIError
+	var api *apiError
 	return errors.As(err, &api) && api.Status == http.StatusUnauthorized
 }

@@ -98,7 +98,7 @@ func (d *driver) Create(ctx context.Context, o fleet.Order[resources]) (machine,
 			asked.Native.operation = op.Name
 			err = d.c.await(ctx, op)
 		}
-		var failed *OperationError
+		var failed *operationError
 		switch {
 		case err == nil:
 			return d.launched(ctx, asked, zone, op)
@@ -148,7 +148,7 @@ func (d *driver) existing(ctx context.Context, asked machine, zone string, id cl
 // isRefused reports that a launch definitely made nothing.
 func isRefused(err error) bool {
 	var (
-		op     *OperationError
+		op     *operationError
 		config *fleet.ConfigError
 		taken  *fleet.MachineError
 	)

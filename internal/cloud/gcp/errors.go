@@ -27,9 +27,9 @@ const (
 	codeTokenLater   = "token later"
 )
 
-// OperationError is how an operation ended that was accepted and then failed:
+// operationError is how an operation ended that was accepted and then failed:
 // where Compute Engine says that it has no capacity, or no quota left.
-type OperationError struct {
+type operationError struct {
 	// Name and Type are the operation's; Target is the name of what it was done to.
 	Name, Type, Target string
 	Status             int
@@ -45,7 +45,7 @@ type Cause struct {
 }
 
 // Error implements error.
-func (e *OperationError) Error() string {
+func (e *operationError) Error() string {
 	parts := make([]string, 0, len(e.Causes))
 	for _, c := range e.Causes {
 		text := c.Code
@@ -65,7 +65,7 @@ func operationFailure(op *compute.Operation) error {
 	if op.Error == nil && op.HttpErrorStatusCode == 0 {
 		return nil
 	}
-	e := &OperationError{Name: op.Name, Type: op.OperationType, Target: lastPart(op.TargetLink), Status: int(op.HttpErrorStatusCode)}
+	e := &operationError{Name: op.Name, Type: op.OperationType, Target: lastPart(op.TargetLink), Status: int(op.HttpErrorStatusCode)}
 	if op.Error != nil {
 		for _, cause := range op.Error.Errors {
 			c := Cause{Code: cause.Code, Message: cause.Message}
@@ -87,7 +87,7 @@ func operationFailure(op *compute.Operation) error {
 // token, the most telling first.
 func answersOf(err error) []fleet.Answer {
 	var (
-		op    *OperationError
+		op    *operationError
 		api   *googleapi.Error
 		token *auth.Error
 		out   []fleet.Answer
@@ -142,7 +142,7 @@ func unlessGone(err error) error {
 
 // isPassing reports whether the very same call may fare better in a moment.
 func isPassing(err error) bool {
-	var op *OperationError
+	var op *operationError
 	if errors.As(err, &op) || fleet.IsUnreachable(err) || classify(err).Kind != cloud.KindTransient {
 		return false
 	}

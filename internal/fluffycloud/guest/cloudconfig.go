@@ -18,19 +18,19 @@ import (
 type UserData struct {
 	// Script is run as a file, if not empty.
 	Script []byte
-	Cloud  CloudConfig
+	Cloud  cloudConfig
 }
 
-// CloudConfig is a subset of cloud-init's configuration.
-type CloudConfig struct {
+// cloudConfig is a subset of cloud-init's configuration.
+type cloudConfig struct {
 	SSHKeys           map[string]string `yaml:"ssh_keys"`
 	SSHAuthorizedKeys []string          `yaml:"ssh_authorized_keys"`
-	WriteFiles        []WriteFileItem   `yaml:"write_files"`
+	WriteFiles        []writeFileItem   `yaml:"write_files"`
 	RunCmd            []any             `yaml:"runcmd"`
 }
 
-// WriteFileItem is one entry of write_files.
-type WriteFileItem struct {
+// writeFileItem is one entry of write_files.
+type writeFileItem struct {
 	Path        string `yaml:"path"`
 	Content     string `yaml:"content"`
 	Permissions string `yaml:"permissions"`
@@ -38,8 +38,8 @@ type WriteFileItem struct {
 	Append      bool   `yaml:"append"`
 }
 
-// ParseUserData reads user data; none is fine. Errors name the place.
-func ParseUserData(data []byte) (UserData, error) {
+// parseUserData reads user data; none is fine. Errors name the place.
+func parseUserData(data []byte) (UserData, error) {
 	trimmed := bytes.TrimLeft(data, "\ufeff \t\r\n")
 	switch {
 	case len(trimmed) == 0:
@@ -55,7 +55,7 @@ func ParseUserData(data []byte) (UserData, error) {
 		return UserData{}, fmt.Errorf("user data is not valid cloud-config: %s", firstLine(err))
 	}
 	for i, c := range out.Cloud.RunCmd {
-		if _, err := CommandOf(c); err != nil {
+		if _, err := commandOf(c); err != nil {
 			return UserData{}, fmt.Errorf("user data: runcmd[%d]: %w", i, err)
 		}
 	}
@@ -75,8 +75,8 @@ func firstLine(err error) string {
 	return line
 }
 
-// CommandOf turns an entry of runcmd, a string or a list, into arguments.
-func CommandOf(entry any) ([]string, error) {
+// commandOf turns an entry of runcmd, a string or a list, into arguments.
+func commandOf(entry any) ([]string, error) {
 	switch v := entry.(type) {
 	case string:
 		return []string{"sh", "-c", v}, nil
@@ -95,7 +95,7 @@ func CommandOf(entry any) ([]string, error) {
 }
 
 // Bytes is the decoded content.
-func (f WriteFileItem) Bytes() ([]byte, error) {
+func (f writeFileItem) Bytes() ([]byte, error) {
 	switch f.Encoding {
 	case "", "text/plain":
 		return []byte(f.Content), nil
@@ -111,7 +111,7 @@ func (f WriteFileItem) Bytes() ([]byte, error) {
 }
 
 // Mode is the file's mode, 0644 unless told.
-func (f WriteFileItem) Mode() (os.FileMode, error) {
+func (f writeFileItem) Mode() (os.FileMode, error) {
 	if f.Permissions == "" {
 		return 0o644, nil
 	}

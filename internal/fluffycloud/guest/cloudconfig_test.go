@@ -22,7 +22,7 @@ func TestParseUserData(t *testing.T) {
 		"unknown encoding": {"#cloud-config\nwrite_files: [{path: a, encoding: gzip}]\n", "gzip"},
 		"byte order mark":  {"\ufeff#!/bin/sh\n", ""},
 	} {
-		_, err := ParseUserData([]byte(test.in))
+		_, err := parseUserData([]byte(test.in))
 		if (err == nil) != (test.want == "") || (err != nil && !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
@@ -30,7 +30,7 @@ func TestParseUserData(t *testing.T) {
 }
 
 func TestErrorsHoldNoKey(t *testing.T) {
-	_, err := ParseUserData([]byte("#cloud-config\nssh_keys:\n  ed25519_private: canary-secret\n bad: [\n"))
+	_, err := parseUserData([]byte("#cloud-config\nssh_keys:\n  ed25519_private: canary-secret\n bad: [\n"))
 	if err == nil || strings.Contains(err.Error(), "canary") {
 		t.Errorf("got %v", err)
 	}
@@ -41,7 +41,7 @@ func FuzzParseUserData(f *testing.F) {
 	f.Add([]byte("#!/bin/sh\n"))
 	f.Add([]byte("#cloud-config\n&a [*a]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		out, err := ParseUserData(data)
+		out, err := parseUserData(data)
 		if err != nil {
 			return
 		}
@@ -51,7 +51,7 @@ func FuzzParseUserData(f *testing.F) {
 			}
 		}
 		for _, c := range out.Cloud.RunCmd {
-			if args, err := CommandOf(c); err != nil || len(args) == 0 {
+			if args, err := commandOf(c); err != nil || len(args) == 0 {
 				t.Errorf("%v, %v", args, err)
 			}
 		}

@@ -18,11 +18,11 @@ import (
 // User is the only user of a machine.
 const User = "fluffy"
 
-// SSHPort is where machines with an address of their own listen.
-const SSHPort = 2222
+// sshPort is where machines with an address of their own listen.
+const sshPort = 2222
 
-// MarkKey is the environment variable that every process of a machine carries.
-const MarkKey = "FLUFFYCLOUD_MACHINE"
+// markKey is the environment variable that every process of a machine carries.
+const markKey = "FLUFFYCLOUD_MACHINE"
 
 // Config is what the cloud tells a machine before its boot.
 type Config struct {
@@ -32,7 +32,7 @@ type Config struct {
 	Zone   string `json:"zone"`
 	Type   string `json:"instance_type"`
 	Boot   int    `json:"boot"`
-	// Addresses are tried in order, on SSHPort; where none can be had, any port
+	// Addresses are tried in order, on sshPort; where none can be had, any port
 	// of 127.0.0.1 is.
 	Addresses []string `json:"addresses"`
 	// LastAddress and LastPort are tried first: those of the previous boot.
@@ -120,7 +120,7 @@ func (p Paths) AuthorizedKeys() string { return filepath.Join(p.Home(), ".ssh", 
 
 // Marks tell the processes of the machine id, whose files are in p.
 func (p Paths) Marks(id string) procs.Marks {
-	return procs.Marks{Env: MarkKey + "=" + id, Dir: p.Dir}
+	return procs.Marks{Env: markKey + "=" + id, Dir: p.Dir}
 }
 
 // SelfRequest is a stop or terminate that a machine asked of its cloud.

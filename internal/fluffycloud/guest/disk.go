@@ -116,7 +116,7 @@ func environment(p Paths, cfg Config, address, metadataURL string) []string {
 		"SHELL=" + shell(),
 		"LANG=C.UTF-8",
 		"TMPDIR=" + p.Tmp(),
-		MarkKey + "=" + cfg.ID,
+		markKey + "=" + cfg.ID,
 		"FLUFFYCLOUD_INSTANCE_ID=" + cfg.ID,
 		"FLUFFYCLOUD_BOOT=" + strconv.FormatInt(time.Now().UnixNano(), 36), // the kernel's boot id is the computer's
 		"FLUFFYCLOUD_REGION=" + cfg.Region,

@@ -53,7 +53,7 @@ func (m *machine) bootCommands(data UserData) ([][]string, error) {
 	}
 	var commands [][]string
 	for _, c := range data.Cloud.RunCmd {
-		args, err := CommandOf(c)
+		args, err := commandOf(c)
 		if err != nil {
 			return nil, fmt.Errorf("user data: runcmd: %w", err)
 		}
@@ -88,7 +88,7 @@ func (m *machine) runCommands(ctx context.Context, commands [][]string, env []st
 
 // writeFile writes one file of write_files. A machine has no root of its own:
 // paths outside of its home land on its disk, never on the host.
-func (m *machine) writeFile(f WriteFileItem) error {
+func (m *machine) writeFile(f writeFileItem) error {
 	content, err := f.Bytes()
 	if err != nil {
 		return err

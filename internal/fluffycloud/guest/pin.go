@@ -29,8 +29,8 @@ func (s Server) Proves() bool {
 	return strings.HasPrefix(s.URL, "https://") && len(s.Fingerprint) == hex.EncodedLen(sha256.Size)
 }
 
-// ErrStranger says that what listens on the server's port is not the server.
-var ErrStranger = errors.New("what listens there is not this cloud's server; nothing was sent to it")
+// errStranger says that what listens on the server's port is not the server.
+var errStranger = errors.New("what listens there is not this cloud's server; nothing was sent to it")
 
 // Fingerprint is the SHA-256 of a certificate in DER, in hexadecimal digits.
 func Fingerprint(certificate []byte) string {
@@ -50,7 +50,7 @@ func (s Server) Client(timeout time.Duration) *http.Client {
 				InsecureSkipVerify: true, //nolint:gosec // VerifyConnection compares the whole certificate
 				VerifyConnection: func(state tls.ConnectionState) error {
 					if len(state.PeerCertificates) == 0 || !s.made(state.PeerCertificates[0].Raw) {
-						return ErrStranger
+						return errStranger
 					}
 					return nil
 				},

@@ -74,7 +74,7 @@ func (m *machine) boot(ctx context.Context, stop func(), report *Report) error {
 	if err := prepareDisk(m.paths, m.cfg); err != nil {
 		return err
 	}
-	userData, dataErr := ParseUserData(m.cfg.UserData)
+	userData, dataErr := parseUserData(m.cfg.UserData)
 	signer, err := hostKey(m.paths, userData.Cloud.SSHKeys)
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (m *machine) serveSSH(ctx context.Context, ln net.Listener, signer ssh.Sign
 	return nil
 }
 
-// listen binds the machine's own address on SSHPort, else any port of 127.0.0.1.
+// listen binds the machine's own address on sshPort, else any port of 127.0.0.1.
 func listen(cfg Config) (net.Listener, error) {
 	if cfg.LastAddress != "" {
 		if ln, err := net.Listen("tcp", net.JoinHostPort(cfg.LastAddress, strconv.Itoa(cfg.LastPort))); err == nil {
@@ -139,7 +139,7 @@ func listen(cfg Config) (net.Listener, error) {
 		}
 	}
 	for _, a := range cfg.Addresses {
-		if ln, err := net.Listen("tcp", net.JoinHostPort(a, strconv.Itoa(SSHPort))); err == nil {
+		if ln, err := net.Listen("tcp", net.JoinHostPort(a, strconv.Itoa(sshPort))); err == nil {
 			return ln, nil
 		}
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/fluffycloud/guest"
 )
 
-// ExitTransport is the exit code of everything that is not the remote command's.
-const ExitTransport = 255
+// exitTransport is the exit code of everything that is not the remote command's.
+const exitTransport = 255
 
 // IO are the client's streams and surroundings.
 type IO struct {
@@ -32,12 +32,12 @@ type IO struct {
 }
 
 // Run runs one command line and returns the exit code: the remote command's, or
-// ExitTransport with one line on stderr.
+// exitTransport with one line on stderr.
 func Run(ctx context.Context, args []string, streams IO) int {
 	code, err := run(ctx, args, streams)
 	if err != nil {
 		_, _ = fmt.Fprintf(streams.Stderr, "ssh: %v\r\n", err)
-		return ExitTransport
+		return exitTransport
 	}
 	return code
 }
@@ -82,14 +82,14 @@ func run(ctx context.Context, args []string, streams IO) (int, error) {
 }
 
 // exitCode tells the command's end from the connection's. As with OpenSSH, a
-// command killed by a signal is ExitTransport.
+// command killed by a signal is exitTransport.
 func exitCode(err error) (int, error) {
 	exit := (*ssh.ExitError)(nil)
 	switch {
 	case err == nil:
 		return 0, nil
 	case errors.As(err, &exit) && exit.Signal() != "":
-		return ExitTransport, nil
+		return exitTransport, nil
 	case errors.As(err, &exit):
 		return exit.ExitStatus(), nil
 	default:

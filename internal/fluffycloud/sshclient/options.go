@@ -16,8 +16,8 @@ import (
 	"unicode"
 )
 
-// Usage is the command line that is understood.
-const Usage = "ssh [-i file] [-p port] [-l user] [-nTqt] [-o Option=value] [user@]host [command ...]"
+// usageText is the command line that is understood.
+const usageText = "ssh [-i file] [-p port] [-l user] [-nTqt] [-o Option=value] [user@]host [command ...]"
 
 // options are a parsed command line.
 type options struct {
@@ -50,7 +50,7 @@ func parse(args []string, home string) (options, error) {
 		args = args[used:]
 	}
 	if len(args) == 0 {
-		return o, errors.New("no host was given; usage: " + Usage)
+		return o, errors.New("no host was given; usage: " + usageText)
 	}
 	target := strings.TrimPrefix(args[0], "ssh://")
 	if user, host, ok := strings.Cut(target, "@"); ok {
@@ -105,7 +105,7 @@ func (o *options) toggle(letter rune) error {
 		o.terminal = true
 	case 'T', 'q', 'x', 'a':
 	default:
-		return fmt.Errorf("option -%c is not supported by this client; usage: %s", letter, Usage)
+		return fmt.Errorf("option -%c is not supported by this client; usage: %s", letter, usageText)
 	}
 	return nil
 }
