@@ -40,7 +40,7 @@ type Options struct {
 	// empty is SkyPilot's public catalog.
 	BaseURL string
 	// TTL is how old a copy of a hosted catalog may get before it is refreshed; 0
-	// is DefaultTTL.
+	// is defaultTTL.
 	TTL time.Duration
 	// MaxBytes bounds a download; 0 is 64 MiB.
 	MaxBytes int64
