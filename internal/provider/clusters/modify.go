@@ -48,10 +48,15 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if resp.Diagnostics.Append(req.State.Get(ctx, &old)...); resp.Diagnostics.HasError() {
 		return
 	}
+	r.planUpdate(ctx, old, m, !req.Plan.Raw.Equal(req.State.Raw), resp)
+	// One that stays is not what a second resource of its name replaces. That
+	// -replace was given nobody tells a provider.
+	if len(resp.RequiresReplace) == 0 && !m.CreateFirst.ValueBool() {
+		return
+	}
 	if c, diags := old.record(ctx); !diags.HasError() && c.Generation != "" {
 		r.data.Prior.Add(c)
 	}
-	r.planUpdate(ctx, old, m, !req.Plan.Raw.Equal(req.State.Raw), resp)
 }
 
 // noteHeld tells the broker of a cluster that a state was seen to hold, where no
