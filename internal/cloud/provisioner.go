@@ -56,7 +56,8 @@ type Provisioner interface {
 
 	// Terminate removes the machines and their disks, and returns only after
 	// that was observed. Absent is success. An id in ref.Instances that belongs
-	// to somebody else is an error and nothing is removed.
+	// to somebody else is an error and nothing is removed. A disk that somebody
+	// attached to a machine of his own stays.
 	Terminate(ctx context.Context, ref ClusterRef) error
 
 	// OpenPorts makes exactly these ports reachable from the prefixes that

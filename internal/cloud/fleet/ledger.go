@@ -38,13 +38,20 @@ func (l *ledger[N]) add(m Machine[N]) {
 	}
 }
 
-// saw takes note that the cloud shows the machine.
+// saw takes note that the cloud shows the machine. One that settles a doubt is
+// remembered, since the next listing may not show it yet.
 func (l *ledger[N]) saw(m Machine[N]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	doubted, known := false, m.State == cloud.StateTerminated
 	l.entries = slices.DeleteFunc(l.entries, func(e entry[N]) bool {
-		return (e.m.ID == "" && e.m.Identity == m.Identity) || (e.m.ID == m.ID && m.State == cloud.StateTerminated)
+		doubt := e.m.ID == "" && e.m.Identity == m.Identity
+		doubted, known = doubted || doubt, known || e.m.ID == m.ID
+		return doubt || (e.m.ID == m.ID && m.State == cloud.StateTerminated)
 	})
+	if doubted && !known {
+		l.entries = append(l.entries, entry[N]{m: m, at: time.Now()})
+	}
 	for i := range l.entries {
 		if l.entries[i].m.ID == m.ID {
 			l.entries[i].seen, l.entries[i].missed = true, 0

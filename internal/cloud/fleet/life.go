@@ -191,16 +191,33 @@ func (f *Fleet[N, R]) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 	})
 }
 
-// Terminate implements cloud.Provisioner. It asks again at every look, since a
-// request may be lost, and believes only what it sees. What is paid for beside
-// the machines goes after them.
+// Terminate implements cloud.Provisioner. What is paid for beside the machines
+// goes after them.
 func (f *Fleet[N, R]) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
-	var g gone[N, R]
 	removed := map[cloud.Identity]bool{}
-	err := f.watch(ctx, ref, func(ctx context.Context, c Census[N]) (bool, error) {
+	_, err := f.removeMachines(ctx, ref, removed)
+	if err == nil {
+		err = f.removePaid(ctx, ref, removed)
+	}
+	if err != nil {
+		return fmt.Errorf("terminate cluster %q: %w", ref.Cluster, err)
+	}
+	if ref.Zone, err = f.zone(ctx, ref.Region, ref.Zone); err == nil {
+		f.recent.forget(func(m Machine[N]) bool { return selects(ref, m) })
+	}
+	return err
+}
+
+// removeMachines sees the machines of ref gone, notes their identities and
+// reports whether there were any. It asks again at every look, since a request
+// may be lost, and believes only what it sees.
+func (f *Fleet[N, R]) removeMachines(ctx context.Context, ref cloud.ClusterRef, removed map[cloud.Identity]bool) (some bool, err error) {
+	var g gone[N, R]
+	err = f.watch(ctx, ref, func(ctx context.Context, c Census[N]) (bool, error) {
 		for _, m := range c.Machines {
 			removed[m.Identity] = true
 		}
+		some = some || len(c.Live())+len(c.Late) > 0
 		going := slices.Concat(c.Staying(), c.Late) // one that is late may be there; the next look tells
 		if len(going) > 0 {
 			if err := f.Calls.DeleteMachines(ctx, going); err != nil {
@@ -212,14 +229,5 @@ func (f *Fleet[N, R]) Terminate(ctx context.Context, ref cloud.ClusterRef) error
 		}
 		return g.look(f, c), nil
 	})
-	if err == nil {
-		err = f.removePaid(ctx, ref, removed)
-	}
-	if err != nil {
-		return fmt.Errorf("terminate cluster %q: %w", ref.Cluster, err)
-	}
-	if ref.Zone, err = f.zone(ctx, ref.Region, ref.Zone); err == nil {
-		f.recent.forget(func(m Machine[N]) bool { return selects(ref, m) })
-	}
-	return err
+	return some, err
 }

@@ -254,13 +254,14 @@ func (f *Fleet[N, R]) sort(ref cloud.ClusterRef, id string, got []Machine[N], la
 }
 
 // GetEach makes a Calls.Get of a call that shows one machine; its
-// cloud.ErrNotFound is a machine that is not there.
+// cloud.ErrNotFound is a machine that is not there. Beside another error it says
+// nothing.
 func GetEach[N any](ids []string, get func(id string) (Machine[N], error)) ([]Machine[N], error) {
 	var out []Machine[N]
 	for _, id := range ids {
 		m, err := get(id)
 		switch {
-		case errors.Is(err, cloud.ErrNotFound):
+		case isAbsence(err):
 		case err != nil:
 			return nil, err
 		default:
@@ -268,6 +269,18 @@ func GetEach[N any](ids []string, get func(id string) (Machine[N], error)) ([]Ma
 		}
 	}
 	return out, nil
+}
+
+// isAbsence reports that all that err says is cloud.ErrNotFound. An error that
+// holds another one beside it may come of a look that failed.
+func isAbsence(err error) bool {
+	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the chain is walked by hand
+		return !slices.ContainsFunc(all.Unwrap(), func(e error) bool { return !isAbsence(e) })
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return isAbsence(inner)
+	}
+	return errors.Is(err, cloud.ErrNotFound)
 }
 
 // watch looks at the machines of ref until do reports done or an error, or ctx

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
@@ -60,16 +61,37 @@ func (f *Fleet[N, R]) Survey(ctx context.Context, ref cloud.ClusterRef) ([]cloud
 }
 
 // removePaid sees what is paid for beside the machines go with them. Where ref
-// names machines only theirs is meant: the others' is in use.
+// names machines only theirs is meant: the others' is in use. What stays in use
+// is of a machine that no look showed so far, which goes now; or it is of somebody
+// else's, and stays, as one does who saves data from a disk. Survey shows it once
+// it is free.
 func (f *Fleet[N, R]) removePaid(ctx context.Context, ref cloud.ClusterRef, removed map[cloud.Identity]bool) error {
 	if ref.Instances != nil && len(removed) == 0 {
 		return nil
 	}
 	var err error
-	if ref.Zone, err = f.zone(ctx, ref.Region, ref.Zone); err != nil {
+	things := ref
+	if things.Zone, err = f.zone(ctx, ref.Region, ref.Zone); err != nil {
 		return err
 	}
-	return retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
+	for {
+		inUse, err := f.removeFree(ctx, things, removed)
+		if err != nil || !inUse {
+			return err
+		}
+		if some, err := f.removeMachines(ctx, ref, removed); err != nil || !some {
+			return err
+		}
+	}
+}
+
+// removeFree removes what is paid for and free, and waits a while for the rest
+// to become so: it does a little later than its machine is gone. It reports
+// whether something is still in use.
+func (f *Fleet[N, R]) removeFree(ctx context.Context, ref cloud.ClusterRef, removed map[cloud.Identity]bool) (inUse bool, err error) {
+	var since time.Time
+	looks := 0
+	err = retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
 		left, owner, err := f.things(ctx, ref, cloud.ThingKind.Paid)
 		if err != nil {
 			return false, f.unlessTransient(err)
@@ -77,20 +99,24 @@ func (f *Fleet[N, R]) removePaid(ctx context.Context, ref cloud.ClusterRef, remo
 		left = slices.DeleteFunc(left, func(t cloud.Thing) bool {
 			return (ref.Instances != nil && !removed[t.Identity]) || (ref.Zone != "" && t.Ref.Zone != "" && t.Ref.Zone != ref.Zone)
 		})
-		if len(left) == 0 {
+		free := slices.DeleteFunc(slices.Clone(left), func(t cloud.Thing) bool { return t.InUse })
+		inUse = len(left) > 0
+		switch {
+		case !inUse:
 			return true, nil
-		}
-		err = Each(f.Parallel, left, func(t cloud.Thing) error {
-			if t.InUse { // its machine goes a little later than it is gone
-				return nil
+		case len(free) > 0:
+			looks = 0
+			if err := Each(f.Parallel, free, func(t cloud.Thing) error { return f.removeThing(ctx, owner, t) }); err != nil {
+				return false, f.unlessTransient(err)
 			}
-			return f.removeThing(ctx, owner, t)
-		})
-		if err == nil {
-			return false, fmt.Errorf("%s %s is still there", left[0].Kind, left[0].ID)
+		case looks == 0:
+			looks, since = 1, time.Now()
+		default:
+			looks++
 		}
-		return false, f.unlessTransient(err)
+		return looks >= f.MissingLooks && time.Since(since) >= f.Settle, fmt.Errorf("%s %s is still there", left[0].Kind, left[0].ID)
 	})
+	return inUse, err
 }
 
 func (f *Fleet[N, R]) removeThing(ctx context.Context, owner Things, t cloud.Thing) error {

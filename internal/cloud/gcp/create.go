@@ -88,8 +88,8 @@ func (d *driver) Create(ctx context.Context, o fleet.Order[resources]) (machine,
 	if err != nil {
 		return machine{}, err
 	}
-	asked := machine{Name: in.Name}
 	for try := 0; ; try++ {
+		asked := machine{Name: in.Name}
 		op, err := call(ctx, d.c, "insert "+in.Name, func(ctx context.Context) (*compute.Operation, error) {
 			return d.c.api.insertInstance(ctx, zone, in, requestID(o.Node.Identity, try))
 		})
@@ -106,6 +106,8 @@ func (d *driver) Create(ctx context.Context, o fleet.Order[resources]) (machine,
 			continue // that was an earlier failure, told again
 		case table().HasCode(err, codeExists, codeExistsOp):
 			return d.existing(ctx, asked, zone, o.Node.Identity)
+		case asked.Native.operation != "" && failed == nil:
+			return asked, &doubtError{err}
 		}
 		return asked, err
 	}
@@ -126,7 +128,7 @@ func (d *driver) launched(ctx context.Context, asked machine, zone string, op *c
 	case errors.Is(err, cloud.ErrNotFound) && ctx.Err() == nil:
 		return asked, fmt.Errorf("machine %d was there and is gone: %w", op.TargetId, cloud.ErrSpent)
 	case err != nil:
-		return asked, err
+		return asked, &doubtError{err}
 	}
 	return m, nil
 }
@@ -138,20 +140,32 @@ func (d *driver) existing(ctx context.Context, asked machine, zone string, id cl
 	case errors.Is(err, cloud.ErrNotFound):
 		return asked, &fleet.MachineError{ID: asked.Name, Rank: id.Rank, State: cloud.StateTerminating, Reason: "one of its name is being removed", Want: cloud.StateRunning}
 	case err != nil:
-		return asked, err
+		return asked, &doubtError{err}
 	case m.Identity != id:
 		return asked, fleet.ConfigErrorf(cloud.ScopeZone, "machine %s has the name of rank %d and is somebody else's", m, id.Rank)
 	}
 	return m, nil
 }
 
-// isRefused reports that a launch definitely made nothing.
+// doubtError is how a look at a launch failed that Compute Engine had accepted,
+// or that met a machine of its name: there may be one.
+type doubtError struct{ error }
+
+// Unwrap returns the look's own error.
+func (e *doubtError) Unwrap() error { return e.error }
+
+// isRefused reports that a launch definitely made nothing. Once it was accepted
+// only the operation's own failure says so.
 func isRefused(err error) bool {
 	var (
+		doubt  *doubtError
 		op     *operationError
 		config *fleet.ConfigError
 		taken  *fleet.MachineError
 	)
+	if errors.As(err, &doubt) {
+		return false
+	}
 	status := statusOf(err)
 	return errors.As(err, &op) || errors.As(err, &config) || errors.As(err, &taken) || (status >= 400 && status < 500 && status != http.StatusRequestTimeout)
 }

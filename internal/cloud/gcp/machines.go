@@ -3,6 +3,7 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -192,7 +193,7 @@ func (d *driver) Get(ctx context.Context, ref cloud.ClusterRef, ids []string) ([
 		if i := slices.IndexFunc(all, func(m machine) bool { return m.ID == id }); i >= 0 {
 			return all[i], nil
 		}
-		return machine{}, errors.Join(err, cloud.ErrNotFound)
+		return machine{}, cmp.Or(err, cloud.ErrNotFound)
 	})
 }
 
