@@ -274,7 +274,7 @@ func GetEach[N any](ids []string, get func(id string) (Machine[N], error)) ([]Ma
 // isAbsence reports that all that err says is cloud.ErrNotFound. An error that
 // holds another one beside it may come of a look that failed.
 func isAbsence(err error) bool {
-	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the chain is walked by hand
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
 		return !slices.ContainsFunc(all.Unwrap(), func(e error) bool { return !isAbsence(e) })
 	}
 	if inner := errors.Unwrap(err); inner != nil {
