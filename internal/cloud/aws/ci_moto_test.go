@@ -53,7 +53,7 @@ func TestAccCIMotoAnyComputer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if key := machine.Native.tags["sky-host-key"]; !strings.HasPrefix(key, "ssh-ed25519 AAAA") {
+		if key := machine.Tags["sky-host-key"]; !strings.HasPrefix(key, "ssh-ed25519 AAAA") {
 			t.Errorf("the host key on %s is %q", id, key)
 		}
 	}

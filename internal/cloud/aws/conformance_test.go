@@ -163,6 +163,8 @@ func (h *harness) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFaul
 		fault.Skip, fault.Times, fault.Status, fault.Code, fault.Message = 1, 2, http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded."
 	case cloudtest.LostMark:
 		fault.Action, fault.Times, fault.Silent = "CreateTags", 1, true
+	case cloudtest.LostDisarm:
+		fault.Action, fault.Times, fault.Silent = "ModifyInstanceMetadataOptions", 2, true
 	default:
 		return nil, fmt.Errorf("no such fault: %s", kind)
 	}
@@ -229,7 +231,7 @@ func (h *harness) passOn(ctx context.Context, id string, until time.Time) error 
 	}
 	shutdown, err := deadManVerdict(ctx, h.t, aws.ToString(data.UserData.Value), until, func() (map[string]string, bool) {
 		m, err := h.show(ctx, id)
-		return m.Native.tags, err == nil && m.Native.metadataTags
+		return m.Tags, err == nil && m.Native.metadataTags
 	})
 	if err != nil || !shutdown {
 		return err

@@ -62,7 +62,6 @@ type machine = fleet.Machine[native]
 
 // native is what only AWS's instances have.
 type native struct {
-	tags    map[string]string
 	volumes []string
 	// metadataTags says that the machine can read its tags, as its dead-man timer does.
 	metadataTags bool
@@ -70,8 +69,7 @@ type native struct {
 
 func newMachine(region string, in types.Instance) machine {
 	tags := tagsOf(in.Tags)
-	m := machine{SSHUser: tags[tagSSHUser], Native: native{
-		tags:         tags,
+	m := machine{Tags: tags, SSHUser: tags[tagSSHUser], Native: native{
 		metadataTags: in.MetadataOptions != nil && in.MetadataOptions.InstanceMetadataTags == types.InstanceMetadataTagsStateEnabled,
 	}}
 	m.Instance = cloud.Instance{

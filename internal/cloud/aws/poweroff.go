@@ -36,7 +36,7 @@ func behavior(how cloud.Shutdown, market cloud.Market) types.ShutdownBehavior {
 }
 
 // onShutdown is what the machine's last Run wanted of a power-off.
-func onShutdown(m machine) cloud.Shutdown { return cloud.Shutdown(m.Native.tags[tagOnShutdown]) }
+func onShutdown(m machine) cloud.Shutdown { return cloud.Shutdown(m.Tags[tagOnShutdown]) }
 
 // setOnShutdown brings a machine in line with a spec; an empty wish leaves it
 // as it is. The mark comes last, so that what was cut off is done again.

@@ -3,6 +3,7 @@
 package aws
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -32,6 +33,27 @@ func TestSurveyTellsTheAgeOfGroups(t *testing.T) {
 	}
 	if !seen[cloud.ThingFirewall] || !seen[cloud.ThingGroup] {
 		t.Errorf("Survey = %+v", things)
+	}
+}
+
+// A machine that lost the tag of its rank or attempt is nobody's rank any more,
+// and is still paid for.
+func TestSurveyShowsHalfTagged(t *testing.T) {
+	for _, lost := range []string{cloud.TagRank, cloud.TagAttempt} {
+		w := newWorld(t, &ec2proxy.Proxy{}, nil)
+		spec, at := request(1, "m7g.large", cloud.OnDemand)
+		if _, err := w.launch(t.Context(), spec, at); err != nil {
+			t.Fatal(err)
+		}
+		w.fake.mu.Lock()
+		for _, i := range w.fake.instances {
+			delete(i.tags, lost)
+		}
+		w.fake.mu.Unlock()
+		things, err := w.d.Survey(t.Context(), cloud.ClusterRef{Owner: spec.Ref.Owner, Cloud: Name})
+		if err != nil || !slices.ContainsFunc(things, func(t cloud.Thing) bool { return t.Kind == cloud.ThingMachine }) {
+			t.Errorf("without %s Survey = %+v, %v, want the machine", lost, things, err)
+		}
 	}
 }
 

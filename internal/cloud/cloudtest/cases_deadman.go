@@ -22,6 +22,7 @@ func deadManCases() []Case {
 		{Name: "dead-man/uncommitted is removed", applies: deadMan, run: uncommittedGoes},
 		{Name: "dead-man/uncommitted stops", applies: stops, run: uncommittedStops},
 		{Name: "dead-man/commit disarms", applies: either, run: commitDisarms},
+		{Name: "dead-man/disarming is verified", applies: either, run: disarmVerified},
 	}
 }
 
@@ -126,13 +127,41 @@ func commitDisarms(ctx context.Context, w *world) error {
 	if err := w.Commit(ctx, c.ref); err != nil {
 		return fmt.Errorf("Commit: %w", err)
 	}
+	return c.outlives(ctx, keeper)
+}
+
+// outlives says that the machine of the cluster is there past the deadline.
+func (c *cluster) outlives(ctx context.Context, keeper Timekeeper) error {
 	if err := keeper.PassTime(ctx, c.spec.Deadline); err != nil {
 		return fmt.Errorf("pass the deadline: %w", err)
 	}
 	if _, err := c.up(ctx); err != nil {
 		return fmt.Errorf("past the deadline: %w", err)
 	}
-	return w.machinesAre(ctx, 1)
+	return c.w.machinesAre(ctx, 1)
+}
+
+// disarmVerified: a disarming that the cloud dropped is made again or told; a
+// machine that is taken for recorded would be gone at the deadline.
+func disarmVerified(ctx context.Context, w *world) error {
+	c, keeper, err := onDeadline(ctx, w)
+	if err != nil {
+		return err
+	}
+	if _, err := w.sabotage(ctx, LostDisarm, 0); err != nil {
+		return err
+	}
+	if err := w.Commit(ctx, c.ref); err != nil {
+		return nil //nolint:nilerr // it was told
+	}
+	got, err := w.Query(ctx, c.ref)
+	if err != nil {
+		return fmt.Errorf("Query: %w", err)
+	}
+	if len(got) != 1 || !got[0].Committed || !got[0].Deadline.IsZero() {
+		return fmt.Errorf("Commit reports success, and the machine is still to end: %+v", got)
+	}
+	return c.outlives(ctx, keeper)
 }
 
 // commitSome: ids narrow Commit.

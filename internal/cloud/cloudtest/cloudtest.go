@@ -183,6 +183,10 @@ const (
 	// LostMark is no fault of a launch: the call that marks a machine as committed
 	// is answered well and does nothing, once.
 	LostMark LaunchFault = "lost mark"
+	// LostDisarm is the same for the call that disarms its dead-man timer, which may
+	// be the call that marks it. It strikes twice, since a second call may be made
+	// before the mark is seen.
+	LostDisarm LaunchFault = "lost disarm"
 )
 
 // Counts are what an account holds; machines and disks that are gone, or only

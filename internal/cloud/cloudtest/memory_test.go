@@ -130,6 +130,8 @@ func (h harness) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFault
 		f.Skip, f.Times, f.Err = 1, 2, memcloud.ErrThrottle
 	case cloudtest.LostMark:
 		f.Op, f.Silent, f.Times = "tag", true, 1
+	case cloudtest.LostDisarm:
+		f.Op, f.Silent, f.Times = "disarm", true, 2
 	}
 	h.Mu.Lock()
 	defer h.Mu.Unlock()

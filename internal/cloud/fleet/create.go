@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // making is one launch of machines.
@@ -142,8 +143,8 @@ func (m making[N, R]) one(ctx context.Context, n cloud.NodeSpec, place Place) (s
 		return "", fmt.Errorf("launch rank %d: %w: %w", rank, made.stuck(cloud.StateRunning), cloud.ErrSpent)
 	}
 	m.recent.add(made)
-	if err == nil && answered != n.Identity {
-		err = m.reclaim(ctx, made)
+	if answered != n.Identity { // whatever else is wrong with it, it must be found again
+		err = errors.Join(err, m.reclaim(ctx, made))
 	}
 	if err != nil {
 		return made.ID, fmt.Errorf("launch rank %d in %s: %w", rank, where, err)
@@ -154,19 +155,32 @@ func (m making[N, R]) one(ctx context.Context, n cloud.NodeSpec, place Place) (s
 // reclaim sees to it that a machine which came without its tags can be found
 // again. One that cannot is removed at once, since nobody else ever would.
 func (f *Fleet[N, R]) reclaim(ctx context.Context, m Machine[N]) error {
-	var err error
-	if f.labelsChange() {
-		err = f.Calls.Relabel(ctx, m, Relabeling{Marks: m.Identity.Tags()})
-	}
+	err := f.retag(ctx, m)
 	if err == nil {
-		var now []Machine[N]
-		now, err = f.Calls.Get(ctx, m.ref(f.Name), []string{m.ID})
-		if len(now) == 1 && now[0].Identity == m.Identity {
-			return nil
-		}
+		return nil
 	}
 	end := f.Calls.DeleteMachines(context.WithoutCancel(ctx), []Machine[N]{m})
-	return errors.Join(fmt.Errorf("machine %s does not keep its ownership tags and was removed", m), err, end)
+	if end != nil {
+		return errors.Join(fmt.Errorf("machine %s does not keep its ownership tags and could not be removed", m), err, end)
+	}
+	return errors.Join(fmt.Errorf("machine %s does not keep its ownership tags and was removed", m), err)
+}
+
+// retag tags a machine with whose it is, and looks until it shows that. A cloud
+// may know a new machine, and show its tags, a few looks late.
+func (f *Fleet[N, R]) retag(ctx context.Context, m Machine[N]) error {
+	looks, tagged := f.Poll, !f.labelsChange()
+	looks.Attempts = f.MissingLooks
+	return retry.Poll(ctx, looks, func(ctx context.Context) (bool, error) {
+		if !tagged {
+			if err := f.Calls.Relabel(ctx, m, Relabeling{Marks: m.Identity.Tags()}); err != nil {
+				return false, err
+			}
+			tagged = true
+		}
+		now, err := f.Calls.Get(ctx, m.ref(f.Name), []string{m.ID})
+		return err == nil && len(now) == 1 && now[0].Identity == m.Identity, err
+	})
 }
 
 // checkCreated looks once more after launches. A machine that is dead already

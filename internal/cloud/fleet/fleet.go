@@ -28,6 +28,9 @@ type Machine[N any] struct {
 	// empty of one whose launch was not answered. Ending matters of a terminated
 	// machine only; an empty Reason may be filled by Hooks.Explain.
 	cloud.Instance
+	// Tags are the cloud's own, decoded, whether or not they hold a whole Identity:
+	// Survey shows a machine that lost one of them. Nil are those of Identity.
+	Tags map[string]string
 	// Name is what people and the cloud's tools call it, where that is not the id.
 	Name string
 	// SSHUser is whom it lets in; empty is Config.SSHUser.
@@ -35,6 +38,9 @@ type Machine[N any] struct {
 	// Status is the cloud's own word for the state, for people who meet StateUnknown.
 	Status string
 	Native N
+
+	// untagged says that Identity is what this process remembers: the cloud shows none.
+	untagged bool
 }
 
 // Order is one machine to be made.
@@ -97,8 +103,8 @@ type Calls[N, R any] interface {
 	Relabel(ctx context.Context, m Machine[N], change Relabeling) error
 
 	// Mark makes machines show Committed, and disarms their dead-man timers. It is
-	// called for all that Commit is about until each shows Committed, so that what
-	// was done already should cost no call.
+	// called for all that Commit is about until each shows Committed and no
+	// Deadline, so that what was done already should cost no call.
 	Mark(ctx context.Context, machines []Machine[N]) error
 
 	// Classify says what an error means; see Table.

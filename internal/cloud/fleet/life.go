@@ -148,7 +148,8 @@ func (f *Fleet[N, R]) Ended(ctx context.Context, ref cloud.ClusterRef) ([]cloud.
 	return f.portable(ref, dead), nil
 }
 
-// Commit implements cloud.Provisioner. It returns once every machine shows the mark.
+// Commit implements cloud.Provisioner. It returns once every machine shows the
+// mark, and no deadline at which it would remove itself.
 func (f *Fleet[N, R]) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 	if f.checkRef(ref) != nil && ref.Owner != "" {
 		return fmt.Errorf("commit cluster %q: machines %v are none of %s: %w", ref.Cluster, ref.Instances, f.Name, cloud.ErrNotFound)
@@ -161,10 +162,13 @@ func (f *Fleet[N, R]) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 		if err := CheckPresent(ref, ids(live)); err != nil {
 			return false, fmt.Errorf("commit %w", err)
 		}
+		if i := slices.IndexFunc(live, func(m Machine[N]) bool { return m.untagged }); i >= 0 {
+			return false, fmt.Errorf("commit machine %s: it shows no ownership tags, so that nobody would find it again", live[i])
+		}
 		if err := f.Calls.Mark(ctx, live); err != nil {
 			return false, fmt.Errorf("commit machines %v: %w", ids(live), err)
 		}
-		return !slices.ContainsFunc(live, func(m Machine[N]) bool { return !m.Committed }), nil
+		return !slices.ContainsFunc(live, func(m Machine[N]) bool { return !m.Committed || !m.Deadline.IsZero() }), nil
 	})
 }
 

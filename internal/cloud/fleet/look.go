@@ -237,6 +237,9 @@ func (f *Fleet[N, R]) sort(ref cloud.ClusterRef, id string, got []Machine[N], la
 	// A cloud may drop the tags of a terminated machine before the machine itself.
 	gone := i >= 0 && got[i].State == cloud.StateTerminated && got[i].Identity.Owner == ""
 	e, ours := launched[id]
+	if ours && !gone && i >= 0 && got[i].anonymous(e.m.Identity) {
+		got[i].Identity, got[i].untagged = e.m.Identity, true
+	}
 	switch {
 	case i < 0 && ours && e.late(f.Settle):
 		found.Late = append(found.Late, e.m)
@@ -251,6 +254,17 @@ func (f *Fleet[N, R]) sort(ref cloud.ClusterRef, id string, got []Machine[N], la
 		add(got[i])
 	}
 	return nil
+}
+
+// anonymous reports that a machine shows no identity, and nothing that speaks
+// against this one. Where this process launched it, it is ours all the same.
+func (m Machine[N]) anonymous(id cloud.Identity) bool {
+	for k, want := range id.Tags() {
+		if have, ok := m.Tags[k]; ok && have != want {
+			return false
+		}
+	}
+	return m.Identity == cloud.Identity{}
 }
 
 // GetEach makes a Calls.Get of a call that shows one machine; its

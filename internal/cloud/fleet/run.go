@@ -122,6 +122,11 @@ func (f *Fleet[N, R]) adopt(ctx context.Context, m Machine[N], cfg cloud.RunConf
 	if err := f.checkPlace(ctx, m, cfg.Placement); err != nil {
 		return false, err
 	}
+	if m.untagged {
+		if err := f.reclaim(ctx, m); err != nil {
+			return false, err
+		}
+	}
 	if err := f.relabel(ctx, m, cfg.Spec); err != nil {
 		return false, fmt.Errorf("label machine %s: %w", m, err)
 	}

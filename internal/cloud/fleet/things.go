@@ -38,7 +38,11 @@ func (f *Fleet[N, R]) Survey(ctx context.Context, ref cloud.ClusterRef) ([]cloud
 	}
 	var all []cloud.Thing
 	for _, m := range machines {
-		t, ok := ref.ThingOf(cloud.ThingMachine, m.ID, m.Name, m.Identity.Tags(), m.Region)
+		tags := m.Tags
+		if tags == nil {
+			tags = m.Identity.Tags()
+		}
+		t, ok := ref.ThingOf(cloud.ThingMachine, m.ID, m.Name, tags, m.Region)
 		if !ok || m.State == cloud.StateTerminated {
 			continue
 		}

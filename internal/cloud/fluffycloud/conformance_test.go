@@ -205,6 +205,8 @@ func (l *laboratory) InjectLaunchFault(ctx context.Context, kind cloudtest.Launc
 		})
 	case cloudtest.LostMark:
 		return l.inject(ctx, map[string]any{"op": "tag", "times": 1, "effect": map[string]any{"silent": true}})
+	case cloudtest.LostDisarm:
+		return l.inject(ctx, map[string]any{"op": "expiry", "times": 2, "effect": map[string]any{"silent": true}})
 	default:
 		return nil, fmt.Errorf("no such fault: %s", kind)
 	}

@@ -68,7 +68,7 @@ func newMachine(in instance) machine {
 		State: in.state(), Reason: in.StateReason, Ending: ending(in.StateReason), Committed: in.Tags[cloud.TagCommitted] == committed,
 		CreatedAt: in.CreatedAt, InternalIP: in.PrivateIP, ExternalIP: in.PublicIP, SSHPort: in.SSHPort, Labels: map[string]string{},
 		HostKey: in.Tags[cloud.TagHostKey], Notes: cloud.NotesFromTags(in.Tags),
-	}, Status: in.State, Native: in}
+	}, Tags: in.Tags, Status: in.State, Native: in}
 	if id, ok := cloud.IdentityFromTags(in.Tags); ok {
 		m.Identity = id
 	}

@@ -135,6 +135,8 @@ func (a account) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFault
 		f.Skip, f.Times, f.Status, f.Reason, f.Message = 1, 2, http.StatusForbidden, "rateLimitExceeded", "Rate Limit Exceeded"
 	case cloudtest.LostMark:
 		f.Method, f.Silent, f.Times = "compute.instances.setMetadata", true, 1
+	case cloudtest.LostDisarm: // one call is both
+		f.Method, f.Silent, f.Times = "compute.instances.setMetadata", true, 2
 	default:
 		return nil, fmt.Errorf("no such fault: %s", kind)
 	}

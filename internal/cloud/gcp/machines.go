@@ -103,7 +103,8 @@ func (d *driver) newMachine(in *compute.Instance) machine {
 			m.Native.disks = append(m.Native.disks, lastPart(disk.Source))
 		}
 	}
-	if id, ok := cloud.IdentityFromTags(codec().Decode(in.Labels, values)); ok {
+	m.Tags = codec().Decode(in.Labels, values)
+	if id, ok := cloud.IdentityFromTags(m.Tags); ok {
 		m.Identity = id
 	}
 	m.Labels, m.HostKey, m.Notes = readUserLabels(in.Labels, values), values[cloud.TagHostKey], cloud.NotesFromTags(values)

@@ -39,8 +39,9 @@ type Driver struct {
 	// Forgetful forgets what it launched: it knows what lists show.
 	Forgetful bool
 	// Stubborn keeps what it launched where another session was first; Trusting
-	// does not look at the marks of a Commit. Both are faults, for tests of tests.
-	Stubborn, Trusting bool
+	// does not look at the marks of a Commit, Careless not whether they disarmed. All
+	// are faults, for tests of tests.
+	Stubborn, Trusting, Careless bool
 	// Attempts is how often a call is made that fails in passing; 0 is four times.
 	Attempts int
 

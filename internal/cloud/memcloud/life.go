@@ -34,7 +34,7 @@ func (d *Driver) commit(ctx context.Context, c *Client, ref cloud.ClusterRef) er
 		}
 		done := true
 		for _, in := range now {
-			if in.Committed && in.Deadline.IsZero() {
+			if in.Committed && (d.Careless || in.Deadline.IsZero()) {
 				continue
 			}
 			done = false

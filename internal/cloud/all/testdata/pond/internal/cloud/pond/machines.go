@@ -35,10 +35,10 @@ func newDriver(c *client) *driver {
 	return d
 }
 
-// machine is a droplet; native is what only droplets have.
+// machine is a droplet; native is empty: droplets have nothing of their own.
 type (
 	machine = fleet.Machine[native]
-	native  struct{ tags map[string]string }
+	native  struct{}
 )
 
 // guide: end
@@ -122,7 +122,7 @@ func states() map[string]cloud.State {
 
 func newMachine(in droplet) machine {
 	tags := tagsOf(in.Tags)
-	m := machine{Name: in.Name, Status: in.Status, Native: native{tags}, Instance: cloud.Instance{
+	m := machine{Name: in.Name, Status: in.Status, Tags: tags, Instance: cloud.Instance{
 		ID: strconv.FormatUint(in.ID, 10), Region: in.Region.Slug, Type: in.SizeSlug, Market: cloud.OnDemand,
 		State: cloud.StateUnknown, Reason: in.Reason, CreatedAt: in.CreatedAt, Committed: tags[cloud.TagCommitted] == "true", SSHPort: 22,
 		HostKey: tags[cloud.TagHostKey], Notes: cloud.NotesFromTags(tags), Labels: maps.Clone(tags),
@@ -212,7 +212,7 @@ func (d *driver) DeleteMachines(ctx context.Context, machines []machine) error {
 func (d *driver) Relabel(ctx context.Context, m machine, change fleet.Relabeling) error {
 	set := fleet.Merge(change.Set, change.Marks)
 	for _, key := range append(slices.Sorted(maps.Keys(set)), change.Remove...) {
-		if old, ok := m.Native.tags[key]; ok && old != set[key] {
+		if old, ok := m.Tags[key]; ok && old != set[key] {
 			if err := d.tagging(ctx, http.MethodDelete, m, tag(key, old)); err != nil {
 				return err
 			}
