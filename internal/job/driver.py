@@ -173,6 +173,8 @@ class Rank:
         home = os.path.expanduser("~")
         self.secret = cipher()
         self.heard = time.monotonic()
+        # Ray blocks SIGINT in its processes, and a process inherits what its thread blocks.
+        blocked = signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self.process = subprocess.Popen(
             ["sh", os.path.join(home, ".sky", "jobs", job, "runner.sh"), "rank", str(rank)],
             stdin=subprocess.PIPE,
@@ -183,6 +185,7 @@ class Rank:
             bufsize=0,
             start_new_session=True,
         )
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         threading.Thread(target=self.listen, daemon=True).start()
 
     def beat(self):
