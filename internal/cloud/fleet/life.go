@@ -119,14 +119,10 @@ func (f *Fleet[N, R]) Query(ctx context.Context, ref cloud.ClusterRef) ([]cloud.
 	}
 	live := found.Live()
 	if f.Hooks.Explain != nil {
-		var indexes []int
-		for i, m := range live {
-			if m.State == cloud.StateStopped && m.Reason == "" {
-				indexes = append(indexes, i)
+		_ = eachOf(f.Parallel, len(live), func(i int) error {
+			if live[i].State == cloud.StateStopped && live[i].Reason == "" {
+				live[i].Reason = f.Hooks.Explain(ctx, live[i])
 			}
-		}
-		_ = Each(f.Parallel, indexes, func(i int) error {
-			live[i].Reason = f.Hooks.Explain(ctx, live[i])
 			return nil
 		})
 	}

@@ -338,11 +338,7 @@ func Pages[T any](what string, fetch func(token string) ([]T, string, error)) ([
 // Across runs list for every item, a few at a time, and joins what they found.
 func Across[T, R any](limit int, items []T, list func(T) ([]R, error)) ([]R, error) {
 	found := make([][]R, len(items))
-	indexes := make([]int, len(items))
-	for i := range items {
-		indexes[i] = i
-	}
-	err := Each(limit, indexes, func(i int) error {
+	err := eachOf(limit, len(items), func(i int) error {
 		var err error
 		found[i], err = list(items[i])
 		return err

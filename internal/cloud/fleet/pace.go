@@ -6,6 +6,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // Pace lets calls pass at a rate, after a burst. A nil one lets all pass.
@@ -35,12 +37,5 @@ func (p *Pace) Wait(ctx context.Context) error {
 	if due <= 0 {
 		return nil
 	}
-	timer := time.NewTimer(due)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return retry.Pause(ctx, due)
 }

@@ -95,11 +95,7 @@ func (f *Fleet[N, R]) settled(ctx context.Context, ref cloud.ClusterRef) (Census
 // their order.
 func (f *Fleet[N, R]) adoptAll(ctx context.Context, machines []Machine[N], cfg cloud.RunConfig, record *cloud.RunRecord) error {
 	resumed, adopted := make([]bool, len(machines)), make([]bool, len(machines))
-	indexes := make([]int, len(machines))
-	for i := range machines {
-		indexes[i] = i
-	}
-	err := Each(f.Parallel, indexes, func(i int) error {
+	err := eachOf(f.Parallel, len(machines), func(i int) error {
 		var err error
 		resumed[i], err = f.adopt(ctx, machines[i], cfg)
 		adopted[i] = err == nil && !resumed[i]

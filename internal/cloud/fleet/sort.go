@@ -195,12 +195,17 @@ func Watch[C fmt.Stringer](ctx context.Context, w Watcher, look func(context.Con
 // Each runs f for every item, at most limit at once, and joins the errors. It
 // never stops at the first: a machine nobody asked about costs money.
 func Each[T any](limit int, items []T, f func(T) error) error {
-	errs := make([]error, len(items))
+	return eachOf(limit, len(items), func(i int) error { return f(items[i]) })
+}
+
+// eachOf is Each for the numbers below n.
+func eachOf(limit, n int, f func(int) error) error {
+	errs := make([]error, n)
 	var g errgroup.Group
 	g.SetLimit(limit)
-	for i, item := range items {
+	for i := range n {
 		g.Go(func() error {
-			errs[i] = f(item)
+			errs[i] = f(i)
 			return nil
 		})
 	}
