@@ -137,44 +137,37 @@ func lifeInputs() map[string]schema.Attribute {
 }
 
 func clusterOutputs() map[string]schema.Attribute {
-	keep := []planmodifier.String{stringplanmodifier.UseStateForUnknown()}
-	fixed := func(description string) schema.Attribute {
-		return schema.StringAttribute{Computed: true, MarkdownDescription: description, PlanModifiers: keep}
-	}
-	fresh := func(description string) schema.Attribute {
-		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
-	}
 	return map[string]schema.Attribute{
-		"id":            fixed("`cloud/region/name`; what `sky_job.cluster_id` and `terraform import` take."),
-		"cloud":         fixed("The cloud the cluster runs on."),
-		"region":        fixed("The region it runs in."),
-		"zone":          fixed("The zone it runs in; empty on clouds without zones."),
-		"instance_type": fixed("The instance type of every node."),
-		"accelerators":  fixed("The accelerators of every node, such as `A100:8`; empty without any."),
-		"market":        fixed("`on_demand` or `spot`."),
+		"id":            kit.Fixed("`cloud/region/name`; what `sky_job.cluster_id` and `terraform import` take."),
+		"cloud":         kit.Fixed("The cloud the cluster runs on."),
+		"region":        kit.Fixed("The region it runs in."),
+		"zone":          kit.Fixed("The zone it runs in; empty on clouds without zones."),
+		"instance_type": kit.Fixed("The instance type of every node."),
+		"accelerators":  kit.Fixed("The accelerators of every node, such as `A100:8`; empty without any."),
+		"market":        kit.Fixed("`on_demand` or `spot`."),
 		"hourly_cost": schema.Float64Attribute{
 			Computed: true, MarkdownDescription: "Price of the whole cluster at launch, in US dollars an hour. It stays what it was, whatever the market does.",
 			PlanModifiers: []planmodifier.Float64{float64planmodifier.UseStateForUnknown()},
 		},
-		"status":          fresh("`UP`, `INIT` (not ready; see `status_reason`), `STOPPED`, `DEGRADED` (some nodes are lost) or `TERMINATED` (it removed itself; see `autostop`)."),
-		"status_reason":   fresh("Why the status is what it is; empty when all is well."),
-		"ssh_user":        fixed("The user to log in as."),
-		"ssh_key_path":    fixed("File with the private key, on the computer that launched the cluster, `~` for its home folder; its content is not in state. Empty where the key is no file, as with `ssh_private_key`. What another computer has is told by `sky_cluster_ssh`."),
-		"ssh_command":     fixed("Command that opens a shell on the head node, with its pinned host key checked."),
-		"head_ip":         fixed("External address of the head node."),
-		"ssh_config_path": fixed("An OpenSSH client configuration with a `Host` for the head, named like the cluster, and one for each other node, `<name>-worker<rank>`, or `<name>+worker<rank>` where another cluster of this computer has that name. `ssh -F` takes it; one `Include` line in `~/.ssh/config` takes those of all clusters. It holds no key."),
+		"status":          kit.Fresh("`UP`, `INIT` (not ready; see `status_reason`), `STOPPED`, `DEGRADED` (some nodes are lost) or `TERMINATED` (it removed itself; see `autostop`)."),
+		"status_reason":   kit.Fresh("Why the status is what it is; empty when all is well."),
+		"ssh_user":        kit.Fixed("The user to log in as."),
+		"ssh_key_path":    kit.Fixed("File with the private key, on the computer that launched the cluster, `~` for its home folder; its content is not in state. Empty where the key is no file, as with `ssh_private_key`. What another computer has is told by `sky_cluster_ssh`."),
+		"ssh_command":     kit.Fixed("Command that opens a shell on the head node, with its pinned host key checked."),
+		"head_ip":         kit.Fixed("External address of the head node."),
+		"ssh_config_path": kit.Fixed("An OpenSSH client configuration with a `Host` for the head, named like the cluster, and one for each other node, `<name>-worker<rank>`, or `<name>+worker<rank>` where another cluster of this computer has that name. `ssh -F` takes it; one `Include` line in `~/.ssh/config` takes those of all clusters. It holds no key."),
 		"nodes":           nodesAttribute(),
 		"endpoints": schema.MapAttribute{
 			Computed: true, ElementType: types.StringType, PlanModifiers: []planmodifier.Map{mapplanmodifier.UseStateForUnknown()},
 			MarkdownDescription: "Where the head answers on each of `ports`: port to `host:port`. A range of more than 64 ports is one entry, such as `8000-9000`.",
 		},
-		"generation":         fixed("Tells this cluster from earlier ones of its name."),
-		"account":            fixed("The cloud account that pays."),
-		"owner":              fixed("The owner in the machines' tags."),
-		"launched_at":        fixed("When it was launched, RFC 3339, UTC."),
-		"process_manager":    fixed("How jobs are detached on the nodes: `auto` (systemd where it runs) or `setsid`."),
-		"workdir_digest":     fresh("Digest of what was uploaded from `workdir`: names, contents, and which files can be executed."),
-		"file_mounts_digest": fresh("Digest of what was uploaded from `file_mounts`."),
+		"generation":         kit.Fixed("Tells this cluster from earlier ones of its name."),
+		"account":            kit.Fixed("The cloud account that pays."),
+		"owner":              kit.Fixed("The owner in the machines' tags."),
+		"launched_at":        kit.Fixed("When it was launched, RFC 3339, UTC."),
+		"process_manager":    kit.Fixed("How jobs are detached on the nodes: `auto` (systemd where it runs) or `setsid`."),
+		"workdir_digest":     kit.Fresh("Digest of what was uploaded from `workdir`: names, contents, and which files can be executed."),
+		"file_mounts_digest": kit.Fresh("Digest of what was uploaded from `file_mounts`."),
 		"changed_outside": schema.ListAttribute{
 			Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "What somebody changed outside Terraform, in words: ports and sources that are open or closed otherwise than `ports` and `allowed_cidrs` say, and labels that are not those of `labels`. Null where nothing is. The next apply restores exactly what is configured.",

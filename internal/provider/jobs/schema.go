@@ -243,19 +243,12 @@ func outputsAttribute() schema.Attribute {
 }
 
 func jobOutcome() map[string]schema.Attribute {
-	keep := []planmodifier.String{stringplanmodifier.UseStateForUnknown()}
-	fixed := func(description string) schema.Attribute {
-		return schema.StringAttribute{Computed: true, MarkdownDescription: description, PlanModifiers: keep}
-	}
-	fresh := func(description string) schema.Attribute {
-		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
-	}
 	return map[string]schema.Attribute{
-		"id":                 fixed("The job's id on its cluster."),
-		"cluster_generation": fixed("Which of the clusters of that name it runs on."),
-		"status": fresh("`INIT`, `PENDING`, `SETTING_UP`, `RUNNING`, `SUCCEEDED`, `FAILED`, `FAILED_SETUP`, `FAILED_DRIVER`, `CANCELLED`, " +
+		"id":                 kit.Fixed("The job's id on its cluster."),
+		"cluster_generation": kit.Fixed("Which of the clusters of that name it runs on."),
+		"status": kit.Fresh("`INIT`, `PENDING`, `SETTING_UP`, `RUNNING`, `SUCCEEDED`, `FAILED`, `FAILED_SETUP`, `FAILED_DRIVER`, `CANCELLED`, " +
 			"or `LOST` where its head is gone, says the cloud, and `UNKNOWN` and `LOST_REBOOT` where the end cannot be known."),
-		"status_reason": fresh("Why it ended so; empty where there is nothing to say."),
+		"status_reason": kit.Fresh("Why it ended so; empty where there is nothing to say."),
 		"exit_code":     schema.Int64Attribute{Computed: true, MarkdownDescription: "Exit code of the first node that failed, 0 after success; null before the end."},
 		"exit_codes": schema.ListAttribute{
 			Computed: true, ElementType: types.Int64Type,
@@ -267,11 +260,11 @@ func jobOutcome() map[string]schema.Attribute {
 			MarkdownDescription: "The local files that `outputs` brought, sorted. Null until they are here; where they could not be fetched, the next apply tries again.",
 		},
 		"failed_rank":    schema.Int64Attribute{Computed: true, MarkdownDescription: "Rank of the first node that failed; null where none did."},
-		"submitted_at":   fixed("When it was submitted, RFC 3339, UTC, by the head's clock."),
-		"started_at":     fresh("When it started; empty before."),
-		"ended_at":       fresh("When it ended; empty before."),
-		"log_path":       fixed("Local file with the whole log of all nodes; it grows while the apply waits (`tail -f`)."),
-		"log_tail":       fresh("The end of the log: at most 100 lines and 16 KiB."),
-		"workdir_digest": fresh("Digest of what was uploaded from `workdir`; null without one."),
+		"submitted_at":   kit.Fixed("When it was submitted, RFC 3339, UTC, by the head's clock."),
+		"started_at":     kit.Fresh("When it started; empty before."),
+		"ended_at":       kit.Fresh("When it ended; empty before."),
+		"log_path":       kit.Fixed("Local file with the whole log of all nodes; it grows while the apply waits (`tail -f`)."),
+		"log_tail":       kit.Fresh("The end of the log: at most 100 lines and 16 KiB."),
+		"workdir_digest": kit.Fresh("Digest of what was uploaded from `workdir`; null without one."),
 	}
 }
