@@ -31,14 +31,24 @@ func testOldJobsArePruned(t *testing.T, newFleet fleets) {
 	running := f.submit(t, f.beside(9, job.Spec{Name: "running", Run: "while [ ! -e ~/go ]; do sleep 0.1; done; echo through"}))
 	f.phase(t, running, job.Running)
 	spec := func(i int) job.Spec {
-		// A rank that fails ends the other, which must have begun by then; which of
-		// both is on the head is Ray's choice.
-		run := fmt.Sprintf(`echo %[1]d >>~/starts; echo said; [ %[1]d = 0 ] || sleep 3; exit %[1]d`, i)
+		run := fmt.Sprintf(`echo %[1]d >>~/starts; echo said; while [ ! -e ~/end.%[1]d ]; do sleep 0.1; done; exit %[1]d`, i)
 		return f.beside(9, job.Spec{Name: fmt.Sprint("job", i), Run: run})
 	}
 	var ids []job.ID
 	for i := range 5 {
 		id := f.submit(t, spec(i))
+		// A rank that fails ends the other, which must have begun by then.
+		for _, n := range f.nodes {
+			eventually(t, "the rank has begun", func() bool {
+				text, _ := os.ReadFile(filepath.Join(n.Home, "starts"))
+				return strings.Contains(string(text), fmt.Sprintln(i))
+			})
+		}
+		for _, n := range f.nodes {
+			if err := os.WriteFile(filepath.Join(n.Home, fmt.Sprint("end.", i)), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 		f.wait(t, id)
 		f.endedAt(t, id, time.Now().Add(time.Duration(i-60)*time.Minute))
 		if ids = append(ids, id); i == 0 {
