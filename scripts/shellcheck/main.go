@@ -29,13 +29,13 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "shellcheck:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
+func run(ctx context.Context, args []string) error {
 	if len(args) != 1 {
 		return errors.New("say which program to run")
 	}
@@ -58,7 +58,7 @@ func run(args []string) error {
 			return err
 		}
 	}
-	cmd := exec.CommandContext(context.Background(), program, append([]string{"--norc", "--shell=sh", "--external-sources", "--source-path=SCRIPTDIR", "--check-sourced"}, wholes(all)...)...)
+	cmd := exec.CommandContext(ctx, program, append([]string{"--norc", "--shell=sh", "--external-sources", "--source-path=SCRIPTDIR", "--check-sourced"}, wholes(all)...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, os.Stdout, os.Stderr
 	return cmd.Run()
 }
