@@ -34,7 +34,7 @@ func general() size { return size{files: 20, lines: 3000} }
 func exceptions() map[string]size {
 	return map[string]size{
 		"internal/broker":          {files: 33, lines: 4095},
-		"internal/cloud/cloudtest": {lines: 3388},
+		"internal/cloud/cloudtest": {lines: 3296},
 		"internal/fluffycloud":     {files: 29, lines: 4308},
 		"internal/remote":          {files: 26, lines: 3573},
 	}

@@ -27,8 +27,7 @@ func deadManCases() []Case {
 }
 
 func commitMarks(ctx context.Context, w *world) error {
-	c := w.cluster(w.most())
-	all, err := c.up(ctx)
+	c, all, err := w.up(ctx, w.most())
 	if err != nil {
 		return err
 	}
@@ -166,8 +165,7 @@ func disarmVerified(ctx context.Context, w *world) error {
 
 // commitSome: ids narrow Commit.
 func commitSome(ctx context.Context, w *world) error {
-	c := w.cluster(3)
-	all, err := c.up(ctx)
+	c, all, err := w.up(ctx, 3)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guard"
 )
 
 // terminateCancelled: a Terminate that nobody waits for any more returns, and
@@ -32,8 +33,7 @@ func terminateCancelled(ctx context.Context, w *world) error {
 
 // stopSome: an id narrows Stop, and Describe shows the others.
 func stopSome(ctx context.Context, w *world) error {
-	c := w.cluster(3)
-	all, err := c.up(ctx)
+	c, all, err := w.up(ctx, 3)
 	if err != nil {
 		return err
 	}
@@ -69,8 +69,7 @@ func stopSome(ctx context.Context, w *world) error {
 
 // waitGone: Wait for the end of a machine that lives ends when it is gone.
 func waitGone(ctx context.Context, w *world) error {
-	c := w.cluster(1)
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -106,7 +105,7 @@ func ended(ctx context.Context, w *world) error {
 		return err
 	}
 	look := func(when string, dead bool) error {
-		got, err := answer(ctx, "Ended", func() ([]cloud.Instance, error) { return chronicler.Ended(ctx, c.ref) })
+		got, err := guard.Answer(ctx, "Ended", func() ([]cloud.Instance, error) { return chronicler.Ended(ctx, c.ref) })
 		if err != nil {
 			return fmt.Errorf("Ended %s: %w", when, err)
 		}

@@ -166,8 +166,7 @@ func withLostNode(ctx context.Context, w *world) (*cluster, []cloud.Instance, er
 	if err != nil {
 		return nil, nil, err
 	}
-	c := w.cluster(3)
-	all, err := c.up(ctx)
+	c, all, err := w.up(ctx, 3)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -184,8 +183,7 @@ func spentIdentity(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	c := w.cluster(1)
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -238,8 +236,7 @@ func lateAddress(ctx context.Context, w *world) error {
 	if _, err := w.sabotage(ctx, LateAddress, 0); err != nil {
 		return err
 	}
-	c := w.cluster(1)
-	machines, err := c.up(ctx)
+	_, machines, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}

@@ -111,8 +111,7 @@ func runConcurrently(ctx context.Context, w *world) error {
 }
 
 func runOne(ctx context.Context, w *world) error {
-	c := w.cluster(1)
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -142,8 +141,7 @@ func runOne(ctx context.Context, w *world) error {
 }
 
 func runMore(ctx context.Context, w *world) error {
-	c := w.cluster(1)
-	first, err := c.up(ctx)
+	c, first, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -168,8 +166,7 @@ func runMore(ctx context.Context, w *world) error {
 }
 
 func runExtra(ctx context.Context, w *world) error {
-	c := w.cluster(3)
-	all, err := c.up(ctx)
+	c, all, err := w.up(ctx, 3)
 	if err != nil {
 		return err
 	}
@@ -197,8 +194,7 @@ func runAwkwardName(ctx context.Context, w *world) error {
 	var all []string
 	long := strings.Repeat("Very.Long_", 6) + "Name"
 	for _, name := range []string{"x_y", "x-y", "X-Y", long + "1", long + "2"} {
-		c := w.cluster(1, named(name), generation(g))
-		machines, err := c.up(ctx)
+		c, machines, err := w.up(ctx, 1, named(name), generation(g))
 		if err != nil {
 			return fmt.Errorf("cluster %q: %w", name, err)
 		}
@@ -219,8 +215,7 @@ func runAwkwardName(ctx context.Context, w *world) error {
 }
 
 func runSpot(ctx context.Context, w *world) error {
-	c := w.cluster(1, market(cloud.Spot))
-	machines, err := c.up(ctx)
+	_, machines, err := w.up(ctx, 1, market(cloud.Spot))
 	if err != nil {
 		return err
 	}

@@ -67,8 +67,7 @@ func absent(ctx context.Context, w *world) error {
 
 // noOwner: a reference without an owner would match other people's machines.
 func noOwner(ctx context.Context, w *world) error {
-	c := w.cluster(1)
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -141,8 +140,7 @@ func terminateAtOnce(ctx context.Context, w *world) error {
 }
 
 func terminateSome(ctx context.Context, w *world) error {
-	c := w.cluster(3)
-	all, err := c.up(ctx)
+	c, all, err := w.up(ctx, 3)
 	if err != nil {
 		return err
 	}
@@ -165,8 +163,7 @@ func terminateSome(ctx context.Context, w *world) error {
 }
 
 func stopResume(ctx context.Context, w *world) error {
-	c := w.cluster(min(2, w.most()))
-	all, err := c.up(ctx)
+	c, all, err := w.up(ctx, min(2, w.most()))
 	if err != nil {
 		return err
 	}
@@ -213,8 +210,7 @@ func (c *cluster) stopsAndResumes(ctx context.Context, all []cloud.Instance) err
 }
 
 func stopResumeSpot(ctx context.Context, w *world) error {
-	c := w.cluster(1, market(cloud.Spot))
-	all, err := c.up(ctx)
+	c, all, err := w.up(ctx, 1, market(cloud.Spot))
 	if err != nil {
 		return err
 	}
@@ -223,8 +219,7 @@ func stopResumeSpot(ctx context.Context, w *world) error {
 
 // changeStopped: labels of stopped machines change, and the machines stay so.
 func changeStopped(ctx context.Context, w *world) error {
-	c := w.cluster(1)
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -273,8 +268,7 @@ func terminateStopped(ctx context.Context, w *world) error {
 
 func cannotStop(m cloud.Market) func(context.Context, *world) error {
 	return func(ctx context.Context, w *world) error {
-		c := w.cluster(1, market(m))
-		all, err := c.up(ctx)
+		c, all, err := w.up(ctx, 1, market(m))
 		if err != nil {
 			return err
 		}
@@ -286,8 +280,7 @@ func cannotStop(m cloud.Market) func(context.Context, *world) error {
 }
 
 func queryByPlace(ctx context.Context, w *world) error {
-	c := w.cluster(1)
-	all, err := c.up(ctx)
+	c, all, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -305,8 +298,7 @@ func queryByPlace(ctx context.Context, w *world) error {
 }
 
 func waitCancelled(ctx context.Context, w *world) error {
-	c := w.cluster(1)
-	all, err := c.up(ctx)
+	c, all, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -332,8 +324,7 @@ func waitDied(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	c := w.cluster(min(2, w.most()))
-	all, err := c.up(ctx)
+	c, all, err := w.up(ctx, min(2, w.most()))
 	if err != nil {
 		return err
 	}

@@ -184,8 +184,7 @@ func foreignID(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	c := w.cluster(1)
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}

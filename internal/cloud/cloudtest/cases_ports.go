@@ -65,8 +65,7 @@ func (w *world) gateOpensTo(ctx context.Context, id string, from []netip.Prefix,
 
 func portsAtLaunch(ctx context.Context, w *world) error {
 	want := []cloud.PortRange{portRange(8080, 8080), portRange(9000, 9010)}
-	c := w.cluster(1, ports(want...))
-	machines, err := c.up(ctx)
+	_, machines, err := w.up(ctx, 1, ports(want...))
 	if err != nil {
 		return err
 	}
@@ -74,13 +73,11 @@ func portsAtLaunch(ctx context.Context, w *world) error {
 }
 
 func portsLater(ctx context.Context, w *world) error {
-	c := w.cluster(min(2, w.most()))
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, min(2, w.most()))
 	if err != nil {
 		return err
 	}
-	other := w.cluster(1)
-	neighbours, err := other.up(ctx)
+	_, neighbours, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -108,8 +105,7 @@ func portsLater(ctx context.Context, w *world) error {
 
 // portsSurvive: growing a cluster closes none of its ports.
 func portsSurvive(ctx context.Context, w *world) error {
-	c := w.cluster(1)
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -125,8 +121,7 @@ func portsSurvive(ctx context.Context, w *world) error {
 // portDrift: what is open otherwise than asked for is told, and nothing else is.
 func portDrift(ctx context.Context, w *world) error {
 	want := []cloud.PortRange{portRange(8080, 8080), portRange(9000, 9010)}
-	c := w.cluster(1, ports(want...))
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, 1, ports(want...))
 	if err != nil {
 		return err
 	}

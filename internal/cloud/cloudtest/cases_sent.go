@@ -63,8 +63,7 @@ func userDataSent(ctx context.Context, w *world) error {
 
 // accessSent: the user that the broker is to log in as, and the keys.
 func accessSent(ctx context.Context, w *world) error {
-	c := w.cluster(1)
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -233,8 +232,7 @@ func reachesOut(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	c := w.cluster(1)
-	machines, err := c.up(ctx)
+	_, machines, err := w.up(ctx, 1)
 	if err != nil {
 		return err
 	}

@@ -27,8 +27,7 @@ func sessionCases() []Case {
 
 // anotherSees: the census of a process that launched nothing is complete.
 func anotherSees(ctx context.Context, w *world) error {
-	c := w.cluster(w.most())
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, w.most())
 	if err != nil {
 		return err
 	}
@@ -74,8 +73,7 @@ func anotherSees(ctx context.Context, w *world) error {
 // anotherRemoves: what one process launched another one takes over, and leaves
 // nothing of it.
 func anotherRemoves(ctx context.Context, w *world) error {
-	c := w.cluster(1, ports(portRange(8080, 8080)))
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, 1, ports(portRange(8080, 8080)))
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,7 @@ const surveyLooks = 30
 // machines as long as they live, and what was made for them until it is cleaned
 // up. What is nobody's of ours is not.
 func survey(ctx context.Context, w *world) error {
-	c := w.cluster(1, ports(portRange(8080, 8080)))
-	machines, err := c.up(ctx)
+	c, machines, err := w.up(ctx, 1, ports(portRange(8080, 8080)))
 	if err != nil {
 		return err
 	}

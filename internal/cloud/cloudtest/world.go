@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guard"
 )
 
 // world is one case's view of the account: an owner of its own.
@@ -56,14 +57,14 @@ func newWorld(ctx context.Context, h Harness) (*world, error) {
 // another session, and guards its calls.
 func open(ctx context.Context, h Harness) (cloud.Session, error) {
 	var session cloud.Session
-	err := guarded(ctx, "Open", func() (err error) {
+	err := guard.Call(ctx, "Open", func() (err error) {
 		session, err = h.Factory().Open(ctx, h.Credentials())
 		return err
 	})
 	if err != nil {
 		return session, fmt.Errorf("Open: %w", err)
 	}
-	session.Provisioner = guard{session.Provisioner}
+	session.Provisioner = guard.Driver{Provisioner: session.Provisioner}
 	return session, nil
 }
 
@@ -251,6 +252,13 @@ func (c *cluster) run(ctx context.Context) (cloud.RunRecord, error) {
 	return c.w.Run(ctx, c.ref, c.cfg)
 }
 
+// up describes a cluster and has it up, as cluster.up says.
+func (w *world) up(ctx context.Context, nodes int, opts ...option) (*cluster, []cloud.Instance, error) {
+	c := w.cluster(nodes, opts...)
+	machines, err := c.up(ctx)
+	return c, machines, err
+}
+
 // up runs the cluster and waits until all its machines run; it returns them by rank.
 func (c *cluster) up(ctx context.Context) ([]cloud.Instance, error) {
 	if _, err := c.run(ctx); err != nil {
@@ -308,19 +316,45 @@ func sameSet(a, b []string) bool {
 	return slices.Equal(a, b)
 }
 
+// audit is PortDrift of a driver that has it.
+func (w *world) audit(ctx context.Context, ref cloud.ClusterRef, prefixes []netip.Prefix, ports []cloud.PortRange) ([]string, error) {
+	auditor, ok := w.driver().(cloud.Auditor)
+	if !ok {
+		return nil, fmt.Errorf("the driver opens ports on running clusters and does not tell what is open: it is no cloud.Auditor")
+	}
+	return guard.Answer(ctx, "PortDrift", func() ([]string, error) { return auditor.PortDrift(ctx, ref, prefixes, ports) })
+}
+
+// survey is Survey of a driver that has it.
+func (w *world) survey(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Thing, error) {
+	surveyor, ok := w.driver().(cloud.Surveyor)
+	if !ok {
+		return nil, fmt.Errorf("the driver cannot list what the provider made: it is no cloud.Surveyor")
+	}
+	return guard.Answer(ctx, "Survey", func() ([]cloud.Thing, error) { return surveyor.Survey(ctx, ref) })
+}
+
+// driver is the driver without its guard.
+func (w *world) driver() cloud.Provisioner {
+	if g, ok := w.Provisioner.(guard.Driver); ok {
+		return g.Provisioner
+	}
+	return w.Provisioner
+}
+
 // promptly runs f and returns its error; an f that does not come back in time
 // is an error of its own.
 func promptly(what string, f func() error) (err, late error) {
-	const guard = 30 * time.Second
+	const patience = 30 * time.Second
 	done := make(chan error, 1)
 	go func() { done <- f() }()
-	timer := time.NewTimer(guard)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case err := <-done:
 		return err, nil
 	case <-timer.C:
-		return nil, fmt.Errorf("%s did not return within %s", what, guard)
+		return nil, fmt.Errorf("%s did not return within %s", what, patience)
 	}
 }
 

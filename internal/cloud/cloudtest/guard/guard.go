@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package guard ends the calls of a driver that do not obey their context, so that
+// a test that waits for one ends with its name.
+package guard
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// grace is how long a call may go on after its context ended.
+const grace = 30 * time.Second
+
+// HungError says that a call did not obey its context.
+type HungError struct{ call string }
+
+func (e *HungError) Error() string {
+	return fmt.Sprintf("%s hangs: it did not return within %s of the end of its context", e.call, grace)
+}
+
+// Call calls f, and gives it up where it goes on after its context ended.
+// What hangs is left behind: nothing can end it.
+func Call(ctx context.Context, call string, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return &HungError{call}
+	}
+}
+
+// Driver is a driver whose calls end.
+type Driver struct{ cloud.Provisioner }
+
+// Answer is Call for what returns a value beside its error.
+func Answer[T any](ctx context.Context, call string, f func() (T, error)) (T, error) {
+	out := make(chan T, 1)
+	err := Call(ctx, call, func() error {
+		v, err := f()
+		out <- v
+		return err
+	})
+	select {
+	case v := <-out:
+		return v, err
+	default:
+		var none T
+		return none, err
+	}
+}
+
+// Bootstrap implements cloud.Provisioner.
+func (g Driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud.Placement) (cloud.RunConfig, error) {
+	return Answer(ctx, "Bootstrap", func() (cloud.RunConfig, error) { return g.Provisioner.Bootstrap(ctx, spec, at) })
+}
+
+// Run implements cloud.Provisioner.
+func (g Driver) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunConfig) (cloud.RunRecord, error) {
+	return Answer(ctx, "Run", func() (cloud.RunRecord, error) { return g.Provisioner.Run(ctx, ref, cfg) })
+}
+
+// Wait implements cloud.Provisioner.
+func (g Driver) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.State) error {
+	return Call(ctx, "Wait", func() error { return g.Provisioner.Wait(ctx, ref, want) })
+}
+
+// Describe implements cloud.Provisioner.
+func (g Driver) Describe(ctx context.Context, ref cloud.ClusterRef) (cloud.ClusterInfo, error) {
+	return Answer(ctx, "Describe", func() (cloud.ClusterInfo, error) { return g.Provisioner.Describe(ctx, ref) })
+}
+
+// Query implements cloud.Provisioner.
+func (g Driver) Query(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Instance, error) {
+	return Answer(ctx, "Query", func() ([]cloud.Instance, error) { return g.Provisioner.Query(ctx, ref) })
+}
+
+// Commit implements cloud.Provisioner.
+func (g Driver) Commit(ctx context.Context, ref cloud.ClusterRef) error {
+	return Call(ctx, "Commit", func() error { return g.Provisioner.Commit(ctx, ref) })
+}
+
+// Stop implements cloud.Provisioner.
+func (g Driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
+	return Call(ctx, "Stop", func() error { return g.Provisioner.Stop(ctx, ref) })
+}
+
+// Terminate implements cloud.Provisioner.
+func (g Driver) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
+	return Call(ctx, "Terminate", func() error { return g.Provisioner.Terminate(ctx, ref) })
+}
+
+// OpenPorts implements cloud.Provisioner.
+func (g Driver) OpenPorts(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunConfig, ports []cloud.PortRange) error {
+	return Call(ctx, "OpenPorts", func() error { return g.Provisioner.OpenPorts(ctx, ref, cfg, ports) })
+}
+
+// CleanupPorts implements cloud.Provisioner.
+func (g Driver) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error {
+	return Call(ctx, "CleanupPorts", func() error { return g.Provisioner.CleanupPorts(ctx, ref) })
+}
