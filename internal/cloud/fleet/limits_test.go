@@ -71,6 +71,8 @@ func (p *pods) DeleteMachines(_ context.Context, gone []Machine[string]) error {
 }
 
 func (p *pods) Relabel(context.Context, Machine[string], Relabeling) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.relabels++
 	return nil
 }

@@ -32,16 +32,22 @@ var errTooDear, errStays = errors.New("it costs too much"), errors.New("it canno
 
 func (b *bare) Create(ctx context.Context, o Order[string]) (Machine[string], error) {
 	m, err := b.pods.Create(ctx, o)
-	i := len(b.machines) - 1
-	b.machines[i].Identity, b.machines[i].Tags = cloud.Identity{}, map[string]string{}
 	m.Identity = cloud.Identity{}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.machines {
+		if b.machines[i].ID == m.ID {
+			b.machines[i].Identity, b.machines[i].Tags = cloud.Identity{}, map[string]string{}
+		}
+	}
 	return m, errors.Join(err, b.dear)
 }
 
 func (b *bare) Get(ctx context.Context, ref cloud.ClusterRef, ids []string) ([]Machine[string], error) {
-	b.gets++
 	all, err := b.pods.Get(ctx, ref, ids)
-	if b.gets < b.late {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.gets++; b.gets < b.late {
 		for i := range all {
 			all[i].Identity, all[i].Tags = cloud.Identity{}, nil
 		}
@@ -50,6 +56,8 @@ func (b *bare) Get(ctx context.Context, ref cloud.ClusterRef, ids []string) ([]M
 }
 
 func (b *bare) Relabel(_ context.Context, m Machine[string], change Relabeling) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for i := range b.machines {
 		if b.keeps && b.machines[i].ID == m.ID {
 			b.machines[i].Tags = Merge(b.machines[i].Tags, change.Marks)
@@ -60,14 +68,19 @@ func (b *bare) Relabel(_ context.Context, m Machine[string], change Relabeling) 
 }
 
 func (b *bare) DeleteMachines(ctx context.Context, gone []Machine[string]) error {
-	if b.stays > 0 {
-		b.stays--
+	b.mu.Lock()
+	stays := b.stays > 0
+	b.stays--
+	b.mu.Unlock()
+	if stays {
 		return errStays
 	}
 	return b.pods.DeleteMachines(ctx, gone)
 }
 
 func (b *bare) Mark(_ context.Context, machines []Machine[string]) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for i := range b.machines {
 		if slices.ContainsFunc(machines, func(m Machine[string]) bool { return m.ID == b.machines[i].ID }) {
 			b.machines[i].Committed = true

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -23,19 +25,40 @@ const (
 func (f *Forks) start(cmd *exec.Cmd) (wait func() ended, err error) {
 	started := make(chan error, 1)
 	over := make(chan ended, 1)
-	go func() {
-		runtime.LockOSThread() // the tracer is a thread, which ends with this
+	onChildlessThread(func() {
 		cmd.SysProcAttr.Ptrace = true
 		err := cmd.Start()
 		started <- err
 		if err == nil {
 			f.trace(cmd.Process.Pid, over)
 		}
-	}()
+	})
 	if err := <-started; err != nil {
 		return nil, err //nolint:wrapcheck // the caller shows it
 	}
 	return func() ended { return <-over }, nil
+}
+
+// onChildlessThread runs work on a thread of its own, which ends with it. The
+// thread has not started any process that still lives: the tracer waits for all
+// children of its thread, and would take the end of others from who waits for them.
+func onChildlessThread(work func()) {
+	locked := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		close(locked)
+		err := unix.EINTR
+		for err == unix.EINTR {
+			err, _ = unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT|ownWaits, nil).(unix.Errno)
+		}
+		if err == unix.ECHILD {
+			work()
+			return
+		}
+		onChildlessThread(work) // while this thread is taken, it is another one
+		runtime.UnlockOSThread()
+	}()
+	<-locked
 }
 
 // trace follows a process that is about to begin, until nothing of it is left.
