@@ -323,9 +323,12 @@ func (y *toll) bad(what *int) {
 	*what++
 }
 
-// tries bounds the applies of a recovery: an orphan may hold the cluster while
-// it cleans up, and says so.
-const tries = 12
+// tries bounds the applies of a recovery, and orphanTime the wait for an orphan that
+// holds the cluster while it cleans up, and says so.
+const (
+	tries      = 3
+	orphanTime = 5 * time.Minute
+)
 
 // recover applies until it works. What is alive then is what the state holds.
 func (s *storm) recover() {
@@ -357,14 +360,18 @@ func (s *storm) recover() {
 // untilItWorks runs the CLI until it succeeds, a bounded number of times.
 func (s *storm) untilItWorks(args ...string) bool {
 	s.t.Helper()
-	for try := 1; ; try++ {
+	tried := 0
+	for began := time.Now(); ; {
 		var out bytes.Buffer
 		err := s.start(&out, args...).Wait()
 		if err == nil {
 			return true
 		}
-		s.t.Logf("%s, try %d: %v\n%s", args[0], try, err, out.String())
-		if busy := strings.Contains(out.String(), "being worked on by") || strings.Contains(out.String(), "Error acquiring the state lock"); try == tries || (!busy && try >= 3) {
+		s.t.Logf("%s: %v\n%s", args[0], err, out.String())
+		if busy := strings.Contains(out.String(), "being worked on by") || strings.Contains(out.String(), "Error acquiring the state lock"); !busy {
+			tried++
+		}
+		if tried == tries || time.Since(began) > orphanTime {
 			return false
 		}
 		<-time.After(time.Second)
