@@ -35,7 +35,7 @@ func (f *fleet) phase(t testing.TB, id job.ID, want job.Phase) {
 	t.Helper()
 	var last job.Status
 	var err error
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for now := range time.Tick(20 * time.Millisecond) {
 		if last, err = f.runner.Status(t.Context(), id); err == nil && last.Phase == want {
 			return
@@ -165,7 +165,7 @@ func testWorkerLosesTheHead(t *testing.T, newFleet fleets) {
 	id := f.submit(t, job.Spec{Name: "gang", Run: "sleep 1000", Grace: time.Second})
 	f.phase(t, id, job.Running)
 	f.nodes[0].KillAll()
-	within(t, 2*time.Minute, "the worker ends its rank", func() bool { return len(f.nodes[1].Processes()) == 0 })
+	eventually(t, "the worker ends its rank", func() bool { return len(f.nodes[1].Processes()) == 0 })
 	f.phase(t, id, job.Unknown)
 }
 

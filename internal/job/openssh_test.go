@@ -37,7 +37,7 @@ func newOpenSSH(t *testing.T, n int, o remotetest.MachineOptions, manager string
 		o.Key = m.Signer()
 		f.machines = append(f.machines, m)
 		c.Nodes = append(c.Nodes, cluster.Node{Rank: rank, ExternalIP: m.Host, SSHPort: 22, HostKey: m.HostKey})
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		client, err := remote.DialWait(ctx, m.Target(), remote.Options{Signers: []ssh.Signer{m.Signer()}})
 		cancel()
 		if err != nil {
@@ -68,7 +68,7 @@ func (f *openSSH) idle(t *testing.T) {
 
 func (f *openSSH) idleRank(t *testing.T, rank int) {
 	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.Now().Add(patience)
 	for now := range time.Tick(20 * time.Millisecond) {
 		left := f.machines[rank].Processes()
 		if len(left) == 0 {
@@ -82,7 +82,7 @@ func (f *openSSH) idleRank(t *testing.T, rank int) {
 
 func (f *openSSH) wait(t *testing.T, spec job.Spec) (job.Status, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	id, err := f.runner.Submit(ctx, spec)
 	if err != nil {
@@ -178,7 +178,7 @@ func TestOpenSSHPowerCut(t *testing.T) {
 	}
 	eventually(t, "it runs", running)
 	f.machines[1].Stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	status, err := f.runner.Wait(ctx, id, nil)
 	if err != nil || status.Phase != job.Failed || status.FailedRank != 1 {
@@ -202,7 +202,7 @@ func TestOpenSSHUnpluggedWorker(t *testing.T) {
 		return err == nil && s.Phase == job.Running
 	})
 	f.machines[1].Cut()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	status, err := f.runner.Wait(ctx, id, nil)
 	if err != nil || status.Phase != job.Failed || status.FailedRank != 1 || !strings.Contains(status.Reason, "lost") {
@@ -225,7 +225,7 @@ func TestOpenSSHClocks(t *testing.T) {
 		o.Key = m.Signer()
 		f.machines = append(f.machines, m)
 		c.Nodes = append(c.Nodes, cluster.Node{Rank: rank, ExternalIP: m.Host, SSHPort: 22, HostKey: m.HostKey})
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		client, err := remote.DialWait(ctx, m.Target(), remote.Options{Signers: []ssh.Signer{m.Signer()}})
 		cancel()
 		if err != nil {

@@ -24,7 +24,7 @@ import (
 
 func reach(t testing.TB, m *remotetest.Machine) *remote.Client {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	c, err := remote.DialWait(ctx, m.Target(), remote.Options{Signers: []ssh.Signer{m.Signer()}})
 	if err != nil {
@@ -181,7 +181,7 @@ func TestOpenSSHBastion(t *testing.T) {
 	target, via := inner.Target(), bastion.Target()
 	target.Bastion = &via
 	var c *remote.Client
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	c, err := remote.DialWait(ctx, target, remote.Options{Signers: []ssh.Signer{bastion.Signer()}})
 	if err != nil {

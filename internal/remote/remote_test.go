@@ -136,7 +136,7 @@ func (w *signalWriter) Write(p []byte) (int, error) {
 // eventually polls for what another process does; the bound only ends a broken test.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(3 * time.Minute)
 	for now := range time.Tick(10 * time.Millisecond) {
 		if f() {
 			return

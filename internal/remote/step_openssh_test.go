@@ -20,7 +20,7 @@ import (
 // toTheEnd runs a step over as many connections as it takes.
 func toTheEnd(t *testing.T, m *remotetest.Machine, s *remote.Step) (code, links int, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for ctx.Err() == nil {
 		c, err := remote.DialWait(ctx, m.Target(), remote.Options{Signers: []ssh.Signer{m.Signer()}, KeepAlive: 500 * time.Millisecond})
