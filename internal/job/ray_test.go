@@ -103,12 +103,14 @@ func (l *rayLab) fleet(t testing.TB, n int) *fleet {
 	t.Cleanup(func() {
 		for _, m := range known.nodes {
 			m.Set(remotetest.Behaviour{})
+			var err error
 			if m.off {
 				m.Start()
 				m.off = false
+				_, err = m.output(":") // clean would kill what boots it
 			}
-			if err := m.clean(); err != nil {
-				t.Error(err)
+			if err = errors.Join(err, m.clean()); err != nil {
+				t.Error(err, m.Log())
 			}
 		}
 	})
