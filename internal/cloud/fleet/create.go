@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
@@ -152,6 +153,9 @@ func (m making[N, R]) one(ctx context.Context, n cloud.NodeSpec, place Place) (s
 	return made.ID, m.checkPlace(ctx, made, m.cfg.Placement)
 }
 
+// reclaimTime bounds the removal of a machine that would else be forgotten.
+const reclaimTime = 2 * time.Minute
+
 // reclaim sees to it that a machine which came without its tags can be found
 // again. One that cannot is removed at once, since nobody else ever would.
 func (f *Fleet[N, R]) reclaim(ctx context.Context, m Machine[N]) error {
@@ -159,7 +163,9 @@ func (f *Fleet[N, R]) reclaim(ctx context.Context, m Machine[N]) error {
 	if err == nil {
 		return nil
 	}
-	end := f.Calls.DeleteMachines(context.WithoutCancel(ctx), []Machine[N]{m})
+	removing, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), reclaimTime, fmt.Errorf("its removal took longer than %s", reclaimTime))
+	defer cancel()
+	end := f.Calls.DeleteMachines(removing, []Machine[N]{m})
 	if end != nil {
 		return errors.Join(fmt.Errorf("machine %s does not keep its ownership tags and could not be removed", m), err, end)
 	}

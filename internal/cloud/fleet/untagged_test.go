@@ -26,6 +26,8 @@ type bare struct {
 	// stays is how many removals fail, lasting how many disarmings do nothing.
 	stays, lasting int
 	gets           int
+	// hangs says that removals last as long as they may.
+	hangs bool
 }
 
 var errTooDear, errStays = errors.New("it costs too much"), errors.New("it cannot be removed now")
@@ -72,6 +74,10 @@ func (b *bare) DeleteMachines(ctx context.Context, gone []Machine[string]) error
 	stays := b.stays > 0
 	b.stays--
 	b.mu.Unlock()
+	if b.hangs {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
 	if stays {
 		return errStays
 	}
@@ -158,6 +164,22 @@ func TestMachineWithoutTagsIsTaggedWhenAdopted(t *testing.T) {
 	if err != nil || len(record.Adopted) != 1 || b.machines[0].Identity != cfg.Spec.Nodes[0].Identity {
 		t.Errorf("Run = %+v, %v with %v", record, err, b.machines)
 	}
+}
+
+// TestRemovalOfAMachineWithoutTagsIsBounded: it goes on when the launch is
+// interrupted, and ends although the cloud does not answer.
+func TestRemovalOfAMachineWithoutTagsIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bare{hangs: true}
+		f, cfg := bareFleet(b, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Minute, cancel)
+		began := time.Now()
+		_, err := f.Run(ctx, cfg.Spec.Ref, cfg)
+		if err == nil || !strings.Contains(err.Error(), "could not be removed") || time.Since(began) < reclaimTime || time.Since(began) > reclaimTime+time.Second {
+			t.Errorf("Run = %v after %s", err, time.Since(began))
+		}
+	})
 }
 
 // TestTagsThatShowLate: a cloud may show the tags of a new machine some looks
