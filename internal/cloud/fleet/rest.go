@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
+)
+
+const (
+	// restTimeout bounds one try of a call; how long an operation takes is up to
+	// its context.
+	restTimeout = time.Minute
+	// maxAnswer bounds an answer, maxQuote what errors quote of it.
+	maxAnswer = 16 << 20
+	maxQuote  = 500
+	userAgent = "terraform-provider-sky"
+)
+
+// REST is a client of a cloud's API of plain JSON, for clouds without an SDK. It
+// repeats what was refused for its pace, since that had no effect, and looks that
+// failed in passing. What else may be repeated is for Fleet to say.
+type REST struct {
+	// Base is the API's URL, Token what is sent as its bearer.
+	Base, Token string
+	// Pace is that of all calls, all sessions of the process together.
+	Pace *Pace
+	// Tries bounds and paces the tries of a call.
+	Tries retry.Policy
+	// MaxRetryAfter caps how long the API may ask to wait before the next one.
+	MaxRetryAfter time.Duration
+	// Read takes the body of a refusal apart.
+	Read func(body []byte) (code, message string)
+
+	pause func(context.Context, time.Duration) error // nil is retry.Pause
+}
+
+// APIError is an answer that says no.
+type APIError struct {
+	// Call is the method and the path.
+	Call          string
+	Status        int
+	Code, Message string
+
+	retryAfter time.Duration
+}
+
+// Error implements error.
+func (e *APIError) Error() string {
+	text := fmt.Sprintf("%s: %d", e.Call, e.Status)
+	if e.Code != "" {
+		text += " " + e.Code
+	}
+	return text + ": " + e.Message
+}
+
+// Is makes a 404 a cloud.ErrNotFound.
+func (e *APIError) Is(target error) bool {
+	return target == cloud.ErrNotFound && e.Status == http.StatusNotFound //nolint:errorlint // Is compares
+}
+
+// ReadAPIError is Table.Read for drivers on a REST.
+func ReadAPIError(err error) []Answer {
+	var e *APIError
+	if !errors.As(err, &e) {
+		return nil
+	}
+	return []Answer{{Code: e.Code, Message: e.Message, Status: e.Status}}
+}
+
+// Do sends in as JSON, where it is not nil, and reads the answer into out, where
+// that is not nil.
+func (c *REST) Do(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return fmt.Errorf("%s %s: encode the request: %w", method, path, err)
+		}
+	}
+	left := c.Tries.Attempts
+	return retry.Do(ctx, c.Tries, func(ctx context.Context) error {
+		left--
+		err := c.once(ctx, method, path, query, body, out)
+		var refusal *APIError
+		answered := errors.As(err, &refusal)
+		paced := answered && refusal.Status == http.StatusTooManyRequests
+		passes := method == http.MethodGet && (answered && refusal.Status >= http.StatusInternalServerError || !answered && isTransport(err))
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil || !paced && !passes:
+			return retry.Stop(err)
+		case answered && refusal.retryAfter > 0 && left != 0:
+			if perr := c.wait(ctx, min(refusal.retryAfter, c.MaxRetryAfter)); perr != nil {
+				return retry.Stop(errors.Join(perr, err))
+			}
+		}
+		return err
+	})
+}
+
+func (c *REST) wait(ctx context.Context, d time.Duration) error {
+	if c.pause != nil {
+		return c.pause(ctx, d)
+	}
+	return retry.Pause(ctx, d)
+}
+
+func (c *REST) once(ctx context.Context, method, path string, query url.Values, body []byte, out any) error {
+	if err := c.Pace.Wait(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, restTimeout)
+	defer cancel()
+	call, target := method+" "+path, c.Base+path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
+	if err != nil {
+		return ConfigErrorf(cloud.ScopeCloud, "%s: %v", call, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Token)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", userAgent)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	// A redirect would carry the token, and a change, to who knows where.
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err //nolint:wrapcheck // *url.Error names method and URL already
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return fmt.Errorf("%s: read the answer: %w", call, &url.Error{Op: "read", URL: call, Err: err})
+	}
+	return c.decode(call, resp, text, out)
+}
+
+func (c *REST) decode(call string, resp *http.Response, text []byte, out any) error {
+	switch {
+	case len(text) > maxAnswer:
+		return fmt.Errorf("%s: the answer has more than %d bytes", call, maxAnswer)
+	case resp.StatusCode < 200 || resp.StatusCode > 299:
+		e := &APIError{Call: call, Status: resp.StatusCode, retryAfter: parseRetryAfter(resp.Header.Get("Retry-After"))}
+		if c.Read != nil {
+			e.Code, e.Message = c.Read(text)
+		}
+		if e.Message == "" {
+			e.Message = http.StatusText(e.Status)
+		}
+		e.Code, e.Message = c.quotable(e.Code), c.quotable(e.Message)
+		return e
+	case out == nil:
+		return nil
+	}
+	if err := json.Unmarshal(text, out); err != nil {
+		return fmt.Errorf("%s: the answer is not what the API promises: %w", call, err)
+	}
+	return nil
+}
+
+// quotable is a text of the API's, bounded, on one line, and without the token.
+func (c *REST) quotable(text string) string {
+	if c.Token != "" {
+		text = strings.ReplaceAll(text, c.Token, "(the API key)")
+	}
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
+	if len(text) > maxQuote {
+		text = strings.ToValidUTF8(text[:maxQuote], "") + "..."
+	}
+	return text
+}
+
+// parseRetryAfter reads seconds or a date; 0 where there is neither.
+func parseRetryAfter(header string) time.Duration {
+	if s, err := strconv.ParseUint(header, 10, 31); err == nil {
+		return time.Duration(s) * time.Second
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return max(time.Until(at), 0)
+	}
+	return 0
+}
