@@ -43,6 +43,8 @@ type REST struct {
 	MaxRetryAfter time.Duration
 	// Read takes the body of a refusal apart.
 	Read func(body []byte) (code, message string)
+	// Transport makes the connections; nil is the usual one.
+	Transport http.RoundTripper
 
 	pause func(context.Context, time.Duration) error // nil is retry.Pause
 }
@@ -140,7 +142,7 @@ func (c *REST) once(ctx context.Context, method, path string, query url.Values, 
 		req.Header.Set("Content-Type", "application/json")
 	}
 	// A redirect would carry the token, and a change, to who knows where.
-	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := http.Client{Transport: c.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
 		return err //nolint:wrapcheck // *url.Error names method and URL already
