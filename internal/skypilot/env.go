@@ -19,20 +19,6 @@ import (
 // True, 010 is 8 and 1.50 is 1.5. Scripts that look at their variables see here
 // what they see there.
 
-// singleDocument refuses what would be dropped in silence: all but the first of
-// several documents.
-func (a at) singleDocument(file *ast.File) {
-	bodies := 0
-	for _, d := range file.Docs {
-		if d.Body != nil && d.Body.Type() != ast.NullType {
-			bodies++
-		}
-	}
-	if bodies > 1 {
-		a.refuse("give one task at a time", "it holds several documents, as a pipeline of tasks does")
-	}
-}
-
 // envScalars are the values of a task's envs that are written out in it.
 func envScalars(root at, file *ast.File) map[string]string {
 	out := map[string]string{}

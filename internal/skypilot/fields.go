@@ -9,7 +9,7 @@ import "slices"
 func taskFields() []string {
 	return []string{
 		"name", "workdir", "num_nodes", "resources", "envs", "secrets", "file_mounts", "setup", "run", "service", "pool",
-		"volumes", "storage", "config", "experimental", "event_callback", "inputs", "outputs", "job_recovery",
+		"volumes", "storage", "config", "experimental", "event_callback", "inputs", "outputs", "managed_secrets", "api_server_access",
 	}
 }
 
@@ -17,7 +17,7 @@ func resourceFields() []string {
 	return []string{
 		"infra", "cloud", "region", "zone", "instance_type", "cpus", "memory", "accelerators", "gpus", "accelerator_args",
 		"use_spot", "disk_size", "disk_tier", "local_disk", "network_tier", "max_hourly_cost", "image_id", "ports", "labels",
-		"autostop", "any_of", "ordered", "job_recovery", "priority", "volumes", "hooks",
+		"autostop", "any_of", "ordered", "job_recovery", "priority", "priority_class", "ephemeral_storage", "volumes", "hooks",
 	}
 }
 
@@ -98,14 +98,28 @@ func otherKind(fields map[string]any) string {
 // insteadOf says where the provider has what a SkyPilot field does.
 func insteadOf(name string) string {
 	switch name {
-	case "job_recovery":
-		return " and give recover_on_exit_codes and max_restarts where the job is declared"
+	case "accelerator_args":
+		return "; what runs on a TPU is not chosen here"
+	case "local_disk":
+		return ", and name an instance_type that has such disks"
+	case "ephemeral_storage":
+		return " and write disk_size"
+	case "priority", "priority_class":
+		return "; the jobs of a cluster run first in, first out"
+	case "event_callback":
+		return ", and run it after the apply"
+	case "inputs":
+		return " and give inputs, which have a cloud, within resources where the cluster is declared"
+	case "outputs":
+		return " and give outputs where the job is declared, which fetches the files"
 	case "config", "experimental":
 		return "; what it sets per cloud is in the provider block"
 	case "pool":
 		return "; serving is not part of this provider"
-	case "volumes", "storage":
-		return "; mount them in setup"
+	case "volumes":
+		return ", and mount it in setup: a volume that SkyPilot made is not known here"
+	case "storage":
+		return "; mount buckets in setup"
 	case "hooks":
 		return " and give autostop's hook where the cluster is declared"
 	}

@@ -16,6 +16,8 @@ import (
 type Given struct {
 	// Name and Infra replace the task's own. Infra is the place of every alternative.
 	Name, Infra string
+	// Commit is that of a workdir that is a git repository.
+	Commit string
 	// Base is the folder that relative local paths begin in.
 	Base string
 	// Envs are values for the task's envs, or further ones.
@@ -38,6 +40,9 @@ func (t *Task) addEnvs(g Given) {
 func (t *Task) take(g Given) {
 	if g.Name != "" {
 		t.Name = &g.Name
+	}
+	if g.Commit != "" && t.repository != nil {
+		t.repository.commit = g.Commit
 	}
 	if g.Base != "" {
 		if t.Workdir != nil {

@@ -18,6 +18,12 @@ func (t *Task) fillIn(root at) {
 	if t.Workdir != nil {
 		*t.Workdir = t.filled(root.key("workdir"), *t.Workdir)
 	}
+	if r := t.repository; r != nil {
+		r.url, r.commit = t.filled(root.key("workdir").key("url"), r.url), t.filled(root.key("workdir").key("ref"), r.commit)
+	}
+	if t.Service != nil {
+		t.Service, _ = t.filledIn(t.Service).(map[string]any)
+	}
 	if t.FileMounts == nil {
 		return
 	}
@@ -47,6 +53,29 @@ func (t *Task) filled(a at, path string) string {
 		}
 		return value
 	})
+}
+
+// filledIn are the texts within a value with the values of envs. It is only shown
+// to people, so a name without a value stays as it is.
+func (t *Task) filledIn(v any) any {
+	switch v := v.(type) {
+	case string:
+		return variable.ReplaceAllStringFunc(v, func(found string) string {
+			if value, ok := t.Envs[strings.Trim(found, "${}")]; ok {
+				return value
+			}
+			return found
+		})
+	case []any:
+		for i := range v {
+			v[i] = t.filledIn(v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = t.filledIn(v[name])
+		}
+	}
+	return v
 }
 
 func (a at) refuseBucket() {

@@ -21,6 +21,10 @@ type Resources struct {
 	Labels         map[string]string
 	AnyOf, Ordered []Machine
 	Autostop       *Autostop
+
+	recovery *Recovery
+	// images are those of image_id by region, until finish makes alternatives of them.
+	images map[string]string
 }
 
 // Accelerators are several, in order of preference or of which any will do.
@@ -46,6 +50,10 @@ func ParseResources(text string) (Resources, error) {
 	if r.Autostop != nil {
 		root.key("autostop").refuse("give it where the cluster is declared", "this field is not one of resources there")
 	}
+	if r.recovery != nil {
+		root.key("job_recovery").refuse("give recover_on_exit_codes and max_restarts where the job is declared", "this field is not one of resources there")
+	}
+	r.finish(root)
 	return r, root.found.err()
 }
 
@@ -69,6 +77,10 @@ func (a at) resourceFields(fields map[string]any) Resources {
 			r.Labels = a.textMap(v)
 		case name == "autostop":
 			r.Autostop = a.autostop(v)
+		case name == "job_recovery":
+			r.recovery = a.recovery(v)
+		case name == "image_id" && isObject(v):
+			r.images = a.textMap(v)
 		case name == "any_of":
 			r.AnyOf = a.machines(v, false)
 		case name == "ordered":
@@ -182,17 +194,13 @@ func (m Machine) set(section at, name string, v any) {
 	a := section.key(name)
 	switch name {
 	case "infra", "cloud", "region", "zone", "instance_type", "cpus", "image_id", "disk_tier":
-		if _, perRegion := v.(map[string]any); perRegion {
-			a.refuse("use any_of with a region each", "one value for each region cannot be carried")
-			return
-		}
 		text := a.scalar(v)
 		switch {
 		case text == nil:
 		case name == "disk_tier":
 			m[name] = strings.ToLower(*text)
-		case name == "image_id" && strings.HasPrefix(*text, "docker:"):
-			a.refuse("remove it, and start the container in run", "a container in place of the machine's system cannot be carried")
+		case name == "image_id":
+			m.setImage(a, *text)
 		default:
 			m[name] = *text
 		}
@@ -213,9 +221,21 @@ func (m Machine) set(section at, name string, v any) {
 		}
 	case "max_hourly_cost":
 		m.setCost(a, v)
+	case "network_tier":
+		if text := a.scalar(v); text != nil && !strings.EqualFold(*text, "standard") {
+			a.refuse("remove it; on AWS a template of your own with placement_group and efa has the same", "a faster network cannot be asked for")
+		}
 	default:
 		section.unknown(name, resourceFields(), taskFields(), "the task itself")
 	}
+}
+
+func (m Machine) setImage(a at, text string) {
+	if strings.HasPrefix(text, "docker:") {
+		a.refuse("remove it, and start the container in run", "a container in place of the machine's system cannot be carried")
+		return
+	}
+	m["image_id"] = text
 }
 
 func (m Machine) setCost(a at, v any) {
@@ -249,8 +269,13 @@ func (a at) machines(v any, ordered bool) []Machine {
 		if len(r.AnyOf)+len(r.Ordered)+len(r.Ports)+len(r.Labels) > 0 {
 			a.refuse("move them there", "ports, labels and further alternatives belong to resources itself")
 		}
-		if r.Autostop != nil {
-			a.key("autostop").refuse("move it there", "autostop belongs to resources itself")
+		for name, says := range map[string]bool{"autostop": r.Autostop != nil, "job_recovery": r.recovery != nil} {
+			if says {
+				a.key(name).refuse("move it there", "%s belongs to resources itself", name)
+			}
+		}
+		if r.images != nil {
+			a.key("image_id").refuse("write an alternative for each region", "images by region belong to resources itself")
 		}
 		out = append(out, r.alternatives(a, ordered)...)
 	}

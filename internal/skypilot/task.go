@@ -22,8 +22,12 @@ type Task struct {
 	// RequiredEnvs are the envs that it names without a value, Secrets the names
 	// of its secrets; both are sorted.
 	RequiredEnvs, Secrets []string
-	// Service is the section as it is read.
+	// Service is the section as it is read, with the values of envs filled in.
 	Service map[string]any
+	// Recovery is what job_recovery says, nil for nothing.
+	Recovery *Recovery
+
+	repository *repository
 }
 
 // Parse reads a SkyPilot task. Its error is Problems where the YAML can be read:
@@ -32,37 +36,53 @@ func Parse(text string) (Task, error) { return ParseGiven(text, Given{}) }
 
 // ParseGiven is Parse with what a configuration says in place of the YAML.
 func ParseGiven(text string, g Given) (Task, error) {
-	text = plainText(text)
-	fields, err := yamlObject(text, "the task")
+	docs, err := documents(plainText(text))
 	if err != nil {
 		return Task{}, err
 	}
-	root := at{found: &findings{}}
-	if kind := otherKind(fields); kind != "" {
-		root.refuse("give the YAML of a task, with fields such as resources, setup and run", "this is %s, not a SkyPilot task", kind)
-		return Task{}, root.found.err()
-	}
-	file, err := parsed(text)
+	found := &findings{}
+	t, err := found.task(docs[0], g)
 	if err != nil {
+		return Task{}, err
+	}
+	if len(docs) > 1 {
+		at{found: found}.refuse("read it with provider::sky::tasks, or give one task at a time", "it holds several documents, as a pipeline of tasks does")
+	}
+	if err := found.err(); err != nil {
+		return Task{}, err
+	}
+	return t, nil
+}
+
+// task reads one document. Its error is what leaves nothing to read; problems are
+// among the findings.
+func (f *findings) task(doc string, g Given) (Task, error) {
+	fields, err := yamlObject(doc, "the task")
+	if err != nil {
+		return Task{}, err
+	}
+	root := at{found: f}
+	if kind := otherKind(fields); kind != "" {
+		f.list = nil
+		root.refuse("give the YAML of a task, with fields such as resources, setup and run", "this is %s, not a SkyPilot task", kind)
+		return Task{}, f.err()
+	}
+	if f.file, err = parsed(doc); err != nil {
 		return Task{}, fmt.Errorf("the task: %w", err)
 	}
-	root.found.file = file
-	root.singleDocument(file)
 	var t Task
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		t.set(root, name, fields[name])
 	}
-	for name, value := range envScalars(root, file) {
+	for name, value := range envScalars(root, f.file) {
 		if _, set := t.Envs[name]; set {
 			t.Envs[name] = value
 		}
 	}
 	t.addEnvs(g)
 	t.fillIn(root)
-	if err := root.found.err(); err != nil {
-		return Task{}, err
-	}
 	t.take(g)
+	t.finish(root)
 	return t, nil
 }
 
@@ -76,8 +96,8 @@ func (t *Task) set(root at, name string, v any) {
 	case "name":
 		t.Name = a.scalar(v)
 	case "workdir":
-		if _, git := v.(map[string]any); git {
-			a.refuse("check it out and give its folder", "a git repository cannot be carried")
+		if fields, git := v.(map[string]any); git {
+			t.repository = a.repository(fields)
 			return
 		}
 		t.Workdir = a.scalar(v)
@@ -90,15 +110,19 @@ func (t *Task) set(root at, name string, v any) {
 	case "envs":
 		t.setEnvs(a, v)
 	case "secrets":
-		t.Secrets = a.secretNames(v)
+		t.Secrets = append(t.Secrets, a.secretNames(v)...)
+	case "managed_secrets":
+		t.Secrets = append(t.Secrets, a.secretNames(v)...)
 	case "service":
 		t.Service = a.object(v)
 	case "file_mounts":
 		t.FileMounts = a.mounts(v)
+	case "config":
+		a.config(v)
 	case "resources":
 		if fields := a.object(v); fields != nil {
 			r := a.resources(fields)
-			t.Resources = &r
+			t.Resources, t.Recovery = &r, r.recovery
 		}
 	default:
 		root.unknown(name, taskFields(), resourceFields(), "resources")

@@ -25,6 +25,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 	"github.com/skybroker/terraform-provider-sky/internal/script"
+	"github.com/skybroker/terraform-provider-sky/internal/skypilot"
 	"github.com/skybroker/terraform-provider-sky/templates"
 )
 
@@ -67,7 +68,7 @@ func run(ctx context.Context, args []string) error {
 func collect() (map[string]string, error) {
 	all := map[string]string{"script/start.sh": script.Start}
 	for room, scripts := range map[string]map[string]string{
-		"job": job.NodeScripts(), "remote": remote.NodeScripts(), "autostop": autostop.NodeScripts(),
+		"job": job.NodeScripts(), "remote": remote.NodeScripts(), "autostop": autostop.NodeScripts(), "skypilot": skypilot.NodeScripts(),
 	} {
 		for name, text := range scripts {
 			all[room+"/"+name] = text

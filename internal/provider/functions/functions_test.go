@@ -301,4 +301,52 @@ func TestTaskGiven(t *testing.T) {
 	}
 }
 
+// Tasks of several documents are a tuple of what task returns for each; what
+// their parts cannot carry is told by task_problems, too.
+func TestTasksValue(t *testing.T) {
+	const text = "name: p\n---\nrun: a\nresources: {job_recovery: {max_restarts_on_errors: 2}}\n---\nname: b\nenvs: {N: }\nworkdir: $N\n"
+	given := types.ObjectValueMust(map[string]attr.Type{"envs": types.MapType{ElemType: types.StringType}}, map[string]attr.Value{"envs": kit.MapOf(map[string]string{"N": "n"})})
+	got, ferr := call(t, tasksFunction(), text, given)
+	object, ok := got.(types.Object)
+	if ferr != nil || !ok || !object.Attributes()["name"].Equal(types.StringValue("p")) || !object.Attributes()["parallel"].Equal(types.BoolValue(false)) {
+		t.Fatalf("tasks = %v, %v", got, ferr)
+	}
+	list, ok := object.Attributes()["tasks"].(types.Dynamic)
+	if !ok {
+		t.Fatalf("tasks = %v", object)
+	}
+	tuple, ok := list.UnderlyingValue().(types.Tuple)
+	if !ok || len(tuple.Elements()) != 2 {
+		t.Fatalf("tasks = %v", list)
+	}
+	var tasks []map[string]attr.Value
+	for _, e := range tuple.Elements() {
+		if one, ok := e.(types.Object); ok {
+			tasks = append(tasks, one.Attributes())
+		}
+	}
+	codes, _ := tasks[0]["recover_on_exit_codes"].(types.List)
+	if !tasks[0]["name"].Equal(types.StringValue("p-0")) || len(codes.Elements()) != 255 || !tasks[0]["max_restarts"].Equal(types.Int64Value(2)) {
+		t.Errorf("the first = %v", tasks[0])
+	}
+	if !tasks[1]["workdir"].Equal(types.StringValue("n")) || !tasks[1]["recover_on_exit_codes"].IsNull() || !tasks[1]["max_restarts"].IsNull() {
+		t.Errorf("the second = %v", tasks[1])
+	}
+	if _, ferr := call(t, taskFunction(), text, given); ferr == nil || !strings.Contains(ferr.Text, "read it with provider::sky::tasks") {
+		t.Errorf("task = %v", ferr)
+	}
+	for want, more := range map[int][]attr.Value{0: {given}, 1: nil} {
+		problems, ferr := call(t, taskProblemsFunction(), text, more...)
+		if list, ok := problems.(types.List); ferr != nil || !ok || len(list.Elements()) != want {
+			t.Errorf("task_problems = %v, %v, want %d", problems, ferr, want)
+		}
+	}
+	unknown := types.ObjectValueMust(map[string]attr.Type{"name": types.StringType}, map[string]attr.Value{"name": types.StringUnknown()})
+	for _, f := range []function.Function{tasksFunction(), taskProblemsFunction()} {
+		if got, ferr := call(t, f, text, unknown); ferr != nil || !got.IsUnknown() {
+			t.Errorf("%T given what is unknown: %v, %v", f, got, ferr)
+		}
+	}
+}
+
 func listed(names ...string) []attr.Value { return kit.ListOf(names).Elements() }

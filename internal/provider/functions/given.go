@@ -17,12 +17,13 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/skypilot"
 )
 
-// givenFunction makes a task's object of a text, and of an object that need not
-// be there.
+// givenFunction makes a value of a text, and of an object that need not be there.
 type givenFunction struct {
 	name       string
 	definition function.Definition
 	value      func(text string, given skypilot.Given) (attr.Value, error)
+	// unknown is the value where something given is.
+	unknown attr.Value
 }
 
 func (f givenFunction) Metadata(_ context.Context, _ function.MetadataRequest, resp *function.MetadataResponse) {
@@ -41,7 +42,7 @@ func (f givenFunction) Run(ctx context.Context, req function.RunRequest, resp *f
 	}
 	for _, m := range more {
 		if v, err := m.ToTerraformValue(ctx); err == nil && !v.IsFullyKnown() {
-			resp.Error = resp.Result.Set(ctx, types.ObjectUnknown(taskTypes()))
+			resp.Error = resp.Result.Set(ctx, f.unknown)
 			return
 		}
 	}
@@ -70,7 +71,7 @@ func givenOf(more []types.Dynamic) (g skypilot.Given, err error) {
 	if !ok {
 		return g, errors.New("what is given after the YAML must be an object, such as { base = path.module }")
 	}
-	texts := map[string]*string{"name": &g.Name, "infra": &g.Infra, "base": &g.Base}
+	texts := map[string]*string{"name": &g.Name, "infra": &g.Infra, "base": &g.Base, "commit": &g.Commit}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		v := members[name]
 		switch into := texts[name]; {
@@ -80,7 +81,7 @@ func givenOf(more []types.Dynamic) (g skypilot.Given, err error) {
 				return g, err
 			}
 		case into == nil:
-			return g, fmt.Errorf("%q cannot be given; write base, envs, infra or name", name)
+			return g, fmt.Errorf("%q cannot be given; write base, envs, infra, name or commit", name)
 		default:
 			text, ok := textOf(v)
 			if !ok || text == "" {

@@ -22,6 +22,7 @@ func taskTypes() map[string]attr.Type {
 		"name": types.StringType, "num_nodes": types.Int64Type, "resources": types.ObjectType{AttrTypes: request.ResourcesTypes()},
 		"setup": types.StringType, "run": types.StringType, "envs": texts, "workdir": types.StringType, "file_mounts": texts,
 		"autostop": types.ObjectType{AttrTypes: autostopTypes()}, "required_envs": list, "secrets": list, "service": types.DynamicType,
+		"recover_on_exit_codes": types.ListType{ElemType: types.Int64Type}, "max_restarts": types.Int64Type,
 	}
 }
 
@@ -37,12 +38,42 @@ func taskValue(t skypilot.Task) types.Object {
 	if t.Resources != nil {
 		resources = *t.Resources
 	}
+	codes, restarts := types.ListNull(types.Int64Type), types.Int64Null()
+	if r := t.Recovery; r != nil {
+		var values []attr.Value
+		for _, code := range r.ExitCodes {
+			values = append(values, types.Int64Value(code))
+		}
+		codes, restarts = types.ListValueMust(types.Int64Type, values), types.Int64PointerValue(r.MaxRestarts)
+	}
 	return types.ObjectValueMust(taskTypes(), map[string]attr.Value{
+		"recover_on_exit_codes": codes, "max_restarts": restarts,
 		"name": types.StringValue(name), "num_nodes": types.Int64PointerValue(t.NumNodes), "resources": resourcesValue(resources),
 		"setup": types.StringPointerValue(t.Setup), "run": types.StringPointerValue(t.Run), "envs": kit.MapOf(t.Envs),
 		"workdir": types.StringPointerValue(t.Workdir), "file_mounts": kit.MapOf(t.FileMounts),
 		"autostop": autostopValue(resources.Autostop), "required_envs": kit.ListOf(t.RequiredEnvs), "secrets": kit.ListOf(t.Secrets),
 		"service": serviceValue(t.Service),
+	})
+}
+
+// tasksTypes are those of what several documents hold. The tasks are a tuple:
+// Terraform has no list of objects with members of any type.
+func tasksTypes() map[string]attr.Type {
+	return map[string]attr.Type{"name": types.StringType, "parallel": types.BoolType, "tasks": types.DynamicType}
+}
+
+func tasksValue(t skypilot.Tasks) types.Object {
+	name := types.StringNull()
+	if t.Name != "" {
+		name = types.StringValue(t.Name)
+	}
+	var kinds []attr.Type
+	var values []attr.Value
+	for _, one := range t.List {
+		kinds, values = append(kinds, types.ObjectType{AttrTypes: taskTypes()}), append(values, taskValue(one))
+	}
+	return types.ObjectValueMust(tasksTypes(), map[string]attr.Value{
+		"name": name, "parallel": types.BoolValue(t.Parallel), "tasks": types.DynamicValue(types.TupleValueMust(kinds, values)),
 	})
 }
 

@@ -1,0 +1,34 @@
+# The workdir of a task that is a git repository, at one commit. Runs before the
+# task's own setup, in a subshell, and may be repeated. What stands before it
+# sets url and commit.
+set -eu
+: "${url:?}" "${commit:?}"
+say() { echo "sky: the workdir: $*" >&2; }
+if ! command -v git >/dev/null 2>&1; then
+	say "there is no git here, so it is installed"
+	become=
+	[ "$(id -u)" = 0 ] || become="sudo -n"
+	export DEBIAN_FRONTEND=noninteractive
+	for get in "apt-get -o DPkg::Lock::Timeout=300 -qq" dnf yum; do
+		command -v "${get%% *}" >/dev/null 2>&1 || continue
+		[ "$get" = dnf ] || [ "$get" = yum ] || $become $get update >&2
+		$become $get install -y git >&2 && break
+	done
+	command -v git >/dev/null 2>&1 || { say "git could not be installed: use an image that has it"; exit 1; }
+fi
+cd -- "$HOME/sky_workdir"
+export GIT_TERMINAL_PROMPT=0
+# A private repository's token comes from a variable, and goes by a pipe:
+# arguments can be read by everybody.
+# shellcheck disable=SC2016 # for the shell that git starts
+helper='!f() { [ "$1" != get ] || [ -z "${GIT_TOKEN:-}" ] || printf "username=x-access-token\npassword=%s\n" "$GIT_TOKEN"; }; f'
+fetch() { git -c credential.helper="$helper" fetch -q "$@" >&2; }
+[ -e .git ] || git init -q .
+if ! git cat-file -e "$commit^{commit}" 2>/dev/null; then
+	# Not every server gives out a single commit.
+	fetch --depth 1 -- "$url" "$commit" 2>/dev/null ||
+		fetch --tags -- "$url" '+refs/heads/*:refs/remotes/origin/*' ||
+		{ say "$url could not be fetched"; exit 1; }
+fi
+git checkout -q -f --detach "$commit" -- >&2 || { say "$url has no commit $commit that a branch or tag leads to"; exit 1; }
+say "$url at $commit"
