@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/launch"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
@@ -65,20 +66,20 @@ func TestLaunchIsBounded(t *testing.T) {
 		most   int
 		says   string
 	}{
-		{name: "machines that never run", faults: []*memcloud.Fault{{Method: "wait", Err: errCapacity}}, most: mostMachines, says: "10 machines in vain"},
-		{name: "refused often before", faults: []*memcloud.Fault{refused, {Method: "wait", Err: errCapacity}}, most: mostMachines, says: "10 machines in vain"},
-		{name: "answers that are lost", faults: []*memcloud.Fault{{Method: "run", Err: errServer, Applied: true}}, most: mostUnexplained, says: `transient at the step "run"`},
-		{name: "no table knows it", faults: []*memcloud.Fault{{Method: "wait", Err: errors.New("strange")}}, most: mostUnexplained, says: `unknown at the step "wait"`},
+		{name: "machines that never run", faults: []*memcloud.Fault{{Method: "wait", Err: errCapacity}}, most: launch.MostMachines, says: "10 machines in vain"},
+		{name: "refused often before", faults: []*memcloud.Fault{refused, {Method: "wait", Err: errCapacity}}, most: launch.MostMachines, says: "10 machines in vain"},
+		{name: "answers that are lost", faults: []*memcloud.Fault{{Method: "run", Err: errServer, Applied: true}}, most: launch.MostUnexplained, says: `transient at the step "run"`},
+		{name: "no table knows it", faults: []*memcloud.Fault{{Method: "wait", Err: errors.New("strange")}}, most: launch.MostUnexplained, says: `unknown at the step "wait"`},
 		{name: "no table knows it, before a machine", faults: []*memcloud.Fault{{Method: "run", Err: errors.New("strange")}}, says: `unknown at the step "run"`},
 		{name: "in passing, every time", faults: []*memcloud.Fault{{Method: "bootstrap", Err: errServer}}, says: `transient at the step "bootstrap"`},
-		{name: "no SSH", cut: func(x *bench) { x.dialErr = func(remote.Target) error { return errors.New("connection refused") } }, most: mostUnexplained, says: `unknown at the step "ssh"`},
-		{name: "lost in setup", cut: func(x *bench) { x.linkErr = inSetup(func() error { return errors.New("broken pipe") }) }, most: mostUnexplained, says: "lost during set-up"},
+		{name: "no SSH", cut: func(x *bench) { x.dialErr = func(remote.Target) error { return errors.New("connection refused") } }, most: launch.MostUnexplained, says: `unknown at the step "ssh"`},
+		{name: "lost in setup", cut: func(x *bench) { x.linkErr = inSetup(func() error { return errors.New("broken pipe") }) }, most: launch.MostUnexplained, says: "lost during set-up"},
 		{name: "ended in setup", cut: func(x *bench) {
 			x.linkErr = inSetup(func() error {
 				x.lose(0)
 				return errors.New("broken pipe")
 			})
-		}, most: mostUnexplained, says: "lost during set-up"},
+		}, most: launch.MostUnexplained, says: "lost during set-up"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -88,7 +88,7 @@ func TestGrowthThatFailsTwiceIsCleanedUp(t *testing.T) {
 					x := newBench(t, stateDir(t), newFakeCloud())
 					c, left := brokenGrowth(t, x, lost)
 					x.wantLive(t, clean(t, x, c, left))
-					if failed, err := x.failedGrowth(c); err != nil || (name != "gc" && name != "gc without a state" && name != "destroy" && len(failed) > 0) {
+					if failed, err := x.down().FailedGrowth(c); err != nil || (name != "gc" && name != "gc without a state" && name != "destroy" && len(failed) > 0) {
 						t.Errorf("still on record: %v, %v", failed, err)
 					}
 				})

@@ -5,12 +5,15 @@ package broker
 import (
 	"cmp"
 	"context"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/bringup"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/change"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/held"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/observe"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
@@ -20,7 +23,7 @@ import (
 func (b *Broker) state() statedir.Dir {
 	return statedir.Dir{
 		Path: b.cfg.StateDir, Home: b.cfg.Home, KeyPath: b.cfg.KeyPath, Own: b.cfg.Signers, Bastion: b.cfg.Bastion,
-		Log: b.log, Now: b.cfg.Now, Hooks: b.hooks, Busy: b.busy,
+		Log: b.cfg.Log, Now: b.cfg.Now, Hooks: b.hooks, Busy: b.busy,
 	}
 }
 
@@ -60,44 +63,15 @@ func (b *Broker) Settings(c cluster.Cluster) []byte { return b.folderOf(c).Setti
 // WriteSSHFiles renews known_hosts and ssh_config of a cluster that this state
 // folder need not know. A folder that cannot be written to hinders nothing else.
 func (b *Broker) WriteSSHFiles(ctx context.Context, c cluster.Cluster) {
-	if err := b.folderOf(c).WriteSSHFiles(c); err != nil {
-		b.log.WarnContext(ctx, "known_hosts and ssh_config could not be written", "cluster", c.Name, "error", err)
-	}
+	b.folderOf(c).RenewSSHFilesOf(ctx, c)
 }
 
 // reach is how this broker reaches the nodes of clusters.
 func (b *Broker) reach() nodes.Reach {
 	return nodes.Reach{
 		Connect: b.dial, Bastion: b.cfg.Bastion, Patience: b.cfg.Timeouts.SSH, Folder: b.folderOf, Ended: b.ended,
-		TemplateDir: b.cfg.TemplateDir, StateDir: b.cfg.StateDir, Log: b.log, Now: b.cfg.Now,
+		TemplateDir: b.cfg.TemplateDir, StateDir: b.cfg.StateDir, Log: b.cfg.Log, Now: b.cfg.Now,
 	}
-}
-
-// work is what the spec asks of each node, beside what the template does.
-func (s Spec) work(prepare string) nodes.Work {
-	return nodes.Work{Prepare: prepare, Setup: s.Setup, Envs: s.Envs, Workdir: s.Workdir, FileMounts: s.FileMounts}
-}
-
-// logged runs an operation on a cluster whose beginning, waits and end are in
-// the cluster's provision.log.
-func (b *Broker) logged(ctx context.Context, f statedir.Folder, doing string, bound time.Duration, op func() error) error {
-	log, closeLog, err := f.OpenLog()
-	if err != nil { // no reason to leave machines as they are
-		b.log.WarnContext(ctx, "the cluster's log cannot be written", "cluster", f.Name, "error", err)
-		log, closeLog = b.log.With("cluster", f.Name), func() {}
-	}
-	defer closeLog()
-	begun := b.cfg.Now()
-	_, end := nodes.Begin(ctx, log, b.cfg.Now, nodes.Phase{From: 0, To: 100, Waiting: doing, Bound: bound}, 0)
-	err = op()
-	end()
-	took := b.cfg.Now().Sub(begun).Round(time.Millisecond)
-	if err != nil {
-		log.ErrorContext(ctx, "failed", "doing", doing, "took", took, "error", err)
-		return err
-	}
-	log.InfoContext(ctx, "done", "doing", doing, "took", took, "progress", "100%")
-	return nil
 }
 
 // ended reports whether the cloud says that a machine does not run. A cloud that
@@ -115,6 +89,26 @@ func (b *Broker) Teardown() (teardown.Teardown, error) { return b.down(), b.owne
 func (b *Broker) down() teardown.Teardown {
 	t := b.cfg.Timeouts
 	return teardown.Teardown{
-		Owner: b.owner, Clouds: b.clouds, State: b.state(), Gone: t.Gone, ListDelay: t.ListDelay, Cleanup: t.Cleanup, Now: b.cfg.Now, Log: b.log,
+		Owner: b.owner, Clouds: b.clouds, State: b.state(), Gone: t.Gone, ListDelay: t.ListDelay, Cleanup: t.Cleanup, Now: b.cfg.Now, Log: b.cfg.Log,
 	}
+}
+
+// marks are the marks of what Terraform holds.
+func (b *Broker) marks() held.Marks {
+	return held.Marks{Owner: b.owner, State: b.state(), Memory: &b.memory}
+}
+
+// observer is how this broker finds clusters and looks at them.
+func (b *Broker) observer() observe.Observer {
+	return observe.Observer{Down: b.down(), Reach: b.reach(), Held: b.marks()}
+}
+
+// maker is how this broker brings machines up.
+func (b *Broker) maker() bringup.Maker {
+	return bringup.Maker{Reach: b.reach(), Clouds: b.clouds, Timeouts: b.cfg.Timeouts, Images: b.cfg.Images}
+}
+
+// changer is how this broker changes clusters.
+func (b *Broker) changer() change.Changer {
+	return change.Changer{Down: b.down(), Observer: b.observer(), Make: b.maker()}
 }

@@ -111,7 +111,7 @@ func TestCurrentGeneration(t *testing.T) {
 		}
 		later := fresh
 		later.Generation, later.LaunchedAt = "ffffffffffff", "2999-01-01T00:00:00Z"
-		x.seen[later.Generation] = later
+		x.memory.NoteSeen(later.Generation, later)
 		if got := x.Current(old.ID); got != later.Generation {
 			t.Errorf("with a later one: %q", got)
 		}

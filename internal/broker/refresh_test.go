@@ -301,11 +301,11 @@ func TestStopAndStart(t *testing.T) {
 func TestSpotCannotStop(t *testing.T) {
 	x := newBench(t, stateDir(t), newFakeCloud())
 	for market, want := range map[cloud.Market]string{cloud.OnDemand: "", cloud.Spot: "spot machines of nimbus cannot be stopped"} {
-		if got := x.CanStop(cloud.Offer{Cloud: "nimbus", Market: market}); !strings.HasPrefix(got, want) || (want == "") != (got == "") {
-			t.Errorf("CanStop(%s) = %q, want %q", market, got, want)
+		if got := x.clouds.CannotStop(cloud.Offer{Cloud: "nimbus", Market: market}); !strings.HasPrefix(got, want) || (want == "") != (got == "") {
+			t.Errorf("CannotStop(%s) = %q, want %q", market, got, want)
 		}
 	}
-	if got := x.CanStop(cloud.Offer{Cloud: "cirrus"}); !strings.Contains(got, "no driver") {
+	if got := x.clouds.CannotStop(cloud.Offer{Cloud: "cirrus"}); !strings.Contains(got, "no driver") {
 		t.Errorf("CanStop of an unknown cloud = %q", got)
 	}
 }

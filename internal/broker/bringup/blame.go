@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package bringup
 
 import (
 	"context"
@@ -15,92 +15,55 @@ import (
 // Whose fault a failure is. Before the nodes answer over SSH, it is the place's,
 // and the next place is tried. From then on it is the machine's, where the cloud
 // has ended it or it is silent for long; anything else would fail elsewhere, too,
-// and ends the launch. And whatever is believed of failures, what one launch may
-// make and repeat is bounded.
-
-const (
-	// mostMachines is how many machines one launch makes at most, for each node
-	// of the cluster. What is refused before a machine is made does not count.
-	mostMachines = 10
-	// mostUnexplained is how many attempts of one launch may fail for one reason
-	// that says little about their place.
-	mostUnexplained = 3
-)
+// and ends the launch.
 
 // unreachable gives a failure after SSH its meaning: of a node that was lost
 // that of the cloud's word on it. Any other is returned as it is, and ends the
 // launch.
-func (u *bringUp) unreachable(ctx context.Context, err error) error {
-	refused := u.reached && errors.As(err, new(*remote.AuthError)) // since set-up took our key away
-	if ctx.Err() != nil || refused || (u.reached && !nodes.LostNode(err)) {
+func (u *BringUp) unreachable(ctx context.Context, err error) error {
+	refused := u.Reached && errors.As(err, new(*remote.AuthError)) // since set-up took our key away
+	if ctx.Err() != nil || refused || (u.Reached && !nodes.LostNode(err)) {
 		return err
 	}
 	fault := cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
-	instances, qerr := u.session.Query(ctx, u.machines())
+	instances, qerr := u.Session.Query(ctx, u.machines())
 	running := 0
 	for _, inst := range instances {
 		if inst.State == cloud.StateRunning {
 			running++
 		}
 	}
-	if qerr == nil && running < u.size {
+	if qerr == nil && running < u.Size {
 		fault.Kind = cloud.KindCapacity
-		err = fmt.Errorf("only %d of %d machines still run (preempted or failed): %w", running, u.size, err)
+		err = fmt.Errorf("only %d of %d machines still run (preempted or failed): %w", running, u.Size, err)
 	}
-	return &cloud.Error{Fault: fault, Op: u.step, Placement: u.placement, Err: err}
+	return &cloud.Error{Fault: fault, Op: u.Step, Placement: u.Placement, Err: err}
 }
 
-// made is how many machines the attempt made, or may have made.
-func (u *bringUp) made() int {
+// Made is how many machines the attempt made, or may have made.
+func (u *BringUp) Made() int {
 	switch {
-	case !u.asked, u.definite:
+	case !u.Asked, u.Definite:
 		return 0
 	case !u.lostAnswer.IsZero():
-		return len(u.ranks)
+		return len(u.Ranks)
 	}
-	return len(u.created)
+	return len(u.Created)
 }
 
-// unexplained is the reason of a failure that says little about the place, so
+// Unexplained is the reason of a failure that says little about the place, so
 // that another place helps as little; empty is none. A node that is lost after
 // it had answered may be lost by what was done to it.
-func (u *bringUp) unexplained(fault cloud.Fault) string {
+func (u *BringUp) Unexplained(fault cloud.Fault) string {
 	switch {
-	case u.reached && u.step != "commit":
+	case u.Reached && u.Step != "commit":
 		return "its machines were lost during set-up, by what setup does perhaps"
 	case fault.Kind == cloud.KindUnknown, fault.Kind == cloud.KindTransient:
-	case fault.Kind == cloud.KindConfig && u.made() > 0:
+	case fault.Kind == cloud.KindConfig && u.Made() > 0:
 	default:
 		return ""
 	}
-	return fmt.Sprintf("%s at the step %q", fault.Kind, u.step)
-}
-
-// strike counts an attempt that failed, and returns an error once too many did
-// so for the same unexplained reason.
-func (l *launch) strike(u *bringUp, fault cloud.Fault) error {
-	why := u.unexplained(fault)
-	if why == "" {
-		return nil
-	}
-	if l.strikes == nil {
-		l.strikes = map[string]int{}
-	}
-	if l.strikes[why]++; l.strikes[why] < mostUnexplained {
-		return nil
-	}
-	return fmt.Errorf("%d attempts have failed for the same reason (%s), which nothing says is the places' fault, so no more were made", mostUnexplained, why)
-}
-
-// affords returns an error where so many machines more would be too many for one
-// launch.
-func (l *launch) affords(nodes int) error {
-	most := mostMachines * max(l.spec.Request.Nodes, 1)
-	if l.made+nodes <= most {
-		return nil
-	}
-	return fmt.Errorf("this launch has made %d machines in vain, and with %d more would pass the bound of %d, which is %d for each node of the cluster",
-		l.made, nodes, most, mostMachines)
+	return fmt.Sprintf("%s at the step %q", fault.Kind, u.Step)
 }
 
 // localError is a failure on this computer that is the same in every place of its
@@ -113,8 +76,8 @@ type localError struct {
 func (e *localError) Error() string { return e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
-// fault is what a failure of this attempt means for the next.
-func (u *bringUp) fault(err error) cloud.Fault {
+// Fault is what a failure of this attempt means for the next.
+func (u *BringUp) Fault(err error) cloud.Fault {
 	if ce := (*cloud.Error)(nil); errors.As(err, &ce) {
 		return ce.Fault
 	}
@@ -122,4 +85,12 @@ func (u *bringUp) fault(err error) cloud.Fault {
 		return cloud.Fault{Kind: cloud.KindConfig, Scope: local.scope}
 	}
 	return cloud.Fault{Kind: cloud.KindUnknown, Scope: cloud.ScopeZone}
+}
+
+// RootCause returns the driver's own words.
+func RootCause(err error) error {
+	if ce := (*cloud.Error)(nil); errors.As(err, &ce) {
+		return ce.Err
+	}
+	return err
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package bringup
 
 import (
 	"context"
@@ -8,28 +8,29 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/spec"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // connectAndSetUp dials every new node and sets it up, over one connection a node.
-func (u *bringUp) connectAndSetUp(ctx context.Context) error {
-	added := u.cluster
-	added.Nodes = u.added
-	dialled, end := nodes.Begin(ctx, u.log, u.now, nodes.Phase{From: 55, To: 65, Waiting: "every node to answer over SSH", Bound: u.timeouts.SSH}, len(u.added))
+func (u *BringUp) connectAndSetUp(ctx context.Context) error {
+	added := u.Cluster
+	added.Nodes = u.Added
+	dialled, end := nodes.Begin(ctx, u.Log, u.now, nodes.Phase{From: 55, To: 65, Waiting: "every node to answer over SSH", Bound: u.timeouts.SSH}, len(u.Added))
 	clients, err := u.reach.DialNodes(ctx, added, dialled)
 	if end(); err != nil {
 		return u.unreachable(ctx, err)
 	}
 	defer nodes.CloseAll(clients)
-	u.reached, u.step = true, "setup"
-	err = u.reach.SetUpNodes(ctx, u.log, clients, u.addedFirst(), u.spec.work(u.config.Setup))
+	u.Reached, u.Step = true, "setup"
+	err = u.reach.SetUpNodes(ctx, u.Log, clients, u.addedFirst(), u.spec.Work(u.config.Setup))
 	var setup *nodes.SetupError
 	if errors.As(err, &setup) {
 		setup.Running = u.grows()
 	}
 	keep := setup != nil && u.keepsDespite()
-	if u.cluster.Autostop != nil && (err == nil || keep) { // before they count: it must end them, too
-		u.step = "autostop"
+	if u.Cluster.Autostop != nil && (err == nil || keep) { // before they count: it must end them, too
+		u.Step = "autostop"
 		if aerr := nodes.OverLinks(ctx, func() error { return u.arm(ctx, clients) }); aerr != nil {
 			return u.unreachable(ctx, errors.Join(aerr, err))
 		}
@@ -44,33 +45,33 @@ func (u *bringUp) connectAndSetUp(ctx context.Context) error {
 }
 
 // addedFirst is the cluster with its new nodes before the others.
-func (u *bringUp) addedFirst() cluster.Cluster {
-	c := u.cluster
+func (u *BringUp) addedFirst() cluster.Cluster {
+	c := u.Cluster
 	isAdded := func(n cluster.Node) bool {
-		return slices.ContainsFunc(u.added, func(a cluster.Node) bool { return a.Rank == n.Rank })
+		return slices.ContainsFunc(u.Added, func(a cluster.Node) bool { return a.Rank == n.Rank })
 	}
-	c.Nodes = slices.Concat(u.added, slices.DeleteFunc(slices.Clone(c.Nodes), isAdded))
+	c.Nodes = slices.Concat(u.Added, slices.DeleteFunc(slices.Clone(c.Nodes), isAdded))
 	return c
 }
 
 // arm tells the whole cluster of its own end; the clients are those of the new
 // nodes.
-func (u *bringUp) arm(ctx context.Context, clients []nodes.Node) error {
+func (u *BringUp) arm(ctx context.Context, clients []nodes.Node) error {
 	if u.grows() {
-		return u.reach.Rearm(ctx, u.cluster)
+		return u.reach.Rearm(ctx, u.Cluster)
 	}
-	return u.reach.Arm(ctx, u.log, clients, u.cluster)
+	return u.reach.Arm(ctx, u.Log, clients, u.Cluster)
 }
 
 // keepsDespite reports whether machines stay where their setup failed: those of a
 // growth do not, since the cluster goes on without them.
-func (u *bringUp) keepsDespite() bool {
-	return u.spec.OnSetupFailure == SetupFailureKeep && !u.grows()
+func (u *BringUp) keepsDespite() bool {
+	return u.spec.OnSetupFailure == spec.SetupFailureKeep && !u.grows()
 }
 
 // keepDespite commits a cluster whose setup failed and returns the failure.
-func (u *bringUp) keepDespite(ctx context.Context, setup *nodes.SetupError) error {
-	u.cluster.StatusReason = nodes.SetupReason(setup)
+func (u *BringUp) keepDespite(ctx context.Context, setup *nodes.SetupError) error {
+	u.Cluster.StatusReason = nodes.SetupReason(setup)
 	if err := u.commit(ctx); err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package change
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/spec"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -15,8 +16,8 @@ import (
 // Drift says, for people, what of the cluster's ports, their sources and its
 // labels is otherwise than in the spec; empty is nothing. Ports are compared where
 // the cluster's allowed prefixes are known and the cloud tells what is open.
-func (b *Broker) Drift(ctx context.Context, c cluster.Cluster, spec Spec) ([]string, error) {
-	session, err := b.down().OpenFor(ctx, c)
+func (ch Changer) Drift(ctx context.Context, c cluster.Cluster, spec spec.Spec) ([]string, error) {
+	session, err := ch.Down.OpenFor(ctx, c)
 	if err != nil {
 		return nil, err
 	}

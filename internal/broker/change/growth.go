@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package change
 
 import (
 	"context"
@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/bringup"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/spec"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
@@ -19,29 +21,29 @@ import (
 
 // addRanks makes the machines of these ranks, so that the cluster has size of
 // them. What was made is removed again where it does not come to that.
-func (b *Broker) addRanks(ctx context.Context, session cloud.Session, c cluster.Cluster, spec Spec, ranks []int, size int) (cluster.Cluster, error) {
-	log, closeLog, err := b.folderOf(c).OpenLog()
+func (ch Changer) addRanks(ctx context.Context, session cloud.Session, c cluster.Cluster, spec spec.Spec, ranks []int, size int) (cluster.Cluster, error) {
+	log, closeLog, err := ch.Down.FolderOf(c).OpenLog()
 	if err != nil {
 		return c, err
 	}
 	defer closeLog()
-	u, err := b.growth(ctx, session, c, spec, ranks, size)
+	u, err := ch.growth(ctx, session, c, spec, ranks, size)
 	if err != nil {
 		return c, err
 	}
-	u.log = log
-	if err := u.intend(); err != nil {
+	u.Log = log
+	if err := u.Intend(); err != nil {
 		return c, err
 	}
-	fresh, err := u.bounded(ctx)
+	fresh, err := u.Run(ctx)
 	if err == nil {
 		return fresh, nil
 	}
-	fault := session.Classify(rootCause(err))
+	fault := session.Classify(bringup.RootCause(err))
 	if ce := (*cloud.Error)(nil); errors.As(err, &ce) {
 		fault = ce.Fault
 	}
-	if uerr := b.undoGrowth(ctx, u); uerr != nil {
+	if uerr := ch.undoGrowth(ctx, u); uerr != nil {
 		err = errors.Join(err, fmt.Errorf("and the nodes that were added could not be removed: %w", uerr))
 	}
 	return c, fmt.Errorf("add nodes to cluster %q (%s); it stays at %d nodes: %w", c.Name, fault, size-len(ranks), err)
@@ -49,8 +51,8 @@ func (b *Broker) addRanks(ctx context.Context, session cloud.Session, c cluster.
 
 // growth is the bringing up of ranks that a cluster lacks. The others must all be
 // there.
-func (b *Broker) growth(ctx context.Context, session cloud.Session, c cluster.Cluster, spec Spec, ranks []int, size int) (*bringUp, error) {
-	base, err := b.presentNodes(ctx, session, c, size-len(ranks))
+func (ch Changer) growth(ctx context.Context, session cloud.Session, c cluster.Cluster, spec spec.Spec, ranks []int, size int) (*bringup.BringUp, error) {
+	base, err := ch.Observer.PresentNodes(ctx, session, c, size-len(ranks))
 	if err != nil {
 		return nil, err
 	}
@@ -59,54 +61,54 @@ func (b *Broker) growth(ctx context.Context, session cloud.Session, c cluster.Cl
 	if err != nil {
 		return nil, err
 	}
-	keys, err := b.reach().MoreKeys(ctx, c, size)
+	keys, err := ch.Make.Reach.MoreKeys(ctx, c, size)
 	if err != nil {
 		return nil, fmt.Errorf("ssh keys: %w", err)
 	}
-	u := b.newBringUp(ctx, session, c, spec)
-	u.base, u.ranks, u.size, u.number, u.keys = base, ranks, size, b.nextAttempt(c), keys
-	u.placement = c.Placement()
-	u.placement.Nodes = size
-	u.placement.Offer.InstanceType.Arch = archOf(c, spec.Offers)
-	u.requirement, u.paid = served, size
-	u.record = func(e journal.Entry) error {
-		return b.folderOf(c).WithJournal(func(j *journal.Journal) error { return j.Append(e) })
+	u := ch.Make.New(ctx, session, c, spec)
+	u.Base, u.Ranks, u.Size, u.Number, u.Keys = base, ranks, size, ch.nextAttempt(c), keys
+	u.Placement = c.Placement()
+	u.Placement.Nodes = size
+	u.Placement.Offer.InstanceType.Arch = archOf(c, spec.Offers)
+	u.Requirement, u.Paid = served, size
+	u.Record = func(e journal.Entry) error {
+		return ch.Down.FolderOf(c).WithJournal(func(j *journal.Journal) error { return j.Append(e) })
 	}
 	return u, nil
 }
 
 // undoGrowth removes what a failed growth made, also what its commit reached
 // already and what is not listed yet: the cluster's record does not hold it.
-func (b *Broker) undoGrowth(ctx context.Context, u *bringUp) error {
-	ctx, cancel := teardown.Detached(ctx, b.cfg.Timeouts.Cleanup)
+func (ch Changer) undoGrowth(ctx context.Context, u *bringup.BringUp) error {
+	ctx, cancel := teardown.Detached(ctx, ch.Make.Timeouts.Cleanup)
 	defer cancel()
-	c := u.before
-	if !u.asked { // so that nobody waits for its machines
-		if err := u.noteCreated(); err != nil {
-			b.log.ErrorContext(ctx, "the journal cannot be written", "error", err)
+	c := u.Before
+	if !u.Asked { // so that nobody waits for its machines
+		if err := u.NoteCreated(); err != nil {
+			ch.Down.Log.ErrorContext(ctx, "the journal cannot be written", "error", err)
 		}
 	}
-	doomed := u.created
-	if u.committing {
-		for _, n := range u.added {
+	doomed := u.Created
+	if u.Committing {
+		for _, n := range u.Added {
 			doomed = union(doomed, []string{n.InstanceID})
 		}
-		b.noteFailedGrowth(ctx, c, doomed)
+		ch.Down.NoteFailedGrowth(ctx, c, doomed)
 	}
-	if err := retry.Pause(ctx, max(b.cfg.Timeouts.Gone, u.listedBy().Sub(b.cfg.Now()))); err != nil {
+	if err := retry.Pause(ctx, max(ch.Make.Timeouts.Gone, u.ListedBy().Sub(ch.Down.Now()))); err != nil {
 		return err
 	}
-	alive, err := u.session.Query(ctx, c.Ref())
+	alive, err := u.Session.Query(ctx, c.Ref())
 	if err != nil {
 		return err
 	}
 	doomed = union(doomed, c.Uncommitted(alive))
 	for _, inst := range alive {
-		if inst.Committed && inst.Identity.Attempt == u.number && !slices.Contains(c.InstanceIDs(), inst.ID) {
+		if inst.Committed && inst.Identity.Attempt == u.Number && !slices.Contains(c.InstanceIDs(), inst.ID) {
 			doomed = union(doomed, []string{inst.ID})
 		}
 	}
-	return b.removeNodes(ctx, u.session, c, doomed)
+	return ch.Down.RemoveNodes(ctx, u.Session, c, doomed)
 }
 
 // archOf is that of the cluster's instance type, by the catalogs; empty where they
@@ -161,12 +163,22 @@ func loosest(all []cloud.Requirement) float64 {
 }
 
 // nextAttempt is a number that no machine of the generation has carried.
-func (b *Broker) nextAttempt(c cluster.Cluster) int {
-	j, err := b.folderOf(c).ReadJournal()
+func (ch Changer) nextAttempt(c cluster.Cluster) int {
+	j, err := ch.Down.FolderOf(c).ReadJournal()
 	if err == nil { // else withJournal will say so before anything is made
 		if n, ok := j.NextAttempt(c.Generation); ok {
 			return n
 		}
 	}
-	return int(b.cfg.Now().Unix())
+	return int(ch.Down.Now().Unix())
+}
+
+// union is x with what y has besides.
+func union(x, y []string) []string {
+	for _, s := range y {
+		if !slices.Contains(x, s) {
+			x = append(x, s)
+		}
+	}
+	return x
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package change
 
 import (
 	"cmp"
@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/spec"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -33,8 +33,8 @@ type Changes struct {
 // stay. A stopped one stays stopped: what needs running machines is refused, and
 // autostop is noted for its start. After a failed setup the returned cluster
 // says so in its status.
-func (b *Broker) Update(ctx context.Context, c cluster.Cluster, spec Spec, what Changes) (cluster.Cluster, error) {
-	return b.change(ctx, c, "updating", func(session cloud.Session) (cluster.Cluster, error) {
+func (ch Changer) Update(ctx context.Context, c cluster.Cluster, spec spec.Spec, what Changes) (cluster.Cluster, error) {
+	return ch.change(ctx, c, "updating", func(session cloud.Session) (cluster.Cluster, error) {
 		if c.Status == cluster.StatusTerminated {
 			c.Autostop = spec.Autostop
 			return c, nil
@@ -43,7 +43,7 @@ func (b *Broker) Update(ctx context.Context, c cluster.Cluster, spec Spec, what 
 			return c, fmt.Errorf("cluster %q is stopped, and files and setup need running machines", c.Name)
 		}
 		if what.Files || what.Setup || what.Runtime || what.Autostop { // labels and ports take no time, and no SSH
-			release, err := b.reach().Hold(ctx, c)
+			release, err := ch.Make.Reach.Hold(ctx, c)
 			if err != nil {
 				return c, err
 			}
@@ -51,7 +51,7 @@ func (b *Broker) Update(ctx context.Context, c cluster.Cluster, spec Spec, what 
 		}
 		var err error
 		if what.Network || what.Autostop || what.Runtime {
-			if c, err = b.updateNetwork(ctx, session, c, spec, what.Network); err != nil {
+			if c, err = ch.updateNetwork(ctx, session, c, spec, what.Network); err != nil {
 				return c, err
 			}
 		}
@@ -60,7 +60,7 @@ func (b *Broker) Update(ctx context.Context, c cluster.Cluster, spec Spec, what 
 			return c, nil
 		}
 		if what.Files || what.Setup || what.Runtime {
-			if c, err = b.updateNodes(ctx, c, spec, what); err != nil {
+			if c, err = ch.updateNodes(ctx, c, spec, what); err != nil {
 				return c, err
 			}
 		}
@@ -69,7 +69,7 @@ func (b *Broker) Update(ctx context.Context, c cluster.Cluster, spec Spec, what 
 		}
 		fresh := c
 		fresh.Autostop = spec.Autostop
-		if err := b.reach().Rearm(ctx, fresh); err != nil {
+		if err := ch.Make.Reach.Rearm(ctx, fresh); err != nil {
 			return c, err
 		}
 		if strings.HasPrefix(fresh.StatusReason, nodes.HookFailed) { // perhaps another one by now
@@ -79,27 +79,16 @@ func (b *Broker) Update(ctx context.Context, c cluster.Cluster, spec Spec, what 
 	})
 }
 
-// record puts the cluster, as Terraform will hold it, into the journal.
-func (b *Broker) record(c cluster.Cluster) error {
-	f := b.folderOf(c)
-	return f.WithJournal(func(j *journal.Journal) error {
-		if err := j.Append(journal.Entry{Event: journal.EventRecorded, Generation: c.Generation, Cluster: &c}); err != nil {
-			return err
-		}
-		return f.WriteSSHFiles(c)
-	})
-}
-
 // updateNetwork lets the driver converge labels and rules on what is there, and
 // what a power-off does and what stands on the machines; not all is the latter
 // alone.
-func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c cluster.Cluster, spec Spec, all bool) (cluster.Cluster, error) {
-	cs, err := b.present(ctx, session, c)
+func (ch Changer) updateNetwork(ctx context.Context, session cloud.Session, c cluster.Cluster, spec spec.Spec, all bool) (cluster.Cluster, error) {
+	cs, err := ch.Observer.Present(ctx, session, c)
 	if err != nil {
 		return c, err
 	}
 	cs.Notes = cluster.NotesOf(cmp.Or(spec.Runtime, c.Runtime), c.Accelerators)
-	cs.OnShutdown, cs.LeaveStopped = b.onShutdown(c.Placement().Offer, spec.Autostop), true
+	cs.OnShutdown, cs.LeaveStopped = ch.Down.Clouds.OnShutdown(c.Placement().Offer, spec.Autostop), true
 	if all {
 		cs.Ports, cs.Labels = spec.Ports, spec.Labels
 	}
@@ -124,8 +113,8 @@ func (b *Broker) updateNetwork(ctx context.Context, session cloud.Session, c clu
 }
 
 // updateNodes uploads files and, when asked to, runs setup again.
-func (b *Broker) updateNodes(ctx context.Context, c cluster.Cluster, spec Spec, what Changes) (cluster.Cluster, error) {
-	log, closeLog, err := b.folderOf(c).OpenLog()
+func (ch Changer) updateNodes(ctx context.Context, c cluster.Cluster, spec spec.Spec, what Changes) (cluster.Cluster, error) {
+	log, closeLog, err := ch.Down.FolderOf(c).OpenLog()
 	if err != nil {
 		return c, err
 	}
@@ -133,24 +122,24 @@ func (b *Broker) updateNodes(ctx context.Context, c cluster.Cluster, spec Spec, 
 	if !what.Setup {
 		spec.Setup = ""
 	}
-	clients, err := b.reach().DialAll(ctx, c)
+	clients, err := ch.Make.Reach.DialAll(ctx, c)
 	if err != nil {
 		return c, err
 	}
 	defer nodes.CloseAll(clients)
-	prepare, err := b.reach().PrepareScript(c)
+	prepare, err := ch.Make.Reach.PrepareScript(c)
 	if err != nil {
 		return c, err
 	}
 	if what.Runtime {
 		c.Runtime = spec.Runtime
 		if c.Runtime != cluster.RuntimeRay {
-			if err := b.reach().RayDown(ctx, log, clients, c); err != nil {
+			if err := ch.Make.Reach.RayDown(ctx, log, clients, c); err != nil {
 				return c, err
 			}
 		}
 	}
-	err = b.reach().SetUpNodes(ctx, log, clients, c, spec.work(prepare))
+	err = ch.Make.Reach.SetUpNodes(ctx, log, clients, c, spec.Work(prepare))
 	if setup := (*nodes.SetupError)(nil); errors.As(err, &setup) {
 		setup.Kept, setup.Running = true, true
 		if setup.Files { // state has the digests of before, so that it is tried again

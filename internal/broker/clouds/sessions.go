@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/skybroker/terraform-provider-sky/internal/autostop"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -78,4 +79,26 @@ func (s *Sessions) opened(name string) (session cloud.Session, opening chan stru
 // that this build has no driver for it.
 func (s *Sessions) Capabilities(cloudName string) (cloud.Capabilities, bool) {
 	return s.Registry.Capabilities(cloudName, s.Credentials(cloudName))
+}
+
+// CannotStop says why machines of this cloud, market and type cannot be stopped;
+// empty is that they can. It needs no account.
+func (s *Sessions) CannotStop(o cloud.Offer) string {
+	caps, ok := s.Capabilities(o.Cloud)
+	if !ok {
+		return fmt.Sprintf("this build of the provider has no driver for cloud %q", o.Cloud)
+	}
+	return caps.CannotStop(o)
+}
+
+// OnShutdown is what a machine's own power-off must do: remove it under
+// autodown, else stop it where it can stop.
+func (s *Sessions) OnShutdown(o cloud.Offer, cfg *autostop.Config) cloud.Shutdown {
+	switch {
+	case cfg != nil && cfg.Down:
+		return cloud.ShutdownTerminate
+	case s.CannotStop(o) == "":
+		return cloud.ShutdownStop
+	}
+	return ""
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package launch
 
 import (
 	"context"
@@ -15,10 +15,8 @@ import (
 // very launch: same home, same spec, never seen in state, all machines there
 // and the key at hand.
 func (l *launch) adoptable(g *journal.Generation, alive []cloud.Instance) bool {
-	l.mu.Lock()
-	own := l.mine[g.ID] != ""
-	l.mu.Unlock()
-	if own || g.Recorded || g.Cluster == nil || g.Home != l.cfg.Home || g.Digest != l.digest {
+	own := l.memory.Launched(g.ID)
+	if own || g.Recorded || g.Cluster == nil || g.Home != l.down.State.Home || g.Digest != l.digest {
 		return false
 	}
 	running := 0
@@ -34,7 +32,7 @@ func (l *launch) adoptable(g *journal.Generation, alive []cloud.Instance) bool {
 func (l *launch) adopt(ctx context.Context, g *journal.Generation) (*cluster.Cluster, error) {
 	c := *g.Cluster
 	l.log.WarnContext(ctx, "adopting the cluster of an earlier launch that was cut off before its state was saved", "generation", g.ID)
-	session, err := l.clouds.Open(ctx, c.Cloud)
+	session, err := l.down.Clouds.Open(ctx, c.Cloud)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +42,7 @@ func (l *launch) adopt(ctx context.Context, g *journal.Generation) (*cluster.Clu
 	if err := l.journal.Append(journal.Entry{Event: journal.EventCommitted, Generation: g.ID, Cluster: &c}); err != nil {
 		return nil, err
 	}
-	l.remember(g.ID)
+	l.memory.NoteLaunched(g.ID, l.spec.Name)
 	return &c, nil
 }
 
@@ -55,19 +53,9 @@ func (l *launch) taken(cloudName string, g *journal.Generation, alive []cloud.In
 	}
 	if g != nil {
 		e.Home = g.Home
-		l.mu.Lock()
-		own := l.mine[g.ID] != ""
-		l.mu.Unlock()
-		e.Edited = !own && g.LaunchedHere && !g.Recorded && g.Home == l.cfg.Home && g.Digest != l.digest
-		e.Ended = !own && g.LaunchedHere && g.Recorded && g.Home == l.cfg.Home
+		own := l.memory.Launched(g.ID)
+		e.Edited = !own && g.LaunchedHere && !g.Recorded && g.Home == l.down.State.Home && g.Digest != l.digest
+		e.Ended = !own && g.LaunchedHere && g.Recorded && g.Home == l.down.State.Home
 	}
 	return e
-}
-
-// remember marks a generation as committed by this process, so that a second
-// resource of the same name does not mistake it for a lost one.
-func (l *launch) remember(gen string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mine[gen] = l.spec.Name
 }

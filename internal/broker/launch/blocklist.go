@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package launch
 
 import (
 	"sync"
@@ -14,10 +14,11 @@ import (
 // capacity comes and goes within minutes.
 const blockTTL = 3 * time.Minute
 
-// blocklist remembers, across the clusters of one apply, what just failed.
-type blocklist struct {
-	mu     sync.Mutex
-	now    func() time.Time
+// Blocklist remembers, across the clusters of one apply, what just failed.
+type Blocklist struct {
+	mu sync.Mutex
+	// Now is the clock.
+	Now    func() time.Time
 	blocks []timedBlock
 }
 
@@ -26,19 +27,19 @@ type timedBlock struct {
 	until time.Time
 }
 
-func (l *blocklist) add(block optimizer.Block) {
+func (l *Blocklist) add(block optimizer.Block) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.blocks = append(l.blocks, timedBlock{block, l.now().Add(blockTTL)})
+	l.blocks = append(l.blocks, timedBlock{block, l.Now().Add(blockTTL)})
 }
 
-func (l *blocklist) current() []optimizer.Block {
+func (l *Blocklist) current() []optimizer.Block {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var live []timedBlock
 	var out []optimizer.Block
 	for _, b := range l.blocks {
-		if l.now().Before(b.until) {
+		if l.Now().Before(b.until) {
 			live = append(live, b)
 			out = append(out, b.block)
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package launch
 
 import (
 	"fmt"
@@ -37,8 +37,8 @@ func (l *launch) checkConcurrent(inventory []clouds.Machines) error {
 		if l.journal.Find(f.Generation) != nil || slices.ContainsFunc(l.replaced, func(r cluster.Replaced) bool { return r.Generation == f.Generation }) || len(f.Alive) == 0 {
 			continue
 		}
-		if f.Committed() || (f.Generation < l.gen && !clouds.Overdue(f.Alive, l.cfg.Now())) {
-			return &concurrentLaunchError{cluster: l.spec.Name, owner: l.owner, other: f}
+		if f.Committed() || (f.Generation < l.gen && !clouds.Overdue(f.Alive, l.down.Now())) {
+			return &concurrentLaunchError{cluster: l.spec.Name, owner: l.down.Owner, other: f}
 		}
 	}
 	return nil

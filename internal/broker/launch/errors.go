@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package launch
 
 import (
 	"context"
@@ -11,14 +11,45 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/bringup"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
+// Attempt is one row of the table of what a launch tried.
+type Attempt struct {
+	Placement cloud.Placement
+	Fault     cloud.Fault
+	// Step is what was being done: bootstrap, run, wait, ssh, ports.
+	Step string
+	Err  error
+	// Took is how long the attempt lasted, its removal included.
+	Took time.Duration
+	// Removed says that nothing of the attempt is left.
+	Removed bool
+}
+
+// Error says why no placement worked.
+type Error struct {
+	Cluster  string
+	Attempts []Attempt
+	// LeftOut says which clouds were not tried, and why.
+	LeftOut []string
+	// Survivors are machines that could not be removed; they stay in state.
+	Survivors []string
+	// Err is what ended the launch.
+	Err error
+	// LogPath names the file with the whole launch.
+	LogPath string
+}
+
+// Unwrap returns what ended the launch.
+func (e *Error) Unwrap() error { return e.Err }
+
 // Error implements error: what ended the launch, every attempt, what is left,
 // and where to read more.
-func (e *LaunchError) Error() string {
+func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster %q was not launched: %s\n", e.Cluster, e.cause())
 	if len(e.Attempts) > 0 {
@@ -41,7 +72,7 @@ func (e *LaunchError) Error() string {
 
 // cause is what ended the launch; after attempts, that nothing is left to try
 // needs no more words than the table of them.
-func (e *LaunchError) cause() string {
+func (e *Error) cause() string {
 	if inf := (*optimizer.InfeasibleError)(nil); errors.As(e.Err, &inf) && len(e.Attempts) > 0 {
 		return "no placement that fits could be had, or was left to try"
 	}
@@ -60,7 +91,7 @@ func attemptTable(attempts []Attempt) string {
 			instance += "[Spot]"
 		}
 		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", i+1, o.Place(), instance, a.Placement.HourlyUSD(),
-			a.Step, faultText(a), a.Took.Round(100*time.Millisecond), cluster.OneLine(rootCause(a.Err).Error()))
+			a.Step, faultText(a), a.Took.Round(100*time.Millisecond), cluster.OneLine(bringup.RootCause(a.Err).Error()))
 	}
 	_ = w.Flush()
 	return b.String()

@@ -1,33 +1,48 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+// Package launch makes new clusters: it decides about what earlier launches left,
+// tries placement after placement, removes what failed, and says why nothing worked.
+package launch
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/bringup"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/held"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/spec"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/durable"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 )
 
+// Launcher launches clusters.
+type Launcher struct {
+	Down   teardown.Teardown
+	Make   bringup.Maker
+	Memory *held.Memory
+	// Blocks are shared by all launches of the process.
+	Blocks *Blocklist
+}
+
 // launch is one call of Launch.
 type launch struct {
-	*Broker
+	down    teardown.Teardown
+	make    bringup.Maker
+	memory  *held.Memory
+	blocks  *Blocklist
 	folder  statedir.Folder
-	spec    Spec
+	spec    spec.Spec
 	journal *journal.Journal
 	log     *slog.Logger
 	digest  string // of spec
@@ -64,16 +79,13 @@ type launch struct {
 //
 // With an error, a Cluster that has a Generation must be kept in state: some
 // of its machines are alive.
-func (b *Broker) Launch(ctx context.Context, spec Spec) (cluster.Cluster, error) {
-	if err := b.owned(); err != nil {
-		return cluster.Cluster{}, fmt.Errorf("nothing was launched: %w", err)
-	}
-	release, err := b.folder(spec.Name).Lock(ctx, "launching")
+func (la Launcher) Launch(ctx context.Context, spec spec.Spec) (cluster.Cluster, error) {
+	release, err := la.Down.Folder(spec.Name).Lock(ctx, "launching")
 	if err != nil {
 		return cluster.Cluster{}, err
 	}
 	defer release()
-	l, closeLaunch, err := b.newLaunch(spec)
+	l, closeLaunch, err := la.newLaunch(spec)
 	if err != nil {
 		return cluster.Cluster{}, err
 	}
@@ -89,13 +101,13 @@ func (b *Broker) Launch(ctx context.Context, spec Spec) (cluster.Cluster, error)
 	if err != nil || adopted != nil {
 		return deref(adopted), err
 	}
-	if l.loss = LossOf(l.cfg.StateDir, l.owner, spec.Name, spec.Recovery, l.cfg.Now()); l.loss != nil {
+	if l.loss = LossOf(l.down.State.Path, l.down.Owner, spec.Name, spec.Recovery, l.down.Now()); l.loss != nil {
 		l.log.InfoContext(ctx, "the cluster was lost and is launched again", "lost_in", l.loss.Cloud+"/"+l.loss.Region, "recovery", l.loss.How)
 	}
 	c, err := l.failover(ctx)
 	switch {
 	case err == nil:
-		l.down().ClearUnused(context.WithoutCancel(ctx), l.journal, spec.Name, l.openCandidates(ctx)...)
+		l.down.ClearUnused(context.WithoutCancel(ctx), l.journal, spec.Name, l.openCandidates(ctx)...)
 	case c.Generation == "":
 		l.dropKeys(ctx)
 	}
@@ -117,12 +129,12 @@ func deref(c *cluster.Cluster) cluster.Cluster {
 	return *c
 }
 
-func (b *Broker) newLaunch(spec Spec) (*launch, func(), error) {
-	digest, err := spec.digest()
+func (la Launcher) newLaunch(spec spec.Spec) (*launch, func(), error) {
+	digest, err := spec.Digest()
 	if err != nil {
 		return nil, nil, err
 	}
-	f := b.folder(spec.Name)
+	f := la.Down.Folder(spec.Name)
 	j, err := f.Journal()
 	if err != nil {
 		return nil, nil, fmt.Errorf("the cluster's journal cannot be used, so nothing was launched: %w", err)
@@ -131,7 +143,10 @@ func (b *Broker) newLaunch(spec Spec) (*launch, func(), error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, j.Close())
 	}
-	l := &launch{Broker: b, folder: f, spec: spec, digest: digest, journal: j, log: log, caps: map[string]cloud.Capabilities{}}
+	l := &launch{
+		down: la.Down, make: la.Make, memory: la.Memory, blocks: la.Blocks,
+		folder: f, spec: spec, digest: digest, journal: j, log: log, caps: map[string]cloud.Capabilities{},
+	}
 	return l, func() {
 		closeLog()
 		_ = j.Close()
@@ -143,12 +158,12 @@ func (b *Broker) newLaunch(spec Spec) (*launch, func(), error) {
 // reason, and the launch goes on with the others.
 func (l *launch) openClouds(ctx context.Context) {
 	for _, name := range l.candidateClouds() {
-		if caps, ok := l.clouds.Capabilities(name); ok {
+		if caps, ok := l.down.Clouds.Capabilities(name); ok {
 			l.caps[name] = caps
 		}
-		_, err := l.clouds.Open(ctx, name)
+		_, err := l.down.Clouds.Open(ctx, name)
 		if err == nil {
-			err = l.reach().TryBastion(ctx, name)
+			err = l.make.Reach.TryBastion(ctx, name)
 		}
 		if err != nil {
 			l.log.WarnContext(ctx, "cloud left out", "cloud", name, "reason", err)
@@ -186,12 +201,12 @@ func (l *launch) failover(ctx context.Context) (cluster.Cluster, error) {
 		}
 		u, err := l.attempt(ctx, n, choice)
 		if err == nil {
-			err = u.intend()
+			err = u.Intend()
 		}
 		if err != nil {
 			return cluster.Cluster{}, l.fail(err)
 		}
-		c, err := u.bounded(ctx)
+		c, err := u.Run(ctx)
 		if err == nil {
 			return c, nil
 		}
@@ -207,8 +222,8 @@ func (l *launch) failover(ctx context.Context) (cluster.Cluster, error) {
 func (l *launch) beginGeneration() error {
 	l.gen = durable.RandomHex(6)
 	err := l.journal.Append(journal.Entry{
-		Event: journal.EventLaunch, Generation: l.gen, Owner: l.owner, Home: l.cfg.Home, Digest: l.digest,
-		Ref: &cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name}, Nodes: l.spec.Request.Nodes,
+		Event: journal.EventLaunch, Generation: l.gen, Owner: l.down.Owner, Home: l.down.State.Home, Digest: l.digest,
+		Ref: &cloud.ClusterRef{Owner: l.down.Owner, Cluster: l.spec.Name}, Nodes: l.spec.Request.Nodes,
 	})
 	if err != nil {
 		return err
@@ -230,24 +245,24 @@ func (l *launch) next() (optimizer.Choice, error) {
 }
 
 // attempt is the bringing up of the whole cluster at one placement.
-func (l *launch) attempt(ctx context.Context, number int, choice optimizer.Choice) (*bringUp, error) {
+func (l *launch) attempt(ctx context.Context, number int, choice optimizer.Choice) (*bringup.BringUp, error) {
 	p := choice.Placement
-	session, err := l.clouds.Open(ctx, p.Offer.Cloud)
+	session, err := l.down.Clouds.Open(ctx, p.Offer.Cloud)
 	if err != nil {
 		return nil, err
 	}
-	started := l.cfg.Now()
+	started := l.down.Now()
 	draft := l.draft(p, started)
 	draft.Account, draft.LaunchedBy = session.Account, session.Identity
-	u := l.newBringUp(ctx, session, draft, l.spec)
-	u.log, u.record, u.started = l.log, l.journal.Append, started
-	u.base.Ref = draft.Ref()
-	u.base.Ref.Zone = p.Offer.Zone
-	u.number, u.placement, u.ranks, u.size = number, p, ranksFrom(0, p.Nodes), p.Nodes
-	u.requirement, u.paid = requirementOf(l.spec.Request, choice), p.Nodes-choice.Reserved
-	u.onShutdown = l.onShutdown(p.Offer, l.spec.Autostop)
-	u.keys, u.portsLater = l.keys, l.caps[p.Offer.Cloud].PortsLater
-	u.ready = func(ctx context.Context) error { return l.beforeCommit(ctx, u) }
+	u := l.make.New(ctx, session, draft, l.spec)
+	u.Log, u.Record, u.Started = l.log, l.journal.Append, started
+	u.Base.Ref = draft.Ref()
+	u.Base.Ref.Zone = p.Offer.Zone
+	u.Number, u.Placement, u.Ranks, u.Size = number, p, bringup.RanksFrom(0, p.Nodes), p.Nodes
+	u.Requirement, u.Paid = requirementOf(l.spec.Request, choice), p.Nodes-choice.Reserved
+	u.OnShutdown = l.down.Clouds.OnShutdown(p.Offer, l.spec.Autostop)
+	u.Keys, u.PortsLater = l.keys, l.caps[p.Offer.Cloud].PortsLater
+	u.Ready = func(ctx context.Context) error { return l.beforeCommit(ctx, u) }
 	return u, nil
 }
 
@@ -264,7 +279,7 @@ func requirementOf(req optimizer.Request, choice optimizer.Choice) cloud.Require
 func (l *launch) draft(p cloud.Placement, started time.Time) cluster.Cluster {
 	o := p.Offer
 	return cluster.Cluster{
-		ID: o.Cloud + "/" + o.Region + "/" + l.spec.Name, Name: l.spec.Name, Owner: l.owner, Generation: l.gen,
+		ID: o.Cloud + "/" + o.Region + "/" + l.spec.Name, Name: l.spec.Name, Owner: l.down.Owner, Generation: l.gen,
 		Cloud: o.Cloud, Region: o.Region, Zone: o.Zone, InstanceType: o.InstanceType.Name,
 		Accelerators: o.InstanceType.Accelerator.String(), Market: o.Market, HourlyUSD: p.HourlyUSD(),
 		Status: cluster.StatusInit, KeyPath: l.keys.Path, Runtime: l.spec.Runtime, Size: p.Nodes,
@@ -274,8 +289,8 @@ func (l *launch) draft(p cloud.Placement, started time.Time) cluster.Cluster {
 
 // beforeCommit removes what came late of earlier attempts, and gives way to a
 // launch of the name that goes first.
-func (l *launch) beforeCommit(ctx context.Context, u *bringUp) error {
-	if err := l.folder.WriteSSHFiles(u.cluster); err != nil {
+func (l *launch) beforeCommit(ctx context.Context, u *bringup.BringUp) error {
+	if err := l.folder.WriteSSHFiles(u.Cluster); err != nil {
 		return fmt.Errorf("write the files for SSH on this computer: %w", err)
 	}
 	late, err := l.sweep(ctx, u)
@@ -287,57 +302,29 @@ func (l *launch) beforeCommit(ctx context.Context, u *bringUp) error {
 		// next launch and gc look there again.
 		l.log.WarnContext(ctx, "machines of failed attempts that came late are not removed", "instances", clouds.AllIDs(late), "error", err)
 	}
-	l.remember(l.gen)
+	l.memory.NoteLaunched(l.gen, l.spec.Name)
 	return nil
 }
 
-// newBringUp is a bringing up with what all of them have.
-func (b *Broker) newBringUp(ctx context.Context, session cloud.Session, c cluster.Cluster, spec Spec) *bringUp {
-	return &bringUp{
-		session: session, reach: b.reach(), timeouts: b.cfg.Timeouts, now: b.cfg.Now, log: b.log, images: b.cfg.Images, spec: spec, before: c,
-		started: b.cfg.Now(), deadline: b.deadline(ctx), onShutdown: b.onShutdown(c.Placement().Offer, c.Autostop),
-	}
-}
-
-// deadline is when an uncommitted machine removes itself: later than everything
-// that may still be done with it, the clean-up included.
-func (b *Broker) deadline(ctx context.Context) time.Time {
-	t := b.cfg.Timeouts
-	if d, ok := ctx.Deadline(); ok {
-		return d.Add(t.margin()).UTC().Truncate(time.Second)
-	}
-	return b.cfg.Now().Add(2*t.Boot + t.SSH + setupAllowance + t.margin()).UTC().Truncate(time.Second)
-}
-
-// setupAllowance is how long setup may take where the caller sets no deadline.
-const setupAllowance = time.Hour
-
-// margin is what the dead-man timer leaves between the end of an attempt and
-// the end of its machines: time to finish a call that is under way and to
-// clean up.
-func (t Timeouts) margin() time.Duration {
-	return max(t.Margin, graceAfterCancel+t.ListDelay+t.Cleanup)
-}
-
 // afterFailure deals with a failed attempt. It reports whether the launch is over.
-func (l *launch) afterFailure(ctx context.Context, u *bringUp, failure error) (bool, cluster.Cluster, error) {
+func (l *launch) afterFailure(ctx context.Context, u *bringup.BringUp, failure error) (bool, cluster.Cluster, error) {
 	var setup *nodes.SetupError
 	if errors.As(failure, &setup) && setup.Kept {
-		return true, u.cluster, failure
+		return true, u.Cluster, failure
 	}
-	fault := u.fault(failure)
-	row := Attempt{Placement: u.placement, Fault: fault, Step: u.step, Err: failure}
-	l.log.ErrorContext(ctx, "attempt failed", "placement", u.placement.String(), "step", u.step, "fault", fault.String(), "error", failure)
+	fault := u.Fault(failure)
+	row := Attempt{Placement: u.Placement, Fault: fault, Step: u.Step, Err: failure}
+	l.log.ErrorContext(ctx, "attempt failed", "placement", u.Placement.String(), "step", u.Step, "fault", fault.String(), "error", failure)
 	survivors, cleanupErr := l.remove(ctx, u)
-	l.asked = l.asked || u.asked
-	l.made += u.made()
+	l.asked = l.asked || u.Asked
+	l.made += u.Made()
 	var late []clouds.Machines
 	if cleanupErr == nil && l.asked {
 		late, cleanupErr = l.sweep(ctx, nil)
 		survivors = clouds.AllIDs(late)
 	}
 	row.Removed = cleanupErr == nil
-	row.Took = l.cfg.Now().Sub(u.started)
+	row.Took = l.down.Now().Sub(u.Started)
 	l.attempts = append(l.attempts, row)
 	if cleanupErr != nil {
 		err := l.fail(fmt.Errorf("the removal of a failed attempt failed, so no other placement was tried: %w", cleanupErr))
@@ -349,35 +336,24 @@ func (l *launch) afterFailure(ctx context.Context, u *bringUp, failure error) (b
 		return true, cluster.Cluster{}, l.fail(fmt.Errorf("interrupted: %w", context.Cause(ctx)))
 	case setup != nil:
 		return true, cluster.Cluster{}, failure
-	case errors.As(failure, new(*journal.Error)), errors.As(failure, new(*concurrentLaunchError)), u.reached && !errors.As(failure, new(*cloud.Error)):
+	case errors.As(failure, new(*journal.Error)), errors.As(failure, new(*concurrentLaunchError)), u.Reached && !errors.As(failure, new(*cloud.Error)):
 		return true, cluster.Cluster{}, l.fail(failure)
 	}
 	if err := l.strike(u, fault); err != nil {
 		return true, cluster.Cluster{}, l.fail(err)
 	}
-	l.block(fault, u.placement, failure)
+	l.block(fault, u.Placement, failure)
 	return false, cluster.Cluster{}, nil
 }
 
 func (l *launch) block(fault cloud.Fault, p cloud.Placement, failure error) {
-	block := blockFor(fault, p, fmt.Sprintf("%s: %v", fault, rootCause(failure)))
+	block := blockFor(fault, p, fmt.Sprintf("%s: %v", fault, bringup.RootCause(failure)))
 	l.blocked = append(l.blocked, block)
 	if shared(fault) {
 		l.blocks.add(block)
 	}
 }
 
-func (l *launch) fail(err error) *LaunchError {
-	return &LaunchError{Cluster: l.spec.Name, Attempts: l.attempts, LeftOut: l.leftOut, Err: err, LogPath: l.folder.LogPath()}
-}
-
-// digest identifies what was asked for, without the catalog's answers to it.
-func (s Spec) digest() (string, error) {
-	s.Offers = nil
-	text, err := json.Marshal(s)
-	if err != nil {
-		return "", fmt.Errorf("identify the request: %w", err)
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+func (l *launch) fail(err error) *Error {
+	return &Error{Cluster: l.spec.Name, Attempts: l.attempts, LeftOut: l.leftOut, Err: err, LogPath: l.folder.LogPath()}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package launch
 
 import (
 	"context"
@@ -23,7 +23,7 @@ func (l *launch) reconcile(ctx context.Context) (*cluster.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	inventory, err := l.clouds.Inventory(ctx, l.owner, l.spec.Name, where)
+	inventory, err := l.down.Clouds.Inventory(ctx, l.down.Owner, l.spec.Name, where)
 	if err != nil {
 		return nil, fmt.Errorf("nothing was launched, since it is unknown what is running already: %w", err)
 	}
@@ -62,7 +62,7 @@ func (l *launch) inventoryClouds(ctx context.Context) ([]string, error) {
 			if g.Removed {
 				continue
 			}
-			if _, err := l.down().OpenPlace(ctx, l.spec.Name, p); err != nil {
+			if _, err := l.down.OpenPlace(ctx, l.spec.Name, p); err != nil {
 				return nil, fmt.Errorf("nothing was launched: %w", err)
 			}
 			if !slices.Contains(where, p.Ref.Cloud) {
@@ -77,7 +77,7 @@ func (l *launch) inventoryClouds(ctx context.Context) ([]string, error) {
 func (l *launch) openCandidates(ctx context.Context) []string {
 	var where []string
 	for _, name := range l.candidateClouds() {
-		if _, err := l.clouds.Open(ctx, name); err == nil {
+		if _, err := l.down.Clouds.Open(ctx, name); err == nil {
 			where = append(where, name)
 		}
 	}
@@ -88,13 +88,13 @@ func (l *launch) openCandidates(ctx context.Context) []string {
 // observed gone. What was never complete, and what was being removed, goes.
 func (l *launch) reconcileJournaled(ctx context.Context, g *journal.Generation, listed []clouds.Machines) (*cluster.Cluster, error) {
 	switch {
-	case !g.Complete && committedUnknown(g, listed):
-		if l.spec.Beside && g.Home != l.cfg.Home {
+	case !g.Complete && teardown.CommittedUnknown(g, listed):
+		if l.spec.Beside && g.Home != l.down.State.Home {
 			l.takeForReplaced(ctx, g.ID, listed[0].Cloud, listed[0].Alive)
 			return nil, nil // nothing to adopt, and no obstacle
 		}
 		return nil, l.taken(listed[0].Cloud, g, listed[0].Alive)
-	case !g.Complete, g.Removing && g.Home == l.cfg.Home:
+	case !g.Complete, g.Removing && g.Home == l.down.State.Home:
 		return nil, l.finish(ctx, g)
 	}
 	alive, err := l.aliveOf(ctx, g, listed)
@@ -102,12 +102,12 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *journal.Generation, 
 	case err != nil:
 		return nil, fmt.Errorf("nothing was launched, since it is unknown whether an earlier cluster %q is alive: %w", l.spec.Name, err)
 	case len(alive) == 0:
-		return nil, l.down().ForgetGone(ctx, l.folder, l.journal, g)
+		return nil, l.down.ForgetGone(ctx, l.folder, l.journal, g)
 	case l.adoptable(g, alive):
 		return l.adopt(ctx, g)
-	case !g.Committed && !g.Recorded && g.LaunchedHere && g.Home == l.cfg.Home:
+	case !g.Committed && !g.Recorded && g.LaunchedHere && g.Home == l.down.State.Home:
 		return nil, l.finish(ctx, g) // its launch never came to an end, so no state has it
-	case g.Replacing != "" && g.Replacing == l.cfg.Home:
+	case g.Replacing != "" && g.Replacing == l.down.State.Home:
 		l.held++
 		return nil, nil // create_before_destroy: state holds it, and will remove it
 	case l.spec.Beside && g.Recorded:
@@ -118,14 +118,6 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *journal.Generation, 
 		return nil, l.taken(f.Cloud, g, alive)
 	}
 	return nil, l.taken(g.Cluster.Cloud, g, alive)
-}
-
-// committedUnknown reports whether the cloud says of a generation that it is a
-// whole cluster and the journal, restored from elsewhere perhaps, does not.
-func committedUnknown(g *journal.Generation, listed []clouds.Machines) bool {
-	return g.CommitAttempt == 0 && slices.ContainsFunc(listed, func(f clouds.Machines) bool {
-		return f.Generation == g.ID && f.Committed()
-	})
 }
 
 // aliveOf are the living machines of a complete generation. A list that shows
@@ -145,28 +137,28 @@ func (l *launch) aliveOf(ctx context.Context, g *journal.Generation, listed []cl
 	if len(alive) > 0 || g.Cluster == nil {
 		return alive, nil
 	}
-	session, err := l.clouds.Open(ctx, g.Cluster.Cloud)
+	session, err := l.down.Clouds.Open(ctx, g.Cluster.Cloud)
 	if err != nil {
 		return nil, err
 	}
 	if len(going) > 0 { // on their way out, and their rules in use until then
 		ref := g.Cluster.Ref()
 		ref.Instances = going
-		bounded, cancel := context.WithTimeout(ctx, l.cfg.Timeouts.Cleanup)
+		bounded, cancel := context.WithTimeout(ctx, l.down.Cleanup)
 		defer cancel()
 		if err := session.Wait(bounded, ref, cloud.StateTerminated); err != nil {
 			return nil, err
 		}
 	}
-	return l.down().LookTwice(ctx, session, *g.Cluster)
+	return l.down.LookTwice(ctx, session, *g.Cluster)
 }
 
 // finish removes what is left of a generation, everywhere it may be.
 func (l *launch) finish(ctx context.Context, g *journal.Generation) error {
 	l.log.WarnContext(ctx, "removing what an earlier launch left", "generation", g.ID, "instances", g.Instances)
-	ctx, cancel := teardown.Detached(ctx, l.cfg.Timeouts.Cleanup)
+	ctx, cancel := teardown.Detached(ctx, l.down.Cleanup)
 	defer cancel()
-	return l.down().RemoveGeneration(ctx, l.folder, l.journal, g, "")
+	return l.down.RemoveGeneration(ctx, l.folder, l.journal, g, "")
 }
 
 // reconcileFound decides over machines that the journal does not know, or
@@ -180,23 +172,23 @@ func (l *launch) reconcileFound(ctx context.Context, f clouds.Machines) error {
 		return nil
 	case f.Committed():
 		return l.taken(f.Cloud, g, f.Alive)
-	case !clouds.Overdue(f.Alive, l.cfg.Now()):
+	case !clouds.Overdue(f.Alive, l.down.Now()):
 		// Launched elsewhere, and perhaps under way right now.
 		first := f.Alive[0]
 		return fmt.Errorf("another launch of cluster %q seems to be under way: under owner id %s, generation %s, not from this machine, it has %s in %s, started %s; %s. "+
 			"If it was cut off and its computer is lost, this removes its machines, none of which was ever committed, and frees the name now:\n\nterraform-provider-sky gc --owner %s --take-over %s/%s",
-			l.spec.Name, l.owner, f.Generation, clouds.IDText(f.Alive), cloud.ShortPlace(f.Cloud, first.Region, first.Zone), first.CreatedAt.UTC().Format(time.RFC3339), whenFree(f.Alive),
-			l.owner, l.spec.Name, f.Generation)
+			l.spec.Name, l.down.Owner, f.Generation, clouds.IDText(f.Alive), cloud.ShortPlace(f.Cloud, first.Region, first.Zone), first.CreatedAt.UTC().Format(time.RFC3339), whenFree(f.Alive),
+			l.down.Owner, l.spec.Name, f.Generation)
 	}
-	session, err := l.clouds.Open(ctx, f.Cloud)
+	session, err := l.down.Clouds.Open(ctx, f.Cloud)
 	if err != nil {
 		return err
 	}
 	l.log.WarnContext(ctx, "removing what an earlier, unfinished launch left", "generation", f.Generation, "instances", clouds.IDText(f.Alive))
-	ctx, cancel := teardown.Detached(ctx, l.cfg.Timeouts.Cleanup)
+	ctx, cancel := teardown.Detached(ctx, l.down.Cleanup)
 	defer cancel()
-	ref := cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name, Generation: f.Generation, Cloud: f.Cloud}
-	if survivors, err := l.down().Removal(session, ref, clouds.IDs(f.Alive)).Do(ctx); err != nil {
+	ref := cloud.ClusterRef{Owner: l.down.Owner, Cluster: l.spec.Name, Generation: f.Generation, Cloud: f.Cloud}
+	if survivors, err := l.down.Removal(session, ref, clouds.IDs(f.Alive)).Do(ctx); err != nil {
 		return fmt.Errorf("an earlier launch of cluster %q left %s, and their removal failed, so nothing was launched: %w",
 			l.spec.Name, strings.Join(survivors, ", "), err)
 	}
@@ -204,8 +196,8 @@ func (l *launch) reconcileFound(ctx context.Context, f clouds.Machines) error {
 }
 
 // reaches reports whether there is a key for the cluster's machines.
-func (b *Broker) reaches(c cluster.Cluster) bool {
-	_, err := b.SignersOf(c)
+func (l *launch) reaches(c cluster.Cluster) bool {
+	_, err := l.down.FolderOf(c).Signers(c)
 	return err == nil
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package launch
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/bringup"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
@@ -20,8 +21,8 @@ import (
 // Those of the present attempt stay; it is nil between two attempts, and is the
 // one about to be committed, unless another launch goes first. It returns the survivors with
 // an error.
-func (l *launch) sweep(ctx context.Context, present *bringUp) (survivors []clouds.Machines, err error) {
-	ctx, cancel := teardown.Detached(ctx, l.cfg.Timeouts.Cleanup)
+func (l *launch) sweep(ctx context.Context, present *bringup.BringUp) (survivors []clouds.Machines, err error) {
+	ctx, cancel := teardown.Detached(ctx, l.down.Cleanup)
 	defer cancel()
 	var where []string
 	if present != nil {
@@ -29,7 +30,7 @@ func (l *launch) sweep(ctx context.Context, present *bringUp) (survivors []cloud
 	}
 	for _, g := range l.journal.Generations() {
 		for _, p := range g.AllPlaces() {
-			_, err := l.clouds.Open(ctx, p.Ref.Cloud)
+			_, err := l.down.Clouds.Open(ctx, p.Ref.Cloud)
 			if err == nil && !slices.Contains(where, p.Ref.Cloud) {
 				where = append(where, p.Ref.Cloud)
 			}
@@ -41,7 +42,7 @@ func (l *launch) sweep(ctx context.Context, present *bringUp) (survivors []cloud
 		policy.Attempts = 1
 	}
 	err = retry.Do(ctx, policy, func(ctx context.Context) (err error) {
-		if inventory, err = l.clouds.Inventory(ctx, l.owner, l.spec.Name, where); err != nil && l.denied(ctx, where, err) {
+		if inventory, err = l.down.Clouds.Inventory(ctx, l.down.Owner, l.spec.Name, where); err != nil && l.denied(ctx, where, err) {
 			return retry.Stop(err)
 		}
 		return err
@@ -64,33 +65,33 @@ func (l *launch) sweep(ctx context.Context, present *bringUp) (survivors []cloud
 }
 
 // denied reports whether err is one of credentials, which waiting cannot cure.
-func (b *Broker) denied(ctx context.Context, where []string, err error) bool {
+func (l *launch) denied(ctx context.Context, where []string, err error) bool {
 	return slices.ContainsFunc(where, func(name string) bool {
-		session, serr := b.clouds.Open(ctx, name)
+		session, serr := l.down.Clouds.Open(ctx, name)
 		return serr == nil && session.Classify(err).Kind == cloud.KindAuth
 	})
 }
 
 // removeStragglers removes what came late of a generation on a cloud. It returns the
 // survivors, by region, with an error.
-func (l *launch) removeStragglers(ctx context.Context, f clouds.Machines, present *bringUp) ([]clouds.Machines, error) {
+func (l *launch) removeStragglers(ctx context.Context, f clouds.Machines, present *bringup.BringUp) ([]clouds.Machines, error) {
 	if g := l.journal.Find(f.Generation); g == nil || (f.Generation != l.gen && !g.Straggles(f.Committed())) {
 		return nil, nil
 	}
 	late := slices.DeleteFunc(f.Alive, func(i cloud.Instance) bool {
-		return present != nil && slices.Contains(present.created, i.ID)
+		return present != nil && slices.Contains(present.Created, i.ID)
 	})
 	if len(late) == 0 {
 		return nil, nil
 	}
 	l.log.WarnContext(ctx, "removing machines that came late", "generation", f.Generation, "instances", clouds.IDText(late))
-	session, err := l.clouds.Open(ctx, f.Cloud)
+	session, err := l.down.Clouds.Open(ctx, f.Cloud)
 	if err != nil {
 		f.Alive = late
 		return l.noteStragglers(ctx, "", f), err
 	}
-	ref := cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name, Generation: f.Generation, Cloud: f.Cloud, Instances: clouds.IDs(late)}
-	r := l.down().Removal(session, ref, clouds.IDs(late))
+	ref := cloud.ClusterRef{Owner: l.down.Owner, Cluster: l.spec.Name, Generation: f.Generation, Cloud: f.Cloud, Instances: clouds.IDs(late)}
+	r := l.down.Removal(session, ref, clouds.IDs(late))
 	r.KeepRules = true
 	survivors, err := r.Do(ctx)
 	if err == nil {
@@ -118,7 +119,7 @@ func (l *launch) noteStragglers(ctx context.Context, account string, f clouds.Ma
 		return out
 	}
 	for _, o := range out {
-		ref := cloud.ClusterRef{Owner: l.owner, Cluster: l.spec.Name, Generation: f.Generation, Cloud: f.Cloud, Region: o.Alive[0].Region}
+		ref := cloud.ClusterRef{Owner: l.down.Owner, Cluster: l.spec.Name, Generation: f.Generation, Cloud: f.Cloud, Region: o.Alive[0].Region}
 		l.note(ctx, journal.Entry{Event: journal.EventStraggler, Generation: l.gen, Ref: &ref, Account: account, Instances: clouds.IDs(o.Alive)})
 	}
 	return out

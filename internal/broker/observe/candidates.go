@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package observe
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 // and as state has it. Either may be behind: the journal knows of a resize or a
 // restore whose result was cut off from state, and state of one that was made
 // from another computer. ended says that both have it ended already.
-func (b *Broker) candidates(c cluster.Cluster) (views []cluster.Cluster, ended bool) {
-	g := b.folderOf(c).Known().Find(c.Generation)
+func (o Observer) candidates(c cluster.Cluster) (views []cluster.Cluster, ended bool) {
+	g := o.Down.FolderOf(c).Known().Find(c.Generation)
 	ended = c.Status == cluster.StatusTerminated && (g == nil || g.Cluster == nil || g.Cluster.Status == cluster.StatusTerminated)
 	if g == nil || g.Removed || !g.Complete || g.Cluster == nil || g.HasFailedGrowth(c) ||
 		(g.Cluster.Size == c.Size && slices.Equal(g.Cluster.InstanceIDs(), c.InstanceIDs())) {
@@ -29,9 +29,9 @@ func (b *Broker) candidates(c cluster.Cluster) (views []cluster.Cluster, ended b
 
 // lookAs is look under several views of the cluster: the first that its cloud
 // bears out to the last machine, else the first that it does not contradict.
-func (b *Broker) lookAs(ctx context.Context, session cloud.Session, views []cluster.Cluster, looks int) (view, fresh cluster.Cluster, err error) {
+func (o Observer) lookAs(ctx context.Context, session cloud.Session, views []cluster.Cluster, looks int) (view, fresh cluster.Cluster, err error) {
 	for i, v := range views {
-		seen, serr := b.lookTimes(ctx, session, v, looks)
+		seen, serr := o.lookTimes(ctx, session, v, looks)
 		if serr != nil && !errors.Is(serr, cluster.ErrGone) && !errors.As(serr, new(*cloud.ExtraNodesError)) {
 			return v, v, serr // nothing is known
 		}

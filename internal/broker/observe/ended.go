@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package observe
 
 import (
 	"context"
@@ -8,27 +8,14 @@ import (
 	"slices"
 	"time"
 
-	"github.com/skybroker/terraform-provider-sky/internal/autostop"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
-// onShutdown is what a machine's own power-off must do: remove it under
-// autodown, else stop it where it can stop.
-func (b *Broker) onShutdown(o cloud.Offer, cfg *autostop.Config) cloud.Shutdown {
-	switch {
-	case cfg != nil && cfg.Down:
-		return cloud.ShutdownTerminate
-	case b.CanStop(o) == "":
-		return cloud.ShutdownStop
-	}
-	return ""
-}
-
 // explain says in the status of a cluster that was found ended whether autostop
 // did it. What was said of an end before stays.
-func (b *Broker) explain(before cluster.Cluster, fresh *cluster.Cluster) {
+func (o Observer) explain(before cluster.Cluster, fresh *cluster.Cluster) {
 	if fresh.Status != cluster.StatusStopped {
 		return
 	}
@@ -37,18 +24,18 @@ func (b *Broker) explain(before cluster.Cluster, fresh *cluster.Cluster) {
 		fresh.StatusReason = before.StatusReason
 	case before.Autostop != nil && !before.Autostop.Down:
 		fresh.StatusReason = fmt.Sprintf("autostop after %s; seen %s: %s%s",
-			before.Autostop.IdleText(), b.cfg.Now().UTC().Format(time.RFC3339), fresh.NodeReasons(), nodes.HookBefore(before))
+			before.Autostop.IdleText(), o.Down.Now().UTC().Format(time.RFC3339), fresh.NodeReasons(), nodes.HookBefore(before))
 	}
 }
 
 // autodown is the cluster whose machines are positively gone, if it was to
 // remove itself: it stays a cluster, without machines. Where the cloud remembers
 // that somebody else ended them it was not autostop, and gone is returned.
-func (b *Broker) autodown(ctx context.Context, c cluster.Cluster, gone error) (cluster.Cluster, error) {
+func (o Observer) autodown(ctx context.Context, c cluster.Cluster, gone error) (cluster.Cluster, error) {
 	if c.Autostop == nil || !c.Autostop.Down {
 		return c, gone
 	}
-	endings, err := b.endings(ctx, c)
+	endings, err := o.endings(ctx, c)
 	if err != nil {
 		return c, fmt.Errorf("cluster %q is gone, and who ended it cannot be asked: %w", c.Name, err)
 	}
@@ -60,22 +47,22 @@ func (b *Broker) autodown(ctx context.Context, c cluster.Cluster, gone error) (c
 		who = "removed itself, or was removed since"
 	}
 	c.Status = cluster.StatusTerminated
-	c.StatusReason = fmt.Sprintf("autostop (down) after %s: the cluster %s; seen %s%s", c.Autostop.IdleText(), who, b.cfg.Now().UTC().Format(time.RFC3339), nodes.HookBefore(c))
+	c.StatusReason = fmt.Sprintf("autostop (down) after %s: the cluster %s; seen %s%s", c.Autostop.IdleText(), who, o.Down.Now().UTC().Format(time.RFC3339), nodes.HookBefore(c))
 	c.Nodes = slices.Clone(c.Nodes)
 	for i := range c.Nodes {
 		n := &c.Nodes[i]
 		n.State, n.Reason, n.InternalIP, n.ExternalIP, n.SSHPort = cloud.StateTerminated, "", "", "", 0
 	}
-	if err := b.removeLeftovers(ctx, c, false); err != nil {
+	if err := o.Down.RemoveLeftovers(ctx, c, false); err != nil {
 		// Nothing of it costs money, and the removal of the cluster tries again.
-		b.log.WarnContext(ctx, "a cluster that removed itself left rules or keys", "cluster", c.Name, "error", err)
+		o.Down.Log.WarnContext(ctx, "a cluster that removed itself left rules or keys", "cluster", c.Name, "error", err)
 	}
 	return c, nil
 }
 
 // endings are who ended the cluster's machines, as far as the cloud remembers.
-func (b *Broker) endings(ctx context.Context, c cluster.Cluster) ([]cloud.Ending, error) {
-	session, err := b.down().OpenFor(ctx, c)
+func (o Observer) endings(ctx context.Context, c cluster.Cluster) ([]cloud.Ending, error) {
+	session, err := o.Down.OpenFor(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -94,25 +81,3 @@ func (b *Broker) endings(ctx context.Context, c cluster.Cluster) ([]cloud.Ending
 	}
 	return out, err
 }
-
-// Autostop says when and how a cluster ends by itself.
-type Autostop = autostop.Config
-
-// WaitFor says what keeps a cluster from being idle.
-type WaitFor = autostop.WaitFor
-
-// What a cluster waits for before it counts as idle.
-const (
-	WaitForJobsAndSSH = autostop.JobsAndSSH
-	WaitForJobs       = autostop.Jobs
-	WaitForNone       = autostop.None
-)
-
-// The defaults of Autostop.
-const (
-	DefaultIdle         = autostop.DefaultIdle
-	DefaultHookTimeout  = autostop.DefaultHookTimeout
-	DefaultHookHold     = autostop.DefaultHookHold
-	DefaultHookHoldDown = autostop.DefaultHookHoldDown
-	DefaultUnreadHold   = autostop.DefaultUnreadHold
-)

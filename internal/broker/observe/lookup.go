@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package observe
 
 import (
 	"context"
@@ -16,18 +16,18 @@ import (
 // Find returns the cluster with the id "cloud/region/name" that lives there, with
 // what the state folder knows of it beside what its machines show. One that lives
 // nowhere is as the state folder has it, if it does.
-func (b *Broker) Find(ctx context.Context, id string) (cluster.Cluster, error) {
+func (o Observer) Find(ctx context.Context, id string) (cluster.Cluster, error) {
 	parts, err := cluster.ParseID(id)
 	if err != nil {
 		return cluster.Cluster{}, err
 	}
-	session, err := b.clouds.Open(ctx, parts[0])
+	session, err := o.Down.Clouds.Open(ctx, parts[0])
 	if err != nil {
 		return cluster.Cluster{}, err
 	}
-	c, err := b.findOn(ctx, session, cloud.ClusterRef{Owner: b.owner, Cluster: parts[2], Cloud: parts[0], Region: parts[1]})
+	c, err := o.findOn(ctx, session, cloud.ClusterRef{Owner: o.Down.Owner, Cluster: parts[2], Cloud: parts[0], Region: parts[1]})
 	if errors.Is(err, cloud.ErrNotFound) {
-		if g := b.newest(parts[2], func(c cluster.Cluster) bool { return c.ID == id }); g != nil {
+		if g := o.newest(parts[2], func(c cluster.Cluster) bool { return c.ID == id }); g != nil {
 			return *g.Cluster, nil
 		}
 	}
@@ -37,21 +37,21 @@ func (b *Broker) Find(ctx context.Context, id string) (cluster.Cluster, error) {
 // FindByName returns the cluster of that name that lives on one of the clouds, or
 // where the state folder has one, as Find does. Clouds that are not enabled are
 // passed over; if none is, that is the error.
-func (b *Broker) FindByName(ctx context.Context, name string, clouds []string) (cluster.Cluster, error) {
-	record := b.newest(name, func(cluster.Cluster) bool { return true })
+func (o Observer) FindByName(ctx context.Context, name string, clouds []string) (cluster.Cluster, error) {
+	record := o.newest(name, func(cluster.Cluster) bool { return true })
 	if record != nil && !slices.Contains(clouds, record.Cluster.Cloud) {
 		clouds = append([]string{record.Cluster.Cloud}, clouds...)
 	}
 	var last error
 	asked := 0
 	for _, cloudName := range clouds {
-		session, err := b.clouds.Open(ctx, cloudName)
+		session, err := o.Down.Clouds.Open(ctx, cloudName)
 		if err != nil {
 			last = err
 			continue
 		}
 		asked++
-		c, err := b.findOn(ctx, session, cloud.ClusterRef{Owner: b.owner, Cluster: name, Cloud: cloudName})
+		c, err := o.findOn(ctx, session, cloud.ClusterRef{Owner: o.Down.Owner, Cluster: name, Cloud: cloudName})
 		if !errors.Is(err, cloud.ErrNotFound) {
 			return c, err
 		}
@@ -61,26 +61,24 @@ func (b *Broker) FindByName(ctx context.Context, name string, clouds []string) (
 		return *record.Cluster, nil
 	case asked == 0 && last != nil:
 		return cluster.Cluster{}, last
-	case b.unowned != nil:
-		return cluster.Cluster{}, b.unowned
 	}
-	return cluster.Cluster{}, fmt.Errorf("cluster %q of owner %s: %w", name, b.owner, cloud.ErrNotFound)
+	return cluster.Cluster{}, fmt.Errorf("cluster %q of owner %s: %w", name, o.Down.Owner, cloud.ErrNotFound)
 }
 
 // findOn is the cluster that the machines of a name on a cloud show. A stale
 // journal is followed nowhere: where another generation lives than it knows, the
 // machines say what there is to know.
-func (b *Broker) findOn(ctx context.Context, session cloud.Session, ref cloud.ClusterRef) (cluster.Cluster, error) {
+func (o Observer) findOn(ctx context.Context, session cloud.Session, ref cloud.ClusterRef) (cluster.Cluster, error) {
 	alive, err := session.Query(ctx, ref)
 	if err != nil {
 		return cluster.Cluster{}, fmt.Errorf("look for cluster %q on %s: %w", ref.Cluster, ref.Cloud, err)
 	}
 	alive = slices.DeleteFunc(alive, func(i cloud.Instance) bool { return !i.Committed || i.State == cloud.StateTerminating })
 	if len(alive) == 0 {
-		return cluster.Cluster{}, fmt.Errorf("cluster %q of owner %s: %w", ref.Cluster, b.owner, cloud.ErrNotFound)
+		return cluster.Cluster{}, fmt.Errorf("cluster %q of owner %s: %w", ref.Cluster, o.Down.Owner, cloud.ErrNotFound)
 	}
 	ref.Region = alive[0].Region
-	g := b.newest(ref.Cluster, func(c cluster.Cluster) bool {
+	g := o.newest(ref.Cluster, func(c cluster.Cluster) bool {
 		return c.Cloud == ref.Cloud && slices.ContainsFunc(alive, func(i cloud.Instance) bool {
 			return i.Identity.Generation == c.Generation && i.Region == c.Region
 		})
@@ -92,7 +90,7 @@ func (b *Broker) findOn(ctx context.Context, session cloud.Session, ref cloud.Cl
 	if g != nil {
 		alive = slices.DeleteFunc(alive, func(i cloud.Instance) bool { return i.Identity.Generation != g.ID })
 	}
-	shown, err := b.asShown(ctx, session, c, slices.DeleteFunc(alive, func(i cloud.Instance) bool { return i.Region != ref.Region }))
+	shown, err := o.asShown(ctx, session, c, slices.DeleteFunc(alive, func(i cloud.Instance) bool { return i.Region != ref.Region }))
 	if err == nil && g != nil {
 		shown = g.Cluster.SeenAs(shown)
 	}
@@ -101,8 +99,8 @@ func (b *Broker) findOn(ctx context.Context, session cloud.Session, ref cloud.Cl
 
 // newest is the newest generation of a name in the journal that is not known to
 // be gone and whose cluster fits; nil is none. What cannot be read has none.
-func (b *Broker) newest(name string, fits func(cluster.Cluster) bool) *journal.Generation {
-	for _, g := range slices.Backward(b.folder(name).Known().Generations()) {
+func (o Observer) newest(name string, fits func(cluster.Cluster) bool) *journal.Generation {
+	for _, g := range slices.Backward(o.Down.Folder(name).Known().Generations()) {
 		if g.Cluster != nil && !g.Removed && fits(*g.Cluster) {
 			return g
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package observe
 
 import (
 	"cmp"
@@ -15,7 +15,7 @@ import (
 
 // asShown is the cluster that the machines found of c show, to a computer that has
 // no record of it, or an old one: what c knows already of how to reach it stays.
-func (b *Broker) asShown(ctx context.Context, session cloud.Session, c cluster.Cluster, alive []cloud.Instance) (cluster.Cluster, error) {
+func (o Observer) asShown(ctx context.Context, session cloud.Session, c cluster.Cluster, alive []cloud.Instance) (cluster.Cluster, error) {
 	alive = slices.DeleteFunc(slices.Clone(alive), func(i cloud.Instance) bool { return !i.Committed })
 	c.ID = c.Cloud + "/" + c.Region + "/" + c.Name
 	if len(alive) == 0 {
@@ -38,7 +38,7 @@ func (b *Broker) asShown(ctx context.Context, session cloud.Session, c cluster.C
 	if err := c.CheckHostKeys(); err != nil {
 		return cluster.Cluster{}, err
 	}
-	if err := b.howToReach(ctx, session, &c); err != nil {
+	if err := o.howToReach(ctx, session, &c); err != nil {
 		return cluster.Cluster{}, err
 	}
 	c.Judge()
@@ -47,7 +47,7 @@ func (b *Broker) asShown(ctx context.Context, session cloud.Session, c cluster.C
 
 // howToReach fills in as whom to log in and how processes are detached: as the
 // cloud has it, else as the template says.
-func (b *Broker) howToReach(ctx context.Context, session cloud.Session, c *cluster.Cluster) error {
+func (o Observer) howToReach(ctx context.Context, session cloud.Session, c *cluster.Cluster) error {
 	if c.SSHUser != "" && c.ProcessManager != "" {
 		return nil
 	}
@@ -55,7 +55,7 @@ func (b *Broker) howToReach(ctx context.Context, session cloud.Session, c *clust
 	if err != nil && !errors.Is(err, cloud.ErrNotFound) { // all are stopped
 		return fmt.Errorf("describe cluster %q: %w", c.Name, err)
 	}
-	cfg, err := b.reach().Render(*c)
+	cfg, err := o.Reach.Render(*c)
 	if err != nil {
 		return err
 	}

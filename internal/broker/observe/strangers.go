@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package observe
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 
 // Strangers are the machines of a name under other owner ids, as far as the
 // clouds can be asked. They are nothing to act on, only to be told of.
-func (b *Broker) Strangers(ctx context.Context, name string, clouds []string) []cloud.Thing {
+func (o Observer) Strangers(ctx context.Context, name string, clouds []string) []cloud.Thing {
 	var out []cloud.Thing
 	for _, cloudName := range clouds {
-		session, err := b.clouds.Open(ctx, cloudName)
+		session, err := o.Down.Clouds.Open(ctx, cloudName)
 		if err != nil {
 			continue
 		}
@@ -23,10 +23,10 @@ func (b *Broker) Strangers(ctx context.Context, name string, clouds []string) []
 		}
 		things, err := surveyor.Survey(ctx, cloud.ClusterRef{Cluster: name, Cloud: cloudName})
 		if err != nil {
-			b.log.WarnContext(ctx, "whether machines of the name are there is not known", "cluster", name, "cloud", cloudName, "error", err)
+			o.Down.Log.WarnContext(ctx, "whether machines of the name are there is not known", "cluster", name, "cloud", cloudName, "error", err)
 		}
 		for _, t := range things {
-			if t.Kind == cloud.ThingMachine && t.Ref.Owner != b.owner {
+			if t.Kind == cloud.ThingMachine && t.Ref.Owner != o.Down.Owner {
 				out = append(out, t)
 			}
 		}

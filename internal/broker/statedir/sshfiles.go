@@ -3,6 +3,7 @@
 package statedir
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -138,4 +139,12 @@ func (f Folder) RenewSSHFiles(j *journal.Journal, gone string) error {
 		}
 	}
 	return f.RemoveSSHFiles()
+}
+
+// RenewSSHFilesOf writes the files for SSH of a cluster that this state folder need
+// not know. A folder that cannot be written to hinders nothing else.
+func (f Folder) RenewSSHFilesOf(ctx context.Context, c cluster.Cluster) {
+	if err := f.WriteSSHFiles(c); err != nil {
+		f.dir.Log.WarnContext(ctx, "known_hosts and ssh_config could not be written", "cluster", c.Name, "error", err)
+	}
 }

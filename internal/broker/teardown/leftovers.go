@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package teardown
 
 import (
 	"context"
@@ -12,34 +12,30 @@ import (
 
 // RemoveLeftovers removes the rules and keys of a cluster whose machines are
 // gone (ErrGone). It removes no machine, and no cloud removes rules that a
-// machine still uses, so a mistake about the machines does no harm.
-func (b *Broker) RemoveLeftovers(ctx context.Context, c cluster.Cluster) error {
-	return b.removeLeftovers(ctx, c, true)
-}
-
-// removeLeftovers is RemoveLeftovers; lost says that nobody wanted the end.
-func (b *Broker) removeLeftovers(ctx context.Context, c cluster.Cluster, lost bool) error {
-	f := b.folderOf(c)
+// machine still uses, so a mistake about the machines does no harm. lost says that
+// nobody wanted the end.
+func (t Teardown) RemoveLeftovers(ctx context.Context, c cluster.Cluster, lost bool) error {
+	f := t.FolderOf(c)
 	release, err := f.LockOrGoOn(ctx, "removing leftovers")
 	if err != nil {
 		return err
 	}
 	defer release()
-	session, err := b.down().OpenFor(ctx, c)
+	session, err := t.OpenFor(ctx, c)
 	if err != nil {
 		return err
 	}
 	return f.WithKnown(ctx, func(j *journal.Journal) error {
 		if lost {
 			if err := journal.NoteLost(j, c.Generation); err != nil {
-				b.log.WarnContext(ctx, "the loss of a cluster is not recorded", "cluster", c.Name, "error", err)
+				t.Log.WarnContext(ctx, "the loss of a cluster is not recorded", "cluster", c.Name, "error", err)
 			}
 		}
 		if err := session.CleanupPorts(ctx, c.Ref()); err != nil {
 			return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)
 		}
 		if g := j.Find(c.Generation); lost && (g == nil || !g.LivesBeside(c)) {
-			b.down().Forget(ctx, f, j, c.Generation) // no destroy will come by: its state goes
+			t.Forget(ctx, f, j, c.Generation) // no destroy will come by: its state goes
 		}
 		return nil
 	})

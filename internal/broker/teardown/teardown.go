@@ -40,6 +40,9 @@ func (t Teardown) FolderOf(c cluster.Cluster) statedir.Folder {
 	return t.State.Cluster(cmp.Or(c.Owner, t.Owner), c.Name)
 }
 
+// Folder is the folder of a cluster of Owner.
+func (t Teardown) Folder(name string) statedir.Folder { return t.State.Cluster(t.Owner, name) }
+
 // OpenFor opens the cluster's cloud and refuses another account's credentials:
 // they would make a living cluster look gone.
 func (t Teardown) OpenFor(ctx context.Context, c cluster.Cluster) (cloud.Session, error) {

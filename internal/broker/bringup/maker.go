@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package bringup
+
+import (
+	"context"
+	"time"
+
+	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/spec"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+)
+
+// Maker makes bring-ups with what all of them have.
+type Maker struct {
+	Reach    nodes.Reach
+	Clouds   *clouds.Sessions
+	Timeouts Timeouts
+	// Images resolves an image tag of the catalog; nil takes images as they are.
+	Images func(ctx context.Context, cloudName, image, region, arch string) (string, error)
+}
+
+// New is a bring-up of nodes of a cluster; the caller fills in its Plan.
+func (m Maker) New(ctx context.Context, session cloud.Session, c cluster.Cluster, spec spec.Spec) *BringUp {
+	return &BringUp{
+		Session: session, Before: c, reach: m.Reach, timeouts: m.Timeouts, now: m.Reach.Now, images: m.Images, spec: spec, deadline: m.deadline(ctx),
+		Plan: Plan{Log: m.Reach.Log, Started: m.Reach.Now(), OnShutdown: m.Clouds.OnShutdown(c.Placement().Offer, c.Autostop)},
+	}
+}
+
+// deadline is when an uncommitted machine removes itself: later than everything
+// that may still be done with it, the clean-up included.
+func (m Maker) deadline(ctx context.Context) time.Time {
+	t := m.Timeouts
+	if d, ok := ctx.Deadline(); ok {
+		return d.Add(t.margin()).UTC().Truncate(time.Second)
+	}
+	return m.Reach.Now().Add(2*t.Boot + t.SSH + setupAllowance + t.margin()).UTC().Truncate(time.Second)
+}
+
+// setupAllowance is how long setup may take where the caller sets no deadline.
+const setupAllowance = time.Hour
+
+// margin is what the dead-man timer leaves between the end of an attempt and
+// the end of its machines: time to finish a call that is under way and to
+// clean up.
+func (t Timeouts) margin() time.Duration {
+	return max(t.Margin, graceAfterCancel+t.ListDelay+t.Cleanup)
+}
+
+// RanksFrom are the ranks from first to end-1.
+func RanksFrom(first, end int) []int {
+	var ranks []int
+	for r := first; r < end; r++ {
+		ranks = append(ranks, r)
+	}
+	return ranks
+}
