@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -374,8 +375,25 @@ func (s *storm) untilItWorks(args ...string) bool {
 		if tried == tries || time.Since(began) > orphanTime {
 			return false
 		}
+		if advice := importAdvice.FindStringSubmatch(out.String()); advice != nil {
+			s.importCluster(advice[1])
+		}
 		<-time.After(time.Second)
 	}
+}
+
+// importAdvice is what a refusal says of a whole cluster that no state holds: its
+// launch was killed on another computer after the cluster was complete and before
+// Terraform wrote its state.
+var importAdvice = regexp.MustCompile(`import\s+<address>\s+([^"\s]+)"`)
+
+// importCluster does what a refusal has advised.
+func (s *storm) importCluster(id string) {
+	s.t.Helper()
+	var out bytes.Buffer
+	err := s.start(&out, "import", "-no-color", "sky_cluster.c", id).Wait()
+	s.t.Logf("import %s: %v\n%s", id, err, out.String())
+	s.toll.count(s.toll.needed, "import")
 }
 
 // end destroys everything and sees that nothing is left, and that no job was
