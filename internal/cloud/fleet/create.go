@@ -24,7 +24,7 @@ type making[N, R any] struct {
 
 // create launches the nodes of a plan, all in one zone where there are several
 // places.
-func (f *Fleet[N, R]) create(ctx context.Context, plan Plan[Machine[N]], cfg cloud.RunConfig, res R, record *cloud.RunRecord) error {
+func (f *Fleet[N, R]) create(ctx context.Context, plan nodePlan[Machine[N]], cfg cloud.RunConfig, res R, record *cloud.RunRecord) error {
 	if len(plan.Create) == 0 {
 		return nil
 	}
@@ -96,7 +96,7 @@ func (m making[N, R]) first(ctx context.Context, n cloud.NodeSpec, places []Plac
 
 // all launches the nodes in rank order in one place.
 func (m making[N, R]) all(ctx context.Context, nodes []cloud.NodeSpec, place Place) []error {
-	made, errs := Launch(m.Parallel, nodes, func(n cloud.NodeSpec) (string, error) { return m.one(ctx, n, place) })
+	made, errs := launchEach(m.Parallel, nodes, func(n cloud.NodeSpec) (string, error) { return m.one(ctx, n, place) })
 	m.record.Created = append(m.record.Created, made...)
 	return errs
 }
@@ -207,5 +207,5 @@ func (f *Fleet[N, R]) checkCreated(ctx context.Context, ref cloud.ClusterRef, no
 			return fmt.Errorf("launch rank %d: %w: %w", m.Identity.Rank, m.stuck(cloud.StateRunning), cloud.ErrSpent)
 		}
 	}
-	return CheckSingle(ref, nodes, record, ids(found.Staying()))
+	return checkSingle(ref, nodes, record, ids(found.Staying()))
 }

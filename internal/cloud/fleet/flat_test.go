@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package fleet_test
+package fleet
 
 import (
 	"maps"
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
 // TestFlat: tags that a narrow cloud holds are read back as they were.
 func TestFlat(t *testing.T) {
-	f, form := fleet.Flat{MaxKey: 55, MaxValue: 128}, regexp.MustCompile(`^[a-z][a-z0-9-:]+$`)
+	f, form := Flat{MaxKey: 55, MaxValue: 128}, regexp.MustCompile(`^[a-z][a-z0-9-:]+$`)
 	tags := map[string]string{
 		"sky-owner": "me", "Team": "weather", "a": "one letter", "9": "digit", "-dash": "", "cost_center": "4711", "a:b": "colon", "x": "x", "x-1": "y",
 		"sky-host-key": "ssh-ed25519 " + strings.Repeat("A", 300), "ü": strings.Repeat("ü", 100), "x::1": "odd", "long": strings.Repeat("v", 128),

@@ -168,7 +168,7 @@ type Hooks[N, R any] struct {
 	// are in one zone.
 	Places func(res R) []Place
 
-	// CheckSpec refuses what this cloud cannot launch, beside CheckSpec.
+	// CheckSpec refuses what this cloud cannot launch, beside checkSpec.
 	CheckSpec func(spec cloud.ClusterSpec, at cloud.Placement) error
 
 	// Adopt brings what is not a label in line with the spec.

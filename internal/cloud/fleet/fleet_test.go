@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package fleet_test
+package fleet
 
 import (
 	"cmp"
@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -46,8 +45,8 @@ func TestCheckSpec(t *testing.T) {
 		}
 		at := at
 		change(&spec, &at)
-		if err := fleet.CheckSpec("here", spec, at); (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
-			t.Errorf("CheckSpec = %v, want %q", err, want)
+		if err := checkSpec("here", spec, at); (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("checkSpec = %v, want %q", err, want)
 		}
 	}
 }
@@ -59,7 +58,7 @@ func TestParseEndpoint(t *testing.T) {
 		"cloud.example.com": "must be a URL like", "ftp://127.0.0.1": "must be a URL like", "https://a:b@127.0.0.1": "must be a URL like",
 		"https://cloud.example.com/?x": "must be a URL like", "https://": "must be a URL like", "": "must be a URL like", "http://127.0.0.1?x=y": "must be a URL like",
 	} {
-		_, err := fleet.ParseEndpoint("endpoint", endpoint, "https://example.com", "the key")
+		_, err := ParseEndpoint("endpoint", endpoint, "https://example.com", "the key")
 		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
 			t.Errorf("ParseEndpoint of %q = %v, want %q", endpoint, err, want)
 		}
@@ -84,12 +83,12 @@ func TestSort(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			plan, err := fleet.Sort(cloud.ClusterRef{Cluster: "c"}, nodes, tt.have,
+			plan, err := sortNodes(cloud.ClusterRef{Cluster: "c"}, nodes, tt.have,
 				func(m cloud.Instance) cloud.Instance { return m },
 				func(m cloud.Instance) error { return errors.New("stuck " + m.ID) })
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) || len(plan.Adopt)+len(plan.Create) > 0 {
-					t.Errorf("Sort = %+v, %v; want an error with %q", plan, err, tt.err)
+					t.Errorf("sortNodes = %+v, %v; want an error with %q", plan, err, tt.err)
 				}
 				return
 			}
@@ -102,7 +101,7 @@ func TestSort(t *testing.T) {
 				create = append(create, n.Identity.Rank)
 			}
 			if err != nil || !slices.Equal(adopt, tt.adopt) || !slices.Equal(create, tt.create) {
-				t.Errorf("Sort adopts %v and creates %v, %v; want %v and %v", adopt, create, err, tt.adopt, tt.create)
+				t.Errorf("sortNodes adopts %v and creates %v, %v; want %v and %v", adopt, create, err, tt.adopt, tt.create)
 			}
 		})
 	}
@@ -110,13 +109,13 @@ func TestSort(t *testing.T) {
 
 func TestRunning(t *testing.T) {
 	stopped, up := instance("s", 0, cloud.StateStopped), instance("u", 1, cloud.StateRunning)
-	if _, err := fleet.Running("c", []cloud.Instance{stopped}); !errors.Is(err, cloud.ErrNotFound) {
+	if _, err := runningOf("c", []cloud.Instance{stopped}); !errors.Is(err, cloud.ErrNotFound) {
 		t.Errorf("none running = %v", err)
 	}
-	if got, err := fleet.Running("c", []cloud.Instance{stopped, up}); err != nil || len(got) != 1 || got[0].ID != "u" {
-		t.Errorf("Running = %+v, %v", got, err)
+	if got, err := runningOf("c", []cloud.Instance{stopped, up}); err != nil || len(got) != 1 || got[0].ID != "u" {
+		t.Errorf("runningOf = %+v, %v", got, err)
 	}
-	got, err := fleet.Running("c", []cloud.Instance{up, instance("v", 1, cloud.StateRunning)})
+	got, err := runningOf("c", []cloud.Instance{up, instance("v", 1, cloud.StateRunning)})
 	if extra := (*cloud.ExtraNodesError)(nil); !errors.As(err, &extra) || !slices.Equal(extra.Extra, []string{"v"}) || len(got) != 2 {
 		t.Errorf("one rank twice = %+v, %v", got, err)
 	}
@@ -128,7 +127,7 @@ func (s sight) String() string { return string(s) }
 
 func TestWatch(t *testing.T) {
 	passing, lasting := errors.New("passing"), errors.New("lasting")
-	watcher := fleet.Watcher{
+	watcher := watcher{
 		Poll: retry.Policy{Initial: time.Second, Max: time.Second}, Patience: 3,
 		Transient: func(err error) bool { return errors.Is(err, passing) },
 	}
@@ -151,7 +150,7 @@ func TestWatch(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				calls, good := 0, 0
-				err := fleet.Watch(ctx, watcher, func(context.Context) (sight, error) {
+				err := watch(ctx, watcher, func(context.Context) (sight, error) {
 					calls++
 					if calls <= len(tt.looks) && tt.looks[calls-1] != nil {
 						return "", tt.looks[calls-1]
@@ -172,7 +171,7 @@ func TestWatch(t *testing.T) {
 func TestEachGoesOn(t *testing.T) {
 	var ran atomic.Int32
 	bad := errors.New("bad")
-	err := fleet.Each(2, []int{1, 2, 3, 4}, func(i int) error {
+	err := Each(2, []int{1, 2, 3, 4}, func(i int) error {
 		ran.Add(1)
 		if i%2 == 0 {
 			return bad
@@ -191,7 +190,7 @@ func TestLaunch(t *testing.T) {
 		for i := range nodes {
 			nodes[i].Identity = identity(i)
 		}
-		ids, errs := fleet.Launch(2, nodes, func(n cloud.NodeSpec) (string, error) {
+		ids, errs := launchEach(2, nodes, func(n cloud.NodeSpec) (string, error) {
 			rank := n.Identity.Rank
 			<-time.After(time.Duration(2-rank%2) * time.Second) // of the bubble: the odd ones are faster
 			switch {
@@ -205,7 +204,7 @@ func TestLaunch(t *testing.T) {
 			return fmt.Sprintf("i-%d", rank), nil
 		})
 		if !slices.Equal(ids, []string{"i-0", "i-1", "i-2"}) || len(errs) != 2 {
-			t.Errorf("Launch = %v, %v", ids, errs)
+			t.Errorf("launchEach = %v, %v", ids, errs)
 		}
 	})
 }
@@ -213,11 +212,11 @@ func TestLaunch(t *testing.T) {
 func TestCheckSingle(t *testing.T) {
 	record := cloud.RunRecord{Created: []string{"a"}, Resumed: []string{"b"}, Adopted: []string{"c"}}
 	var extra *cloud.ExtraNodesError
-	if err := fleet.CheckSingle(cloud.ClusterRef{}, nil, record, []string{"c", "a", "b"}); err != nil {
+	if err := checkSingle(cloud.ClusterRef{}, nil, record, []string{"c", "a", "b"}); err != nil {
 		t.Error(err)
 	}
-	if err := fleet.CheckSingle(cloud.ClusterRef{}, nil, record, []string{"c", "x"}); !errors.As(err, &extra) || !slices.Equal(extra.Extra, []string{"x"}) {
-		t.Errorf("CheckSingle = %v", err)
+	if err := checkSingle(cloud.ClusterRef{}, nil, record, []string{"c", "x"}); !errors.As(err, &extra) || !slices.Equal(extra.Extra, []string{"x"}) {
+		t.Errorf("checkSingle = %v", err)
 	}
 }
 
@@ -231,8 +230,8 @@ func TestCheckPresent(t *testing.T) {
 		{named, []string{"b", "c", "a"}, nil}, {named, []string{"a"}, cloud.ErrNotFound},
 		{cloud.ClusterRef{}, []string{"a"}, nil}, {cloud.ClusterRef{}, nil, cloud.ErrNotFound},
 	} {
-		if err := fleet.CheckPresent(tt.ref, tt.ids); !errors.Is(err, tt.want) {
-			t.Errorf("CheckPresent of %v among %v = %v, want %v", tt.ref.Instances, tt.ids, err, tt.want)
+		if err := checkPresent(tt.ref, tt.ids); !errors.Is(err, tt.want) {
+			t.Errorf("checkPresent of %v among %v = %v, want %v", tt.ref.Instances, tt.ids, err, tt.want)
 		}
 	}
 }
@@ -251,13 +250,13 @@ func TestWaiter(t *testing.T) {
 	dead, dying := instance("b", 1, cloud.StateTerminated), instance("b", 1, cloud.StateTerminating)
 	earlier := dead
 	earlier.Identity.Attempt = 0
-	show := func(all ...cloud.Instance) fleet.View[cloud.Instance] {
-		return fleet.View[cloud.Instance]{Machines: all}
+	show := func(all ...cloud.Instance) lookResult[cloud.Instance] {
+		return lookResult[cloud.Instance]{Machines: all}
 	}
-	late := fleet.View[cloud.Instance]{Machines: []cloud.Instance{up("a", 0)}, Late: []cloud.Identity{identity(1)}}
-	doubtful := fleet.View[cloud.Instance]{Doubtful: true}
-	missing := fleet.View[cloud.Instance]{Machines: []cloud.Instance{up("a", 0)}, Missing: []string{"b"}}
-	type views = []fleet.View[cloud.Instance]
+	late := lookResult[cloud.Instance]{Machines: []cloud.Instance{up("a", 0)}, Late: []cloud.Identity{identity(1)}}
+	doubtful := lookResult[cloud.Instance]{Doubtful: true}
+	missing := lookResult[cloud.Instance]{Machines: []cloud.Instance{up("a", 0)}, Missing: []string{"b"}}
+	type views = []lookResult[cloud.Instance]
 	named := cloud.ClusterRef{Cluster: "c", Instances: []string{"a", "b"}}
 	for name, tt := range map[string]struct {
 		ref   cloud.ClusterRef
@@ -289,7 +288,7 @@ func TestWaiter(t *testing.T) {
 		"a state nobody knows":              {looks: views{show(instance("u", 0, cloud.StateUnknown)), show(instance("u", 0, cloud.StateUnknown)), show(instance("u", 0, cloud.StateUnknown))}},
 		"a state nobody knows for a reason": {looks: views{show(odd), show(odd)}, end: "stuck u"},
 	} {
-		w := &fleet.Waiter[cloud.Instance]{
+		w := &waiter[cloud.Instance]{
 			Want: cmp.Or(tt.want, cloud.StateRunning), Looks: 2, MissingLooks: 3,
 			As:    func(m cloud.Instance) cloud.Instance { return m },
 			Stuck: func(m cloud.Instance) error { return errors.New("stuck " + m.ID) },
@@ -302,7 +301,7 @@ func TestWaiter(t *testing.T) {
 			if i == len(tt.looks)-1 {
 				want = tt.end
 			}
-			done, err := w.Look(tt.ref, v)
+			done, err := w.look(tt.ref, v)
 			if done != (want == "done") || (err != nil) != (want != "" && !done) || (err != nil && !strings.Contains(err.Error(), want)) {
 				t.Errorf("%s: look %d: %t, %v; want %q", name, i, done, err, want)
 				break

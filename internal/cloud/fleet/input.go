@@ -16,9 +16,9 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// CheckSpec refuses what no cloud can launch, before anything is asked of the
+// checkSpec refuses what no cloud can launch, before anything is asked of the
 // one that is named.
-func CheckSpec(name string, spec cloud.ClusterSpec, at cloud.Placement) error {
+func checkSpec(name string, spec cloud.ClusterSpec, at cloud.Placement) error {
 	ref := spec.Ref
 	switch {
 	case ref.Owner == "" || ref.Cluster == "" || ref.Generation == "":

@@ -15,19 +15,19 @@ import (
 func (f *Fleet[N, R]) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.State) error {
 	if want == cloud.StateTerminated {
 		var g gone[N, R]
-		return f.watch(ctx, ref, func(_ context.Context, c Census[N]) (bool, error) { return g.look(f, c), nil })
+		return f.watch(ctx, ref, func(_ context.Context, c Inventory[N]) (bool, error) { return g.look(f, c), nil })
 	}
 	w := f.waiter(want)
-	var last Census[N]
-	err := f.watch(ctx, ref, func(_ context.Context, c Census[N]) (bool, error) {
+	var last Inventory[N]
+	err := f.watch(ctx, ref, func(_ context.Context, c Inventory[N]) (bool, error) {
 		last = c
-		return w.Look(ref, c.view())
+		return w.look(ref, c.result())
 	})
 	return f.explain(ctx, last, err)
 }
 
-func (f *Fleet[N, R]) waiter(want cloud.State) *Waiter[Machine[N]] {
-	return &Waiter[Machine[N]]{
+func (f *Fleet[N, R]) waiter(want cloud.State) *waiter[Machine[N]] {
+	return &waiter[Machine[N]]{
 		Want: want, Looks: min(2, f.QuietLooks), MissingLooks: f.MissingLooks,
 		As:    func(m Machine[N]) cloud.Instance { return m.Instance },
 		Stuck: func(m Machine[N]) error { return m.stuck(want) },
@@ -35,7 +35,7 @@ func (f *Fleet[N, R]) waiter(want cloud.State) *Waiter[Machine[N]] {
 }
 
 // explain adds to the error of a machine that stopped by itself why it did.
-func (f *Fleet[N, R]) explain(ctx context.Context, c Census[N], err error) error {
+func (f *Fleet[N, R]) explain(ctx context.Context, c Inventory[N], err error) error {
 	var stuck *MachineError
 	if f.Hooks.Explain == nil || ctx.Err() != nil || !errors.As(err, &stuck) {
 		return err
@@ -60,7 +60,7 @@ type gone[N, R any] struct {
 
 // look reports whether nothing was seen often enough in a row. What is listed as
 // terminated is proof; what is merely not listed may be late.
-func (g *gone[N, R]) look(f *Fleet[N, R], c Census[N]) bool {
+func (g *gone[N, R]) look(f *Fleet[N, R], c Inventory[N]) bool {
 	if len(c.Live())+len(c.Late) > 0 || c.Doubtful {
 		g.quiet = 0
 		return false
@@ -84,7 +84,7 @@ func (f *Fleet[N, R]) Describe(ctx context.Context, ref cloud.ClusterRef) (cloud
 		return cloud.ClusterInfo{}, err
 	}
 	info := cloud.ClusterInfo{SSHUser: f.SSHUser}
-	if info.Instances, err = Running(ref.Cluster, f.portable(ref, found.Machines)); err != nil {
+	if info.Instances, err = runningOf(ref.Cluster, f.portable(ref, found.Machines)); err != nil {
 		return info, err
 	}
 	running := found.Machines[slices.IndexFunc(found.Machines, func(m Machine[N]) bool { return m.State == cloud.StateRunning })]
@@ -150,12 +150,12 @@ func (f *Fleet[N, R]) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 	if f.checkRef(ref) != nil && ref.Owner != "" {
 		return fmt.Errorf("commit cluster %q: machines %v are none of %s: %w", ref.Cluster, ref.Instances, f.Name, cloud.ErrNotFound)
 	}
-	return f.watch(ctx, ref, func(ctx context.Context, c Census[N]) (bool, error) {
+	return f.watch(ctx, ref, func(ctx context.Context, c Inventory[N]) (bool, error) {
 		if len(c.Late) > 0 {
 			return false, nil
 		}
 		live := c.Staying()
-		if err := CheckPresent(ref, ids(live)); err != nil {
+		if err := checkPresent(ref, ids(live)); err != nil {
 			return false, fmt.Errorf("commit %w", err)
 		}
 		if i := slices.IndexFunc(live, func(m Machine[N]) bool { return m.untagged }); i >= 0 {
@@ -180,14 +180,14 @@ func (f *Fleet[N, R]) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 		}
 	}
 	w := f.waiter(cloud.StateStopped)
-	return f.watch(ctx, ref, func(ctx context.Context, c Census[N]) (bool, error) {
+	return f.watch(ctx, ref, func(ctx context.Context, c Inventory[N]) (bool, error) {
 		busy := slices.DeleteFunc(c.Live(), func(m Machine[N]) bool { return m.State != cloud.StateRunning && m.State != cloud.StatePending })
 		if len(busy) > 0 {
 			if err := f.Calls.StopMachines(ctx, busy); err != nil {
 				return false, fmt.Errorf("stop machines %v: %w", ids(busy), err)
 			}
 		}
-		return w.Look(ref, c.view())
+		return w.look(ref, c.result())
 	})
 }
 
@@ -213,7 +213,7 @@ func (f *Fleet[N, R]) Terminate(ctx context.Context, ref cloud.ClusterRef) error
 // may be lost, and believes only what it sees.
 func (f *Fleet[N, R]) removeMachines(ctx context.Context, ref cloud.ClusterRef, removed map[cloud.Identity]bool) (some bool, err error) {
 	var g gone[N, R]
-	err = f.watch(ctx, ref, func(ctx context.Context, c Census[N]) (bool, error) {
+	err = f.watch(ctx, ref, func(ctx context.Context, c Inventory[N]) (bool, error) {
 		for _, m := range c.Machines {
 			removed[m.Identity] = true
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// Census is one look at the machines of a ref.
-type Census[N any] struct {
+// Inventory is one look at the machines of a ref.
+type Inventory[N any] struct {
 	// Machines are sorted by rank, attempt and id, in every state.
 	Machines []Machine[N]
 	// Missing are ids that should be there and are not shown.
@@ -27,17 +27,17 @@ type Census[N any] struct {
 }
 
 // Live are the machines that are not terminated.
-func (c Census[N]) Live() []Machine[N] {
+func (c Inventory[N]) Live() []Machine[N] {
 	return slices.DeleteFunc(slices.Clone(c.Machines), func(m Machine[N]) bool { return m.State == cloud.StateTerminated })
 }
 
 // Staying are the machines that nobody is removing.
-func (c Census[N]) Staying() []Machine[N] {
+func (c Inventory[N]) Staying() []Machine[N] {
 	return slices.DeleteFunc(c.Live(), func(m Machine[N]) bool { return m.State == cloud.StateTerminating })
 }
 
 // String lists the machines that are not terminated, for errors.
-func (c Census[N]) String() string {
+func (c Inventory[N]) String() string {
 	var parts []string
 	for _, m := range c.Live() {
 		parts = append(parts, fmt.Sprintf("%s (rank %d, %s)", m, m.Identity.Rank, m.State))
@@ -54,8 +54,8 @@ func (c Census[N]) String() string {
 	return strings.Join(parts, ", ")
 }
 
-func (c Census[N]) view() View[Machine[N]] {
-	v := View[Machine[N]]{Machines: c.Machines, Missing: c.Missing, Doubtful: c.Doubtful}
+func (c Inventory[N]) result() lookResult[Machine[N]] {
+	v := lookResult[Machine[N]]{Machines: c.Machines, Missing: c.Missing, Doubtful: c.Doubtful}
 	for _, m := range c.Late {
 		v.Late = append(v.Late, m.Identity)
 	}
@@ -127,8 +127,8 @@ func (f *Fleet[N, R]) checkRef(ref cloud.ClusterRef) error {
 
 // Look lists the machines of ref. Foreign machines are never part of it; an id
 // of ref.Instances that turns out foreign is an error.
-func (f *Fleet[N, R]) Look(ctx context.Context, ref cloud.ClusterRef) (Census[N], error) {
-	var found Census[N]
+func (f *Fleet[N, R]) Look(ctx context.Context, ref cloud.ClusterRef) (Inventory[N], error) {
+	var found Inventory[N]
 	err := f.checkRef(ref)
 	if err == nil {
 		ref.Zone, err = f.zone(ctx, ref.Region, ref.Zone)
@@ -152,10 +152,10 @@ func (f *Fleet[N, R]) Look(ctx context.Context, ref cloud.ClusterRef) (Census[N]
 		}
 	}
 	if err := f.lookForLate(ctx, ref, known, add, &found); err != nil {
-		return Census[N]{}, err
+		return Inventory[N]{}, err
 	}
 	if err := f.lookUp(ctx, ref, known, add, &found); err != nil {
-		return Census[N]{}, err
+		return Inventory[N]{}, err
 	}
 	slices.SortFunc(found.Machines, func(a, b Machine[N]) int {
 		return cmp.Or(cmp.Compare(a.Identity.Rank, b.Identity.Rank),
@@ -166,7 +166,7 @@ func (f *Fleet[N, R]) Look(ctx context.Context, ref cloud.ClusterRef) (Census[N]
 
 // lookForLate looks for what this process launched and the listing did not show.
 // What Find settled is known afterwards.
-func (f *Fleet[N, R]) lookForLate(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, add func(Machine[N]), found *Census[N]) error {
+func (f *Fleet[N, R]) lookForLate(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, add func(Machine[N]), found *Inventory[N]) error {
 	for _, e := range f.recent.matching(func(m Machine[N]) bool { return selects(ref, m) }) {
 		switch {
 		case e.m.ID != "": // it is listed, or lookUp asks for it
@@ -198,7 +198,7 @@ func (f *Fleet[N, R]) lookForLate(ctx context.Context, ref cloud.ClusterRef, kno
 
 // lookUp asks for the machines that should be there but were not listed: by id,
 // since a listing lags further behind.
-func (f *Fleet[N, R]) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, add func(Machine[N]), found *Census[N]) error {
+func (f *Fleet[N, R]) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, add func(Machine[N]), found *Inventory[N]) error {
 	launched := map[string]entry[N]{}
 	places := map[Place][]string{}
 	for _, e := range f.recent.matching(func(m Machine[N]) bool { return m.ID != "" && selects(ref, m) }) {
@@ -231,8 +231,8 @@ func (f *Fleet[N, R]) lookUp(ctx context.Context, ref cloud.ClusterRef, known ma
 	return nil
 }
 
-// sort puts a machine that was asked for by its id where it belongs in a census.
-func (f *Fleet[N, R]) sort(ref cloud.ClusterRef, id string, got []Machine[N], launched map[string]entry[N], add func(Machine[N]), found *Census[N]) error {
+// sort puts a machine that was asked for by its id where it belongs in an inventory.
+func (f *Fleet[N, R]) sort(ref cloud.ClusterRef, id string, got []Machine[N], launched map[string]entry[N], add func(Machine[N]), found *Inventory[N]) error {
 	i := slices.IndexFunc(got, func(m Machine[N]) bool { return m.ID == id })
 	// A cloud may drop the tags of a terminated machine before the machine itself.
 	gone := i >= 0 && got[i].State == cloud.StateTerminated && got[i].Identity.Owner == ""
@@ -299,9 +299,9 @@ func isAbsence(err error) bool {
 
 // watch looks at the machines of ref until do reports done or an error, or ctx
 // ends. Trouble that passes is borne a few looks long.
-func (f *Fleet[N, R]) watch(ctx context.Context, ref cloud.ClusterRef, do func(context.Context, Census[N]) (bool, error)) error {
-	w := Watcher{Poll: f.Poll, Patience: f.Patience, Transient: f.transient}
-	return Watch(ctx, w, func(ctx context.Context) (Census[N], error) { return f.Look(ctx, ref) }, do)
+func (f *Fleet[N, R]) watch(ctx context.Context, ref cloud.ClusterRef, do func(context.Context, Inventory[N]) (bool, error)) error {
+	w := watcher{Poll: f.Poll, Patience: f.Patience, Transient: f.transient}
+	return watch(ctx, w, func(ctx context.Context) (Inventory[N], error) { return f.Look(ctx, ref) }, do)
 }
 
 // transient reports whether a later call may fare better.

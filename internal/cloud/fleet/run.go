@@ -14,7 +14,7 @@ import (
 
 // Check refuses what cannot be launched, before anything is asked of the cloud.
 func (f *Fleet[N, R]) Check(spec cloud.ClusterSpec, at cloud.Placement) error {
-	err := CheckSpec(f.Name, spec, at)
+	err := checkSpec(f.Name, spec, at)
 	if err == nil {
 		err = f.checkLimits(spec)
 	}
@@ -59,7 +59,7 @@ func (f *Fleet[N, R]) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.R
 	if err != nil {
 		return record, err
 	}
-	plan, err := Sort(ref, cfg.Spec.Nodes, found.Staying(), func(m Machine[N]) cloud.Instance { return m.Instance },
+	plan, err := sortNodes(ref, cfg.Spec.Nodes, found.Staying(), func(m Machine[N]) cloud.Instance { return m.Instance },
 		func(m Machine[N]) error { return m.stuck(cloud.StateRunning) })
 	if err != nil {
 		return record, err
@@ -80,10 +80,10 @@ func (f *Fleet[N, R]) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.R
 // settled looks until what this process launched before is shown, or it is too
 // long ago to be on its way, and sessions that launched one identity at once have
 // settled who stays.
-func (f *Fleet[N, R]) settled(ctx context.Context, ref cloud.ClusterRef) (Census[N], error) {
-	var found Census[N]
+func (f *Fleet[N, R]) settled(ctx context.Context, ref cloud.ClusterRef) (Inventory[N], error) {
+	var found Inventory[N]
 	patience := time.Now().Add(f.tieTime())
-	err := f.watch(ctx, ref, func(_ context.Context, c Census[N]) (bool, error) {
+	err := f.watch(ctx, ref, func(_ context.Context, c Inventory[N]) (bool, error) {
 		found = c
 		tied := f.tied(c) && time.Now().Before(patience)
 		return len(c.Late) == 0 && (f.Idempotent || !c.Doubtful) && !tied, nil
@@ -189,7 +189,7 @@ func relabeling(m cloud.Instance, spec cloud.ClusterSpec) Relabeling {
 // state. A lack of capacity is the error of Start; the machine stays stopped.
 func (f *Fleet[N, R]) resume(ctx context.Context, m Machine[N]) error {
 	missed := 0
-	return f.watch(ctx, m.ref(f.Name), func(ctx context.Context, c Census[N]) (bool, error) {
+	return f.watch(ctx, m.ref(f.Name), func(ctx context.Context, c Inventory[N]) (bool, error) {
 		if len(c.Machines) == 0 {
 			if missed++; missed >= f.MissingLooks {
 				return false, fmt.Errorf("it is not there any more: %w", cloud.ErrNotFound)

@@ -20,18 +20,18 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
-// Plan says what becomes of every rank.
-type Plan[M any] struct {
+// nodePlan says what becomes of every rank.
+type nodePlan[M any] struct {
 	// Adopt are the machines that are there, in the order of the nodes.
 	Adopt  []M
 	Create []cloud.NodeSpec
 }
 
-// Sort tells the nodes that have a machine from those that need one. Machines
+// sortNodes tells the nodes that have a machine from those that need one. Machines
 // that end do not count. A machine nobody asked for is an ExtraNodesError, one
 // in a state that is neither alive nor gone the error that stuck returns; the
 // plan is empty then. as gives a machine in the words all clouds share.
-func Sort[M any](ref cloud.ClusterRef, nodes []cloud.NodeSpec, machines []M, as func(M) cloud.Instance, stuck func(M) error) (Plan[M], error) {
+func sortNodes[M any](ref cloud.ClusterRef, nodes []cloud.NodeSpec, machines []M, as func(M) cloud.Instance, stuck func(M) error) (nodePlan[M], error) {
 	var extra []string
 	have := map[cloud.Identity]M{}
 	wanted := map[cloud.Identity]bool{}
@@ -46,15 +46,15 @@ func Sort[M any](ref cloud.ClusterRef, nodes []cloud.NodeSpec, machines []M, as 
 		case !wanted[inst.Identity] || twice:
 			extra = append(extra, inst.ID)
 		case inst.State == cloud.StateUnknown:
-			return Plan[M]{}, stuck(m)
+			return nodePlan[M]{}, stuck(m)
 		default:
 			have[inst.Identity] = m
 		}
 	}
 	if len(extra) > 0 {
-		return Plan[M]{}, &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
+		return nodePlan[M]{}, &cloud.ExtraNodesError{Cluster: ref.Cluster, Want: len(nodes), Extra: extra}
 	}
-	var plan Plan[M]
+	var plan nodePlan[M]
 	for _, n := range nodes {
 		if m, ok := have[n.Identity]; ok {
 			plan.Adopt = append(plan.Adopt, m)
@@ -65,10 +65,10 @@ func Sort[M any](ref cloud.ClusterRef, nodes []cloud.NodeSpec, machines []M, as 
 	return plan, nil
 }
 
-// Launch calls one for every node, in their order, at most limit at once. After
+// launchEach calls one for every node, in their order, at most limit at once. After
 // a failure no further one begins, but those under way are seen through, so that
 // no id is lost. An id may come together with an error.
-func Launch(limit int, nodes []cloud.NodeSpec, one func(cloud.NodeSpec) (string, error)) (ids []string, errs []error) {
+func launchEach(limit int, nodes []cloud.NodeSpec, one func(cloud.NodeSpec) (string, error)) (ids []string, errs []error) {
 	type outcome struct {
 		id  string
 		err error
@@ -102,10 +102,10 @@ func Launch(limit int, nodes []cloud.NodeSpec, one func(cloud.NodeSpec) (string,
 	return ids, errs
 }
 
-// CheckSingle is for a look after launches: a machine of the cluster that is not
+// checkSingle is for a look after launches: a machine of the cluster that is not
 // in the record was made by somebody else with its identity, or by a cloud that
 // took one request twice. It is an ExtraNodesError.
-func CheckSingle(ref cloud.ClusterRef, nodes []cloud.NodeSpec, record cloud.RunRecord, ids []string) error {
+func checkSingle(ref cloud.ClusterRef, nodes []cloud.NodeSpec, record cloud.RunRecord, ids []string) error {
 	known := slices.Concat(record.Created, record.Resumed, record.Adopted)
 	extra := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(known, id) })
 	if len(extra) > 0 {
@@ -114,9 +114,9 @@ func CheckSingle(ref cloud.ClusterRef, nodes []cloud.NodeSpec, record cloud.RunR
 	return nil
 }
 
-// CheckPresent is cloud.ErrNotFound where a machine that ref names is not among
+// checkPresent is cloud.ErrNotFound where a machine that ref names is not among
 // the ids, or there are none.
-func CheckPresent(ref cloud.ClusterRef, ids []string) error {
+func checkPresent(ref cloud.ClusterRef, ids []string) error {
 	missing := slices.DeleteFunc(slices.Clone(ref.Instances), func(id string) bool { return slices.Contains(ids, id) })
 	if len(ids) == 0 || len(missing) > 0 {
 		return fmt.Errorf("cluster %q: machines %v: %w", ref.Cluster, missing, cloud.ErrNotFound)
@@ -124,9 +124,9 @@ func CheckPresent(ref cloud.ClusterRef, ids []string) error {
 	return nil
 }
 
-// Running are those of a cluster's machines that run. None at all is
+// runningOf are those of a cluster's machines that run. None at all is
 // cloud.ErrNotFound; two of one rank are an ExtraNodesError beside the list.
-func Running(cluster string, machines []cloud.Instance) ([]cloud.Instance, error) {
+func runningOf(cluster string, machines []cloud.Instance) ([]cloud.Instance, error) {
 	var running []cloud.Instance
 	var extra []string
 	ranks := map[int]bool{}
@@ -149,8 +149,8 @@ func Running(cluster string, machines []cloud.Instance) ([]cloud.Instance, error
 	return running, nil
 }
 
-// Watcher looks at machines again and again.
-type Watcher struct {
+// watcher looks at machines again and again.
+type watcher struct {
 	// Poll paces the looks.
 	Poll retry.Policy
 	// Patience is how many failures in a row, of a kind that passes, end a watch.
@@ -159,9 +159,9 @@ type Watcher struct {
 	Transient func(error) bool
 }
 
-// Watch looks until f reports done or an error, or ctx ends; the error then
+// watch looks until f reports done or an error, or ctx ends; the error then
 // says what was last seen. Trouble that passes, in look or in f, is borne.
-func Watch[C fmt.Stringer](ctx context.Context, w Watcher, look func(context.Context) (C, error), f func(context.Context, C) (bool, error)) error {
+func watch[C fmt.Stringer](ctx context.Context, w watcher, look func(context.Context) (C, error), f func(context.Context, C) (bool, error)) error {
 	var last C
 	seen, failures := false, 0
 	err := retry.Poll(ctx, w.Poll, func(ctx context.Context) (bool, error) {

@@ -97,7 +97,7 @@ func elders[N any](own []string, machines []Machine[N]) map[string]Machine[N] {
 
 // tied reports whether one identity has several machines, of which all but one
 // are about to give way.
-func (f *Fleet[N, R]) tied(c Census[N]) bool {
+func (f *Fleet[N, R]) tied(c Inventory[N]) bool {
 	seen := map[cloud.Identity]bool{}
 	for _, m := range c.Staying() {
 		if seen[m.Identity] {

@@ -10,8 +10,8 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
-// View is one look at a cluster's machines.
-type View[M any] struct {
+// lookResult is one look at a cluster's machines.
+type lookResult[M any] struct {
 	// Machines are those that the cloud shows, in every state.
 	Machines []M
 	// Missing are ids that should be there and are not shown.
@@ -22,8 +22,8 @@ type View[M any] struct {
 	Doubtful bool
 }
 
-// Waiter decides, look by look, whether machines get to a state.
-type Waiter[M any] struct {
+// waiter decides, look by look, whether machines get to a state.
+type waiter[M any] struct {
 	Want cloud.State
 	// As gives a machine in the words all clouds share, and Stuck the error of one
 	// that will not get to Want.
@@ -39,7 +39,7 @@ type Waiter[M any] struct {
 
 // Look takes one look into account: it reports that all machines are where they
 // should be, or returns the error of one that cannot get there any more.
-func (w *Waiter[M]) Look(ref cloud.ClusterRef, v View[M]) (bool, error) {
+func (w *waiter[M]) look(ref cloud.ClusterRef, v lookResult[M]) (bool, error) {
 	if w.alive == nil {
 		w.alive = map[string]bool{}
 	}
@@ -80,7 +80,7 @@ func ending(m cloud.Instance) bool {
 }
 
 // missing are the ids that should be there: those named, and those seen before.
-func (w *Waiter[M]) missing(named []string, shown []cloud.Instance) []string {
+func (w *waiter[M]) missing(named []string, shown []cloud.Instance) []string {
 	out := slices.Clone(named)
 	for _, id := range slices.Sorted(maps.Keys(w.alive)) {
 		there := slices.ContainsFunc(shown, func(m cloud.Instance) bool { return m.ID == id })
@@ -91,12 +91,12 @@ func (w *Waiter[M]) missing(named []string, shown []cloud.Instance) []string {
 	return out
 }
 
-func (w *Waiter[M]) reached(m cloud.Instance) bool {
+func (w *waiter[M]) reached(m cloud.Instance) bool {
 	return m.State == w.Want && (w.Want != cloud.StateRunning || (m.ExternalIP != "" && m.SSHPort > 0))
 }
 
 // failed returns the error of the first machine that cannot get there any more.
-func (w *Waiter[M]) failed(ref cloud.ClusterRef, v View[M], shown, staying []cloud.Instance) error {
+func (w *waiter[M]) failed(ref cloud.ClusterRef, v lookResult[M], shown, staying []cloud.Instance) error {
 	for i, m := range shown {
 		hopeless := false
 		switch m.State {
@@ -119,7 +119,7 @@ func (w *Waiter[M]) failed(ref cloud.ClusterRef, v View[M], shown, staying []clo
 // not the remains of an earlier attempt or of a node removed on purpose: it was
 // seen alive by this wait, or nothing else is left, or it was never recorded and
 // died beside siblings of its attempt.
-func (w *Waiter[M]) counts(dead cloud.Instance, staying []cloud.Instance, late []cloud.Identity) bool {
+func (w *waiter[M]) counts(dead cloud.Instance, staying []cloud.Instance, late []cloud.Identity) bool {
 	if w.alive[dead.ID] || len(staying)+len(late) == 0 {
 		return true
 	}
