@@ -284,12 +284,13 @@ const (
 // NodeSpec is one machine to be.
 type NodeSpec struct {
 	Identity Identity
-	// UserData is run at first boot; it may hold the node's host key and is
-	// never logged.
+	// UserData is run at first boot, or at every start of a container; it may hold
+	// the node's host key and is never logged.
 	UserData []byte
 	// HostKey is the public SSH host key that the machine is born with, in
 	// authorized_keys form. It stands on the machine, under TagHostKey, so that
-	// every computer can check it. Empty leaves what is there.
+	// every computer can check it. Empty leaves what is there; it is empty where the
+	// machine makes another one (Capabilities.BirthShown).
 	HostKey string
 }
 
@@ -347,7 +348,11 @@ type Instance struct {
 	// ExternalIP is where the caller reaches the machine; empty until it has one.
 	ExternalIP string
 	SSHPort    int
-	Labels     map[string]string
+	// PublicPorts are the ports at which ExternalIP answers for those of the machine,
+	// on clouds that map them. Nil is that each answers under its own number; one
+	// that is not among them is not reached.
+	PublicPorts map[uint16]uint16
+	Labels      map[string]string
 	// HostKey and Notes are what its launch, or a later Run, left on the machine;
 	// empty where it has none.
 	HostKey string
@@ -390,7 +395,15 @@ type Capabilities struct {
 	// SourcesOpen says why AllowedCIDRs do not keep others from the ports, or not
 	// all of them: "its firewall knows no sources". Empty is that they do.
 	SourcesOpen string
-	UserData    bool
+	// UserData says that a machine runs its NodeSpec.UserData at its first boot.
+	// StartCommand is the other way to bring it: the script is the command of a
+	// container, run as root at every start, with no other process beside it.
+	UserData     bool
+	StartCommand bool
+	// BirthShown says that the cloud's API shows to others than the machine with what
+	// it was made, its host key among that. A machine makes another one then, at first
+	// contact; the cluster template's renew_host_key does that.
+	BirthShown  bool
 	CustomImage bool
 	CustomDisk  bool
 	// Labels says that machines carry tags; otherwise names carry the identity.

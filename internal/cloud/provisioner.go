@@ -111,7 +111,8 @@ type Credentials struct {
 type Session struct {
 	Provisioner
 	// Account identifies who pays; a cluster is only declared gone, and only
-	// removed, under the account that launched it.
+	// removed, under the account that launched it. Where the cloud's API names no
+	// account it is made of the key, and a setting can name it after the key changed.
 	Account string
 	// Identity is who the calls are made as, for people; empty where the
 	// credentials do not tell. Colleagues may share an account.

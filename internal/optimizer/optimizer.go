@@ -53,7 +53,7 @@ type Needs struct {
 	SelfEnd cloud.Shutdown
 	// PortsLater: ports will be opened or closed on the running cluster.
 	PortsLater bool
-	// UserData: machines must run a script at first boot.
+	// UserData: machines must run a script at first boot, or as their start command.
 	UserData bool
 }
 

@@ -227,7 +227,7 @@ func abilities(req Request, alt cloud.Requirement) []ability {
 	need(req.nodes() > 1, "multi_node", "several nodes", plain(func(c cloud.Capabilities) bool { return c.MultiNode }))
 	need(len(alt.Ports) > 0, "ports", "open ports", plain(func(c cloud.Capabilities) bool { return c.PortsLaunch || c.PortsLater }))
 	need(req.Needs.PortsLater, "ports_later", "ports on a running cluster", plain(func(c cloud.Capabilities) bool { return c.PortsLater }))
-	need(req.Needs.UserData, "user_data", "user data", plain(func(c cloud.Capabilities) bool { return c.UserData }))
+	need(req.Needs.UserData, "user_data", "user data", plain(func(c cloud.Capabilities) bool { return c.UserData || c.StartCommand }))
 	need(alt.Image != "", "image_id", "a custom image", plain(func(c cloud.Capabilities) bool { return c.CustomImage }))
 	need(alt.DiskGiB > 0, "disk_size", "a disk of a chosen size", plain(func(c cloud.Capabilities) bool { return c.CustomDisk }))
 	need(alt.DiskTier != "", "disk_tier", "disk tier "+alt.DiskTier, plain(func(c cloud.Capabilities) bool {

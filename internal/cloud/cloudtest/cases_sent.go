@@ -15,7 +15,7 @@ import (
 
 func sentCases() []Case {
 	return []Case{
-		{Name: "sent/user data of each node", applies: func(c cloud.Capabilities) bool { return c.UserData }, run: userDataSent},
+		{Name: "sent/user data of each node", applies: func(c cloud.Capabilities) bool { return c.UserData || c.StartCommand }, run: userDataSent},
 		{Name: "sent/SSH user and keys", run: accessSent},
 		{Name: "sent/one user's key in two clusters", run: oneKey},
 		{Name: "sent/image asked for", applies: func(c cloud.Capabilities) bool { return c.CustomImage }, run: imageSent},

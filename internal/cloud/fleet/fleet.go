@@ -186,6 +186,10 @@ type Hooks[N, R any] struct {
 	// Explain says why a machine stopped that nobody stopped, where List does not.
 	Explain func(ctx context.Context, m Machine[N]) string
 
+	// Overdue says why a machine that was waited for to run, and has been in one
+	// Status without more to show for so long, will not get there; empty is to wait on.
+	Overdue func(m Machine[N], since time.Duration) string
+
 	// SSHUser asks for the user of a running machine, where List does not know.
 	SSHUser func(ctx context.Context, m Machine[N]) (string, error)
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -19,11 +20,47 @@ func (f *Fleet[N, R]) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud
 	}
 	w := f.waiter(want)
 	var last Inventory[N]
+	var seen stays
 	err := f.watch(ctx, ref, func(_ context.Context, c Inventory[N]) (bool, error) {
 		last = c
-		return w.look(ref, c.result())
+		done, err := w.look(ref, c.result())
+		if !done && err == nil && want == cloud.StateRunning {
+			err = f.overdue(c, &seen)
+		}
+		return done, err
 	})
 	return f.explain(ctx, last, err)
+}
+
+// stays tell since when machines have been in a status.
+type stays map[string]stay
+
+type stay struct {
+	status string
+	since  time.Time
+}
+
+// overdue is the error of a machine that has been as it is for too long.
+func (f *Fleet[N, R]) overdue(c Inventory[N], seen *stays) error {
+	if f.Hooks.Overdue == nil {
+		return nil
+	}
+	if *seen == nil {
+		*seen = stays{}
+	}
+	for _, m := range c.Staying() {
+		if (*seen)[m.ID].status != m.Status {
+			(*seen)[m.ID] = stay{m.Status, time.Now()}
+		}
+		if m.State == cloud.StateRunning && m.ExternalIP != "" {
+			continue
+		}
+		if why := f.Hooks.Overdue(m, time.Since((*seen)[m.ID].since)); why != "" {
+			m.Reason = why
+			return m.stuck(cloud.StateRunning)
+		}
+	}
+	return nil
 }
 
 func (f *Fleet[N, R]) waiter(want cloud.State) *waiter[Machine[N]] {

@@ -251,3 +251,38 @@ func TestCapacityThatComesLate(t *testing.T) {
 		t.Errorf("Wait = %v, which is %s", err, got)
 	}
 }
+
+// TestOverdue: a machine that stays as it is for too long is given up, with the
+// cloud's reason; time begins anew with each status, and at none of one that runs.
+func TestOverdue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pods{}
+		f, cfg := fleetOf(p, 1, func(c *Config[string, string]) {
+			c.Poll = retry.Policy{Initial: time.Second, Max: time.Second}
+			c.Hooks.Overdue = func(m Machine[string], since time.Duration) string {
+				if since < 5*time.Minute {
+					return ""
+				}
+				return "cannot_start_capacity: still " + m.Status
+			}
+		})
+		record, err := f.Run(t.Context(), cfg.Spec.Ref, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ref := cfg.Spec.Ref
+		ref.Instances = record.Created
+		set := func(state cloud.State, status string) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.machines[0].State, p.machines[0].Status, p.machines[0].ExternalIP, p.machines[0].SSHPort = state, status, "", 0
+		}
+		set(cloud.StatePending, "placing")
+		begun := time.Now()
+		time.AfterFunc(4*time.Minute, func() { set(cloud.StateRunning, "pulling") })
+		err = f.Wait(t.Context(), ref, cloud.StateRunning)
+		if took := time.Since(begun); took < 9*time.Minute || took > 10*time.Minute || !strings.Contains(err.Error(), "still pulling") || p.Classify(err).Kind != cloud.KindCapacity {
+			t.Errorf("after %s Wait = %v", took, err)
+		}
+	})
+}

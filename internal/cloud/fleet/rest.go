@@ -5,6 +5,8 @@ package fleet
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -188,6 +190,13 @@ func (c *REST) quotable(text string) string {
 		text = strings.ToValidUTF8(text[:maxQuote], "") + "..."
 	}
 	return text
+}
+
+// KeyAccount names an account by its API key, where nothing else does. It tells
+// nothing of the key.
+func KeyAccount(key string) string {
+	sum := sha256.Sum256([]byte("terraform-provider-sky account\x00" + key))
+	return "key-" + hex.EncodeToString(sum[:8])
 }
 
 // parseRetryAfter reads seconds or a date; 0 where there is neither.
