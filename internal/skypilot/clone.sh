@@ -6,14 +6,14 @@ set -eu
 say() { echo "sky: the workdir: $*" >&2; }
 if ! command -v git >/dev/null 2>&1; then
 	say "there is no git here, so it is installed"
-	become=
-	[ "$(id -u)" = 0 ] || become="sudo -n"
+	become() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 	export DEBIAN_FRONTEND=noninteractive
-	for get in "apt-get -o DPkg::Lock::Timeout=300 -qq" dnf yum; do
-		command -v "${get%% *}" >/dev/null 2>&1 || continue
-		[ "$get" = dnf ] || [ "$get" = yum ] || $become $get update >&2
-		$become $get install -y git >&2 && break
-	done
+	if command -v apt-get >/dev/null 2>&1; then
+		become apt-get -o DPkg::Lock::Timeout=300 -qq update >&2 || :
+		become apt-get -o DPkg::Lock::Timeout=300 -qq install -y git >&2 || :
+	elif command -v dnf >/dev/null 2>&1; then
+		become dnf install -y git >&2 || :
+	fi
 	command -v git >/dev/null 2>&1 || { say "git could not be installed: use an image that has it"; exit 1; }
 fi
 cd -- "$HOME/sky_workdir"
