@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MPL-2.0
 
-# Runs a SkyPilot task as it is: task.yaml says what machines, files and scripts,
-# and its parts feed a cluster and a job. What the provider cannot carry of a
-# task fails the plan with the name of the field.
+# A module that runs a SkyPilot task as it is: the file says what machines, files
+# and scripts, and this feeds them to a cluster and a job. What cannot be carried
+# fails the plan with the line, the field and what to write instead. The folder
+# word-count calls it.
 
 terraform {
-  required_version = ">= 1.8"
+  required_version = ">= 1.11"
   required_providers {
     sky = {
       source = "skybroker/sky"
@@ -13,13 +14,23 @@ terraform {
   }
 }
 
-# The cloud that is built into the provider; leave this out to use your own.
-provider "sky" {
-  enabled_clouds = ["fluffycloud"]
-}
-
 locals {
-  task = provider::sky::task(file("${path.module}/task.yaml"))
+  tasks = provider::sky::tasks(file(var.file), {
+    base   = coalesce(var.base, dirname(var.file))
+    commit = var.commit
+    envs   = var.envs
+    infra  = var.infra
+    name   = var.name
+  }).tasks
+  task = local.tasks[coalesce(var.document, 0)]
+
+  # What the task names without a value, and envs do not give either, is secret.
+  secret_names = distinct(concat(coalesce(local.task.secrets, []), coalesce(local.task.required_envs, [])))
+
+  # A cluster's own setup has no secrets, since it runs again whenever a machine
+  # is added. So setup is the job's where there are some.
+  setup_on_job = length(local.secret_names) > 0 && local.task.setup != null
+  has_job      = local.task.run != null || local.setup_on_job
 }
 
 resource "sky_cluster" "task" {
@@ -29,27 +40,33 @@ resource "sky_cluster" "task" {
   workdir     = local.task.workdir
   file_mounts = local.task.file_mounts
   envs        = local.task.envs
-  setup       = local.task.setup
-}
+  setup       = local.setup_on_job ? null : local.task.setup
+  autostop    = local.task.autostop
 
-resource "sky_job" "task" {
-  cluster_id = sky_cluster.task.id
-  name       = local.task.name
-  num_nodes  = local.task.num_nodes
-  envs       = local.task.envs
-  run        = local.task.run
-
-  outputs = {
-    files     = ["counted-*.txt"]
-    folder    = "${path.module}/results"
-    all_nodes = true
+  lifecycle {
+    precondition {
+      condition     = var.document != null || length(local.tasks) == 1
+      error_message = "${var.file} has ${length(local.tasks)} tasks; say with document which one this is, from 0."
+    }
+    precondition {
+      condition     = length(setsubtract(local.secret_names, nonsensitive(keys(var.secrets)))) == 0
+      error_message = "The task needs values, in envs or secrets, for: ${join(", ", local.secret_names)}."
+    }
   }
 }
 
-output "log" {
-  value = sky_job.task.log_tail
-}
+resource "sky_job" "task" {
+  count = local.has_job ? 1 : 0
 
-output "results" {
-  value = sky_job.task.output_files
+  cluster_id            = sky_cluster.task.id
+  name                  = local.task.name
+  num_nodes             = local.task.num_nodes
+  envs                  = local.task.envs
+  setup                 = local.setup_on_job ? local.task.setup : null
+  run                   = coalesce(local.task.run, "true")
+  secrets               = length(local.secret_names) > 0 ? var.secrets : null
+  secrets_version       = length(local.secret_names) > 0 ? var.secrets_version : null
+  recover_on_exit_codes = local.task.recover_on_exit_codes
+  max_restarts          = local.task.max_restarts
+  outputs               = var.outputs
 }
