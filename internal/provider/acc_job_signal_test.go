@@ -162,37 +162,6 @@ func TestAccJobSecrets(t *testing.T) {
 	w.rewrite("  ephemeral = true\n", "  default = \"\"\n")
 }
 
-// TestAccSkyPilotTask runs examples/skypilot-task as it is, but for the
-// provider block.
-func TestAccSkyPilotTask(t *testing.T) {
-	t.Parallel()
-	example := filepath.Join("..", "..", "examples", "skypilot-task")
-	_, body, ok := strings.Cut(readFile(t, filepath.Join(example, "main.tf")), "locals {")
-	if !ok {
-		t.Fatal("the example has no locals")
-	}
-	w := newWorkspace(t, "locals {"+body)
-	if err := os.CopyFS(filepath.Join(w.dir, "texts"), os.DirFS(filepath.Join(example, "texts"))); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(filepath.Join(w.dir, "src"), os.DirFS(filepath.Join(example, "src"))); err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(w.dir, "task.yaml"), readFile(t, filepath.Join(example, "task.yaml")))
-	var out bytes.Buffer
-	if err := w.start(&out, applyArgs()...).Wait(); err != nil {
-		t.Fatalf("%v\n%s", err, out.String())
-	}
-	for _, want := range []string{"node 0 of 2 counted 5 words in 2 texts", "node 1 of 2 counted 14 words in 2 texts", "results/rank-1/counted-1.txt"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the apply does not say %q:\n%s", want, out.String())
-		}
-	}
-	if text := readFile(t, filepath.Join(w.dir, "results", "rank-0", "counted-0.txt")); !strings.Contains(text, "1 computer\n") {
-		t.Errorf("the results of the head: %q", text)
-	}
-}
-
 // holdNothing looks for a canary in every file of the workspace, of the
 // provider and of the machines, saved plans opened.
 func (w *workspace) holdNothing(when, canary string) {

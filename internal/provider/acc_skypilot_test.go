@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+package provider_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// taskModule copies examples/skypilot-task into a workspace, and has its calls
+// there found. A CLI that is older than ephemeral values gets it without secrets.
+func (w *workspace) taskModule() (secrets bool) {
+	w.t.Helper()
+	module := filepath.Join(w.dir, "module")
+	if err := os.CopyFS(module, os.DirFS(filepath.Join("..", "..", "examples", "skypilot-task"))); err != nil {
+		w.t.Fatal(err)
+	}
+	if secrets = writeOnly(w.t, w.cli); !secrets {
+		for name, lines := range map[string][]string{
+			"main.tf":      {`required_version = ">= 1.11"`, "secrets               = length(local.secret_names) > 0 ? var.secrets : null"},
+			"variables.tf": {"ephemeral   = true"},
+		} {
+			path := filepath.Join(module, name)
+			text := readFile(w.t, path)
+			for _, line := range lines {
+				if !strings.Contains(text, line) {
+					w.t.Fatalf("%s has no line %q", name, line)
+				}
+				text = strings.ReplaceAll(text, line, "")
+			}
+			writeFile(w.t, path, text)
+		}
+	}
+	w.mustRun("get")
+	return secrets
+}
+
+// TestAccSkyPilotTask runs examples/skypilot-task as it is, but for the provider
+// block and the place of the module.
+func TestAccSkyPilotTask(t *testing.T) {
+	t.Parallel()
+	example := filepath.Join("..", "..", "examples", "skypilot-task", "word-count")
+	_, body, ok := strings.Cut(readFile(t, filepath.Join(example, "main.tf")), "enabled_clouds = [\"fluffycloud\"]\n}\n")
+	if !ok || !strings.Contains(body, `source = "../"`) {
+		t.Fatal("the example has no provider block before its call of the module")
+	}
+	w := newWorkspace(t, strings.ReplaceAll(body, `source = "../"`, `source = "./module"`))
+	if err := os.CopyFS(w.dir, os.DirFS(example)); err == nil || !os.IsExist(err) { // it has a main.tf already
+		t.Fatal(err)
+	}
+	for _, name := range []string{"src", "texts"} {
+		if err := os.CopyFS(filepath.Join(w.dir, name), os.DirFS(filepath.Join(example, name))); err != nil && !os.IsExist(err) {
+			t.Fatal(err)
+		}
+	}
+	writeFile(t, filepath.Join(w.dir, "task.yaml"), readFile(t, filepath.Join(example, "task.yaml")))
+	w.taskModule()
+	var out bytes.Buffer
+	if err := w.start(&out, applyArgs()...).Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, want := range []string{"node 0 of 2 counted 5 words in 2 texts", "node 1 of 2 counted 14 words in 2 texts", "results/rank-1/counted-1.txt"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the apply does not say %q:\n%s", want, out.String())
+		}
+	}
+	if text := readFile(t, filepath.Join(w.dir, "results", "rank-0", "counted-0.txt")); !strings.Contains(text, "1 computer\n") {
+		t.Errorf("the results of the head: %q", text)
+	}
+}
+
+// taskCalls calls the module for every task of the folder tasks at once, and for
+// one whose values are secret.
+const taskCalls = `
+variable "token" {
+  default   = "" # for the end of the test
+  ephemeral = true
+}
+module "task" {
+  for_each = setunion([for f in fileset("${path.module}/tasks", "*.yaml") : "${f}#0"], ["pipeline.yaml#1"])
+  source   = "./module"
+  file     = "${path.module}/tasks/${split("#", each.key)[0]}"
+  document = split("#", each.key)[1]
+  name     = replace(each.key, "/[^a-z0-9]/", "-")
+  infra    = "fluffycloud"
+  commit   = "%COMMIT%"
+  envs     = { REPOSITORY = "%REPOSITORY%", EXTRA = "given" }
+  secrets  = { GIT_TOKEN = var.token, WORD = var.token }
+}
+output "logs" {
+  value = { for name, task in module.task : name => task.log }
+}
+output "hosts" {
+  value = { for name, task in module.task : name => task.cluster.num_nodes }
+}
+`
+
+// TestAccTasksRun applies tasks of ours as SkyPilot's users write them, all in one
+// apply. Each file ends with what the log of its job is, in comments.
+func TestAccTasksRun(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	writeFile(t, filepath.Join(home, "model-7b.txt"), "from my home\n")
+	repository, commit := repositoryOf(t, "hello.sh", "echo from git\n")
+	w := newWorkspace(t, strings.NewReplacer("%REPOSITORY%", "file://"+repository, "%COMMIT%", commit).Replace(taskCalls))
+	if err := os.CopyFS(filepath.Join(w.dir, "tasks"), os.DirFS(filepath.Join("testdata", "tasks"))); err != nil {
+		t.Fatal(err)
+	}
+	if !w.taskModule() {
+		w.rewrite("  ephemeral = true\n", "")
+		if err := os.Remove(filepath.Join(w.dir, "tasks", "secrets.yaml")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	env := []string{"TF_VAR_token=hush-hush-canary", "HOME=" + home}
+	if err := w.startWith(&out, env, append(applyArgs(), "-parallelism=30")...).Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	out.Reset()
+	if err := w.start(&out, "output", "-json", "logs").Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	var logs map[string]*string
+	if err := json.Unmarshal(out.Bytes(), &logs); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	if len(logs) < 10 {
+		t.Errorf("only %d tasks were applied", len(logs))
+	}
+	for name, log := range logs {
+		want := wantedLog(t, filepath.Join(w.dir, "tasks"), name)
+		if got := logText(log); got != want {
+			t.Errorf("%s: the log is\n%s\nwant\n%s", name, got, want)
+		}
+	}
+	w.holdNothing("after the tasks", "hush-hush-canary")
+}
+
+// wantedLog is what stands after "# log:" in the document of a task.
+func wantedLog(t *testing.T, dir, name string) string {
+	t.Helper()
+	file, document, _ := strings.Cut(name, "#")
+	texts := strings.Split(readFile(t, filepath.Join(dir, file)), "# log:\n")[1:]
+	i := 0
+	if document == "1" {
+		i = 1
+	}
+	if i >= len(texts) {
+		return "no job"
+	}
+	var b strings.Builder
+	for line := range strings.Lines(texts[i]) {
+		text, ok := strings.CutPrefix(line, "# ")
+		if !ok {
+			break
+		}
+		b.WriteString(text)
+	}
+	return b.String()
+}
+
+func logText(log *string) string {
+	if log == nil {
+		return "no job"
+	}
+	return *log
+}
+
+// repositoryOf makes a git repository of one file.
+func repositoryOf(t *testing.T, name, text string) (dir, commit string) {
+	t.Helper()
+	dir = t.TempDir()
+	writeFile(t, filepath.Join(dir, name), text)
+	for _, args := range [][]string{{"init", "-q"}, {"add", name}, {"commit", "-q", "-m", "one"}, {"rev-parse", "HEAD"}} {
+		cmd := exec.Command("git", append([]string{"-c", "user.name=n", "-c", "user.email=e", "-C", dir}, args...)...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %q: %v\n%s", args, err, out)
+		}
+		commit = strings.TrimSpace(string(out))
+	}
+	return dir, commit
+}
