@@ -142,24 +142,8 @@ func (c *cli) statusCommand() *cobra.Command {
 	return cmd
 }
 
-func (v inventory) print(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 2, 4, 2, ' ', 0)
-	switch {
-	case v.Running:
-		fmt.Fprintf(w, "FluffyCloud serves %s.\n", v.URL)
-	default:
-		fmt.Fprintln(w, "No FluffyCloud server is running; this is what its store holds.")
-	}
-	if len(v.Instances) > 0 {
-		fmt.Fprintln(w, "\nINSTANCE\tNAME\tTYPE\tZONE\tMARKET\tSTATE\tREASON\tADDRESS\t$/h")
-	}
-	for _, i := range v.Instances {
-		address := ""
-		if i.PublicIP != "" {
-			address = fmt.Sprintf("%s:%d", i.PublicIP, i.SSHPort)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.4f\n", i.ID, i.Name, i.InstanceType, i.Zone, i.Market, i.State, i.StateReason, address, i.HourlyUSD)
-	}
+// printRest prints the tables of what there is beside machines.
+func (v inventory) printRest(w io.Writer) {
 	if len(v.Disks) > 0 {
 		fmt.Fprintln(w, "\nDISK\tINSTANCE\tZONE\tGiB")
 	}
@@ -178,6 +162,27 @@ func (v inventory) print(out io.Writer) error {
 	for _, f := range v.Firewalls {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\n", f.ID, f.Name, f.Region, len(f.Rules))
 	}
+}
+
+func (v inventory) print(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 2, 4, 2, ' ', 0)
+	switch {
+	case v.Running:
+		fmt.Fprintf(w, "FluffyCloud serves %s.\n", v.URL)
+	default:
+		fmt.Fprintln(w, "No FluffyCloud server is running; this is what its store holds.")
+	}
+	if len(v.Instances) > 0 {
+		fmt.Fprintln(w, "\nINSTANCE\tNAME\tTYPE\tZONE\tMARKET\tSTATE\tREASON\tADDRESS\t$/h")
+	}
+	for _, i := range v.Instances {
+		address := ""
+		if i.PublicIP != "" {
+			address = fmt.Sprintf("%s:%d", i.PublicIP, i.SSHPort)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.4f\n", i.ID, i.Name, i.InstanceType, i.Zone, i.Market, i.State, i.StateReason, address, i.HourlyUSD)
+	}
+	v.printRest(w)
 	live := 0
 	for _, i := range v.Instances {
 		if !i.State.gone() {

@@ -87,19 +87,9 @@ func New(c cluster.Cluster, o Options) (*Runner, error) {
 		o.Poll = retry.Policy{Initial: 200 * time.Millisecond, Max: 2 * time.Second, Factor: 1.3, Jitter: 0.1}
 	}
 	o.Keep = cmp.Or(o.Keep, Kept)
-	switch c.ProcessManager {
-	case "":
-		c.ProcessManager = "setsid"
-	case "setsid", "auto":
-	default:
-		return nil, fmt.Errorf("process manager %q: there are \"setsid\" and \"auto\"", c.ProcessManager)
-	}
-	switch c.Runtime {
-	case "":
-		c.Runtime = cluster.RuntimeSSH
-	case cluster.RuntimeSSH, cluster.RuntimeRay:
-	default:
-		return nil, fmt.Errorf("runtime %q: there are %q and %q", c.Runtime, cluster.RuntimeSSH, cluster.RuntimeRay)
+	c.ProcessManager, c.Runtime = cmp.Or(c.ProcessManager, "setsid"), cmp.Or(c.Runtime, cluster.RuntimeSSH)
+	if err := checkWays(c); err != nil {
+		return nil, err
 	}
 	r := &Runner{cluster: c, options: o}
 	for _, n := range nodes {
@@ -109,6 +99,17 @@ func New(c cluster.Cluster, o Options) (*Runner, error) {
 		})
 	}
 	return r, nil
+}
+
+// checkWays sees that there are the ways in which the cluster runs jobs.
+func checkWays(c cluster.Cluster) error {
+	if c.ProcessManager != "setsid" && c.ProcessManager != "auto" {
+		return fmt.Errorf("process manager %q: there are \"setsid\" and \"auto\"", c.ProcessManager)
+	}
+	if c.Runtime != cluster.RuntimeSSH && c.Runtime != cluster.RuntimeRay {
+		return fmt.Errorf("runtime %q: there are %q and %q", c.Runtime, cluster.RuntimeSSH, cluster.RuntimeRay)
+	}
+	return nil
 }
 
 // Close ends the connections. Jobs go on.

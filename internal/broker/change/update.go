@@ -29,54 +29,61 @@ type Changes struct {
 	Runtime bool
 }
 
+// onNodes reports whether something is to be done on the machines themselves.
+func (what Changes) onNodes() bool { return what.Files || what.Setup || what.Runtime }
+
 // Update brings a cluster to the spec in place. Its machines and their number
 // stay. A stopped one stays stopped: what needs running machines is refused, and
 // autostop is noted for its start. After a failed setup the returned cluster
 // says so in its status.
 func (ch Changer) Update(ctx context.Context, c cluster.Cluster, spec spec.Spec, what Changes) (cluster.Cluster, error) {
 	return ch.change(ctx, c, "updating", func(session cloud.Session) (cluster.Cluster, error) {
-		if c.Status == cluster.StatusTerminated {
+		switch {
+		case c.Status == cluster.StatusTerminated:
 			c.Autostop = spec.Autostop
 			return c, nil
-		}
-		if c.Status == cluster.StatusStopped && (what.Files || what.Setup || what.Runtime) {
+		case c.Status == cluster.StatusStopped && what.onNodes():
 			return c, fmt.Errorf("cluster %q is stopped, and files and setup need running machines", c.Name)
-		}
-		if what.Files || what.Setup || what.Runtime || what.Autostop { // labels and ports take no time, and no SSH
+		case what.onNodes(), what.Autostop: // labels and ports take no time, and no SSH
 			release, err := ch.Make.Reach.Hold(ctx, c)
 			if err != nil {
 				return c, err
 			}
 			defer release()
 		}
-		var err error
-		if what.Network || what.Autostop || what.Runtime {
-			if c, err = ch.updateNetwork(ctx, session, c, spec, what.Network); err != nil {
-				return c, err
-			}
-		}
-		if c.Status == cluster.StatusStopped {
-			c.Autostop = spec.Autostop
-			return c, nil
-		}
-		if what.Files || what.Setup || what.Runtime {
-			if c, err = ch.updateNodes(ctx, c, spec, what); err != nil {
-				return c, err
-			}
-		}
-		if !what.Autostop {
-			return c, nil
-		}
-		fresh := c
-		fresh.Autostop = spec.Autostop
-		if err := ch.Make.Reach.Rearm(ctx, fresh); err != nil {
+		return ch.update(ctx, session, c, spec, what)
+	})
+}
+
+// update does the changes that a cluster is ready for.
+func (ch Changer) update(ctx context.Context, session cloud.Session, c cluster.Cluster, spec spec.Spec, what Changes) (cluster.Cluster, error) {
+	var err error
+	if what.Network || what.Autostop || what.Runtime {
+		if c, err = ch.updateNetwork(ctx, session, c, spec, what.Network); err != nil {
 			return c, err
 		}
-		if strings.HasPrefix(fresh.StatusReason, nodes.HookFailed) { // perhaps another one by now
-			fresh.StatusReason = ""
+	}
+	if c.Status == cluster.StatusStopped {
+		c.Autostop = spec.Autostop
+		return c, nil
+	}
+	if what.onNodes() {
+		if c, err = ch.updateNodes(ctx, c, spec, what); err != nil {
+			return c, err
 		}
-		return fresh, nil
-	})
+	}
+	if !what.Autostop {
+		return c, nil
+	}
+	fresh := c
+	fresh.Autostop = spec.Autostop
+	if err := ch.Make.Reach.Rearm(ctx, fresh); err != nil {
+		return c, err
+	}
+	if strings.HasPrefix(fresh.StatusReason, nodes.HookFailed) { // perhaps another one by now
+		fresh.StatusReason = ""
+	}
+	return fresh, nil
 }
 
 // updateNetwork lets the driver converge labels and rules on what is there, and

@@ -19,11 +19,11 @@ import (
 // to be forgotten.
 const orphanAge = 24 * time.Hour
 
-// judgeMachine says what is to become of a machine.
-func (gc Collector) judgeMachine(cloudName, account string, inst cloud.Instance, cj clusterJournal, opts Options) Finding {
+// machineFinding is a machine before it is judged.
+func machineFinding(cloudName string, inst cloud.Instance, dir string) Finding {
 	f := Finding{
 		Kind: FindingMachine, Cloud: cloudName, Region: inst.Region, Zone: inst.Zone, Cluster: inst.Identity.Cluster,
-		Generation: inst.Identity.Generation, ID: inst.ID, Type: inst.Type, State: inst.State, Committed: inst.Committed, dir: cj.dir,
+		Generation: inst.Identity.Generation, ID: inst.ID, Type: inst.Type, State: inst.State, Committed: inst.Committed, dir: dir,
 	}
 	if !inst.CreatedAt.IsZero() {
 		f.CreatedAt = &inst.CreatedAt
@@ -31,56 +31,71 @@ func (gc Collector) judgeMachine(cloudName, account string, inst cloud.Instance,
 	if !inst.Deadline.IsZero() {
 		f.Deadline = &inst.Deadline
 	}
-	say := func(verdict string, deletable bool, why string, args ...any) Finding {
-		f.Verdict, f.Deletable, f.Why = verdict, deletable, fmt.Sprintf(why, args...)
-		return f
-	}
-	named := slices.Contains(opts.DeleteIDs, inst.ID)
+	return f
+}
+
+// judged is the finding with a verdict.
+func (f Finding) judged(verdict string, deletable bool, why string, args ...any) Finding {
+	f.Verdict, f.Deletable, f.Why = verdict, deletable, fmt.Sprintf(why, args...)
+	return f
+}
+
+// judgeMachine says what is to become of a machine.
+func (gc Collector) judgeMachine(cloudName, account string, inst cloud.Instance, cj clusterJournal, opts Options) Finding {
+	f := machineFinding(cloudName, inst, cj.dir)
 	var g *journal.Generation
 	if cj.err == nil {
 		g = cj.journal.Find(inst.Identity.Generation)
 	}
-	undone := g != nil && slices.Contains(g.FailedGrowth, inst.ID)
+	failedGrowth := g != nil && slices.Contains(g.FailedGrowth, inst.ID)
 	for _, state := range opts.States {
 		for _, h := range state.Clusters {
-			if h.holds(cloudName, inst, undone) {
-				return say("held", false, "%s in %s has it", h.Address, state.Source)
+			if h.holds(cloudName, inst, failedGrowth) {
+				return f.judged("held", false, "%s in %s has it", h.Address, state.Source)
 			}
 		}
 	}
 	switch {
 	case inst.State == cloud.StateTerminating:
-		return say("going", false, "it is being removed already")
+		return f.judged("going", false, "it is being removed already")
 	case cj.busy:
-		return say("in progress", false, "%s", statedir.HolderOf(cj.dir))
+		return f.judged("in progress", false, "%s", statedir.HolderOf(cj.dir))
 	case cj.err != nil:
-		return say("unknown", false, "its journal cannot be read: %v", cj.err)
+		return f.judged("unknown", false, "its journal cannot be read: %v", cj.err)
 	}
 	inCluster := g != nil && g.Complete && g.Cluster != nil && slices.Contains(g.Cluster.InstanceIDs(), inst.ID)
-	committed := (inst.Committed || inCluster) && !undone
-	switch {
+	switch committed := (inst.Committed || inCluster) && !failedGrowth; {
 	case committed && len(opts.States) > 0:
-		return say("in no state", named, "a complete cluster that none of the given states holds%s; import it with \"terraform import <address> %s\", or remove it with --delete-id %s",
+		return f.judged("in no state", slices.Contains(opts.DeleteIDs, inst.ID),
+			"a complete cluster that none of the given states holds%s; import it with \"terraform import <address> %s\", or remove it with --delete-id %s",
 			g.Origin(), cloudName+"/"+inst.Region+"/"+inst.Identity.Cluster, inst.ID)
 	case committed:
-		return say("complete", false, "a complete cluster%s; give your states with --state to learn whether one holds it", g.Origin())
+		return f.judged("complete", false, "a complete cluster%s; give your states with --state to learn whether one holds it", g.Origin())
 	case g != nil && g.Account(cloudName) != "" && g.Account(cloudName) != account:
-		return say("unknown", false, "the journal has it under account %s", g.Account(cloudName))
-	case undone:
-		return say("unfinished", true, "the growth of its cluster that made it failed, and could not remove it")
+		return f.judged("unknown", false, "the journal has it under account %s", g.Account(cloudName))
+	case failedGrowth:
+		return f.judged("unfinished", true, "the growth of its cluster that made it failed, and could not remove it")
 	case g != nil && g.Removed:
-		return say("late", true, "it came after its launch was cleaned up")
+		return f.judged("late", true, "it came after its launch was cleaned up")
 	case g != nil:
-		return say("unfinished", true, "its launch was cut off")
-	case !inst.Deadline.IsZero() && !gc.Down.Now().Before(inst.Deadline):
-		return say("overdue", true, "never committed, and past its own end at %s", inst.Deadline.UTC().Format(time.RFC3339))
-	case !inst.Deadline.IsZero():
-		return say("young", opts.takesOver(f.Cluster, f.Generation), "perhaps a launch from elsewhere; it removes itself at %s unless that succeeds; --take-over %s/%s removes it now",
-			inst.Deadline.UTC().Format(time.RFC3339), f.Cluster, f.Generation)
-	case !inst.CreatedAt.IsZero() && gc.Down.Now().Sub(inst.CreatedAt) > orphanAge:
-		return say("orphan", true, "never committed in %s, and %s has no dead-man timers", orphanAge, cloudName)
+		return f.judged("unfinished", true, "its launch was cut off")
 	}
-	return say("young", opts.takesOver(f.Cluster, f.Generation), "perhaps a launch from elsewhere; taken to be forgotten %s after its creation; --take-over %s/%s removes it now",
+	return gc.judgeUnknown(f, opts)
+}
+
+// judgeUnknown judges a machine that was never committed and that no journal of this
+// computer knows.
+func (gc Collector) judgeUnknown(f Finding, opts Options) Finding {
+	switch {
+	case f.Deadline != nil && !gc.Down.Now().Before(*f.Deadline):
+		return f.judged("overdue", true, "never committed, and past its own end at %s", f.Deadline.UTC().Format(time.RFC3339))
+	case f.Deadline != nil:
+		return f.judged("young", opts.takesOver(f.Cluster, f.Generation), "perhaps a launch from elsewhere; it removes itself at %s unless that succeeds; --take-over %s/%s removes it now",
+			f.Deadline.UTC().Format(time.RFC3339), f.Cluster, f.Generation)
+	case f.CreatedAt != nil && gc.Down.Now().Sub(*f.CreatedAt) > orphanAge:
+		return f.judged("orphan", true, "never committed in %s, and %s has no dead-man timers", orphanAge, f.Cloud)
+	}
+	return f.judged("young", opts.takesOver(f.Cluster, f.Generation), "perhaps a launch from elsewhere; taken to be forgotten %s after its creation; --take-over %s/%s removes it now",
 		orphanAge, f.Cluster, f.Generation)
 }
 

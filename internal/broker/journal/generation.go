@@ -128,6 +128,7 @@ func (g *Generation) Account(cloudName string) string {
 	return ""
 }
 
+// apply takes the next entry of the journal into account.
 func (g *Generation) apply(e Entry) {
 	if n := len(g.Places); n > 0 && g.Places[n-1].Ended.IsZero() {
 		g.Places[n-1].Ended = e.Time
@@ -136,27 +137,11 @@ func (g *Generation) apply(e Entry) {
 	case EventLaunch:
 		g.Home, g.Digest, g.LaunchedHere = e.Home, e.Digest, true
 	case EventAttempt:
-		g.Attempts, g.Removed, g.Removing = e.Attempt, false, false
-		if e.Ref != nil {
-			p := Place{Ref: *e.Ref, Account: e.Account, Attempt: e.Attempt, Nodes: e.Nodes}
-			if e.Deadline != nil {
-				p.Deadline = *e.Deadline
-			}
-			g.Places = append(g.Places, p)
-		}
+		g.attempted(e)
 	case EventCreated:
-		g.Instances = append(g.Instances, e.Instances...)
-		if n := len(g.Places); n > 0 {
-			g.Places[n-1].Created += len(e.Instances)
-			g.Places[n-1].Instances = append(g.Places[n-1].Instances, e.Instances...)
-		}
+		g.created(e.Instances)
 	case EventRemoving:
-		// An intent: until absence is observed, machines are to be expected. One
-		// that names machines or an attempt does not speak of the whole generation.
-		g.Removing = g.Removing || (e.Attempt == 0 && (e.Ref == nil || e.Ref.Instances == nil))
-		if e.Attempt != 0 && e.Attempt == g.CommitAttempt {
-			g.Complete = false // its commit failed
-		}
+		g.removing(e)
 	case EventCommitting, EventCommitted:
 		g.Complete, g.CommitAttempt = true, e.Attempt
 		g.Committed = g.Committed || e.Event == EventCommitted
@@ -173,15 +158,52 @@ func (g *Generation) apply(e Entry) {
 	case EventRemoved:
 		g.removed(e.Attempt)
 	case EventStraggler:
-		if e.Ref != nil {
-			n := len(e.Instances)
-			g.Removed, g.Places = false, append(g.Places, Place{Ref: *e.Ref, Account: e.Account, Nodes: n, Created: n, Instances: e.Instances})
-		}
+		g.straggled(e)
 	}
 	if e.Cluster != nil {
 		g.Cluster = e.Cluster
 		g.FailedGrowth = Without(g.FailedGrowth, e.Cluster.InstanceIDs())
 	}
+}
+
+// attempted notes that an attempt is about to make machines.
+func (g *Generation) attempted(e Entry) {
+	g.Attempts, g.Removed, g.Removing = e.Attempt, false, false
+	if e.Ref == nil {
+		return
+	}
+	p := Place{Ref: *e.Ref, Account: e.Account, Attempt: e.Attempt, Nodes: e.Nodes}
+	if e.Deadline != nil {
+		p.Deadline = *e.Deadline
+	}
+	g.Places = append(g.Places, p)
+}
+
+// created notes which machines the last attempt made.
+func (g *Generation) created(ids []string) {
+	g.Instances = append(g.Instances, ids...)
+	if n := len(g.Places); n > 0 {
+		g.Places[n-1].Created += len(ids)
+		g.Places[n-1].Instances = append(g.Places[n-1].Instances, ids...)
+	}
+}
+
+// removing notes an intent: until absence is observed, machines are to be expected.
+// One that names machines or an attempt does not speak of the whole generation.
+func (g *Generation) removing(e Entry) {
+	g.Removing = g.Removing || (e.Attempt == 0 && (e.Ref == nil || e.Ref.Instances == nil))
+	if e.Attempt != 0 && e.Attempt == g.CommitAttempt {
+		g.Complete = false // its commit failed
+	}
+}
+
+// straggled notes machines that came after their attempt was observed gone.
+func (g *Generation) straggled(e Entry) {
+	if e.Ref == nil {
+		return
+	}
+	n := len(e.Instances)
+	g.Removed, g.Places = false, append(g.Places, Place{Ref: *e.Ref, Account: e.Account, Nodes: n, Created: n, Instances: e.Instances})
 }
 
 // removed notes that an attempt, or with 0 everything, was observed gone.

@@ -83,17 +83,7 @@ func (d *driver) newMachine(in *compute.Instance) machine {
 	if s := in.Scheduling; s != nil && (s.ProvisioningModel == "SPOT" || s.Preemptible) {
 		m.Market = cloud.Spot
 	}
-	for _, nic := range in.NetworkInterfaces {
-		if m.InternalIP == "" {
-			m.InternalIP = nic.NetworkIP
-		}
-		for _, access := range nic.AccessConfigs {
-			if m.ExternalIP == "" {
-				m.ExternalIP = access.NatIP
-			}
-		}
-	}
-	if values[metaNetwork] == networkPrivate {
+	if m.InternalIP, m.ExternalIP = addressesOf(in); values[metaNetwork] == networkPrivate {
 		m.ExternalIP = m.InternalIP
 	}
 	for _, disk := range in.Disks {
@@ -113,6 +103,17 @@ func (d *driver) newMachine(in *compute.Instance) machine {
 		m.Deadline = time.Unix(at, 0).UTC()
 	}
 	return m
+}
+
+// addressesOf are the first addresses of a machine, inside and outside.
+func addressesOf(in *compute.Instance) (internal, external string) {
+	for _, nic := range in.NetworkInterfaces {
+		internal = cmp.Or(internal, nic.NetworkIP)
+		for _, access := range nic.AccessConfigs {
+			external = cmp.Or(external, access.NatIP)
+		}
+	}
+	return internal, external
 }
 
 // regionOf is a zone's region: its name without the last letter.

@@ -136,7 +136,12 @@ func (m clusterModel) autostop(ctx context.Context) (cfg *broker.Autostop, known
 			return nil, false, nil
 		}
 	}
-	cfg = &broker.Autostop{
+	return a.config(&diags), true, diags
+}
+
+// config is the autostop of known values.
+func (a autostopModel) config(diags *diag.Diagnostics) *broker.Autostop {
+	cfg := &broker.Autostop{
 		Idle: broker.DefaultIdle, Down: a.Down.ValueBool(), WaitFor: broker.WaitForJobsAndSSH,
 		Hook: a.Hook.ValueString(), HookTimeout: broker.DefaultHookTimeout, HookHold: broker.DefaultHookHold, UnreadHold: broker.DefaultUnreadHold,
 	}
@@ -160,11 +165,11 @@ func (m clusterModel) autostop(ctx context.Context) (cfg *broker.Autostop, known
 	if !a.HookTimeout.IsNull() {
 		timeout, err := time.ParseDuration(a.HookTimeout.ValueString())
 		if err != nil || timeout < time.Second {
-			kit.Invalid(&diags, path.Root("autostop").AtName("hook_timeout"), fmt.Sprintf("%q is no duration of a second or more, such as \"30m\"", a.HookTimeout.ValueString()))
+			kit.Invalid(diags, path.Root("autostop").AtName("hook_timeout"), fmt.Sprintf("%q is no duration of a second or more, such as \"30m\"", a.HookTimeout.ValueString()))
 		}
 		cfg.HookTimeout = timeout
 	}
-	return cfg, true, diags
+	return cfg
 }
 
 // needs are the abilities that the cluster wants of its machines.

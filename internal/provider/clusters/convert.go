@@ -48,23 +48,35 @@ func (m clusterModel) spec(ctx context.Context, keyPath string) (broker.Spec, di
 		Setup: m.Setup.ValueString(), Envs: kit.StringMap(m.Envs), Workdir: kit.ExpandHome(m.Workdir.ValueString()),
 		KeyPath: kit.ExpandHome(keyPath), OnSetupFailure: broker.SetupFailure(m.OnSetupFailure.ValueString()),
 		Recovery: broker.Recovery(m.Recovery.ValueString()), Autostop: stop, Runtime: m.Runtime.ValueString(),
-		Beside: m.CreateFirst.ValueBool(),
+		Beside: m.CreateFirst.ValueBool(), FileMounts: m.mounts(), AllowedCIDRs: m.prefixes(&diags),
 	}
-	for to, from := range kit.StringMap(m.FileMounts) {
-		if spec.FileMounts == nil {
-			spec.FileMounts = map[string]string{}
-		}
-		spec.FileMounts[to] = kit.ExpandHome(from)
+	return spec, diags
+}
+
+// mounts are file_mounts with their local paths as this computer has them.
+func (m clusterModel) mounts() map[string]string {
+	mounts := kit.StringMap(m.FileMounts)
+	if len(mounts) == 0 {
+		return nil // as without the attribute
 	}
+	for to, from := range mounts {
+		mounts[to] = kit.ExpandHome(from)
+	}
+	return mounts
+}
+
+// prefixes are allowed_cidrs.
+func (m clusterModel) prefixes(diags *diag.Diagnostics) []netip.Prefix {
+	var out []netip.Prefix
 	for i, text := range kit.StringList(m.AllowedCIDRs) {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			kit.Invalid(&diags, path.Root("allowed_cidrs").AtListIndex(i), kit.CheckCIDR(text).Error())
+			kit.Invalid(diags, path.Root("allowed_cidrs").AtListIndex(i), kit.CheckCIDR(text).Error())
 			continue
 		}
-		spec.AllowedCIDRs = append(spec.AllowedCIDRs, prefix)
+		out = append(out, prefix)
 	}
-	return spec, diags
+	return out
 }
 
 // record converts the state to the broker's record of the cluster.

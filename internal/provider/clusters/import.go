@@ -164,34 +164,44 @@ func plainValue(v tftypes.Value) (any, error) {
 		err := v.As(&n)
 		return json.Number(n.Text('g', -1)), err
 	case typ.Is(tftypes.Object{}), typ.Is(tftypes.Map{}):
-		var members map[string]tftypes.Value
-		if err := v.As(&members); err != nil {
-			return nil, err
-		}
-		out := map[string]any{}
-		for name, member := range members {
-			plain, err := plainValue(member)
-			if err != nil {
-				return nil, err
-			}
-			out[name] = plain
-		}
-		return out, nil
+		return plainMembers(v)
 	default:
-		var elements []tftypes.Value
-		if err := v.As(&elements); err != nil {
+		return plainElements(v)
+	}
+}
+
+// plainMembers is plainValue of an object or a map.
+func plainMembers(v tftypes.Value) (any, error) {
+	var members map[string]tftypes.Value
+	if err := v.As(&members); err != nil {
+		return nil, err
+	}
+	out := map[string]any{}
+	for name, member := range members {
+		plain, err := plainValue(member)
+		if err != nil {
 			return nil, err
 		}
-		out := make([]any, 0, len(elements))
-		for _, element := range elements {
-			plain, err := plainValue(element)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, plain)
-		}
-		return out, nil
+		out[name] = plain
 	}
+	return out, nil
+}
+
+// plainElements is plainValue of a list, a set or a tuple.
+func plainElements(v tftypes.Value) (any, error) {
+	var elements []tftypes.Value
+	if err := v.As(&elements); err != nil {
+		return nil, err
+	}
+	out := make([]any, 0, len(elements))
+	for _, element := range elements {
+		plain, err := plainValue(element)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, plain)
+	}
+	return out, nil
 }
 
 // stateFromJSON reads such JSON with the schema of the state; what the schema

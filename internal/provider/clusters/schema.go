@@ -39,8 +39,10 @@ func clusterSchema() schema.Schema {
 	}
 }
 
+// clusterInputs are the arguments of a cluster.
 func clusterInputs() map[string]schema.Attribute {
 	inputs := lifeInputs()
+	maps.Copy(inputs, nodeInputs())
 	maps.Copy(inputs, map[string]schema.Attribute{
 		"name": schema.StringAttribute{
 			Required:            true,
@@ -55,6 +57,29 @@ func clusterInputs() map[string]schema.Attribute {
 			Validators: []validator.Int64{kit.Between(1, kit.MaxNodes, "a number of machines")},
 		},
 		"resources": request.ResourcesAttribute(),
+		"allowed_cidrs": schema.ListAttribute{
+			Optional: true, Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "Who may reach SSH and `ports`, as CIDR prefixes. Default the address alone that the computer which applies is seen under: " +
+				"it is known after apply, and once the cluster is there it stays until it is written here. Write it where runs come from several computers. " +
+				"Nothing is ever open to the world unless `\"0.0.0.0/0\"` is written. Changed in place.",
+			Validators:    []validator.List{kit.Elements(kit.CheckCIDR), kit.NoDuplicates(), kit.NotEmpty()},
+			PlanModifiers: []planmodifier.List{listplanmodifier.UseStateForUnknown()},
+		},
+		"autostop":    autostopAttribute(),
+		"on_autostop": onAutostopAttribute(),
+		"timeouts": kit.TimeoutsAttribute(map[string]string{
+			"create": "Bounds the whole launch, failover included. Default `60m`.",
+			"read":   "Bounds a refresh. Default `5m`.",
+			"update": "Bounds a change in place. Default `60m`.",
+			"delete": "Bounds the removal. Default `20m`.",
+		}),
+	})
+	return inputs
+}
+
+// nodeInputs say what is put and run on each machine.
+func nodeInputs() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
 		"setup": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "A script run on every node, in parallel, after the files are there and before any job: by bash, or what its `#!` line names, in `~/sky_workdir`, with the environment of an interactive login. " +
@@ -79,24 +104,7 @@ func clusterInputs() map[string]schema.Attribute {
 				"What would replace the provider's own files on the nodes, `~/.sky` and `~/.ssh/authorized_keys`, is refused. Changed content is uploaded again in place.",
 			Validators: []validator.Map{mapvalidator.KeysAre(kit.Checked(kit.CheckRemotePath)), kit.Elements(kit.CheckLocal)},
 		},
-		"allowed_cidrs": schema.ListAttribute{
-			Optional: true, Computed: true, ElementType: types.StringType,
-			MarkdownDescription: "Who may reach SSH and `ports`, as CIDR prefixes. Default the address alone that the computer which applies is seen under: " +
-				"it is known after apply, and once the cluster is there it stays until it is written here. Write it where runs come from several computers. " +
-				"Nothing is ever open to the world unless `\"0.0.0.0/0\"` is written. Changed in place.",
-			Validators:    []validator.List{kit.Elements(kit.CheckCIDR), kit.NoDuplicates(), kit.NotEmpty()},
-			PlanModifiers: []planmodifier.List{listplanmodifier.UseStateForUnknown()},
-		},
-		"autostop":    autostopAttribute(),
-		"on_autostop": onAutostopAttribute(),
-		"timeouts": kit.TimeoutsAttribute(map[string]string{
-			"create": "Bounds the whole launch, failover included. Default `60m`.",
-			"read":   "Bounds a refresh. Default `5m`.",
-			"update": "Bounds a change in place. Default `60m`.",
-			"delete": "Bounds the removal. Default `20m`.",
-		}),
-	})
-	return inputs
+	}
 }
 
 // lifeInputs say how the cluster lives, rather than what it is.

@@ -54,19 +54,7 @@ func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) (diag.Diagnos
 		ranks = int(m.NumNodes.ValueInt64())
 	}
 	note := notingOutputs(kit.ExpandHome(want.Folder.ValueString()))
-	found := make([]job.Fetched, ranks)
-	group, groupCtx := errgroup.WithContext(ctx)
-	if phase != job.Succeeded {
-		groupCtx = ctx // one node's trouble does not keep the others' outputs away
-	}
-	group.SetLimit(fetchesAtOnce)
-	for rank := range ranks {
-		group.Go(func() (err error) {
-			found[rank], err = h.fetchFrom(groupCtx, m.id(), want, rank, phase == job.Succeeded)
-			return err
-		})
-	}
-	err := group.Wait()
+	found, err := h.fetchFromAll(ctx, m.id(), want, ranks, phase == job.Succeeded)
 	if nerr := note(found); nerr != nil {
 		err = errors.Join(err, nerr)
 	}
@@ -83,6 +71,24 @@ func (h *jobHandle) fetchOutputs(ctx context.Context, m *jobModel) (diag.Diagnos
 	slices.Sort(all)
 	m.OutputFiles = kit.ListOf(slices.Compact(all))
 	return refusals(*m, found), err
+}
+
+// fetchFromAll fetches from the first ranks, a few at a time. Where not all is
+// wanted, one node's trouble does not keep the others' outputs away.
+func (h *jobHandle) fetchFromAll(ctx context.Context, id job.ID, want outputsModel, ranks int, all bool) ([]job.Fetched, error) {
+	found := make([]job.Fetched, ranks)
+	group, groupCtx := errgroup.WithContext(ctx)
+	if !all {
+		groupCtx = ctx
+	}
+	group.SetLimit(fetchesAtOnce)
+	for rank := range ranks {
+		group.Go(func() (err error) {
+			found[rank], err = h.fetchFrom(groupCtx, id, want, rank, all)
+			return err
+		})
+	}
+	return found, group.Wait() //nolint:wrapcheck // fetchFrom says what it was
 }
 
 // notingOutputs returns what notes, once outputs came into a folder, that no

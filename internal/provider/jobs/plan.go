@@ -55,13 +55,8 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 		kit.Invalid(&resp.Diagnostics, path.Root("cluster_id"), err.Error())
 		return
 	}
-	if req.State.Raw.IsNull() { // where it replaces one, that one's removal hears of it
-		resp.Diagnostics.Append(fate{Replaced: true, ClusterToo: m.ClusterID.IsUnknown()}.leave(ctx, resp.Private)...)
-		if m.Workdir.IsNull() {
-			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
-		}
-		uploads.PlanWorkdir(r.data, m.Workdir, uploads.Uploaded{Needed: true}, &resp.Diagnostics, m.outputsFolder()...)
-		m.planOutputs(old, &resp.Diagnostics)
+	if req.State.Raw.IsNull() {
+		r.planCreate(ctx, m, resp)
 		return
 	}
 	if resp.Diagnostics.Append(req.State.Get(ctx, &old)...); resp.Diagnostics.HasError() {
@@ -85,6 +80,17 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 		m.planLost(old, resp)
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &m)...)
+}
+
+// planCreate plans a job that is not there yet. Where it replaces one, that one's
+// removal hears of it.
+func (r *jobResource) planCreate(ctx context.Context, m jobModel, resp *resource.ModifyPlanResponse) {
+	resp.Diagnostics.Append(fate{Replaced: true, ClusterToo: m.ClusterID.IsUnknown()}.leave(ctx, resp.Private)...)
+	if m.Workdir.IsNull() {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("workdir_digest"), types.StringNull())...)
+	}
+	uploads.PlanWorkdir(r.data, m.Workdir, uploads.Uploaded{Needed: true}, &resp.Diagnostics, m.outputsFolder()...)
+	m.planOutputs(jobModel{}, &resp.Diagnostics)
 }
 
 // elsewhere reports whether the job's cluster was replaced by another one of the

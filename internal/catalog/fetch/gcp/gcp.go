@@ -69,21 +69,7 @@ func Fetch(ctx context.Context, o Options) ([]fetch.Row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open Compute Engine: %w", err)
 	}
-	var rows []fetch.Row
-	err = svc.MachineTypes.AggregatedList(o.Project).Pages(ctx, func(page *compute.MachineTypeAggregatedList) error {
-		read.page()
-		for scope, list := range page.Items {
-			if w := list.Warning; w != nil && w.Code == "UNREACHABLE" {
-				return fmt.Errorf("%s does not answer: %s", scope, w.Message)
-			}
-			for _, t := range list.MachineTypes {
-				if row, ok := machineRow(t, prices); ok {
-					rows = append(rows, row)
-				}
-			}
-		}
-		return nil
-	})
+	rows, err := fetchMachines(ctx, svc, o.Project, prices, read)
 	if err != nil {
 		return nil, fmt.Errorf("list machine types: %w", err)
 	}
@@ -99,6 +85,26 @@ func Fetch(ctx context.Context, o Options) ([]fetch.Row, error) {
 			cmp.Compare(a.Accelerator, b.Accelerator), cmp.Compare(a.Count, b.Count))
 	})
 	return rows, nil
+}
+
+// fetchMachines are the machine types of all zones.
+func fetchMachines(ctx context.Context, svc *compute.Service, project string, prices priceList, read *counter) ([]fetch.Row, error) {
+	var rows []fetch.Row
+	err := svc.MachineTypes.AggregatedList(project).Pages(ctx, func(page *compute.MachineTypeAggregatedList) error {
+		read.page()
+		for scope, list := range page.Items {
+			if w := list.Warning; w != nil && w.Code == "UNREACHABLE" {
+				return fmt.Errorf("%s does not answer: %s", scope, w.Message)
+			}
+			for _, t := range list.MachineTypes {
+				if row, ok := machineRow(t, prices); ok {
+					rows = append(rows, row)
+				}
+			}
+		}
+		return nil
+	})
+	return rows, err //nolint:wrapcheck // Fetch says what it was for
 }
 
 func (o Options) options(endpoint, path string) []option.ClientOption {
@@ -155,25 +161,31 @@ func machineRow(t *compute.MachineType, prices priceList) (fetch.Row, bool) {
 		device, row.Accelerator, row.DeviceGiB = d.sku, d.name, d.gib
 		row.Count += float64(a.GuestAcceleratorCount)
 	}
-	sum := func(spot bool) float64 {
-		total, whole := 0.0, true
-		part := func(what string, amount float64) {
-			price, ok := prices[priceKey{what, row.Region, spot}]
-			whole = whole && (ok || amount == 0)
-			total += price * amount
-		}
-		part(family+" core", cores)
-		part(family+" ram", memory)
-		if device != "" {
-			part(device, row.Count)
-		}
-		if !whole {
+	parts := []share{{family + " core", cores}, {family + " ram", memory}}
+	if device != "" {
+		parts = append(parts, share{device, row.Count})
+	}
+	row.Price, row.Spot = prices.sum(parts, row.Region, false), prices.sum(parts, row.Region, true)
+	return row, row.Price > 0 || row.Spot > 0
+}
+
+// share is so much of something that has a price.
+type share struct {
+	what   string
+	amount float64
+}
+
+// sum is the price of all parts; 0 where one has none.
+func (p priceList) sum(parts []share, region string, spot bool) float64 {
+	total := 0.0
+	for _, one := range parts {
+		price, ok := p[priceKey{one.what, region, spot}]
+		if !ok && one.amount != 0 {
 			return 0
 		}
-		return total
+		total += price * one.amount
 	}
-	row.Price, row.Spot = sum(false), sum(true)
-	return row, row.Price > 0 || row.Spot > 0
+	return total
 }
 
 // sharedCore are the types that run on a part of their cores, and are billed so.

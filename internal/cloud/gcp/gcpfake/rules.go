@@ -196,21 +196,17 @@ func parseFilter(text string) (func(fields, labels map[string]string) bool, erro
 			return nil, bad
 		}
 	}
-	type test struct {
-		field, want string
-		form        *regexp.Regexp
-	}
-	var tests []test
+	var tests []filterTest
 	for _, p := range parts {
 		if label := exists.FindStringSubmatch(p); label != nil {
-			tests = append(tests, test{field: "labels." + label[1], form: regexp.MustCompile("")})
+			tests = append(tests, filterTest{field: "labels." + label[1], form: regexp.MustCompile("")})
 			continue
 		}
 		found := condition.FindStringSubmatch(p)
 		if found == nil || found[2] == "ne" || found[2] == "!=" {
 			return nil, bad
 		}
-		one := test{field: found[1], want: found[3] + found[4]}
+		one := filterTest{field: found[1], want: found[3] + found[4]}
 		if found[2] == "eq" {
 			var err error
 			if one.form, err = regexp.Compile("^(?:" + one.want + ")$"); err != nil || len(parts) > 1 {
@@ -220,15 +216,20 @@ func parseFilter(text string) (func(fields, labels map[string]string) bool, erro
 		tests = append(tests, one)
 	}
 	return func(fields, labels map[string]string) bool {
-		for _, one := range tests {
-			got, ok := fields[one.field]
-			if key, isLabel := strings.CutPrefix(one.field, "labels."); isLabel {
-				got, ok = labels[key]
-			}
-			if !ok || (one.form == nil && got != one.want) || (one.form != nil && !one.form.MatchString(got)) {
-				return false
-			}
-		}
-		return true
+		return !slices.ContainsFunc(tests, func(one filterTest) bool { return !one.passes(fields, labels) })
 	}, nil
+}
+
+// filterTest is one condition of a filter.
+type filterTest struct {
+	field, want string
+	form        *regexp.Regexp
+}
+
+func (one filterTest) passes(fields, labels map[string]string) bool {
+	got, ok := fields[one.field]
+	if key, isLabel := strings.CutPrefix(one.field, "labels."); isLabel {
+		got, ok = labels[key]
+	}
+	return ok && (one.form != nil || got == one.want) && (one.form == nil || one.form.MatchString(got))
 }
