@@ -64,6 +64,9 @@ type Config struct {
 	UserData string `yaml:"user_data"`
 	// Setup is shell run on every node before the user's own setup.
 	Setup string `yaml:"setup"`
+	// Tools are commands that every machine has which many images lack, such as uv
+	// and conda. The plan warns of a setup that takes others for granted.
+	Tools []string `yaml:"tools"`
 	// SelfStop and SelfTerminate are shell run on a machine, as SSHUser, to stop
 	// or to remove that machine; empty where it cannot. They must not need the
 	// user's credentials, and may return before the machine has ended.

@@ -18,28 +18,34 @@ func CheckTemplates(dir string, placements []cloud.Placement) error {
 			continue
 		}
 		seen[p.Offer.Cloud] = true
-		if err := checkTemplate(dir, p); err != nil {
+		if _, err := checkTemplate(dir, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkTemplate(dir string, p cloud.Placement) error {
+// Tools are the commands that the template promises for a placement.
+func Tools(dir string, p cloud.Placement) ([]string, error) {
+	cfg, err := checkTemplate(dir, p)
+	return cfg.Tools, err
+}
+
+func checkTemplate(dir string, p cloud.Placement) (cfg clusterconfig.Config, err error) {
 	tmpl, err := clusterconfig.Load(templates.FS, dir, p.Offer.Cloud)
 	if err != nil {
-		return err
+		return cfg, err
 	}
 	for rank := range min(p.Nodes, 2) { // the head, and one that is not
-		_, err = tmpl.Render(clusterconfig.Vars{
+		cfg, err = tmpl.Render(clusterconfig.Vars{
 			ClusterName: "example", Cloud: p.Offer.Cloud, Region: p.Offer.Region, Zone: p.Offer.Zone,
 			InstanceType: p.Offer.InstanceType.Name, Accelerator: p.Offer.InstanceType.Accelerator, Image: "example",
 			Nodes: p.Nodes, Rank: rank, AuthorizedKeys: []string{"ssh-ed25519 AAAA example"},
 			HostKey: clusterconfig.HostKey{Private: "-----BEGIN-----\nexample\n-----END-----\n", Public: "ssh-ed25519 AAAA"},
 		})
 		if err != nil {
-			return err
+			return cfg, err
 		}
 	}
-	return nil
+	return cfg, nil
 }

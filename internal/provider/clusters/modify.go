@@ -104,6 +104,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *
 		return
 	}
 	r.checkTemplates(m.Name.ValueString(), plan.Placements, &resp.Diagnostics)
+	r.warnOfTools(m, plan, &resp.Diagnostics)
 	warnOfDeadMan(plan, r.data.Capabilities(), &r.data.Warned, &resp.Diagnostics)
 	warnOfSources(plan, r.data.Capabilities(), &r.data.Warned, &resp.Diagnostics)
 	r.warnOfStrangers(ctx, m, plan, &resp.Diagnostics)

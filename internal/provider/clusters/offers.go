@@ -265,6 +265,28 @@ func (r *clusterResource) checkTemplates(cluster string, placements []cloud.Plac
 	}
 }
 
+// warnOfTools says what setup takes for granted and the template does not promise.
+// What runs after setup may have it from there.
+func (r *clusterResource) warnOfTools(m clusterModel, plan optimizer.Plan, diags *diag.Diagnostics) {
+	taken := kit.ToolsTaken(m.Setup.ValueString())
+	if len(taken) == 0 || len(plan.Placements) == 0 {
+		return
+	}
+	promised, err := nodes.Tools(r.data.TemplatesDir, plan.Placements[0])
+	if err != nil {
+		return // which checkTemplates has told
+	}
+	taken = slices.DeleteFunc(taken, func(name string) bool { return slices.Contains(promised, name) })
+	if len(taken) == 0 {
+		return
+	}
+	names := strings.Join(taken, " and ")
+	diags.AddAttributeWarning(path.Root("setup"), fmt.Sprintf("Setup of cluster %q uses %s", m.Name.ValueString(), names),
+		fmt.Sprintf("The template of %s does not promise %s, so setup fails there unless the image has it. Install it at the beginning of setup, such as with "+
+			"\"python3 -m pip install --user uv\"; or, where your image has it, say so with \"tools: [%s]\" in a template of your own in templates_dir, which ends this warning.",
+			plan.Placements[0].Offer.Cloud, names, strings.Join(taken, ", ")))
+}
+
 // placement is where the cluster is, as far as a template asks.
 func (m clusterModel) placement() cloud.Placement {
 	return cloud.Placement{Nodes: int(m.NumNodes.ValueInt64()), Offer: cloud.Offer{
