@@ -47,6 +47,9 @@ type Node struct {
 	HostKey string      `json:"host_key"`
 	State   cloud.State `json:"state"`
 	Reason  string      `json:"reason,omitempty"`
+	// PublicPorts are the ports at which ExternalIP answers for those of the machine;
+	// nil is that each answers under its own number.
+	PublicPorts map[uint16]uint16 `json:"public_ports,omitempty"`
 }
 
 // Cluster is what is known of a launched cluster. It holds no secret: KeyPath
@@ -107,6 +110,7 @@ func NodeOf(inst cloud.Instance, hostKey string) Node {
 	return Node{
 		Rank: inst.Identity.Rank, InstanceID: inst.ID, InternalIP: inst.InternalIP, ExternalIP: inst.ExternalIP,
 		SSHPort: inst.SSHPort, HostKey: cmp.Or(hostKey, inst.HostKey), State: inst.State, Reason: inst.Reason,
+		PublicPorts: inst.PublicPorts,
 	}
 }
 

@@ -60,8 +60,13 @@ type Config struct {
 	ProcessManager ProcessManager `yaml:"process_manager"`
 	// NodeConfig goes to the driver as it is.
 	NodeConfig map[string]any `yaml:"node_config"`
-	// UserData is run by the machine at first boot; empty is none.
+	// UserData is run by the machine at first boot, or is the command of a container;
+	// empty is none.
 	UserData string `yaml:"user_data"`
+	// RenewHostKey is shell run on a machine, as SSHUser, that makes another host key,
+	// has the SSH server take it, and prints its public half. It is run at first
+	// contact where others may know the key that the machine was born with.
+	RenewHostKey string `yaml:"renew_host_key"`
 	// Setup is shell run on every node before the user's own setup.
 	Setup string `yaml:"setup"`
 	// Tools are commands that every machine has which many images lack, such as uv

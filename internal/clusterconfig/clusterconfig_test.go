@@ -4,6 +4,7 @@ package clusterconfig_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -42,6 +43,10 @@ func TestEmbeddedTemplatesRender(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if strings.HasPrefix(cfg.UserData, "#!") {
+				checkScript(t, cfg.UserData, canary, vars(name).AuthorizedKeys)
+				return
+			}
 			var data struct {
 				SSHKeys struct {
 					Private string `yaml:"ed25519_private"`
@@ -58,6 +63,21 @@ func TestEmbeddedTemplatesRender(t *testing.T) {
 				t.Errorf("authorized keys = %q", data.Authorized)
 			}
 		})
+	}
+}
+
+// checkScript: a container's command has functions that print the keys.
+func checkScript(t *testing.T, text, hostKey string, authorized []string) {
+	t.Helper()
+	functions, _, ok := strings.Cut(text, "\nset -u\n")
+	if !ok {
+		t.Fatalf("the command does not begin with its functions: %.300s", text)
+	}
+	for function, want := range map[string]string{"host_key": hostKey, "authorized_keys": strings.Join(authorized, "\n") + "\n"} {
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", functions+"\n"+function).Output()
+		if err != nil || strings.TrimSpace(string(out)) != strings.TrimSpace(want) {
+			t.Errorf("%s prints %q, %v, want %q", function, out, err, want)
+		}
 	}
 }
 

@@ -144,8 +144,12 @@ func rendered(all map[string]string) error {
 		if err != nil {
 			return err
 		}
+		boot := config.UserData
+		if !strings.HasPrefix(boot, "#!") {
+			boot = "" // cloud-config
+		}
 		for what, text := range map[string]string{
-			"setup": config.Setup, "stop": config.SelfStop, "terminate": config.SelfTerminate, "sessions": config.SSHSessions, "ray": script.OnNode(config.Ray.Script),
+			"boot": boot, "renew": config.RenewHostKey, "setup": config.Setup, "stop": config.SelfStop, "terminate": config.SelfTerminate, "sessions": config.SSHSessions, "ray": script.OnNode(config.Ray.Script),
 		} {
 			all["templates/"+name+"/"+what+".sh"] = text
 		}

@@ -43,6 +43,8 @@ type BringUp struct {
 
 	config    clusterconfig.Config
 	runConfig cloud.RunConfig
+	// birthShown says that machines make a host key of their own at first contact.
+	birthShown bool
 	// all are the ids of the cluster's machines, as the cloud answered, whatever it
 	// lists.
 	all []string

@@ -21,7 +21,12 @@ func (u *BringUp) connectAndSetUp(ctx context.Context) error {
 	if end(); err != nil {
 		return u.unreachable(ctx, err)
 	}
-	defer nodes.CloseAll(clients)
+	defer func() { nodes.CloseAll(clients) }()
+	if u.birthShown {
+		if clients, err = u.renewHostKeys(ctx, added, clients); err != nil {
+			return u.unreachable(ctx, err)
+		}
+	}
 	u.Reached, u.Step = true, "setup"
 	err = u.reach.SetUpNodes(ctx, u.Log, clients, u.addedFirst(), u.spec.Work(u.config.Setup))
 	var setup *nodes.SetupError
@@ -42,6 +47,25 @@ func (u *BringUp) connectAndSetUp(ctx context.Context) error {
 		return err
 	}
 	return u.keepDespite(ctx, setup)
+}
+
+// renewHostKeys has the new nodes make host keys that nobody else knows, which the
+// cluster pins from then on, and returns connections that were made under those.
+func (u *BringUp) renewHostKeys(ctx context.Context, added cluster.Cluster, clients []nodes.Node) ([]nodes.Node, error) {
+	renewed, err := u.reach.RenewHostKeys(ctx, added, clients, u.config.RenewHostKey)
+	if err != nil {
+		return clients, err
+	}
+	u.Added = renewed
+	u.Cluster.Nodes = slices.Clone(u.Cluster.Nodes)
+	for i, n := range u.Cluster.Nodes {
+		if at := slices.IndexFunc(renewed, func(r cluster.Node) bool { return r.InstanceID == n.InstanceID }); at >= 0 {
+			u.Cluster.Nodes[i].HostKey = renewed[at].HostKey
+		}
+	}
+	nodes.CloseAll(clients)
+	added.Nodes = renewed
+	return u.reach.DialNodes(ctx, added, nil)
 }
 
 // addedFirst is the cluster with its new nodes before the others.

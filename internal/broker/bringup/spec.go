@@ -5,6 +5,7 @@ package bringup
 import (
 	"cmp"
 	"context"
+	"fmt"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -58,7 +59,11 @@ func (u *BringUp) render(tmpl *clusterconfig.Template, image string) ([]cloud.No
 			return nil, err
 		}
 		u.config = cfg
-		out = append(out, cloud.NodeSpec{Identity: u.identity(rank), UserData: []byte(cfg.UserData), HostKey: u.Keys.Hosts[rank].Public})
+		n := cloud.NodeSpec{Identity: u.identity(rank), UserData: []byte(cfg.UserData), HostKey: u.Keys.Hosts[rank].Public}
+		if u.birthShown { // nobody is to trust it for long
+			n.HostKey = ""
+		}
+		out = append(out, n)
 	}
 	return out, nil
 }
@@ -73,6 +78,9 @@ func (u *BringUp) identity(rank int) cloud.Identity {
 func (u *BringUp) checkConfig() error {
 	if u.Before.Runtime == cluster.RuntimeRay && u.config.Ray.Script == "" {
 		return nodes.NoRay(u.Before.Cloud)
+	}
+	if u.birthShown && u.config.RenewHostKey == "" {
+		return fmt.Errorf("the cluster template of cloud %s has no renew_host_key, which a cloud needs whose API shows the host key that a machine was born with", u.Before.Cloud)
 	}
 	if u.Before.Autostop == nil {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/aws"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fluffycloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/runpod"
 )
 
 // Registry returns every cloud of this binary.
@@ -16,5 +17,6 @@ func Registry() (*cloud.Registry, error) {
 		aws.Factory{},
 		fluffycloud.Factory{},
 		gcp.Factory{},
+		runpod.New(),
 	)
 }

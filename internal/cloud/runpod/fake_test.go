@@ -63,7 +63,8 @@ type fakePod struct {
 	CreatedAt        time.Time         `json:"createdAt"`
 	StartedAt        *time.Time        `json:"startedAt"`
 
-	order fakeOrder
+	order  fakeOrder
+	number int
 	// stays keeps it from leaving a status, goes makes it vanish once it is there.
 	stays, goes string
 	// mapped is when a pod that runs has its ports.
@@ -238,7 +239,7 @@ func (f *fake) add(in fakeOrder) *fakePod {
 	p := &fakePod{
 		ID: fmt.Sprintf("pod%05dxyz", f.serial), Name: in.Name, Image: in.Image, Args: in.Args, Disk: in.Disk, Ports: in.Ports, Env: in.Env,
 		Registry: in.Registry, Status: statusProvisioning, Actions: []string{"stop", "terminate"}, Mounts: map[string]any{}, Cloud: in.Cloud,
-		SSH: map[string]any{"proxy": nil, "direct": nil}, Cost: 0.44, GlobalNetworking: map[string]any{"enabled": false}, CreatedAt: f.Now(), order: in,
+		SSH: map[string]any{"proxy": nil, "direct": nil}, Cost: 0.44, GlobalNetworking: map[string]any{"enabled": false}, CreatedAt: f.Now(), order: in, number: f.serial,
 	}
 	if p.Ports == nil {
 		p.Ports = []string{}

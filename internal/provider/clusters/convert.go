@@ -100,7 +100,7 @@ func (m clusterModel) record(ctx context.Context) (cluster.Cluster, diag.Diagnos
 		c.Nodes = append(c.Nodes, cluster.Node{
 			Rank: int(n.Rank.ValueInt64()), InstanceID: n.InstanceID.ValueString(), InternalIP: n.InternalIP.ValueString(),
 			ExternalIP: n.ExternalIP.ValueString(), SSHPort: int(n.SSHPort.ValueInt64()), HostKey: n.HostKey.ValueString(),
-			State: cloud.State(n.Status.ValueString()), Reason: n.Reason.ValueString(),
+			State: cloud.State(n.Status.ValueString()), Reason: n.Reason.ValueString(), PublicPorts: portsOf(n.PublicPorts),
 		})
 	}
 	return c, diags
@@ -161,7 +161,7 @@ func nodeList(nodes []cluster.Node) types.List {
 			"rank": types.Int64Value(int64(n.Rank)), "instance_id": types.StringValue(n.InstanceID),
 			"internal_ip": types.StringValue(n.InternalIP), "external_ip": types.StringValue(n.ExternalIP),
 			"ssh_port": types.Int64Value(int64(n.SSHPort)), "host_key": types.StringValue(n.HostKey),
-			"status": types.StringValue(string(n.State)), "reason": types.StringValue(n.Reason),
+			"status": types.StringValue(string(n.State)), "reason": types.StringValue(n.Reason), "public_ports": portMap(n.PublicPorts),
 		}))
 	}
 	return types.ListValueMust(nodeType(), values)

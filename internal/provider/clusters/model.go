@@ -69,12 +69,14 @@ type nodeModel struct {
 	HostKey    types.String `tfsdk:"host_key"`
 	Status     types.String `tfsdk:"status"`
 	Reason     types.String `tfsdk:"reason"`
+	// PublicPorts is null where every port is reached under its own number.
+	PublicPorts types.Map `tfsdk:"public_ports"`
 }
 
 func nodeType() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{
 		"rank": types.Int64Type, "instance_id": types.StringType, "internal_ip": types.StringType,
 		"external_ip": types.StringType, "ssh_port": types.Int64Type, "host_key": types.StringType,
-		"status": types.StringType, "reason": types.StringType,
+		"status": types.StringType, "reason": types.StringType, "public_ports": types.MapType{ElemType: types.Int64Type},
 	}}
 }

@@ -191,6 +191,7 @@ func nodesAttribute() schema.Attribute {
 		Computed: true, ElementType: nodeType(), PlanModifiers: []planmodifier.List{listplanmodifier.UseStateForUnknown()},
 		MarkdownDescription: "The machines, by rank; rank 0 is the head. Of each: `rank`, its number in the cluster, which is stable; `instance_id`, the cloud's id of it; " +
 			"`internal_ip`, where the nodes reach it; `external_ip`, where you do; `ssh_port`, the TCP port of its SSH server; `host_key`, its pinned SSH host key in the authorized_keys form; " +
-			"`status`, one of `pending`, `running`, `stopping`, `stopped`, `terminated` and `unknown`; and `reason`, why, where that is known.",
+			"`status`, one of `pending`, `running`, `stopping`, `stopped`, `terminated` and `unknown`; `reason`, why, where that is known; and `public_ports`, " +
+			"on clouds that map ports, where each port of the machine is reached, as a map of its number there to the one at `external_ip`; null elsewhere.",
 	}
 }
