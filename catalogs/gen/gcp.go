@@ -317,11 +317,16 @@ func amount(s string) float64 {
 	return num(s)
 }
 
-// inRegions writes zones as "region/zone".
+// inRegions writes zones as "region/zone". A zone's region is its name up to the
+// last dash; one without a dash is the only one of a region of that name.
 func inRegions(zones []string) []string {
 	out := make([]string, len(zones))
 	for i, z := range zones {
-		out[i] = z[:strings.LastIndexByte(z, '-')] + "/" + z
+		region := z
+		if at := strings.LastIndexByte(z, '-'); at > 0 {
+			region = z[:at]
+		}
+		out[i] = region + "/" + z
 	}
 	return out
 }

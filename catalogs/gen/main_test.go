@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -102,5 +103,13 @@ func TestOneRowAPlace(t *testing.T) {
 			}
 			seen[key] = true
 		}
+	}
+}
+
+// Not every cloud's zones have a dash.
+func TestInRegions(t *testing.T) {
+	got := inRegions([]string{"us-east1-b", "nyc3", "-x"})
+	if want := []string{"us-east1/us-east1-b", "nyc3/nyc3", "-x/-x"}; !slices.Equal(got, want) {
+		t.Errorf("inRegions = %v, want %v", got, want)
 	}
 }

@@ -281,3 +281,13 @@ func (l *lab) test(steps ...resource.TestStep) {
 	l.t.Helper()
 	resource.Test(l.t, resource.TestCase{ProtoV6ProviderFactories: factories(), Steps: steps})
 }
+
+// allClouds are the clouds of this build, as an error lists them.
+func allClouds(t *testing.T) string {
+	t.Helper()
+	registry, err := all.Registry()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(registry.Names(), ", ")
+}

@@ -47,6 +47,13 @@ type Options struct {
 	Progress func(done, total int, unit string)
 }
 
+// Tell tells Progress, where there is one.
+func (o Options) Tell(done, total int, unit string) {
+	if o.Progress != nil {
+		o.Progress(done, total, unit)
+	}
+}
+
 // Fetcher asks one cloud.
 type Fetcher struct {
 	Cloud string
@@ -57,11 +64,15 @@ type Fetcher struct {
 
 // Small returns the clouds that can be asked without a library of theirs, by
 // name; package all has the others, too.
-func Small() map[string]Fetcher {
-	return map[string]Fetcher{
-		"lambda": {Cloud: "lambda", Needs: "LAMBDA_API_KEY", Fetch: lambda},
-		"runpod": {Cloud: "runpod", Needs: "RUNPOD_API_KEY", Fetch: runpod},
+func Small() map[string]Fetcher { return ByName(lambdaFetcher(), runpodFetcher()) }
+
+// ByName are fetchers by the names of their clouds.
+func ByName(fetchers ...Fetcher) map[string]Fetcher {
+	out := map[string]Fetcher{}
+	for _, f := range fetchers {
+		out[f.Cloud] = f
 	}
+	return out
 }
 
 // CSV writes rows as a vms.csv, in an order that does not change from run to run.

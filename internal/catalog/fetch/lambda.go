@@ -30,6 +30,10 @@ type lambdaAnswer struct {
 	} `json:"data"`
 }
 
+func lambdaFetcher() Fetcher {
+	return Fetcher{Cloud: "lambda", Needs: "LAMBDA_API_KEY", Fetch: lambda}
+}
+
 // lambda asks Lambda's API. It lists a type only in the regions that have some
 // free at the moment: the API names no others.
 func lambda(ctx context.Context, o Options) ([]Row, error) {

@@ -36,6 +36,10 @@ type runpodAnswer struct {
 	} `json:"errors"`
 }
 
+func runpodFetcher() Fetcher {
+	return Fetcher{Cloud: "runpod", Needs: "RUNPOD_API_KEY", Fetch: runpod}
+}
+
 // runpod asks RunPod's API. Prices are the same wherever a device is; the API
 // does not say where that is, so every country is listed.
 func runpod(ctx context.Context, o Options) ([]Row, error) {

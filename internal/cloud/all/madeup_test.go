@@ -91,8 +91,8 @@ func TestACloudIsAnAddition(t *testing.T) {
 	suite := filepath.Join(t.TempDir(), "pond.test")
 	run(t, root, nil, "go", "test", "-vet=off", "-c", "-overlay", overlay, "-o", suite, "./internal/cloud/pond")
 	run(t, t.TempDir(), nil, suite, "-test.timeout", "5m")
-	run(t, root, nil, "go", "test", "-vet=off", "-overlay", overlay, "-run", "Registry|Whole|About|Tables|Embedded",
-		"./internal/cloud/all", "./internal/catalog/about", "./catalogs/gen", "./internal/clusterconfig")
+	run(t, root, nil, "go", "test", "-vet=off", "-overlay", overlay, "-run", "Registry|Whole|About|Tables|Embedded|CLI|RayPiece",
+		"./internal/cloud/all", "./internal/catalog/about", "./internal/catalog/cli", "./catalogs/gen", "./internal/clusterconfig")
 }
 
 // The same cloud in the provider: its catalog answers, and Terraform plans a
