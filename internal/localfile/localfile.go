@@ -10,6 +10,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 )
 
 // NotRegularError says that a name stands for no regular file.
@@ -33,6 +35,17 @@ type TooLargeError struct {
 // Error implements error.
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("%s is larger than the %s that are read of such a file", e.Path, size(e.Max))
+}
+
+// ExpandHome replaces a leading "~/" by the home folder, for names that no shell has
+// expanded. Without a home folder the name stays as it is.
+func ExpandHome(name string) string {
+	if rest, ok := strings.CutPrefix(name, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	return name
 }
 
 // Open opens a regular file; links are followed. It never waits for the other

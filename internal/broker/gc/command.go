@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
 
 // gcFlags are the flags of the gc command.
@@ -74,7 +75,7 @@ does go on loses its machines.`,
 func runGC(cmd *cobra.Command, gc Collector, flags gcFlags) error {
 	opts := Options{Delete: flags.delete, DeleteIDs: flags.ids, TakeOver: flags.takeOver}
 	for _, path := range flags.states {
-		state, err := readStateFile(path, cmd.InOrStdin())
+		state, err := readStateFile(localfile.ExpandHome(path), cmd.InOrStdin())
 		if err != nil {
 			return err
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 	"github.com/skybroker/terraform-provider-sky/internal/statefolder"
 )
 
@@ -68,6 +69,7 @@ func (c *cli) open() (*catalog.Set, error) {
 		return nil, err
 	}
 	c.opts.StateDir = dir
+	c.opts.Path = localfile.ExpandHome(c.opts.Path)
 	if c.opts.Path != "" {
 		if _, err := os.Stat(c.opts.Path); err != nil {
 			return nil, fmt.Errorf("--path: %w", err)

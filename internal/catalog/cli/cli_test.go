@@ -169,6 +169,20 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
+// A path in the home folder is found where no shell expands it, as in --path=~/x.
+func TestCLIHomeFolder(t *testing.T) {
+	home, state := t.TempDir(), t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home)
+	write(t, filepath.Join(home, "own", "aws", "vms.csv"), v5Header+"m.mine,,,4,16,,0.5,,r1,z1\n")
+	if out, _, err := runCLI(t, "list", "--path=~/own", "--state-dir", state); err != nil || !strings.Contains(out, filepath.Join(home, "own", "aws", "vms.csv")) {
+		t.Errorf("list --path=~/own: %v\n%s", err, out)
+	}
+	if out, _, err := runCLI(t, "verify", "~/own/aws/vms.csv", "--state-dir", state); err != nil || !strings.Contains(out, "good") {
+		t.Errorf("verify ~/own/aws/vms.csv: %v\n%s", err, out)
+	}
+}
+
 // TestCLIStateFolder expects the folder that the provider takes, too.
 func TestCLIStateFolder(t *testing.T) {
 	home := t.TempDir()

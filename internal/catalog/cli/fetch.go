@@ -10,12 +10,14 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/fetch"
+	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
 
 // fetchFlags steer one fetch.
@@ -54,9 +56,11 @@ const fetchTimeout = 2 * time.Minute
 
 func (c *cli) accesses() string {
 	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 1, ' ', 0)
 	for _, name := range c.askable() {
-		fmt.Fprintf(&b, "  %-8s %s\n", name, c.tools.Fetchers[name].Needs)
+		fmt.Fprintf(w, "  %s\t%s\n", name, c.tools.Fetchers[name].Needs)
 	}
+	_ = w.Flush()
 	return b.String()
 }
 
@@ -84,7 +88,7 @@ func (c *cli) fetch(cmd *cobra.Command, name string, flags fetchFlags) error {
 	if err != nil {
 		return fmt.Errorf("fetching the prices of %s: %w", name, err)
 	}
-	return c.keep(cmd, set, f.Cloud, flags.out, rows)
+	return c.keep(cmd, set, f.Cloud, localfile.ExpandHome(flags.out), rows)
 }
 
 // keep writes fetched rows where they read without error.

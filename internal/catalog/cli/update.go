@@ -16,6 +16,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
+	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
 
 func (c *cli) updateCommand() *cobra.Command {
@@ -178,7 +179,7 @@ func (c *cli) verify(cmd *cobra.Command, set *catalog.Set, args []string) error 
 	var all []catalog.Checked
 	failed := 0
 	for _, arg := range args {
-		for _, got := range set.Verify(arg) {
+		for _, got := range set.Verify(localfile.ExpandHome(arg)) {
 			if got.Problem != "" {
 				failed++
 			}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/localfile"
 )
 
 // CheckOutput is for patterns of files on the machines.
@@ -135,14 +137,7 @@ func ownKeys(name string) bool {
 }
 
 // ExpandHome replaces a leading "~/" by the home folder.
-func ExpandHome(name string) string {
-	if rest, ok := strings.CutPrefix(name, "~/"); ok {
-		if home, err := os.UserHomeDir(); err == nil {
-			return filepath.Join(home, rest)
-		}
-	}
-	return name
-}
+func ExpandHome(name string) string { return localfile.ExpandHome(name) }
 
 // LocalText is a path under the home folder as "~/...", which names the same file
 // for everybody; another one stays as it is.
