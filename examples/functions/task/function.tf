@@ -23,9 +23,11 @@ resource "sky_cluster" "task" {
 }
 
 resource "sky_job" "task" {
-  cluster_id = sky_cluster.task.id
-  name       = local.task.name
-  num_nodes  = local.task.num_nodes
-  run        = local.task.run
-  envs       = local.task.envs
+  cluster_id            = sky_cluster.task.id
+  name                  = local.task.name
+  num_nodes             = local.task.num_nodes
+  run                   = local.task.run
+  envs                  = local.task.envs
+  recover_on_exit_codes = local.task.recover_on_exit_codes
+  max_restarts          = local.task.max_restarts
 }
