@@ -224,7 +224,7 @@ func TestEveryEmbeddedCatalogReads(t *testing.T) {
 		}
 	}
 	best, ok, err := set.Best(context.Background(), &cloud.Requirement{Accelerators: []cloud.Accelerator{{Name: "T4", Count: 1}}, Cloud: "gcp"}, clouds)
-	if err != nil || !ok || best.InstanceType.Name != "n1-highcpu-2" && best.InstanceType.Name != "n1-standard-1" {
+	if err != nil || !ok || best.InstanceType.Name != "n1-highmem-4" {
 		t.Errorf("the cheapest T4 on gcp is %+v, %v, %v", best, ok, err)
 	}
 }
@@ -256,7 +256,7 @@ func TestEmbeddedAccelerators(t *testing.T) {
 		{"gcp", "H100", 1, "europe-west4", cloud.Spot, "a3-highgpu-1g"},
 		{"gcp", "H100", 1, "", cloud.OnDemand, ""},
 		{"gcp", "L4", 1, "asia-south1", cloud.OnDemand, "g2-standard-4"},
-		{"gcp", "T4", 1, "asia-southeast1", cloud.OnDemand, "n1-standard-1"},
+		{"gcp", "T4", 1, "asia-southeast1", cloud.OnDemand, "n1-highmem-4"},
 		{"gcp", "RTXPRO6000", 8, "", cloud.OnDemand, "g4-standard-384"},
 		{"gcp", "GB200", 4, "", cloud.OnDemand, ""},
 		{"oci", "GB300", 4, "eu-frankfurt-1", cloud.OnDemand, "BM.GPU.GB300.4"},

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
@@ -64,6 +65,7 @@ func refOffers(t testing.TB, cloudName, text string) []cloud.Offer {
 	emit := func(r refRow, name, acc, count string, od, spot float64) {
 		o := cloud.Offer{Cloud: cloudName, Region: r.Region, Zone: r.Zone}
 		o.InstanceType = cloud.InstanceType{Name: name, VCPUs: zero(r.VCPUs), MemoryGiB: zero(r.MemoryGiB)}
+		o.RegionOrder, o.Area = about.Of(cloudName).Place(r.Region) // which has tests of its own
 		if acc != "" {
 			o.InstanceType.Accelerator = cloud.Accelerator{Name: acc, Count: zero(count)}
 		}
@@ -124,6 +126,9 @@ func refTakes(host, device refRow, num func(string) float64) bool {
 
 // refQuery scans offers that were sorted once, best first.
 func refQuery(offers []cloud.Offer, r cloud.Requirement, limit int) []cloud.Offer {
+	if r.Arch == "" && refARMOnly(offers, r) {
+		r.Arch = cloud.ArchAny
+	}
 	var out []cloud.Offer
 	for i := range offers {
 		o := &offers[i]
@@ -136,6 +141,7 @@ func refQuery(offers []cloud.Offer, r cloud.Requirement, limit int) []cloud.Offe
 		if market && acc &&
 			(r.Cloud == "" || strings.EqualFold(r.Cloud, o.Cloud)) && (r.Region == "" || strings.EqualFold(r.Region, o.Region)) &&
 			(r.Zone == "" || strings.EqualFold(r.Zone, o.Zone)) && (r.InstanceType == "" || strings.EqualFold(r.InstanceType, t.Name)) &&
+			refChosen(o, r) &&
 			r.CPUs.Holds(t.VCPUs, t.VCPUs) && r.Memory.Holds(t.MemoryGiB, t.VCPUs) &&
 			(r.MaxHourlyUSD == 0 || o.HourlyUSD <= r.MaxHourlyUSD) {
 			if out = append(out, *o); len(out) == limit {
@@ -144,6 +150,50 @@ func refQuery(offers []cloud.Offer, r cloud.Requirement, limit int) []cloud.Offe
 		}
 	}
 	return out
+}
+
+// refARMOnly says whether one of the devices is in no machine of the clouds but those
+// with ARM processors.
+func refARMOnly(offers []cloud.Offer, r cloud.Requirement) bool {
+	return slices.ContainsFunc(r.Accelerators, func(a cloud.Accelerator) bool {
+		arm, others := 0, 0
+		for _, o := range offers {
+			got := o.InstanceType.Accelerator
+			switch {
+			case r.Cloud != "" && r.Cloud != o.Cloud || !strings.EqualFold(a.Name, got.Name) || a.Count != got.Count:
+			case o.Cloud == "aws" && (o.InstanceType.Name == "c6g.x" || o.InstanceType.Name == "t4g.x"):
+				arm++
+			default:
+				others++
+			}
+		}
+		return arm > 0 && others == 0
+	})
+}
+
+// refChosen says whether a person would choose the machine where the request does
+// not say otherwise, by the names of the types that generated makes.
+func refChosen(o *cloud.Offer, r cloud.Requirement) bool {
+	t := &o.InstanceType
+	is := func(names ...string) bool { return o.Cloud == "aws" && slices.Contains(names, t.Name) }
+	burstable := is("t3.x", "t4g.x") || t.Name == "e2-small"
+	arch := cloud.ArchX86
+	if is("c6g.x", "t4g.x") {
+		arch = cloud.ArchARM
+	}
+	if (r.Arch == cloud.ArchX86 || r.Arch == cloud.ArchARM) && r.Arch != arch || slices.Contains(r.ExcludedTypes, "m5*") && strings.HasPrefix(t.Name, "m5") {
+		return false
+	}
+	if r.InstanceType != "" || len(r.Families) > 0 {
+		return len(r.Families) == 0 || strings.HasPrefix(strings.ToLower(t.Name), "t") // the family asked for is t*
+	}
+	device := len(r.Accelerators) > 0
+	if r.Arch == "" && arch != cloud.ArchX86 || !device && t.Accelerator.Name != "" || !r.Burstable && burstable ||
+		!device && is("m4.x", "m5.metal") {
+		return false
+	}
+	apart := strings.HasPrefix(t.Name, "n1-") && t.Accelerator.Name != ""
+	return !apart || (!r.CPUs.IsZero() || t.VCPUs >= 4*t.Accelerator.Count) && (!r.Memory.IsZero() || t.MemoryGiB >= 16*t.Accelerator.Count)
 }
 
 // generated makes catalogs with the shapes of the real ones: many zones, ties,
@@ -174,9 +224,13 @@ func generated(rng *rand.Rand) map[string]string {
 			if i%8 >= 6 || i == 1 {
 				memory = ""
 			}
+			kind := map[int]string{2: "t3.x", 3: "c6g.x", 4: "m4.x", 5: "m5.metal", 6: "t4g.x", 7: "m5.x"}[i]
+			if kind == "" {
+				kind = fmt.Sprintf("m%d.x", 10+i)
+			}
 			for region := range 2 {
 				for zone := range 2 {
-					fmt.Fprintf(&b, "m%d.x,%s,%s,%s,,%s,%s,r%d,r%d-%c\n", i, acc, cores, memory,
+					fmt.Fprintf(&b, "%s,%s,%s,%s,,%s,%s,r%d,r%d-%c\n", kind, acc, cores, memory,
 						price(), price(), region, region, 'a'+zone)
 				}
 			}
@@ -185,7 +239,7 @@ func generated(rng *rand.Rand) map[string]string {
 	}
 	var b strings.Builder
 	b.WriteString(v5Header)
-	for _, host := range []string{"a2-highgpu-1g,12,85", "a2-highgpu-8g,96,680", "n1-standard-8,8,30", "n1-highmem-96,96,624", "e2-small,2,2"} {
+	for _, host := range []string{"a2-highgpu-1g,12,85", "a2-highgpu-8g,96,680", "n1-standard-8,8,30", "n1-standard-1,1,4", "n1-highmem-4,4,26", "n1-highmem-96,96,624", "e2-small,2,2"} {
 		f := strings.Split(host, ",")
 		for zone := range 2 {
 			fmt.Fprintf(&b, "%s,,,%s,%s,,%s,%s,us,us-%c\n", f[0], f[1], f[2], price(), price(), 'a'+zone)
@@ -241,6 +295,14 @@ func randomRequirement(rng *rand.Rand, offers []cloud.Offer) cloud.Requirement {
 	if chance(5) {
 		r.MaxHourlyUSD = some().HourlyUSD
 	}
+	r.Arch = []string{"", "", "", cloud.ArchX86, cloud.ArchARM, cloud.ArchAny}[rng.IntN(6)]
+	r.Burstable = chance(4)
+	if chance(8) {
+		r.Families = []string{"T*"}
+	}
+	if chance(8) {
+		r.ExcludedTypes = []string{"m5*"}
+	}
 	r.Markets = [][]cloud.Market{nil, {cloud.Spot}, {cloud.OnDemand, cloud.Spot}}[rng.IntN(3)]
 	return r
 }
@@ -285,7 +347,7 @@ func ask(ctx context.Context, set *Set, clouds []string, reference []cloud.Offer
 			return err
 		}
 		for i := range got {
-			got[i].InstanceType.AcceleratorMemoryGiB, got[i].InstanceType.Arch = 0, ""
+			got[i].InstanceType.AcceleratorMemoryGiB, got[i].InstanceType.Arch, got[i].InstanceType.Traits = 0, "", 0
 		}
 		if !slices.Equal(want, got) {
 			return fmt.Errorf("query %+v, limit %d (-reference +index):\n%s", r, limit, cmp.Diff(want, got))

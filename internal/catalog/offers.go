@@ -99,7 +99,7 @@ func (s *Set) Offers(ctx context.Context, reqs []cloud.Requirement, clouds []str
 }
 
 // Cheapest returns, best first, the limit cheapest offers for each requirement
-// (their union): what satisfies it in itself, at no more than MaxHourlyUSD for
+// (their union): what satisfies it in itself, and its defaults, at no more than MaxHourlyUSD for
 // one machine where that is set. It is the fast way to an answer whose order is
 // price alone; it returns nothing where nothing satisfies.
 func (s *Set) Cheapest(ctx context.Context, reqs []cloud.Requirement, clouds []string, limit int) ([]cloud.Offer, []Source, error) {
@@ -108,6 +108,9 @@ func (s *Set) Cheapest(ctx context.Context, reqs []cloud.Requirement, clouds []s
 		return nil, nil, err
 	}
 	var out []cloud.Offer
+	if reqs, err = s.Resolve(ctx, reqs, clouds); err != nil {
+		return nil, nil, err
+	}
 	for i := range reqs {
 		found, err := cheapest(tables, &reqs[i], limit)
 		if err != nil {

@@ -58,7 +58,8 @@ type InstanceType struct {
 	// AcceleratorMemoryGiB is the memory of one device; 0 where the catalog is silent.
 	AcceleratorMemoryGiB float64
 	// Arch is "x86_64", "arm64" or "i386"; empty where the catalog is silent.
-	Arch string
+	Arch   string
+	Traits Traits
 }
 
 // Offer is a priced instance type in a place. Zone is empty where a cloud has
@@ -71,6 +72,10 @@ type Offer struct {
 	Market       Market
 	// HourlyUSD is the price of one machine in US dollars an hour.
 	HourlyUSD float64
+	// RegionOrder is how far back the region is among those that most users expect:
+	// of two offers of one price the lower is the better. Area is where it lies.
+	RegionOrder uint16
+	Area        Area
 }
 
 // Place returns "cloud/region/zone", without the zone where there is none.
@@ -81,11 +86,12 @@ func (o Offer) Place() string {
 	return o.Cloud + "/" + o.Region + "/" + o.Zone
 }
 
-// CompareOffers orders offers by price, cloud, region, zone and type; market and
-// accelerator settle what is left.
+// CompareOffers orders offers by price, by the regions that most users expect, and
+// by cloud, region, zone and type; market and accelerator settle what is left.
 func CompareOffers(a, b *Offer) int {
 	return cmp.Or(
 		cmp.Compare(a.HourlyUSD, b.HourlyUSD),
+		cmp.Compare(a.RegionOrder, b.RegionOrder),
 		strings.Compare(a.Cloud, b.Cloud),
 		strings.Compare(a.Region, b.Region),
 		strings.Compare(a.Zone, b.Zone),
@@ -169,8 +175,15 @@ type Requirement struct {
 	Accelerators []Accelerator
 	// AcceleratorsOrdered makes an earlier accelerator win over a cheaper later one.
 	AcceleratorsOrdered bool
-	CPUs                Quantity
-	Memory              Quantity
+	// Arch is ArchX86, ArchARM or ArchAny; empty leaves it to Defaults.
+	Arch string
+	// Families are the families or types that are taken, as patterns with "*", and
+	// ExcludedTypes those that are not. Empty Families are any.
+	Families, ExcludedTypes []string
+	// Burstable allows burstable machines beside others.
+	Burstable bool
+	CPUs      Quantity
+	Memory    Quantity
 	// Markets are the markets allowed; empty means on-demand only.
 	Markets []Market
 	// MarketsOrdered makes an earlier market win over a cheaper later one.

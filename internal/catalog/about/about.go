@@ -32,6 +32,81 @@ type Cloud struct {
 	// Egress is the list price of data that leaves the cloud, by the amount of a
 	// month. Nothing is that the price is not known; free is one step at 0.
 	Egress []cloud.EgressStep `json:"egress"`
+	// Types are what is known of instance types by their names.
+	Types []Types `json:"types"`
+	// Regions are groups of regions, those that most users expect first.
+	Regions []Regions `json:"regions"`
+}
+
+// Types are instance types of which something is known. A catalog that says an
+// architecture knows better.
+type Types struct {
+	// Match are patterns of path.Match for names.
+	Match []string `json:"match"`
+	// Arch is their architecture; of several that match, the first one holds.
+	Arch string `json:"arch"`
+	// Trait is one of traits.
+	Trait string `json:"trait"`
+}
+
+// Regions are regions that lie in one area.
+type Regions struct {
+	// Match are patterns of path.Match for names; an earlier one is expected first.
+	Match []string `json:"match"`
+	Area  string   `json:"area"`
+}
+
+// traits are the names of traits.
+func traits() map[string]cloud.Traits {
+	return map[string]cloud.Traits{
+		"": 0, "burstable": cloud.Burstable, "previous_generation": cloud.PreviousGeneration,
+		"promotional": cloud.Promotional, "bare_metal": cloud.BareMetal,
+	}
+}
+
+// Describe fills in what is known of an instance type.
+func (c Cloud) Describe(t *cloud.InstanceType) {
+	for _, rule := range c.Types {
+		if !matchesAny(rule.Match, t.Name) {
+			continue
+		}
+		if t.Arch == "" {
+			t.Arch = rule.Arch
+		}
+		t.Traits |= traits()[rule.Trait]
+	}
+}
+
+// Place says how far back a region is among those that most users expect, and
+// where it lies.
+func (c Cloud) Place(region string) (order uint16, area cloud.Area) {
+	for _, group := range c.Regions {
+		for _, pattern := range group.Match {
+			if matchesAny([]string{pattern}, region) {
+				area, _ = cloud.ParseArea(group.Area) // checked by the tests
+				return order, area
+			}
+			order++
+		}
+	}
+	return order, 0
+}
+
+// AreaOf is where a region lies, by the clouds that have one of its name.
+func AreaOf(region string) cloud.Area {
+	for _, name := range names() {
+		if _, area := Of(name).Place(region); area != 0 {
+			return area
+		}
+	}
+	return 0
+}
+
+func matchesAny(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		ok, _ := path.Match(p, name) // checked by the tests
+		return ok
+	})
 }
 
 // Of returns what is known of a cloud: nothing, where it has no about.json.
@@ -107,6 +182,42 @@ func (c Cloud) check() error {
 			return fmt.Errorf("egress[%d].up_to_gb is %v; steps rise, and only the last has none", i, s.UpToGB)
 		}
 		from = s.UpToGB
+	}
+	return c.checkNames()
+}
+
+// checkNames checks what is known by the names of types and regions.
+func (c Cloud) checkNames() error {
+	for i, r := range c.Types {
+		if _, ok := traits()[r.Trait]; !ok || (r.Trait == "") == (r.Arch == "") {
+			return fmt.Errorf("types[%d] needs either an arch or a trait that is known", i)
+		}
+		if r.Arch != "" && r.Arch != cloud.ArchX86 && r.Arch != cloud.ArchARM {
+			return fmt.Errorf("types[%d].arch is %q; write x86_64 or arm64", i, r.Arch)
+		}
+		if err := checkPatterns(r.Match); err != nil {
+			return fmt.Errorf("types[%d].match: %w", i, err)
+		}
+	}
+	for i, r := range c.Regions {
+		if _, err := cloud.ParseArea(r.Area); err != nil {
+			return fmt.Errorf("regions[%d]: %w", i, err)
+		}
+		if err := checkPatterns(r.Match); err != nil {
+			return fmt.Errorf("regions[%d].match: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func checkPatterns(patterns []string) error {
+	if len(patterns) == 0 {
+		return errors.New("it is empty; write at least one pattern")
+	}
+	for _, p := range patterns {
+		if _, err := path.Match(p, ""); err != nil {
+			return fmt.Errorf("%q is no pattern", p)
+		}
 	}
 	return nil
 }

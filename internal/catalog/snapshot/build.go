@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/vms"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
 // Build lays rows out as a snapshot.
@@ -143,6 +144,7 @@ func (b *builder) types() {
 		recs[at] = typeRec{
 			name: b.str(t.Name), fold: b.str(folds[at]), acc: b.str(t.Accelerator.Name), arch: b.str(t.Arch),
 			vcpus: t.VCPUs, memory: t.MemoryGiB, accCount: t.Accelerator.Count, accMemory: t.AcceleratorMemoryGiB,
+			flags: flagsOf(t),
 		}
 	}
 	b.typeRecs = recs
@@ -155,6 +157,17 @@ func (b *builder) types() {
 		return cmp.Or(strings.Compare(folds[i], folds[j]), cmp.Compare(i, j))
 	})
 	b.makePairs(bySize)
+}
+
+func flagsOf(t *cloud.InstanceType) uint64 {
+	flags := uint64(t.Traits)
+	if t.NotX86() {
+		flags |= flagNotX86
+	}
+	if !t.Accelerator.IsZero() {
+		flags |= flagDevices
+	}
+	return flags
 }
 
 // bySize returns the types by vCPUs, memory and name.
@@ -183,13 +196,13 @@ func fold(s string) string { return strings.ToLower(s) }
 
 func (b *builder) makePairs(bySize []uint32) {
 	type pair struct {
-		fold  string
-		count float64
+		fold, name string
+		count      float64
 	}
 	var all []pair
 	of := func(id uint32) pair {
 		a := b.in.Types[id].Accelerator
-		return pair{fold(a.Name), a.Count}
+		return pair{fold(a.Name), a.Name, a.Count}
 	}
 	for _, id := range bySize {
 		if !b.in.Types[id].Accelerator.IsZero() {
@@ -198,9 +211,9 @@ func (b *builder) makePairs(bySize []uint32) {
 	}
 	compare := func(x, y pair) int { return cmp.Or(strings.Compare(x.fold, y.fold), cmp.Compare(x.count, y.count)) }
 	slices.SortFunc(all, compare)
-	all = slices.Compact(all)
+	all = slices.CompactFunc(all, func(x, y pair) bool { return compare(x, y) == 0 })
 	for _, p := range all {
-		b.pairs = append(b.pairs, pairRec{fold: b.str(p.fold), count: p.count})
+		b.pairs = append(b.pairs, pairRec{fold: b.str(p.fold), name: b.str(p.name), count: p.count})
 	}
 	b.pairOf = make([]int32, len(bySize))
 	for at, id := range bySize {
@@ -208,14 +221,25 @@ func (b *builder) makePairs(bySize []uint32) {
 		if !b.in.Types[id].Accelerator.IsZero() {
 			i, _ := slices.BinarySearchFunc(all, of(id), compare)
 			b.pairOf[at] = int32(i)
+			b.pairs[i].add(&b.in.Types[id])
 		}
+	}
+}
+
+// add takes in a machine that has the accelerator.
+func (p *pairRec) add(t *cloud.InstanceType) {
+	if !t.NotX86() {
+		p.x86 = 1
+	}
+	if m := t.AcceleratorMemoryGiB; m > 0 && (p.memory == 0 || m < p.memory) {
+		p.memory = m
 	}
 }
 
 func (b *builder) places() {
 	b.placeRecs = make([]placeRec, len(b.in.Places))
 	for i, p := range b.in.Places {
-		b.placeRecs[i] = placeRec{b.str(p.Region), b.str(p.Zone)}
+		b.placeRecs[i] = placeRec{b.str(p.Region), b.str(p.Zone), uint32(p.Order), uint32(p.Area)}
 	}
 }
 

@@ -31,8 +31,9 @@ const (
 	// maxBytes bounds a snapshot's file.
 	maxBytes = 1 << 30
 	// formatVersion is raised whenever the layout or the meaning of rows changes;
-	// snapshots of another version are rebuilt.
-	formatVersion = 3
+	// snapshots of another version are rebuilt. What about.json says of types and
+	// regions is in the rows, so a change there raises it, too.
+	formatVersion = 4
 )
 
 var magic = [8]byte{'S', 'K', 'Y', 'C', 'A', 'T', 0x1a, '\n'}
@@ -68,16 +69,30 @@ type str struct{ off, len uint32 }
 type typeRec struct {
 	name, fold, acc, arch              str
 	vcpus, memory, accCount, accMemory float64
+	flags                              uint64
 }
+
+// The flags of a type: the bits of cloud.Traits, and what defaults ask besides.
+const (
+	flagNotX86 = 1 << (8 + iota)
+	flagDevices
+)
 
 // pairRec is an accelerator in one count, and its offers in each market.
 type pairRec struct {
-	fold     str
-	count    float64
+	fold, name str
+	count      float64
+	// memory is the least that one device has, and 0 where the catalog is silent.
+	memory   float64
 	start, n [2]uint32
+	// x86 is 1 where a machine has it that is not known to be another one.
+	x86 uint64
 }
 
-type placeRec struct{ region, zone str }
+type placeRec struct {
+	region, zone str
+	order, area  uint32
+}
 
 // header is what a snapshot says about itself.
 type header struct {

@@ -31,10 +31,14 @@ func (h *hit) compare(o *hit) int {
 }
 
 // Cheapest returns, best first, the limit cheapest offers of some snapshots that
-// satisfy a requirement in itself. It reports false where one is damaged.
+// satisfy a requirement in itself, and its defaults. It reports false where one is damaged.
 func Cheapest(snaps []*Snapshot, r *cloud.Requirement, limit int) ([]cloud.Offer, bool) {
 	var q query
 	q.set(r)
+	q.setDefaults(r)
+	if len(r.Accelerators) > 0 && r.Arch == "" {
+		q.settle(snaps)
+	}
 	var space [16]hit
 	var spare [8]uint32
 	hits := space[:0]

@@ -18,6 +18,14 @@ type query struct {
 	ratio                     float64 // GiB for each vCPU; 0 is none asked for
 	market                    [2]bool
 	max                       float64 // price of one machine; +Inf is none
+	// picky says that types are asked for by name or architecture: by is the
+	// requirement then.
+	picky bool
+	by    *cloud.Requirement
+	// refuse are the flags of types that are not taken, and defaults what else is
+	// asked of those that are.
+	refuse   uint64
+	defaults cloud.Defaults
 	// few holds the accelerators, names folded, unless there are more than fit;
 	// a query then stays on its caller's stack.
 	few  [2]cloud.Accelerator
@@ -67,9 +75,22 @@ func (q *query) set(r *cloud.Requirement) {
 	}
 	q.sized = !r.CPUs.IsZero() || !r.Memory.IsZero()
 	if r.MaxHourlyUSD > 0 {
-		q.max = r.MaxHourlyUSD
+		q.max = r.MaxHourlyUSD + slack
 	}
+	q.picky, q.by = r.Arch != "" && r.Arch != cloud.ArchAny || len(r.Families)+len(r.ExcludedTypes) > 0, r
 	q.market = [2]bool{len(r.Markets) == 0 || slices.Contains(r.Markets, cloud.OnDemand), slices.Contains(r.Markets, cloud.Spot)}
+}
+
+// setDefaults makes the query take what the requirement's defaults take only.
+func (q *query) setDefaults(r *cloud.Requirement) {
+	q.defaults = r.Defaults()
+	q.refuse = uint64(q.defaults.Refused)
+	if q.defaults.X86 {
+		q.refuse |= flagNotX86
+	}
+	if q.defaults.NoDevices {
+		q.refuse |= flagDevices
+	}
 }
 
 // find returns the numbers of the first limit offers of a market that satisfy
@@ -155,10 +176,10 @@ func (c *collector) list(ids []uint32, checked bool) {
 		if *ms.price.at(id) > c.q.max {
 			return
 		}
-		if !checked && !c.fits(c.s.types.at(*ms.typ.at(id))) {
+		if !c.here(*ms.place.at(id)) || (!checked && !c.fits(c.s.types.at(*ms.typ.at(id)))) {
 			continue
 		}
-		if c.here(*ms.place.at(id)) && !c.add(id) {
+		if !c.add(id) {
 			return
 		}
 	}
@@ -178,12 +199,20 @@ func (c *collector) here(place uint32) bool {
 func (c *collector) fits(t *typeRec) bool {
 	return c.q.cpus.holds(t.vcpus) && c.q.memory.holds(t.memory) &&
 		(c.q.ratio == 0 || t.vcpus > 0 && t.memory > 0 && t.memory+slack >= c.q.ratio*t.vcpus) &&
-		(c.q.name == "" || c.s.text(t.fold) == c.q.name)
+		(c.q.name == "" || c.s.text(t.fold) == c.q.name) && t.flags&c.q.refuse == 0 &&
+		(c.q.defaults.HostVCPUs+c.q.defaults.HostMemoryGiB == 0 || c.q.defaults.Feeds(cloud.Traits(t.flags), t.accCount, t.vcpus, t.memory)) &&
+		(!c.q.picky || c.named(t))
+}
+
+// named reports whether a type is one that is asked for by name or architecture.
+func (c *collector) named(t *typeRec) bool {
+	of := cloud.InstanceType{Name: c.s.text(t.name), Arch: c.s.text(t.arch)}
+	return c.q.by.TakesArch(&of) && c.q.by.TakesFamily(&of) && !c.q.by.Excludes(&of)
 }
 
 func (c *collector) byAccelerator() {
 	devices := c.s.pairsByName()
-	checked := !c.q.sized && c.q.name == ""
+	checked := !c.q.sized && c.q.name == "" && !c.q.picky && c.q.refuse == 0
 	for i := range c.q.nFew {
 		c.device(devices, &c.q.few[i], checked)
 	}
@@ -285,6 +314,9 @@ func (c *collector) inOrder() {
 	for id := uint32(0); id < uint32(len(ms.typ.all)); id++ {
 		if len(c.ids) >= c.limit || *ms.price.at(id) > c.q.max {
 			return
+		}
+		if !c.fits(c.s.types.at(*ms.typ.at(id))) {
+			continue
 		}
 		if c.here(*ms.place.at(id)) {
 			c.ids = append(c.ids, id)

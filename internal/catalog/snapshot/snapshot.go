@@ -254,9 +254,11 @@ func (s *Snapshot) describe(o *cloud.Offer, m int, typ, place uint32, usd float6
 	t, p := s.types.at(typ), s.places.at(place)
 	o.Cloud, o.Region, o.Zone = s.cloud, s.text(p.region), s.text(p.zone)
 	o.Market, o.HourlyUSD = markets[m], usd
+	o.RegionOrder, o.Area = uint16(p.order), cloud.Area(p.area)
 	o.InstanceType = cloud.InstanceType{
 		Name: s.text(t.name), VCPUs: t.vcpus, MemoryGiB: t.memory,
 		Accelerator:          cloud.Accelerator{Name: s.text(t.acc), Count: t.accCount},
 		AcceleratorMemoryGiB: t.accMemory, Arch: s.text(t.arch),
+		Traits: cloud.Traits(t.flags),
 	}
 }

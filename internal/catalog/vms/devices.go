@@ -106,7 +106,9 @@ func (j *joiner) whole(host, device uint32) uint32 {
 	if !takes(bundleOf(t.Name), t, d.Accelerator) {
 		return none
 	}
-	t.Accelerator, t.AcceleratorMemoryGiB = d.Accelerator, d.AcceleratorMemoryGiB
+	if t.Accelerator, t.AcceleratorMemoryGiB = d.Accelerator, d.AcceleratorMemoryGiB; bundleOf(t.Name) == nil {
+		t.Traits |= cloud.DevicesApart
+	}
 	return intern(j.ids, &j.out.Types, t) + madeOf
 }
 

@@ -51,6 +51,7 @@ func (r *reader) instanceType(d *description) (t cloud.InstanceType, err error) 
 	t.Arch, problem = Arch(d[colArch])
 	check(colArch, problem)
 	t.AcceleratorMemoryGiB = deviceMemory(d[colGPUInfo])
+	r.about.Describe(&t)
 	if err == nil {
 		err = r.checkMachine(&t, r.row)
 	}
@@ -64,7 +65,7 @@ func (r *reader) checkMachine(t *cloud.InstanceType, row int) error {
 		return r.fail(row, "AcceleratorCount", "it is blank or zero, while AcceleratorName is %q", acc.Name)
 	case acc.Name == "" && acc.Count != 0:
 		return r.fail(row, "AcceleratorName", "it is blank, while AcceleratorCount is %v", acc.Count)
-	case t.Name == "" && !r.separateDevices:
+	case t.Name == "" && !r.about.SeparateDevices:
 		return r.fail(row, "InstanceType", "it is blank")
 	case t.Name == "" && acc.Name == "":
 		return r.fail(row, "InstanceType", "both it and AcceleratorName are blank")

@@ -11,7 +11,7 @@ import (
 )
 
 // Sort puts the lines into the order of offers of one price: by region, zone
-// and type, and those of one type in one place as they came. What is done with
+// and type (see cloud.CompareOffers), and those of one type in one place as they came. What is done with
 // the lines afterwards reads them one after the other.
 func (in *Rows) Sort() {
 	if in.ByName != nil {
@@ -19,7 +19,8 @@ func (in *Rows) Sort() {
 	}
 	in.ByName = inverse(order(len(in.Types), func(i, j uint32) int { return compareNames(&in.Types[i], &in.Types[j]) }))
 	places := inverse(order(len(in.Places), func(i, j uint32) int {
-		return cmp.Or(strings.Compare(in.Places[i].Region, in.Places[j].Region), strings.Compare(in.Places[i].Zone, in.Places[j].Zone))
+		a, b := &in.Places[i], &in.Places[j]
+		return cmp.Or(cmp.Compare(a.Order, b.Order), strings.Compare(a.Region, b.Region), strings.Compare(a.Zone, b.Zone))
 	}))
 	// Files list the places of one machine after each other, so that there are far
 	// fewer runs of lines of one type than lines.

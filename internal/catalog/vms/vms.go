@@ -33,7 +33,12 @@ type Rows struct {
 }
 
 // Place is where a machine is sold. Zone is empty where a cloud has none.
-type Place struct{ Region, Zone string }
+type Place struct {
+	Region, Zone string
+	// Order and Area are Offer's, of the region.
+	Order uint16
+	Area  cloud.Area
+}
 
 // Line is small, since there are many: it holds numbers of what Rows has.
 type Line struct {
@@ -71,9 +76,9 @@ func (e *FileError) Error() string {
 // gocsv, which sets each field of a row by reflection, takes five times as long.
 type reader struct {
 	path string
-	// separateDevices is About's: hosts and accelerators have rows of their own.
-	separateDevices bool
-	text            *text
+	// about is what is known of the cloud beside the file.
+	about about.Cloud
+	text  *text
 	csv             *csv.Reader
 	// at holds the position of each column in a record, -1 for none.
 	at [numColumns]int
@@ -88,7 +93,7 @@ type reader struct {
 	// last is the description of the row before; most rows repeat it.
 	last     description
 	lastType uint32
-	places   map[Place]uint32
+	places   map[Place]uint32 // by names alone
 	// first is the first type of each machine; other the next one, or 0.
 	first map[machine]uint32
 	other []uint32
@@ -108,7 +113,7 @@ func Parse(path, cloudName string, text []byte) (*Rows, [32]byte, error) {
 func Read(path, cloudName string, in io.Reader, size int64) (*Rows, [32]byte, error) {
 	t := newText(in, size)
 	r := &reader{
-		path: path, separateDevices: about.Of(cloudName).SeparateDevices, text: t, next: 1,
+		path: path, about: about.Of(cloudName), text: t, next: 1,
 		machines: make(map[description]uint32), places: make(map[Place]uint32), first: make(map[machine]uint32),
 	}
 	r.out.Prices = newPrices()
@@ -121,7 +126,7 @@ func Read(path, cloudName string, in io.Reader, size int64) (*Rows, [32]byte, er
 	if err := r.read(); err != nil {
 		return nil, [32]byte{}, err
 	}
-	if r.separateDevices {
+	if r.about.SeparateDevices {
 		return joinHosts(&r.out), t.sum(), nil
 	}
 	return &r.out, t.sum(), nil
@@ -238,7 +243,7 @@ func (r *reader) price(col int) (uint32, error) {
 
 // place numbers where the machine of the present record is.
 func (r *reader) place() (uint32, error) {
-	p := Place{r.field(colRegion), r.field(colZone)}
+	p := Place{Region: r.field(colRegion), Zone: r.field(colZone)}
 	if id, ok := r.places[p]; ok {
 		return id, nil
 	}
@@ -252,7 +257,12 @@ func (r *reader) place() (uint32, error) {
 	if problem := badName(p.Zone); problem != "" {
 		return 0, r.fail(r.row, "AvailabilityZone", "%s", problem)
 	}
-	return intern(r.places, &r.out.Places, Place{strings.Clone(p.Region), strings.Clone(p.Zone)}), nil
+	p = Place{Region: strings.Clone(p.Region), Zone: strings.Clone(p.Zone)}
+	id := uint32(len(r.out.Places))
+	r.places[p] = id
+	p.Order, p.Area = r.about.Place(p.Region)
+	r.out.Places = append(r.out.Places, p)
+	return id, nil
 }
 
 func intern[T comparable](ids map[T]uint32, all *[]T, v T) uint32 {

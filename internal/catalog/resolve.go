@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package catalog
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/snapshot"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Resolve writes out what requirements leave to the catalogs of the clouds: devices
+// that are asked for by memory or by a unique part of their name, and the
+// architecture where the devices or the image have one only. What no catalog knows
+// stays as it is.
+func (s *Set) Resolve(ctx context.Context, reqs []cloud.Requirement, clouds []string) ([]cloud.Requirement, error) {
+	if !slices.ContainsFunc(reqs, func(r cloud.Requirement) bool { return len(r.Accelerators) > 0 || r.Image != "" }) {
+		return reqs, nil
+	}
+	tables, err := s.loaded(ctx, clouds, true)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Clone(reqs)
+	for i := range out {
+		r := &out[i]
+		of := slices.DeleteFunc(slices.Clone(tables), func(t *table) bool { return r.Cloud != "" && !strings.EqualFold(r.Cloud, t.source.Cloud) })
+		r.Accelerators = resolveDevices(r.Accelerators, tables)
+		if r.Arch == "" {
+			r.Arch = archOfDevices(r.Accelerators, of)
+		}
+		if r.Arch == "" && r.Image != "" {
+			if r.Arch, err = archOfImage(r.Image, of); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+func resolveDevices(want []cloud.Accelerator, tables []*table) []cloud.Accelerator {
+	var out []cloud.Accelerator
+	for _, a := range want {
+		found := []cloud.Accelerator{a}
+		if !slices.ContainsFunc(tables, func(t *table) bool { return t.snap.Load().Knows(a.Name) }) {
+			found = resolveDevice(a, tables)
+		}
+		for _, f := range found {
+			if !slices.ContainsFunc(out, func(o cloud.Accelerator) bool { return o.Count == f.Count && strings.EqualFold(o.Name, f.Name) }) {
+				out = append(out, f)
+			}
+		}
+	}
+	return out
+}
+
+// resolveDevice is what a name stands for that is in no catalog: itself, where that
+// is nothing or not unique.
+func resolveDevice(a cloud.Accelerator, tables []*table) []cloud.Accelerator {
+	if memory, ok := a.ByMemory(); ok {
+		if found := devicesThat(tables, func(d snapshot.Device) bool {
+			return !d.IsTPU() && math.Abs(d.Count-a.Count) < 0.01 && cloud.HasMemory(memory, d.MemoryGiB)
+		}); len(found) > 0 {
+			return found
+		}
+		return []cloud.Accelerator{a}
+	}
+	if base, memory, ok := a.CutMemory(); ok {
+		if found := devicesThat(tables, func(d snapshot.Device) bool {
+			return strings.EqualFold(d.Name, base) && d.Count == a.Count && cloud.HasMemory(memory, d.MemoryGiB)
+		}); len(found) == 1 {
+			return found
+		}
+	}
+	names := map[string]string{}
+	for _, d := range devicesThat(tables, func(d snapshot.Device) bool { return cloud.PartOfName(a.Name, d.Name) }) {
+		names[strings.ToLower(d.Name)] = d.Name
+	}
+	if len(names) == 1 {
+		for _, name := range names {
+			a.Name = name
+		}
+	}
+	return []cloud.Accelerator{a}
+}
+
+// devicesThat are the devices of the catalogs that a condition holds for, by name and
+// count, each once.
+func devicesThat(tables []*table, holds func(d snapshot.Device) bool) []cloud.Accelerator {
+	var out []cloud.Accelerator
+	for _, t := range tables {
+		for d := range t.snap.Load().Devices() {
+			if holds(d) {
+				out = append(out, d.Accelerator)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b cloud.Accelerator) int { return strings.Compare(a.String(), b.String()) })
+	return slices.CompactFunc(out, func(a, b cloud.Accelerator) bool { return strings.EqualFold(a.String(), b.String()) })
+}
+
+// archOfDevices is the architecture that devices need: empty is the default, and any
+// where they need different ones.
+func archOfDevices(want []cloud.Accelerator, tables []*table) string {
+	other := 0
+	for _, a := range want {
+		known, x86 := false, false
+		for _, t := range tables {
+			for d := range t.snap.Load().DevicesOf(a.Name) {
+				if math.Abs(d.Count-a.Count) < 0.01 {
+					known, x86 = true, x86 || d.X86
+				}
+			}
+		}
+		if known && !x86 {
+			other++
+		}
+	}
+	if other > 0 {
+		return cloud.ArchAny
+	}
+	return ""
+}
+
+// archOfImage is the one that an image is for, as far as catalogs know it.
+func archOfImage(name string, tables []*table) (string, error) {
+	arch := ""
+	for _, t := range tables {
+		images, err := t.loadImages()
+		if err != nil {
+			return "", err
+		}
+		for _, im := range images {
+			switch {
+			case !strings.EqualFold(im.Tag, name) && im.ImageID != name:
+			case im.Arch == "" || (arch != "" && im.Arch != arch):
+				return "", nil // for any, or one for each
+			default:
+				arch = im.Arch
+			}
+		}
+	}
+	return arch, nil
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package snapshot
+
+import (
+	"iter"
+	"math"
+	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+)
+
+// Device is an accelerator in one count, as a catalog has it.
+type Device struct {
+	cloud.Accelerator
+	// MemoryGiB is the least that one of them has; 0 where the catalog is silent.
+	MemoryGiB float64
+	// X86 says that a machine has it that is not known to be of another kind.
+	X86 bool
+}
+
+// Devices hands out the accelerators that the catalog has.
+func (s *Snapshot) Devices() iter.Seq[Device] {
+	return func(yield func(Device) bool) {
+		for _, of := range s.pairsByName() {
+			if !s.handOut(of, yield) {
+				return
+			}
+		}
+	}
+}
+
+// DevicesOf hands out the counts in which the catalog has an accelerator.
+func (s *Snapshot) DevicesOf(name string) iter.Seq[Device] {
+	return func(yield func(Device) bool) { s.handOut(s.pairsByName()[fold(name)], yield) }
+}
+
+func (s *Snapshot) handOut(pairs []pairRec, yield func(Device) bool) bool {
+	for i := range pairs {
+		p := &pairs[i]
+		if !yield(Device{cloud.Accelerator{Name: s.text(p.name), Count: p.count}, p.memory, p.x86 != 0}) {
+			return false
+		}
+	}
+	return true
+}
+
+// Knows reports whether a catalog has an accelerator of a name, in whatever count.
+func (s *Snapshot) Knows(name string) bool { return len(s.pairsByName()[fold(name)]) > 0 }
+
+// settle drops the default architecture where a device that is asked for is in no
+// machine that has it.
+func (q *query) settle(snaps []*Snapshot) {
+	for i := range q.nFew {
+		q.settleOn(&q.few[i], snaps)
+	}
+	for i := range q.more {
+		q.settleOn(&q.more[i], snaps)
+	}
+}
+
+func (q *query) settleOn(want *cloud.Accelerator, snaps []*Snapshot) {
+	known, x86 := false, false
+	for _, s := range snaps {
+		if q.cloud != "" && !strings.EqualFold(q.cloud, s.cloud) {
+			continue
+		}
+		for _, p := range s.pairsByName()[want.Name] {
+			if math.Abs(p.count-want.Count) < 0.01 {
+				known, x86 = true, x86 || p.x86 != 0
+			}
+		}
+	}
+	if known && !x86 {
+		q.refuse &^= flagNotX86
+	}
+}
