@@ -16,10 +16,15 @@ type candidate struct {
 	offer *cloud.Offer
 	// Ranks that come before the objective where the user ordered them.
 	market, accelerator int
+	// near is how far it is from what is preferred.
+	near int
 }
 
 func newCandidate(req Request, index int, alt cloud.Requirement, o *cloud.Offer) candidate {
 	c := candidate{offer: o}
+	if len(req.Preferred) > 0 {
+		c.near = req.near(o)
+	}
 	c.Alternative = index
 	if alt.MarketsOrdered {
 		c.market = slices.Index(alt.Markets, o.Market)
@@ -84,6 +89,7 @@ func (r *Request) compare(a, b *candidate) int {
 		cmp.Compare(a.market, b.market),
 		cmp.Compare(a.accelerator, b.accelerator),
 		first, second,
+		cmp.Compare(a.near, b.near),
 		cloud.CompareOffers(a.offer, b.offer),
 		cmp.Compare(a.Alternative, b.Alternative),
 	)

@@ -94,7 +94,7 @@ func explain(req Request, offers iter.Seq[*cloud.Offer], caps map[string]cloud.C
 	near := make([]nearMisses, len(req.alternatives()))
 	places := make([]placeNames, len(near))
 	for i, alt := range req.alternatives() {
-		near[i] = nearMisses{req: &req, index: i, alt: &alt, rules: rulesFor(req, alt, caps, blocked)}
+		near[i] = nearMisses{req: &req, index: i, alt: &alt, rules: rulesetFor(req, alt, caps, blocked, false).rules}
 		places[i] = placeNames{alt: &alt}
 	}
 	for o := range offers {
@@ -116,6 +116,7 @@ func explain(req Request, offers iter.Seq[*cloud.Offer], caps map[string]cloud.C
 	if slices.ContainsFunc(req.alternatives(), wantsTPU) {
 		e.Hints = append(e.Hints, "TPU VMs are not supported yet; ask for another accelerator")
 	}
+	e.Hints = append(e.Hints, req.Unpriced...)
 	for _, b := range blocked {
 		if b.Reason != "" {
 			e.Hints = append(e.Hints, b.String()+" is left out: "+b.Reason)

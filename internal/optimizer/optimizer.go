@@ -70,9 +70,38 @@ type Request struct {
 	Inputs    []Input
 	Reserved  []Reservation
 	Needs     Needs
+	// Preferred are the regions that win among offers of one price, the first before
+	// the second, and those near one of them before others.
+	Preferred []Preference
+	// Unpriced says, for people, which clouds lack prices that would answer; empty is
+	// that none does.
+	Unpriced []string `json:"-"`
 	// Image says why an offer cannot run the image a requirement names (wrong
 	// region or architecture); empty is that it can. Nil asks nothing.
 	Image func(o cloud.Offer, image string) (problem string) `json:"-"`
+}
+
+// Preference is a region that is preferred, by its name, and the area it lies in;
+// either may be empty.
+type Preference struct {
+	Region string
+	Area   cloud.Area
+}
+
+// near is how far an offer is from what is preferred: the position of its region,
+// else, behind all of these, that of its area, else behind all of these.
+func (r *Request) near(o *cloud.Offer) int {
+	n := len(r.Preferred)
+	best := 2 * n
+	for i, p := range r.Preferred {
+		switch {
+		case p.Region != "" && strings.EqualFold(p.Region, o.Region):
+			return i
+		case p.Area != 0 && p.Area == o.Area:
+			best = min(best, n+i)
+		}
+	}
+	return best
 }
 
 func (r Request) nodes() int { return max(r.Nodes, 1) }
@@ -143,6 +172,9 @@ type Rejection struct {
 	// Want is what the rule asks, in the user's words.
 	Want           string
 	Rejected, Kept int
+	// Default is that nobody asked for it; Instead is what to write against it.
+	Default bool
+	Instead string
 }
 
 // Plan is the answer to a request that can be met.
@@ -159,15 +191,17 @@ type Plan struct {
 	// first of them, as many as a table shows.
 	Machines int
 	Best     []Choice
+	// Notes are what people should know of it, a sentence each.
+	Notes []string
 }
 
 // Rank filters and orders offers. Offers of clouds that caps lacks are rejected
 // as having no driver; a nil caps asks nothing of the clouds. When nothing is
 // left it returns an *InfeasibleError, and the Plan still holds the Rejections.
 //
-// The order is by objective, then price, cloud, region, zone and type; where
-// the request is ordered, the alternative, the market and the accelerator come
-// first. Every place stays in the ranking, with at least its best machine in
+// The order is by objective, then price, the regions that are preferred, those
+// that most users expect, cloud, region, zone and type; where the request is
+// ordered, the alternative, the market and the accelerator come first. Every place stays in the ranking, with at least its best machine in
 // each market, and with as many of the next best as a Plan has room for.
 func Rank(req Request, offers []cloud.Offer, caps map[string]cloud.Capabilities, blocked []Block) (Plan, error) {
 	return RankEach(req, Each(offers), caps, blocked)
@@ -191,20 +225,37 @@ func RankEach(req Request, offers iter.Seq[*cloud.Offer], caps map[string]cloud.
 	if err := req.check(); err != nil {
 		return Plan{}, err
 	}
+	plan, found := pass(req, offers, caps, blocked, false)
+	if len(found.places) == 0 && plan.mayGiveWay(req) {
+		if plan, found = pass(req, offers, caps, blocked, true); len(found.places) > 0 {
+			plan.Notes = append(plan.Notes, gaveWay)
+		}
+	}
+	plan.Notes = append(plan.Notes, req.Unpriced...)
+	if len(found.places) == 0 {
+		return plan, explain(req, offers, caps, blocked, plan)
+	}
+	plan.fill(req, found.ranked())
+	plan.Machines, plan.Best = found.machines()
+	return plan, nil
+}
+
+// pass reads the offers once. devices is rulesetFor's.
+func pass(req Request, offers iter.Seq[*cloud.Offer], caps map[string]cloud.Capabilities, blocked []Block, devices bool) (Plan, *shortlist) {
 	var plan Plan
 	alternatives := req.alternatives()
-	rules, counts := make([][]rule, len(alternatives)), make([][]int, len(alternatives))
+	rules, counts := make([]ruleset, len(alternatives)), make([][]int, len(alternatives))
 	for i, alt := range alternatives {
-		rules[i] = rulesFor(req, alt, caps, blocked)
-		counts[i] = make([]int, len(rules[i]))
+		rules[i] = rulesetFor(req, alt, caps, blocked, devices)
+		counts[i] = make([]int, len(rules[i].rules))
 	}
-	found := shortlist{req: &req}
+	found := &shortlist{req: &req}
 	var best candidate // one for all offers: what is kept is copied
 	for o := range offers {
 		plan.Considered++
 		best.offer = nil
 		for i, alt := range alternatives {
-			if r := firstFailing(rules[i], o); r >= 0 {
+			if r := rules[i].failing(o); r >= 0 {
 				counts[i][r]++
 				continue
 			}
@@ -217,14 +268,9 @@ func RankEach(req Request, offers iter.Seq[*cloud.Offer], caps map[string]cloud.
 		}
 	}
 	for i := range alternatives {
-		plan.Rejections = append(plan.Rejections, rejections(i, rules[i], counts[i], plan.Considered)...)
+		plan.Rejections = append(plan.Rejections, rejections(i, rules[i].rules, counts[i], plan.Considered)...)
 	}
-	if len(found.places) == 0 {
-		return plan, explain(req, offers, caps, blocked, plan)
-	}
-	plan.fill(req, found.ranked())
-	plan.Machines, plan.Best = found.machines()
-	return plan, nil
+	return plan, found
 }
 
 func (r Request) check() error {
@@ -250,7 +296,7 @@ func rejections(alt int, rs []rule, counts []int, considered int) []Rejection {
 	for i, r := range rs {
 		kept -= counts[i]
 		if counts[i] > 0 {
-			out = append(out, Rejection{Alternative: alt, Rule: r.name, Want: r.want, Rejected: counts[i], Kept: kept})
+			out = append(out, Rejection{Alternative: alt, Rule: r.name, Want: r.want, Rejected: counts[i], Kept: kept, Default: r.byDefault, Instead: r.instead})
 		}
 	}
 	return out

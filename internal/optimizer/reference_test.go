@@ -19,12 +19,21 @@ import (
 
 // reference ranks in the slow, obvious way: it writes down all that serves, and
 // takes the best of what is left until nothing is.
+// Machines with devices that nobody asked for come only where nothing else does.
 func reference(req Request, offers []cloud.Offer, caps map[string]cloud.Capabilities, blocked []Block) []Choice {
+	out := referenceWith(req, offers, caps, blocked, false)
+	if len(out) == 0 && len(req.Unpriced) == 0 {
+		out = referenceWith(req, offers, caps, blocked, true)
+	}
+	return out
+}
+
+func referenceWith(req Request, offers []cloud.Offer, caps map[string]cloud.Capabilities, blocked []Block, devices bool) []Choice {
 	var left []Choice
 	for _, o := range offers {
 		var mine []Choice
 		for i, alt := range req.Alternatives {
-			if serves(req, alt, o, caps, blocked) {
+			if serves(req, alt, o, caps, blocked) && wanted(alt, o, devices) {
 				mine = append(mine, price(req, i, o))
 			}
 		}
@@ -65,6 +74,12 @@ func serves(req Request, alt cloud.Requirement, o cloud.Offer, caps map[string]c
 	if len(alt.Accelerators) > 0 && accelerates(alt, o) < 0 {
 		return false
 	}
+	if alt.Arch == "arm64" && t.Arch != "arm64" || alt.Arch == "x86_64" && t.Arch == "arm64" {
+		return false
+	}
+	if len(alt.Families) > 0 && t.Name != "t1" && t.Name != "t3" || len(alt.ExcludedTypes) > 0 && t.Name == "t3" {
+		return false // what requirement asks for
+	}
 	if v := alt.CPUs.Value; v > 0 && (t.VCPUs < v || (!alt.CPUs.AtLeast && t.VCPUs != v)) {
 		return false
 	}
@@ -88,6 +103,34 @@ func serves(req Request, alt cloud.Requirement, o cloud.Offer, caps map[string]c
 			(b.InstanceType == "" || b.InstanceType == t.Name) && (b.Market == "" || b.Market == o.Market) {
 			return false
 		}
+	}
+	return true
+}
+
+// wanted says what a person would want who did not say it.
+func wanted(alt cloud.Requirement, o cloud.Offer, devices bool) bool {
+	t := o.InstanceType
+	if alt.InstanceType != "" || len(alt.Families) > 0 {
+		return true
+	}
+	asked := len(alt.Accelerators) > 0
+	refused := map[cloud.Traits]bool{
+		cloud.Burstable: !alt.Burstable, cloud.Promotional: true, cloud.PreviousGeneration: !asked, cloud.BareMetal: !asked, cloud.DevicesApart: false,
+	}
+	for trait, no := range refused {
+		if no && t.Traits&trait != 0 {
+			return false
+		}
+	}
+	if alt.Arch == "" && t.Arch == "arm64" {
+		return false
+	}
+	if !asked && t.Accelerator.Name != "" && !devices {
+		return false
+	}
+	if asked && t.Traits&cloud.DevicesApart != 0 {
+		small := t.VCPUs < 4*t.Accelerator.Count && alt.CPUs.Value == 0
+		return !small && (t.MemoryGiB >= 16*t.Accelerator.Count || alt.Memory.Value != 0)
 	}
 	return true
 }
@@ -157,7 +200,7 @@ func before(req Request, a, b Choice) bool {
 		if req.Objective == Time {
 			k[3], k[4] = k[4], k[3]
 		}
-		return append(k, o.HourlyUSD, o.Cloud, o.Region, o.Zone, o.InstanceType.Name, string(o.Market),
+		return append(k, nearness(req, o), o.HourlyUSD, float64(o.RegionOrder), o.Cloud, o.Region, o.Zone, o.InstanceType.Name, string(o.Market),
 			o.InstanceType.Accelerator.Name, o.InstanceType.Accelerator.Count, float64(c.Alternative))
 	}
 	x, y := key(a), key(b)
@@ -176,6 +219,22 @@ func before(req Request, a, b Choice) bool {
 	return false
 }
 
+// nearness counts down what is preferred: regions first, then areas.
+func nearness(req Request, o cloud.Offer) float64 {
+	var wishes []func() bool
+	for _, p := range req.Preferred {
+		wishes = append(wishes, func() bool { return strings.EqualFold(p.Region, o.Region) })
+	}
+	for _, p := range req.Preferred {
+		wishes = append(wishes, func() bool { return p.Area == o.Area && o.Area != 0 })
+	}
+	at := slices.IndexFunc(wishes, func(w func() bool) bool { return w() })
+	if at < 0 {
+		at = len(wishes)
+	}
+	return float64(at)
+}
+
 // dice makes random markets and requests, small enough for ties and dead ends.
 type dice struct{ *rand.Rand }
 
@@ -191,10 +250,13 @@ func (d dice) offers() []cloud.Offer {
 			if !d.one(3) {
 				t.Accelerator = cloud.Accelerator{Name: pick(d, "A100", "L4", "T4", "tpu-v4-8"), Count: pick(d, 1.0, 8, 0.5)}
 			}
+			t.Arch = pick(d, "", "x86_64", "x86_64", "arm64")
+			t.Traits = pick(d, 0, 0, 0, cloud.Burstable, cloud.PreviousGeneration, cloud.Promotional|cloud.Burstable, cloud.BareMetal, cloud.DevicesApart)
+			order := map[string]uint16{"east": uint16(d.IntN(2)), "west": 1}
 			for _, place := range [][2]string{{"east", "a"}, {"east", "b"}, {"west", ""}} {
 				for _, m := range []cloud.Market{cloud.OnDemand, cloud.Spot} {
 					if !d.one(3) {
-						out = append(out, cloud.Offer{Cloud: c, Region: place[0], Zone: place[1], InstanceType: t, Market: m, HourlyUSD: pick(d, 0.1, 0.7, 1, 1, 1.1, 3)})
+						out = append(out, cloud.Offer{Cloud: c, Region: place[0], Zone: place[1], InstanceType: t, Market: m, HourlyUSD: pick(d, 0.1, 0.7, 1, 1, 1.1, 3), RegionOrder: order[place[0]], Area: map[string]cloud.Area{"east": cloud.Europe}[place[0]]})
 					}
 				}
 			}
@@ -223,6 +285,13 @@ func (d dice) requirement() cloud.Requirement {
 	r.MarketsOrdered = len(r.Markets) > 1 && d.one(2) // spot_then_on_demand
 	r.CPUs = pick(d, cloud.Quantity{}, cloud.Quantity{}, cloud.Quantity{Value: 4}, cloud.Quantity{Value: 4, AtLeast: true})
 	r.Memory = pick(d, cloud.Quantity{}, cloud.Quantity{}, cloud.Quantity{Value: 16}, cloud.Quantity{Value: 16, AtLeast: true}, cloud.Quantity{Value: 4, AtLeast: true, PerVCPU: true})
+	r.Arch, r.Burstable = pick(d, "", "", "", "x86_64", "arm64", "any"), d.one(4)
+	if d.one(8) {
+		r.Families = []string{"t1", "T3*"}
+	}
+	if d.one(8) {
+		r.ExcludedTypes = []string{"*3"}
+	}
 	if d.one(8) {
 		r.Ports = []cloud.PortRange{{First: 80, Last: 80}}
 	}
@@ -240,6 +309,10 @@ func (d dice) request() Request {
 			Cloud: pick(d, "aws", "gcp"), InstanceType: pick(d, "t0", "t1", "t2"), Region: pick(d, "", "east"), Zone: pick(d, "", "a"), Count: pick(d, 0, 1, 2, 9),
 		})
 	}
+	for range pick(d, 0, 0, 1, 2) {
+		req.Preferred = append(req.Preferred, pick(d, Preference{Region: "West"}, Preference{Region: "nowhere", Area: cloud.Europe}, Preference{Region: "east", Area: cloud.Europe}))
+	}
+	req.Unpriced = pick(d, nil, nil, nil, []string{"aws: no spot price"})
 	req.Needs.Stop = d.one(8)
 	req.Needs.SelfEnd = pick(d, "", "", "", "", cloud.ShutdownStop, cloud.ShutdownTerminate)
 	req.Image = func(o cloud.Offer, image string) string {
@@ -316,6 +389,7 @@ func TestRankAgainstReference(t *testing.T) {
 // checkRejections: what the rules removed and what is left is all there was.
 func checkRejections(t *testing.T, seed uint64, req Request, offers []cloud.Offer, caps map[string]cloud.Capabilities, blocked []Block, plan Plan) {
 	t.Helper()
+	devices := slices.Contains(plan.Notes, gaveWay)
 	for i, alt := range req.Alternatives {
 		left := len(offers)
 		for _, r := range plan.Rejections {
@@ -326,7 +400,7 @@ func checkRejections(t *testing.T, seed uint64, req Request, offers []cloud.Offe
 			}
 		}
 		for _, o := range offers {
-			if serves(req, alt, o, caps, blocked) {
+			if serves(req, alt, o, caps, blocked) && wanted(alt, o, devices) {
 				left--
 			}
 		}

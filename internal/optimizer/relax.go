@@ -210,6 +210,9 @@ func (m *nearMisses) relax(r rule, l *left) (string, tally) {
 	if placeOf(r.name) != nil {
 		return fmt.Sprintf("%s %s instead of %s", r.name, l.some(), r.want), l.all
 	}
+	if r.byDefault {
+		return r.instead, l.all
+	}
 	return "any " + r.name + " instead of " + r.want, l.all
 }
 

@@ -21,6 +21,9 @@ type rule struct {
 	ok   func(o *cloud.Offer) bool
 	// fixed is that no change of the request helps.
 	fixed bool
+	// byDefault is that nobody asked for it; instead is what to write against it.
+	byDefault bool
+	instead   string
 }
 
 func firstFailing(rs []rule, o *cloud.Offer) int {
@@ -32,7 +35,7 @@ func firstFailing(rs []rule, o *cloud.Offer) int {
 	return -1
 }
 
-// rulesFor returns every rule that an offer must pass to serve one alternative.
+// rulesFor returns what is asked of an offer that serves one alternative.
 func rulesFor(req Request, alt cloud.Requirement, caps map[string]cloud.Capabilities, blocked []Block) []rule {
 	rs := append(requirementRules(alt), rule{
 		name: "tpu", want: "no TPU VM, which this provider cannot launch", fixed: true,
@@ -97,6 +100,15 @@ func requirementRules(alt cloud.Requirement) []rule {
 		add("accelerators", accelerators(alt.Accelerators), func(o *cloud.Offer) bool {
 			return hasAccelerator(alt.Accelerators, o.InstanceType.Accelerator)
 		})
+	}
+	if alt.Arch != "" && alt.Arch != cloud.ArchAny {
+		add("arch", alt.Arch, func(o *cloud.Offer) bool { return alt.TakesArch(&o.InstanceType) })
+	}
+	if len(alt.Families) > 0 {
+		add("instance_families", strings.Join(alt.Families, " or "), func(o *cloud.Offer) bool { return alt.TakesFamily(&o.InstanceType) })
+	}
+	if len(alt.ExcludedTypes) > 0 {
+		add("excluded_instance_types", "not "+strings.Join(alt.ExcludedTypes, ", "), func(o *cloud.Offer) bool { return !alt.Excludes(&o.InstanceType) })
 	}
 	if !alt.CPUs.IsZero() {
 		add("cpus", alt.CPUs.String(), func(o *cloud.Offer) bool {

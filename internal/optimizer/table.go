@@ -37,7 +37,10 @@ func (p Plan) Table() string {
 	if left := p.Choices[0].EgressUnknown; left != "" {
 		text += fmt.Sprintf("Not in the estimate, since the price is not known: moving %s\n", left)
 	}
-	return text
+	for _, note := range p.Notes {
+		text += "Note: " + note + "\n"
+	}
+	return text + p.leftOut()
 }
 
 func tableRow(c Choice, chosen bool) []string {

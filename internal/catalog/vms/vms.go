@@ -79,7 +79,7 @@ type reader struct {
 	// about is what is known of the cloud beside the file.
 	about about.Cloud
 	text  *text
-	csv             *csv.Reader
+	csv   *csv.Reader
 	// at holds the position of each column in a record, -1 for none.
 	at [numColumns]int
 	// record is the present one, row the line on which it begins, and next the line
