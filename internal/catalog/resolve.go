@@ -145,3 +145,29 @@ func archOfImage(name string, tables []*table) (string, error) {
 	}
 	return arch, nil
 }
+
+// Unpriced says of which clouds the catalog has no spot price of a machine that
+// serves the requirements, and has it on demand.
+func (s *Set) Unpriced(ctx context.Context, reqs []cloud.Requirement, clouds []string) ([]string, error) {
+	var out []string
+	for _, name := range clouds {
+		sold := map[cloud.Market]bool{}
+		for _, r := range reqs {
+			if !slices.Contains(r.Markets, cloud.Spot) || (r.Cloud != "" && !strings.EqualFold(r.Cloud, name)) {
+				continue
+			}
+			for _, m := range []cloud.Market{cloud.OnDemand, cloud.Spot} {
+				r.Markets, r.MaxHourlyUSD = []cloud.Market{m}, 0
+				_, found, err := s.Best(ctx, &r, []string{name})
+				if err != nil {
+					return nil, err
+				}
+				sold[m] = sold[m] || found
+			}
+		}
+		if sold[cloud.OnDemand] && !sold[cloud.Spot] {
+			out = append(out, name+": its catalog has no spot price of a machine that fits; a refresh, or \"terraform-provider-sky catalog fetch "+name+"\", brings them")
+		}
+	}
+	return out, nil
+}

@@ -67,6 +67,7 @@ type providerModel struct {
 	Catalog           types.Object `tfsdk:"catalog"`
 	Clouds            types.Object `tfsdk:"clouds"`
 	EnabledClouds     types.List   `tfsdk:"enabled_clouds"`
+	PreferredRegions  types.List   `tfsdk:"preferred_regions"`
 	ShowPlanTable     types.Bool   `tfsdk:"show_plan_table"`
 }
 
@@ -127,6 +128,11 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				MarkdownDescription: "The only clouds that may be used. Default all of them but the built-in `fluffycloud`, whose machines are simulated and which must be named, here, in `clouds` or in `infra`. " +
 					"A cloud whose credentials are missing is passed over with its reason.",
 				Validators: []validator.List{kit.NotEmpty(), kit.Elements(p.checkCloud), kit.NoDuplicates()},
+			},
+			"preferred_regions": schema.ListAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Regions that win among offers of one price, wherever `preferred_regions` of `resources` does not say; the first before the second, then regions near them. Default the regions that most users expect, those of the United States first.",
+				Validators:          []validator.List{kit.NotEmpty(), kit.Elements(kit.CheckPlaceName), kit.NoDuplicates()},
 			},
 			"show_plan_table": schema.BoolAttribute{
 				Optional:            true,
@@ -247,7 +253,7 @@ func (p *skyProvider) settings(ctx context.Context, m providerModel) (session.Se
 		StateDir: m.StateDir.ValueString(), Owner: m.Owner.ValueString(),
 		TemplatesDir:  m.TemplatesDir.ValueString(),
 		ShowPlanTable: m.ShowPlanTable.IsNull() || m.ShowPlanTable.ValueBool(),
-		Enabled:       kit.StringList(m.EnabledClouds), Getenv: session.Getenv,
+		Enabled:       kit.StringList(m.EnabledClouds), Getenv: session.Getenv, PreferredRegions: kit.StringList(m.PreferredRegions),
 	}
 	var diags diag.Diagnostics
 	s.UseKey(m.SSHPrivateKeyPath.ValueString(), m.SSHPrivateKey.ValueString())

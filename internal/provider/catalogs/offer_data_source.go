@@ -88,12 +88,35 @@ func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.O
 	if !m.Limit.IsNull() {
 		limit = int(m.Limit.ValueInt64())
 	}
-	offers, sources, err := cheapest(ctx, set, r, clouds, limit)
+	req, err := d.request(ctx, set, m, r, clouds)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(req.Preferred) > 0 { // the index knows no such order
+		return d.explain(ctx, set, req, clouds, limit)
+	}
+	one := req.Alternatives[0]
+	one.MaxHourlyUSD /= float64(req.Nodes)
+	offers, sources, err := cheapest(ctx, set, one, clouds, limit)
 	d.data.CatalogsUsed(set, sources)
 	if err != nil || len(offers) > 0 {
 		return offers, sources, err
 	}
-	return d.explain(ctx, set, []cloud.Requirement{r}, clouds, limit)
+	return d.explain(ctx, set, req, clouds, limit)
+}
+
+// request is what a cluster of such machines would ask for.
+func (d *offerDataSource) request(ctx context.Context, set *catalog.Set, m offerDataModel, r cloud.Requirement, clouds []string) (optimizer.Request, error) {
+	req := optimizer.Request{Nodes: max(int(m.NumNodes.ValueInt64()), 1), Preferred: request.Preferences(kit.StringList(m.Preferred))}
+	if req.Preferred == nil {
+		req.Preferred = request.Preferences(d.data.PreferredRegions)
+	}
+	var err error
+	if req.Alternatives, err = set.Resolve(ctx, []cloud.Requirement{r}, clouds); err != nil {
+		return req, err
+	}
+	req.Unpriced, err = set.Unpriced(ctx, req.Alternatives, d.data.SellingSpot(clouds))
+	return req, err
 }
 
 // searched are the catalogs, and the clouds that a data source looks at: those
@@ -164,13 +187,15 @@ func (d *offerDataSource) version(ctx context.Context) (string, error) {
 	return set.Version(ctx)
 }
 
-// explain ranks everything, for the error that says why nothing fits.
-func (d *offerDataSource) explain(ctx context.Context, set *catalog.Set, reqs []cloud.Requirement, clouds []string, limit int) ([]cloud.Offer, []catalog.Source, error) {
+// explain ranks everything: for machines that serve where nothing else does, and for
+// the error that says why nothing fits.
+func (d *offerDataSource) explain(ctx context.Context, set *catalog.Set, req optimizer.Request, clouds []string, limit int) ([]cloud.Offer, []catalog.Source, error) {
 	var plan optimizer.Plan
-	sources, err := set.Over(ctx, reqs, clouds, func(offers iter.Seq[*cloud.Offer]) (err error) {
-		plan, err = optimizer.RankEach(optimizer.Request{Alternatives: reqs, Nodes: 1}, offers, nil, nil)
+	sources, err := set.Over(ctx, req.Alternatives, clouds, func(offers iter.Seq[*cloud.Offer]) (err error) {
+		plan, err = optimizer.RankEach(req, offers, nil, nil)
 		return err
 	})
+	d.data.CatalogsUsed(set, sources)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -184,6 +209,7 @@ func (d *offerDataSource) explain(ctx context.Context, set *catalog.Set, reqs []
 func (m offerDataModel) machine() request.Machine {
 	return request.Machine{
 		Region: m.Region, Zone: m.Zone, InstanceType: m.InstanceType,
+		Families: m.Families, ExcludedTypes: m.ExcludedTypes, Arch: m.Arch, Burstable: m.Burstable,
 		CPUs: m.CPUs, Memory: m.Memory, UseSpot: m.UseSpot, Market: m.Market, MaxHourlyCost: m.MaxHourlyCost,
 	}
 }

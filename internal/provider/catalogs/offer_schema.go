@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
 )
@@ -18,6 +19,12 @@ type offerDataModel struct {
 	Region        types.String  `tfsdk:"region"`
 	Zone          types.String  `tfsdk:"zone"`
 	InstanceType  types.String  `tfsdk:"instance_type"`
+	Families      types.List    `tfsdk:"instance_families"`
+	ExcludedTypes types.List    `tfsdk:"excluded_instance_types"`
+	Arch          types.String  `tfsdk:"arch"`
+	Burstable     types.Bool    `tfsdk:"burstable"`
+	NumNodes      types.Int64   `tfsdk:"num_nodes"`
+	Preferred     types.List    `tfsdk:"preferred_regions"`
 	Accelerators  types.Dynamic `tfsdk:"accelerators"`
 	CPUs          types.String  `tfsdk:"cpus"`
 	Memory        types.String  `tfsdk:"memory"`
@@ -97,7 +104,19 @@ func offerInputs() map[string]schema.Attribute {
 		"use_spot": schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to look at spot machines instead of on-demand ones. Default `false`. Not together with `market`."},
 		"market":   both("`on_demand` (default), `spot`, `any` for both, or `spot_then_on_demand` for both, all spot offers first; each of `offers` says its own. Not together with `use_spot`.", kit.CheckMarket),
 		"max_hourly_cost": schema.Float64Attribute{
-			CustomType: kit.FloatType{}, Optional: true, MarkdownDescription: "The most one machine may cost, in US dollars an hour.", Validators: []validator.Float64{kit.Price()},
+			CustomType: kit.FloatType{}, Optional: true, MarkdownDescription: "The most the whole cluster of `num_nodes` may cost, in US dollars an hour, as in `sky_cluster`.", Validators: []validator.Float64{kit.Price()},
+		},
+		"num_nodes": schema.Int64Attribute{
+			Optional: true, MarkdownDescription: "How many machines `max_hourly_cost` is for. Default 1. Prices are those of one machine all the same.",
+			Validators: []validator.Int64{kit.Between(1, kit.MaxNodes, "a number of machines")},
+		},
+		"instance_families":       schema.ListAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: request.FamiliesText, Validators: request.TypeValidators()},
+		"excluded_instance_types": schema.ListAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: request.ExcludedText, Validators: request.TypeValidators()},
+		"arch":                    text(request.ArchText, cloud.CheckArch),
+		"burstable":               schema.BoolAttribute{Optional: true, MarkdownDescription: request.BurstableText},
+		"preferred_regions": schema.ListAttribute{
+			Optional: true, ElementType: types.StringType, MarkdownDescription: request.PreferredText,
+			Validators: []validator.List{kit.Elements(kit.CheckPlaceName), kit.NoDuplicates()},
 		},
 		"limit": schema.Int64Attribute{
 			Optional: true, MarkdownDescription: "How many offers to list, 1 to 1000. Default 20.",

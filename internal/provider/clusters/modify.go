@@ -333,9 +333,12 @@ func (r *clusterResource) verdict(ctx context.Context, c cluster.Cluster, old cl
 	}
 	var was *optimizer.Request
 	if w, known, _ := request.Read(ctx, old.Resources); known {
-		if req, err := w.Request(c.Size); err == nil {
+		if req, err := w.Request(c.Size); err == nil && settle(ctx, r.data, &req) == nil {
 			was = &req
 		}
+	}
+	if err := settle(ctx, r.data, &now); err != nil {
+		return request.Verdict{}, err
 	}
 	if f, ok := r.data.Registry.Get(c.Cloud); ok && now.Nodes > 1 && !f.Capabilities().MultiNode {
 		return request.Verdict{Replace: []string{"num_nodes"}, Why: fmt.Sprintf("The cloud %s has no clusters of several machines.", c.Cloud)}, nil

@@ -21,6 +21,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
@@ -35,6 +36,12 @@ func overOffers(ctx context.Context, d *session.Session, req *optimizer.Request,
 	if err != nil {
 		return err
 	}
+	if err := settle(ctx, d, req); err != nil {
+		return err
+	}
+	if req.Unpriced, err = set.Unpriced(ctx, req.Alternatives, d.SellingSpot(clouds)); err != nil {
+		return err
+	}
 	req.Image = set.ImageProblem(ctx)
 	sources, err := set.Over(ctx, req.Alternatives, clouds, func(offers iter.Seq[*cloud.Offer]) error {
 		return run(d.ForgetUnnamed(offers, req.Alternatives))
@@ -42,6 +49,24 @@ func overOffers(ctx context.Context, d *session.Session, req *optimizer.Request,
 	if sources != nil {
 		d.CatalogsUsed(set, sources)
 	}
+	return err
+}
+
+// settle writes out what a request leaves to the catalogs and to the provider block:
+// the names of devices, an architecture, and which regions are preferred.
+func settle(ctx context.Context, d *session.Session, req *optimizer.Request) error {
+	set, err := d.Catalogs()
+	if err != nil {
+		return err
+	}
+	clouds, err := d.Candidates(req.Alternatives)
+	if err != nil {
+		return err
+	}
+	if req.Preferred == nil {
+		req.Preferred = request.Preferences(d.PreferredRegions)
+	}
+	req.Alternatives, err = set.Resolve(ctx, req.Alternatives, clouds)
 	return err
 }
 

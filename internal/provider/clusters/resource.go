@@ -188,8 +188,12 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	if int(m.NumNodes.ValueInt64()) > c.Size || len(c.Lost()) > 0 {
 		spec.Offers = ownOffer(ctx, r.data, c)
+		err = settle(ctx, r.data, &spec.Request)
 	}
-	fresh, err := c, setDigests(r.data, &m)
+	fresh := c
+	if err == nil {
+		err = setDigests(r.data, &m)
+	}
 	if err == nil {
 		fresh, err = m.update(ctx, b, old, c, spec)
 	}

@@ -78,6 +78,7 @@ func (w Resources) Request(nodes int) (optimizer.Request, error) {
 	}
 	base.Ports, base.Labels = ports, kit.StringMap(w.Labels)
 	req := optimizer.Request{Nodes: nodes, Ordered: len(w.ordered) > 0, Objective: optimizer.Objective(w.Objective.ValueString())}
+	req.Preferred = Preferences(kit.StringList(w.Preferred))
 	for _, in := range w.inputs {
 		req.Inputs = append(req.Inputs, optimizer.Input{
 			Cloud: strings.ToLower(in.Cloud.ValueString()), Region: in.Region.ValueString(), SizeGB: in.SizeGB.ValueFloat64(),
@@ -103,6 +104,15 @@ func (w Resources) Request(nodes int) (optimizer.Request, error) {
 	return req, nil
 }
 
+// Preferences are the regions of an attribute preferred_regions.
+func Preferences(regions []string) []optimizer.Preference {
+	var out []optimizer.Preference
+	for _, name := range regions {
+		out = append(out, optimizer.Preference{Region: name, Area: about.AreaOf(name)})
+	}
+	return out
+}
+
 func (w Resources) alternatives() []alternativeModel {
 	if len(w.ordered) > 0 {
 		return w.ordered
@@ -123,6 +133,8 @@ func (m Machine) Requirement(accelerators attr.Value) (cloud.Requirement, error)
 		DiskGiB: int(m.DiskSize.ValueInt64()), DiskTier: m.DiskTier.ValueString(), MaxHourlyUSD: m.MaxHourlyCost.ValueFloat64(),
 		EstimatedHours: m.EstimatedHours.ValueFloat64(),
 	}
+	r.Families, r.ExcludedTypes = kit.StringList(m.Families), kit.StringList(m.ExcludedTypes)
+	r.Arch, r.Burstable = m.Arch.ValueString(), m.Burstable.ValueBool()
 	if m.UseSpot.ValueBool() {
 		r.Markets = []cloud.Market{cloud.Spot}
 	}
@@ -177,6 +189,18 @@ func overlay(base, over cloud.Requirement, m Machine) cloud.Requirement {
 	}
 	if len(over.Accelerators) > 0 {
 		out.Accelerators, out.AcceleratorsOrdered = over.Accelerators, over.AcceleratorsOrdered
+	}
+	if len(over.Families) > 0 {
+		out.Families = over.Families
+	}
+	if !m.ExcludedTypes.IsNull() {
+		out.ExcludedTypes = over.ExcludedTypes
+	}
+	if over.Arch != "" {
+		out.Arch = over.Arch
+	}
+	if !m.Burstable.IsNull() {
+		out.Burstable = over.Burstable
 	}
 	if !over.CPUs.IsZero() {
 		out.CPUs = over.CPUs

@@ -20,6 +20,10 @@ type Machine struct {
 	Region         types.String  `tfsdk:"region"`
 	Zone           types.String  `tfsdk:"zone"`
 	InstanceType   types.String  `tfsdk:"instance_type"`
+	Families       types.List    `tfsdk:"instance_families"`
+	ExcludedTypes  types.List    `tfsdk:"excluded_instance_types"`
+	Arch           types.String  `tfsdk:"arch"`
+	Burstable      types.Bool    `tfsdk:"burstable"`
 	CPUs           types.String  `tfsdk:"cpus"`
 	Memory         types.String  `tfsdk:"memory"`
 	UseSpot        types.Bool    `tfsdk:"use_spot"`
@@ -49,6 +53,7 @@ type resourcesModel struct {
 	Objective    types.String  `tfsdk:"objective"`
 	Inputs       types.List    `tfsdk:"inputs"`
 	Reserved     types.List    `tfsdk:"reserved"`
+	Preferred    types.List    `tfsdk:"preferred_regions"`
 }
 
 // inputModel is data that the work reads.
@@ -84,6 +89,8 @@ func reservedType() types.ObjectType {
 func MachineTypes() map[string]attr.Type {
 	return map[string]attr.Type{
 		"infra": types.StringType, "cloud": types.StringType, "region": types.StringType, "zone": types.StringType,
+		"instance_families": types.ListType{ElemType: types.StringType}, "excluded_instance_types": types.ListType{ElemType: types.StringType},
+		"arch": types.StringType, "burstable": types.BoolType,
 		"instance_type": types.StringType, "accelerators": types.StringType, "cpus": types.StringType,
 		"memory": types.StringType, "use_spot": types.BoolType, "market": types.StringType, "disk_size": types.Int64Type,
 		"disk_tier": types.StringType,
@@ -99,7 +106,7 @@ func ResourcesTypes() map[string]attr.Type {
 	out["ports"] = types.ListType{ElemType: types.StringType}
 	out["labels"] = types.MapType{ElemType: types.StringType}
 	out["any_of"], out["ordered"] = alternatives, alternatives
-	out["objective"] = types.StringType
+	out["objective"], out["preferred_regions"] = types.StringType, types.ListType{ElemType: types.StringType}
 	out["inputs"], out["reserved"] = types.ListType{ElemType: inputType()}, types.ListType{ElemType: reservedType()}
 	return out
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 )
@@ -44,8 +45,29 @@ func ResourcesAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
 		Required: true, Attributes: attributes,
 		MarkdownDescription: "What every node must be. Terraform passes over a member that it does not know, such as a misspelt one, without a word: the plan shows what it took. An empty object asks for 8 vCPUs or more with 4 GiB each. " +
+			"A machine that nobody asked for by name or attribute is x86_64, neither burstable nor bare metal nor of a previous generation, and has no accelerators unless nothing else fits. " +
 			"A change replaces the cluster only where its present machines no longer satisfy it.",
 	}
+}
+
+// What the attributes say of which types are taken, here and in the data source.
+const (
+	FamiliesText = "Families or types to choose from, by the cloud's own names, with `*` for any part: `[\"m6i\", \"n2\"]`, `[\"t3*\"]`, `[\"*.metal\"]`. " +
+		"What is named here is taken whatever it is: burstable, of a previous generation, promotional, bare metal, of any `arch`, with accelerators. Default any family but such types."
+	PreferredText = "Regions that win among offers of one price, the first before the second; regions near them come next. A region of one cloud stands for the part of the world that it lies in on the others. Default the provider block's, else the regions that most users expect, those of the United States first."
+	ExcludedText  = "Families or types that are not taken, as in `instance_families`, such as `[\"*-flex\"]`."
+	ArchText      = "The architecture of the processors: `x86_64`, `arm64` or `any`. Default `x86_64`, and whatever there is where the accelerators, the instance type, the families or the image are for another one."
+	BurstableText = "Whether to take burstable machines, too, which slow down once their credits are used up. Default `false`. On AWS they get the credits `standard`, which never cost more than the machine's price."
+)
+
+// typeList is an attribute of families or types.
+func typeList(text string) schema.Attribute {
+	return schema.ListAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: text, Validators: TypeValidators()}
+}
+
+// TypeValidators check an attribute of families or types.
+func TypeValidators() []validator.List {
+	return []validator.List{kit.Elements(cloud.CheckTypePattern), kit.NoDuplicates()}
 }
 
 func machineAttributes() map[string]schema.Attribute {
@@ -53,16 +75,19 @@ func machineAttributes() map[string]schema.Attribute {
 		return schema.StringAttribute{Optional: true, MarkdownDescription: description, Validators: []validator.String{kit.Checked(check)}}
 	}
 	return map[string]schema.Attribute{
-		"infra":         text("Where: `cloud`, `cloud/region` or `cloud/region/zone`, `*` for any. Not together with `cloud`, `region` or `zone`.", kit.CheckInfra),
-		"cloud":         text("The cloud. Default the cheapest enabled one.", kit.CheckPlaceName),
-		"region":        text("The region. Default the cheapest.", kit.CheckPlaceName),
-		"zone":          text("The zone. Default any of the region.", kit.CheckPlaceName),
-		"instance_type": text("The exact instance type, by the cloud's own name.", kit.CheckBlank),
-		"accelerators":  text("Accelerators of a node, `NAME` or `NAME:COUNT`, such as `\"A100:8\"`. One only: several are several alternatives.", kit.CheckAccelerators),
-		"cpus":          text("vCPUs of a node: `\"8\"` exactly or `\"8+\"` at least.", kit.CheckCPUs),
-		"memory":        text("Memory of a node in GiB: `\"32\"` exactly, `\"32+\"` at least, or `\"4x\"` at least four for each vCPU.", kit.CheckMemory),
-		"use_spot":      schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to buy spot machines, cheaper ones that the cloud may take back. Default `false`. `market` says more; not together with it."},
-		"market":        text("How machines are bought: `on_demand` (default), `spot`, `any` (whichever is cheaper) or `spot_then_on_demand` (spot wherever it can be had, else on demand).", kit.CheckMarket),
+		"infra":             text("Where: `cloud`, `cloud/region` or `cloud/region/zone`, `*` for any. Not together with `cloud`, `region` or `zone`.", kit.CheckInfra),
+		"cloud":             text("The cloud. Default the cheapest enabled one.", kit.CheckPlaceName),
+		"region":            text("The region. Default the cheapest.", kit.CheckPlaceName),
+		"zone":              text("The zone. Default any of the region.", kit.CheckPlaceName),
+		"instance_type":     text("The exact instance type, by the cloud's own name.", kit.CheckBlank),
+		"instance_families": typeList(FamiliesText), "excluded_instance_types": typeList(ExcludedText),
+		"arch":         text(ArchText, cloud.CheckArch),
+		"burstable":    schema.BoolAttribute{Optional: true, MarkdownDescription: BurstableText},
+		"accelerators": text("Accelerators of a node, `NAME` or `NAME:COUNT`, such as `\"A100:8\"`. One only: several are several alternatives.", kit.CheckAccelerators),
+		"cpus":         text("vCPUs of a node: `\"8\"` exactly or `\"8+\"` at least.", kit.CheckCPUs),
+		"memory":       text("Memory of a node in GiB: `\"32\"` exactly, `\"32+\"` at least, or `\"4x\"` at least four for each vCPU.", kit.CheckMemory),
+		"use_spot":     schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether to buy spot machines, cheaper ones that the cloud may take back. Default `false`. `market` says more; not together with it."},
+		"market":       text("How machines are bought: `on_demand` (default), `spot`, `any` (whichever is cheaper) or `spot_then_on_demand` (spot wherever it can be had, else on demand).", kit.CheckMarket),
 		"disk_size": schema.Int64Attribute{
 			Optional: true, MarkdownDescription: "Size of a node's boot disk in GiB. Default the cloud's.",
 			Validators: []validator.Int64{kit.Between(1, kit.MaxDiskGiB, "GiB")},
@@ -86,6 +111,11 @@ func choiceAttributes() map[string]schema.Attribute {
 		return schema.StringAttribute{Optional: true, MarkdownDescription: description, Validators: []validator.String{kit.Checked(check)}}
 	}
 	return map[string]schema.Attribute{
+		"preferred_regions": schema.ListAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: PreferredText,
+			Validators:          []validator.List{kit.Elements(kit.CheckPlaceName), kit.NoDuplicates()},
+		},
 		"objective": schema.StringAttribute{
 			Optional: true, MarkdownDescription: "What the best placement is: the one of the least `cost` (default), or of the least `time` by `estimated_hours`.",
 			Validators: []validator.String{kit.Checked(kit.CheckOneOf(string(optimizer.Cost), string(optimizer.Time)))},

@@ -49,11 +49,13 @@ type Settings struct {
 	CatalogTTL                              time.Duration
 	// Refresh is that hosted catalogs may be brought up to date behind the back
 	// of what the process does.
-	Refresh       bool
-	Enabled       []string
-	Options       map[string]map[string]string
-	ShowPlanTable bool
-	Bastion       *cluster.Bastion
+	Refresh bool
+	Enabled []string
+	// PreferredRegions win among offers of one price, where resources do not say.
+	PreferredRegions []string
+	Options          map[string]map[string]string
+	ShowPlanTable    bool
+	Bastion          *cluster.Bastion
 	// BastionKey is the path of the bastion's key as it is written.
 	BastionKey string
 	// Unknown says why no cloud can be used yet; empty is that they can.
@@ -118,6 +120,14 @@ func (s Settings) mustBeNamed(name string) bool {
 	f, ok := s.Registry.Get(name)
 	_, inBlock := s.Options[name]
 	return ok && f.Capabilities().OptIn && len(s.Enabled) == 0 && !inBlock
+}
+
+// SellingSpot are those of the clouds that have spot machines.
+func (s Settings) SellingSpot(clouds []string) []string {
+	return slices.DeleteFunc(slices.Clone(clouds), func(name string) bool {
+		f, ok := s.Registry.Get(name)
+		return !ok || !f.Capabilities().Spot
+	})
 }
 
 // ForgetUnnamed leaves out the offers of a cloud that must be named where they
