@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	driver "github.com/skybroker/terraform-provider-sky/internal/cloud/runpod"
 )
 
 func TestFetchers(t *testing.T) {
@@ -21,15 +23,22 @@ func TestFetchers(t *testing.T) {
 				"price_cents_per_hour":2232,"specs":{"vcpus":240,"memory_gib":1800,"gpus":8}},"regions_with_capacity_available":[{"name":"us-east-1"}]},
 				"gpu_1x_a6000":{"instance_type":{"gpu_description":"RTX A6000 (48 GB)","price_cents_per_hour":109,
 				"specs":{"vcpus":14,"memory_gib":100,"gpus":1}},"regions_with_capacity_available":[]}}}`)
-		case r.URL.Path == "/graphql":
-			fmt.Fprint(w, `{"data":{"gpuTypes":[{"displayName":"H100 SXM","memoryInGb":80,"maxGpuCountSecureCloud":2,"securePrice":3.99,
-				"secureSpotPrice":1.75,"lowestPrice":{"minVcpu":20,"minMemory":125}},{"displayName":"unsold","securePrice":0}]}}`)
+		case r.URL.Path == "/v2/catalog/gpus":
+			fmt.Fprint(w, `{"gpus":[{"id":"NVIDIA H100 80GB HBM3","name":"H100 SXM","pool":null,"manufacturer":"NVIDIA","memory":80,"secure":true,
+				"community":false,"price":{"secure":3.99,"community":0},"maxCount":{"secure":2,"community":0}},
+				{"id":"NVIDIA B999","name":"B999","memory":999,"price":{"secure":9},"maxCount":{"secure":1}},
+				{"id":"unsold","name":"unsold","memory":1,"price":{"secure":0},"maxCount":{"secure":8}}]}`)
+		case r.URL.Path == "/v2/catalog/datacenters" && r.URL.Query().Get("include") == "GPU_AVAILABILITY":
+			fmt.Fprint(w, `{"dataCenters":[{"id":"US-KS-2","name":"US Kansas 2","region":"NORTH_AMERICA","globalNetwork":true,"networkVolumeTypes":[],"compliance":[],
+				"gpuAvailability":[{"id":"NVIDIA H100 80GB HBM3","name":"H100 SXM","availability":"NONE"},{"id":"unsold","name":"unsold","availability":"HIGH"}]},
+				{"id":"EUR-IS-1","name":"Iceland 1","region":"EUROPE","globalNetwork":true,"networkVolumeTypes":[],"compliance":[],
+				"gpuAvailability":[{"id":"NVIDIA B999","name":"B999","availability":"LOW"}]},{"id":"EU-RO-1","name":"none"}]}`)
 		}
 	}))
 	defer server.Close()
 	want := map[string]string{
 		"lambda": "gpu_8x_a100,A100-80GB,8,240,1800,\"{'Gpus': [{'Name': 'A100-80GB', 'Count': 8, 'MemoryInfo': {'SizeInMiB': 81920}}], 'TotalGpuMemoryInMiB': 655360}\",22.32,,us-east-1,,x86_64\n",
-		"runpod": "2x_H100-SXM_SECURE,H100-SXM,2,40,250,\"{'Gpus': [{'Name': 'H100-SXM', 'Count': 2, 'MemoryInfo': {'SizeInMiB': 81920}}], 'TotalGpuMemoryInMiB': 163840}\",7.98,3.5,US,,x86_64\n",
+		"runpod": "2x_H100-SXM_SECURE,H100-SXM,2,40,250,\"{'Gpus': [{'Name': 'H100-SXM', 'Count': 2, 'MemoryInfo': {'SizeInMiB': 81920}}], 'TotalGpuMemoryInMiB': 163840}\",7.98,,US,US-KS-2,x86_64\n",
 	}
 	for name := range want {
 		f := Small()[name]
@@ -41,6 +50,9 @@ func TestFetchers(t *testing.T) {
 		text, err := CSV(rows)
 		if err != nil || !strings.Contains(string(text), want[name]) {
 			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+		if name == "runpod" && (len(rows) != 3 || !strings.Contains(string(text), "1x_B999_SECURE,B999,1,,,") || !strings.Contains(string(text), "9,,IS,EUR-IS-1,")) {
+			t.Errorf("runpod has %d rows:\n%s", len(rows), text)
 		}
 		o.Getenv = func(string) string { return "" }
 		if _, err := f.Fetch(context.Background(), o); err == nil || !strings.Contains(err.Error(), f.Needs) {
@@ -60,6 +72,22 @@ func TestRunPodDevices(t *testing.T) {
 	} {
 		if got := runpodDevice(words, 80); got != want {
 			t.Errorf("%q is %q, want %q", words, got, want)
+		}
+	}
+}
+
+// The driver finds a type of the catalog again by the same words.
+func TestRunPodDriverReadsTheSame(t *testing.T) {
+	for _, words := range []string{"A40", "H100 SXM", "H100 PCIe", "H100 NVL", "A100 PCIe", "A100 SXM", "A100", "RTX A6000", "RTX 6000 Ada", "RTX PRO 6000 WK", "NVIDIA H200 NVL", "MI300X"} {
+		for _, gib := range []float64{40, 80} {
+			if a, b := runpodDevice(words, gib), driver.Device(words, int(gib)); a != b {
+				t.Errorf("%q of %v GiB is %q in catalogs, and %q to the driver", words, gib, a, b)
+			}
+		}
+	}
+	for _, at := range []string{"US-TX-3", "CA-MTL-1", "EU-RO-1", "EUR-IS-1", "EUR-NO-1", "AP-JP-1", "OC-AU-1", "EU-SE-1", "AP-IN-1"} {
+		if a, b := runpodCountry(at), driver.Country(at); a != b || len(a) != 2 || a == "EU" || a == "AP" {
+			t.Errorf("%q is in %q by catalogs, in %q by the driver", at, a, b)
 		}
 	}
 }

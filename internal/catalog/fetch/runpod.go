@@ -6,84 +6,129 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
+	"encoding/csv"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/skybroker/terraform-provider-sky/catalogs"
 )
 
-// runpodQuery asks for every device, its price in the secure cloud and what
-// comes with one.
-const runpodQuery = `query { gpuTypes { id displayName memoryInGb maxGpuCountSecureCloud securePrice secureSpotPrice
-  lowestPrice(input: {gpuCount: 1, secureCloud: true}) { minVcpu minMemory } } }`
+// runpodTypes are RunPod's devices, with the price of one.
+type runpodTypes struct {
+	GPUs []struct {
+		ID, Name string
+		Memory   float64
+		Price    struct{ Secure float64 }
+		MaxCount struct{ Secure int }
+	}
+}
 
-type runpodAnswer struct {
-	Data struct {
-		Types []struct {
-			Name   string  `json:"displayName"`
-			Memory float64 `json:"memoryInGb"`
-			Most   int     `json:"maxGpuCountSecureCloud"`
-			Price  float64 `json:"securePrice"`
-			Spot   float64 `json:"secureSpotPrice"`
-			Lowest struct {
-				VCPUs  float64 `json:"minVcpu"`
-				Memory float64 `json:"minMemory"`
-			} `json:"lowestPrice"`
-		} `json:"gpuTypes"`
-	} `json:"data"`
-	Errors []struct {
-		Message string `json:"message"`
-	} `json:"errors"`
+// runpodPlaces are RunPod's data centers, with the devices that each has, free or not.
+type runpodPlaces struct {
+	DataCenters []struct {
+		ID              string
+		GPUAvailability []struct{ ID string }
+	}
 }
 
 func runpodFetcher() Fetcher {
 	return Fetcher{Cloud: "runpod", Needs: "RUNPOD_API_KEY", Fetch: runpod}
 }
 
-// runpod asks RunPod's API. Prices are the same wherever a device is; the API
-// does not say where that is, so every country is listed.
+// runpod asks RunPod's API v2 for the secure cloud's devices. A device has one price
+// wherever it is. The API does not say how many vCPUs and how much memory come with
+// it: those are the default catalog's, and left blank for a device that is new.
 func runpod(ctx context.Context, o Options) ([]Row, error) {
 	key, err := o.key("RUNPOD_API_KEY")
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(map[string]string{"query": runpodQuery})
-	if err != nil {
-		return nil, fmt.Errorf("asking RunPod: %w", err)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, cmp.Or(o.Endpoint, "https://api.runpod.io")+"/graphql", bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("asking RunPod: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	req.Header.Set("Content-Type", "application/json")
-	var answer runpodAnswer
-	if err := ask(o, req, &answer); err != nil {
+	var types runpodTypes
+	if err := askRunPod(ctx, o, key, "/v2/catalog/gpus", &types); err != nil {
 		return nil, err
 	}
-	if len(answer.Errors) > 0 {
-		return nil, fmt.Errorf("asking RunPod: %s", answer.Errors[0].Message)
+	var places runpodPlaces
+	if err := askRunPod(ctx, o, key, "/v2/catalog/datacenters?include=GPU_AVAILABILITY", &places); err != nil {
+		return nil, err
+	}
+	hosts, err := runpodHosts()
+	if err != nil {
+		return nil, err
 	}
 	var rows []Row
-	for _, t := range answer.Data.Types {
-		if t.Price <= 0 {
+	for _, t := range types.GPUs {
+		if t.Price.Secure <= 0 {
 			continue
 		}
 		name := runpodDevice(t.Name, t.Memory)
-		for n := 1; n <= min(t.Most, 8); n *= 2 {
-			count := float64(n)
-			for _, country := range []string{"CA", "CZ", "IS", "NL", "NO", "RO", "SE", "US"} {
+		for _, at := range places.DataCenters {
+			if !slices.ContainsFunc(at.GPUAvailability, func(g struct{ ID string }) bool { return g.ID == t.ID }) {
+				continue
+			}
+			for n := 1; n <= min(t.MaxCount.Secure, 8); n *= 2 {
+				count := float64(n)
 				rows = append(rows, Row{
 					Type: fmt.Sprintf("%dx_%s_SECURE", n, name), Accelerator: name, Count: count, DeviceGiB: t.Memory, Arch: "x86_64",
-					VCPUs: t.Lowest.VCPUs * count, Memory: t.Lowest.Memory * count, Price: t.Price * count, Spot: t.Spot * count, Region: country,
+					VCPUs: hosts[name].vcpus * count, Memory: hosts[name].memory * count, Price: t.Price.Secure * count,
+					Region: runpodCountry(at.ID), Zone: at.ID,
 				})
 			}
 		}
 	}
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("the answer of RunPod names no device with a price")
+		return nil, fmt.Errorf("the answers of RunPod name no device with a price and a place")
 	}
 	return rows, nil
+}
+
+func askRunPod(ctx context.Context, o Options, key, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, cmp.Or(o.Endpoint, "https://api.runpod.io")+path, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("asking RunPod: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("User-Agent", "terraform-provider-sky") // some without one were refused
+	return ask(o, req, into)
+}
+
+// host is what comes with one device.
+type host struct{ vcpus, memory float64 }
+
+// runpodHosts are the hosts of the default catalog, by device.
+func runpodHosts() (map[string]host, error) {
+	text, err := catalogs.FS.ReadFile("runpod/vms.csv")
+	if err != nil {
+		return nil, fmt.Errorf("reading the default catalog: %w", err)
+	}
+	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("reading the default catalog: %w", err)
+	}
+	at := func(name string) int { return slices.Index(rows[0], name) }
+	device, count, vcpus, memory := at("AcceleratorName"), at("AcceleratorCount"), at("vCPUs"), at("MemoryGiB")
+	out := map[string]host{}
+	for _, r := range rows[1:] {
+		if r[count] == "1" {
+			v, _ := strconv.ParseFloat(r[vcpus], 64) // blank is not known
+			m, _ := strconv.ParseFloat(r[memory], 64)
+			out[r[device]] = host{v, m}
+		}
+	}
+	return out, nil
+}
+
+// runpodCountry is that of a data center, which is what catalogs call a region:
+// "US-TX-3" and "CA-MTL-1" begin with it, in "EU-RO-1", "EUR-IS-1" and "AP-JP-1" it
+// comes behind the continent.
+func runpodCountry(dataCenter string) string {
+	parts := strings.Split(dataCenter, "-")
+	if len(parts) > 2 && slices.Contains([]string{"EU", "EUR", "AP", "OC", "SEA", "ME", "AF", "LATAM"}, parts[0]) {
+		return parts[1]
+	}
+	return parts[0]
 }
 
 // runpodDevice turns RunPod's words into the name that catalogs use.

@@ -188,7 +188,7 @@ func (f *fake) catalog(c *fakekit.Call) (any, error) {
 	for _, g := range fakeGPUs() {
 		centers, best := []any{}, "NONE"
 		for i, at := range g.centers {
-			if countries != "" && !slices.Contains(strings.Split(countries, ","), country(at)) {
+			if countries != "" && !slices.Contains(strings.Split(countries, ","), Country(at)) {
 				continue
 			}
 			level := []string{"LOW", "HIGH", "MEDIUM"}[i%3]

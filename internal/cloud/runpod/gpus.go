@@ -15,9 +15,9 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
-// country is that of a data center: "US-TX-3" and "CA-MTL-1" begin with it, in
+// Country is that of a data center: "US-TX-3" and "CA-MTL-1" begin with it, in
 // "EU-RO-1", "EUR-IS-1" and "AP-JP-1" it comes behind the continent.
-func country(dataCenter string) string {
+func Country(dataCenter string) string {
 	parts := strings.Split(dataCenter, "-")
 	if len(parts) > 2 && slices.Contains([]string{"EU", "EUR", "AP", "OC", "SEA", "ME", "AF", "LATAM"}, parts[0]) {
 		return parts[1]
@@ -63,6 +63,9 @@ func Device(words string, gib int) string {
 	return name
 }
 
+// bare is a device's name without its maker's, which some lists have.
+func bare(device string) string { return strings.TrimPrefix(device, "NVIDIA-") }
+
 // none is how RunPod's catalog calls what is not to be had now.
 const none = "NONE"
 
@@ -86,7 +89,7 @@ func (d *driver) find(ctx context.Context, o cloud.Offer) (spot, error) {
 	if err != nil {
 		return spot{}, fmt.Errorf("ask for room: %w", err)
 	}
-	i := slices.IndexFunc(out.GPUs, func(g gpuType) bool { return Device(g.Name, g.Memory) == device })
+	i := slices.IndexFunc(out.GPUs, func(g gpuType) bool { return bare(Device(g.Name, g.Memory)) == bare(device) })
 	if i < 0 {
 		return spot{}, &fullError{place: o.Region, what: device, says: "its catalog lists none there"}
 	}
@@ -97,7 +100,7 @@ func (d *driver) find(ctx context.Context, o cloud.Offer) (spot, error) {
 	rank := map[string]int{"HIGH": 0, "MEDIUM": 1, "LOW": 2}
 	var room []struct{ ID, Availability string }
 	for _, at := range g.DataCenters {
-		if _, some := rank[at.Availability]; some && country(at.ID) == o.Region && (o.Zone == "" || at.ID == o.Zone) {
+		if _, some := rank[at.Availability]; some && Country(at.ID) == o.Region && (o.Zone == "" || at.ID == o.Zone) {
 			room = append(room, at)
 		}
 	}

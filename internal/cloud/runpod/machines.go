@@ -152,7 +152,7 @@ func newMachine(in pod) machine {
 // data centers of a request may be a preference only; empty is that it did not.
 func misplaced(in pod, tags map[string]string) string {
 	at := in.DataCenterID
-	if at == "" || tags[tagRegion] == "" || (country(at) == tags[tagRegion] && (tags[tagZone] == "" || at == tags[tagZone])) {
+	if at == "" || tags[tagRegion] == "" || (Country(at) == tags[tagRegion] && (tags[tagZone] == "" || at == tags[tagZone])) {
 		return ""
 	}
 	return fmt.Sprintf("RunPod put it into %s, where %s was asked for", at, cmp.Or(tags[tagZone], tags[tagRegion]))
