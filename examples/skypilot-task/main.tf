@@ -19,6 +19,7 @@ locals {
     base   = coalesce(var.base, dirname(var.file))
     commit = var.commit
     envs   = var.envs
+    ignore = var.ignore
     infra  = var.infra
     name   = var.name
   }).tasks

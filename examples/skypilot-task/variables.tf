@@ -29,6 +29,12 @@ variable "envs" {
   default     = {}
 }
 
+variable "ignore" {
+  description = "Fields of the task that are not read, such as network_tier."
+  type        = list(string)
+  default     = null
+}
+
 variable "infra" {
   description = "The place, such as aws/us-east-1, instead of the task's own."
   type        = string

@@ -91,6 +91,7 @@ module "task" {
   name     = replace(each.key, "/[^a-z0-9]/", "-")
   infra    = "fluffycloud"
   commit   = "%COMMIT%"
+  ignore   = ["network_tier"]
   envs     = { REPOSITORY = "%REPOSITORY%", EXTRA = "given" }
   secrets  = { GIT_TOKEN = var.token, WORD = var.token }
 }

@@ -170,6 +170,26 @@ func TestTasks(t *testing.T) {
 	}
 }
 
+// What is to be ignored is not read, wherever it stands.
+func TestIgnored(t *testing.T) {
+	const text = "name: g\nexecution: parallel\nprimary_tasks: [a]\n---\nname: a\nvolumes: {/a: b}\nrun: c\nresources: {network_tier: best, cpus: 2, any_of: [{network_tier: best, cpus: 4}]}\n"
+	all := []string{"primary_tasks", "network_tier", "volumes"}
+	tasks, err := skypilot.ParseTasks(text, skypilot.Given{Ignore: all})
+	if got := fmt.Sprint(tasks.Parallel, " ", *tasks.List[0].Run, " ", tasks.List[0].Resources.Machine, tasks.List[0].Resources.AnyOf); err != nil || got != "true c map[cpus:2] [map[cpus:4]]" {
+		t.Errorf("%s, %v", got, err)
+	}
+	for i, name := range all {
+		var rest []string
+		rest = append(append(rest, all[:i]...), all[i+1:]...)
+		if _, err := skypilot.ParseTasks(text, skypilot.Given{Ignore: rest}); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("without %s: %v", name, err)
+		}
+	}
+	if skypilot.Ignorable("nme") || !skypilot.Ignorable("image_id") || !skypilot.Ignorable("primary_tasks") {
+		t.Error("what can be ignored are fields")
+	}
+}
+
 // Variables within service have their values; what has none stays.
 func TestServiceIsFilledIn(t *testing.T) {
 	task, err := skypilot.Parse("{envs: {M: llama, N: }, service: {readiness_probe: {post_data: {model: $M, list: ['${M}-$N']}}}}")

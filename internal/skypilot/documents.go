@@ -81,7 +81,7 @@ func ParseTasks(text string, g Given) (Tasks, error) {
 		return Tasks{}, err
 	}
 	var out Tasks
-	found := &findings{}
+	found := &findings{ignore: g.Ignore}
 	if len(docs) > 1 {
 		heads, err := out.head(found, docs[0])
 		if err != nil {
@@ -114,7 +114,7 @@ func (t *Tasks) head(found *findings, doc string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	known := []string{"name", "execution", "primary_tasks", "termination_delay", "inter_connection"}
+	known := groupFields()
 	for name := range fields {
 		if _, says := fields["execution"]; !says && name != "name" || !slices.Contains(known, name) {
 			return false, nil
@@ -129,7 +129,7 @@ func (t *Tasks) head(found *findings, doc string) (bool, error) {
 	for _, name := range known {
 		v, a := fields[name], root.key(name)
 		switch {
-		case v == nil:
+		case v == nil || slices.Contains(found.ignore, name):
 		case name == "name":
 			if text := a.scalar(v); text != nil {
 				t.Name = *text

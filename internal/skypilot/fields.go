@@ -21,6 +21,11 @@ func resourceFields() []string {
 	}
 }
 
+// groupFields are those of what is said of several tasks at once.
+func groupFields() []string {
+	return []string{"name", "execution", "primary_tasks", "termination_delay", "inter_connection"}
+}
+
 // unknown refuses a field that is not carried.
 func (a at) unknown(name string, ours, others []string, place string) {
 	a = a.key(name)

@@ -20,8 +20,15 @@ type Given struct {
 	Commit string
 	// Base is the folder that relative local paths begin in.
 	Base string
+	// Ignore are fields of tasks, resources and groups that are not read.
+	Ignore []string
 	// Envs are values for the task's envs, or further ones.
 	Envs map[string]string
+}
+
+// Ignorable reports whether a field can be ignored: it is one of SkyPilot's.
+func Ignorable(name string) bool {
+	return slices.Contains(slices.Concat(taskFields(), resourceFields(), groupFields()), name)
 }
 
 // addEnvs sets the given envs, before paths are filled in with them.

@@ -64,6 +64,8 @@ type findings struct {
 	list []Problem
 	// file tells the lines; nil for none.
 	file *ast.File
+	// ignore are fields that are not read.
+	ignore []string
 }
 
 // err are the problems found, nil for none.

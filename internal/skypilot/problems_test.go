@@ -47,7 +47,7 @@ job_recovery: none
 		`line 12: resources: acelerators: this field does not exist in SkyPilot; write accelerators`,
 		`line 13: resources: use_spot: must be true or false`,
 		`line 16: resources: any_of[1]: disk_size: "much" is not a whole number of GiB; write one such as 256, 256GB or 1TB`,
-		`line 17: resources: any_of[1]: network_tier: a faster network cannot be asked for; remove it; on AWS a template of your own with placement_group and efa has the same`,
+		`line 17: resources: any_of[1]: network_tier: a faster network cannot be asked for; remove it, or write ignore = ["network_tier"] in the second argument; on AWS a template of your own with placement_group and efa has the same`,
 		`line 18: job_recovery: this field does not belong here; move it to resources`,
 	}
 	var lines []string

@@ -71,6 +71,7 @@ func (a at) resourceFields(fields map[string]any) Resources {
 		v, a := fields[name], a.key(name)
 		switch {
 		case v == nil && slices.Contains(resourceFields(), name): // says nothing
+		case slices.Contains(a.found.ignore, name):
 		case name == "ports":
 			r.Ports = a.ports(v)
 		case name == "labels":
@@ -223,7 +224,7 @@ func (m Machine) set(section at, name string, v any) {
 		m.setCost(a, v)
 	case "network_tier":
 		if text := a.scalar(v); text != nil && !strings.EqualFold(*text, "standard") {
-			a.refuse("remove it; on AWS a template of your own with placement_group and efa has the same", "a faster network cannot be asked for")
+			a.refuse(`remove it, or write ignore = ["network_tier"] in the second argument; on AWS a template of your own with placement_group and efa has the same`, "a faster network cannot be asked for")
 		}
 	default:
 		section.unknown(name, resourceFields(), taskFields(), "the task itself")

@@ -40,7 +40,7 @@ func ParseGiven(text string, g Given) (Task, error) {
 	if err != nil {
 		return Task{}, err
 	}
-	found := &findings{}
+	found := &findings{ignore: g.Ignore}
 	t, err := found.task(docs[0], g)
 	if err != nil {
 		return Task{}, err
@@ -89,7 +89,7 @@ func (f *findings) task(doc string, g Given) (Task, error) {
 // set carries one field of a task.
 func (t *Task) set(root at, name string, v any) {
 	a := root.key(name)
-	if v == nil && slices.Contains(taskFields(), name) {
+	if v == nil && slices.Contains(taskFields(), name) || slices.Contains(a.found.ignore, name) {
 		return // "setup:" without a value says nothing
 	}
 	switch name {

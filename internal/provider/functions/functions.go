@@ -96,7 +96,7 @@ func parseResourcesFunction() function.Function {
 func givenParameter() function.Parameter {
 	return function.DynamicParameter{
 		Name: "given", MarkdownDescription: "At most one object, with any of `base`, the folder that relative local paths begin in (`path.module` in a module); `envs`, values for the envs, or further ones; " +
-			"`infra`, the place of the task and of each of its alternatives; `name`; and `commit`, that of a `workdir` that is a git repository.",
+			"`infra`, the place of the task and of each of its alternatives; `name`; `commit`, that of a `workdir` that is a git repository; and `ignore`, fields of tasks or resources that are not read, such as `[\"network_tier\"]`.",
 	}
 }
 

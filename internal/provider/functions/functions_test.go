@@ -289,6 +289,8 @@ func TestTaskGiven(t *testing.T) {
 		"Write one object":                         {given(nil), given(nil)},
 		`"bass" cannot be given; write base, envs`: {given(map[string]attr.Value{"bass": types.StringValue("x")})},
 		"Base must be a text":                      {given(map[string]attr.Value{"base": types.StringValue("")})},
+		"Ignore must be a list":                    {given(map[string]attr.Value{"ignore": types.StringValue("x")})},
+		`Ignore names "netwrk"`:                    {given(map[string]attr.Value{"ignore": kit.ListOf([]string{"priority", "netwrk"})})},
 		"Envs must be a map":                       {given(map[string]attr.Value{"envs": types.BoolValue(true)})},
 	} {
 		if _, ferr := call(t, taskFunction(), "{}", bad...); ferr == nil || !strings.Contains(ferr.Text, want) || *ferr.FunctionArgument != 1 {

@@ -80,8 +80,12 @@ func givenOf(more []types.Dynamic) (g skypilot.Given, err error) {
 			if g.Envs, err = envsOf(v); err != nil {
 				return g, err
 			}
+		case name == "ignore":
+			if g.Ignore, err = ignoredOf(v); err != nil {
+				return g, err
+			}
 		case into == nil:
-			return g, fmt.Errorf("%q cannot be given; write base, envs, infra, name or commit", name)
+			return g, fmt.Errorf("%q cannot be given; write base, envs, infra, name, commit or ignore", name)
 		default:
 			text, ok := textOf(v)
 			if !ok || text == "" {
@@ -91,6 +95,36 @@ func givenOf(more []types.Dynamic) (g skypilot.Given, err error) {
 		}
 	}
 	return g, nil
+}
+
+func ignoredOf(v attr.Value) ([]string, error) {
+	elements, ok := elementsOf(v)
+	if !ok {
+		return nil, errors.New("ignore must be a list of fields, such as [\"network_tier\"]")
+	}
+	var out []string
+	for _, e := range elements {
+		name, ok := textOf(e)
+		if !ok || !skypilot.Ignorable(name) {
+			return nil, fmt.Errorf("ignore names %q, which is no field of a task or of resources", name)
+		}
+		out = append(out, name)
+	}
+	return out, nil
+}
+
+func elementsOf(v attr.Value) ([]attr.Value, bool) {
+	switch v := v.(type) {
+	case types.Dynamic:
+		return elementsOf(v.UnderlyingValue())
+	case types.Tuple:
+		return v.Elements(), true
+	case types.List:
+		return v.Elements(), true
+	case types.Set:
+		return v.Elements(), true
+	}
+	return nil, false
 }
 
 func envsOf(v attr.Value) (map[string]string, error) {
