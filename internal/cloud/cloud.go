@@ -445,6 +445,19 @@ type Capabilities struct {
 	MaxLabels     int
 	MaxUserData   int
 	DiskTiers     []string
+	// SlowBoot is how long instance types may take from their launch until they run,
+	// as patterns of path.Match, where that is longer than launches wait elsewhere.
+	SlowBoot map[string]time.Duration
+}
+
+// BootTime is how long a machine of the type may take to boot, at least usual.
+func (c Capabilities) BootTime(instanceType string, usual time.Duration) time.Duration {
+	for pattern, d := range c.SlowBoot {
+		if ok, _ := path.Match(pattern, instanceType); ok { // a pattern that is none matches nothing
+			usual = max(usual, d)
+		}
+	}
+	return usual
 }
 
 // CannotStop says why machines of this cloud, market and type cannot be stopped
