@@ -85,19 +85,13 @@ func ReadAPIError(err error) []Answer {
 }
 
 // Do sends in as JSON, where it is not nil, and reads the answer into out, where
-// that is not nil.
+// that is not nil. Each try writes in anew once it may pass, so that what it says of
+// the time is of the moment it is sent.
 func (c *REST) Do(ctx context.Context, method, path string, query url.Values, in, out any) error {
-	var body []byte
-	if in != nil {
-		var err error
-		if body, err = json.Marshal(in); err != nil {
-			return fmt.Errorf("%s %s: encode the request: %w", method, path, err)
-		}
-	}
 	left := c.Tries.Attempts
 	return retry.Do(ctx, c.Tries, func(ctx context.Context) error {
 		left--
-		err := c.once(ctx, method, path, query, body, out)
+		err := c.once(ctx, method, path, query, in, out)
 		var refusal *APIError
 		answered := errors.As(err, &refusal)
 		paced := answered && refusal.Status == http.StatusTooManyRequests
@@ -123,13 +117,20 @@ func (c *REST) wait(ctx context.Context, d time.Duration) error {
 	return retry.Pause(ctx, d)
 }
 
-func (c *REST) once(ctx context.Context, method, path string, query url.Values, body []byte, out any) error {
+func (c *REST) once(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	if err := c.Pace.Wait(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, restTimeout)
 	defer cancel()
 	call, target := method+" "+path, c.Base+path
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return fmt.Errorf("%s: encode the request: %w", call, err)
+		}
+	}
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}

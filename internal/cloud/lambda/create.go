@@ -120,16 +120,30 @@ type launch struct {
 	Hostname    string              `json:"hostname"`
 	Image       map[string]string   `json:"image"`
 	UserData    string              `json:"user_data,omitempty"`
-	Tags        []tag               `json:"tags"`
+	Tags        []sentTag           `json:"tags"`
 	Rulesets    []map[string]string `json:"firewall_rulesets,omitempty"`
 	FileSystems []string            `json:"file_system_names,omitempty"`
+}
+
+type sentTag struct {
+	Key   string `json:"key"`
+	Value any    `json:"value"`
+}
+
+// moment is when it is sent, which may be long after it was asked for. Of machines
+// that several sessions launch at once the eldest stays.
+type moment struct{}
+
+// MarshalText implements encoding.TextMarshaler.
+func (moment) MarshalText() ([]byte, error) {
+	return []byte(time.Now().UTC().Format(time.RFC3339Nano)), nil
 }
 
 // Create implements fleet.Calls. What says whose the machine is goes with the
 // call, in tags and once more in names that stay.
 func (d *driver) Create(ctx context.Context, order fleet.Order[resources]) (machine, error) {
 	id, spec, res, offer := order.Node.Identity, order.Spec, order.Resources, order.Placement.Offer
-	own := fleet.Merge(spec.Labels, spec.Marks(id), id.Tags(), map[string]string{tagCreated: time.Now().UTC().Format(time.RFC3339Nano)})
+	own := fleet.Merge(spec.Labels, spec.Marks(id), id.Tags())
 	if !spec.Deadline.IsZero() {
 		own[tagDeadline] = spec.Deadline.UTC().Format(time.RFC3339)
 	}
@@ -142,8 +156,9 @@ func (d *driver) Create(ctx context.Context, order fleet.Order[resources]) (mach
 		Image: map[string]string{"id": res.image}, UserData: string(order.Node.UserData), FileSystems: res.fileSystems,
 	}
 	for _, key := range slices.Sorted(maps.Keys(held)) {
-		in.Tags = append(in.Tags, tag{key, held[key]})
+		in.Tags = append(in.Tags, sentTag{key, held[key]})
 	}
+	in.Tags = append(in.Tags, sentTag{tagCreated, moment{}})
 	if res.ruleset != "" {
 		in.Rulesets = []map[string]string{{"id": res.ruleset}}
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // sshKey is a key of the account.
@@ -42,8 +43,10 @@ func (d *driver) ensureKey(ctx context.Context, ref cloud.ClusterRef) (string, e
 	if err = d.c.Do(ctx, http.MethodPost, "/ssh-keys", nil, in, nil); err == nil {
 		return name, nil
 	}
-	// Another session may have been quicker, or the answer is lost.
-	if ok, _ := there(); ok {
+	// Another session may have been quicker, or the answer is lost: lists tell, soon.
+	looks := d.Poll
+	looks.Attempts = d.MissingLooks
+	if retry.Poll(ctx, looks, func(context.Context) (bool, error) { return there() }) == nil {
 		return name, nil
 	}
 	return "", err //nolint:wrapcheck // it names the call

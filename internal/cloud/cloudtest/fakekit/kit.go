@@ -42,6 +42,20 @@ type Options struct {
 	OnViolation func(error)
 	// TLS serves https.
 	TLS bool
+	// InMemory serves no port but Client and Transport, so that a fake works in a
+	// bubble of testing/synctest, where time is injected.
+	InMemory bool
+	// Audit is shown every call with its answer, but those that were lost; an error
+	// is a violation.
+	Audit func(Exchange) error
+}
+
+// Exchange is a call and its answer, as they went over the wire.
+type Exchange struct {
+	Request *http.Request // its body can be read
+	Status  int
+	Header  http.Header
+	Body    []byte
 }
 
 // Kit is the server of one fake. Its lock guards the fake's state: handlers run
@@ -51,6 +65,7 @@ type Kit struct {
 	URL string
 
 	opts   Options
+	memory *memory
 	server *httptest.Server
 	mux    *http.ServeMux
 	offset atomic.Int64
@@ -130,7 +145,12 @@ func Start(t testing.TB, opts Options) *Kit {
 		k.Violation(fmt.Errorf("there is no %s %s", r.Method, r.URL.Path))
 		k.Refuse(w, Refusef(http.StatusNotFound, "not_found", "there is no %s %s", r.Method, r.URL.Path))
 	})
-	k.server = httptest.NewUnstartedServer(k.mux)
+	k.server = httptest.NewUnstartedServer(k.audited(k.mux))
+	if opts.InMemory {
+		_ = k.server.Listener.Close() // it was never used
+		k.memory = newMemory()
+		k.server.Listener = k.memory
+	}
 	if opts.TLS {
 		k.server.StartTLS()
 	} else {

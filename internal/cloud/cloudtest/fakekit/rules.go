@@ -134,8 +134,15 @@ func (k *Kit) Log() []Call {
 // Client returns an HTTP client that reaches the fake under every name, for
 // libraries that have their own idea of the address.
 func (k *Kit) Client() *http.Client {
-	client := k.server.Client()
-	return &http.Client{Transport: redirect{scheme: k.URL[:strings.Index(k.URL, ":")], address: k.server.Listener.Addr().String(), base: client.Transport}}
+	return &http.Client{Transport: redirect{scheme: k.URL[:strings.Index(k.URL, ":")], address: k.server.Listener.Addr().String(), base: k.Transport()}}
+}
+
+// Transport makes the connections to the fake.
+func (k *Kit) Transport() http.RoundTripper {
+	if k.memory != nil {
+		return &http.Transport{DialContext: k.memory.dial, DisableKeepAlives: true}
+	}
+	return k.server.Client().Transport
 }
 
 // ClientOf is Client, from another process; not for TLS.
