@@ -25,6 +25,7 @@ type Maker struct {
 // New is a bring-up of nodes of a cluster; the caller fills in its Plan.
 func (m Maker) New(ctx context.Context, session cloud.Session, c cluster.Cluster, spec spec.Spec) *BringUp {
 	caps, _ := m.Clouds.Capabilities(c.Cloud) // of an unknown cloud there is no session
+	m.Timeouts.Boot = caps.BootTime(c.InstanceType, m.Timeouts.Boot)
 	return &BringUp{
 		birthShown: caps.BirthShown, Session: session, Before: c, reach: m.Reach, timeouts: m.Timeouts, now: m.Reach.Now, images: m.Images, spec: spec, deadline: m.deadline(ctx),
 		Plan: Plan{Log: m.Reach.Log, Started: m.Reach.Now(), OnShutdown: m.Clouds.OnShutdown(c.Placement().Offer, c.Autostop)},

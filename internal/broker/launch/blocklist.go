@@ -53,7 +53,7 @@ func blockFor(fault cloud.Fault, p cloud.Placement, reason string) optimizer.Blo
 	o := p.Offer
 	block := optimizer.Block{Cloud: o.Cloud, Reason: reason}
 	if fault.Kind == cloud.KindAuth || fault.Scope == cloud.ScopeCloud {
-		if fault.Kind == cloud.KindQuota {
+		if fault.Kind == cloud.KindQuota || fault.Kind == cloud.KindCapacity {
 			block.InstanceType, block.Market = o.InstanceType.Name, o.Market
 		}
 		return block

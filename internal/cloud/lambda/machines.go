@@ -118,8 +118,8 @@ func states() map[string]cloud.State {
 	}
 }
 
-// newMachine reads a machine. Ref is for whom it is looked for.
-func newMachine(in instance, ref cloud.ClusterRef) machine {
+// machine reads a machine. Ref is for whom it is looked for.
+func (d *driver) machine(in instance, ref cloud.ClusterRef) machine {
 	held := map[string]string{}
 	for _, t := range in.Tags {
 		held[t.Key] = t.Value
@@ -127,7 +127,7 @@ func newMachine(in instance, ref cloud.ClusterRef) machine {
 	tags := flat().Decode(held)
 	m := machine{Name: in.Name, Status: in.Status, Tags: tags, Instance: cloud.Instance{
 		ID: in.ID, Region: in.Region.Name, Type: in.Type.Name, Market: cloud.OnDemand, State: cmp.Or(states()[in.Status], cloud.StateUnknown),
-		SSHPort: 22, HostKey: tags[cloud.TagHostKey], Notes: cloud.NotesFromTags(tags), Labels: maps.Clone(tags),
+		SSHPort: int(d.SSHPort), HostKey: tags[cloud.TagHostKey], Notes: cloud.NotesFromTags(tags), Labels: maps.Clone(tags),
 	}}
 	maps.DeleteFunc(m.Labels, func(key, _ string) bool { return strings.HasPrefix(key, cloud.TagPrefix) })
 	switch in.Status {
@@ -178,7 +178,7 @@ func (d *driver) List(ctx context.Context, ref cloud.ClusterRef) ([]machine, err
 	all, err := get[[]instance](ctx, d, "/instances")
 	out := make([]machine, len(all))
 	for i, in := range all {
-		out[i] = newMachine(in, ref)
+		out[i] = d.machine(in, ref)
 	}
 	return out, err
 }
@@ -187,7 +187,7 @@ func (d *driver) List(ctx context.Context, ref cloud.ClusterRef) ([]machine, err
 func (d *driver) Get(ctx context.Context, ref cloud.ClusterRef, ids []string) ([]machine, error) {
 	return fleet.GetEach(ids, func(id string) (machine, error) { //nolint:wrapcheck // it names the call
 		in, err := get[instance](ctx, d, "/instances/"+id)
-		return newMachine(in, ref), err
+		return d.machine(in, ref), err
 	})
 }
 

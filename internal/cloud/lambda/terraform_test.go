@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build linux
+
+package lambda
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guests"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/lambda/lambdafake"
+	"github.com/skybroker/terraform-provider-sky/internal/provider"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
+	"github.com/skybroker/terraform-provider-sky/templates"
+)
+
+// lab is a Lambda Cloud whose machines speak SSH, for the real Terraform.
+type lab struct {
+	*lambdafake.Cloud
+	t       *testing.T
+	dir     string
+	tmpl    string
+	factory Factory
+	others  []cloud.Factory
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	host := guests.New(t, "ubuntu", 78)
+	l := &lab{t: t, dir: t.TempDir(), tmpl: ownTemplate(t)}
+	l.Cloud = lambdafake.Start(t, lambdafake.Options{Boot: func(m *lambdafake.Machine) (string, func()) {
+		n, _ := strconv.ParseInt(m.ID, 16, 64)
+		return host.Boot(int(n), m.Order.UserData)
+	}})
+	l.AddKey("somebody's laptop")
+	l.factory = Factory{tune: func(d *driver) { hurry(d); d.SSHPort = uint16(host.Port) }}
+	t.Cleanup(func() {
+		if n, k, r := len(l.Machines()), len(l.Keys()), len(l.Rulesets()); n+r != 0 || k != 1 {
+			t.Errorf("left are %d machines, %d keys, of which one is somebody's, %d rulesets", n, k, r)
+		}
+	})
+	return l
+}
+
+// hurry makes a driver wait milliseconds where a real one waits seconds.
+func hurry(d *driver) {
+	d.Poll = retry.Policy{Initial: time.Millisecond, Max: 4 * time.Millisecond}
+	d.Settle, d.Granularity = 50*time.Millisecond, time.Millisecond
+	d.c.Tries = retry.Policy{Initial: time.Millisecond, Max: 4 * time.Millisecond, Attempts: 6}
+	d.launching.Tries = d.c.Tries
+}
+
+// ownTemplate is the cluster template of Lambda for machines that are processes of
+// this computer: its systemd is none of theirs.
+func ownTemplate(t *testing.T) string {
+	t.Helper()
+	text, err := fs.ReadFile(templates.FS, Name+".yaml.tmpl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := bytes.Replace(text, []byte("process_manager: auto"), []byte("process_manager: setsid"), 1)
+	if bytes.Equal(own, text) {
+		t.Fatal("the template leaves no process manager to replace")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, Name+".yaml.tmpl"), own, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// config is a configuration whose clouds are this one.
+func (l *lab) config(body string) string {
+	return fmt.Sprintf(`
+provider "sky" {
+  state_dir       = %q
+  enabled_clouds  = ["lambda"]
+  show_plan_table = false
+  templates_dir   = %q
+  clouds = { lambda = { api_key = %q, endpoint_url = %q } }
+}
+%s`, l.dir, l.tmpl, lambdafake.Key, l.URL, body)
+}
+
+func (l *lab) test(steps ...resource.TestStep) {
+	l.t.Helper()
+	resource.ParallelTest(l.t, resource.TestCase{
+		Steps: steps,
+		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){
+			"sky": func() (tfprotov6.ProviderServer, error) {
+				registry, err := cloud.NewRegistry(append([]cloud.Factory{l.factory}, l.others...)...)
+				if err != nil {
+					return nil, err
+				}
+				return providerserver.NewProtocol6WithError(provider.New("test", registry)())()
+			},
+		},
+	})
+}
+
+func known(resource, name string, want knownvalue.Check) statecheck.StateCheck {
+	return statecheck.ExpectKnownValue(resource, tfjsonpath.New(name), want)
+}
+
+// quickstart is examples/quickstart on Lambda: only the provider block and the
+// machines differ, and that nobody here can be asked from where this computer is seen.
+func quickstart(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../../examples/quickstart/main.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	outputs, err := os.ReadFile("../../../examples/quickstart/outputs.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := string(text) + string(outputs)
+	work, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{
+		`provider "sky" {}`:      "",
+		`"fluffycloud"`:          `"lambda/us-east-1"`,
+		`"T4:1"`:                 `"A10:1"`,
+		"  num_nodes = 2\n\n  r": "  num_nodes = 2\n  allowed_cidrs = [\"127.0.0.0/8\"]\n\n  r",
+		"${path.module}":         work + "/../../../examples/quickstart",
+	} {
+		if !strings.Contains(whole, from) {
+			t.Fatalf("the quickstart has no %q", from)
+		}
+		whole = strings.Replace(whole, from, to, 1)
+	}
+	return regexp.MustCompile(`(?s)\nterraform \{.*?\n\}\n`).ReplaceAllString(whole, "\n")
+}
+
+// TestAccQuickstart applies examples/quickstart with the real Terraform: two
+// machines with an accelerator each, a job on both whose result is what mathematics
+// says, no further change; then -replace, which makes two others; and nothing left.
+func TestAccQuickstart(t *testing.T) {
+	l := newLab(t)
+	config := l.config(quickstart(t))
+	var first []string
+	checks := []statecheck.StateCheck{
+		known("sky_cluster.primes", "status", knownvalue.StringExact("UP")), known("sky_cluster.primes", "cloud", knownvalue.StringExact(Name)),
+		known("sky_cluster.primes", "region", knownvalue.StringExact("us-east-1")), known("sky_cluster.primes", "accelerators", knownvalue.StringExact("A10:1")),
+		known("sky_cluster.primes", "nodes", knownvalue.ListSizeExact(2)), known("sky_job.twins", "status", knownvalue.StringExact("SUCCEEDED")),
+		statecheck.ExpectKnownOutputValue("total", knownvalue.ObjectExact(map[string]knownvalue.Check{
+			"primes": knownvalue.Int64Exact(9592), "sum": knownvalue.Int64Exact(454396537), "twins": knownvalue.Int64Exact(1224),
+		})),
+	}
+	two := func(*terraform.State) error {
+		all := l.Machines()
+		for _, m := range all {
+			if slices.Contains(first, m.ID) || strings.HasSuffix(m.Name, unrecorded) || m.Name != m.Hostname || len(m.Rulesets) != 1 || m.Order.Image.ID != lambdafake.Stack24 {
+				return fmt.Errorf("machine %s of %v: %+v", m.ID, first, m)
+			}
+			first = append(first, m.ID)
+		}
+		if len(all) != 2 {
+			return fmt.Errorf("there are %d machines, want 2", len(all))
+		}
+		return nil
+	}
+	l.test(
+		resource.TestStep{
+			Config: config, ConfigStateChecks: checks, Check: two,
+			ConfigPlanChecks: resource.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}},
+		},
+		resource.TestStep{Config: config, Taint: []string{"sky_cluster.primes"}, ConfigStateChecks: checks, Check: two},
+	)
+}
