@@ -21,7 +21,7 @@ func terminateCancelled(ctx context.Context, w *world) error {
 	}
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	err, late := promptly("a cancelled Terminate", func() error { return w.Terminate(cancelled, c.ref) })
+	err, late := guard.Promptly("a cancelled Terminate", func() error { return w.Terminate(cancelled, c.ref) })
 	if late != nil {
 		return late
 	}
@@ -85,7 +85,7 @@ func waitGone(ctx context.Context, w *world) error {
 	if err := w.Terminate(ctx, c.ref); err != nil {
 		return fmt.Errorf("Terminate: %w", err)
 	}
-	err, late := promptly("a Wait for the end of a machine that ended", func() error { return <-done })
+	err, late := guard.Promptly("a Wait for the end of a machine that ended", func() error { return <-done })
 	return errors.Join(err, late, c.gone(ctx))
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guard"
 )
 
 func faultCases() []Case {
@@ -214,7 +215,7 @@ func lateCapacity(ctx context.Context, w *world) error {
 	if err == nil {
 		named := c.narrowed(slices.Concat(record.Created, record.Adopted)...)
 		var late error
-		err, late = promptly("a Wait for a machine that got no capacity", func() error { return w.Wait(ctx, named, cloud.StateRunning) })
+		err, late = guard.Promptly("a Wait for a machine that got no capacity", func() error { return w.Wait(ctx, named, cloud.StateRunning) })
 		if late != nil {
 			return late
 		}

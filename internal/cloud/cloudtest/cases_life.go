@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guard"
 )
 
 func lifeCases() []Case {
@@ -306,7 +307,7 @@ func waitCancelled(ctx context.Context, w *world) error {
 	defer cancel()
 	timer := time.AfterFunc(200*time.Millisecond, cancel) // by then it waits
 	defer timer.Stop()
-	err, late := promptly("a cancelled Wait", func() error {
+	err, late := guard.Promptly("a cancelled Wait", func() error {
 		return w.Wait(waiting, c.ref, cloud.StateTerminated) // it never gets there
 	})
 	if late != nil {
@@ -332,7 +333,7 @@ func waitDied(ctx context.Context, w *world) error {
 	if err := killer.KillMachine(ctx, last); err != nil {
 		return fmt.Errorf("kill %s: %w", last, err)
 	}
-	err, late := promptly("a Wait for a dead machine", func() error {
+	err, late := guard.Promptly("a Wait for a dead machine", func() error {
 		return w.Wait(ctx, c.narrowed(ids(all)...), cloud.StateRunning)
 	})
 	if late != nil {

@@ -18,7 +18,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -265,19 +264,6 @@ func RunEach(t *testing.T, newHarness func(*testing.T) Harness) {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
 			c.test(t, newHarness(t))
-		})
-	}
-}
-
-// RunInjected is RunEach on injected time: each case in a bubble of
-// testing/synctest, so that a cloud's own pace costs none. The cloud must be in
-// memory: whoever waits for a port of this computer stops the time.
-func RunInjected(t *testing.T, newHarness func(*testing.T) Harness) {
-	t.Helper()
-	for _, c := range Cases() {
-		t.Run(c.Name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { c.test(t, newHarness(t)) })
 		})
 	}
 }

@@ -342,22 +342,6 @@ func (w *world) driver() cloud.Provisioner {
 	return w.Provisioner
 }
 
-// promptly runs f and returns its error; an f that does not come back in time
-// is an error of its own.
-func promptly(what string, f func() error) (err, late error) {
-	const patience = 30 * time.Second
-	done := make(chan error, 1)
-	go func() { done <- f() }()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case err := <-done:
-		return err, nil
-	case <-timer.C:
-		return nil, fmt.Errorf("%s did not return within %s", what, patience)
-	}
-}
-
 // eventually repeats f until it returns nil or ctx ends.
 func eventually(ctx context.Context, f func() error) error {
 	ticker := time.NewTicker(100 * time.Millisecond)

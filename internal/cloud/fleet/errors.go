@@ -3,12 +3,9 @@
 package fleet
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/url"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -71,14 +68,4 @@ func (e *MachineError) Error() string {
 func IsUnreachable(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
-}
-
-// isTransport reports that a request may or may not have had its effect.
-func isTransport(err error) bool {
-	var (
-		u *url.Error
-		n net.Error
-	)
-	return errors.As(err, &u) || errors.As(err, &n) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded)
 }

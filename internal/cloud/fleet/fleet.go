@@ -241,6 +241,8 @@ type Config[N, R any] struct {
 	// Granularity is how exact Machine.CreatedAt is, and how far the creations of
 	// machines may be apart that it does not tell apart. See giveWay.
 	Granularity time.Duration
+	// TieTime is how long it may take until the younger of two such machines is gone.
+	TieTime time.Duration
 	// Parallel bounds the calls under way at once, and Launches paces those that
 	// make machines, all clusters of the process together. Other calls are paced
 	// where the driver makes them.
@@ -268,6 +270,9 @@ func (c Config[N, R]) withDefaults() Config[N, R] {
 	}
 	if c.Granularity == 0 {
 		c.Granularity = time.Second
+	}
+	if c.TieTime == 0 {
+		c.TieTime = time.Minute
 	}
 	if c.SSHPort == 0 {
 		c.SSHPort = 22

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/rest"
 )
 
 // Row gives the meaning of an error, or of the reason for a machine's end. Empty
@@ -126,7 +127,7 @@ func (t Table) Classify(err error) cloud.Fault {
 	switch {
 	case IsUnreachable(err):
 		return cloud.Fault{Kind: cloud.KindTransient, Scope: t.Unreachable}
-	case isTransport(err):
+	case rest.IsTransport(err):
 		return passes
 	}
 	return unknown

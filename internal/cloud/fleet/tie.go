@@ -110,7 +110,7 @@ func (f *Fleet[N, R]) tied(c Inventory[N]) bool {
 
 // tieTime is how long a tie may last that somebody is breaking: until the launch
 // is certain to be seen, and the younger machine is gone.
-func (f *Fleet[N, R]) tieTime() time.Duration { return f.Settle + f.Granularity + time.Minute }
+func (f *Fleet[N, R]) tieTime() time.Duration { return f.Settle + f.Granularity + f.TieTime }
 
 func all(wanted, there []string) bool {
 	return !slices.ContainsFunc(wanted, func(id string) bool { return !slices.Contains(there, id) })

@@ -14,6 +14,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/injected"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/lambda/lambdafake"
 )
@@ -34,13 +35,13 @@ func real() lambdafake.Options {
 // TestConformance runs the suite over HTTP within Lambda's limits, each case on a
 // Lambda of its own, on injected time.
 func TestConformance(t *testing.T) {
-	cloudtest.RunInjected(t, func(t *testing.T) cloudtest.Harness { return newAccount(t, real()) })
+	injected.Run(t, func(t *testing.T) cloudtest.Harness { return newAccount(t, real()) })
 }
 
 // TestConformanceWhenLate does so on a Lambda whose lists lag, and that lists what
 // is gone for a while.
 func TestConformanceWhenLate(t *testing.T) {
-	cloudtest.RunInjected(t, func(t *testing.T) cloudtest.Harness {
+	injected.Run(t, func(t *testing.T) cloudtest.Harness {
 		opts := real()
 		opts.VisibleAfter, opts.Remembered = 20*time.Second, 10*time.Minute
 		return newAccount(t, opts)

@@ -8,8 +8,6 @@ package lambda
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -151,8 +149,7 @@ func (f Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Sessi
 		}
 		return cloud.Session{}, err
 	}
-	sum := sha256.Sum256([]byte("lambda\x00" + key))
-	return cloud.Session{Provisioner: d, Account: cmp.Or(creds.Values[optionAccount], "key-"+hex.EncodeToString(sum[:6]))}, nil
+	return cloud.Session{Provisioner: d, Account: cmp.Or(creds.Values[optionAccount], fleet.KeyAccount(key))}, nil
 }
 
 // readRefusal takes apart how Lambda says no.

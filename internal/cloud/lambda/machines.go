@@ -46,7 +46,8 @@ type driver struct {
 
 func newDriver(c fleet.REST, launches *fleet.Pace) *driver {
 	d := &driver{c: c, launching: c}
-	d.launching.Pace = launches
+	// Who launches at the same time takes turns with others of the account.
+	d.launching.Pace, d.launching.Tries.Attempts = launches, 5*c.Tries.Attempts
 	d.Fleet = fleet.New(fleet.Config[native, resources]{
 		Name: Name, Capabilities: Factory{}.Capabilities(), Calls: d, SSHUser: "ubuntu",
 		Hooks: fleet.Hooks[native, resources]{Valid: isID, CheckSpec: checkSpec},
@@ -55,6 +56,8 @@ func newDriver(c fleet.REST, launches *fleet.Pace) *driver {
 		Parallel: 1,
 		// CreatedAt is by the clock of the computer that launched.
 		Granularity: 10 * time.Second,
+		// All sessions of an account together remove one machine a second, at most.
+		TieTime: 10 * time.Minute,
 	})
 	return d
 }

@@ -111,3 +111,19 @@ func (g Driver) OpenPorts(ctx context.Context, ref cloud.ClusterRef, cfg cloud.R
 func (g Driver) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error {
 	return Call(ctx, "CleanupPorts", func() error { return g.Provisioner.CleanupPorts(ctx, ref) })
 }
+
+// Promptly runs f and returns its error; an f that does not come back in time
+// is an error of its own.
+func Promptly(what string, f func() error) (err, late error) {
+	const patience = 30 * time.Second
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err, nil
+	case <-timer.C:
+		return nil, fmt.Errorf("%s did not return within %s", what, patience)
+	}
+}

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package fleet
+// Package rest is the client of a cloud whose API is plain JSON over HTTP, and the
+// pace of such clients.
+package rest
 
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -31,10 +32,10 @@ const (
 	userAgent = "terraform-provider-sky"
 )
 
-// REST is a client of a cloud's API of plain JSON, for clouds without an SDK. It
+// Client is one of a cloud's API of plain JSON, for clouds without an SDK. It
 // repeats what was refused for its pace, since that had no effect, and looks that
 // failed in passing. What else may be repeated is for Fleet to say.
-type REST struct {
+type Client struct {
 	// Base is the API's URL, Token what is sent as its bearer.
 	Base, Token string
 	// Pace is that of all calls, all sessions of the process together.
@@ -51,8 +52,8 @@ type REST struct {
 	pause func(context.Context, time.Duration) error // nil is retry.Pause
 }
 
-// APIError is an answer that says no.
-type APIError struct {
+// Error is an answer that says no.
+type Error struct {
 	// Call is the method and the path.
 	Call          string
 	Status        int
@@ -62,7 +63,7 @@ type APIError struct {
 }
 
 // Error implements error.
-func (e *APIError) Error() string {
+func (e *Error) Error() string {
 	text := fmt.Sprintf("%s: %d", e.Call, e.Status)
 	if e.Code != "" {
 		text += " " + e.Code
@@ -71,31 +72,22 @@ func (e *APIError) Error() string {
 }
 
 // Is makes a 404 a cloud.ErrNotFound.
-func (e *APIError) Is(target error) bool {
+func (e *Error) Is(target error) bool {
 	return target == cloud.ErrNotFound && e.Status == http.StatusNotFound //nolint:errorlint // Is compares
-}
-
-// ReadAPIError is Table.Read for drivers on a REST.
-func ReadAPIError(err error) []Answer {
-	var e *APIError
-	if !errors.As(err, &e) {
-		return nil
-	}
-	return []Answer{{Code: e.Code, Message: e.Message, Status: e.Status}}
 }
 
 // Do sends in as JSON, where it is not nil, and reads the answer into out, where
 // that is not nil. Each try writes in anew once it may pass, so that what it says of
 // the time is of the moment it is sent.
-func (c *REST) Do(ctx context.Context, method, path string, query url.Values, in, out any) error {
+func (c *Client) Do(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	left := c.Tries.Attempts
 	return retry.Do(ctx, c.Tries, func(ctx context.Context) error {
 		left--
 		err := c.once(ctx, method, path, query, in, out)
-		var refusal *APIError
+		var refusal *Error
 		answered := errors.As(err, &refusal)
 		paced := answered && refusal.Status == http.StatusTooManyRequests
-		passes := method == http.MethodGet && (answered && refusal.Status >= http.StatusInternalServerError || !answered && isTransport(err))
+		passes := method == http.MethodGet && (answered && refusal.Status >= http.StatusInternalServerError || !answered && IsTransport(err))
 		switch {
 		case err == nil:
 			return nil
@@ -110,14 +102,14 @@ func (c *REST) Do(ctx context.Context, method, path string, query url.Values, in
 	})
 }
 
-func (c *REST) wait(ctx context.Context, d time.Duration) error {
+func (c *Client) wait(ctx context.Context, d time.Duration) error {
 	if c.pause != nil {
 		return c.pause(ctx, d)
 	}
 	return retry.Pause(ctx, d)
 }
 
-func (c *REST) once(ctx context.Context, method, path string, query url.Values, in, out any) error {
+func (c *Client) once(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	if err := c.Pace.Wait(ctx); err != nil {
 		return err
 	}
@@ -136,7 +128,7 @@ func (c *REST) once(ctx context.Context, method, path string, query url.Values, 
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
-		return ConfigErrorf(cloud.ScopeCloud, "%s: %v", call, err)
+		return fmt.Errorf("%s: %w", call, err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.Token)
 	req.Header.Set("Accept", "application/json")
@@ -158,12 +150,12 @@ func (c *REST) once(ctx context.Context, method, path string, query url.Values, 
 	return c.decode(call, resp, text, out)
 }
 
-func (c *REST) decode(call string, resp *http.Response, text []byte, out any) error {
+func (c *Client) decode(call string, resp *http.Response, text []byte, out any) error {
 	switch {
 	case len(text) > maxAnswer:
 		return fmt.Errorf("%s: the answer has more than %d bytes", call, maxAnswer)
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		e := &APIError{Call: call, Status: resp.StatusCode, retryAfter: parseRetryAfter(resp.Header.Get("Retry-After"))}
+		e := &Error{Call: call, Status: resp.StatusCode, retryAfter: parseRetryAfter(resp.Header.Get("Retry-After"))}
 		if c.Read != nil {
 			e.Code, e.Message = c.Read(text)
 		}
@@ -182,7 +174,7 @@ func (c *REST) decode(call string, resp *http.Response, text []byte, out any) er
 }
 
 // quotable is a text of the API's, bounded, on one line, and without the token.
-func (c *REST) quotable(text string) string {
+func (c *Client) quotable(text string) string {
 	if c.Token != "" {
 		text = strings.ReplaceAll(text, c.Token, "(the API key)")
 	}
@@ -191,13 +183,6 @@ func (c *REST) quotable(text string) string {
 		text = strings.ToValidUTF8(text[:maxQuote], "") + "..."
 	}
 	return text
-}
-
-// KeyAccount names an account by its API key, where nothing else does. It tells
-// nothing of the key.
-func KeyAccount(key string) string {
-	sum := sha256.Sum256([]byte("terraform-provider-sky account\x00" + key))
-	return "key-" + hex.EncodeToString(sum[:8])
 }
 
 // parseRetryAfter reads seconds or a date; 0 where there is neither.
@@ -209,4 +194,14 @@ func parseRetryAfter(header string) time.Duration {
 		return max(time.Until(at), 0)
 	}
 	return 0
+}
+
+// IsTransport reports that a request may or may not have had its effect.
+func IsTransport(err error) bool {
+	var (
+		u *url.Error
+		n net.Error
+	)
+	return errors.As(err, &u) || errors.As(err, &n) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded)
 }
