@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,7 +136,11 @@ func (a account) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFault
 	case cloudtest.LateAddress:
 		f.After = func() { a.newest().mapped = a.Now().Add(100 * time.Millisecond) }
 	case cloudtest.LostMark:
-		f = fakekit.Fault{Call: "PATCH /v2/pods/{id}", Match: committedMark, Times: 1, Answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }}
+		f = fakekit.Fault{Call: "PATCH /v2/pods/{id}", Match: committedMark, Times: 1, After: func() {
+			for _, p := range a.pods.All() {
+				p.Name = strings.TrimSuffix(p.Name, committedMark)
+			}
+		}}
 	default:
 		return nil, fmt.Errorf("there is no fault %q here", kind)
 	}

@@ -3,10 +3,17 @@
 package runpod
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +21,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit/openapi"
 )
 
 // full is what RunPod says where there is no room.
@@ -172,7 +180,52 @@ func startFake(t testing.TB, visibleAfter time.Duration) *fake {
 		f.drop(p)
 		return nil, nil
 	})
+	if dir := os.Getenv("SKY_SPECS"); dir != "" {
+		f.hold(t, filepath.Join(dir, "runpod-v2.openapi.json"))
+	}
 	return f
+}
+
+// hold puts a server in front of the fake that holds every call, and every answer,
+// against RunPod's own description of the API.
+func (f *fake) hold(t testing.TB, path string) {
+	spec, err := openapi.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := f.URL
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status, header, body, sent, err := forward(r, behind)
+		if err != nil {
+			panic(http.ErrAbortHandler) // the fake lost the answer, or the caller is gone
+		}
+		if err := spec.Check(openapi.Call{Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Request: sent, Status: status, Answer: body}); err != nil {
+			t.Errorf("against RunPod's OpenAPI file: %v", err)
+		}
+		maps.Copy(w.Header(), header)
+		w.WriteHeader(status)
+		_, _ = w.Write(body) // the caller may be gone
+	}))
+	t.Cleanup(front.Close)
+	f.URL = front.URL
+}
+
+func forward(r *http.Request, to string) (status int, header http.Header, body, sent []byte, err error) {
+	if sent, err = io.ReadAll(r.Body); err != nil {
+		return 0, nil, nil, nil, err
+	}
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, to+r.URL.RequestURI(), bytes.NewReader(sent))
+	if err != nil {
+		return 0, nil, nil, nil, err
+	}
+	req.Header = r.Header
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return 0, nil, nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, resp.Header, body, sent, err
 }
 
 func (f *fake) catalog(c *fakekit.Call) (any, error) {
@@ -230,20 +283,21 @@ func (f *fake) create(c *fakekit.Call) (any, error) {
 	case !slices.ContainsFunc(in.DataCenterIDs, func(at string) bool { return !f.dry[at] }):
 		return nil, fakekit.Refusef(http.StatusBadRequest, "", "%s", full)
 	}
-	return f.add(in), nil
+	return fakekit.Reply{Status: http.StatusCreated, Body: f.add(in)}, nil
 }
 
 // add makes a pod, under the lock.
 func (f *fake) add(in fakeOrder) *fakePod {
 	f.serial++
 	p := &fakePod{
-		ID: fmt.Sprintf("pod%05dxyz", f.serial), Name: in.Name, Image: in.Image, Args: in.Args, Disk: in.Disk, Ports: in.Ports, Env: in.Env,
+		ID: fmt.Sprintf("pod%05dxyz", f.serial), Name: in.Name, Image: in.Image, Args: in.Args, Disk: cmp.Or(in.Disk, 20), Ports: in.Ports, Env: in.Env,
 		Registry: in.Registry, Status: statusProvisioning, Actions: []string{"stop", "terminate"}, Mounts: map[string]any{}, Cloud: in.Cloud,
 		SSH: map[string]any{"proxy": nil, "direct": nil}, Cost: 0.44, GlobalNetworking: map[string]any{"enabled": false}, CreatedAt: f.Now(), order: in, number: f.serial,
 	}
 	if p.Ports == nil {
 		p.Ports = []string{}
 	}
+	p.GPU = map[string]any{"id": "NVIDIA A40", "count": 1}
 	if in.GPU != nil {
 		p.GPU = map[string]any{"id": in.GPU.ID, "count": in.GPU.Count}
 	}

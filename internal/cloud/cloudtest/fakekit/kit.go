@@ -127,6 +127,12 @@ func Refusef(status int, code, format string, args ...any) *Refusal {
 	return &Refusal{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
+// Reply is an answer with another status than 200 and 204.
+type Reply struct {
+	Status int
+	Body   any
+}
+
 // Handler does what a call asks for, under the lock. The answer goes out as
 // JSON, nil as no content; the error must be a *Refusal.
 type Handler func(*Call) (any, error)
@@ -229,10 +235,13 @@ func (k *Kit) answer(c *Call, h Handler) (out any, refusal *Refusal, fault *Faul
 		}
 		refusal = fault.Refuse
 	}
+	made, isReply := out.(Reply)
 	switch {
 	case fault != nil && fault.Lose:
 	case refusal != nil:
 		c.Status = refusal.Status
+	case isReply:
+		c.Status, out = made.Status, made.Body
 	case out == nil:
 		c.Status = http.StatusNoContent
 	default:

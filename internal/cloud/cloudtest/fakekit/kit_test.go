@@ -261,3 +261,13 @@ func TestWhatIsDueHappens(t *testing.T) {
 		t.Errorf("it settled %d times, want 2", settled)
 	}
 }
+
+// TestReply: an answer may have a status of its own.
+func TestReply(t *testing.T) {
+	s := open(t, Options{})
+	s.Handle("POST /v1/made", func(*Call) (any, error) { return Reply{Status: 201, Body: thing{ID: "x"}}, nil })
+	s.want(201, `"id":"x"`, "POST /v1/made", "")
+	if log := s.Log(); log[0].Status != 201 {
+		t.Errorf("the log is %+v", log)
+	}
+}
