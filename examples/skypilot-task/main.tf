@@ -25,8 +25,14 @@ locals {
   }).tasks
   task = local.tasks[coalesce(var.document, 0)]
 
-  # What the task names without a value, and envs do not give either, is secret.
-  secret_names = distinct(concat(coalesce(local.task.secrets, []), coalesce(local.task.required_envs, [])))
+  # What the task names without a value, and envs do not give either, is secret; so
+  # is what secret_envs names, whatever placeholder the file has for it.
+  secret_names = distinct(concat(
+    coalesce(local.task.secrets, []),
+    coalesce(local.task.required_envs, []),
+    [for name in var.secret_envs : name if contains(keys(coalesce(local.task.envs, {})), name)],
+  ))
+  envs = { for name, value in coalesce(local.task.envs, {}) : name => value if !contains(local.secret_names, name) }
 
   # A cluster's own setup has no secrets, since it runs again whenever a machine
   # is added. So setup is the job's where there are some.
@@ -40,7 +46,7 @@ resource "sky_cluster" "task" {
   resources   = local.task.resources
   workdir     = local.task.workdir
   file_mounts = local.task.file_mounts
-  envs        = local.task.envs
+  envs        = local.envs
   setup       = local.setup_on_job ? null : local.task.setup
   autostop    = local.task.autostop
 
@@ -62,7 +68,7 @@ resource "sky_job" "task" {
   cluster_id            = sky_cluster.task.id
   name                  = local.task.name
   num_nodes             = local.task.num_nodes
-  envs                  = local.task.envs
+  envs                  = local.envs
   setup                 = local.setup_on_job ? local.task.setup : null
   run                   = coalesce(local.task.run, "true")
   secrets               = length(local.secret_names) > 0 ? var.secrets : null

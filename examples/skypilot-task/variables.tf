@@ -54,6 +54,12 @@ variable "secrets" {
   ephemeral   = true
 }
 
+variable "secret_envs" {
+  description = "Envs that have a value in the file, such as a placeholder, and are secret all the same."
+  type        = list(string)
+  default     = []
+}
+
 variable "secrets_version" {
   description = "Any text; change it together with secrets."
   type        = string

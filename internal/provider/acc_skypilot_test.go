@@ -16,13 +16,13 @@ import (
 
 // taskModule copies examples/skypilot-task into a workspace, and has its calls
 // there found. A CLI that is older than ephemeral values gets it without secrets.
-func (w *workspace) taskModule() (secrets bool) {
+func (w *workspace) taskModule() {
 	w.t.Helper()
 	module := filepath.Join(w.dir, "module")
 	if err := os.CopyFS(module, os.DirFS(filepath.Join("..", "..", "examples", "skypilot-task"))); err != nil {
 		w.t.Fatal(err)
 	}
-	if secrets = writeOnly(w.t, w.cli); !secrets {
+	if !writeOnly(w.t, w.cli) {
 		for name, lines := range map[string][]string{
 			"main.tf":      {`required_version = ">= 1.11"`, "secrets               = length(local.secret_names) > 0 ? var.secrets : null"},
 			"variables.tf": {"ephemeral   = true"},
@@ -39,7 +39,6 @@ func (w *workspace) taskModule() (secrets bool) {
 		}
 	}
 	w.mustRun("get")
-	return secrets
 }
 
 // TestAccSkyPilotTask runs examples/skypilot-task as it is, but for the provider
@@ -93,7 +92,9 @@ module "task" {
   commit   = "%COMMIT%"
   ignore   = ["network_tier"]
   envs     = { REPOSITORY = "%REPOSITORY%", EXTRA = "given" }
-  secrets  = { GIT_TOKEN = var.token, WORD = var.token }
+  secrets  = { GIT_TOKEN = var.token, WORD = var.token, OTHER = var.token }
+
+  secret_envs = ["OTHER"]
 }
 output "logs" {
   value = { for name, task in module.task : name => task.log }
@@ -114,12 +115,13 @@ func TestAccTasksRun(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(w.dir, "tasks"), os.DirFS(filepath.Join("testdata", "tasks"))); err != nil {
 		t.Fatal(err)
 	}
-	if !w.taskModule() {
+	if !writeOnly(t, w.cli) {
 		w.rewrite("  ephemeral = true\n", "")
 		if err := os.Remove(filepath.Join(w.dir, "tasks", "secrets.yaml")); err != nil {
 			t.Fatal(err)
 		}
 	}
+	w.taskModule()
 	var out bytes.Buffer
 	env := []string{"TF_VAR_token=hush-hush-canary", "HOME=" + home}
 	if err := w.startWith(&out, env, append(applyArgs(), "-parallelism=30")...).Wait(); err != nil {
