@@ -110,6 +110,12 @@ func (b *Broker) Strangers(ctx context.Context, name string, clouds []string) []
 	return b.observer().Strangers(ctx, name, clouds)
 }
 
+// Forgotten are machines that a launch left on a cloud which removes none by itself;
+// see observe.Observer.
+func (b *Broker) Forgotten(ctx context.Context, cloudName string) ([]cloud.Instance, error) {
+	return b.observer().Forgotten(ctx, cloudName)
+}
+
 // Current is the generation that this process has seen living under an id last;
 // empty where it has seen none.
 func (b *Broker) Current(id string) string { return b.memory.Current(id) }

@@ -79,7 +79,8 @@ type Finding struct {
 	State      cloud.State     `json:"state,omitempty"`
 	Committed  bool            `json:"committed"`
 	CreatedAt  *time.Time      `json:"created_at,omitempty"`
-	// Deadline is when the machine removes itself.
+	// Deadline is when the machine removes itself, or by when its launch is over on a
+	// cloud without dead-man timers.
 	Deadline *time.Time `json:"deadline,omitempty"`
 	// Path is the folder or file, for what is not a machine.
 	Path string `json:"path,omitempty"`

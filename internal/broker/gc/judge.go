@@ -90,7 +90,11 @@ func (gc Collector) judgeUnknown(f Finding, opts Options) Finding {
 	case f.Deadline != nil && !gc.Down.Now().Before(*f.Deadline):
 		return f.judged("overdue", true, "never committed, and past its own end at %s", f.Deadline.UTC().Format(time.RFC3339))
 	case f.Deadline != nil:
-		return f.judged("young", opts.takesOver(f.Cluster, f.Generation), "perhaps a launch from elsewhere; it removes itself at %s unless that succeeds; --take-over %s/%s removes it now",
+		fate := "it removes itself at %s unless that succeeds"
+		if caps, ok := gc.Down.Clouds.Capabilities(f.Cloud); ok && !caps.DeadMan {
+			fate = "that is over by %s, and nothing ends the machine by itself"
+		}
+		return f.judged("young", opts.takesOver(f.Cluster, f.Generation), "perhaps a launch from elsewhere; "+fate+"; --take-over %s/%s removes it now",
 			f.Deadline.UTC().Format(time.RFC3339), f.Cluster, f.Generation)
 	case f.CreatedAt != nil && gc.Down.Now().Sub(*f.CreatedAt) > orphanAge:
 		return f.judged("orphan", true, "never committed in %s, and %s has no dead-man timers", orphanAge, f.Cloud)

@@ -41,6 +41,7 @@ type refresher interface {
 	Refresh(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error)
 	RemoveLeftovers(ctx context.Context, c cluster.Cluster) error
 	Drift(ctx context.Context, c cluster.Cluster, spec broker.Spec) ([]string, error)
+	Forgotten(ctx context.Context, cloudName string) ([]cloud.Instance, error)
 }
 
 // planner is what a plan tells and asks beside the catalogs.

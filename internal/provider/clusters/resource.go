@@ -150,6 +150,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		m.NumNodes = types.Int64Value(int64(fresh.Size))
 		m.setDefaults(fresh)
 		m.readDrift(ctx, b, fresh, &resp.Diagnostics)
+		r.warnOfForgotten(ctx, b, c.Cloud, &resp.Diagnostics)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	}
 }

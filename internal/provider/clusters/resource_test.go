@@ -32,6 +32,7 @@ type fakeBroker struct {
 	updated    []broker.Changes
 	calls      []string
 	settings   []byte
+	forgotten  []cloud.Instance
 }
 
 func (f *fakeBroker) Launch(_ context.Context, spec broker.Spec) (cluster.Cluster, error) {
@@ -41,6 +42,10 @@ func (f *fakeBroker) Launch(_ context.Context, spec broker.Spec) (cluster.Cluste
 
 func (f *fakeBroker) Drift(context.Context, cluster.Cluster, broker.Spec) ([]string, error) {
 	return nil, nil
+}
+
+func (f *fakeBroker) Forgotten(context.Context, string) ([]cloud.Instance, error) {
+	return f.forgotten, nil
 }
 
 func (f *fakeBroker) KeyFile(c cluster.Cluster) string { return c.KeyPath }
