@@ -66,8 +66,8 @@ func TestLaunchIsBounded(t *testing.T) {
 		most   int
 		says   string
 	}{
-		{name: "machines that never run", faults: []*memcloud.Fault{{Method: "wait", Err: errCapacity}}, most: launch.MostMachines, says: "10 machines in vain"},
-		{name: "refused often before", faults: []*memcloud.Fault{refused, {Method: "wait", Err: errCapacity}}, most: launch.MostMachines, says: "10 machines in vain"},
+		{name: "machines that never run", faults: []*memcloud.Fault{{Method: "wait", Err: errCapacity}}, most: launch.MostMachines, says: "10 machines without success"},
+		{name: "refused often before", faults: []*memcloud.Fault{refused, {Method: "wait", Err: errCapacity}}, most: launch.MostMachines, says: "10 machines without success"},
 		{name: "answers that are lost", faults: []*memcloud.Fault{{Method: "run", Err: errServer, Applied: true}}, most: launch.MostUnexplained, says: `transient at the step "run"`},
 		{name: "no table knows it", faults: []*memcloud.Fault{{Method: "wait", Err: errors.New("strange")}}, most: launch.MostUnexplained, says: `unknown at the step "wait"`},
 		{name: "no table knows it, before a machine", faults: []*memcloud.Fault{{Method: "run", Err: errors.New("strange")}}, says: `unknown at the step "run"`},

@@ -64,8 +64,7 @@ type Config struct {
 type Broker struct {
 	cfg   Config
 	owner string
-	// unowned is why the owner id is good for this process alone; nil is that it
-	// lasts.
+	// unowned is why the owner id is good for this process alone; nil where it lasts.
 	unowned *statedir.NoOwnerError
 	blocks  launch.Blocklist
 	clouds  *clouds.Sessions
@@ -103,8 +102,8 @@ func New(cfg Config) (*Broker, error) {
 	}, nil
 }
 
-// owned is an error where the owner id is good for this process alone: what it
-// made would be nobody's, and what it looks for cannot be there.
+// owned is an error where the owner id is good for this process alone: no later
+// process would know its machines, and there can be none yet.
 func (b *Broker) owned() error {
 	if b.unowned == nil {
 		return nil

@@ -151,7 +151,7 @@ func TestGoneClusterLeavesNoFiles(t *testing.T) {
 		if _, err := x.Refresh(t.Context(), c); !errors.Is(err, cluster.ErrGone) {
 			t.Fatalf("Refresh = %v, want ErrGone", err)
 		}
-		if err := x.RemoveLeftovers(t.Context(), c); err != nil {
+		if err := x.RemoveRules(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 		for _, path := range []string{filepath.Dir(c.KeyPath), x.KnownHostsPath("train"), x.SSHConfigPath("train")} {

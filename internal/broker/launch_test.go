@@ -392,7 +392,7 @@ func TestConcurrentLaunchNamesTheHolder(t *testing.T) {
 }
 
 // Two applies of one name at the same moment, with one owner id on two state
-// folders, as two CI runners have them: neither census sees the other, and
+// folders, as two CI runners have them: neither inventory sees the other, and
 // still only one cluster comes of it.
 func TestRivalLaunches(t *testing.T) {
 	for _, lag := range []time.Duration{0, 5 * time.Second, 40 * time.Second} {
@@ -403,7 +403,7 @@ func TestRivalLaunches(t *testing.T) {
 				x, y := newBench(t, stateDir(t), fc), newBench(t, stateDir(t), fc)
 				y.owner = x.owner
 				y.hooks.Append = func(line []byte) error {
-					if strings.Contains(string(line), `"event":"attempt"`) { // its census is taken by then
+					if strings.Contains(string(line), `"event":"attempt"`) { // its inventory is taken by then
 						return retry.Pause(t.Context(), lag)
 					}
 					return nil
@@ -457,7 +457,7 @@ func TestLostClusterComesBack(t *testing.T) {
 				if _, err := x.Refresh(t.Context(), old); !errors.Is(err, cluster.ErrGone) {
 					t.Fatalf("Refresh = %v", err)
 				}
-				if err := x.RemoveLeftovers(t.Context(), old); err != nil {
+				if err := x.RemoveRules(t.Context(), old); err != nil {
 					t.Fatal(err)
 				}
 				fresh := x.mustLaunch(t, twoNodes("train")) // forgets the old one for good

@@ -148,8 +148,8 @@ func matrix() []cell {
 		{step: "ssh", column: sigint, fault: memcloud.Fault{Phase: "ssh", Op: "dial", Times: 1}, spread: 2, want: []string{clean}},
 		{step: "ssh", column: kill9, at: "ssh/dial", spread: 2, want: []string{killed}},
 		{step: "ssh", column: vanish, fault: memcloud.Fault{Phase: "ssh", Op: "dial", Times: 1, Vanish: rank(someRank)}, want: []string{next}},
-		{step: "ssh", column: stale, name: "empty census", fault: memcloud.Fault{Phase: "query", Op: "list", Skip: 1, Times: 1, Empty: true}, want: []string{up}},
-		{step: "ssh", column: stale, name: "5xx at the census", fault: memcloud.Fault{Phase: "query", Op: "list", Skip: 1, Times: 3, Err: memcloud.ErrServer}, want: []string{up}},
+		{step: "ssh", column: stale, name: "empty inventory", fault: memcloud.Fault{Phase: "query", Op: "list", Skip: 1, Times: 1, Empty: true}, want: []string{up}},
+		{step: "ssh", column: stale, name: "5xx at the inventory", fault: memcloud.Fault{Phase: "query", Op: "list", Skip: 1, Times: 3, Err: memcloud.ErrServer}, want: []string{up}},
 		{step: "ssh", column: expiry, fault: memcloud.Fault{Phase: "ssh", Op: "dial", Times: 1}, want: []string{tainted}},
 
 		{step: "setup", column: refusal, name: "destroy", exit: 3, want: []string{clean}},

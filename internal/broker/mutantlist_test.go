@@ -24,7 +24,7 @@ func mutants() []mutant {
 	return []mutant{
 		one("no journal entry before the create call", "launch/launch.go", "err = u.Intend()", "err = error(nil)"),
 		one("no journal entry before the commit", "bringup/bringup.go", "if err := u.Record(journal.Entry{Event: journal.EventCommitting", "if err := u.Record(journal.Entry{Event: journal.EventCreated"),
-		one("no census before a launch", "launch/launch.go", "adopted, err := l.reconcile(ctx)", "adopted, err := (*cluster.Cluster)(nil), error(nil)"),
+		one("no inventory before a launch", "launch/launch.go", "adopted, err := l.reconcile(ctx)", "adopted, err := (*cluster.Cluster)(nil), error(nil)"),
 		one("clean-up on the cancelled context", "teardown/removal.go", "context.WithTimeoutCause(context.WithoutCancel(ctx), d,", "context.WithTimeoutCause(ctx, d,"),
 		one("failover after a removal that failed", "launch/launch.go", "if cleanupErr != nil {", "if false {"),
 		one("no dead-man timer", "bringup/spec.go", "spec.Attempt, spec.Deadline, spec.OnShutdown = u.Number, u.deadline, u.OnShutdown", "spec.Attempt, spec.OnShutdown = u.Number, u.OnShutdown"),

@@ -65,10 +65,10 @@ func (b *Broker) Drift(ctx context.Context, c cluster.Cluster, spec Spec) ([]str
 	return b.changer().Drift(ctx, c, spec)
 }
 
-// RemoveLeftovers removes the rules and keys of a cluster whose machines are
+// RemoveRules removes the rules and keys of a cluster whose machines are
 // gone (ErrGone); see teardown.Teardown.
-func (b *Broker) RemoveLeftovers(ctx context.Context, c cluster.Cluster) error {
-	return b.down().RemoveLeftovers(ctx, c, true)
+func (b *Broker) RemoveRules(ctx context.Context, c cluster.Cluster) error {
+	return b.down().RemoveRules(ctx, c, true)
 }
 
 // Observe returns the cluster as its cloud sees it now. ErrGone means that all

@@ -177,7 +177,7 @@ func TestFindWithoutJournal(t *testing.T) {
 		want := c // all but what no machine shows
 		want.HourlyUSD, want.KeyPath, want.LaunchedAt, want.AllowedCIDRs = 0, "", "", nil
 		if want.Runtime = cluster.RuntimeSSH; err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("Find by census = %+v, %v\nwant %+v", got, err, want)
+			t.Errorf("Find by inventory = %+v, %v\nwant %+v", got, err, want)
 		}
 		for _, n := range got.Nodes {
 			if n.HostKey == "" {

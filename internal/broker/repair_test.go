@@ -176,7 +176,7 @@ func TestRecovery(t *testing.T) {
 				if _, err := x.Refresh(t.Context(), c); !errors.Is(err, cluster.ErrGone) {
 					t.Fatalf("Refresh: %v", err)
 				}
-				if err := x.RemoveLeftovers(t.Context(), c); err != nil {
+				if err := x.RemoveRules(t.Context(), c); err != nil {
 					t.Fatal(err)
 				}
 				if err := retry.Pause(t.Context(), tc.after); err != nil {

@@ -128,8 +128,8 @@ func TestReadAndDestroyWithoutAStateFolder(t *testing.T) {
 						if _, err := x.Refresh(t.Context(), c); !errors.Is(err, cluster.ErrGone) {
 							t.Errorf("Refresh = %v, want ErrGone", err)
 						}
-						if err := x.RemoveLeftovers(t.Context(), c); err != nil || x.cloud.Called("cleanup") == 0 {
-							t.Errorf("RemoveLeftovers: %v after %d clean-ups", err, x.cloud.Called("cleanup"))
+						if err := x.RemoveRules(t.Context(), c); err != nil || x.cloud.Called("cleanup") == 0 {
+							t.Errorf("RemoveRules: %v after %d clean-ups", err, x.cloud.Called("cleanup"))
 						}
 					} else if fresh, err := x.Refresh(t.Context(), c); err != nil || fresh.Status != cluster.StatusUp {
 						t.Errorf("Refresh = %s, %v", fresh.Status, err)

@@ -291,7 +291,7 @@ func (s *Set) Due(sources []Source) []string {
 }
 
 // RefreshStale refreshes, in the background, the clouds that Stale or Due named.
-// The copies at hand answer meanwhile; the new ones serve the next process. The
+// The copies on the disk answer meanwhile; the new ones serve the next process. The
 // channel closes when all is done; nobody need wait for it. Errors are kept
 // with the copy and show as a warning of its Source.
 func (s *Set) RefreshStale(ctx context.Context, clouds []string) <-chan struct{} {

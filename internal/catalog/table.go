@@ -29,7 +29,7 @@ type table struct {
 }
 
 // loadTable opens the first place that holds a catalog of the cloud. A bad file
-// of the user's is an error; a bad copy gives way to the next place.
+// of the user's is an error; instead of a bad copy the next place is read.
 func (s *Set) loadTable(name string, origins []origin) (*table, error) {
 	var warnings []string
 	for _, o := range origins {

@@ -87,7 +87,7 @@ func (o Offer) Place() string {
 }
 
 // CompareOffers orders offers by price, by the regions that most users expect, and
-// by cloud, region, zone and type; market and accelerator settle what is left.
+// by cloud, region, zone and type; market and accelerator decide where those are equal.
 func CompareOffers(a, b *Offer) int {
 	return cmp.Or(
 		cmp.Compare(a.HourlyUSD, b.HourlyUSD),

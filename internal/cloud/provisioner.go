@@ -40,7 +40,7 @@ type Provisioner interface {
 	Describe(ctx context.Context, ref ClusterRef) (ClusterInfo, error)
 
 	// Query lists the machines that match the ref, in every state but
-	// terminated. It is the census: with an empty Generation it sees all
+	// terminated. It is the inventory: with an empty Generation it sees all
 	// generations, with an empty Region all regions. None is no error.
 	Query(ctx context.Context, ref ClusterRef) ([]Instance, error)
 
@@ -150,7 +150,7 @@ func CapabilitiesOf(f Factory, creds Credentials) Capabilities {
 // Keyless is a Factory that can tell, from the settings, the environment and files
 // alone, that there is nothing to open its cloud with. The plan says so.
 type Keyless interface {
-	// MissingCredentials says where was looked in vain; empty is that there may be
+	// MissingCredentials says where none were found; empty is that there may be
 	// credentials, good or bad.
 	MissingCredentials(creds Credentials) string
 }

@@ -111,9 +111,9 @@ func (s *Server) pause(ctx context.Context, wake <-chan struct{}, d time.Duratio
 	}
 }
 
-// settle moves the machine on from a state it is still in. Whatever was asked
+// moveOn moves the machine on from a state it is still in. Whatever was asked
 // for in between wins.
-func (s *Server) settle(id string, from, to State, reason string, f func(*instance)) error {
+func (s *Server) moveOn(id string, from, to State, reason string, f func(*instance)) error {
 	return s.store.update(func(t *tx) error {
 		i, ok, err := get[instance](t, bucketInstances, id)
 		if err != nil || !ok || i.State != from {
@@ -146,10 +146,10 @@ func (s *Server) boot(a *actor, i instance) error {
 			return nil
 		}
 		if reason := i.Fault.end(); reason != "" {
-			return s.settle(i.ID, StatePending, StateTerminating, reason+": the laboratory says so", nil)
+			return s.moveOn(i.ID, StatePending, StateTerminating, reason+": the laboratory says so", nil)
 		}
 		if err := s.spawn(a, &i); err != nil {
-			return errors.Join(err, s.settle(i.ID, StatePending, StateTerminating, reasonBoot+": "+err.Error(), nil))
+			return errors.Join(err, s.moveOn(i.ID, StatePending, StateTerminating, reasonBoot+": "+err.Error(), nil))
 		}
 	}
 	report, err := s.awaitReport(a, i)
@@ -157,9 +157,9 @@ func (s *Server) boot(a *actor, i instance) error {
 		return nil
 	}
 	if err != nil {
-		return s.settle(i.ID, StatePending, StateTerminating, reasonBoot+": "+err.Error(), nil)
+		return s.moveOn(i.ID, StatePending, StateTerminating, reasonBoot+": "+err.Error(), nil)
 	}
-	return s.settle(i.ID, StatePending, StateRunning, "", func(i *instance) {
+	return s.moveOn(i.ID, StatePending, StateRunning, "", func(i *instance) {
 		i.PrivateIP, i.PublicIP, i.SSHPort = report.Address, report.Address, report.Port
 	})
 }
@@ -182,7 +182,7 @@ func (s *Server) watch(a *actor, i instance) error {
 	case <-a.wake:
 		return nil
 	case <-preempt:
-		return s.settle(i.ID, StateRunning, StateTerminating, reasonPreempted, nil)
+		return s.moveOn(i.ID, StateRunning, StateTerminating, reasonPreempted, nil)
 	case <-a.process.done:
 		return s.died(a, i)
 	}
@@ -193,7 +193,7 @@ func (s *Server) died(a *actor, i instance) error {
 	a.process = nil
 	var asked guest.SelfRequest
 	if err := guest.ReadJSON(s.paths(i.ID).SelfRequest(), &asked); err != nil {
-		return s.settle(i.ID, StateRunning, StateTerminating, reasonHost, nil)
+		return s.moveOn(i.ID, StateRunning, StateTerminating, reasonHost, nil)
 	}
 	to := StateTerminating
 	if asked.Action == "stop" && i.Market != marketSpot {
@@ -203,7 +203,7 @@ func (s *Server) died(a *actor, i instance) error {
 	if asked.Reason != "" {
 		reason = asked.Reason
 	}
-	return s.settle(i.ID, StateRunning, to, reason, nil)
+	return s.moveOn(i.ID, StateRunning, to, reason, nil)
 }
 
 // shutDown stops the machine in good order and keeps its disk.
@@ -212,7 +212,7 @@ func (s *Server) shutDown(a *actor, i instance) error {
 	if err := s.endProcess(a, i, true); err != nil {
 		return err
 	}
-	return s.settle(i.ID, StateStopping, StateStopped, i.StateReason, func(i *instance) {
+	return s.moveOn(i.ID, StateStopping, StateStopped, i.StateReason, func(i *instance) {
 		i.PublicIP = ""
 	})
 }
@@ -229,7 +229,7 @@ func (s *Server) destroy(a *actor, i instance) error {
 	if err := removeTree(s.paths(i.ID).Dir); err != nil {
 		return fmt.Errorf("remove disk: %w", err)
 	}
-	return s.settle(i.ID, StateTerminating, StateTerminated, i.StateReason, func(i *instance) {
+	return s.moveOn(i.ID, StateTerminating, StateTerminated, i.StateReason, func(i *instance) {
 		i.PublicIP, i.PrivateIP, i.SSHPort = "", "", 0
 	})
 }

@@ -341,11 +341,11 @@ func (s *session) await(ctx context.Context, stdout *framed, beat <-chan struct{
 	select {
 	case code, ok := <-s.exit:
 		if !ok {
-			_ = s.settle(beat, drained) // the missing status is the news
+			_ = s.drain(beat, drained) // the missing status is the news
 			s.client.lingers()
 			return -1, s.client.lost(errors.New("the command ended without an exit status"))
 		}
-		return code, s.settle(beat, drained)
+		return code, s.drain(beat, drained)
 	case <-ctx.Done():
 	}
 	go s.terminate(context.WithoutCancel(ctx), stdout.process()) // a stalled connection must not hold up the caller
@@ -358,9 +358,9 @@ func (s *session) await(ctx context.Context, stdout *framed, beat <-chan struct{
 	return -1, context.Cause(ctx)
 }
 
-// settle waits for the rest of the output while it keeps coming. What a
+// drain waits for the rest of the output while it keeps coming. What a
 // command's leftovers print later is not its output.
-func (s *session) settle(beat <-chan struct{}, drained <-chan error) error {
+func (s *session) drain(beat <-chan struct{}, drained <-chan error) error {
 	timer := time.NewTimer(drainGrace)
 	defer timer.Stop()
 	for {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package script says how a user's script is run on a node, be it setup, a job
+// Package script says how a user's script is run on a node, whether it is setup, a job
 // or a hook.
 //
 // A first line that begins with "#!" names its interpreter. Else it is bash; on

@@ -99,7 +99,7 @@ func (a at) resourceFields(fields map[string]any) Resources {
 }
 
 // dropBestTier takes out the tier best, which in SkyPilot demands nothing: it is
-// the fastest that a cloud has, be it the only one.
+// the fastest that a cloud has, even if it is the only one.
 func (a at) dropBestTier(r *Resources) {
 	if r.Machine["disk_tier"] == bestTier {
 		delete(r.Machine, "disk_tier")

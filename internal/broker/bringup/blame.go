@@ -17,9 +17,9 @@ import (
 // has ended it or it is silent for long; anything else would fail elsewhere, too,
 // and ends the launch.
 
-// unreachable gives a failure after SSH its meaning: of a node that was lost
-// that of the cloud's word on it. Any other is returned as it is, and ends the
-// launch.
+// unreachable gives a failure after SSH its meaning. For a node that was lost the
+// cloud is asked, and its answer decides. Any other failure is returned as it is, and
+// ends the launch.
 func (u *BringUp) unreachable(ctx context.Context, err error) error {
 	refused := u.Reached && errors.As(err, new(*remote.AuthError)) // since set-up took our key away
 	if ctx.Err() != nil || refused || (u.Reached && !nodes.LostNode(err)) {
@@ -51,8 +51,8 @@ func (u *BringUp) Made() int {
 	return len(u.Created)
 }
 
-// Unexplained is the reason of a failure that says little about the place, so
-// that another place helps as little; empty is none. A node that is lost after
+// Unexplained is the reason of a failure that says little about the place, so that
+// another place would not help either; empty is none. A node that is lost after
 // it had answered may be lost by what was done to it.
 func (u *BringUp) Unexplained(fault cloud.Fault) string {
 	switch {

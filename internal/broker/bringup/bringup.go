@@ -100,7 +100,7 @@ type Outcome struct {
 }
 
 // graceAfterCancel is how long a create call that is under way may still run
-// after an interrupt, so that its answer, and thereby its machines, are known.
+// after an interrupt, so that its answer, which names the machines, is known.
 const graceAfterCancel = 20 * time.Second
 
 // grows reports whether the cluster has machines already.
@@ -133,7 +133,7 @@ func (u *BringUp) Run(ctx context.Context) (cluster.Cluster, error) {
 	return u.runSteps(ctx)
 }
 
-// runSteps goes through the steps, of which each begins when the one before is done.
+// runSteps goes through the steps. Each begins when the one before it is done.
 func (u *BringUp) runSteps(ctx context.Context) (cluster.Cluster, error) {
 	u.Log.InfoContext(ctx, "attempt", "number", u.Number, "placement", u.Placement.String(), "hourly_usd", u.Placement.HourlyUSD())
 	machines := fmt.Sprintf("%d machines of %s", len(u.Ranks), u.Placement.Offer.InstanceType.Name)
@@ -178,8 +178,8 @@ func (u *BringUp) bootstrap(ctx context.Context) error {
 	return u.wrap(err)
 }
 
-// create makes the machines. An interrupt does not cut the call short at once:
-// a call that is cut may have made machines that nobody has heard of.
+// create makes the machines. An interrupt does not end the call immediately: a call
+// that is ended early may have made machines whose ids nobody knows.
 func (u *BringUp) create(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, u.timeouts.Boot)
 	defer cancel()

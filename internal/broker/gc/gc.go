@@ -37,7 +37,7 @@ type Options struct {
 	// Delete removes what the report calls deletable, after a second look.
 	Delete bool
 	// DeleteIDs are complete machines to remove all the same. Each must be in
-	// none of States, of which there must be one at least.
+	// none of States, and there must be at least one State.
 	DeleteIDs []string
 	// TakeOver is a cluster's name, or name/generation: machines of it that were
 	// never committed and may be of a launch that still goes on elsewhere are
@@ -66,7 +66,7 @@ const (
 // Finding is one row of a report.
 type Finding struct {
 	Kind FindingKind `json:"kind"`
-	// Thing is what a thing is. Owner is whose it is, where that is another's.
+	// Thing is the kind of a thing. Owner is its owner id, where that is not ours.
 	Thing      cloud.ThingKind `json:"thing,omitempty"`
 	Owner      string          `json:"owner,omitempty"`
 	Cloud      string          `json:"cloud,omitempty"`

@@ -161,7 +161,7 @@ func (gc Collector) judgeKeys(v View, cj clusterJournal) []Finding {
 		if g == nil {
 			// Its record may have been moved away while its machines live, in a
 			// cloud that is not enabled now.
-			f.Why, f.Deletable = "keys without a record, and no machine of theirs on the clouds that could be asked", !cj.busy && len(v.blind) == 0
+			f.Why, f.Deletable = "keys without a record, and the clouds that could be asked have no machine for them", !cj.busy && len(v.blind) == 0
 		}
 		out = append(out, f)
 	}

@@ -32,12 +32,12 @@ type HeldCluster struct {
 // holds reports whether the state has this machine: by its id or, for a launch
 // whose machines could not be named and for complete clusters, by generation;
 // one of a growth that is known to have failed by its id alone.
-func (h HeldCluster) holds(cloudName string, inst cloud.Instance, undone bool) bool {
+func (h HeldCluster) holds(cloudName string, inst cloud.Instance, failedGrowth bool) bool {
 	if h.Cloud != cloudName {
 		return false
 	}
 	return slices.Contains(h.Instances, inst.ID) ||
-		(h.Generation == inst.Identity.Generation && ((inst.Committed && !undone) || len(h.Instances) == 0))
+		(h.Generation == inst.Identity.Generation && ((inst.Committed && !failedGrowth) || len(h.Instances) == 0))
 }
 
 // stateVersion is the format of state that Terraform and OpenTofu write.

@@ -18,7 +18,7 @@ import (
 // A cluster whose launch came to its end and that no state holds is adopted by
 // the next launch of its name, from the same configuration, for an equal spec:
 // Terraform was killed before it could save it. What a state does hold must not
-// be taken for such a one by a second resource of the name, so it is marked as
+// be adopted by a second resource of the name, so it is marked as
 // held by everything that shows that Terraform has it: a refresh, a plan, and the
 // end of a process that handed over what it launched in good order.
 
@@ -87,7 +87,7 @@ func (h Marks) mark(ctx context.Context, f statedir.Folder, gens ...string) erro
 // NoteReplacement is called when a cluster is planned to be created. Where this
 // process has refreshed a cluster of the same name, the plan replaces it, and
 // with create_before_destroy both will be alive for a while: that is noted, so
-// that the launch does not take the old one for somebody else's.
+// that the launch does not refuse because of the old one.
 //
 // held are clusters of that name that the plan itself has seen in state, which it
 // has without a refresh, too.

@@ -20,14 +20,14 @@ const (
 	// compactAbove is how long a journal gets, in bytes, before it is compacted.
 	compactAbove = 64 << 10
 	// keepGone is how many generations that are gone stay known as such, so that
-	// machines of theirs that come late are known for what they are.
+	// their machines that come late are recognized.
 	keepGone = 50
 )
 
 // Compact shortens a long journal to what is still of use: everything of the
 // generations that may have machines and of the newest cluster, and of the last
 // that are gone that they are. The journal is whole at every moment: the new one
-// takes the place of the old one at once, when it is on the disk. The caller
+// replaces the old one in one step, when it is on the disk. The caller
 // holds the cluster's lock.
 func (j *Journal) Compact() error {
 	tmp := j.path + ".new"

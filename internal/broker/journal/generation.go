@@ -23,7 +23,7 @@ type Place struct {
 	// made here.
 	Deadline time.Time
 	// Ended is when the generation's next entry was written: its create call, and
-	// be it with its process, had ended by then. Zero is not known.
+	// had ended by then, perhaps with its process. Zero is not known.
 	Ended time.Time
 	// Removed says that the absence of the attempt's machines was observed.
 	Removed bool
@@ -239,7 +239,7 @@ func Without(x, y []string) []string {
 
 // VisibleBy is when a machine that the attempt asked for, and that the cloud has
 // not named, would be listed at last; zero where there can be none.
-func (p Place) VisibleBy(now time.Time, settle time.Duration) time.Time {
+func (p Place) VisibleBy(now time.Time, listDelay time.Duration) time.Time {
 	if p.Removed || p.Created >= p.Nodes || p.Deadline.IsZero() {
 		return time.Time{}
 	}
@@ -249,14 +249,14 @@ func (p Place) VisibleBy(now time.Time, settle time.Duration) time.Time {
 			ended = t
 		}
 	}
-	return ended.Add(settle)
+	return ended.Add(listDelay)
 }
 
 // VisibleBy is when a machine of the generation that is in a region and that the
 // cloud has not named would be listed at last; zero where there can be none.
-func (g *Generation) VisibleBy(cloudName, region string, now time.Time, settle time.Duration) (last time.Time) {
+func (g *Generation) VisibleBy(cloudName, region string, now time.Time, listDelay time.Duration) (last time.Time) {
 	for _, p := range g.AllPlaces() {
-		if t := p.VisibleBy(now, settle); p.Ref.Cloud == cloudName && p.Ref.Region == region && t.After(last) {
+		if t := p.VisibleBy(now, listDelay); p.Ref.Cloud == cloudName && p.Ref.Region == region && t.After(last) {
 			last = t
 		}
 	}
@@ -264,7 +264,7 @@ func (g *Generation) VisibleBy(cloudName, region string, now time.Time, settle t
 }
 
 // HasFailedGrowth reports whether the cluster, as a state has it, holds a machine that
-// the journal has for undone: then the state is right.
+// the journal has for a failed growth: then the state is right.
 func (g *Generation) HasFailedGrowth(c cluster.Cluster) bool {
 	return slices.ContainsFunc(c.InstanceIDs(), func(id string) bool { return slices.Contains(g.FailedGrowth, id) })
 }

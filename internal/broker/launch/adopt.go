@@ -13,7 +13,7 @@ import (
 
 // adoptable reports whether a complete generation is the lost result of this
 // very launch: same home, same spec, never seen in state, all machines there
-// and the key at hand.
+// and the key on this computer.
 func (l *launch) adoptable(g *journal.Generation, alive []cloud.Instance) bool {
 	own := l.memory.Launched(g.ID)
 	if own || g.Recorded || g.Cluster == nil || g.Home != l.down.State.Home || g.Digest != l.digest {

@@ -74,7 +74,7 @@ func blockFor(fault cloud.Fault, p cloud.Placement, reason string) optimizer.Blo
 }
 
 // shared reports whether other clusters of the process should avoid the block
-// too: what failed for reasons of this cluster alone says nothing of theirs.
+// too: a failure that has to do with this cluster alone tells them nothing.
 func shared(fault cloud.Fault) bool {
 	return fault.Kind == cloud.KindCapacity || fault.Kind == cloud.KindQuota || fault.Kind == cloud.KindAuth
 }

@@ -43,6 +43,6 @@ func (l *launch) affords(nodes int) error {
 	if l.made+nodes <= most {
 		return nil
 	}
-	return fmt.Errorf("this launch has made %d machines in vain, and with %d more would pass the bound of %d, which is %d for each node of the cluster",
+	return fmt.Errorf("this launch has made %d machines without success, and %d more would be more than its bound of %d, which is %d for each node of the cluster",
 		l.made, nodes, most, MostMachines)
 }

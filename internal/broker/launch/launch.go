@@ -153,9 +153,9 @@ func (la Launcher) newLaunch(spec spec.Spec) (*launch, func(), error) {
 	}, nil
 }
 
-// openClouds opens the clouds of the offers; one that is not enabled, or whose
-// nodes could not be reached for want of their bastion, is blocked with its
-// reason, and the launch goes on with the others.
+// openClouds opens the clouds of the offers. One that is not enabled, or whose
+// bastion does not work, is blocked with its reason, and the launch goes on with
+// the others.
 func (l *launch) openClouds(ctx context.Context) {
 	for _, name := range l.candidateClouds() {
 		if caps, ok := l.down.Clouds.Capabilities(name); ok {
@@ -287,8 +287,8 @@ func (l *launch) draft(p cloud.Placement, started time.Time) cluster.Cluster {
 	}
 }
 
-// beforeCommit removes what came late of earlier attempts, and gives way to a
-// launch of the name that goes first.
+// beforeCommit removes machines of earlier attempts that came late. It is an error
+// where another launch of the name goes first.
 func (l *launch) beforeCommit(ctx context.Context, u *bringup.BringUp) error {
 	if err := l.folder.WriteSSHFiles(u.Cluster); err != nil {
 		return fmt.Errorf("write the files for SSH on this computer: %w", err)

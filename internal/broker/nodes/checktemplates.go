@@ -9,7 +9,7 @@ import (
 )
 
 // CheckTemplates renders the templates of a folder as launches at the placements
-// would, once for each cloud: a template that is broken is nobody's capacity. The
+// would, once for each cloud: a broken template is no lack of capacity. The
 // error names the file.
 func CheckTemplates(dir string, placements []cloud.Placement) error {
 	seen := map[string]bool{}

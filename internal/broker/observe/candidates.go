@@ -15,7 +15,7 @@ import (
 // and as state has it. Either may be behind: the journal knows of a resize or a
 // restore whose result was cut off from state, and state of one that was made
 // from another computer. ended says that both have it ended already.
-func (o Observer) candidates(c cluster.Cluster) (views []cluster.Cluster, ended bool) {
+func (o Observer) candidates(c cluster.Cluster) (records []cluster.Cluster, ended bool) {
 	g := o.Down.FolderOf(c).Known().Find(c.Generation)
 	ended = c.Status == cluster.StatusTerminated && (g == nil || g.Cluster == nil || g.Cluster.Status == cluster.StatusTerminated)
 	if g == nil || g.Removed || !g.Complete || g.Cluster == nil || g.HasFailedGrowth(c) ||
@@ -27,21 +27,22 @@ func (o Observer) candidates(c cluster.Cluster) (views []cluster.Cluster, ended 
 	return []cluster.Cluster{journaled, c}, ended
 }
 
-// lookAs is look under several views of the cluster: the first that its cloud
-// bears out to the last machine, else the first that it does not contradict.
-func (o Observer) lookAs(ctx context.Context, session cloud.Session, views []cluster.Cluster, looks int) (view, fresh cluster.Cluster, err error) {
-	for i, v := range views {
-		seen, serr := o.lookTimes(ctx, session, v, looks)
+// lookByRecord looks at the cluster by each of its records: it returns the first of
+// which the cloud shows every machine, else the first that the cloud does not
+// contradict, and the cluster as it is now.
+func (o Observer) lookByRecord(ctx context.Context, session cloud.Session, records []cluster.Cluster, looks int) (record, fresh cluster.Cluster, err error) {
+	for i, r := range records {
+		seen, serr := o.lookTimes(ctx, session, r, looks)
 		if serr != nil && !errors.Is(serr, cluster.ErrGone) && !errors.As(serr, new(*cloud.ExtraNodesError)) {
-			return v, v, serr // nothing is known
+			return r, r, serr // nothing is known
 		}
 		whole := serr == nil && len(seen.Lost()) == 0
 		if i == 0 || whole || (err != nil && serr == nil) || errors.Is(err, cluster.ErrGone) {
-			view, fresh, err = v, seen, serr
+			record, fresh, err = r, seen, serr
 		}
 		if whole {
 			break
 		}
 	}
-	return view, fresh, err
+	return record, fresh, err
 }

@@ -53,7 +53,7 @@ func (o Observer) autodown(ctx context.Context, c cluster.Cluster, gone error) (
 		n := &c.Nodes[i]
 		n.State, n.Reason, n.InternalIP, n.ExternalIP, n.SSHPort = cloud.StateTerminated, "", "", "", 0
 	}
-	if err := o.Down.RemoveLeftovers(ctx, c, false); err != nil {
+	if err := o.Down.RemoveRules(ctx, c, false); err != nil {
 		// Nothing of it costs money, and the removal of the cluster tries again.
 		o.Down.Log.WarnContext(ctx, "a cluster that removed itself left rules or keys", "cluster", c.Name, "error", err)
 	}

@@ -17,7 +17,7 @@ import (
 type Whose struct{ Owner, Account, Generation string }
 
 // FindGeneration returns the cluster of that id and generation as its cloud sees
-// it now, be it recorded on this computer or not, and whatever owner this broker
+// it now, whether it is recorded on this computer or not, and whatever owner this broker
 // acts for. An error that is cloud.ErrNotFound means that all its machines are
 // positively gone; after any other nothing is known.
 func (o Observer) FindGeneration(ctx context.Context, id string, w Whose) (cluster.Cluster, error) {

@@ -35,7 +35,7 @@ func (o Observer) Present(ctx context.Context, session cloud.Session, c cluster.
 	return o.PresentNodes(ctx, session, c, c.Size)
 }
 
-// PresentNodes is present for a cluster of which so many machines must be there.
+// PresentNodes is Present for a cluster that must have so many machines.
 func (o Observer) PresentNodes(ctx context.Context, session cloud.Session, c cluster.Cluster, want int) (cloud.ClusterSpec, error) {
 	alive, err := o.Down.LookTwice(ctx, session, c)
 	if err != nil {

@@ -66,8 +66,8 @@ func (o Observer) FindByName(ctx context.Context, name string, clouds []string) 
 }
 
 // findOn is the cluster that the machines of a name on a cloud show. A stale
-// journal is followed nowhere: where another generation lives than it knows, the
-// machines say what there is to know.
+// journal is not used: where another generation lives than it knows, the machines
+// say what there is to know.
 func (o Observer) findOn(ctx context.Context, session cloud.Session, ref cloud.ClusterRef) (cluster.Cluster, error) {
 	alive, err := session.Query(ctx, ref)
 	if err != nil {

@@ -20,12 +20,12 @@ func (o Observer) Observe(ctx context.Context, c cluster.Cluster) (cluster.Clust
 	if err != nil {
 		return c, err
 	}
-	views, ended := o.candidates(c)
+	records, ended := o.candidates(c)
 	looks := 2
 	if ended {
 		looks = 1
 	}
-	latest, fresh, err := o.lookAs(ctx, session, views, looks)
+	latest, fresh, err := o.lookByRecord(ctx, session, records, looks)
 	if errors.Is(err, cluster.ErrGone) && latest.Status == cluster.StatusTerminated {
 		return latest, nil // as it is known to be
 	}

@@ -74,7 +74,7 @@ func (t Teardown) RemoveStrays(ctx context.Context, f statedir.Folder, j *journa
 		}
 	}
 	for _, found := range inventory {
-		if err := t.removeLate(ctx, f, j, c, found); err != nil {
+		if err := t.removeStragglers(ctx, f, j, c, found); err != nil {
 			return err
 		}
 	}
@@ -107,9 +107,9 @@ func (t Teardown) forgetReplaced(ctx context.Context, f statedir.Folder, j *jour
 	}
 }
 
-// removeLate removes machines that are no living cluster's: those of a
+// removeStragglers removes machines that are no living cluster's: those of a
 // generation observed gone, and unfinished ones past their deadline.
-func (t Teardown) removeLate(ctx context.Context, folder statedir.Folder, j *journal.Journal, c cluster.Cluster, f clouds.Machines) error {
+func (t Teardown) removeStragglers(ctx context.Context, folder statedir.Folder, j *journal.Journal, c cluster.Cluster, f clouds.Machines) error {
 	g := j.Find(f.Generation)
 	if !g.Straggles(f.Committed()) && (g != nil || f.Committed() || !clouds.Overdue(f.Alive, t.Now())) {
 		return nil

@@ -88,7 +88,7 @@ func (r Removal) once(ctx context.Context) error {
 	return nil
 }
 
-// stillUnfinished refuses, for good, to remove what was committed meanwhile. It
+// stillUnfinished refuses to remove what was committed meanwhile, and no repetition changes that. It
 // looks right before machines are removed, and again before each further try.
 func (r Removal) stillUnfinished(ctx context.Context) error {
 	if len(r.Unfinished) == 0 {

@@ -114,8 +114,8 @@ func (t Teardown) RemoveGeneration(ctx context.Context, f statedir.Folder, j *jo
 	return nil
 }
 
-// ForgetGone forgets a complete generation whose machines were looked for twice
-// in vain, with its rules and keys. It removes no machine: nobody asked for the
+// ForgetGone forgets a complete generation that two looks did not find, with its
+// rules and keys. It removes no machine: nobody asked for the
 // removal of this cluster, and should one be there after all, its rules are in
 // use and the record stays.
 func (t Teardown) ForgetGone(ctx context.Context, f statedir.Folder, j *journal.Journal, g *journal.Generation) error {

@@ -121,12 +121,12 @@ type Stamp struct {
 // and looks like a now, still has that content.
 func (a Stamp) Same(old Stamp) bool {
 	return a.Size == old.Size && a.MTime == old.MTime && a.CTime == old.CTime && a.Inode == old.Inode &&
-		max(old.MTime, old.CTime)+settled.Nanoseconds() < old.Taken
+		max(old.MTime, old.CTime)+trustAfter.Nanoseconds() < old.Taken
 }
 
-// settled is how much older than its reading a file's time must be for the time
+// trustAfter is how much older than its reading a file's time must be for the time
 // to vouch for the content: file systems count in steps of up to two seconds.
-const settled = 2 * time.Second
+const trustAfter = 2 * time.Second
 
 // checksum needs no table, as crc32 does, which takes longer to make than a cold
 // query takes besides.

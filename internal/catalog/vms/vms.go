@@ -102,7 +102,7 @@ type reader struct {
 // description is what a row says of its machine, by column.
 type description [colArch + 1]string
 
-// Parse is Read of a text at hand.
+// Parse is Read of a text in memory.
 func Parse(path, cloudName string, text []byte) (*Rows, [32]byte, error) {
 	return Read(path, cloudName, bytes.NewReader(text), int64(len(text)))
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
-// Codes that the driver itself acts upon.
+// Codes that the driver itself handles.
 const (
 	codeDependency        = "DependencyViolation"
 	codeGroupDuplicate    = "InvalidGroup.Duplicate"

@@ -336,9 +336,9 @@ func sentBreaks() []brk {
 func sessionBreaks() []brk {
 	own := func(d *broken, in cloud.Instance) bool { return !d.launched[in.ID] }
 	return []brk{
-		{what: "a census that is blind but for the driver's memory", by: "session/another sees what the first launched", mutant: hidden("Query", own)},
+		{what: "an inventory that is blind but for the driver's memory", by: "session/another sees what the first launched", mutant: hidden("Query", own)},
 		{what: "describe is blind but for the driver's memory", by: "session/another sees what the first launched", mutant: hidden("Describe", own)},
-		{what: "a census without ids is blind", by: "session/another sees what the first launched", mutant: mutant{
+		{what: "an inventory without ids is blind", by: "session/another sees what the first launched", mutant: mutant{
 			out: func(_ *broken, method string, ref cloud.ClusterRef, all []cloud.Instance) []cloud.Instance {
 				if method == "Query" && ref.Cluster == "" {
 					return nil
@@ -346,7 +346,7 @@ func sessionBreaks() []brk {
 				return all
 			},
 		}},
-		{what: "the census needs a generation", by: "session/another sees what the first launched", mutant: mutant{
+		{what: "the inventory needs a generation", by: "session/another sees what the first launched", mutant: mutant{
 			out: func(_ *broken, method string, ref cloud.ClusterRef, all []cloud.Instance) []cloud.Instance {
 				if method == "Query" && ref.Generation == "" && ref.Cluster != "" {
 					return nil

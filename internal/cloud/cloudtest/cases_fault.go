@@ -64,7 +64,7 @@ func noCapacity(ctx context.Context, w *world) error {
 	return w.machinesAre(ctx, 0)
 }
 
-// partial launches 3 machines of which the last is refused.
+// partial launches 3 machines; the last one is refused.
 func partial(ctx context.Context, w *world) (*cluster, []string, func() error, error) {
 	remove, err := w.sabotage(ctx, NoCapacity, 2)
 	if err != nil {
@@ -221,7 +221,7 @@ func lateCapacity(ctx context.Context, w *world) error {
 		}
 	}
 	if err == nil {
-		return errors.New("a machine that ended for want of capacity before it ran is reported as running")
+		return errors.New("a machine that ended for lack of capacity before it ran is reported as running")
 	}
 	if got := w.Classify(err).Kind; got != cloud.KindCapacity {
 		return fmt.Errorf("want of capacity after the launch is classified as %q, want %q: %w", got, cloud.KindCapacity, err)

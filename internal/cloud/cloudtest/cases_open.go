@@ -118,11 +118,11 @@ func classifyAnything(_ context.Context, w *world) error {
 		cloud.ErrNotFound, cloud.ErrSpent, &cloud.ExtraNodesError{}, &cloud.Error{Err: errors.New("deep gremlins")},
 	} {
 		if got := w.Classify(err); !valid(got) {
-			return fmt.Errorf("Classify(%v) = %+v, which is no fault", err, got)
+			return fmt.Errorf("Classify(%v) = %+v, which is not a valid fault", err, got)
 		}
 	}
 	if got := w.Classify(errors.New("gremlins")).Kind; got != cloud.KindUnknown {
-		return fmt.Errorf("an error of nobody's is classified as %q, want %q", got, cloud.KindUnknown)
+		return fmt.Errorf("an error that no table knows is classified as %q, want %q", got, cloud.KindUnknown)
 	}
 	return nil
 }

@@ -155,8 +155,8 @@ func foreignNextDoor(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	census := cloud.ClusterRef{Owner: w.owner, Cloud: c.ref.Cloud}
-	if err := w.lists(ctx, census, cloud.StateRunning, ids(machines)...); err != nil {
+	anyCluster := cloud.ClusterRef{Owner: w.owner, Cloud: c.ref.Cloud}
+	if err := w.lists(ctx, anyCluster, cloud.StateRunning, ids(machines)...); err != nil {
 		return fmt.Errorf("beside foreign machines: %w", err)
 	}
 	if w.caps.Stop {
@@ -170,7 +170,7 @@ func foreignNextDoor(ctx context.Context, w *world) error {
 	if err := w.Terminate(ctx, c.ref); err != nil {
 		return fmt.Errorf("Terminate: %w", err)
 	}
-	if err := w.Terminate(ctx, census); err != nil {
+	if err := w.Terminate(ctx, anyCluster); err != nil {
 		return fmt.Errorf("Terminate everything of the owner: %w", err)
 	}
 	if err := w.CleanupPorts(ctx, c.ref); err != nil {
@@ -236,8 +236,8 @@ func (w *world) apart(ctx context.Context, a, b *cluster) error {
 		return fmt.Errorf("Describe: %w", err)
 	}
 	both := append(ids(first.Instances), ids(second.Instances)...)
-	census := cloud.ClusterRef{Owner: w.owner, Cloud: a.ref.Cloud}
-	if err := w.lists(ctx, census, cloud.StateRunning, both...); err != nil {
+	anyCluster := cloud.ClusterRef{Owner: w.owner, Cloud: a.ref.Cloud}
+	if err := w.lists(ctx, anyCluster, cloud.StateRunning, both...); err != nil {
 		return err
 	}
 	whole, err := w.count(ctx)
@@ -247,7 +247,7 @@ func (w *world) apart(ctx context.Context, a, b *cluster) error {
 	if err := a.remove(ctx); err != nil {
 		return err
 	}
-	if err := w.lists(ctx, census, cloud.StateRunning, ids(second.Instances)...); err != nil {
+	if err := w.lists(ctx, anyCluster, cloud.StateRunning, ids(second.Instances)...); err != nil {
 		return fmt.Errorf("after the other was removed: %w", err)
 	}
 	left, err := w.count(ctx)

@@ -148,7 +148,7 @@ func imageSent(ctx context.Context, w *world) error {
 	return nil
 }
 
-// imageUnknown: the user's mistake is told, and nothing is made in vain.
+// imageUnknown: the user's mistake is told, and nothing is made.
 func imageUnknown(ctx context.Context, w *world) error {
 	i, err := hook[Inspector](w)
 	if err != nil {

@@ -25,7 +25,7 @@ func sessionCases() []Case {
 	}
 }
 
-// anotherSees: the census of a process that launched nothing is complete.
+// anotherSees: what a process that launched nothing is shown is complete.
 func anotherSees(ctx context.Context, w *world) error {
 	c, machines, err := w.up(ctx, w.most())
 	if err != nil {

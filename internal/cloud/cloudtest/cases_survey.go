@@ -17,7 +17,7 @@ const surveyLooks = 30
 
 // survey: what the provider made is listed by whose it is and for all owners:
 // machines as long as they live, and what was made for them until it is cleaned
-// up. What is nobody's of ours is not.
+// up. What carries no owner id of ours does not.
 func survey(ctx context.Context, w *world) error {
 	c, machines, err := w.up(ctx, 1, ports(portRange(8080, 8080)))
 	if err != nil {

@@ -172,7 +172,7 @@ const (
 	NoCapacity LaunchFault = "no capacity"
 	// LostAnswer makes the machine and loses the answer.
 	LostAnswer LaunchFault = "lost answer"
-	// LateCapacity takes the launch, and ends the machine for want of capacity
+	// LateCapacity takes the launch, and ends the machine for lack of capacity
 	// before it runs.
 	LateCapacity LaunchFault = "late capacity"
 	// LateAddress lets the machine run for a moment before it has its address.

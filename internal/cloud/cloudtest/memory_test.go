@@ -155,7 +155,7 @@ func (h harness) Count(context.Context) (cloudtest.Counts, error) {
 	h.Mu.Lock()
 	defer h.Mu.Unlock()
 	now := time.Now()
-	h.Settle(now)
+	h.FireTimers(now)
 	counts := cloudtest.Counts{Others: len(h.Things)}
 	for _, g := range h.Groups {
 		if g.Kind == "key" {

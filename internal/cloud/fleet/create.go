@@ -197,7 +197,7 @@ func (f *Fleet[N, R]) checkCreated(ctx context.Context, ref cloud.ClusterRef, no
 	if len(record.Created) == 0 {
 		return nil
 	}
-	found, err := f.settled(ctx, ref)
+	found, err := f.whenListed(ctx, ref)
 	if err != nil {
 		return fmt.Errorf("look again after launching: %w", err)
 	}

@@ -4,7 +4,7 @@
 // of its cloud are, in the words all clouds share: list, get, create, start,
 // stop, delete, relabel, mark, and what an error means. Fleet makes a
 // cloud.Provisioner of them: it looks at listings that lag, adopts, resumes,
-// creates and looks again, settles lost answers, waits, commits, removes, and
+// creates and looks again, finds out about lost answers, waits, commits, removes, and
 // cleans up. What only one cloud has comes in through hooks.
 //
 // A driver is a struct that embeds *Fleet, implements Calls and Bootstrap, and
@@ -234,7 +234,7 @@ type Config[N, R any] struct {
 	// QuietLooks is how many looks in a row must show nothing before nothing is
 	// believed; MissingLooks is the same for a machine known by its id.
 	QuietLooks, MissingLooks int
-	// Patience is how many failures in a row, of a kind that passes, are borne.
+	// Patience is how many transient failures in a row end a watch.
 	Patience int
 	// Settle is how long a machine that was launched may stay invisible.
 	Settle time.Duration

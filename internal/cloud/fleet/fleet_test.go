@@ -253,7 +253,7 @@ func TestWaiter(t *testing.T) {
 	show := func(all ...cloud.Instance) lookResult[cloud.Instance] {
 		return lookResult[cloud.Instance]{Machines: all}
 	}
-	late := lookResult[cloud.Instance]{Machines: []cloud.Instance{up("a", 0)}, Late: []cloud.Identity{identity(1)}}
+	late := lookResult[cloud.Instance]{Machines: []cloud.Instance{up("a", 0)}, Unlisted: []cloud.Identity{identity(1)}}
 	doubtful := lookResult[cloud.Instance]{Doubtful: true}
 	missing := lookResult[cloud.Instance]{Machines: []cloud.Instance{up("a", 0)}, Missing: []string{"b"}}
 	type views = []lookResult[cloud.Instance]
@@ -277,7 +277,7 @@ func TestWaiter(t *testing.T) {
 		"one was there":                     {looks: views{show(up("a", 0), instance("b", 1, cloud.StatePending)), show(up("b", 1)), show(up("b", 1)), show(up("b", 1))}, end: "machines [a]"},
 		"one dies that was there":           {looks: views{show(committed, instance("b", 1, cloud.StatePending)), show(committed, dying), show(committed, dead)}, end: "stuck b"},
 		"one died beside its siblings":      {looks: views{show(up("a", 0), dead), show(up("a", 0), dead)}, end: "stuck b"},
-		"one died beside one that is late":  {looks: views{{Machines: []cloud.Instance{dead}, Late: []cloud.Identity{identity(0)}}, {Machines: []cloud.Instance{dead}, Late: []cloud.Identity{identity(0)}}}, end: "stuck b"},
+		"one died beside one that is late":  {looks: views{{Machines: []cloud.Instance{dead}, Unlisted: []cloud.Identity{identity(0)}}, {Machines: []cloud.Instance{dead}, Unlisted: []cloud.Identity{identity(0)}}}, end: "stuck b"},
 		"a dead one of an earlier attempt":  {looks: views{show(up("a", 0), earlier)}, end: "done"},
 		"a dead one that has a successor":   {looks: views{show(up("a", 0), up("b2", 1), dead)}, end: "done"},
 		"a dead one beside recorded ones":   {looks: views{show(committed, dead)}, end: "done"},

@@ -28,7 +28,7 @@ type entry[N any] struct {
 }
 
 // add remembers a machine that was launched, or without an id a launch that may
-// have made one. What was in doubt about its identity is settled by an id.
+// have made one. An id ends all doubt about its identity.
 func (l *ledger[N]) add(m Machine[N]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,7 +38,7 @@ func (l *ledger[N]) add(m Machine[N]) {
 	}
 }
 
-// saw takes note that the cloud shows the machine. One that settles a doubt is
+// saw takes note that the cloud shows the machine. One that ends a doubt is
 // remembered, since the next listing may not show it yet.
 func (l *ledger[N]) saw(m Machine[N]) {
 	l.mu.Lock()
@@ -94,6 +94,6 @@ func (l *ledger[N]) missed(e entry[N], times int) (forgotten bool) {
 // is matches the entry of this machine or launch.
 func (e entry[N]) is(m Machine[N]) bool { return e.m.ID == m.ID && e.m.Identity == m.Identity }
 
-// late reports whether the machine may be there although the cloud does not show
-// it: it was launched less than settle ago and was never seen.
-func (e entry[N]) late(settle time.Duration) bool { return !e.seen && time.Since(e.at) < settle }
+// mayAppear reports whether the machine may be there although the cloud does not show
+// it: it was launched so lately and was never seen.
+func (e entry[N]) mayAppear(within time.Duration) bool { return !e.seen && time.Since(e.at) < within }

@@ -65,7 +65,7 @@ func TestLedger(t *testing.T) {
 		all := func(Machine[string]) bool { return true }
 		late := func(id string) bool {
 			for _, e := range l.matching(all) {
-				if e.m.ID == id && e.late(time.Minute) {
+				if e.m.ID == id && e.mayAppear(time.Minute) {
 					return e.m.Native == "machine "+id
 				}
 			}

@@ -98,7 +98,7 @@ type gone[N, R any] struct {
 // look reports whether nothing was seen often enough in a row. What is listed as
 // terminated is proof; what is merely not listed may be late.
 func (g *gone[N, R]) look(f *Fleet[N, R], c Inventory[N]) bool {
-	if len(c.Live())+len(c.Late) > 0 || c.Doubtful {
+	if len(c.Live())+len(c.Unlisted) > 0 || c.Doubtful {
 		g.quiet = 0
 		return false
 	}
@@ -163,7 +163,7 @@ func (f *Fleet[N, R]) Query(ctx context.Context, ref cloud.ClusterRef) ([]cloud.
 			return nil
 		})
 	}
-	for _, m := range found.Late {
+	for _, m := range found.Unlisted {
 		if m.ID != "" {
 			live = append(live, m)
 		}
@@ -188,7 +188,7 @@ func (f *Fleet[N, R]) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 		return fmt.Errorf("commit cluster %q: machines %v are none of %s: %w", ref.Cluster, ref.Instances, f.Name, cloud.ErrNotFound)
 	}
 	return f.watch(ctx, ref, func(ctx context.Context, c Inventory[N]) (bool, error) {
-		if len(c.Late) > 0 {
+		if len(c.Unlisted) > 0 {
 			return false, nil
 		}
 		live := c.Staying()
@@ -254,8 +254,8 @@ func (f *Fleet[N, R]) removeMachines(ctx context.Context, ref cloud.ClusterRef, 
 		for _, m := range c.Machines {
 			removed[m.Identity] = true
 		}
-		some = some || len(c.Live())+len(c.Late) > 0
-		going := slices.Concat(c.Staying(), c.Late) // one that is late may be there; the next look tells
+		some = some || len(c.Live())+len(c.Unlisted) > 0
+		going := slices.Concat(c.Staying(), c.Unlisted) // one that is late may be there; the next look tells
 		if len(going) > 0 {
 			if err := f.Calls.DeleteMachines(ctx, going); err != nil {
 				return false, fmt.Errorf("remove machines %v: %w", ids(going), err)

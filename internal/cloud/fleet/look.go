@@ -19,9 +19,9 @@ type Inventory[N any] struct {
 	Machines []Machine[N]
 	// Missing are ids that should be there and are not shown.
 	Missing []string
-	// Late are machines that were launched a moment ago and are not shown yet.
+	// Unlisted are machines that were launched a moment ago and are not shown yet.
 	// One without an id may also never come.
-	Late []Machine[N]
+	Unlisted []Machine[N]
 	// Doubtful says that a launch whose outcome is unknown may still turn up.
 	Doubtful bool
 }
@@ -45,7 +45,7 @@ func (c Inventory[N]) String() string {
 	for _, id := range c.Missing {
 		parts = append(parts, id+" (not shown)")
 	}
-	for _, m := range c.Late {
+	for _, m := range c.Unlisted {
 		parts = append(parts, m.String()+" (not shown yet)")
 	}
 	if len(parts) == 0 {
@@ -56,8 +56,8 @@ func (c Inventory[N]) String() string {
 
 func (c Inventory[N]) result() lookResult[Machine[N]] {
 	v := lookResult[Machine[N]]{Machines: c.Machines, Missing: c.Missing, Doubtful: c.Doubtful}
-	for _, m := range c.Late {
-		v.Late = append(v.Late, m.Identity)
+	for _, m := range c.Unlisted {
+		v.Unlisted = append(v.Unlisted, m.Identity)
 	}
 	return v
 }
@@ -151,7 +151,7 @@ func (f *Fleet[N, R]) Look(ctx context.Context, ref cloud.ClusterRef) (Inventory
 			add(m)
 		}
 	}
-	if err := f.lookForLate(ctx, ref, known, add, &found); err != nil {
+	if err := f.lookForUnlisted(ctx, ref, known, add, &found); err != nil {
 		return Inventory[N]{}, err
 	}
 	if err := f.lookUp(ctx, ref, known, add, &found); err != nil {
@@ -164,15 +164,15 @@ func (f *Fleet[N, R]) Look(ctx context.Context, ref cloud.ClusterRef) (Inventory
 	return found, nil
 }
 
-// lookForLate looks for what this process launched and the listing did not show.
-// What Find settled is known afterwards.
-func (f *Fleet[N, R]) lookForLate(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, add func(Machine[N]), found *Inventory[N]) error {
+// lookForUnlisted looks for what this process launched and the listing did not show.
+// What Find has answered for is known afterwards.
+func (f *Fleet[N, R]) lookForUnlisted(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, add func(Machine[N]), found *Inventory[N]) error {
 	for _, e := range f.recent.matching(func(m Machine[N]) bool { return selects(ref, m) }) {
 		switch {
 		case e.m.ID != "": // it is listed, or lookUp asks for it
 			continue
 		case f.Hooks.Find != nil:
-		case e.late(f.Settle):
+		case e.mayAppear(f.Settle):
 			found.Doubtful = true
 			continue
 		default:
@@ -187,8 +187,8 @@ func (f *Fleet[N, R]) lookForLate(ctx context.Context, ref cloud.ClusterRef, kno
 		case sight == SightHere && !known[m.ID] && selects(ref, m):
 			add(m)
 		case sight == SightHere: // listed already, or it is another's
-		case sight == SightComing, sight == SightUnsure && e.late(f.Settle):
-			found.Late = append(found.Late, e.m)
+		case sight == SightComing, sight == SightUnsure && e.mayAppear(f.Settle):
+			found.Unlisted = append(found.Unlisted, e.m)
 		default:
 			f.recent.forget(e.is)
 		}
@@ -241,8 +241,8 @@ func (f *Fleet[N, R]) sort(ref cloud.ClusterRef, id string, got []Machine[N], la
 		got[i].Identity, got[i].untagged = e.m.Identity, true
 	}
 	switch {
-	case i < 0 && ours && e.late(f.Settle):
-		found.Late = append(found.Late, e.m)
+	case i < 0 && ours && e.mayAppear(f.Settle):
+		found.Unlisted = append(found.Unlisted, e.m)
 	case i < 0 || gone:
 		forgotten := ours && f.recent.missed(e, f.MissingLooks)
 		if !forgotten || slices.Contains(ref.Instances, id) {
@@ -257,7 +257,7 @@ func (f *Fleet[N, R]) sort(ref cloud.ClusterRef, id string, got []Machine[N], la
 }
 
 // anonymous reports that a machine shows no identity, and nothing that speaks
-// against this one. Where this process launched it, it is ours all the same.
+// against this one. Where this process launched it, it is ours even so.
 func (m Machine[N]) anonymous(id cloud.Identity) bool {
 	for k, want := range id.Tags() {
 		if have, ok := m.Tags[k]; ok && have != want {
@@ -298,13 +298,13 @@ func isAbsence(err error) bool {
 }
 
 // watch looks at the machines of ref until do reports done or an error, or ctx
-// ends. Trouble that passes is borne a few looks long.
+// ends. It goes on after a few transient failures in a row.
 func (f *Fleet[N, R]) watch(ctx context.Context, ref cloud.ClusterRef, do func(context.Context, Inventory[N]) (bool, error)) error {
 	w := watcher{Poll: f.Poll, Patience: f.Patience, Transient: f.transient}
 	return watch(ctx, w, func(ctx context.Context) (Inventory[N], error) { return f.Look(ctx, ref) }, do)
 }
 
-// transient reports whether a later call may fare better.
+// transient reports whether a later call may succeed.
 func (f *Fleet[N, R]) transient(err error) bool {
 	return f.Calls.Classify(err).Kind == cloud.KindTransient
 }

@@ -55,7 +55,7 @@ func (f *Fleet[N, R]) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.R
 		return record, err
 	}
 	ref.Instances = nil
-	found, err := f.settled(ctx, ref)
+	found, err := f.whenListed(ctx, ref)
 	if err != nil {
 		return record, err
 	}
@@ -77,16 +77,16 @@ func (f *Fleet[N, R]) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.R
 	return record, err
 }
 
-// settled looks until what this process launched before is shown, or it is too
-// long ago to be on its way, and sessions that launched one identity at once have
-// settled who stays.
-func (f *Fleet[N, R]) settled(ctx context.Context, ref cloud.ClusterRef) (Inventory[N], error) {
+// whenListed looks until what this process launched before is shown, or it is too
+// long ago to be on its way, and sessions that launched one identity at once agree
+// on which machine stays.
+func (f *Fleet[N, R]) whenListed(ctx context.Context, ref cloud.ClusterRef) (Inventory[N], error) {
 	var found Inventory[N]
 	patience := time.Now().Add(f.tieTime())
 	err := f.watch(ctx, ref, func(_ context.Context, c Inventory[N]) (bool, error) {
 		found = c
 		tied := f.tied(c) && time.Now().Before(patience)
-		return len(c.Late) == 0 && (f.Idempotent || !c.Doubtful) && !tied, nil
+		return len(c.Unlisted) == 0 && (f.Idempotent || !c.Doubtful) && !tied, nil
 	})
 	return found, err
 }

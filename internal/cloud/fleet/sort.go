@@ -153,14 +153,14 @@ func runningOf(cluster string, machines []cloud.Instance) ([]cloud.Instance, err
 type watcher struct {
 	// Poll paces the looks.
 	Poll retry.Policy
-	// Patience is how many failures in a row, of a kind that passes, end a watch.
+	// Patience is how many transient failures in a row end a watch.
 	Patience int
-	// Transient tells the failures that pass.
+	// Transient reports whether a failure is transient.
 	Transient func(error) bool
 }
 
 // watch looks until f reports done or an error, or ctx ends; the error then
-// says what was last seen. Trouble that passes, in look or in f, is borne.
+// says what was last seen. It goes on after transient failures of look or f.
 func watch[C fmt.Stringer](ctx context.Context, w watcher, look func(context.Context) (C, error), f func(context.Context, C) (bool, error)) error {
 	var last C
 	seen, failures := false, 0

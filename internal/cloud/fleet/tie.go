@@ -64,7 +64,7 @@ func (f *Fleet[N, R]) yield(ctx context.Context, ref cloud.ClusterRef, elder map
 		return fmt.Errorf("remove machines %v, which another session launched first: %w", own.Instances, err)
 	}
 	// The elder one may have given way to one that is older still.
-	found, err := f.settled(ctx, ref)
+	found, err := f.whenListed(ctx, ref)
 	if err != nil {
 		return fmt.Errorf("look for the machines that another session launched first: %w", err)
 	}

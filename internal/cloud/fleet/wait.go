@@ -16,8 +16,8 @@ type lookResult[M any] struct {
 	Machines []M
 	// Missing are ids that should be there and are not shown.
 	Missing []string
-	// Late are machines that were asked for a moment ago and are not shown yet.
-	Late []cloud.Identity
+	// Unlisted are machines that were asked for a moment ago and are not shown yet.
+	Unlisted []cloud.Identity
 	// Doubtful says that a machine may turn up that nobody has seen.
 	Doubtful bool
 }
@@ -52,7 +52,7 @@ func (w *waiter[M]) look(ref cloud.ClusterRef, v lookResult[M]) (bool, error) {
 	staying := slices.DeleteFunc(slices.Clone(shown), ending)
 	missing := w.missing(v.Missing, shown)
 	failed := w.failed(ref, v, shown, staying)
-	if failed == nil && live+len(missing)+len(v.Late) == 0 && !v.Doubtful {
+	if failed == nil && live+len(missing)+len(v.Unlisted) == 0 && !v.Doubtful {
 		failed = fmt.Errorf("cluster %q: no machine to wait for: %w", ref.Cluster, cloud.ErrNotFound)
 	}
 	if failed != nil {
@@ -67,7 +67,7 @@ func (w *waiter[M]) look(ref cloud.ClusterRef, v lookResult[M]) (bool, error) {
 	} else if w.missed++; w.missed >= w.MissingLooks {
 		return false, fmt.Errorf("machines %v of cluster %q are not there any more: %w", missing, ref.Cluster, cloud.ErrNotFound)
 	}
-	done := len(staying) > 0 && len(missing)+len(v.Late) == 0 // one that goes and counts was an error above
+	done := len(staying) > 0 && len(missing)+len(v.Unlisted) == 0 // one that goes and counts was an error above
 	for _, m := range staying {
 		w.alive[m.ID] = true
 		done = done && w.reached(m)
@@ -101,7 +101,7 @@ func (w *waiter[M]) failed(ref cloud.ClusterRef, v lookResult[M], shown, staying
 		hopeless := false
 		switch m.State {
 		case cloud.StateTerminating, cloud.StateTerminated:
-			hopeless = ref.Instances != nil || w.counts(m, staying, v.Late)
+			hopeless = ref.Instances != nil || w.counts(m, staying, v.Unlisted)
 		case cloud.StateStopping, cloud.StateStopped:
 			hopeless = w.Want == cloud.StateRunning || w.Want == cloud.StatePending
 		case cloud.StateUnknown:
@@ -119,8 +119,8 @@ func (w *waiter[M]) failed(ref cloud.ClusterRef, v lookResult[M], shown, staying
 // not the remains of an earlier attempt or of a node removed on purpose: it was
 // seen alive by this wait, or nothing else is left, or it was never recorded and
 // died beside siblings of its attempt.
-func (w *waiter[M]) counts(dead cloud.Instance, staying []cloud.Instance, late []cloud.Identity) bool {
-	if w.alive[dead.ID] || len(staying)+len(late) == 0 {
+func (w *waiter[M]) counts(dead cloud.Instance, staying []cloud.Instance, unlisted []cloud.Identity) bool {
+	if w.alive[dead.ID] || len(staying)+len(unlisted) == 0 {
 		return true
 	}
 	if dead.Committed {
@@ -136,7 +136,7 @@ func (w *waiter[M]) counts(dead cloud.Instance, staying []cloud.Instance, late [
 	for _, m := range staying {
 		beside(m.Identity, m.Committed)
 	}
-	for _, id := range late {
+	for _, id := range unlisted {
 		beside(id, false)
 	}
 	return sibling && !successor

@@ -134,5 +134,5 @@ func classify(err error) cloud.Fault {
 	return table().Classify(err)
 }
 
-// isTransient reports whether a later call may fare better.
+// isTransient reports whether a later call may succeed.
 func isTransient(err error) bool { return classify(err).Kind == cloud.KindTransient }

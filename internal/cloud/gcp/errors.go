@@ -17,7 +17,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
 
-// Codes that the driver itself acts upon.
+// Codes that the driver itself handles.
 const (
 	codeExists   = "alreadyExists"
 	codeExistsOp = "RESOURCE_ALREADY_EXISTS"
@@ -140,7 +140,7 @@ func unlessGone(err error) error {
 	return err
 }
 
-// isPassing reports whether the very same call may fare better in a moment.
+// isPassing reports whether the same call may succeed in a moment.
 func isPassing(err error) bool {
 	var op *operationError
 	if errors.As(err, &op) || fleet.IsUnreachable(err) || classify(err).Kind != cloud.KindTransient {

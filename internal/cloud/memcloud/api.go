@@ -52,7 +52,7 @@ func (c *Client) answer(f *Fault, apply func(f *Fault) error) error {
 	c.Mu.Lock()
 	defer c.Mu.Unlock()
 	c.Calls++
-	c.Settle(time.Now())
+	c.FireTimers(time.Now())
 	if c.Expired && c.Phase != "ssh" && c.Phase != "setup" {
 		return ErrAuth
 	}

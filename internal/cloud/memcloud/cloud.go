@@ -171,8 +171,8 @@ func cloneMap(in map[string]string) map[string]string {
 	return out
 }
 
-// Settle lets time do its work: the dead-man timers. The caller holds Mu.
-func (s *Cloud) Settle(now time.Time) {
+// FireTimers ends the machines whose dead-man timer is due. The caller holds Mu.
+func (s *Cloud) FireTimers(now time.Time) {
 	for _, m := range s.Machines {
 		if m.Jammed || m.Deadline.IsZero() || now.Before(m.Deadline) || !m.Alive(now) {
 			continue
@@ -194,7 +194,7 @@ func (m *Machine) end(now time.Time) {
 // Find returns a living machine; nil is none. The caller holds Mu.
 func (s *Cloud) Find(id string) *Machine {
 	now := time.Now()
-	s.Settle(now)
+	s.FireTimers(now)
 	for _, m := range s.Machines {
 		if m.ID == id && m.Alive(now) {
 			return m
@@ -208,7 +208,7 @@ func (s *Cloud) Of(owner string) []cloud.Instance {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	now := time.Now()
-	s.Settle(now)
+	s.FireTimers(now)
 	var out []cloud.Instance
 	for _, m := range s.Machines {
 		if m.Identity.Owner == owner && m.Alive(now) {

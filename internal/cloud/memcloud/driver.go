@@ -189,7 +189,7 @@ func (d *Driver) remember(id string, is bool) {
 	}
 }
 
-// poll looks until f is content. Trouble in passing is borne.
+// poll looks until f is content. It goes on after transient errors.
 func (d *Driver) poll(ctx context.Context, c *Client, ref cloud.ClusterRef, f func([]cloud.Instance) (bool, error)) error {
 	failures := 0
 	return retry.Poll(ctx, retry.Policy{Initial: time.Second, Max: 2 * time.Second}, func(ctx context.Context) (bool, error) {

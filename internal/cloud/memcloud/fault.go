@@ -74,7 +74,7 @@ type Fault struct {
 	Vanish *int
 	// Cut takes all machines off the network for that long, before the call.
 	Cut time.Duration
-	// Dies lets a machine that was created end before it runs, for want of capacity.
+	// Dies lets a machine that was created end before it runs, for lack of capacity.
 	Dies bool
 	// Unaddressed lets a created machine run for that long before it has an address.
 	Unaddressed time.Duration

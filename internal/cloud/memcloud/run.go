@@ -162,14 +162,14 @@ func (d *Driver) early() time.Duration {
 	return next.Sub(now)
 }
 
-// settle is how long a machine may be missing from lists on a cloud that makes
+// listDelay is how long a machine may be missing from lists on a cloud that makes
 // another one when it is asked again.
-const settle = 10 * time.Second
+const listDelay = 10 * time.Second
 
 // settleLost looks for what came of a create whose answer was lost, where
 // asking again would make another machine.
 func (d *Driver) settleLost(ctx context.Context, c *Client, n cloud.NodeSpec, rec *cloud.RunRecord, lost error) error {
-	if err := wait(ctx, settle); err != nil {
+	if err := wait(ctx, listDelay); err != nil {
 		return err
 	}
 	now, err := d.look(ctx, c, cloud.ClusterRef{Owner: n.Identity.Owner, Cluster: n.Identity.Cluster, Generation: n.Identity.Generation})
@@ -190,7 +190,7 @@ func (d *Driver) settleLost(ctx context.Context, c *Client, n cloud.NodeSpec, re
 func (d *Driver) yield(ctx context.Context, c *Client, ref cloud.ClusterRef, rec *cloud.RunRecord) error {
 	const looks = 6
 	for range looks {
-		if err := wait(ctx, settle); err != nil {
+		if err := wait(ctx, listDelay); err != nil {
 			return err
 		}
 		now, err := d.look(ctx, c, ref)

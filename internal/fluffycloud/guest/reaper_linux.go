@@ -58,8 +58,8 @@ func (c *children) reap(ctx context.Context) {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGCHLD)
 	defer signal.Stop(ended)
-	settle := time.NewTicker(200 * time.Millisecond)
-	defer settle.Stop()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -70,7 +70,7 @@ func (c *children) reap(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-settle.C:
+		case <-tick.C:
 		}
 		c.collect()
 	}

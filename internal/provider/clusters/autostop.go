@@ -268,7 +268,7 @@ func (m clusterModel) staysStopped(old clusterModel) bool {
 		!old.Autostop.IsNull() && !m.restarts() && !needsMachines(old, m)
 }
 
-// planEnded settles what becomes of a cluster that autostop ended, and says so.
+// planEnded plans what becomes of a cluster that autostop ended, and says so.
 // It reports whether the cluster is started or created anew.
 func (r *clusterResource) planEnded(old clusterModel, m *clusterModel, resp *resource.ModifyPlanResponse) bool {
 	name, reason := old.Name.ValueString(), old.StatusReason.ValueString()

@@ -39,7 +39,7 @@ type changer interface {
 // refresher says what became of clusters.
 type refresher interface {
 	Refresh(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error)
-	RemoveLeftovers(ctx context.Context, c cluster.Cluster) error
+	RemoveRules(ctx context.Context, c cluster.Cluster) error
 	Drift(ctx context.Context, c cluster.Cluster, spec broker.Spec) ([]string, error)
 	Forgotten(ctx context.Context, cloudName string) ([]cloud.Instance, error)
 }

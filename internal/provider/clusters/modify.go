@@ -112,7 +112,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *
 		return
 	}
 	resp.Diagnostics.AddAttributeWarning(path.Root("resources"), fmt.Sprintf("Cluster %q: what was considered", m.Name.ValueString()),
-		kit.Indent(plan.Table())+"\n\nThis is no fault. Place and price are settled at apply, since the next best is tried where the first is not to be had. show_plan_table = false in the provider block switches this off.")
+		kit.Indent(plan.Table())+"\n\nThis is for information. Place and price are decided at apply, since the next best offer is tried where the first has no capacity. show_plan_table = false in the provider block switches this off.")
 }
 
 // rank answers the plan's request. It reports false where values that matter
@@ -140,7 +140,7 @@ func (r *clusterResource) rank(ctx context.Context, m clusterModel, diags *diag.
 	return plan, true
 }
 
-// planUpdate settles digests, replacement and what stays unknown.
+// planUpdate plans digests, replacement and what stays unknown.
 func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, changed bool, resp *resource.ModifyPlanResponse) {
 	before := m
 	r.planDigests(&m, old, resp)
@@ -168,7 +168,7 @@ func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, c
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &m)...)
 }
 
-// planLife settles stopping, starting, restoring and resizing, in place. It
+// planLife plans stopping, starting, restoring and resizing, in place. It
 // reports whether any of it is to be done; what follows from it is known after
 // apply.
 func (r *clusterResource) planLife(ctx context.Context, old clusterModel, m *clusterModel, changed bool, resp *resource.ModifyPlanResponse) bool {

@@ -266,7 +266,7 @@ func rankOpenable(ctx context.Context, d *session.Session, req optimizer.Request
 	return open, nil
 }
 
-// keyless says why a cloud cannot be opened for want of credentials; empty is that
+// keyless says which credentials a cloud lacks to be opened; empty is that
 // it may be.
 func keyless(d *session.Session, name string) string {
 	f, _ := d.Registry.Get(name)

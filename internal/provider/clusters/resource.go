@@ -139,7 +139,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %q is gone", c.Name), fmt.Sprintf(
 			"Every machine of %s (%s) has disappeared: it was removed outside Terraform, taken back by the cloud, or removed itself. "+
 				"It was looked for twice under account %s. The plan will create it anew. Reported: %v.", c.ID, instanceIDs(c), c.Account, err))
-		if err := b.RemoveLeftovers(ctx, c); err != nil {
+		if err := b.RemoveRules(ctx, c); err != nil {
 			resp.Diagnostics.AddWarning(fmt.Sprintf("Cluster %q left something behind", c.Name), kit.Sentence(err.Error()))
 		}
 		resp.State.RemoveResource(ctx)

@@ -70,7 +70,7 @@ func (f *fakeBroker) Destroy(context.Context, cluster.Cluster) error {
 	return f.fail
 }
 
-func (f *fakeBroker) RemoveLeftovers(context.Context, cluster.Cluster) error {
+func (f *fakeBroker) RemoveRules(context.Context, cluster.Cluster) error {
 	f.calls = append(f.calls, "leftovers")
 	return nil
 }

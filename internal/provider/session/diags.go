@@ -28,7 +28,7 @@ func ErrorDiag(ctx context.Context, doing string, err error) diag.Diagnostic {
 // logKeeper is a broker that says where the log of a cluster is.
 type logKeeper interface{ LogPath(name string) string }
 
-// ClusterDiag is errorDiag for what was done to a cluster, of which there is a
+// ClusterDiag is errorDiag for what was done to a cluster that has a
 // log: the text names it.
 func ClusterDiag(ctx context.Context, d *Session, name, doing string, err error) diag.Diagnostic {
 	if b, ok := OpenedBroker[logKeeper](d); ok {

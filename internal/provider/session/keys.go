@@ -133,7 +133,7 @@ func parsePrivateKey(text string) (ssh.Signer, error) {
 	return signer, nil
 }
 
-// UseKey settles which key is the user's. The provider block wins over the
+// UseKey decides which key is the user's. The provider block wins over the
 // environment.
 func (s *Settings) UseKey(path, text string) {
 	s.KeyPath = path
@@ -150,7 +150,7 @@ func (s *Settings) UseKey(path, text string) {
 func (s Settings) HasOwnKey() bool { return s.KeyPath != "" || s.KeyText != "" }
 
 // OwnKeyText is the key as ssh clients take it: the user's own text, else the
-// content of the file; empty where neither is to be had.
+// content of the file; empty where there is neither.
 func (s Settings) OwnKeyText(file string) string {
 	if file == "" {
 		if s.KeyText == "" {

@@ -164,7 +164,7 @@ func tellOf(d *session.Session, at path.Path, name string, n broker.Notes, diags
 	}
 	if n.Empty {
 		diags.AddAttributeWarning(at, "Nothing is uploaded",
-			fmt.Sprintf("%q is not empty, and ignore files leave all of it out. A file .skyignore in it, be it empty, counts in place of .gitignore.", name))
+			fmt.Sprintf("%q is not empty, and ignore files leave all of it out. A file .skyignore in it, even an empty one, counts in place of .gitignore.", name))
 	}
 	if n.SpecialCount > 0 {
 		more := ""

@@ -25,7 +25,7 @@ type Fault struct {
 	Code, Message string
 	// Silent answers well and does nothing.
 	Silent bool
-	// Starve ends what RunInstances made, for want of capacity, before it runs.
+	// Starve ends what RunInstances made, for lack of capacity, before it runs.
 	Starve bool
 	// Unaddressed lets what RunInstances made run that long without a public address.
 	Unaddressed time.Duration

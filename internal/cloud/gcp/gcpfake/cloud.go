@@ -108,13 +108,13 @@ func Start(t testing.TB, opts Options) *Cloud {
 	}
 	c.Kit = fakekit.Start(t, fakekit.Options{
 		Tokens: map[string]string{Token: "", MachineToken: MachineToken}, VisibleAfter: opts.VisibleAfter,
-		Shape: shape, Settle: c.settle, OnViolation: opts.OnViolation,
+		Shape: shape, Settle: c.letHappen, OnViolation: opts.OnViolation,
 	})
 	c.Route("/compute/v1/", c.serve)
 	c.HandleFunc("GET "+CallerPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("203.0.113.9\n")) })
 	c.HandleFunc("POST /token", c.token)
 	c.HandleFunc("POST /v1/token", c.token)
-	c.HandleFunc("POST /nowhere", http.NotFound) // where no token is to be had
+	c.HandleFunc("POST /nowhere", http.NotFound) // gives no token
 	c.HandleFunc("GET /computeMetadata/v1/{path...}", c.metadata)
 	c.HandleFunc("POST /v1/projects/-/serviceAccounts/{who}", c.impersonate)
 	return c
@@ -277,9 +277,9 @@ func (c *Cloud) endBySchedule(in *instance) {
 	c.halt(in)
 }
 
-// settle lets everything happen that is due: operations end, machines end
+// letHappen lets everything happen that is due: operations end, machines end
 // themselves or are ended.
-func (c *Cloud) settle() {
+func (c *Cloud) letHappen() {
 	now := c.Now()
 	for _, op := range slices.Clone(c.operations) {
 		if op.Status == "DONE" || now.Before(op.ends) {

@@ -10,13 +10,13 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
-// RemoveLeftovers removes the rules and keys of a cluster whose machines are
+// RemoveRules removes the rules and keys of a cluster whose machines are
 // gone (ErrGone). It removes no machine, and no cloud removes rules that a
 // machine still uses, so a mistake about the machines does no harm. lost says that
 // nobody wanted the end.
-func (t Teardown) RemoveLeftovers(ctx context.Context, c cluster.Cluster, lost bool) error {
+func (t Teardown) RemoveRules(ctx context.Context, c cluster.Cluster, lost bool) error {
 	f := t.FolderOf(c)
-	release, err := f.LockOrGoOn(ctx, "removing leftovers")
+	release, err := f.LockOrGoOn(ctx, "removing rules and keys")
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (t Teardown) RemoveLeftovers(ctx context.Context, c cluster.Cluster, lost b
 			return fmt.Errorf("remove the rules and keys of cluster %q: %w", c.Name, err)
 		}
 		if g := j.Find(c.Generation); lost && (g == nil || !g.LivesBeside(c)) {
-			t.Forget(ctx, f, j, c.Generation) // no destroy will come by: its state goes
+			t.Forget(ctx, f, j, c.Generation) // no destroy will follow: its state goes
 		}
 		return nil
 	})
