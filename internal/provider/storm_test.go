@@ -375,25 +375,33 @@ func (s *storm) untilItWorks(args ...string) bool {
 		if tried == tries || time.Since(began) > orphanTime {
 			return false
 		}
-		if advice := importAdvice.FindStringSubmatch(out.String()); advice != nil {
-			s.importCluster(advice[1])
-		}
+		s.takeAdvice(out.String())
 		<-time.After(time.Second)
 	}
 }
 
-// importAdvice is what a refusal says of a whole cluster that no state holds: its
-// launch was killed on another computer after the cluster was complete and before
-// Terraform wrote its state.
-var importAdvice = regexp.MustCompile(`import\s+<address>\s+([^"\s]+)"`)
+// What refusals advise where a launch was cut off on another computer: to import a
+// cluster that was complete before Terraform wrote its state, and to remove
+// machines that were not.
+var (
+	importAdvice   = regexp.MustCompile(`import\s+<address>\s+([^"\s]+)"`)
+	takeOverAdvice = regexp.MustCompile(`terraform-provider-sky (gc --owner \S+ --take-over \S+)\n`)
+)
 
-// importCluster does what a refusal has advised.
-func (s *storm) importCluster(id string) {
+func (s *storm) takeAdvice(refusal string) {
 	s.t.Helper()
-	var out bytes.Buffer
-	err := s.start(&out, "import", "-no-color", "sky_cluster.c", id).Wait()
-	s.t.Logf("import %s: %v\n%s", id, err, out.String())
-	s.toll.count(s.toll.needed, "import")
+	if advice := importAdvice.FindStringSubmatch(refusal); advice != nil {
+		var out bytes.Buffer
+		err := s.start(&out, "import", "-no-color", "sky_cluster.c", advice[1]).Wait()
+		s.t.Logf("import %s: %v\n%s", advice[1], err, out.String())
+		s.toll.count(s.toll.needed, "import")
+	}
+	if advice := takeOverAdvice.FindStringSubmatch(refusal); advice != nil {
+		args := append(strings.Fields(advice[1]), "--state-dir", s.folders[s.folder])
+		text, err := runTool(s.t, args...)
+		s.t.Logf("%v: %v\n%s", args, err, text)
+		s.toll.count(s.toll.needed, "gc --take-over")
+	}
 }
 
 // end destroys everything and sees that nothing is left, and that no job was

@@ -377,7 +377,7 @@ func (w *stormWorld) fill() {
 func (w *stormWorld) gc() {
 	w.t.Helper()
 	for _, dir := range w.folders {
-		text, err := runTool(w.t, "gc", "--state-dir", dir, "--state", filepath.Join(w.dir, "terraform.tfstate"), "--delete")
+		text, err := runTool(w.t, "gc", "--owner", "storm", "--state-dir", dir, "--state", filepath.Join(w.dir, "terraform.tfstate"), "--delete")
 		w.t.Logf("gc: %v\n%s", err, text)
 	}
 }

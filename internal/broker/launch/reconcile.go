@@ -176,7 +176,7 @@ func (l *launch) reconcileFound(ctx context.Context, f clouds.Machines) error {
 		// Launched elsewhere, and perhaps under way right now.
 		first := f.Alive[0]
 		return fmt.Errorf("another launch of cluster %q seems to be under way: under owner id %s, generation %s, not from this machine, it has %s in %s, started %s; %s. "+
-			"If it was cut off and its computer is lost, this removes its machines, none of which was ever committed, and frees the name now:\n\nterraform-provider-sky gc --owner %s --take-over %s/%s",
+			"If it was cut off and its computer is lost, run\n\nterraform-provider-sky gc --owner %s --take-over %s/%s\n\nwhich removes its machines, none of which was ever committed, and frees the name now",
 			l.spec.Name, l.down.Owner, f.Generation, clouds.IDText(f.Alive), cloud.ShortPlace(f.Cloud, first.Region, first.Zone), first.CreatedAt.UTC().Format(time.RFC3339), whenFree(f.Alive),
 			l.down.Owner, l.spec.Name, f.Generation)
 	}
