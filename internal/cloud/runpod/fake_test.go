@@ -3,17 +3,11 @@
 package runpod
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +15,6 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit/openapi"
 )
 
 // full is what RunPod says where there is no room.
@@ -137,6 +130,7 @@ func startFake(t testing.TB, visibleAfter time.Duration) *fake {
 	f := &fake{dry: map[string]bool{}}
 	f.Kit = fakekit.Start(t, fakekit.Options{
 		Tokens: map[string]string{fakeKey: "somebody", fakeKey + "-2": "another"}, VisibleAfter: visibleAfter, Settle: f.settleAll,
+		Audit: fakekit.AuditBySpec(t, "runpod-v2.openapi.json"),
 		Shape: func(r fakekit.Refusal) any {
 			return map[string]any{"title": http.StatusText(r.Status), "status": r.Status, "detail": r.Message}
 		},
@@ -180,52 +174,7 @@ func startFake(t testing.TB, visibleAfter time.Duration) *fake {
 		f.drop(p)
 		return nil, nil
 	})
-	if dir := os.Getenv("SKY_SPECS"); dir != "" {
-		f.hold(t, filepath.Join(dir, "runpod-v2.openapi.json"))
-	}
 	return f
-}
-
-// hold puts a server in front of the fake that holds every call, and every answer,
-// against RunPod's own description of the API.
-func (f *fake) hold(t testing.TB, path string) {
-	spec, err := openapi.Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	behind := f.URL
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		status, header, body, sent, err := forward(r, behind)
-		if err != nil {
-			panic(http.ErrAbortHandler) // the fake lost the answer, or the caller is gone
-		}
-		if err := spec.Check(openapi.Call{Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Request: sent, Status: status, Answer: body}); err != nil {
-			t.Errorf("against RunPod's OpenAPI file: %v", err)
-		}
-		maps.Copy(w.Header(), header)
-		w.WriteHeader(status)
-		_, _ = w.Write(body) // the caller may be gone
-	}))
-	t.Cleanup(front.Close)
-	f.URL = front.URL
-}
-
-func forward(r *http.Request, to string) (status int, header http.Header, body, sent []byte, err error) {
-	if sent, err = io.ReadAll(r.Body); err != nil {
-		return 0, nil, nil, nil, err
-	}
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, to+r.URL.RequestURI(), bytes.NewReader(sent))
-	if err != nil {
-		return 0, nil, nil, nil, err
-	}
-	req.Header = r.Header
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		return 0, nil, nil, nil, err
-	}
-	defer resp.Body.Close()
-	body, err = io.ReadAll(resp.Body)
-	return resp.StatusCode, resp.Header, body, sent, err
 }
 
 func (f *fake) catalog(c *fakekit.Call) (any, error) {
