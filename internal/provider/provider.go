@@ -102,20 +102,9 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 					"Default a random id kept in `state_dir`, or the environment variable `SKY_OWNER`.",
 				Validators: []validator.String{kit.Checked(checkOwner)},
 			},
-			"ssh_private_key_path": schema.StringAttribute{
-				Optional: true,
-				MarkdownDescription: "Your own SSH private key, in the OpenSSH or PEM format and without a passphrase, which every machine will accept. " +
-					"Default a key made for each cluster under `state_dir`. The key's content never enters state.",
-				Validators: []validator.String{kit.NotBlank(), kit.Checked(session.IfThere(session.CheckPrivateKey))},
-			},
-			"ssh_private_key": schema.StringAttribute{
-				Optional: true, Sensitive: true,
-				MarkdownDescription: "The text of that key instead of its path, for runners without files; an ephemeral value will do. Default the environment variable `SKY_SSH_PRIVATE_KEY`. " +
-					"It is kept in memory alone: neither in state nor in a log nor on a disk. No other key is made then; `ssh_command` and `ssh_config_path` name none, so load it into an SSH agent to use them, or take `private_key` of `sky_cluster_ssh`. " +
-					"Not together with `ssh_private_key_path`.",
-				Validators: []validator.String{kit.Checked(session.CheckKeyText), stringvalidator.ConflictsWith(path.MatchRoot("ssh_private_key_path"))},
-			},
-			"bastion": p.bastionAttribute(),
+			"ssh_private_key_path": keyPathAttribute(),
+			"ssh_private_key":      keyTextAttribute(),
+			"bastion":              p.bastionAttribute(),
 			"templates_dir": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Folder whose `<cloud>.yaml.tmpl` files replace the built-in cluster templates.",
@@ -139,6 +128,25 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				MarkdownDescription: "Whether the plan of a new cluster shows the table of machines considered, as a warning. Default `true`.",
 			},
 		},
+	}
+}
+
+func keyPathAttribute() schema.Attribute {
+	return schema.StringAttribute{
+		Optional: true,
+		MarkdownDescription: "Your own SSH private key, in the OpenSSH or PEM format and without a passphrase, which every machine will accept. " +
+			"Default a key made for each cluster under `state_dir`. The key's content never enters state.",
+		Validators: []validator.String{kit.NotBlank(), kit.Checked(session.IfThere(session.CheckPrivateKey))},
+	}
+}
+
+func keyTextAttribute() schema.Attribute {
+	return schema.StringAttribute{
+		Optional: true, Sensitive: true,
+		MarkdownDescription: "The text of that key instead of its path, for runners without files; an ephemeral value will do. Default the environment variable `SKY_SSH_PRIVATE_KEY`. " +
+			"It is kept in memory alone: neither in state nor in a log nor on a disk. No other key is made then; `ssh_command` and `ssh_config_path` name none, so load it into an SSH agent to use them, or take `private_key` of `sky_cluster_ssh`. " +
+			"Not together with `ssh_private_key_path`.",
+		Validators: []validator.String{kit.Checked(session.CheckKeyText), stringvalidator.ConflictsWith(path.MatchRoot("ssh_private_key_path"))},
 	}
 }
 

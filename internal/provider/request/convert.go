@@ -3,6 +3,7 @@
 package request
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -184,9 +185,11 @@ func overlay(base, over cloud.Requirement, m Machine) cloud.Requirement {
 	case over.Zone != "":
 		out.Zone = over.Zone
 	}
-	if over.InstanceType != "" {
-		out.InstanceType = over.InstanceType
-	}
+	out.InstanceType, out.Arch = cmp.Or(over.InstanceType, base.InstanceType), cmp.Or(over.Arch, base.Arch)
+	out.CPUs, out.Memory = cmp.Or(over.CPUs, base.CPUs), cmp.Or(over.Memory, base.Memory)
+	out.EstimatedHours, out.MaxHourlyUSD = cmp.Or(over.EstimatedHours, base.EstimatedHours), cmp.Or(over.MaxHourlyUSD, base.MaxHourlyUSD)
+	out.DiskGiB, out.DiskTier = cmp.Or(over.DiskGiB, base.DiskGiB), cmp.Or(over.DiskTier, base.DiskTier)
+	out.Image = cmp.Or(over.Image, base.Image)
 	if len(over.Accelerators) > 0 {
 		out.Accelerators, out.AcceleratorsOrdered = over.Accelerators, over.AcceleratorsOrdered
 	}
@@ -196,35 +199,11 @@ func overlay(base, over cloud.Requirement, m Machine) cloud.Requirement {
 	if !m.ExcludedTypes.IsNull() {
 		out.ExcludedTypes = over.ExcludedTypes
 	}
-	if over.Arch != "" {
-		out.Arch = over.Arch
-	}
 	if !m.Burstable.IsNull() {
 		out.Burstable = over.Burstable
 	}
-	if !over.CPUs.IsZero() {
-		out.CPUs = over.CPUs
-	}
-	if !over.Memory.IsZero() {
-		out.Memory = over.Memory
-	}
 	if !m.UseSpot.IsNull() || !m.Market.IsNull() {
 		out.Markets, out.MarketsOrdered = over.Markets, over.MarketsOrdered
-	}
-	if over.EstimatedHours > 0 {
-		out.EstimatedHours = over.EstimatedHours
-	}
-	if over.MaxHourlyUSD > 0 {
-		out.MaxHourlyUSD = over.MaxHourlyUSD
-	}
-	if over.DiskGiB > 0 {
-		out.DiskGiB = over.DiskGiB
-	}
-	if over.DiskTier != "" {
-		out.DiskTier = over.DiskTier
-	}
-	if over.Image != "" {
-		out.Image = over.Image
 	}
 	return out
 }

@@ -11,6 +11,11 @@ import (
 )
 
 func (c *Cloud) serveThings() {
+	c.serveKeys()
+	c.serveRulesets()
+}
+
+func (c *Cloud) serveKeys() {
 	c.Handle("GET /api/v1/ssh-keys", func(*fakekit.Call) (any, error) { return data(c.keys.All()), nil })
 	c.Handle("POST /api/v1/ssh-keys", func(call *fakekit.Call) (any, error) {
 		var in SSHKey
@@ -33,6 +38,9 @@ func (c *Cloud) serveThings() {
 		}
 		return data(struct{}{}), nil
 	})
+}
+
+func (c *Cloud) serveRulesets() {
 	c.Handle("GET /api/v1/firewall-rulesets", func(*fakekit.Call) (any, error) {
 		for _, r := range c.rulesets.All() {
 			r.Instances = c.users(r.ID)

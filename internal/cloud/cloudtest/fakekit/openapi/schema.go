@@ -116,10 +116,7 @@ func (s *Spec) assert(at, keyword string, want any, sch map[string]any, v any) (
 	known = map[string]bool{}
 	say := func(format string, args ...any) { wrong = append(wrong, at+": "+fmt.Sprintf(format, args...)) }
 	object, _ := v.(map[string]any)
-	items, isList := v.([]any)
-	text, isText := v.(string)
-	number, isNumber := v.(float64)
-	limit, _ := want.(float64)
+	items, _ := v.([]any)
 	switch keyword {
 	case "type":
 		if !isType(want, v) {
@@ -151,33 +148,59 @@ func (s *Spec) assert(at, keyword string, want any, sch map[string]any, v any) (
 		for i, item := range items {
 			wrong = append(wrong, s.check(fmt.Sprintf("%s[%d]", at, i), want, item)...)
 		}
-	case "minItems", "maxItems":
-		if isList && (keyword == "minItems") == (float64(len(items)) < limit) && float64(len(items)) != limit {
-			say("it has %d items, %s is %v", len(items), keyword, limit)
-		}
 	case "uniqueItems":
-	case "minLength", "maxLength":
-		if n := float64(utf8.RuneCountInString(text)); isText && (keyword == "minLength") == (n < limit) && n != limit {
-			say("it has %v characters, %s is %v", n, keyword, limit)
+	case "minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum":
+		if limit, _ := want.(float64); !within(keyword, limit, v) {
+			say("it is %v, %s is %v", v, keyword, limit)
 		}
-	case "minimum", "maximum":
-		if isNumber && (keyword == "minimum") == (number < limit) && number != limit {
-			say("it is %v, %s is %v", number, keyword, limit)
-		}
-	case "pattern":
-		if re, err := regexp.Compile(fmt.Sprint(want)); err != nil || isText && !re.MatchString(text) {
-			say("%q does not match %v", text, want)
-		}
-	case "format":
-		if want == "date-time" && isText {
-			if _, err := time.Parse(time.RFC3339, text); err != nil {
-				say("%q is no time", text)
-			}
+	case "pattern", "format":
+		if why := badForm(keyword, fmt.Sprint(want), v); why != "" {
+			say("%s", why)
 		}
 	default:
 		say("the checker does not know %q", keyword)
 	}
 	return wrong, known
+}
+
+// badForm says in what a text breaks a pattern, or a format that is a time; empty is
+// in nothing.
+func badForm(keyword, want string, v any) string {
+	text, isText := v.(string)
+	if keyword == "format" {
+		if _, err := time.Parse(time.RFC3339, text); isText && want == "date-time" && err != nil {
+			return fmt.Sprintf("%q is no time", text)
+		}
+		return ""
+	}
+	if re, err := regexp.Compile(want); err != nil || isText && !re.MatchString(text) {
+		return fmt.Sprintf("%q does not match %v", text, want)
+	}
+	return ""
+}
+
+// within reports whether the size of a value keeps a bound, where the keyword is
+// about values of its kind.
+func within(keyword string, limit float64, v any) bool {
+	size := limit
+	switch of := v.(type) {
+	case []any:
+		if strings.HasSuffix(keyword, "Items") {
+			size = float64(len(of))
+		}
+	case string:
+		if strings.HasSuffix(keyword, "Length") {
+			size = float64(utf8.RuneCountInString(of))
+		}
+	case float64:
+		if strings.HasSuffix(keyword, "imum") {
+			size = of
+		}
+	}
+	if strings.HasPrefix(keyword, "min") {
+		return size >= limit
+	}
+	return size <= limit
 }
 
 func list(v any) []any {
