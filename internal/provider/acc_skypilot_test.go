@@ -99,8 +99,8 @@ module "task" {
 output "logs" {
   value = { for name, task in module.task : name => task.log }
 }
-output "hosts" {
-  value = { for name, task in module.task : name => task.cluster.num_nodes }
+output "types" {
+  value = { for name, task in module.task : name => task.cluster.instance_type }
 }
 `
 
@@ -130,13 +130,20 @@ func TestAccTasksRun(t *testing.T) {
 	if !rewrapped(`Setup of cluster "setup-only-yaml-0" uses uv`, "The template of fluffycloud does not promise uv").MatchString(out.String()) {
 		t.Errorf("the plan does not say that uv may be missing:\n%s", out.String())
 	}
-	out.Reset()
-	if err := w.start(&out, "output", "-json", "logs").Wait(); err != nil {
-		t.Fatalf("%v\n%s", err, out.String())
+	var logs, types map[string]*string
+	for name, into := range map[string]any{"logs": &logs, "types": &types} {
+		out.Reset()
+		if err := w.start(&out, "output", "-json", name).Wait(); err != nil {
+			t.Fatalf("%v\n%s", err, out.String())
+		}
+		if err := json.Unmarshal(out.Bytes(), into); err != nil {
+			t.Fatalf("%v\n%s", err, out.String())
+		}
 	}
-	var logs map[string]*string
-	if err := json.Unmarshal(out.Bytes(), &logs); err != nil {
-		t.Fatalf("%v\n%s", err, out.String())
+	for name, machine := range types {
+		if strings.HasPrefix(*machine, "mist-") { // the cheapest, and arm64
+			t.Errorf("%s runs on %s", name, *machine)
+		}
 	}
 	if len(logs) < 10 {
 		t.Errorf("only %d tasks were applied", len(logs))

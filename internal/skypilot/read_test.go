@@ -27,6 +27,8 @@ func TestReadsResources(t *testing.T) {
 		"use_spot: yes":           {"use_spot": true},
 		"use_spot: Off":           {"use_spot": false},
 		"\ufeffuse_spot: true":    {"use_spot": true},
+		"accelerators: 16GB+":     {"accelerators": "16GB+"},
+		"accelerators: 80GB:8":    {"accelerators": "80GB:8"},
 		"accelerators: {A100:8}":  {"accelerators": "A100:8"},
 		"accelerators: {A100: 8}": {"accelerators": "A100:8"},
 	} {

@@ -151,8 +151,8 @@ func (r *Resources) alternatives(a at, ordered bool) []Machine {
 	return out
 }
 
-// byMemory is an accelerator that is asked for by its memory.
-var byMemory = regexp.MustCompile(`(?i)^[0-9.]+\s*([kmgtp]i?b?)\+?(:[0-9.]+)?$`)
+// ofManufacturer is a device that is asked for by who makes it, and its memory.
+var ofManufacturer = regexp.MustCompile(`(?i)^[a-z]+:[0-9]+[gmt]b\+?(:[0-9]+)?$`)
 
 func (a at) accelerators(v any) (list []string, ordered bool) {
 	switch v := v.(type) {
@@ -175,8 +175,8 @@ func (a at) accelerators(v any) (list []string, ordered bool) {
 			list = []string{*text}
 		}
 	}
-	if i := slices.IndexFunc(list, byMemory.MatchString); i >= 0 {
-		a.refuse("name the devices, such as {L4:1, A10G:1}", "%q asks for a device by its memory, which cannot be carried", list[i])
+	if i := slices.IndexFunc(list, ofManufacturer.MatchString); i >= 0 {
+		a.refuse("name the devices, such as {L4:1, A10G:1}, or their memory alone, such as 16GB+", "%q asks for the devices of a manufacturer, which cannot be carried", list[i])
 		return nil, false
 	}
 	if len(list) == 0 {

@@ -34,7 +34,7 @@ func TestTaskRefuses(t *testing.T) {
 		{"label without value", "resources: {labels: {team: }}", "resources: labels.team: has no value"},
 		{"path of an env without value", "{envs: {DATA: }, file_mounts: {/data: $DATA}}", "names the variable DATA, which has no value in envs"},
 		{"container", "resources: {image_id: 'docker:ubuntu'}", "image_id: a container in place of the machine's system cannot be carried; remove it, and start"},
-		{"by memory", "resources: {accelerators: '16GB+'}", `accelerators: "16GB+" asks for a device by its memory`},
+		{"by manufacturer", "resources: {accelerators: 'nvidia:16GB+:2'}", `accelerators: "nvidia:16GB+:2" asks for the devices of a manufacturer`},
 		{"autostop", "resources: {autostop: soon}", `resources: autostop: "soon" is no time`},
 		{"field of resources", "accelerators: A100", "accelerators: this field does not belong here; move it to resources"},
 		{"field of the task", "resources: {run: a}", "resources: run: this field does not belong here; move it to the task itself"},
