@@ -11,7 +11,8 @@ import "strings"
 const fullNameStart = "sky."
 
 // FullName is for what belongs to the ref's cluster as a whole and has no tags: a
-// name that RefOf reads back, and Name where that is longer than limit.
+// name that RefOf reads back, and Name where that is longer than limit. It has the
+// characters of the ref, and dots between; escape it where a cloud takes fewer.
 func (ref ClusterRef) FullName(limit int) string {
 	whole := fullNameStart + strings.Join([]string{ref.Owner, ref.Cluster, ref.Generation}, ".")
 	if (limit > 0 && len(whole) > limit) || strings.Contains(ref.Owner+ref.Generation, ".") {

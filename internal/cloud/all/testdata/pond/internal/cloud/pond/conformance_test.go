@@ -39,7 +39,7 @@ func (a account) Factory() cloud.Factory {
 	return Factory{tune: func(d *driver) {
 		d.Poll = retry.Policy{Initial: time.Millisecond, Max: 4 * time.Millisecond}
 		d.Settle, d.Granularity = 50*time.Millisecond, time.Millisecond
-		d.c.pace = retry.Policy{Initial: time.Millisecond, Max: 2 * time.Millisecond, Attempts: 4}
+		d.c.Pace, d.c.Tries = nil, retry.Policy{Initial: time.Millisecond, Max: 2 * time.Millisecond, Attempts: 4}
 		d.CallerSource = a.URL + "/caller"
 	}}
 }
@@ -73,7 +73,7 @@ func (account) Spec(base cloud.ClusterSpec) cloud.ClusterSpec {
 
 func (account) Errors() []cloudtest.ErrorRow {
 	says := func(status int, id, message string) error {
-		return fmt.Errorf("launch: %w", &apiError{Status: status, ID: id, Message: message})
+		return fmt.Errorf("launch: %w", &fleet.APIError{Status: status, Code: id, Message: message})
 	}
 	general := "unprocessable_entity"
 	return []cloudtest.ErrorRow{

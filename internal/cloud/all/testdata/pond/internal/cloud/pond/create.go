@@ -52,7 +52,7 @@ func (d *driver) Create(ctx context.Context, order fleet.Order[resources]) (mach
 	}
 	slices.Sort(words)
 	var out struct{ Droplet droplet }
-	err := d.c.do(ctx, http.MethodPost, "/v2/droplets", map[string]any{
+	err := d.c.Do(ctx, http.MethodPost, "/v2/droplets", nil, map[string]any{
 		"name": id.Name(Factory{}.Capabilities().MaxNameLength), "region": order.Placement.Offer.Region, "size": order.Placement.Offer.InstanceType.Name,
 		"image": order.Resources.image, "user_data": string(order.Node.UserData), "tags": words,
 	}, &out)
@@ -64,20 +64,29 @@ func (d *driver) Create(ctx context.Context, order fleet.Order[resources]) (mach
 
 // guide: end
 
+// guide: ensure
+
 // ensureFirewall finds or makes the cluster's firewall, lets in whom the spec
 // says, and returns the tag of the machines behind it.
 func (d *driver) ensureFirewall(ctx context.Context, spec cloud.ClusterSpec) (string, error) {
-	own, err := d.Firewalls(ctx, spec.Ref)
+	name := firewallName(spec.Ref)
+	have, err := fleet.FindOrMake(ctx, d.Poll, "firewall "+name, func(ctx context.Context) (fleet.Firewall, bool, error) {
+		own, err := d.Firewalls(ctx, spec.Ref)
+		if err != nil || len(own) == 0 {
+			return fleet.Firewall{}, false, err
+		}
+		return own[0], true, nil
+	}, func(ctx context.Context) error {
+		err := d.c.Do(ctx, http.MethodPost, "/v2/firewalls", nil, firewallOf(name, d.Openings(spec.AllowedCIDRs, spec.Ports)), nil)
+		if table().HasCode(err, "conflict") {
+			return nil // another session was faster
+		}
+		return err
+	})
 	if err != nil {
 		return "", err
 	}
-	name := firewallName(spec.Ref)
-	if len(own) == 0 {
-		var out struct{ Firewall firewall }
-		if err := d.c.do(ctx, http.MethodPost, "/v2/firewalls", firewallOf(name, d.Openings(spec.AllowedCIDRs, spec.Ports)), &out); err != nil {
-			return "", err
-		}
-		return name, nil
-	}
-	return name, d.OpenFirewall(ctx, spec, own[0])
+	return name, d.OpenFirewall(ctx, spec, have)
 }
+
+// guide: end

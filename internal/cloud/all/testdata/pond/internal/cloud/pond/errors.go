@@ -3,7 +3,6 @@
 package pond
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -24,13 +23,7 @@ func table() fleet.Table {
 		),
 		Reasons:     fleet.TextRows(cloud.KindCapacity, cloud.ScopeZone, "not available in this region", ""),
 		Unreachable: cloud.ScopeCloud,
-		Read: func(err error) []fleet.Answer {
-			var e *apiError
-			if !errors.As(err, &e) {
-				return nil
-			}
-			return []fleet.Answer{{Code: e.ID, Message: e.Message, Status: e.Status}}
-		},
+		Read:        fleet.ReadAPIError,
 	}
 }
 

@@ -7,6 +7,7 @@ package pond
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -62,17 +63,36 @@ func (f Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Sessi
 	if err != nil {
 		return cloud.Session{}, err
 	}
-	d := newDriver(&client{base: at.String(), token: token, pace: retry.Policy{Initial: time.Second, Max: 30 * time.Second, Factor: 2, Jitter: 0.2, Attempts: 8}})
+	d := newDriver(&fleet.REST{
+		Base: at.String(), Token: token, Read: readRefusal, Pace: pace, MaxRetryAfter: time.Minute,
+		Tries: retry.Policy{Initial: time.Second, Max: 30 * time.Second, Factor: 2, Jitter: 0.2, Attempts: 8},
+	})
 	if f.tune != nil {
 		f.tune(d)
 	}
 	var out struct {
 		Account struct{ UUID, Email string }
 	}
-	if err := d.c.do(ctx, http.MethodGet, "/v2/account", nil, &out); err != nil {
+	if err := d.c.Do(ctx, http.MethodGet, "/v2/account", nil, nil, &out); err != nil {
 		return cloud.Session{}, err
 	}
 	return cloud.Session{Provisioner: d, Account: out.Account.UUID, Identity: out.Account.Email}, nil
+}
+
+// guide: end
+
+// guide: client
+
+// pace keeps all sessions together below what Pond lets pass: 250 calls a minute.
+var pace = &fleet.Pace{Every: 250 * time.Millisecond, Burst: 20}
+
+// readRefusal takes an answer apart that says no.
+func readRefusal(body []byte) (code, message string) {
+	var refusal struct{ ID, Message string }
+	if json.Unmarshal(body, &refusal) != nil {
+		return "", ""
+	}
+	return refusal.ID, refusal.Message
 }
 
 // guide: end

@@ -141,6 +141,9 @@ func (p *pond) serveFirewalls() {
 		if err != nil {
 			return nil, err
 		}
+		if slices.ContainsFunc(p.firewalls.All(), func(other *firewall) bool { return other.Name == f.Name }) {
+			return nil, fakekit.Refusef(http.StatusConflict, "conflict", "there is a firewall of that name")
+		}
 		p.firewalls.Add(f.ID, f)
 		return map[string]any{"firewall": f}, nil
 	})

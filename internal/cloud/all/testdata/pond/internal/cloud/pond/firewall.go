@@ -35,36 +35,36 @@ type inboundRule struct {
 
 // guide: firewall
 
+// maxName is how long the name of a firewall may be, before it is escaped.
+const maxName = 255 / 3
+
 // firewallName holds whose a firewall is, since firewalls have no tags of their
 // own. It is the tag of the machines behind it, too.
-func firewallName(ref cloud.ClusterRef) string {
-	return "sky." + escape(ref.Owner) + "." + escape(ref.Cluster) + "." + escape(ref.Generation)
-}
+func firewallName(ref cloud.ClusterRef) string { return escape(ref.FullName(maxName)) }
 
-// refOf is the inverse of firewallName.
-func refOf(name string) (tags map[string]string, ok bool) {
-	parts := strings.Split(name, ".")
-	if len(parts) != 4 || parts[0] != "sky" {
-		return nil, false
+// firewallsOf are the firewalls of ref's clusters, and whose each is.
+func (d *driver) firewallsOf(ctx context.Context, ref cloud.ClusterRef) (own []firewall, whose []cloud.ClusterRef, err error) {
+	all, err := listed(ctx, d.c, "firewalls", url.Values{}, func(f firewall) firewall { return f })
+	for _, f := range all {
+		if of, ok := cloud.RefOf(maxName, []cloud.ClusterRef{ref}, unescape(f.Name)); ok && ref.Owns(of.Tags()) {
+			own, whose = append(own, f), append(whose, of)
+		}
 	}
-	return cloud.ClusterRef{Owner: unescape(parts[1]), Cluster: unescape(parts[2]), Generation: unescape(parts[3])}.Tags(), true
+	return own, whose, err
 }
 
 // Firewalls implements fleet.Firewalls.
-func (d *driver) Firewalls(ctx context.Context, ref cloud.ClusterRef) ([]fleet.Firewall, error) {
-	all, err := listed(ctx, d.c, "firewalls", url.Values{}, func(f firewall) firewall { return f })
-	var own []fleet.Firewall
+func (d *driver) Firewalls(ctx context.Context, ref cloud.ClusterRef) (own []fleet.Firewall, err error) {
+	all, _, err := d.firewallsOf(ctx, ref)
 	for _, f := range all {
-		if tags, ok := refOf(f.Name); ok && ref.Owns(tags) {
-			own = append(own, fleet.Firewall{ID: f.ID, Name: f.Name, Open: openings(f)})
-		}
+		own = append(own, fleet.Firewall{ID: f.ID, Name: f.Name, Open: openings(f)})
 	}
 	return own, err
 }
 
 // SetOpenings implements fleet.Firewalls: Pond replaces all rules at once.
 func (d *driver) SetOpenings(ctx context.Context, f fleet.Firewall, want []fleet.Opening) error {
-	return d.c.do(ctx, http.MethodPut, "/v2/firewalls/"+f.ID, firewallOf(f.Name, want), nil)
+	return d.c.Do(ctx, http.MethodPut, "/v2/firewalls/"+f.ID, nil, firewallOf(f.Name, want), nil)
 }
 
 // firewallOf lets in what is wanted, and the machines behind it from one another.
@@ -106,12 +106,10 @@ func openings(f firewall) []fleet.Opening {
 func (*driver) Kinds() []cloud.ThingKind { return []cloud.ThingKind{cloud.ThingFirewall} }
 
 // Things implements fleet.Things.
-func (d *driver) Things(ctx context.Context, ref cloud.ClusterRef, _ cloud.ThingKind) ([]cloud.Thing, error) {
-	all, err := listed(ctx, d.c, "firewalls", url.Values{}, func(f firewall) firewall { return f })
-	var own []cloud.Thing
-	for _, f := range all {
-		tags, _ := refOf(f.Name)
-		if t, ok := ref.ThingOf(cloud.ThingFirewall, f.ID, f.Name, tags, ""); ok {
+func (d *driver) Things(ctx context.Context, ref cloud.ClusterRef, _ cloud.ThingKind) (own []cloud.Thing, err error) {
+	all, whose, err := d.firewallsOf(ctx, ref)
+	for i, f := range all {
+		if t, ok := ref.ThingOf(cloud.ThingFirewall, f.ID, f.Name, whose[i].Tags(), ""); ok {
 			t.CreatedAt = f.CreatedAt
 			own = append(own, t)
 		}
@@ -121,7 +119,7 @@ func (d *driver) Things(ctx context.Context, ref cloud.ClusterRef, _ cloud.Thing
 
 // RemoveThing implements fleet.Things.
 func (d *driver) RemoveThing(ctx context.Context, t cloud.Thing) error {
-	err := d.c.do(ctx, http.MethodDelete, "/v2/firewalls/"+t.ID, nil, nil)
+	err := d.c.Do(ctx, http.MethodDelete, "/v2/firewalls/"+t.ID, nil, nil, nil)
 	if errors.Is(err, cloud.ErrNotFound) {
 		return nil
 	}

@@ -23,10 +23,10 @@ import (
 // driver implements cloud.Provisioner, with what fleet makes of its calls.
 type driver struct {
 	*fleet.Fleet[native, resources]
-	c *client
+	c *fleet.REST
 }
 
-func newDriver(c *client) *driver {
+func newDriver(c *fleet.REST) *driver {
 	d := &driver{c: c}
 	d.Fleet = fleet.New(fleet.Config[native, resources]{
 		Name: Name, Capabilities: Factory{}.Capabilities(), Calls: d, SSHUser: "root",
@@ -159,14 +159,14 @@ func (d *driver) List(ctx context.Context, ref cloud.ClusterRef) ([]machine, err
 }
 
 // listed reads all pages of a list, each item as the driver knows it.
-func listed[A, M any](ctx context.Context, c *client, what string, query url.Values, of func(A) M) ([]M, error) {
+func listed[A, M any](ctx context.Context, c *fleet.REST, what string, query url.Values, of func(A) M) ([]M, error) {
 	return fleet.Pages(what, func(page string) ([]M, string, error) {
 		query.Set("page", page)
 		var out struct {
 			Items []A `json:"items"`
 			Next  string
 		}
-		err := c.do(ctx, http.MethodGet, "/v2/"+what+"?"+query.Encode(), nil, &out)
+		err := c.Do(ctx, http.MethodGet, "/v2/"+what, query, nil, &out)
 		items := make([]M, len(out.Items))
 		for i, item := range out.Items {
 			items[i] = of(item)
@@ -179,7 +179,7 @@ func listed[A, M any](ctx context.Context, c *client, what string, query url.Val
 func (d *driver) Get(ctx context.Context, _ cloud.ClusterRef, ids []string) ([]machine, error) {
 	return fleet.GetEach(ids, func(id string) (machine, error) {
 		var out struct{ Droplet droplet }
-		err := d.c.do(ctx, http.MethodGet, "/v2/droplets/"+id, nil, &out)
+		err := d.c.Do(ctx, http.MethodGet, "/v2/droplets/"+id, nil, nil, &out)
 		return newMachine(out.Droplet), err
 	})
 }
@@ -190,7 +190,7 @@ func (d *driver) Get(ctx context.Context, _ cloud.ClusterRef, ids []string) ([]m
 
 // StartMachine implements fleet.Calls: somebody may have powered a droplet off.
 func (d *driver) StartMachine(ctx context.Context, m machine) error {
-	return d.c.do(ctx, http.MethodPost, "/v2/droplets/"+m.ID+"/actions", map[string]string{"type": "power_on"}, nil)
+	return d.c.Do(ctx, http.MethodPost, "/v2/droplets/"+m.ID+"/actions", nil, map[string]string{"type": "power_on"}, nil)
 }
 
 // StopMachines implements fleet.Calls. The Capabilities say that it is not called.
@@ -199,7 +199,7 @@ func (*driver) StopMachines(context.Context, []machine) error { return errors.Er
 // DeleteMachines implements fleet.Calls. What is gone is gone.
 func (d *driver) DeleteMachines(ctx context.Context, machines []machine) error {
 	return fleet.Each(d.Parallel, machines, func(m machine) error {
-		err := d.c.do(ctx, http.MethodDelete, "/v2/droplets/"+m.ID, nil, nil)
+		err := d.c.Do(ctx, http.MethodDelete, "/v2/droplets/"+m.ID, nil, nil, nil)
 		if errors.Is(err, cloud.ErrNotFound) {
 			return nil
 		}
@@ -239,5 +239,5 @@ func (d *driver) Mark(ctx context.Context, machines []machine) error {
 // guide: end
 
 func (d *driver) tagging(ctx context.Context, method string, m machine, word string) error {
-	return d.c.do(ctx, method, "/v2/tags/"+url.PathEscape(word)+"/resources", map[string]string{"droplet": m.ID}, nil)
+	return d.c.Do(ctx, method, "/v2/tags/"+url.PathEscape(word)+"/resources", nil, map[string]string{"droplet": m.ID}, nil)
 }
