@@ -25,6 +25,7 @@ var bundles = []bundle{
 	{"a3-highgpu-", "h100", map[string]float64{"1g": 1, "2g": 2, "4g": 4, "8g": 8}},
 	{"a3-edgegpu-", "h100", map[string]float64{"8g": 8}},
 	{"a3-megagpu-", "h100-mega", map[string]float64{"8g": 8}},
+	{"a3-megagpu-", "h100-mega-80gb", map[string]float64{"8g": 8}}, // as hosted catalogs have it
 	{"a3-ultragpu-", "h200", map[string]float64{"8g": 8}},
 	{"a4-highgpu-", "b200", map[string]float64{"8g": 8}},
 	{"a4x-highgpu-", "gb200", map[string]float64{"4g": 4}},
@@ -47,6 +48,27 @@ var attachable = []limit{
 	{"p4", 1, 24, 156}, {"p4", 2, 48, 312}, {"p4", 4, 96, 624},
 	{"t4", 1, 48, 312}, {"t4", 2, 48, 312}, {"t4", 4, 96, 624},
 	{"v100", 1, 12, 78}, {"v100", 2, 24, 156}, {"v100", 4, 48, 312}, {"v100", 8, 96, 624},
+}
+
+// zonal are the zones in which a number of devices takes smaller hosts than attachable
+// has, or, for K80, the only ones in which it does not.
+var zonal = []struct {
+	limit
+	in    bool
+	zones []string
+}{
+	{limit{"p100", 4, 64, 208}, true, []string{"us-east1-c", "europe-west1-d", "europe-west1-b"}},
+	{limit{"k80", 8, 64, 208}, false, []string{"asia-east1-a", "us-east1-d"}},
+}
+
+// fitsZone reports whether a zone lets a device have a host that attachable allows.
+func fitsZone(host *cloud.InstanceType, a cloud.Accelerator, zone string) bool {
+	for _, z := range zonal {
+		if strings.EqualFold(z.device, a.Name) && z.count == a.Count && slices.Contains(z.zones, zone) == z.in {
+			return host.VCPUs <= z.vcpus && host.MemoryGiB <= z.memoryGB
+		}
+	}
+	return true
 }
 
 // tpuHost is the instance type that stands for the host of a TPU, which is
@@ -153,7 +175,7 @@ func (j *joiner) add(w Line, devices []Line) {
 		if *made == 0 {
 			*made = j.whole(host, d.Type)
 		}
-		if *made == none {
+		if *made == none || !fitsZone(&j.in.Types[host], j.in.Types[d.Type].Accelerator, j.in.Places[w.Place].Zone) {
 			continue
 		}
 		both := w
@@ -167,6 +189,8 @@ func (j *joiner) add(w Line, devices []Line) {
 // attachPrefix begins the types that devices attach to.
 const attachPrefix = "n1-"
 
+// bundleOf is the first bundle of a host; others of the same prefix name the device
+// otherwise.
 func bundleOf(typeName string) *bundle {
 	for i := range bundles {
 		if strings.HasPrefix(typeName, bundles[i].prefix) {
@@ -187,7 +211,8 @@ func comesWithDevices(typeName string) bool {
 func takes(b *bundle, host cloud.InstanceType, a cloud.Accelerator) bool {
 	device := strings.ToLower(a.Name)
 	if b != nil {
-		return device == b.device && a.Count == b.counts[strings.TrimPrefix(host.Name, b.prefix)]
+		return slices.ContainsFunc(bundles, func(o bundle) bool { return o.prefix == b.prefix && o.device == device }) &&
+			a.Count == b.counts[strings.TrimPrefix(host.Name, b.prefix)]
 	}
 	if !strings.HasPrefix(host.Name, attachPrefix) {
 		return false

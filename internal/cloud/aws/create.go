@@ -3,6 +3,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -32,6 +33,8 @@ type resources struct {
 	// placement is the name of a placement group, empty for none.
 	placement string
 	efaCards  int
+	// credits are those of a burstable machine, empty for another one.
+	credits string
 }
 
 // Bootstrap implements cloud.Provisioner: it finds image and network, and
@@ -59,6 +62,9 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 	res := resources{settings: s}
 	if s.efa {
 		res.efaCards = efaCards(t, s)
+	}
+	if t.burstable {
+		res.credits = cmp.Or(s.credits, creditsStandard)
 	}
 	if res.image, err = d.image(ctx, region, spec.Image, t); err != nil {
 		return cloud.RunConfig{}, err
@@ -180,6 +186,9 @@ func launchInput(o fleet.Order[resources]) (*ec2.RunInstancesInput, error) {
 	}
 	if g := o.Resources.placement; g != "" {
 		in.Placement.GroupName = aws.String(g)
+	}
+	if c := o.Resources.credits; c != "" {
+		in.CreditSpecification = &types.CreditSpecificationRequest{CpuCredits: aws.String(c)}
 	}
 	if offer.Market == cloud.Spot {
 		in.InstanceMarketOptions = spotOptions(o.Spec)

@@ -35,6 +35,7 @@ const (
 	optionVPCTags      = "vpc_tags"
 	optionSubnetTags   = "subnet_tags"
 	optionEFA          = "efa"
+	optionCredits      = "cpu_credits"
 )
 
 // Bounds of EC2.

@@ -75,8 +75,9 @@ type typeInfo struct {
 	// accelerator is the maker of the devices: "nvidia", "neuron" or "".
 	accelerator string
 	// efaCards are the network cards that have EFA.
-	efaCards int
-	noSpot   bool
+	efaCards  int
+	noSpot    bool
+	burstable bool
 }
 
 func (d *driver) typeInfo(ctx context.Context, region, name string) (typeInfo, error) {
@@ -120,6 +121,7 @@ func newTypeInfo(in types.InstanceTypeInfo) typeInfo {
 			t.efaCards = int(aws.ToInt32(n.EfaInfo.MaximumEfaInterfaces))
 		}
 	}
+	t.burstable = aws.ToBool(in.BurstablePerformanceSupported)
 	t.noSpot = len(in.SupportedUsageClasses) > 0 && !slices.Contains(in.SupportedUsageClasses, types.UsageClassTypeSpot)
 	return t
 }

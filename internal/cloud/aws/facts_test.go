@@ -107,7 +107,7 @@ func ec2Facts() map[string]actionFacts {
 func runFacts() map[string]kind {
 	boolean := oneOf("true", "false")
 	return map[string]kind{
-		"ClientToken": like(`[!-~]{1,64}`), "ImageId": like(`ami-[0-9a-f]{8,17}`), "InstanceType": like(`[a-z0-9-]+\.[a-z0-9-]+`),
+		"CreditSpecification.CpuCredits": oneOf("standard", "unlimited"), "ClientToken": like(`[!-~]{1,64}`), "ImageId": like(`ami-[0-9a-f]{8,17}`), "InstanceType": like(`[a-z0-9-]+\.[a-z0-9-]+`),
 		"MinCount": whole, "MaxCount": whole, "UserData": encoded, "InstanceInitiatedShutdownBehavior": oneOf("stop", "terminate"),
 		"IamInstanceProfile.Name": text, "IamInstanceProfile.Arn": text,
 		"MetadataOptions.HttpEndpoint": oneOf("enabled", "disabled"), "MetadataOptions.HttpTokens": oneOf("optional", "required"),

@@ -244,7 +244,9 @@ func (f *fakeEC2) describeTypes(v url.Values) (int, string) {
 	name := v.Get("InstanceType.1")
 	more, arch := "", "x86_64"
 	switch {
-	case strings.HasPrefix(name, "m5."), strings.HasPrefix(name, "t3."):
+	case strings.HasPrefix(name, "m5."):
+	case strings.HasPrefix(name, "t3."):
+		more = "<burstablePerformanceSupported>true</burstablePerformanceSupported>"
 	case strings.HasPrefix(name, "m7g."):
 		arch = "arm64"
 	case strings.HasPrefix(name, "p4d."):

@@ -27,6 +27,7 @@ type settings struct {
 	placement     bool
 	placementName string // a group of the user's own, never deleted
 	efa           bool
+	credits       string // of burstable machines
 }
 
 func settingsFromOptions(values map[string]string) (settings, error) {
@@ -59,7 +60,7 @@ func (s settings) with(node map[string]any) (settings, error) {
 		optionVPC: fleet.Into(&s.vpcID), optionVPCTags: fleet.IntoMap(&s.vpcTags),
 		optionSubnets: fleet.IntoList(&s.subnetIDs), optionSubnetTags: fleet.IntoMap(&s.subnetTags),
 		optionGroups: fleet.IntoList(&s.groupIDs), optionInternal: fleet.Into(&s.internalIPs),
-		optionInstanceRole: fleet.Into(&s.profile), optionDiskTier: fleet.Into(&s.diskTier), optionEFA: fleet.Into(&s.efa),
+		optionInstanceRole: fleet.Into(&s.profile), optionDiskTier: fleet.Into(&s.diskTier), optionEFA: fleet.Into(&s.efa), optionCredits: fleet.Into(&s.credits),
 		optionPlacement: func(v any) bool { // true, or the name of one
 			if fleet.Into(&s.placementName)(v) {
 				s.placement = s.placementName != ""
@@ -86,11 +87,21 @@ func (s settings) check() error {
 			return fleet.ConfigErrorf(cloud.ScopeCloud, "%q is not an AWS id such as vpc-0123456789abcdef0", id)
 		}
 	}
+	if s.credits != "" && s.credits != creditsStandard && s.credits != creditsUnlimited {
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "cpu_credits %q is unknown; there are %s and %s", s.credits, creditsStandard, creditsUnlimited)
+	}
 	if _, ok := diskTiers()[s.diskTier]; s.diskTier != "" && !ok {
 		return fleet.ConfigErrorf(cloud.ScopeCloud, "disk_tier %q is unknown; there are %s", s.diskTier, strings.Join(diskTierNames(), ", "))
 	}
 	return nil
 }
+
+// The credits of burstable machines. Unlimited ones are billed beyond the price of the
+// machine, which max_hourly_cost knows nothing of.
+const (
+	creditsStandard  = "standard"
+	creditsUnlimited = "unlimited"
+)
 
 // diskTier is what a tier means on EBS. Zero fields take AWS's own.
 type diskTier struct {

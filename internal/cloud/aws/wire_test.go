@@ -313,6 +313,37 @@ func TestLaunchRequest(t *testing.T) {
 	}
 }
 
+// A burstable machine cannot cost more than its price, unless that is asked for.
+func TestCreditsOfBurstableMachines(t *testing.T) {
+	for _, tt := range []struct {
+		name, typ, node, want string
+	}{
+		{"by default", "t3.xlarge", "", "standard"},
+		{"as asked", "t3.xlarge", "unlimited", "unlimited"},
+		{"others have none", "m5.large", "unlimited", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, &ec2proxy.Proxy{}, nil)
+			spec, at := request(1, tt.typ, cloud.OnDemand)
+			if tt.node != "" {
+				spec.NodeConfig = map[string]any{"cpu_credits": tt.node}
+			}
+			if _, err := w.launch(t.Context(), spec, at); err != nil {
+				t.Fatal(err)
+			}
+			checkRequests(t, w.proxy)
+			if got := w.proxy.Requests("RunInstances")[0].Get("CreditSpecification.CpuCredits"); got != tt.want {
+				t.Errorf("credits %q, want %q", got, tt.want)
+			}
+		})
+	}
+	spec, _ := request(1, "t3.xlarge", cloud.OnDemand)
+	spec.NodeConfig = map[string]any{"cpu_credits": "endless"}
+	if _, err := (settings{}).of(spec); classify(err).Kind != cloud.KindConfig || !strings.Contains(err.Error(), "standard and unlimited") {
+		t.Errorf("credits that there are none of: %v", err)
+	}
+}
+
 func TestLabelKeys(t *testing.T) {
 	for key, ok := range map[string]bool{"team": true, "a.b:c@d_e-f=g+h,i": true, "a b": false, "a/b": false, "aws:x": false, "..": false, "_index": false, "": false, strings.Repeat("k", 129): false} {
 		if err := checkLabels(map[string]string{key: "v"}); (err == nil) != ok {
