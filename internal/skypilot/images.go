@@ -19,7 +19,30 @@ func (t *Task) finish(root at) {
 	t.clone(root)
 	if t.Resources != nil {
 		t.Resources.finish(root.key("resources"))
+		if t.NumNodes != nil {
+			t.Resources.forNodes(float64(*t.NumNodes))
+		}
 	}
+}
+
+// forNodes makes the bounds of one machine, as SkyPilot has them, those of so many.
+func (r *Resources) forNodes(n float64) {
+	r.Machine = r.Machine.forNodes(n)
+	for _, list := range [][]Machine{r.AnyOf, r.Ordered} {
+		for i := range list {
+			list[i] = list[i].forNodes(n)
+		}
+	}
+}
+
+func (m Machine) forNodes(n float64) Machine {
+	usd, ok := m["max_hourly_cost"].(float64)
+	if !ok {
+		return m
+	}
+	m = maps.Clone(m)
+	m["max_hourly_cost"] = usd * n
+	return m
 }
 
 // finish gives each place the image of its region: an alternative for each region

@@ -118,3 +118,18 @@ envs: &e
 		}
 	}
 }
+
+// SkyPilot bounds the price of a machine, and the provider that of the cluster.
+func TestCostOfAllNodes(t *testing.T) {
+	parsed, err := skypilot.Parse("num_nodes: 4\nresources: {max_hourly_cost: 2.5, any_of: [{cloud: aws}, {cloud: gcp, max_hourly_cost: 3}]}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := parsed.Resources
+	if r.Machine["max_hourly_cost"] != 10.0 || r.AnyOf[0]["max_hourly_cost"] != nil || r.AnyOf[1]["max_hourly_cost"] != 12.0 {
+		t.Errorf("the bounds are %v, %v", r.Machine, r.AnyOf)
+	}
+	if one, err := skypilot.Parse("resources: {max_hourly_cost: 2.5}"); err != nil || one.Resources.Machine["max_hourly_cost"] != 2.5 {
+		t.Errorf("of one node it is %v, %v", one.Resources, err)
+	}
+}

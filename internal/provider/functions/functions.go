@@ -80,7 +80,7 @@ func parseResourcesFunction() function.Function {
 	return textFunction{"parse_resources", function.Definition{
 		Summary: "Turn SkyPilot's resources into the attribute resources",
 		MarkdownDescription: "Reads the YAML of a SkyPilot `resources` section and returns an object for the attribute `resources` of `sky_cluster`. " +
-			"A field that it cannot carry is an error that names it.",
+			"A field that it cannot carry is an error that names it. SkyPilot's `max_hourly_cost` is that of one machine, and the attribute's that of the cluster: multiply it where there are several nodes, as `task` does by `num_nodes`.",
 		Parameters: []function.Parameter{function.StringParameter{Name: "yaml", MarkdownDescription: "The section's YAML, such as `yamlencode({ accelerators = \"A100:8\" })`."}},
 		Return:     function.ObjectReturn{AttributeTypes: request.ResourcesTypes()},
 	}, func(text string) (attr.Value, error) {

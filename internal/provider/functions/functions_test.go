@@ -66,7 +66,7 @@ func TestWholeTask(t *testing.T) {
 	for name, w := range map[string]attr.Value{
 		"infra": types.StringValue("aws/us-east-1"), "accelerators": types.DynamicValue(types.StringValue("A100:8")), "cpus": types.StringValue("8+"),
 		"memory": types.StringValue("32"), "use_spot": types.BoolValue(true), "disk_size": types.Int64Value(256), "disk_tier": types.StringValue("high"),
-		"max_hourly_cost": types.Float64Value(30), "zone": types.StringNull(), "image_id": types.StringNull(),
+		"max_hourly_cost": types.Float64Value(60), "zone": types.StringNull(), "image_id": types.StringNull(),
 		"ports":  types.ListValueMust(types.StringType, []attr.Value{types.StringValue("8080"), types.StringValue("9000-9010")}),
 		"labels": kit.MapOf(map[string]string{"team": "vision"}),
 	} {
