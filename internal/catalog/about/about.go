@@ -32,10 +32,32 @@ type Cloud struct {
 	// Egress is the list price of data that leaves the cloud, by the amount of a
 	// month. Nothing is that the price is not known; free is one step at 0.
 	Egress []cloud.EgressStep `json:"egress"`
+	// Beside is what is billed beside the price of a machine.
+	Beside []Beside `json:"beside"`
 	// Types are what is known of instance types by their names.
 	Types []Types `json:"types"`
 	// Regions are groups of regions, those that most users expect first.
 	Regions []Regions `json:"regions"`
+}
+
+// Beside is one thing that is billed beside a machine's price.
+type Beside struct {
+	// What names it to people, with its list price in the cloud's main regions.
+	What string `json:"what"`
+	// DiskTiers are the tiers of disks that it is for, "" the default; nil is any.
+	DiskTiers []string `json:"disk_tiers"`
+}
+
+// BilledBeside names what is billed beside the price of a machine that has a disk of
+// this tier.
+func (c Cloud) BilledBeside(diskTier string) []string {
+	var out []string
+	for _, b := range c.Beside {
+		if b.DiskTiers == nil || slices.Contains(b.DiskTiers, diskTier) {
+			out = append(out, b.What)
+		}
+	}
+	return out
 }
 
 // Types are instance types of which something is known. A catalog that says an

@@ -17,6 +17,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
@@ -113,6 +114,18 @@ func lossOf(d *session.Session, m clusterModel) *broker.Loss {
 		return nil
 	}
 	return broker.LossOf(dir, statedir.OwnerOf(dir, d.OwnerSet()), m.Name.ValueString(), broker.Recovery(m.Recovery.ValueString()), time.Now())
+}
+
+// notCovered says what the machines that a plan chooses are billed for beside the
+// prices that it compares, and that no bound is for.
+func notCovered(req optimizer.Request, plan optimizer.Plan) []string {
+	best := plan.Choices[0]
+	name := best.Placement.Offer.Cloud
+	beside := about.Of(name).BilledBeside(req.Alternatives[best.Alternative].DiskTier)
+	if len(beside) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("On %s each machine is billed for more than these prices, which max_hourly_cost does not cover: %s.", name, strings.Join(beside, "; "))}
 }
 
 // warnLoss says where a lost cluster goes.
