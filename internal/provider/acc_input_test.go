@@ -293,6 +293,45 @@ output "version" { value = data.sky_catalog_offer.map.catalog_version }`),
 		},
 		resource.TestStep{
 			Config: l.config(`data "sky_catalog_offer" "o" {
+  arch              = "arm64"
+  instance_families = ["mist"]
+  num_nodes         = 4
+  max_hourly_cost   = 1
+}
+data "sky_catalog_offer" "x86" { cpus = "8+" }
+data "sky_catalog_offer" "memory" { accelerators = "40GB+" }
+data "sky_catalog_offer" "preferred" {
+  cpus              = "8+"
+  preferred_regions = ["meadow-2"]
+}
+output "x86" { value = data.sky_catalog_offer.x86.instance_type }
+output "memory" { value = data.sky_catalog_offer.memory.accelerator_name }
+output "preferred" { value = data.sky_catalog_offer.preferred.instance_type }`),
+			ConfigStateChecks: []statecheck.StateCheck{
+				offer("instance_type", knownvalue.StringExact("mist-4")),
+				statecheck.ExpectKnownOutputValue("x86", knownvalue.StringExact("puff-8")),
+				statecheck.ExpectKnownOutputValue("memory", knownvalue.StringExact("A100")),
+				statecheck.ExpectKnownOutputValue("preferred", knownvalue.StringExact("puff-8")),
+			},
+		},
+		resource.TestStep{
+			Config: l.config(`data "sky_catalog_offer" "o" {
+  instance_families = ["mist"]
+  num_nodes         = 40
+  max_hourly_cost   = 1
+}`),
+			ExpectError: rewrapped("not possible: nothing fits", "max_hourly_cost", "for all 40 nodes"),
+		},
+		resource.TestStep{
+			Config:      l.config(`data "sky_catalog_offer" "o" { arch = "sparc" }`),
+			ExpectError: rewrapped(`"sparc" is not known`, "x86_64, arm64 or any"),
+		},
+		resource.TestStep{
+			Config:      l.config(`data "sky_catalog_offer" "o" { instance_families = ["m6[i]"] }`),
+			ExpectError: rewrapped("names no family", "such as \"m6i\""),
+		},
+		resource.TestStep{
+			Config: l.config(`data "sky_catalog_offer" "o" {
   accelerators = "T4:1"
   memory       = "999+"
 }`),
