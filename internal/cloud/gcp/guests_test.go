@@ -5,19 +5,15 @@
 package gcp
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/gliderlabs/ssh"
@@ -25,6 +21,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 	"google.golang.org/api/compute/v1"
 
+	sshguests "github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guests"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp/gcpfake"
 )
 
@@ -93,13 +90,7 @@ func (g *guests) metadata(w http.ResponseWriter, r *http.Request) {
 // script puts a command onto the PATH of all machines.
 func (g *guests) script(name, text string) {
 	g.t.Helper()
-	dir := filepath.Join(g.dir, "bin")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		g.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil { //nolint:gosec // it is to be run
-		g.t.Fatal(err)
-	}
+	sshguests.Script(g.t, filepath.Join(g.dir, "bin"), name, text)
 }
 
 // home is where a machine's user has its files.
@@ -142,48 +133,14 @@ func (g *guests) boot(in *compute.Instance) (string, func()) {
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	return address, func() {
 		_ = server.Close()
-		killAll("HOME=" + home)
-	}
-}
-
-// killAll ends the processes that have this in their environment: what a
-// machine runs ends with it.
-func killAll(mark string) {
-	all, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is sound
-	for _, path := range all {
-		text, err := os.ReadFile(path)
-		if err != nil || !bytes.Contains(append([]byte{0}, text...), append(append([]byte{0}, mark...), 0)) {
-			continue // gone meanwhile, or another's
-		}
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
+		sshguests.KillAll("HOME=" + home)
 	}
 }
 
 func (g *guests) run(s ssh.Session, home, host string) {
-	cmd := exec.CommandContext(s.Context(), "/bin/sh", "-c", s.RawCommand())
-	cmd.Dir = home
-	cmd.Env = []string{"HOME=" + home, "PATH=" + filepath.Join(g.dir, "bin") + ":" + os.Getenv("PATH"), "USER=ubuntu"}
+	env := []string{"HOME=" + home, "PATH=" + filepath.Join(g.dir, "bin") + ":" + os.Getenv("PATH"), "USER=ubuntu"}
 	if g.cloud != nil {
-		cmd.Env = append(cmd.Env, "SKY_HOST="+host, "SKY_METADATA="+host+"/md", "SKY_COMPUTE="+g.cloud.URL)
+		env = append(env, "SKY_HOST="+host, "SKY_METADATA="+host+"/md", "SKY_COMPUTE="+g.cloud.URL)
 	}
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return
-	}
-	cmd.Stdout, cmd.Stderr = s, s.Stderr()
-	if err := cmd.Start(); err != nil {
-		return
-	}
-	go func() { _, _ = io.Copy(stdin, s); _ = stdin.Close() }()
-	err = cmd.Wait()
-	var exit *exec.ExitError
-	code := 0
-	if errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else if err != nil {
-		code = 255
-	}
-	_ = s.Exit(code)
+	sshguests.Run(s, home, env)
 }

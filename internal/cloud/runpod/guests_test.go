@@ -5,24 +5,21 @@
 package runpod
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gliderlabs/ssh"
 	gossh "golang.org/x/crypto/ssh"
 
+	sshguests "github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guests"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -51,13 +48,7 @@ func newGuests(t *testing.T) *guests {
 // script puts a command onto the PATH of all pods.
 func (g *guests) script(name, text string) {
 	g.t.Helper()
-	dir := filepath.Join(g.dir, "bin")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		g.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil { //nolint:gosec // it is to be run
-		g.t.Fatal(err)
-	}
+	sshguests.Script(g.t, filepath.Join(g.dir, "bin"), name, text)
 }
 
 // root is the root of a pod.
@@ -86,7 +77,7 @@ func (g *guests) boot(p *fakePod) (string, uint16, func()) {
 	end := func() {
 		_ = start.Process.Kill() // it may have ended
 		<-ended
-		killAll("SKY_ROOT=" + root)
+		sshguests.KillAll("SKY_ROOT=" + root)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -116,7 +107,7 @@ func (g *guests) server(root string) *ssh.Server {
 			keys, _ := os.ReadFile(filepath.Join(root, "root/.ssh/authorized_keys")) // absent is none
 			return ctx.User() == "root" && strings.Contains(string(keys), line)
 		},
-		Handler: func(s ssh.Session) { g.run(s, root) },
+		Handler: func(s ssh.Session) { sshguests.Run(s, filepath.Join(root, "root"), g.env(root)) },
 	}
 	server.ConnCallback = func(_ ssh.Context, conn net.Conn) net.Conn {
 		text, err := os.ReadFile(filepath.Join(root, "etc/ssh/sky_host_key"))
@@ -133,42 +124,4 @@ func (g *guests) server(root string) *ssh.Server {
 		return conn
 	}
 	return server
-}
-
-func (g *guests) run(s ssh.Session, root string) {
-	cmd := exec.CommandContext(s.Context(), "/bin/sh", "-c", s.RawCommand())
-	cmd.Dir, cmd.Env = filepath.Join(root, "root"), g.env(root)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return
-	}
-	cmd.Stdout, cmd.Stderr = s, s.Stderr()
-	if err := cmd.Start(); err != nil {
-		return
-	}
-	go func() { _, _ = io.Copy(stdin, s); _ = stdin.Close() }()
-	err = cmd.Wait()
-	var exit *exec.ExitError
-	code := 0
-	if errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else if err != nil {
-		code = 255
-	}
-	_ = s.Exit(code)
-}
-
-// killAll ends the processes that have this in their environment: what a pod runs
-// ends with it.
-func killAll(mark string) {
-	all, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is sound
-	for _, path := range all {
-		text, err := os.ReadFile(path)
-		if err != nil || !bytes.Contains(append([]byte{0}, text...), append(append([]byte{0}, mark...), 0)) {
-			continue // gone meanwhile, or another's
-		}
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-	}
 }

@@ -70,12 +70,17 @@ func freePort(t testing.TB) int {
 // Script puts a command onto the PATH of all machines.
 func (h *Host) Script(name, text string) {
 	h.t.Helper()
-	dir := filepath.Join(h.dir, "bin")
+	Script(h.t, filepath.Join(h.dir, "bin"), name, text)
+}
+
+// Script writes a command of that name into a folder.
+func Script(t testing.TB, dir, name, text string) {
+	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil { //nolint:gosec // it is to be run
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
 }
 
@@ -108,7 +113,9 @@ func (h *Host) Boot(n int, userData string) (address string, end func()) {
 			has := func(known string) bool { return strings.Contains(known, line) }
 			return ctx.User() == h.User && (slices.ContainsFunc(data.Authorized, has) || has(string(added)))
 		},
-		Handler: func(s ssh.Session) { h.run(s, home) },
+		Handler: func(s ssh.Session) {
+			Run(s, home, []string{"HOME=" + home, "PATH=" + filepath.Join(h.dir, "bin") + ":" + os.Getenv("PATH"), "USER=" + h.User})
+		},
 	}
 	if err := server.SetOption(ssh.HostKeyPEM([]byte(data.Keys.Private))); err != nil {
 		h.t.Errorf("host key: %v", err)
@@ -116,13 +123,13 @@ func (h *Host) Boot(n int, userData string) (address string, end func()) {
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	return address, func() {
 		_ = server.Close()
-		killAll("HOME=" + home)
+		KillAll("HOME=" + home)
 	}
 }
 
-// killAll ends the processes that have this in their environment: what a machine
+// KillAll ends the processes that have this in their environment: what a machine
 // runs ends with it.
-func killAll(mark string) {
+func KillAll(mark string) {
 	all, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is sound
 	for _, path := range all {
 		text, err := os.ReadFile(path)
@@ -135,10 +142,11 @@ func killAll(mark string) {
 	}
 }
 
-func (h *Host) run(s ssh.Session, home string) {
+// Run runs the command of a session in a folder, with an environment, and ends the
+// session with its exit code.
+func Run(s ssh.Session, dir string, env []string) {
 	cmd := exec.CommandContext(s.Context(), "/bin/sh", "-c", s.RawCommand())
-	cmd.Dir = home
-	cmd.Env = []string{"HOME=" + home, "PATH=" + filepath.Join(h.dir, "bin") + ":" + os.Getenv("PATH"), "USER=" + h.User}
+	cmd.Dir, cmd.Env = dir, env
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return
