@@ -196,3 +196,14 @@ func TestAccRefusals(t *testing.T) {
 		t.Errorf("%d pods were made", n)
 	}
 }
+
+// TestAccWhyNotEnabled: sky_clouds says what would enable RunPod, and no key.
+func TestAccWhyNotEnabled(t *testing.T) {
+	l := newLab(t)
+	l.test(resource.TestStep{
+		Config: strings.Replace(l.config(`
+data "sky_clouds" "all" {}
+output "why" { value = data.sky_clouds.all.clouds["runpod"].reason }`), fakeKey, "rpa_WRONG", 1),
+		Check: resource.TestMatchOutput("why", regexp.MustCompile("not enabled: RunPod refuses the API key: set api_key in clouds.runpod or RUNPOD_API_KEY .*401")),
+	})
+}
