@@ -147,7 +147,8 @@ func (a account) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFault
 	case cloudtest.OneAtATime:
 		f.Skip, f.Times, f.Refuse = 1, 2, fakekit.Refusef(http.StatusTooManyRequests, "", "")
 	case cloudtest.LostMark:
-		f = fakekit.Fault{Call: lambdafake.CallRename, Times: 1, Answer: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"data":{}}`)) }}
+		remove := a.LoseRenaming()
+		return func(context.Context) error { remove(); return nil }, nil
 	default:
 		return nil, fmt.Errorf("there is no fault %q here", kind)
 	}

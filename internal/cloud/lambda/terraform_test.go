@@ -190,3 +190,53 @@ func TestAccQuickstart(t *testing.T) {
 		resource.TestStep{Config: config, Taint: []string{"sky_cluster.primes"}, ConfigStateChecks: checks, Check: two},
 	)
 }
+
+// small is a cluster of one machine.
+func small(more string) string {
+	return `
+resource "sky_cluster" "s" {
+  name          = "s"
+  allowed_cidrs = ["127.0.0.0/8"]
+  ` + more + `
+}
+`
+}
+
+// TestAccLabelsStay: a change of labels is refused with the reason, and what would
+// be right; the machine stays.
+func TestAccLabelsStay(t *testing.T) {
+	l := newLab(t)
+	labelled := func(team string) string {
+		return l.config(small(fmt.Sprintf("resources = { infra = \"lambda/us-west-2\", instance_type = \"gpu_1x_a10\", labels = { Team = %q } }", team)))
+	}
+	l.test(
+		resource.TestStep{Config: labelled("weather"), ConfigPlanChecks: resource.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},
+		resource.TestStep{Config: labelled("climate"), ExpectError: regexp.MustCompile(`(?s)labels of cluster "s"\s+cannot change.*only\s+at\s+launch.*terraform\s+taint`)},
+		resource.TestStep{
+			Config: labelled("climate"), Taint: []string{"sky_cluster.s"},
+			Check: func(*terraform.State) error {
+				all := l.Machines()
+				if n := l.Calls(lambdafake.CallLaunch); len(all) != 1 || n != 2 || !slices.ContainsFunc(all[0].Tags, func(tag lambdafake.Tag) bool { return tag.Value == "climate" }) {
+					return fmt.Errorf("there are %d machines after %d launches", len(all), n)
+				}
+				return nil
+			},
+		},
+	)
+}
+
+// TestAccAutostopRefused: the plan says that no machine of Lambda ends itself.
+func TestAccAutostopRefused(t *testing.T) {
+	l := newLab(t)
+	var steps []resource.TestStep
+	for _, down := range []string{"false", "true"} {
+		steps = append(steps, resource.TestStep{
+			Config:      l.config(small("resources = { infra = \"lambda\", accelerators = \"A10:1\" }\nautostop = { idle_minutes = 10, down = " + down + " }")),
+			ExpectError: regexp.MustCompile(`(?s)machines\s+of\s+lambda\s+cannot.*terraform\s+destroy`),
+		})
+	}
+	l.test(steps...)
+	if n := l.Calls("*"); n > 0 {
+		t.Errorf("%d calls were made for a plan that is refused", n)
+	}
+}

@@ -206,7 +206,7 @@ func autostopAdvice(how cloud.Shutdown, other bool) string {
 			cloud.ShutdownTerminate: "write down = false to have them stopped instead", cloud.ShutdownStop: "write down = true to have them removed instead",
 		}[how])
 	}
-	advice = append(advice, "leave autostop out")
+	advice = append(advice, "leave autostop out and end the cluster with terraform destroy")
 	if how == cloud.ShutdownTerminate {
 		return strings.Join(append(advice, "or name a cloud whose machines can remove themselves"), ", ")
 	}

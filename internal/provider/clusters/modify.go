@@ -294,7 +294,8 @@ func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterMod
 		verdict.Replace, verdict.Why = []string{"ports"}, fmt.Sprintf("The cloud %s opens ports only at launch.", c.Cloud)
 	}
 	if caps, ok := r.data.CapabilitiesOf(c.Cloud); ok && len(verdict.Replace) == 0 && labelsChanged && labelsFixed(caps) {
-		verdict.Replace, verdict.Why = []string{"labels"}, fmt.Sprintf("The cloud %s labels machines only at launch.", c.Cloud)
+		refuseLabels(c, &resp.Diagnostics)
+		return
 	}
 	r.replace(ctx, c, now, verdict, resp)
 }
@@ -350,6 +351,14 @@ func (r *clusterResource) verdict(ctx context.Context, c cluster.Cluster, old cl
 func (r *clusterResource) portsLater(cloudName string) bool {
 	f, ok := r.data.Registry.Get(cloudName)
 	return ok && f.Capabilities().PortsLater
+}
+
+// refuseLabels says that machines keep their labels. Labels alone are not worth the
+// machines, so that who wants others has to say that it may cost them.
+func refuseLabels(c cluster.Cluster, diags *diag.Diagnostics) {
+	diags.AddAttributeError(path.Root("resources").AtName("labels"), fmt.Sprintf("The labels of cluster %q cannot change", c.Name),
+		fmt.Sprintf("The cloud %s labels machines only at launch, so that these keep the labels that they have. Write those, or mark the cluster "+
+			"with \"terraform taint\": the next apply then launches other machines with the new labels in place of these.", c.Cloud))
 }
 
 // labelsFixed reports whether machines keep the labels of their launch.

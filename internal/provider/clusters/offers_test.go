@@ -32,8 +32,7 @@ func TestWithoutDeadMan(t *testing.T) {
 	}
 }
 
-// Labels that a cloud keeps as the launch made them make another cluster of a
-// changed one.
+// A change of labels is refused where a cloud keeps those of the launch.
 func TestLabelsOfTheLaunch(t *testing.T) {
 	for _, tt := range []struct {
 		caps cloud.Capabilities

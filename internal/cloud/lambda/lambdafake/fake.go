@@ -57,6 +57,8 @@ type Cloud struct {
 	serial   int
 	// full are places without room, as "type region", "type *" or "* *".
 	full map[string]bool
+	// silent renamings are answered well and do nothing.
+	silent int
 }
 
 // Machine is a machine as the API shows it, and what it was launched with.
@@ -168,6 +170,9 @@ type ImageOrder struct {
 	Family string `json:"family,omitempty"`
 }
 
+// Spec is the official OpenAPI file that the fake is held against.
+const Spec = "lambda-1.10.0.openapi.json"
+
 // Regions are the regions, of which the one that has no rules comes last.
 func Regions() []string { return []string{"us-east-1", "us-west-2", "europe-central-1", "us-south-1"} }
 
@@ -207,13 +212,9 @@ func Start(t testing.TB, opts Options) *Cloud {
 		opts.BootTime = func(string) time.Duration { return 0 }
 	}
 	c := &Cloud{opts: opts, full: map[string]bool{}}
-	audit, err := auditor()
-	if err != nil {
-		t.Fatal(err)
-	}
 	c.Kit = fakekit.Start(t, fakekit.Options{
 		Tokens: map[string]string{Key: "me", OtherKey: "other"}, VisibleAfter: opts.VisibleAfter, GoneAfter: opts.Remembered, Settle: c.settle,
-		Shape: shape, OnViolation: opts.OnViolation, InMemory: opts.InMemory, Audit: audit,
+		Shape: shape, OnViolation: opts.OnViolation, InMemory: opts.InMemory, Audit: documented(fakekit.AuditBySpec(t, Spec)),
 	})
 	c.machines.Kit, c.keys.Kit, c.rulesets.Kit = c.Kit, c.Kit, c.Kit
 	if opts.Limits {
@@ -233,7 +234,21 @@ func shape(r fakekit.Refusal) any {
 	case http.StatusTooManyRequests:
 		return "Too many requests"
 	}
-	return map[string]any{"error": map[string]string{"code": r.Code, "message": r.Message}}
+	return map[string]any{"error": map[string]string{"code": r.Code, "message": r.Message, "suggestion": "Look again."}}
+}
+
+// documented leaves out the answers that the file says nothing of, though its text
+// does: too many calls, and trouble of Lambda's own.
+func documented(audit func(fakekit.Exchange) error) func(fakekit.Exchange) error {
+	if audit == nil {
+		return nil
+	}
+	return func(e fakekit.Exchange) error {
+		if e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError {
+			return nil
+		}
+		return audit(e)
+	}
 }
 
 func invalid(format string, args ...any) *fakekit.Refusal {
@@ -351,6 +366,12 @@ func (c *Cloud) LateAddress(by time.Duration) func() {
 // LateCapacity is a fault: the machine is taken back while it boots.
 func (c *Cloud) LateCapacity() func() {
 	return func() { c.newest().preempt = c.Now() }
+}
+
+// LoseRenaming lets the next renaming do nothing, until it is taken back.
+func (c *Cloud) LoseRenaming() (remove func()) {
+	c.Locked(func() { c.silent = 1 })
+	return func() { c.Locked(func() { c.silent = 0 }) }
 }
 
 func (m *Machine) shutDown() {

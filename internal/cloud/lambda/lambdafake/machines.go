@@ -59,6 +59,8 @@ func (c *Cloud) serveMachines() {
 			return nil, err
 		case in.Name != nil && len(*in.Name) > 64:
 			return nil, invalid("name: %d characters", len(*in.Name))
+		case c.silent > 0:
+			c.silent--
 		case in.Name != nil:
 			m.Name = *in.Name
 		}
