@@ -137,9 +137,13 @@ func TestTaskAccelerators(t *testing.T) {
 func FuzzTask(f *testing.F) {
 	f.Add(wholeTask)
 	f.Add("resources: {any_of: [{accelerators: {A: 1}}]}")
+	f.Add("name: p\nexecution: parallel\n---\nname: a\nworkdir: {url: 'https://x', ref: $R}\n--- {name: b, resources: {image_id: {r: i}, job_recovery: {recover_on_exit_codes: [1]}}}\n...\n")
 	f.Fuzz(func(_ *testing.T, text string) {
 		if parsed, err := skypilot.Parse(text); err == nil {
 			taskValue(parsed)
+		}
+		if parsed, err := skypilot.ParseTasks(text, skypilot.Given{Infra: "a/b", Base: "c"}); err == nil {
+			tasksValue(parsed)
 		}
 	})
 }
