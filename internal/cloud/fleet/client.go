@@ -10,11 +10,13 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/rest"
 )
 
-// What a driver needs that has no SDK; see package rest.
 type (
-	REST     = rest.Client
+	// REST is what a driver needs that has no SDK; see package rest.
+	REST = rest.Client
+	// APIError is an answer of such an API that says no.
 	APIError = rest.Error
-	Pace     = rest.Pace
+	// Pace lets calls pass at a rate.
+	Pace = rest.Pace
 )
 
 // ReadAPIError is Table.Read for drivers on a REST.

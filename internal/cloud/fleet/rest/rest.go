@@ -73,7 +73,7 @@ func (e *Error) Error() string {
 
 // Is makes a 404 a cloud.ErrNotFound.
 func (e *Error) Is(target error) bool {
-	return target == cloud.ErrNotFound && e.Status == http.StatusNotFound //nolint:errorlint // Is compares
+	return target == cloud.ErrNotFound && e.Status == http.StatusNotFound
 }
 
 // Do sends in as JSON, where it is not nil, and reads the answer into out, where

@@ -65,7 +65,7 @@ func (s *Spec) look(at string, schema, v any) (wrong []string, known map[string]
 			}
 		default:
 			if !strings.HasPrefix(keyword, "x-") {
-				w, k := s.assert(at, keyword, want, sch, v)
+				w, k := s.assert(at, keyword, want, v)
 				join(w, k)
 			}
 		}
@@ -112,28 +112,14 @@ func (s *Spec) unknown(at string, sch map[string]any, v any, known map[string]bo
 }
 
 // assert is one keyword about the value itself.
-func (s *Spec) assert(at, keyword string, want any, sch map[string]any, v any) (wrong []string, known map[string]bool) {
+func (s *Spec) assert(at, keyword string, want, v any) (wrong []string, known map[string]bool) {
 	known = map[string]bool{}
-	say := func(format string, args ...any) { wrong = append(wrong, at+": "+fmt.Sprintf(format, args...)) }
 	object, _ := v.(map[string]any)
-	items, _ := v.([]any)
 	switch keyword {
-	case "type":
-		if !isType(want, v) {
-			say("it is %T, want %v", v, want)
-		}
-	case "enum":
-		if !slices.ContainsFunc(list(want), func(e any) bool { return reflect.DeepEqual(e, v) }) {
-			say("it is %v, want one of %v", v, want)
-		}
-	case "const":
-		if !reflect.DeepEqual(want, v) {
-			say("it is %v, want %v", v, want)
-		}
 	case "required":
 		for _, name := range list(want) {
 			if _, ok := object[fmt.Sprint(name)]; object != nil && !ok {
-				say("%v is required", name)
+				wrong = append(wrong, fmt.Sprintf("%s: %v is required", at, name))
 			}
 		}
 	case "properties":
@@ -145,62 +131,69 @@ func (s *Spec) assert(at, keyword string, want any, sch map[string]any, v any) (
 			}
 		}
 	case "items":
-		for i, item := range items {
+		for i, item := range list(v) {
 			wrong = append(wrong, s.check(fmt.Sprintf("%s[%d]", at, i), want, item)...)
 		}
-	case "uniqueItems":
-	case "minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum":
-		if limit, _ := want.(float64); !within(keyword, limit, v) {
-			say("it is %v, %s is %v", v, keyword, limit)
-		}
-	case "pattern", "format":
-		if why := badForm(keyword, fmt.Sprint(want), v); why != "" {
-			say("%s", why)
-		}
 	default:
-		say("the checker does not know %q", keyword)
+		if why := simple(keyword, want, v); why != "" {
+			wrong = []string{at + ": " + why}
+		}
 	}
 	return wrong, known
 }
 
-// badForm says in what a text breaks a pattern, or a format that is a time; empty is
-// in nothing.
-func badForm(keyword, want string, v any) string {
+// simple says what is wrong with a value by a keyword that looks at no other.
+func simple(keyword string, want, v any) string {
 	text, isText := v.(string)
-	if keyword == "format" {
-		if _, err := time.Parse(time.RFC3339, text); isText && want == "date-time" && err != nil {
+	switch keyword {
+	case "uniqueItems":
+	case "type":
+		if !isType(want, v) {
+			return fmt.Sprintf("it is %T, want %v", v, want)
+		}
+	case "enum":
+		if !slices.ContainsFunc(list(want), func(e any) bool { return reflect.DeepEqual(e, v) }) {
+			return fmt.Sprintf("it is %v, want one of %v", v, want)
+		}
+	case "const":
+		if !reflect.DeepEqual(want, v) {
+			return fmt.Sprintf("it is %v, want %v", v, want)
+		}
+	case "minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum":
+		return bounded(keyword, want, v)
+	case "pattern":
+		if re, err := regexp.Compile(fmt.Sprint(want)); err != nil || isText && !re.MatchString(text) {
+			return fmt.Sprintf("%q does not match %v", text, want)
+		}
+	case "format":
+		if _, err := time.Parse(time.RFC3339, text); err != nil && want == "date-time" && isText {
 			return fmt.Sprintf("%q is no time", text)
 		}
-		return ""
-	}
-	if re, err := regexp.Compile(want); err != nil || isText && !re.MatchString(text) {
-		return fmt.Sprintf("%q does not match %v", text, want)
+	default:
+		return fmt.Sprintf("the checker does not know %q", keyword)
 	}
 	return ""
 }
 
-// within reports whether the size of a value keeps a bound, where the keyword is
-// about values of its kind.
-func within(keyword string, limit float64, v any) bool {
-	size := limit
-	switch of := v.(type) {
-	case []any:
-		if strings.HasSuffix(keyword, "Items") {
-			size = float64(len(of))
-		}
-	case string:
-		if strings.HasSuffix(keyword, "Length") {
-			size = float64(utf8.RuneCountInString(of))
-		}
+// bounded says what is wrong with the size of a value, where it is of the kind that
+// the keyword is about.
+func bounded(keyword string, want, v any) string {
+	limit, _ := want.(float64)
+	kind, size := "imum", 0.0
+	switch is := v.(type) {
 	case float64:
-		if strings.HasSuffix(keyword, "imum") {
-			size = of
-		}
+		size = is
+	case string:
+		kind, size = "Length", float64(utf8.RuneCountInString(is))
+	case []any:
+		kind, size = "Items", float64(len(is))
+	default:
+		return ""
 	}
-	if strings.HasPrefix(keyword, "min") {
-		return size >= limit
+	if !strings.HasSuffix(keyword, kind) || size == limit || strings.HasPrefix(keyword, "min") == (size > limit) {
+		return ""
 	}
-	return size <= limit
+	return fmt.Sprintf("it has %v, %s is %v", size, keyword, limit)
 }
 
 func list(v any) []any {
