@@ -16,7 +16,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
-// reconcile settles what earlier launches left before a new one begins. It
+// reconcile decides about what earlier launches left before a new one begins. It
 // returns a cluster to adopt, or an error when the name is taken.
 func (l *launch) reconcile(ctx context.Context) (*cluster.Cluster, error) {
 	where, err := l.inventoryClouds(ctx)
