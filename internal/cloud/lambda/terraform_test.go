@@ -232,7 +232,7 @@ func TestAccAutostopRefused(t *testing.T) {
 	for _, down := range []string{"false", "true"} {
 		steps = append(steps, resource.TestStep{
 			Config:      l.config(small("resources = { infra = \"lambda\", accelerators = \"A10:1\" }\nautostop = { idle_minutes = 10, down = " + down + " }")),
-			ExpectError: regexp.MustCompile(`(?s)terraform\s+destroy.*machines\s+of\s+lambda\s+cannot`),
+			ExpectError: regexp.MustCompile(`(?s)terraform\s+destroy.*(machines\s+of\s+lambda\s+cannot|not\s+on\s+lambda)`),
 		})
 	}
 	l.test(steps...)
