@@ -59,7 +59,7 @@ func New(t testing.TB, user string, net int) *Host {
 }
 
 func freePort(t testing.TB) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func (h *Host) Boot(n int, userData string) (address string, end func()) {
 		h.t.Errorf("user data: %v", err)
 	}
 	address = fmt.Sprintf("127.%d.%d.%d", h.net, n/250%250, n%250+2)
-	listener, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(h.Port)))
+	listener, err := (&net.ListenConfig{}).Listen(h.t.Context(), "tcp", net.JoinHostPort(address, strconv.Itoa(h.Port)))
 	if err != nil {
 		h.t.Errorf("listen: %v", err)
 		return address, func() {}
