@@ -18,25 +18,51 @@ import (
 // make two machines. The elder one stays. Whoever made the younger one removes it
 // and adopts the elder; nobody removes what another session made.
 
-// giveWay removes machines of this launch that have an elder of their identity.
-// A list that shows a machine shows those that are older, as soon as what is as
-// old as its clock can tell had the time that this one took. So it waits for that.
+// giveWay removes machines of this launch that have an elder of their identity,
+// and records those instead. It looks again after it removed some: pages shift
+// while machines are removed, so that the list which showed one elder may have
+// left out another.
 func (f *Fleet[N, R]) giveWay(ctx context.Context, ref cloud.ClusterRef, record *cloud.RunRecord) error {
-	if f.Idempotent || len(record.Created) == 0 {
+	if f.Idempotent {
 		return nil
 	}
-	var elder map[string]Machine[N]
-	born, enough, quiet := time.Now(), time.Duration(0), 0
-	err := retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
+	born, given := time.Now(), map[cloud.Identity]bool{}
+	for len(record.Created) > 0 {
+		elder, err := f.lookForElders(ctx, ref, record.Created, born)
+		if err != nil {
+			return fmt.Errorf("see whether another session launched the same machines: %w", err)
+		}
+		if len(elder) == 0 {
+			break
+		}
+		own := ref
+		own.Instances = slices.Sorted(maps.Keys(elder))
+		record.Created = slices.DeleteFunc(record.Created, func(id string) bool { return slices.Contains(own.Instances, id) })
+		if err := f.Terminate(ctx, own); err != nil {
+			return fmt.Errorf("remove machines %v, which another session launched first: %w", own.Instances, err)
+		}
+		for _, m := range elder {
+			given[m.Identity] = true
+		}
+	}
+	return f.takeElders(ctx, ref, given, record)
+}
+
+// lookForElders are the machines that those created since born give way to. A list
+// that shows a machine shows those that are older, as soon as what is as old as its
+// clock can tell had the time that this one took. So it waits for that.
+func (f *Fleet[N, R]) lookForElders(ctx context.Context, ref cloud.ClusterRef, created []string, born time.Time) (elder map[string]Machine[N], err error) {
+	enough, quiet := time.Duration(0), 0
+	err = retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
 		listed, err := f.Calls.List(ctx, ref)
 		if err != nil {
 			return false, f.unlessTransient(err)
 		}
 		age := time.Since(born)
-		if enough == 0 && (age >= f.Settle || all(record.Created, ids(listed))) {
+		if enough == 0 && (age >= f.Settle || all(created, ids(listed))) {
 			enough = age + f.Granularity
 		}
-		elder = elders(record.Created, slices.DeleteFunc(listed, func(m Machine[N]) bool {
+		elder = elders(created, slices.DeleteFunc(listed, func(m Machine[N]) bool {
 			return !selects(ref, m) || m.State == cloud.StateTerminating || m.State == cloud.StateTerminated
 		}))
 		if enough == 0 || age < enough {
@@ -46,36 +72,44 @@ func (f *Fleet[N, R]) giveWay(ctx context.Context, ref cloud.ClusterRef, record 
 		quiet++
 		return len(elder) > 0 || quiet >= f.QuietLooks, nil
 	})
-	if err != nil {
-		return fmt.Errorf("see whether another session launched the same machines: %w", err)
-	}
-	return f.yield(ctx, ref, elder, record)
+	return elder, err
 }
 
-// yield removes the machines that have an elder, and records that instead.
-func (f *Fleet[N, R]) yield(ctx context.Context, ref cloud.ClusterRef, elder map[string]Machine[N], record *cloud.RunRecord) error {
-	if len(elder) == 0 {
+// takeElders records the machines that others of this launch gave way to. One may
+// have given way itself, to one that is older still.
+func (f *Fleet[N, R]) takeElders(ctx context.Context, ref cloud.ClusterRef, given map[cloud.Identity]bool, record *cloud.RunRecord) error {
+	if len(given) == 0 {
 		return nil
 	}
-	own := ref
-	own.Instances = slices.Sorted(maps.Keys(elder))
-	record.Created = slices.DeleteFunc(record.Created, func(id string) bool { return slices.Contains(own.Instances, id) })
-	if err := f.Terminate(ctx, own); err != nil {
-		return fmt.Errorf("remove machines %v, which another session launched first: %w", own.Instances, err)
-	}
-	// The elder one may have given way to one that is older still.
-	found, err := f.whenListed(ctx, ref)
+	found, err := f.whenSteady(ctx, ref)
 	if err != nil {
 		return fmt.Errorf("look for the machines that another session launched first: %w", err)
 	}
-	given := slices.Collect(maps.Values(elder))
 	for _, m := range found.Staying() {
-		mine := slices.ContainsFunc(given, func(g Machine[N]) bool { return g.Identity == m.Identity })
-		if mine && !slices.Contains(record.Adopted, m.ID) {
+		if given[m.Identity] && !slices.Contains(record.Adopted, m.ID) {
 			record.Adopted = append(record.Adopted, m.ID)
 		}
 	}
 	return nil
+}
+
+// whenSteady is whenListed until two looks in a row show the same machines. Pages
+// shift while others are removed, so that one list may leave out a machine; two
+// that left out one each differ by what was removed.
+func (f *Fleet[N, R]) whenSteady(ctx context.Context, ref cloud.ClusterRef) (Inventory[N], error) {
+	var found Inventory[N]
+	var before []string
+	err := retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
+		var err error
+		if found, err = f.whenListed(ctx, ref); err != nil {
+			return false, retry.Stop(err)
+		}
+		now := ids(found.Machines)
+		same := before != nil && slices.Equal(before, now)
+		before = now
+		return same, nil
+	})
+	return found, err
 }
 
 // elders are the eldest of each identity, by the ids that give way to them.
