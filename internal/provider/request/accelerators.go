@@ -20,7 +20,7 @@ import (
 )
 
 // AcceleratorForms says what the attribute accelerators takes.
-const AcceleratorForms = "one as `\"A100:8\"` (`NAME` or `NAME:COUNT`); several in order of preference as a list, `[\"H100:8\", \"A100:8\"]`; " +
+const AcceleratorForms = "one as `\"A100:8\"` (`NAME` or `NAME:COUNT`; a part of a name that no other has will do, and `\"80GB+:8\"` is eight of any device with so much memory); several in order of preference as a list, `[\"H100:8\", \"A100:8\"]`; " +
 	"or several of which the cheapest wins as a set, `toset([\"H100:8\", \"A100:8\"])`, or a map, `{ H100 = 8, A100 = 8 }`. Upper and lower case are the same."
 
 // acceleratorChoice is the attribute accelerators, read: one spec, several in
@@ -156,6 +156,11 @@ func (c acceleratorChoice) parse() ([]cloud.Accelerator, func(path.Path) path.Pa
 		}
 	}
 	out, err := cloud.ParseAccelerators(texts...)
+	for i, a := range out {
+		if _, byMemory := a.ByMemory(); byMemory && c.ordered && len(out) > 1 {
+			return nil, c.specs[i].at, fmt.Errorf("%q are several devices, which have no order among themselves; write it alone, or in a set", a.Name)
+		}
+	}
 	return out, itself, err
 }
 

@@ -105,6 +105,7 @@ func TestAcceleratorsRefused(t *testing.T) {
 		{"a null element", tuple(types.StringNull()), "resources.accelerators[0]: An element is null"},
 		{"a number", types.NumberValue(big.NewFloat(8)), "this is no accelerator"},
 		{"a list of objects", tuple(anObject(nil)), "resources.accelerators[0]: An element is no text"},
+		{"memory in an order", tuple(specs("A100:8", "80GB+:8")...), `resources.accelerators[1]: "80GB+" are several devices`},
 		{"a TPU", types.StringValue("tpu-v3-8"), "TPU VMs are not supported yet"},
 		{"a TPU in a list", tuple(specs("A100:8", "TPU-v3-8")...), "resources.accelerators[1]: \"TPU-v3-8\" is a TPU"},
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -77,5 +78,35 @@ func TestJudgeReserved(t *testing.T) {
 	req.Reserved = []optimizer.Reservation{{Cloud: "aws", InstanceType: "p4d.24xlarge", Count: 1}}
 	if v := Judge(present, 2, &req, req, []string{"memory"}); len(v.Replace) > 0 {
 		t.Errorf("one of the two is reserved, and yet %+v", v)
+	}
+}
+
+// What is left out by default decides about launches: a cluster that runs stays, until
+// somebody asks for something else.
+func TestJudgeKeepsWhatDefaultsLeaveOut(t *testing.T) {
+	present := cloud.Offer{
+		Cloud: "aws", Region: "us-east-1", Market: cloud.OnDemand, HourlyUSD: 0.2,
+		InstanceType: cloud.InstanceType{Name: "t4g.2xlarge", VCPUs: 8, MemoryGiB: 32, Arch: cloud.ArchARM, Traits: cloud.Burstable},
+	}
+	list := func(s string) types.List { return types.ListValueMust(types.StringType, []attr.Value{text(s)}) }
+	old := requestOf(t, values{}, 1)
+	for name, tt := range map[string]struct {
+		now     values
+		replace []string
+	}{
+		"fewer":              {values{"cpus": text("2+")}, nil},
+		"no burstable ones":  {values{"burstable": types.BoolValue(false)}, nil},
+		"its architecture":   {values{"arch": text("arm64")}, nil},
+		"another one":        {values{"arch": text("x86_64")}, []string{"arch"}},
+		"its family":         {values{"instance_families": list("t4g")}, nil},
+		"another family":     {values{"instance_families": list("m6i")}, []string{"instance_families"}},
+		"excluded":           {values{"excluded_instance_types": list("t4*")}, []string{"excluded_instance_types"}},
+		"a preferred region": {values{"preferred_regions": list("eu-west-1")}, nil},
+	} {
+		now := requestOf(t, tt.now, 1)
+		v := Judge(present, 1, &old, now, ChangedMembers(resourcesOf(values{}), resourcesOf(tt.now)))
+		if !slices.Equal(v.Replace, tt.replace) {
+			t.Errorf("%s: %+v, want %v", name, v, tt.replace)
+		}
 	}
 }
