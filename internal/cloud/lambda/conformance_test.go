@@ -20,7 +20,7 @@ import (
 )
 
 // real are a cloud's times as they are reported of Lambda, and its limits.
-func real() lambdafake.Options {
+func slowAccount() lambdafake.Options {
 	return lambdafake.Options{
 		InMemory: true, Limits: true, EndTime: 40 * time.Second,
 		BootTime: func(instanceType string) time.Duration {
@@ -35,14 +35,14 @@ func real() lambdafake.Options {
 // TestConformance runs the suite over HTTP within Lambda's limits, each case on a
 // Lambda of its own, on injected time.
 func TestConformance(t *testing.T) {
-	injected.Run(t, func(t *testing.T) cloudtest.Harness { return newAccount(t, real()) })
+	injected.Run(t, func(t *testing.T) cloudtest.Harness { return newAccount(t, slowAccount()) })
 }
 
 // TestConformanceWhenLate does so on a Lambda whose lists lag, and that lists what
 // is gone for a while.
 func TestConformanceWhenLate(t *testing.T) {
 	injected.Run(t, func(t *testing.T) cloudtest.Harness {
-		opts := real()
+		opts := slowAccount()
 		opts.VisibleAfter, opts.Remembered = 20*time.Second, 10*time.Minute
 		return newAccount(t, opts)
 	})

@@ -44,7 +44,7 @@ func at(instanceType, region, arch string, nodes int) cloud.Placement {
 func bubble(t *testing.T, change func(*lambdafake.Options), f func(*testing.T, account, *driver)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		opts := real()
+		opts := slowAccount()
 		if change != nil {
 			change(&opts)
 		}
@@ -229,7 +229,7 @@ func TestWithoutRules(t *testing.T) {
 
 // TestBigMachinesBoot: 25 minutes are waited for.
 func TestBigMachinesBoot(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, a account, d *driver) {
+	bubble(t, nil, func(t *testing.T, _ account, d *driver) {
 		began := time.Now()
 		up(t, d, testSpec(1), at("gpu_8x_h100_sxm5", "us-east-1", "x86_64", 1))
 		if took := time.Since(began); took < 25*time.Minute || took > 30*time.Minute {

@@ -3,6 +3,7 @@
 package remotetest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,11 +48,7 @@ func onChildlessThread(work func()) {
 	go func() {
 		runtime.LockOSThread()
 		close(locked)
-		err := unix.EINTR
-		for err == unix.EINTR {
-			err, _ = unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT|ownWaits, nil).(unix.Errno)
-		}
-		if err == unix.ECHILD {
+		if isChildless() {
 			work()
 			return
 		}
@@ -59,6 +56,16 @@ func onChildlessThread(work func()) {
 		runtime.UnlockOSThread()
 	}()
 	<-locked
+}
+
+// isChildless reports whether this thread has no children.
+func isChildless() bool {
+	for {
+		err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT|ownWaits, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return errors.Is(err, unix.ECHILD)
+		}
+	}
 }
 
 // trace follows a process that is about to begin, until nothing of it is left.

@@ -87,8 +87,7 @@ type Machine struct {
 	end       func()
 }
 
-// Region, Type, Specs, Action, Tag, Reference, Image, SSHKey and Ruleset are as the
-// API has them.
+// What follows is as the API has it.
 type (
 	Region struct {
 		Name        string `json:"name"`
