@@ -19,7 +19,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/lambda/lambdafake"
 )
 
-// real are a cloud's times as they are reported of Lambda, and its limits.
+// slowAccount has the times that are reported of Lambda, and its limits.
 func slowAccount() lambdafake.Options {
 	return lambdafake.Options{
 		InMemory: true, Limits: true, EndTime: 40 * time.Second,

@@ -87,7 +87,8 @@ type Machine struct {
 	end       func()
 }
 
-// What follows is as the API has it.
+// The shapes of the API, as its OpenAPI file has them.
+
 type (
 	Region struct {
 		Name        string `json:"name"`
