@@ -36,24 +36,20 @@ func Cheapest(snaps []*Snapshot, r *cloud.Requirement, limit int) ([]cloud.Offer
 	var q query
 	q.set(r)
 	q.setDefaults(r)
-	if len(r.Accelerators) > 0 && r.Arch == "" {
+	// Where one device is found, it has a machine of the default architecture.
+	open := len(r.Accelerators) == 1 && r.Arch == ""
+	if len(r.Accelerators) > 1 && r.Arch == "" {
 		q.settle(snaps)
 	}
 	var space [16]hit
-	var spare [8]uint32
-	hits := space[:0]
-	for _, snap := range snaps {
-		for m := range markets {
-			if !q.market[m] {
-				continue
-			}
-			for _, id := range snap.find(&q, m, limit, spare[:0]) {
-				hits = append(hits, hit{snap, *snap.market[m].price.at(id), id, uint8(m)})
-			}
+	hits, ok := q.gather(snaps, limit, space[:0])
+	if refused := q.refuse; ok && open && len(hits) == 0 {
+		if q.settle(snaps); q.refuse != refused {
+			hits, ok = q.gather(snaps, limit, hits)
 		}
-		if snap.bad.Load() {
-			return nil, false
-		}
+	}
+	if !ok {
+		return nil, false
 	}
 	if len(hits) > 1 {
 		slices.SortFunc(hits, func(a, b hit) int { return a.compare(&b) })
@@ -67,4 +63,24 @@ func Cheapest(snaps []*Snapshot, r *cloud.Requirement, limit int) ([]cloud.Offer
 		}
 	}
 	return out, true
+}
+
+// gather appends the limit cheapest offers of each snapshot and market. It reports
+// false where a snapshot is damaged.
+func (q *query) gather(snaps []*Snapshot, limit int, hits []hit) ([]hit, bool) {
+	var spare [8]uint32
+	for _, snap := range snaps {
+		for m := range markets {
+			if !q.market[m] {
+				continue
+			}
+			for _, id := range snap.find(q, m, limit, spare[:0]) {
+				hits = append(hits, hit{snap, *snap.market[m].price.at(id), id, uint8(m)})
+			}
+		}
+		if snap.bad.Load() {
+			return nil, false
+		}
+	}
+	return hits, true
 }

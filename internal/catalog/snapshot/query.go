@@ -22,10 +22,10 @@ type query struct {
 	// requirement then.
 	picky bool
 	by    *cloud.Requirement
-	// refuse are the flags of types that are not taken, and defaults what else is
-	// asked of those that are.
-	refuse   uint64
-	defaults cloud.Defaults
+	// refuse are the flags of types that are not taken; those with the flag apart must
+	// feed their devices as defaults say.
+	refuse, apart uint64
+	defaults      cloud.Defaults
 	// few holds the accelerators, names folded, unless there are more than fit;
 	// a query then stays on its caller's stack.
 	few  [2]cloud.Accelerator
@@ -85,6 +85,9 @@ func (q *query) set(r *cloud.Requirement) {
 func (q *query) setDefaults(r *cloud.Requirement) {
 	q.defaults = r.Defaults()
 	q.refuse = uint64(q.defaults.Refused)
+	if q.defaults.HostVCPUs+q.defaults.HostMemoryGiB > 0 {
+		q.apart = uint64(cloud.DevicesApart)
+	}
 	if q.defaults.X86 {
 		q.refuse |= flagNotX86
 	}
@@ -197,10 +200,10 @@ func (c *collector) here(place uint32) bool {
 
 // fits reports whether a machine satisfies the query, its accelerator aside.
 func (c *collector) fits(t *typeRec) bool {
-	return c.q.cpus.holds(t.vcpus) && c.q.memory.holds(t.memory) &&
+	return t.flags&c.q.refuse == 0 && c.q.cpus.holds(t.vcpus) && c.q.memory.holds(t.memory) &&
 		(c.q.ratio == 0 || t.vcpus > 0 && t.memory > 0 && t.memory+slack >= c.q.ratio*t.vcpus) &&
-		(c.q.name == "" || c.s.text(t.fold) == c.q.name) && t.flags&c.q.refuse == 0 &&
-		(c.q.defaults.HostVCPUs+c.q.defaults.HostMemoryGiB == 0 || c.q.defaults.Feeds(cloud.Traits(t.flags), t.accCount, t.vcpus, t.memory)) &&
+		(c.q.name == "" || c.s.text(t.fold) == c.q.name) &&
+		(t.flags&c.q.apart == 0 || c.q.defaults.Feeds(cloud.Traits(t.flags), t.accCount, t.vcpus, t.memory)) &&
 		(!c.q.picky || c.named(t))
 }
 
@@ -212,7 +215,7 @@ func (c *collector) named(t *typeRec) bool {
 
 func (c *collector) byAccelerator() {
 	devices := c.s.pairsByName()
-	checked := !c.q.sized && c.q.name == "" && !c.q.picky && c.q.refuse == 0
+	checked := !c.q.sized && c.q.name == "" && !c.q.picky && c.q.refuse|c.q.apart == 0
 	for i := range c.q.nFew {
 		c.device(devices, &c.q.few[i], checked)
 	}
