@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -62,7 +63,7 @@ func (b *bare) Relabel(_ context.Context, m Machine[string], change Relabeling) 
 	defer b.mu.Unlock()
 	for i := range b.machines {
 		if b.keeps && b.machines[i].ID == m.ID {
-			b.machines[i].Tags = Merge(b.machines[i].Tags, change.Marks)
+			b.machines[i].Tags = tags.Merge(b.machines[i].Tags, change.Marks)
 			b.machines[i].Identity, _ = cloud.IdentityFromTags(b.machines[i].Tags)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
 )
 
 // resources are the ids of what Bootstrap found or made.
@@ -65,7 +66,7 @@ func request(o fleet.Order[resources]) launchRequest {
 		UserData:     o.Node.UserData,
 		SSHKeyIDs:    append([]string{}, o.Resources.keys...),
 		FirewallID:   o.Resources.firewall,
-		Tags:         fleet.Merge(o.Spec.Labels, o.Spec.Marks(id), id.Tags()),
+		Tags:         tags.Merge(o.Spec.Labels, o.Spec.Marks(id), id.Tags()),
 	}
 	if offer.Market == cloud.Spot {
 		req.MaxPriceUSD = o.Spec.MaxMachineUSD

@@ -12,6 +12,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -172,5 +173,5 @@ func (d *driver) Mark(ctx context.Context, machines []machine) error {
 
 // Relabel implements fleet.Calls.
 func (d *driver) Relabel(ctx context.Context, m machine, change fleet.Relabeling) error {
-	return d.c.tag(ctx, m.ID, fleet.Merge(change.Set, change.Marks), append([]string{}, change.Remove...))
+	return d.c.tag(ctx, m.ID, tags.Merge(change.Set, change.Marks), append([]string{}, change.Remove...))
 }

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/api/compute/v1"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
 )
 
 // Keys of the metadata that the driver keeps on a machine beside its labels.
@@ -41,8 +41,8 @@ var (
 )
 
 // codec is what labels can hold.
-func codec() fleet.Codec {
-	return fleet.Codec{
+func codec() tags.Codec {
+	return tags.Codec{
 		Key: func(k string) bool {
 			return labelKeyForm().MatchString(k) && !strings.HasPrefix(k, googleLabelPrefix)
 		},
@@ -53,7 +53,7 @@ func codec() fleet.Codec {
 // undigested are labels where the values that ref asks for stand in place of
 // their digests: disks have no metadata with the whole values.
 func undigested(ref cloud.ClusterRef, labels map[string]string) map[string]string {
-	return codec().Decode(labels, fleet.Merge(labels, ref.Tags()))
+	return codec().Decode(labels, tags.Merge(labels, ref.Tags()))
 }
 
 // userLabels divides the user's labels into what labels can hold and, as one

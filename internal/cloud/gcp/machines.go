@@ -17,6 +17,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
 )
 
 // machine is an instance, and whose it is. Its id is the number that Compute
@@ -306,7 +307,7 @@ func (d *driver) Relabel(ctx context.Context, m machine, change fleet.Relabeling
 			maps.DeleteFunc(kept, func(k, _ string) bool {
 				return !strings.HasPrefix(k, googleLabelPrefix) && !strings.HasPrefix(k, cloud.TagPrefix)
 			})
-			return fleet.Merge(user, kept, own)
+			return tags.Merge(user, kept, own)
 		}
 		if err := d.setLabels(ctx, m, merge); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
 )
 
 // resources are what Bootstrap finds or makes, for Create.
@@ -143,7 +144,7 @@ func (moment) MarshalText() ([]byte, error) {
 // call, in tags and once more in names that stay.
 func (d *driver) Create(ctx context.Context, order fleet.Order[resources]) (machine, error) {
 	id, spec, res, offer := order.Node.Identity, order.Spec, order.Resources, order.Placement.Offer
-	own := fleet.Merge(spec.Labels, spec.Marks(id), id.Tags())
+	own := tags.Merge(spec.Labels, spec.Marks(id), id.Tags())
 	if !spec.Deadline.IsZero() {
 		own[tagDeadline] = spec.Deadline.UTC().Format(time.RFC3339)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -85,7 +86,7 @@ func isID(id string) bool {
 }
 
 // flat is what tags can hold.
-func flat() fleet.Flat { return fleet.Flat{MaxKey: 55, MaxValue: 128} }
+func flat() tags.Flat { return tags.Flat{MaxKey: 55, MaxValue: 128} }
 
 type tag struct {
 	Key   string `json:"key"`

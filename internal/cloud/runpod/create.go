@@ -14,6 +14,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
 )
 
 const (
@@ -128,7 +129,7 @@ func (d *driver) Create(ctx context.Context, o fleet.Order[resources]) (machine,
 // orderOf is the pod of an order, at a place with room.
 func orderOf(o fleet.Order[resources], at spot) (order, error) {
 	spec, id, offer := o.Spec, o.Node.Identity, o.Placement.Offer
-	tags := fleet.Merge(spec.Labels, spec.Marks(id), id.Tags(), map[string]string{tagRegion: offer.Region, tagType: offer.InstanceType.Name})
+	tags := tags.Merge(spec.Labels, spec.Marks(id), id.Tags(), map[string]string{tagRegion: offer.Region, tagType: offer.InstanceType.Name})
 	if offer.Zone != "" {
 		tags[tagZone] = offer.Zone
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
 )
 
 // opened is a session on a fake, and the spec of a cluster there.
@@ -178,7 +178,7 @@ func TestStoppedIsNotStarted(t *testing.T) {
 // with our tags, and is asked for in every census.
 func TestMembersOfClustersAreOthers(t *testing.T) {
 	o := open(t)
-	tags := fleet.Merge(o.spec.Nodes[0].Identity.Tags(), map[string]string{tagRegion: "US"})
+	tags := tags.Merge(o.spec.Nodes[0].Identity.Tags(), map[string]string{tagRegion: "US"})
 	o.Locked(func() {
 		p := o.add(fakeOrder{Name: "member", Image: "x", Env: tagged(tags), Cloud: cloudSecure})
 		p.Cluster = map[string]any{"id": "cl", "rank": 0}

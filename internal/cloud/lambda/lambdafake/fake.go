@@ -88,12 +88,13 @@ type Machine struct {
 }
 
 // The shapes of the API, as its OpenAPI file has them.
-
 type (
+	// Region is one of the API.
 	Region struct {
 		Name        string `json:"name"`
 		Description string `json:"description"`
 	}
+	// Type is one of the API.
 	Type struct {
 		Name           string `json:"name"`
 		Description    string `json:"description"`
@@ -101,23 +102,28 @@ type (
 		Cents          int    `json:"price_cents_per_hour"`
 		Specs          Specs  `json:"specs"`
 	}
+	// Specs is one of the API.
 	Specs struct {
 		VCPUs   int `json:"vcpus"`
 		Memory  int `json:"memory_gib"`
 		Storage int `json:"storage_gib"`
 		GPUs    int `json:"gpus"`
 	}
+	// Action is one of the API.
 	Action struct {
 		Available bool   `json:"available"`
 		Reason    string `json:"reason_code,omitempty"`
 	}
+	// Tag is one of the API.
 	Tag struct {
 		Key   string `json:"key"`
 		Value string `json:"value"`
 	}
+	// Reference is one of the API.
 	Reference struct {
 		ID string `json:"id"`
 	}
+	// Image is one of the API.
 	Image struct {
 		ID           string    `json:"id"`
 		Created      time.Time `json:"created_time"`
@@ -129,11 +135,13 @@ type (
 		Architecture string    `json:"architecture"`
 		Region       Region    `json:"region"`
 	}
+	// SSHKey is one of the API.
 	SSHKey struct {
 		ID     string `json:"id"`
 		Name   string `json:"name"`
 		Public string `json:"public_key"`
 	}
+	// Ruleset is one of the API.
 	Ruleset struct {
 		ID        string    `json:"id"`
 		Name      string    `json:"name"`
@@ -142,6 +150,7 @@ type (
 		Created   time.Time `json:"created"`
 		Instances []string  `json:"instance_ids"`
 	}
+	// Rule is one of the API.
 	Rule struct {
 		Protocol    string `json:"protocol"`
 		Ports       []int  `json:"port_range,omitempty"`

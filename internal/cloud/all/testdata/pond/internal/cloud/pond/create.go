@@ -10,6 +10,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
 )
 
 // defaultImage runs where nothing else is asked for.
@@ -47,7 +48,7 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 func (d *driver) Create(ctx context.Context, order fleet.Order[resources]) (machine, error) {
 	id, spec := order.Node.Identity, order.Spec
 	words := []string{order.Resources.firewall}
-	for key, value := range fleet.Merge(spec.Labels, spec.Marks(id), id.Tags()) {
+	for key, value := range tags.Merge(spec.Labels, spec.Marks(id), id.Tags()) {
 		words = append(words, tag(key, value))
 	}
 	slices.Sort(words)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
 )
 
 // guide: driver
@@ -210,7 +211,7 @@ func (d *driver) DeleteMachines(ctx context.Context, machines []machine) error {
 // Relabel implements fleet.Calls. The old value of a tag goes before the new one
 // comes, since a droplet may carry both.
 func (d *driver) Relabel(ctx context.Context, m machine, change fleet.Relabeling) error {
-	set := fleet.Merge(change.Set, change.Marks)
+	set := tags.Merge(change.Set, change.Marks)
 	for _, key := range append(slices.Sorted(maps.Keys(set)), change.Remove...) {
 		if old, ok := m.Tags[key]; ok && old != set[key] {
 			if err := d.tagging(ctx, http.MethodDelete, m, tag(key, old)); err != nil {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package fleet
+package tags
 
 import (
 	"maps"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package fleet
+// Package tags puts the tags of machines where a cloud allows only some characters.
+package tags
 
 import (
 	"crypto/sha256"
