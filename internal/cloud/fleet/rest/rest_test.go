@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,12 +23,24 @@ const restToken = "tok-very-secret"
 
 // restServer answers with one of the handlers after the other, and the last one
 // from then on; it returns a client that notes its pauses, and the calls made.
-func restServer(t *testing.T, answers ...http.HandlerFunc) (c *Client, pauses *[]time.Duration, calls *[]*http.Request) {
+func restServer(t *testing.T, answers ...http.HandlerFunc) (c *Client, pauses *[]time.Duration, calls func() []*http.Request) {
 	t.Helper()
-	calls, pauses = &[]*http.Request{}, &[]time.Duration{}
+	var (
+		mu   sync.Mutex // a call whose connection was cut is in no order with what the client sees
+		made []*http.Request
+	)
+	pauses = &[]time.Duration{}
+	calls = func() []*http.Request {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(made)
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		*calls = append(*calls, r)
-		answers[min(len(*calls), len(answers))-1](w, r)
+		mu.Lock()
+		made = append(made, r)
+		n := len(made)
+		mu.Unlock()
+		answers[min(n, len(answers))-1](w, r)
 	}))
 	t.Cleanup(server.Close)
 	return &Client{
@@ -80,10 +93,10 @@ func TestClientRepeats(t *testing.T) {
 			c, pauses, calls := restServer(t, tt.answers...)
 			var out struct{ N int }
 			err := c.Do(t.Context(), tt.method, "/v1/x", nil, map[string]int{"a": 1}, &out)
-			if (err != nil) != tt.fails || (err == nil && out.N != 7) || len(*calls) != tt.calls || !slices.Equal(*pauses, tt.pauses) {
-				t.Errorf("%d calls with the pauses %v end with %+v, %v", len(*calls), *pauses, out, err)
+			if (err != nil) != tt.fails || (err == nil && out.N != 7) || len(calls()) != tt.calls || !slices.Equal(*pauses, tt.pauses) {
+				t.Errorf("%d calls with the pauses %v end with %+v, %v", len(calls()), *pauses, out, err)
 			}
-			for _, r := range *calls {
+			for _, r := range calls() {
 				if r.Header.Get("User-Agent") != userAgent || r.Header.Get("Authorization") != "Bearer "+restToken {
 					t.Errorf("the headers are %v", r.Header)
 				}
