@@ -94,7 +94,7 @@ func explain(req Request, offers iter.Seq[*cloud.Offer], caps map[string]cloud.C
 	near := make([]nearMisses, len(req.alternatives()))
 	places := make([]placeNames, len(near))
 	for i, alt := range req.alternatives() {
-		near[i] = nearMisses{req: &req, index: i, alt: &alt, rules: rulesetFor(req, alt, caps, blocked, false).rules}
+		near[i] = nearMisses{req: &req, index: i, alt: &alt, ruleset: rulesetFor(req, alt, caps, blocked, false)}
 		places[i] = placeNames{alt: &alt}
 	}
 	for o := range offers {

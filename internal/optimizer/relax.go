@@ -28,10 +28,10 @@ func (t *tally) add(other tally) {
 // nearMisses gathers the offers that fail one or two rules of an alternative: one
 // that fails exactly one rule speaks for relaxing it. It keeps counts, and no offer.
 type nearMisses struct {
-	req    *Request
-	index  int
-	alt    *cloud.Requirement
-	rules  []rule
+	req   *Request
+	index int
+	alt   *cloud.Requirement
+	ruleset
 	single map[int]*left
 	pairs  map[[2]int]*tally
 }
@@ -39,8 +39,12 @@ type nearMisses struct {
 func (m *nearMisses) add(o *cloud.Offer) {
 	var failed [2]int
 	n := 0
-	for r := range m.rules {
-		if m.rules[r].ok(o) {
+	rules := m.rules
+	if m.defaults.Hold(&o.InstanceType) {
+		rules = m.rules[:m.asked]
+	}
+	for r := range rules {
+		if rules[r].ok(o) {
 			continue
 		}
 		if n == len(failed) {
