@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
@@ -136,11 +135,7 @@ func (a account) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFault
 	case cloudtest.LateAddress:
 		f.After = func() { a.newest().mapped = a.Now().Add(100 * time.Millisecond) }
 	case cloudtest.LostMark:
-		f = fakekit.Fault{Call: "PATCH /v2/pods/{id}", Match: committedMark, Times: 1, After: func() {
-			for _, p := range a.pods.All() {
-				p.Name = strings.TrimSuffix(p.Name, committedMark)
-			}
-		}}
+		f = fakekit.Fault{Call: "PATCH /v2/pods/{id}", Times: 1, After: func() { a.newest().Name += unrecorded }}
 	default:
 		return nil, fmt.Errorf("there is no fault %q here", kind)
 	}

@@ -141,7 +141,7 @@ func orderOf(o fleet.Order[resources], at spot) (order, error) {
 		return order{}, fmt.Errorf("encode the tags of a pod: %w", err)
 	}
 	in := order{
-		Name: o.Name, Image: o.Resources.image, Args: startCommand(o.Node.UserData), Disk: cmp.Or(spec.DiskGiB, defaultDiskGiB),
+		Name: nameOf(id) + unrecorded, Image: o.Resources.image, Args: startCommand(o.Node.UserData), Disk: cmp.Or(spec.DiskGiB, defaultDiskGiB),
 		Env: map[string]string{envTags: string(text)}, Cloud: cloudSecure, DataCenters: at.dataCenters,
 		GPU: orderGPU{at.gpu, o.Resources.minCUDA}, Registry: o.Resources.registry,
 		Ports: []string{fmt.Sprintf("%d/tcp", sshPort)},

@@ -3,6 +3,7 @@
 package runpod
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -171,6 +172,35 @@ func TestStoppedIsNotStarted(t *testing.T) {
 	o.Locked(func() { o.newest().Status = statusExited })
 	if err := o.run(); err == nil || !strings.Contains(err.Error(), "-replace=") || o.Classify(err).Kind != cloud.KindConfig {
 		t.Errorf("Run = %v", err)
+	}
+}
+
+// TestRenamedByHand: a pod that was recorded stays so under any name that somebody
+// gives it, since what is not recorded is removed; one that was not is not.
+func TestRenamedByHand(t *testing.T) {
+	o := open(t)
+	if err := o.up(); err != nil {
+		t.Fatal(err)
+	}
+	committed := func(name string) bool {
+		t.Helper()
+		o.Locked(func() { o.newest().Name = cmp.Or(name, o.newest().Name) })
+		found, err := o.Query(t.Context(), o.spec.Ref)
+		if err != nil || len(found) != 1 {
+			t.Fatalf("Query = %v, %v", found, err)
+		}
+		return found[0].Committed
+	}
+	if committed("") {
+		t.Error("a pod is recorded before Commit")
+	}
+	if err := o.Commit(t.Context(), o.spec.Ref); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", "mine", "mine-new", "mine-committed", "x"} {
+		if !committed(name) {
+			t.Errorf("the pod is not recorded under the name %q", name)
+		}
 	}
 }
 

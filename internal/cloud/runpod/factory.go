@@ -29,11 +29,12 @@ const (
 
 const defaultEndpoint = "https://api.runpod.io"
 
-// maxName bounds the names of pods; 60 characters are known to work. A committed
-// pod has the mark behind its name.
+// maxName bounds the names of pods; 60 characters are known to work.
 const (
-	maxName       = 60
-	committedMark = "-committed"
+	maxName = 60
+	// unrecorded ends the name of a pod that no state holds yet. It is taken away
+	// once one does, so that who renames a pod later puts it in no danger.
+	unrecorded = "-new"
 )
 
 // Factory opens RunPod. New makes one.
@@ -68,7 +69,7 @@ func (Factory) Capabilities() cloud.Capabilities {
 		CustomImage: true, CustomDisk: true, PortsLaunch: true,
 		SourcesOpen: "RunPod maps ports for everybody and knows no sources",
 		Labels:      true, LabelsFixed: true,
-		MaxNameLength: maxName - len(committedMark), MaxUserData: 48 << 10,
+		MaxNameLength: maxName - len(unrecorded), MaxUserData: 48 << 10,
 	}
 }
 

@@ -119,8 +119,7 @@ func newMachine(in pod) machine {
 	}
 	m := machine{Name: in.Name, Status: in.Status, Tags: tags, Native: native{gpu: in.GPU, image: in.Image}, Instance: cloud.Instance{
 		ID: in.ID, Region: tags[tagRegion], Zone: tags[tagZone], Type: tags[tagType], Market: cloud.OnDemand, State: cloud.StateUnknown,
-		CreatedAt: in.CreatedAt, Committed: strings.HasSuffix(in.Name, committedMark),
-		HostKey: tags[cloud.TagHostKey], Notes: cloud.NotesFromTags(tags), Labels: maps.Clone(tags),
+		CreatedAt: in.CreatedAt, HostKey: tags[cloud.TagHostKey], Notes: cloud.NotesFromTags(tags), Labels: maps.Clone(tags),
 	}}
 	if m.Zone == "" {
 		m.Zone = in.DataCenterID
@@ -132,7 +131,7 @@ func newMachine(in pod) machine {
 		m.Reason = "RunPod calls its container broken for good"
 	}
 	if id, ok := cloud.IdentityFromTags(tags); ok {
-		m.Identity = id
+		m.Identity, m.Committed = id, in.Name != nameOf(id)+unrecorded
 	}
 	if !m.Committed {
 		m.Deadline, _ = time.Parse(time.RFC3339, tags[tagDeadline]) // zero where there is none
@@ -147,6 +146,9 @@ func newMachine(in pod) machine {
 	}
 	return m
 }
+
+// nameOf is what a pod is called once it is recorded.
+func nameOf(id cloud.Identity) string { return id.Name(maxName - len(unrecorded)) }
 
 // misplaced says that RunPod put the pod elsewhere than it was asked to, since the
 // data centers of a request may be a preference only; empty is that it did not.
@@ -240,7 +242,7 @@ func (d *driver) Mark(ctx context.Context, machines []machine) error {
 		if m.Committed {
 			return nil
 		}
-		return d.c.Do(ctx, http.MethodPatch, "/v2/pods/"+m.ID, nil, map[string]string{"name": m.Name + committedMark}, nil)
+		return d.c.Do(ctx, http.MethodPatch, "/v2/pods/"+m.ID, nil, map[string]string{"name": nameOf(m.Identity)}, nil)
 	})
 }
 

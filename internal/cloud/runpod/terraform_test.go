@@ -146,7 +146,7 @@ func (l *lab) checkFirst(attrs map[string]string) error {
 		return fmt.Errorf("pinned is %v, where the pod has %s", pinned, key)
 	case strings.Contains(fmt.Sprint(p.Env)+string(started(p.Args)), pinned[1]):
 		return fmt.Errorf("the API shows the host key that is pinned")
-	case !strings.HasSuffix(p.Name, committedMark):
+	case strings.HasSuffix(p.Name, unrecorded):
 		return fmt.Errorf("pod %s is not committed", p.Name)
 	case p.Image != "pytorch/pytorch:2.9":
 		return fmt.Errorf("the image is %s", p.Image)
