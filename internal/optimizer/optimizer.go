@@ -322,9 +322,10 @@ func Satisfies(req Request, o cloud.Offer) bool {
 
 // WithDefaults fills in what a user who names no machine wants: at least 8
 // vCPUs where nothing is asked for, and at least 4 GiB for each vCPU where no
-// memory is. Requirements with an instance type or accelerators stay as they are.
+// memory is. Requirements with an instance type, families or accelerators stay as they
+// are.
 func WithDefaults(r cloud.Requirement) cloud.Requirement {
-	if r.InstanceType != "" || len(r.Accelerators) > 0 {
+	if r.InstanceType != "" || len(r.Families) > 0 || len(r.Accelerators) > 0 {
 		return r
 	}
 	if r.CPUs.IsZero() && r.Memory.IsZero() {
