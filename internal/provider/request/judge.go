@@ -72,14 +72,7 @@ func mismatches(req optimizer.Request, o cloud.Offer, nodes int, changed []strin
 	if len(req.Alternatives) != 1 || slices.Contains(changed, "any_of") || slices.Contains(changed, "ordered") {
 		return changed
 	}
-	r := req.Alternatives[0]
-	single := map[string]cloud.Requirement{
-		"infra": {Cloud: r.Cloud, Region: r.Region, Zone: r.Zone}, "cloud": {Cloud: r.Cloud}, "region": {Region: r.Region},
-		"instance_families": {Families: r.Families}, "excluded_instance_types": {ExcludedTypes: r.ExcludedTypes}, "arch": {Arch: r.Arch},
-		"zone": {Zone: r.Zone}, "instance_type": {InstanceType: r.InstanceType}, "accelerators": {Accelerators: r.Accelerators},
-		"cpus": {CPUs: r.CPUs}, "memory": {Memory: r.Memory}, "use_spot": {Markets: r.Markets}, "market": {Markets: r.Markets},
-		"max_hourly_cost": {MaxHourlyUSD: r.MaxHourlyUSD},
-	}
+	single := judged(&req.Alternatives[0])
 	var out []string
 	for _, name := range changed {
 		one, ok := single[name]
@@ -97,6 +90,18 @@ func mismatches(req optimizer.Request, o cloud.Offer, nodes int, changed []strin
 		return changed
 	}
 	return out
+}
+
+// judged is, for each member of resources that a running machine is held to, what it
+// alone asks for.
+func judged(r *cloud.Requirement) map[string]cloud.Requirement {
+	return map[string]cloud.Requirement{
+		"infra": {Cloud: r.Cloud, Region: r.Region, Zone: r.Zone}, "cloud": {Cloud: r.Cloud}, "region": {Region: r.Region},
+		"instance_families": {Families: r.Families}, "excluded_instance_types": {ExcludedTypes: r.ExcludedTypes}, "arch": {Arch: r.Arch},
+		"zone": {Zone: r.Zone}, "instance_type": {InstanceType: r.InstanceType}, "accelerators": {Accelerators: r.Accelerators},
+		"cpus": {CPUs: r.CPUs}, "memory": {Memory: r.Memory}, "use_spot": {Markets: r.Markets}, "market": {Markets: r.Markets},
+		"max_hourly_cost": {MaxHourlyUSD: r.MaxHourlyUSD},
+	}
 }
 
 func blame(changed []string, name string) []string {
@@ -133,7 +138,7 @@ func Member(object types.Object, name string) attr.Value {
 // neverForces names the members of resources that force no replacement, or do so
 // only where a running cluster has become too expensive.
 func neverForces() []string {
-	return []string{"ports", "labels", "objective", "inputs", "reserved", "estimated_hours", "max_hourly_cost", "preferred_regions"}
+	return []string{"ports", "labels", "objective", "inputs", "reserved", "estimated_hours", "max_hourly_cost", "preferred_regions", "burstable"}
 }
 
 // Undecided names the members of resources that are known at apply only and may

@@ -3,11 +3,13 @@
 package request
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
@@ -108,5 +110,27 @@ func TestJudgeKeepsWhatDefaultsLeaveOut(t *testing.T) {
 		if !slices.Equal(v.Replace, tt.replace) {
 			t.Errorf("%s: %+v, want %v", name, v, tt.replace)
 		}
+	}
+}
+
+// TestUndecidedIsWhatMayForce holds neverForces to what running machines are judged by:
+// a member that is known at apply only must not replace a cluster that it cannot replace.
+func TestUndecidedIsWhatMayForce(t *testing.T) {
+	forces := judged(&cloud.Requirement{})
+	for _, name := range []string{"disk_size", "disk_tier", "image_id", "any_of", "ordered"} {
+		forces[name] = cloud.Requirement{}
+	}
+	delete(forces, "max_hourly_cost") // forces only where the cluster became too expensive
+	members := map[string]attr.Value{}
+	for name, kind := range ResourcesTypes() {
+		unknown, err := kind.ValueFromTerraform(t.Context(), tftypes.NewValue(kind.TerraformType(t.Context()), tftypes.UnknownValue))
+		if err != nil {
+			t.Fatal(err)
+		}
+		members[name] = unknown
+	}
+	want := slices.Sorted(maps.Keys(forces))
+	if got := Undecided(types.ObjectValueMust(ResourcesTypes(), members)); !slices.Equal(got, want) {
+		t.Errorf("members that may force a replacement once they are known:\n%v, want\n%v", got, want)
 	}
 }
