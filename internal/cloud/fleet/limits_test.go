@@ -5,6 +5,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -290,4 +291,26 @@ func TestOverdue(t *testing.T) {
 			t.Errorf("after %s Wait = %v", took, err)
 		}
 	})
+}
+
+// lost is a cloud whose list answers as if it were not there.
+type lost struct{ *pods }
+
+func (lost) List(context.Context, cloud.ClusterRef) ([]Machine[string], error) {
+	return nil, fmt.Errorf("404: %w: %w", cloud.ErrNotFound, errFull)
+}
+
+// TestFailedListIsNoAbsence: whoever asks for machines and hears of absence takes
+// them for gone.
+func TestFailedListIsNoAbsence(t *testing.T) {
+	p := &pods{}
+	f, cfg := fleetOf(p, 1, func(c *Config[string, string]) { c.Calls = lost{p} })
+	_, query := f.Query(t.Context(), cfg.Spec.Ref)
+	_, survey := f.Survey(t.Context(), cfg.Spec.Ref)
+	_, run := f.Run(t.Context(), cfg.Spec.Ref, cfg)
+	for name, err := range map[string]error{"Query": query, "Survey": survey, "Run": run, "Terminate": f.Terminate(t.Context(), cfg.Spec.Ref)} {
+		if err == nil || errors.Is(err, cloud.ErrNotFound) || !errors.Is(err, errFull) || p.Classify(err).Kind != cloud.KindCapacity {
+			t.Errorf("%s = %v", name, err)
+		}
+	}
 }

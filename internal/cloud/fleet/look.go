@@ -136,9 +136,9 @@ func (f *Fleet[N, R]) Look(ctx context.Context, ref cloud.ClusterRef) (Inventory
 	if err != nil {
 		return found, err
 	}
-	listed, err := f.Calls.List(ctx, ref)
+	listed, err := f.list(ctx, ref)
 	if err != nil {
-		return found, fmt.Errorf("list machines: %w", err)
+		return found, err
 	}
 	known := map[string]bool{}
 	add := func(m Machine[N]) {
@@ -163,6 +163,29 @@ func (f *Fleet[N, R]) Look(ctx context.Context, ref cloud.ClusterRef) (Inventory
 	})
 	return found, nil
 }
+
+// list is the cloud's list. That it cannot be had says nothing of the machines.
+func (f *Fleet[N, R]) list(ctx context.Context, ref cloud.ClusterRef) ([]Machine[N], error) {
+	listed, err := f.Calls.List(ctx, ref)
+	if err != nil {
+		return nil, &listError{err}
+	}
+	return listed, nil
+}
+
+// listError is the error of a list. It is never cloud.ErrNotFound, whatever a proxy
+// or an API in trouble answers: that would tell callers that all is gone.
+type listError struct{ err error }
+
+func (e *listError) Error() string { return "list machines: " + e.err.Error() }
+
+// Is and As stand for Unwrap, which would show cloud.ErrNotFound.
+func (e *listError) Is(target error) bool {
+	return target != cloud.ErrNotFound && errors.Is(e.err, target)
+}
+
+// As implements what errors.As asks for.
+func (e *listError) As(target any) bool { return errors.As(e.err, target) }
 
 // lookForUnlisted looks for what this process launched and the listing did not show.
 // What Find has answered for is known afterwards.

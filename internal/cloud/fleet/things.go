@@ -32,9 +32,9 @@ func (f *Fleet[N, R]) things(ctx context.Context, ref cloud.ClusterRef, wanted f
 
 // Survey implements cloud.Surveyor.
 func (f *Fleet[N, R]) Survey(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Thing, error) {
-	machines, err := f.Calls.List(ctx, ref)
+	machines, err := f.list(ctx, ref)
 	if err != nil {
-		return nil, fmt.Errorf("list machines: %w", err)
+		return nil, err
 	}
 	var all []cloud.Thing
 	for _, m := range machines {

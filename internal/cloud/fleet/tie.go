@@ -54,7 +54,7 @@ func (f *Fleet[N, R]) giveWay(ctx context.Context, ref cloud.ClusterRef, record 
 func (f *Fleet[N, R]) lookForElders(ctx context.Context, ref cloud.ClusterRef, created []string, born time.Time) (elder map[string]Machine[N], err error) {
 	enough, quiet := time.Duration(0), 0
 	err = retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
-		listed, err := f.Calls.List(ctx, ref)
+		listed, err := f.list(ctx, ref)
 		if err != nil {
 			return false, f.unlessTransient(err)
 		}

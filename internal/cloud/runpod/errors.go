@@ -3,6 +3,7 @@
 package runpod
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -36,7 +37,7 @@ func readProblem(body []byte) (code, message string) {
 	if json.Unmarshal(body, &p) != nil {
 		return "", ""
 	}
-	return "", strings.TrimSuffix(strings.Join(append([]string{p.Detail}, p.Errors...), "; "), "; ")
+	return "", strings.TrimSuffix(strings.Join(append([]string{cmp.Or(p.Detail, p.Title)}, p.Errors...), "; "), "; ")
 }
 
 // table says what RunPod's errors mean. A 400 is said of a full place and of a

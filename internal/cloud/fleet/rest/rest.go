@@ -59,6 +59,8 @@ type Error struct {
 	Status        int
 	Code, Message string
 
+	// read says that the API said it, in its own form, and not a proxy.
+	read       bool
 	retryAfter time.Duration
 }
 
@@ -71,9 +73,10 @@ func (e *Error) Error() string {
 	return text + ": " + e.Message
 }
 
-// Is makes a 404 a cloud.ErrNotFound.
+// Is makes a 404 of the API's own a cloud.ErrNotFound. One without the API's form
+// may be a proxy's, and proves nothing.
 func (e *Error) Is(target error) bool {
-	return target == cloud.ErrNotFound && e.Status == http.StatusNotFound
+	return target == cloud.ErrNotFound && e.Status == http.StatusNotFound && e.read
 }
 
 // Do sends in as JSON, where it is not nil, and reads the answer into out, where
@@ -158,6 +161,7 @@ func (c *Client) decode(call string, resp *http.Response, text []byte, out any) 
 		e := &Error{Call: call, Status: resp.StatusCode, retryAfter: parseRetryAfter(resp.Header.Get("Retry-After"))}
 		if c.Read != nil {
 			e.Code, e.Message = c.Read(text)
+			e.read = e.Code != "" || e.Message != ""
 		}
 		if e.Message == "" {
 			e.Message = http.StatusText(e.Status)

@@ -112,8 +112,14 @@ func TestClientSaysNoSecret(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), restToken) || !strings.HasPrefix(err.Error(), "GET /v1/x: 400 bad: (the API key) is odd. xxx") || len(err.Error()) > 2*maxQuote {
 		t.Errorf("the error is %v", err)
 	}
-	absent, _, _ := restServer(t, says(404, ""))
-	if err := absent.Do(t.Context(), http.MethodDelete, "/v1/x", nil, nil, nil); !errors.Is(err, cloud.ErrNotFound) || !errors.As(err, new(*Error)) {
-		t.Errorf("the error is %v", err)
+}
+
+// TestAbsence: what the API says in its own form is absence, a proxy's 404 is not.
+func TestAbsence(t *testing.T) {
+	for body, want := range map[string]bool{`{"code": "not-found", "message": "no such pod"}`: true, "": false, "<html>404 Not Found</html>": false} {
+		c, _, _ := restServer(t, says(404, body))
+		if err := c.Do(t.Context(), http.MethodDelete, "/v1/x", nil, nil, nil); errors.Is(err, cloud.ErrNotFound) != want || !errors.As(err, new(*Error)) {
+			t.Errorf("of %q the error is %v", body, err)
+		}
 	}
 }
