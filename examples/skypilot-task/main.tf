@@ -26,11 +26,13 @@ locals {
   task = local.tasks[coalesce(var.document, 0)]
 
   # What the task names without a value, and envs do not give either, is secret; so
-  # is what secret_envs names, whatever placeholder the file has for it.
+  # is what secret_envs names, be it with a placeholder in the file or not there at
+  # all. The names in secrets itself cannot count: they are ephemeral, and may not
+  # decide where setup runs.
   secret_names = distinct(concat(
     coalesce(local.task.secrets, []),
     coalesce(local.task.required_envs, []),
-    [for name in var.secret_envs : name if contains(keys(coalesce(local.task.envs, {})), name)],
+    var.secret_envs,
   ))
   envs = { for name, value in coalesce(local.task.envs, {}) : name => value if !contains(local.secret_names, name) }
 
@@ -58,6 +60,10 @@ resource "sky_cluster" "task" {
     precondition {
       condition     = length(setsubtract(local.secret_names, nonsensitive(keys(var.secrets)))) == 0
       error_message = "The task needs values, in envs or secrets, for: ${join(", ", local.secret_names)}."
+    }
+    precondition {
+      condition     = length(setsubtract(nonsensitive(keys(var.secrets)), local.secret_names)) == 0
+      error_message = "A name in secrets is not among the task's secrets (${join(", ", local.secret_names)}), so it would reach no script. Name it in secret_envs too, as secret_envs = [\"GIT_TOKEN\"] for the token of a git workdir, or remove it from secrets."
     }
   }
 }

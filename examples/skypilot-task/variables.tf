@@ -48,14 +48,14 @@ variable "name" {
 }
 
 variable "secrets" {
-  description = "Values for the task's secrets, and for envs without a value that are secret. They are kept nowhere."
+  description = "Values for the task's secrets, for envs without a value that are secret, and for secret_envs. They are kept nowhere."
   type        = map(string)
   default     = {}
   ephemeral   = true
 }
 
 variable "secret_envs" {
-  description = "Envs that have a value in the file, such as a placeholder, and are secret all the same."
+  description = "Further names that are secret: envs that have a placeholder in the file, and what it does not name, such as GIT_TOKEN of a git workdir."
   type        = list(string)
   default     = []
 }

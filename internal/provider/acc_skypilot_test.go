@@ -75,9 +75,12 @@ func TestAccSkyPilotTask(t *testing.T) {
 	}
 }
 
-// taskCalls calls the module for every task of the folder tasks at once, and for
-// one whose values are secret.
+// taskCalls calls the module for every task of the folder tasks at once. Each has
+// the secrets that it needs and no other.
 const taskCalls = `
+locals {
+  secret = { "secrets.yaml#0" = ["WORD", "OTHER"], "private.yaml#0" = ["GIT_TOKEN"] }
+}
 variable "token" {
   default   = "" # for the end of the test
   ephemeral = true
@@ -92,9 +95,9 @@ module "task" {
   commit   = "%COMMIT%"
   ignore   = ["network_tier"]
   envs     = { REPOSITORY = "%REPOSITORY%", EXTRA = "given" }
-  secrets  = { GIT_TOKEN = var.token, WORD = var.token, OTHER = var.token }
+  secrets  = { for name in lookup(local.secret, each.key, []) : name => var.token }
 
-  secret_envs = ["OTHER"]
+  secret_envs = [for name in lookup(local.secret, each.key, []) : name if name != "WORD"] # which the file names
 }
 output "logs" {
   value = { for name, task in module.task : name => task.log }
@@ -111,14 +114,17 @@ func TestAccTasksRun(t *testing.T) {
 	home := t.TempDir()
 	writeFile(t, filepath.Join(home, "model-7b.txt"), "from my home\n")
 	repository, commit := repositoryOf(t, "hello.sh", "echo from git\n")
-	w := newWorkspace(t, strings.NewReplacer("%REPOSITORY%", "file://"+repository, "%COMMIT%", commit).Replace(taskCalls))
+	places := strings.NewReplacer("%REPOSITORY%", "file://"+repository, "%COMMIT%", commit)
+	w := newWorkspace(t, places.Replace(taskCalls))
 	if err := os.CopyFS(filepath.Join(w.dir, "tasks"), os.DirFS(filepath.Join("testdata", "tasks"))); err != nil {
 		t.Fatal(err)
 	}
 	if !writeOnly(t, w.cli) {
 		w.rewrite("  ephemeral = true\n", "")
-		if err := os.Remove(filepath.Join(w.dir, "tasks", "secrets.yaml")); err != nil {
-			t.Fatal(err)
+		for _, name := range []string{"secrets.yaml", "private.yaml"} {
+			if err := os.Remove(filepath.Join(w.dir, "tasks", name)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	w.taskModule()
@@ -149,12 +155,39 @@ func TestAccTasksRun(t *testing.T) {
 		t.Errorf("only %d tasks were applied", len(logs))
 	}
 	for name, log := range logs {
-		want := wantedLog(t, filepath.Join(w.dir, "tasks"), name)
+		want := places.Replace(wantedLog(t, filepath.Join(w.dir, "tasks"), name))
 		if got := logText(log); got != want {
 			t.Errorf("%s: the log is\n%s\nwant\n%s", name, got, want)
 		}
 	}
 	w.holdNothing("after the tasks", "hush-hush-canary")
+}
+
+// A secret that the task does not name and nobody else names would be lost: the
+// plan says so, and nothing is launched.
+func TestAccTaskSecretsAreNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, `
+module "task" {
+  source  = "./module"
+  file    = "${path.module}/git.yaml"
+  commit  = "`+strings.Repeat("0", 40)+`"
+  envs    = { REPOSITORY = "https://127.0.0.1/private" }
+  secrets = { GIT_TOKEN = "hush-hush-canary" }
+}
+`)
+	writeFile(t, filepath.Join(w.dir, "git.yaml"), readFile(t, filepath.Join("testdata", "tasks", "git.yaml")))
+	w.taskModule()
+	var out bytes.Buffer
+	err := w.start(&out, "plan", "-input=false", "-no-color").Wait()
+	if err == nil || !rewrapped("A name in secrets is not among the task's secrets", `secret_envs = ["GIT_TOKEN"]`).MatchString(out.String()) {
+		t.Errorf("the plan with a secret that nobody names: %v\n%s", err, out.String())
+	}
+	w.rewrite(`  secrets = {`, "  secret_envs = [\"GIT_TOKEN\"]\n  secrets = {")
+	out.Reset()
+	if err := w.start(&out, "plan", "-input=false", "-no-color").Wait(); err != nil {
+		t.Errorf("the plan with the secret named: %v\n%s", err, out.String())
+	}
 }
 
 // wantedLog is what stands after "# log:" in the document of a task.
