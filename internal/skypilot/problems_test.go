@@ -62,6 +62,18 @@ job_recovery: none
 	}
 }
 
+// The problems of one line come in the same order every time.
+func TestProblemsAreInOrder(t *testing.T) {
+	const text = "resources: {any_of: [{autostop: true, job_recovery: {max_restarts_on_errors: 3}}]}"
+	for range 50 {
+		_, err := skypilot.Parse(text)
+		var got skypilot.Problems
+		if !errors.As(err, &got) || len(got) != 2 || !strings.HasSuffix(got[0].Field, "autostop") || !strings.HasSuffix(got[1].Field, "job_recovery") {
+			t.Fatalf("%v, want autostop, then job_recovery", err)
+		}
+	}
+}
+
 func TestProblemsAreBounded(t *testing.T) {
 	var b strings.Builder
 	for i := range 3000 {

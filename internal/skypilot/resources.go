@@ -270,10 +270,11 @@ func (a at) machines(v any, ordered bool) []Machine {
 		if len(r.AnyOf)+len(r.Ordered)+len(r.Ports)+len(r.Labels) > 0 {
 			a.refuse("move them there", "ports, labels and further alternatives belong to resources itself")
 		}
-		for name, says := range map[string]bool{"autostop": r.Autostop != nil, "job_recovery": r.recovery != nil} {
-			if says {
-				a.key(name).refuse("move it there", "%s belongs to resources itself", name)
-			}
+		if r.Autostop != nil {
+			a.key("autostop").refuse("move it there", "autostop belongs to resources itself")
+		}
+		if r.recovery != nil {
+			a.key("job_recovery").refuse("move it there", "job_recovery belongs to resources itself")
 		}
 		if r.images != nil {
 			a.key("image_id").refuse("write an alternative for each region", "images by region belong to resources itself")
