@@ -72,6 +72,7 @@ func (t *Task) clone(root at) {
 	if strings.HasPrefix(strings.TrimPrefix(setup, "\ufeff"), "#!") {
 		a.refuse("start the interpreter in setup, without #!", "a git repository is cloned by a shell at the beginning of setup, whose first line names another interpreter")
 	}
-	setup = "( url=" + script.Quote(r.url) + " commit=" + script.Quote(r.commit) + "\n" + cloneScript + ") || exit 1\n" + setup
+	// Within ( ... ) || exit 1 the shell would pass over set -e.
+	setup = "( url=" + script.Quote(r.url) + " commit=" + script.Quote(r.commit) + "\n" + cloneScript + ")\n[ $? = 0 ] || exit 1\n" + setup
 	t.Setup = &setup
 }
