@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/bringup"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/held"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
@@ -72,6 +73,7 @@ type Broker struct {
 	dial    func(context.Context, remote.Target, []ssh.Signer) (nodes.Node, error)
 	hooks   journal.Hooks
 	busy    *statedir.Busy
+	queue   bringup.Queue
 }
 
 // New returns a broker. It touches StateDir only to read or make the owner id.

@@ -448,6 +448,9 @@ type Capabilities struct {
 	// SlowBoot is how long instance types may take from their launch until they run,
 	// as patterns of path.Match, where that is longer than launches wait elsewhere.
 	SlowBoot map[string]time.Duration
+	// LaunchEvery is the time between two launches of one machine each, where all of
+	// a process are paced; 0 is no pace. Launches wait that much longer.
+	LaunchEvery time.Duration
 }
 
 // BootTime is how long a machine of the type may take to boot, at least usual.

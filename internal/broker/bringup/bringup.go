@@ -43,6 +43,9 @@ type BringUp struct {
 
 	config    clusterconfig.Config
 	runConfig cloud.RunConfig
+	// queue is who else launches; launchEvery is the pace of that, as the cloud has it.
+	queue       *Queue
+	launchEvery time.Duration
 	// birthShown says that machines make a host key of their own at first contact.
 	birthShown bool
 	// all are the ids of the cluster's machines, as the cloud answered, whatever it
@@ -144,7 +147,7 @@ func (u *BringUp) runSteps(ctx context.Context) (cluster.Cluster, error) {
 		phase nodes.Phase
 	}{
 		{"bootstrap", u.bootstrap, nodes.Phase{From: 0, To: 5, Waiting: "network, rules and keys"}},
-		{"run", u.create, nodes.Phase{From: 5, To: 15, Waiting: machines + " to be made", Bound: boot}},
+		{"run", u.create, nodes.Phase{From: 5, To: 15, Waiting: machines + " to be made", Bound: boot + u.launchTime()}},
 		{"wait", u.wait, nodes.Phase{From: 15, To: 50, Waiting: machines + " to run", Bound: boot}},
 		{"ports", u.openPorts, nodes.Phase{From: 50, To: 55, Waiting: "ports to be opened"}},
 		{"ssh", u.connectAndSetUp, nodes.Phase{}}, // two phases of its own
@@ -181,7 +184,7 @@ func (u *BringUp) bootstrap(ctx context.Context) error {
 // create makes the machines. An interrupt does not end the call immediately: a call
 // that is ended early may have made machines whose ids nobody knows.
 func (u *BringUp) create(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, u.timeouts.Boot)
+	bounded, cancel := u.queue.bound(ctx, u.Before.Cloud, u.launchTime(), u.timeouts.Boot)
 	defer cancel()
 	graceful, stop := withGrace(bounded)
 	defer stop()
@@ -201,6 +204,11 @@ func (u *BringUp) create(ctx context.Context) error {
 		}
 	}
 	return u.wrap(err)
+}
+
+// launchTime is how long the cloud's pace makes the launches of this bring-up.
+func (u *BringUp) launchTime() time.Duration {
+	return time.Duration(len(u.Ranks)) * u.launchEvery
 }
 
 // NoteCreated notes that the create call has ended, and which machines it made.

@@ -3,6 +3,7 @@
 package bringup
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -20,26 +21,31 @@ type Maker struct {
 	Timeouts Timeouts
 	// Images resolves an image tag of the catalog; nil takes images as they are.
 	Images func(ctx context.Context, cloudName, image, region, arch string) (string, error)
+	// Queue is that of all makers of the process; nil is one of the maker's own.
+	Queue *Queue
 }
 
 // New is a bring-up of nodes of a cluster; the caller fills in its Plan.
 func (m Maker) New(ctx context.Context, session cloud.Session, c cluster.Cluster, spec spec.Spec) *BringUp {
 	caps, _ := m.Clouds.Capabilities(c.Cloud) // of an unknown cloud there is no session
 	m.Timeouts.Boot = caps.BootTime(c.InstanceType, m.Timeouts.Boot)
+	launches := time.Duration(max(c.Size, spec.Request.Nodes)) * caps.LaunchEvery
 	return &BringUp{
-		birthShown: caps.BirthShown, Session: session, Before: c, reach: m.Reach, timeouts: m.Timeouts, now: m.Reach.Now, images: m.Images, spec: spec, deadline: m.deadline(ctx),
+		birthShown: caps.BirthShown, Session: session, Before: c, reach: m.Reach, timeouts: m.Timeouts, now: m.Reach.Now, images: m.Images, spec: spec, deadline: m.deadline(ctx, launches),
+		queue: cmp.Or(m.Queue, &Queue{}), launchEvery: caps.LaunchEvery,
 		Plan: Plan{Log: m.Reach.Log, Started: m.Reach.Now(), OnShutdown: m.Clouds.OnShutdown(c.Placement().Offer, c.Autostop)},
 	}
 }
 
 // deadline is when an uncommitted machine removes itself: later than everything
-// that may still be done with it, the clean-up included.
-func (m Maker) deadline(ctx context.Context) time.Time {
+// that may still be done with it, the clean-up included. Launches is how long those
+// of all machines take, where they are paced.
+func (m Maker) deadline(ctx context.Context, launches time.Duration) time.Time {
 	t := m.Timeouts
 	if d, ok := ctx.Deadline(); ok {
 		return d.Add(t.margin()).UTC().Truncate(time.Second)
 	}
-	return m.Reach.Now().Add(2*t.Boot + t.SSH + setupAllowance + t.margin()).UTC().Truncate(time.Second)
+	return m.Reach.Now().Add(launches + 2*t.Boot + t.SSH + setupAllowance + t.margin()).UTC().Truncate(time.Second)
 }
 
 // setupAllowance is how long setup may take where the caller sets no deadline.

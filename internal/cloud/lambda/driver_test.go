@@ -114,6 +114,9 @@ func TestCallsOfALife(t *testing.T) {
 			down(t, d, testRef)
 			destroy := calls()
 			t.Logf("%d machines: a launch makes %d calls in %s, a refresh %d, a destroy %d in %s", nodes, launch, took, refresh, destroy, time.Since(began))
+			if each := d.Capabilities.LaunchEvery; d.launching.Pace.Every != each || took < time.Duration(nodes-1)*each {
+				t.Errorf("the broker is told of a launch every %s", each)
+			}
 			if launch > most[0] || refresh > most[1] || destroy > most[2] {
 				t.Errorf("%d machines: a launch makes %d calls, a refresh %d, a destroy %d", nodes, launch, refresh, destroy)
 			}

@@ -40,12 +40,15 @@ type Factory struct {
 	tune func(*driver)
 }
 
+// launchEvery is the pace of launches.
+const launchEvery = 12500 * time.Millisecond
+
 // New returns the factory of this process. Lambda takes one call a second, and a
 // launch in twelve; both are a little less here, since calls overtake one another
 // on the way.
 func New() Factory {
 	calls := &fleet.Pace{Every: 1100 * time.Millisecond}
-	return Factory{calls: calls, launches: &fleet.Pace{Every: 12500 * time.Millisecond, Also: calls}}
+	return Factory{calls: calls, launches: &fleet.Pace{Every: launchEvery, Also: calls}}
 }
 
 var (
@@ -66,6 +69,7 @@ func (Factory) Capabilities() cloud.Capabilities {
 			"in " + unguarded + " no rules apply, so that all ports are open",
 		// Machines with 8 GPUs need some 25 minutes until they run.
 		SlowBoot:      map[string]time.Duration{"gpu_8x_*": 45 * time.Minute, "gpu_4x_*": 25 * time.Minute},
+		LaunchEvery:   launchEvery,
 		MaxNameLength: maxName - len(unrecorded), MaxUserData: 1 << 20,
 	}
 }
