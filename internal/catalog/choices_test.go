@@ -50,6 +50,8 @@ func choices() []choice {
 		{`accelerators = "T4"`, "n1-standard-1, gcp/us-central1/us-central1-a, $0.3975", "a host of 4 vCPUs and 16 GiB"},
 		{`accelerators = "T4:4"`, "n1-standard-1, gcp/us-central1/us-central1-a, $1.448", "a host of 16 vCPUs and 64 GiB"},
 		{`accelerators = "T4:1", cpus = "2+"`, "n1-standard-2, gcp/us-central1/us-central1-a, $0.445", "a host of 16 GiB"},
+		{`accelerators = "T4:1", cpus = "2"`, "n1-standard-2, gcp/us-central1/us-central1-a, $0.445", "the same"},
+		{`accelerators = "T4:1", memory = "4+"`, "", "a host by its memory alone"},
 		{`accelerators = "V100:8"`, "gpu_8x_v100, lambda/asia-northeast-1, $6.32", "one price: the US first"},
 		{`accelerators = "V100:1", infra = "gcp"`, "n1-standard-1, gcp/us-central1/us-central1-a, $2.527", "a host of 4 vCPUs and 16 GiB"},
 		{`accelerators = "L4"`, "1x_L4_SECURE, runpod/CA, $0.49", "one price: the US first"},

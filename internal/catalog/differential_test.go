@@ -193,7 +193,8 @@ func refChosen(o *cloud.Offer, r cloud.Requirement) bool {
 		return false
 	}
 	apart := strings.HasPrefix(t.Name, "n1-") && t.Accelerator.Name != ""
-	return !apart || (!r.CPUs.IsZero() || t.VCPUs >= 4*t.Accelerator.Count) && (!r.Memory.IsZero() || t.MemoryGiB >= 16*t.Accelerator.Count)
+	said := !r.CPUs.IsZero() || !r.Memory.IsZero()
+	return !apart || said || (t.VCPUs >= 4*t.Accelerator.Count && t.MemoryGiB >= 16*t.Accelerator.Count)
 }
 
 // generated makes catalogs with the shapes of the real ones: many zones, ties,

@@ -121,7 +121,7 @@ func (r *Requirement) TakesArch(t *InstanceType) bool {
 // NotX86 reports whether the type is known to have another architecture.
 func (t *InstanceType) NotX86() bool { return t.Arch != "" && t.Arch != ArchX86 }
 
-// What a device gets of its host where the request does not say.
+// What a device gets of its host where the request says neither cpus nor memory.
 const (
 	HostVCPUs     = 4
 	HostMemoryGiB = 16
@@ -135,7 +135,7 @@ type Defaults struct {
 	// X86 takes no other architecture; NoDevices no machine with devices.
 	X86, NoDevices bool
 	// HostVCPUs and HostMemoryGiB bound, for each device, a host that is bought
-	// apart; 0 is no bound.
+	// apart; 0 is no bound. A request that says cpus or memory has neither.
 	HostVCPUs, HostMemoryGiB float64
 }
 
@@ -154,11 +154,8 @@ func (r *Requirement) Defaults() Defaults {
 	if r.Burstable {
 		d.Refused &^= Burstable
 	}
-	if r.CPUs.IsZero() && !d.NoDevices {
-		d.HostVCPUs = HostVCPUs
-	}
-	if r.Memory.IsZero() && !d.NoDevices {
-		d.HostMemoryGiB = HostMemoryGiB
+	if !d.NoDevices && r.CPUs.IsZero() && r.Memory.IsZero() {
+		d.HostVCPUs, d.HostMemoryGiB = HostVCPUs, HostMemoryGiB
 	}
 	return d
 }

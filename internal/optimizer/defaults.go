@@ -4,7 +4,6 @@ package optimizer
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -64,7 +63,7 @@ func defaultRules(d cloud.Defaults) []rule {
 		}
 	}
 	if d.HostVCPUs+d.HostMemoryGiB > 0 {
-		add("host", hostWant(d), "a smaller host, by cpus and memory", func(t *cloud.InstanceType) bool {
+		add("host", hostWant(d), "the cpus or memory that a smaller host has", func(t *cloud.InstanceType) bool {
 			return d.Feeds(t.Traits, t.Accelerator.Count, t.VCPUs, t.MemoryGiB)
 		})
 	}
@@ -75,14 +74,7 @@ func defaultRules(d cloud.Defaults) []rule {
 }
 
 func hostWant(d cloud.Defaults) string {
-	var parts []string
-	if d.HostVCPUs > 0 {
-		parts = append(parts, fmt.Sprintf("%v vCPUs", d.HostVCPUs))
-	}
-	if d.HostMemoryGiB > 0 {
-		parts = append(parts, fmt.Sprintf("%v GiB", d.HostMemoryGiB))
-	}
-	return strings.Join(parts, " and ") + " for each device, the default"
+	return fmt.Sprintf("%v vCPUs and %v GiB for each device, the default", d.HostVCPUs, d.HostMemoryGiB)
 }
 
 // gaveWay is what a plan says whose machines have devices that nobody asked for.

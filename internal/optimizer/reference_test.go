@@ -128,9 +128,8 @@ func wanted(alt cloud.Requirement, o cloud.Offer, devices bool) bool {
 	if !asked && t.Accelerator.Name != "" && !devices {
 		return false
 	}
-	if asked && t.Traits&cloud.DevicesApart != 0 {
-		small := t.VCPUs < 4*t.Accelerator.Count && alt.CPUs.Value == 0
-		return !small && (t.MemoryGiB >= 16*t.Accelerator.Count || alt.Memory.Value != 0)
+	if asked && t.Traits&cloud.DevicesApart != 0 && alt.CPUs.Value == 0 && alt.Memory.Value == 0 {
+		return t.VCPUs >= 4*t.Accelerator.Count && t.MemoryGiB >= 16*t.Accelerator.Count
 	}
 	return true
 }

@@ -21,9 +21,7 @@ PEERS = {"aws": aws_catalog, "gcp": gcp_catalog}
 POLICIES = {
     "same": "one price",
     "any family": "without devices SkyPilot looks at one family of each cloud, and the provider at all that are not left out by default",
-    "host": "SkyPilot has one host for each number of devices on GCP, and the provider the cheapest of at least 4 vCPUs and 16 GiB for each",
-    "cpus alone": "with cpus alone SkyPilot wants no memory of a host, and the provider 16 GiB for each device",
-    "memory alone": "with memory alone SkyPilot wants no vCPUs of a host, and the provider 4 for each device",
+    "host": "SkyPilot has one host for each number of devices on GCP, and the provider the cheapest that fits, of at least 4 vCPUs and 16 GiB for each device where neither is asked for",
     "limits": "SkyPilot's host is larger than Compute Engine allows for these devices, as it says itself before a launch",
     "nobody": "neither has a machine",
 }
@@ -130,10 +128,6 @@ def explain_host(r, a, b):
         rule = "limits"
     elif a and b and a[1] < b[1] and not r.memory:
         rule = "host"
-    elif r.cpus and not r.memory:
-        rule = "cpus alone"
-    elif r.memory and not r.cpus:
-        rule = "memory alone"
     return rule
 
 
