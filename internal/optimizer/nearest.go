@@ -89,6 +89,7 @@ type placeNames struct {
 	// that has it where it is looked for.
 	zone, zoneInside, region, regionInside *cloud.Offer
 	names                                  [3]knownNames
+	families                               []knownNames // one for each that is asked for
 }
 
 // knownNames are the names of a kind, as long as the wanted one is not among them.
@@ -114,6 +115,26 @@ func (p *placeNames) add(o *cloud.Offer) {
 	p.names[0].add(alt.Region, o.Region)
 	p.names[1].add(alt.Zone, o.Zone)
 	p.names[2].add(alt.InstanceType, o.InstanceType.Name)
+	p.addFamily(&o.InstanceType)
+}
+
+// addFamily takes in what is near families, or types where a pattern is for types.
+func (p *placeNames) addFamily(t *cloud.InstanceType) {
+	if p.families == nil {
+		p.families = make([]knownNames, len(p.alt.Families))
+	}
+	for i, want := range p.alt.Families {
+		if p.families[i].known {
+			continue
+		}
+		name := t.Family()
+		if one := (cloud.Requirement{Families: p.alt.Families[i : i+1]}); one.TakesFamily(t) {
+			name = want
+		} else if strings.ContainsAny(want, ".-") {
+			name = t.Name
+		}
+		p.families[i].add(want, name)
+	}
 }
 
 // firstPlace keeps the offer that is first by place.
@@ -149,6 +170,11 @@ func (p *placeNames) hints() []string {
 	for i, of := range []struct{ what, want string }{{"region", p.alt.Region}, {"zone", p.alt.Zone}, {"instance type", p.alt.InstanceType}} {
 		if near := p.names[i].near(of.want); near != "" {
 			hints = append(hints, fmt.Sprintf("%s %q is in no catalog; %s", of.what, of.want, near))
+		}
+	}
+	for i := range p.families {
+		if near := p.families[i].near(p.alt.Families[i]); near != "" {
+			hints = append(hints, fmt.Sprintf("instance family %q is in no catalog; %s", p.alt.Families[i], near))
 		}
 	}
 	return hints

@@ -258,6 +258,37 @@ func TestInfeasibleSaysWhyAndWhatWouldDo(t *testing.T) {
 	}
 }
 
+// TestNamedMachinesThatAreNone: what would do instead is what a person would take, and
+// what is spelled alike.
+func TestNamedMachinesThatAreNone(t *testing.T) {
+	offers := market()
+	slow, arm := offer("aws", "us-east-1", "use1-az1", "t3.nano", 2, 0.5, 0.005), offer("aws", "us-east-1", "use1-az1", "m6g.large", 2, 8, 0.07)
+	slow.InstanceType.Traits, arm.InstanceType.Arch = cloud.Burstable, cloud.ArchARM
+	offers = append(offers, slow, arm)
+	for _, c := range []struct {
+		req   cloud.Requirement
+		parts []string
+	}{
+		{cloud.Requirement{Cloud: "aws", Families: []string{"m6z"}},
+			[]string{"instance_families m6i or r6i or p4d instead of m6z leaves 4 offers from $0.384/h", `instance family "m6z" is in no catalog; the nearest of 8 are m6g, m6i`}},
+		{cloud.Requirement{Cloud: "aws", Families: []string{"m6i", "m6i.2xlrage"}, CPUs: cloud.Quantity{Value: 3}},
+			[]string{"instance family \"m6i.2xlrage\" is in no catalog; the nearest of 9 are m6i.2xlarge"}},
+		{cloud.Requirement{Cloud: "aws", InstanceType: "m6z.large"},
+			[]string{"instance_type m6i.2xlarge or r6i.2xlarge or p4d.24xlarge instead of m6z.large leaves 4 offers from $0.384/h"}},
+		{cloud.Requirement{Cloud: "lambda", Families: []string{"m6i"}}, []string{"instance_families gpu_1x_a100 instead of m6i"}},
+	} {
+		_, err := Rank(Request{Alternatives: []cloud.Requirement{c.req}}, offers, nil, nil)
+		for _, part := range c.parts {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("lacks %q:\n%v", part, err)
+			}
+		}
+		if err != nil && strings.Contains(err.Error(), `"m6i" is in no catalog`) {
+			t.Errorf("a family that is there is said to be in no catalog:\n%v", err)
+		}
+	}
+}
+
 func TestTable(t *testing.T) {
 	r := a100(8)
 	r.Markets = []cloud.Market{cloud.Spot, cloud.OnDemand}

@@ -53,6 +53,9 @@ func (m *nearMisses) add(o *cloud.Offer) {
 		failed[n] = r
 		n++
 	}
+	if m.strays(failed[:n], o) {
+		return
+	}
 	usd, _ := hourly(*m.req, o)
 	switch {
 	case n == 1 && !m.rules[failed[0]].fixed:
@@ -68,6 +71,31 @@ func (m *nearMisses) add(o *cloud.Offer) {
 		}
 		t.add(tally{1, usd})
 	}
+}
+
+// strays reports whether an offer fails a rule that names machines, and is none that a
+// person would take who names none: advice to name another is about the others. Devices
+// do not count, since some clouds sell nothing else.
+func (m *nearMisses) strays(failed []int, o *cloud.Offer) bool {
+	relaxed, named := cloud.Requirement{}, false
+	for _, f := range failed {
+		if name := m.rules[f].name; name == "instance_type" || name == "instance_families" {
+			if !named {
+				relaxed, named = *m.alt, true
+			}
+			if name == "instance_type" {
+				relaxed.InstanceType = ""
+			} else {
+				relaxed.Families = nil
+			}
+		}
+	}
+	if !named {
+		return false
+	}
+	d := relaxed.Defaults()
+	d.NoDevices = false
+	return !d.Hold(&o.InstanceType)
 }
 
 func (m *nearMisses) of(rule int) *left {
@@ -290,6 +318,8 @@ func placeOf(rule string) func(o *cloud.Offer) string {
 		return func(o *cloud.Offer) string { return cmp.Or(o.Zone, "(none)") }
 	case "instance_type":
 		return func(o *cloud.Offer) string { return o.InstanceType.Name }
+	case "instance_families":
+		return func(o *cloud.Offer) string { return o.InstanceType.Family() }
 	case "market":
 		return func(o *cloud.Offer) string { return string(o.Market) }
 	}
