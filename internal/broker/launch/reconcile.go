@@ -177,7 +177,7 @@ func (l *launch) reconcileFound(ctx context.Context, f clouds.Machines) error {
 		first := f.Alive[0]
 		return fmt.Errorf("another launch of cluster %q seems to be under way: under owner id %s, generation %s, not from this machine, it has %s in %s, started %s; %s. "+
 			"If it was cut off and its computer is lost, run\n\nterraform-provider-sky gc --owner %s --take-over %s/%s\n\nwhich removes its machines, none of which was ever committed, and frees the name now",
-			l.spec.Name, l.down.Owner, f.Generation, clouds.IDText(f.Alive), cloud.ShortPlace(f.Cloud, first.Region, first.Zone), first.CreatedAt.UTC().Format(time.RFC3339), whenFree(f.Alive),
+			l.spec.Name, l.down.Owner, f.Generation, clouds.IDText(f.Alive), cloud.ShortPlace(f.Cloud, first.Region, first.Zone), first.CreatedAt.UTC().Format(time.RFC3339), l.whenFree(f.Cloud, f.Alive),
 			l.down.Owner, l.spec.Name, f.Generation)
 	}
 	session, err := l.down.Clouds.Open(ctx, f.Cloud)
@@ -202,7 +202,7 @@ func (l *launch) reaches(c cluster.Cluster) bool {
 }
 
 // whenFree says how long machines of another launch are in the way.
-func whenFree(alive []cloud.Instance) string {
+func (l *launch) whenFree(cloudName string, alive []cloud.Instance) string {
 	var latest time.Time
 	for _, inst := range alive {
 		if inst.Deadline.IsZero() {
@@ -211,6 +211,9 @@ func whenFree(alive []cloud.Instance) string {
 		if inst.Deadline.After(latest) {
 			latest = inst.Deadline
 		}
+	}
+	if caps, ok := l.down.Clouds.Capabilities(cloudName); ok && !caps.DeadMan {
+		return "wait for it; it is over by " + latest.UTC().Format(time.RFC3339) + ", and the next apply after that removes its machines"
 	}
 	return "wait for it, or until its machines remove themselves at " + latest.UTC().Format(time.RFC3339)
 }

@@ -225,6 +225,16 @@ func TestAccLabelsStay(t *testing.T) {
 	)
 }
 
+// TestAccEmptyLabels: no labels and empty ones are the same.
+func TestAccEmptyLabels(t *testing.T) {
+	l := newLab(t)
+	const resources = `resources = { infra = "lambda/us-west-2", instance_type = "gpu_1x_a10"%s }`
+	l.test(
+		resource.TestStep{Config: l.config(small(fmt.Sprintf(resources, "")))},
+		resource.TestStep{Config: l.config(small(fmt.Sprintf(resources, ", labels = {}")))},
+	)
+}
+
 // TestAccAutostopRefused: the plan says that no machine of Lambda ends itself.
 func TestAccAutostopRefused(t *testing.T) {
 	l := newLab(t)

@@ -26,7 +26,7 @@ func (m clusterModel) endpoints() types.Map {
 		return types.MapUnknown(types.StringType)
 	case !ok || kit.Empty(list):
 		return types.MapValueMust(types.StringType, map[string]attr.Value{})
-	case m.HeadIP.IsUnknown() || m.Nodes.IsUnknown():
+	case m.HeadIP.IsUnknown():
 		return types.MapUnknown(types.StringType)
 	}
 	out := map[string]attr.Value{}
@@ -51,6 +51,15 @@ func (m clusterModel) endpoints() types.Map {
 		}
 	}
 	return types.MapValueMust(types.StringType, out)
+}
+
+// plannedEndpoints are the endpoints after a change in place: where the head keeps
+// its address, it keeps its ports, whatever becomes of the other nodes.
+func (m clusterModel) plannedEndpoints(old clusterModel) types.Map {
+	if m.Nodes.IsUnknown() {
+		m.Nodes = old.Nodes
+	}
+	return m.endpoints()
 }
 
 // mapped are the public ports of the head; nil where its ports are not mapped.

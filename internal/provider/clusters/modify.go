@@ -108,6 +108,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *
 	warnOfDeadMan(plan, r.data.Capabilities(), &r.data.Warned, &resp.Diagnostics)
 	warnOfSources(plan, r.data.Capabilities(), &r.data.Warned, &resp.Diagnostics)
 	r.warnOfStrangers(ctx, m, plan, &resp.Diagnostics)
+	r.warnOfForgottenBy(ctx, plan, &resp.Diagnostics)
 	if !r.data.ShowPlanTable {
 		return
 	}
@@ -162,7 +163,7 @@ func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, c
 	if len(resp.RequiresReplace) > 0 || m.NumNodes.ValueInt64() > old.NumNodes.ValueInt64() {
 		r.checkTemplates(old.Name.ValueString(), []cloud.Placement{old.placement()}, &resp.Diagnostics)
 	}
-	m.Endpoints = m.endpoints()
+	m.Endpoints = m.plannedEndpoints(old)
 	if !moved && before.ChangedOutside.Equal(m.ChangedOutside) && before.Endpoints.Equal(m.Endpoints) && before.WorkdirDigest.Equal(m.WorkdirDigest) && before.FileMountsDigest.Equal(m.FileMountsDigest) && before.Status.Equal(m.Status) {
 		return
 	}
@@ -269,7 +270,8 @@ func (r *clusterResource) planReplacement(ctx context.Context, old, m clusterMod
 		planUndecided(old, forced, resp)
 		return
 	}
-	labelsChanged := !request.Member(old.Resources, "labels").Equal(request.Member(m.Resources, "labels"))
+	labels, before := request.Member(m.Resources, "labels"), request.Member(old.Resources, "labels")
+	labelsChanged := !before.Equal(labels) && !(kit.Empty(before) && kit.Empty(labels))
 	if (len(changed) == 0 && !portsChanged && !labelsChanged) || r.data.CatalogUnknown || m.NumNodes.IsUnknown() {
 		return
 	}

@@ -31,12 +31,6 @@ func (r *clusterResource) warnOfStrangers(ctx context.Context, m clusterModel, p
 	if err != nil || !r.data.InAutomation() || r.data.OwnerSet() != "" || r.data.Unknown != "" || m.Name.IsUnknown() || statedir.HasRecords(dir) {
 		return
 	}
-	var clouds []string
-	for _, c := range plan.Choices {
-		if name := c.Placement.Offer.Cloud; !slices.Contains(clouds, name) {
-			clouds = append(clouds, name)
-		}
-	}
 	b, err := session.Broker[planner](r.data)
 	if err != nil {
 		return // the launch says so
@@ -44,11 +38,22 @@ func (r *clusterResource) warnOfStrangers(ctx context.Context, m clusterModel, p
 	ctx, cancel := context.WithTimeout(ctx, strangersLimit)
 	defer cancel()
 	name := m.Name.ValueString()
-	found := b.Strangers(ctx, name, clouds)
+	found := b.Strangers(ctx, name, cloudsOf(plan))
 	if len(found) == 0 || !r.data.Warned.First("strangers "+name) {
 		return
 	}
 	diags.AddWarning(fmt.Sprintf("Cluster %q may be running already", name), strangersText(found))
+}
+
+// cloudsOf are the clouds that a plan may lead to.
+func cloudsOf(plan optimizer.Plan) []string {
+	var clouds []string
+	for _, c := range plan.Choices {
+		if name := c.Placement.Offer.Cloud; !slices.Contains(clouds, name) {
+			clouds = append(clouds, name)
+		}
+	}
+	return clouds
 }
 
 func strangersText(found []cloud.Thing) string {
@@ -78,6 +83,27 @@ func (r *clusterResource) warnOfForgotten(ctx context.Context, b refresher, clou
 		return
 	}
 	diags.AddWarning(fmt.Sprintf("%d machines on %s belong to no cluster", len(left), cloudName), forgottenText(cloudName, left))
+}
+
+// warnOfForgottenBy is warnOfForgotten for the plan of a new cluster: the state of
+// a launch that was cut off holds nothing that a refresh would begin with.
+func (r *clusterResource) warnOfForgottenBy(ctx context.Context, plan optimizer.Plan, diags *diag.Diagnostics) {
+	clouds := slices.DeleteFunc(cloudsOf(plan), func(name string) bool {
+		caps, ok := r.data.CapabilitiesOf(name)
+		return !ok || caps.DeadMan || caps.DeadManStops
+	})
+	if len(clouds) == 0 || r.data.Unknown != "" {
+		return
+	}
+	b, err := session.Broker[refresher](r.data)
+	if err != nil {
+		return // the launch says so
+	}
+	ctx, cancel := context.WithTimeout(ctx, strangersLimit)
+	defer cancel()
+	for _, name := range clouds {
+		r.warnOfForgotten(ctx, b, name, diags)
+	}
 }
 
 func forgottenText(cloudName string, left []cloud.Instance) string {
