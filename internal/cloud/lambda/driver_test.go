@@ -230,6 +230,91 @@ func TestWithoutRules(t *testing.T) {
 	})
 }
 
+// insiders are the sources from which everything is let in.
+func (a account) insiders() (sources []string) {
+	for _, r := range a.Rulesets() {
+		for _, rule := range r.Rules {
+			if rule.Protocol == everything {
+				sources = append(sources, rule.Source)
+			}
+		}
+	}
+	return sources
+}
+
+// TestRulesByHand: a rule that lets in everything is drift, whoever it is for, and is
+// taken away when ports are set; those of the machines stay.
+func TestRulesByHand(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, a account, d *driver) {
+		spec := testSpec(2)
+		cfg := up(t, d, spec, at("gpu_1x_a10", "us-east-1", "x86_64", 2))
+		drift := func() []string {
+			t.Helper()
+			out, err := d.PortDrift(t.Context(), testRef, spec.AllowedCIDRs, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		machines := a.insiders()
+		if found := drift(); len(machines) != 2 || len(found) != 0 {
+			t.Fatalf("%v are let in, the drift is %q", machines, found)
+		}
+		for source, want := range map[string]string{
+			"0.0.0.0/0":       "all 1 65535 from 0.0.0.0/0 is open",
+			"203.0.113.9":     "all 1 65535 from 203.0.113.9/32 is open",
+			"198.51.100.1/32": "everything from 198.51.100.1/32 is open, which is no machine of the cluster", // with our words
+		} {
+			own, err := d.rulesets(t.Context(), testRef)
+			if err != nil || len(own) != 1 {
+				t.Fatal(own, err)
+			}
+			more := rule{Protocol: everything, Ports: []int{1, 65535}, Source: source, Description: "a test"}
+			if strings.Contains(want, "machine") {
+				more.Description = own[0].whose.FullName(maxDescription)
+			}
+			if err := d.setRules(t.Context(), own[0], append(own[0].Rules, more)); err != nil {
+				t.Fatal(err)
+			}
+			if found := drift(); !slices.Equal(found, []string{want}) {
+				t.Errorf("the drift is %q, want %q", found, want)
+			}
+			// The next launch step closes nothing, and does not take it for its own.
+			if _, err := d.Bootstrap(t.Context(), cfg.Spec, cfg.Placement); err != nil {
+				t.Fatal(err)
+			}
+			if found := drift(); !slices.Equal(found, []string{want}) {
+				t.Errorf("afterwards the drift is %q, want %q", found, want)
+			}
+			if err := d.OpenPorts(t.Context(), testRef, cfg, nil); err != nil {
+				t.Fatal(err)
+			}
+			if left, found := a.insiders(), drift(); !slices.Equal(left, machines) || len(found) != 0 {
+				t.Errorf("%v are let in, the drift is %q", left, found)
+			}
+		}
+		down(t, d, testRef)
+	})
+}
+
+// TestRulesShrink: the address of a machine that was removed is not let in any more.
+func TestRulesShrink(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, a account, d *driver) {
+		up(t, d, testSpec(3), at("gpu_1x_a10", "us-east-1", "x86_64", 3))
+		for _, want := range []int{2, 0} { // one alone has nobody to talk to
+			ref, last := testRef, a.Machines()
+			ref.Instances = []string{last[len(last)-1].ID}
+			if err := d.Terminate(t.Context(), ref); err != nil {
+				t.Fatal(err)
+			}
+			if left := a.insiders(); len(left) != want || slices.Contains(left, last[len(last)-1].PrivateIP+"/32") {
+				t.Errorf("%v are let in, want %d machines", left, want)
+			}
+		}
+		down(t, d, testRef)
+	})
+}
+
 // TestBigMachinesBoot: 25 minutes are waited for.
 func TestBigMachinesBoot(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, _ account, d *driver) {
@@ -273,6 +358,29 @@ func TestStatuses(t *testing.T) {
 		}
 		down(t, d, testRef)
 	})
+}
+
+// TestPreempted: a machine that Lambda took back is not gone as long as Lambda says
+// that it can be terminated, and is terminated once.
+func TestPreempted(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		bubble(t, func(o *lambdafake.Options) { o.KeepPreempted = kept }, func(t *testing.T, a account, d *driver) {
+			up(t, d, testSpec(1), at("gpu_1x_a10", "us-east-1", "x86_64", 1))
+			a.Edit(a.Machines()[0].ID, func(m *lambdafake.Machine) { m.Status = statusPreempted })
+			got, err := d.Query(t.Context(), testRef)
+			if err != nil || (len(got) > 0) != kept || kept && (got[0].State != cloud.StateUnknown || got[0].Ending != cloud.EndedPreempted) {
+				t.Errorf("kept %t: the machine is %+v, %v", kept, got, err)
+			}
+			err = d.Wait(t.Context(), testRef, cloud.StateRunning)
+			if kept && d.Classify(err) != (cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeRegion}) {
+				t.Errorf("the wait for it ends with %v", err)
+			}
+			down(t, d, testRef)
+			if n := len(a.Machines()); n != 0 || (a.Calls(lambdafake.CallTerminate) == 1) != kept {
+				t.Errorf("kept %t: %d are left after %d calls", kept, n, a.Calls(lambdafake.CallTerminate))
+			}
+		})
+	}
 }
 
 // TestTerminate: a machine that cannot be terminated yet is not asked to, and one

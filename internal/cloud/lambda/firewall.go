@@ -5,7 +5,9 @@ package lambda
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -38,8 +40,27 @@ type rule struct {
 }
 
 // everything is the protocol of the rules that let a cluster's machines reach one
-// another. Only they have it.
+// another.
 const everything = "all"
+
+// byHand describes rules that somebody else made and that are kept for now.
+const byHand = "not made by terraform-provider-sky"
+
+// inside reports whether a rule lets in one machine of the cluster, or what was one.
+// What is wider, or says nothing of the cluster, somebody made by hand.
+func (r ruleset) inside(rule rule) bool {
+	p := prefix(rule.Source)
+	return rule.Protocol == everything && p.IsValid() && p.IsSingleIP() && rule.Description == r.whose.FullName(maxDescription)
+}
+
+// prefix reads the source of a rule, which is an address or several.
+func prefix(source string) netip.Prefix {
+	if a, err := netip.ParseAddr(source); err == nil {
+		return netip.PrefixFrom(a, a.BitLen())
+	}
+	p, _ := netip.ParsePrefix(source) // what is neither is none
+	return p.Masked()
+}
 
 // maxDescription is how long the description of a rule may be.
 const maxDescription = 128
@@ -81,20 +102,17 @@ func (d *driver) Firewalls(ctx context.Context, ref cloud.ClusterRef) ([]fleet.F
 func openings(r ruleset) []fleet.Opening {
 	var out []fleet.Opening
 	for _, rule := range r.Rules {
+		if r.inside(rule) {
+			continue
+		}
 		o := fleet.Opening{From: rule.Source}
-		if p, err := netip.ParsePrefix(rule.Source); err == nil {
-			o.From = p.Masked().String()
-		} else if a, err := netip.ParseAddr(rule.Source); err == nil {
-			o.From = netip.PrefixFrom(a, a.BitLen()).String()
+		if p := prefix(rule.Source); p.IsValid() {
+			o.From = p.String()
 		}
 		if len(rule.Ports) == 2 {
 			o.Ports = cloud.PortRange{First: uint16(rule.Ports[0]), Last: uint16(rule.Ports[1])} //nolint:gosec // ports
 		}
-		switch rule.Protocol {
-		case everything:
-			continue
-		case "tcp":
-		default:
+		if rule.Protocol != "tcp" {
 			o.Proto, o.What = rule.Protocol, strings.TrimSpace(rule.Protocol+" "+strings.Trim(fmt.Sprint(rule.Ports), "[]"))
 		}
 		out = append(out, o)
@@ -108,6 +126,9 @@ func rulesOf(whose cloud.ClusterRef, want []fleet.Opening) []rule {
 	rules := make([]rule, 0, len(want))
 	for _, o := range want {
 		r := rule{Protocol: cmp.Or(o.Proto, "tcp"), Source: o.From, Description: whose.FullName(maxDescription)}
+		if o.Proto == everything {
+			r.Description = byHand
+		}
 		if o.Ports != (cloud.PortRange{}) {
 			r.Ports = []int{int(o.Ports.First), int(o.Ports.Last)}
 		}
@@ -120,7 +141,7 @@ func rulesOf(whose cloud.ClusterRef, want []fleet.Opening) []rule {
 // of machines that run.
 func (d *driver) SetOpenings(ctx context.Context, f fleet.Firewall, want []fleet.Opening) error {
 	r, _ := f.Native.(ruleset)
-	inside := slices.DeleteFunc(slices.Clone(r.Rules), func(r rule) bool { return r.Protocol != everything })
+	inside := slices.DeleteFunc(slices.Clone(r.Rules), func(one rule) bool { return !r.inside(one) })
 	return d.setRules(ctx, r, append(rulesOf(r.whose, want), inside...))
 }
 
@@ -157,7 +178,10 @@ func (d *driver) OpenPorts(ctx context.Context, ref cloud.ClusterRef, cfg cloud.
 	if ref.Region == unguarded {
 		return nil
 	}
-	return d.Fleet.OpenPorts(ctx, ref, cfg, ports) //nolint:wrapcheck // it says what was tried
+	if err := d.Fleet.OpenPorts(ctx, ref, cfg, ports); err != nil {
+		return err //nolint:wrapcheck // it says what was tried
+	}
+	return d.join(ctx, ref)
 }
 
 // PortDrift implements cloud.Auditor. Where no rules apply none can have changed.
@@ -165,7 +189,22 @@ func (d *driver) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefixes [
 	if ref.Region == unguarded {
 		return nil, nil
 	}
-	return d.Fleet.PortDrift(ctx, ref, prefixes, ports) //nolint:wrapcheck // it says what was tried
+	out, err := d.Fleet.PortDrift(ctx, ref, prefixes, ports)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what was tried
+	}
+	all, machines, err := d.behind(ctx, ref)
+	for _, f := range all {
+		r, _ := f.Native.(ruleset)
+		_, stale, lacking := r.joined(machines)
+		for _, source := range stale {
+			out = append(out, fmt.Sprintf("everything from %s is open, which is no machine of the cluster", source))
+		}
+		for _, source := range lacking {
+			out = append(out, fmt.Sprintf("everything from %s is closed, which is a machine of the cluster", source))
+		}
+	}
+	return out, err
 }
 
 // Wait implements cloud.Provisioner. Once the machines run and have addresses,
@@ -174,43 +213,75 @@ func (d *driver) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.Stat
 	if err := d.Fleet.Wait(ctx, ref, want); err != nil || want != cloud.StateRunning {
 		return err //nolint:wrapcheck // it says what was waited for
 	}
-	whole := ref
-	whole.Instances = nil
-	found, err := d.Look(ctx, whole)
-	if err != nil || len(found.Staying()) < 2 {
-		return err //nolint:wrapcheck // it says what was looked for
+	return d.join(ctx, ref)
+}
+
+// Terminate implements cloud.Provisioner. An address that a machine of the cluster
+// had may soon be another's.
+func (d *driver) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
+	err := d.Fleet.Terminate(ctx, ref)
+	if err != nil || ref.Generation == "" || ref.Instances == nil || ref.Region == unguarded {
+		return err //nolint:wrapcheck // it says what was tried
 	}
-	all, err := d.Firewalls(ctx, whole)
-	if err != nil {
-		return err
-	}
-	for _, f := range all {
-		if err := d.join(ctx, f, found.Staying()); err != nil {
-			return err
-		}
+	if err := d.join(ctx, ref); err != nil {
+		return fmt.Errorf("the machines are gone, but the firewall still lets in their addresses: %w", err)
 	}
 	return nil
 }
 
-// join lets through what comes from the machines, by their addresses inside, and
-// from no other.
-func (d *driver) join(ctx context.Context, f fleet.Firewall, machines []machine) error {
-	r, _ := f.Native.(ruleset)
-	rules := slices.DeleteFunc(slices.Clone(r.Rules), func(r rule) bool { return r.Protocol == everything })
-	outside := len(rules)
-	for _, m := range machines {
-		if m.Region == r.Region.Name && m.InternalIP != "" {
-			rules = append(rules, rule{Protocol: everything, Ports: []int{1, 65535}, Source: m.InternalIP + "/32", Description: r.whose.FullName(maxDescription)})
-		}
+// behind are the rulesets of the cluster and the machines behind them. Where there
+// are no machines nothing is to be told of either, nor where one has no address yet.
+func (d *driver) behind(ctx context.Context, ref cloud.ClusterRef) ([]fleet.Firewall, []machine, error) {
+	ref.Instances = nil
+	found, err := d.Look(ctx, ref)
+	if err != nil {
+		return nil, nil, err //nolint:wrapcheck // it says what was looked for
 	}
-	known := func(have rule) bool { return slices.ContainsFunc(r.Rules, have.same) }
-	if len(rules) == len(r.Rules) && !slices.ContainsFunc(rules[outside:], func(r rule) bool { return !known(r) }) {
-		return nil
+	there := found.Staying()
+	if len(there) == 0 || slices.ContainsFunc(there, func(m machine) bool { return m.InternalIP == "" }) {
+		return nil, nil, nil
 	}
-	return d.setRules(ctx, r, rules)
+	all, err := d.Firewalls(ctx, ref)
+	return all, there, err
 }
 
-// same reports whether two rules let in the same machine.
-func (r rule) same(o rule) bool {
-	return r.Protocol == o.Protocol && strings.TrimSuffix(r.Source, "/32") == strings.TrimSuffix(o.Source, "/32")
+// join lets the machines of a cluster through to one another, by their addresses
+// inside, and nobody else who had such an address.
+func (d *driver) join(ctx context.Context, ref cloud.ClusterRef) error {
+	all, machines, err := d.behind(ctx, ref)
+	for _, f := range all {
+		r, _ := f.Native.(ruleset)
+		if rules, stale, lacking := r.joined(machines); len(stale)+len(lacking) > 0 {
+			err = errors.Join(err, d.setRules(ctx, r, rules))
+		}
+	}
+	return err
+}
+
+// joined are the rules of a ruleset as they are to be for its cluster's machines,
+// and the sources that are let in and must not be, or are not and must.
+func (r ruleset) joined(machines []machine) (rules []rule, stale, lacking []string) {
+	want := map[string]bool{}
+	for _, m := range machines {
+		if m.Region == r.Region.Name && len(machines) > 1 {
+			want[m.InternalIP+"/32"] = true
+		}
+	}
+	for _, rule := range r.Rules {
+		source := prefix(rule.Source).String()
+		switch {
+		case !r.inside(rule):
+		case !want[source]:
+			stale = append(stale, source)
+			continue
+		default:
+			delete(want, source)
+		}
+		rules = append(rules, rule)
+	}
+	lacking = slices.Sorted(maps.Keys(want))
+	for _, source := range lacking {
+		rules = append(rules, rule{Protocol: everything, Ports: []int{1, 65535}, Source: source, Description: r.whose.FullName(maxDescription)})
+	}
+	return rules, stale, lacking
 }

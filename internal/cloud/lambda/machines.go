@@ -142,8 +142,12 @@ func (d *driver) machine(in instance, ref cloud.ClusterRef) machine {
 	case "active":
 		m.ExternalIP, m.InternalIP = in.IP, cmp.Or(in.PrivateIP, in.IP) // not every place has private ones
 	}
-	if action := in.Actions.Terminate; action.Available != nil && !*action.Available {
+	switch action := in.Actions.Terminate; {
+	case action.Available == nil:
+	case !*action.Available:
 		m.Native.blocked = action.Reason
+	case m.State == cloud.StateTerminated: // it may be billed until it is terminated
+		m.State = cloud.StateUnknown
 	}
 	id, tagged := cloud.IdentityFromTags(tags)
 	if !tagged && tags[cloud.TagOwner] == "" {

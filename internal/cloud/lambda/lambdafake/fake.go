@@ -39,6 +39,9 @@ type Options struct {
 	VisibleAfter time.Duration
 	// DropTags makes a cloud that keeps no tags.
 	DropTags bool
+	// KeepPreempted lets machines that were taken back be there until somebody
+	// terminates them.
+	KeepPreempted bool
 	// Boot runs a machine for real: it returns its address and what ends it.
 	Boot func(m *Machine) (address string, end func())
 	// OnViolation is told of what the API does not allow; by default that is an
@@ -298,7 +301,7 @@ func (c *Cloud) isFull(instanceType, region string) bool {
 func (c *Cloud) Machines() (out []Machine) {
 	c.Locked(func() {
 		for _, m := range c.machines.All() {
-			if m.Status != "terminated" && m.Status != "preempted" {
+			if m.Status != "terminated" && (m.Status != "preempted" || c.opts.KeepPreempted) {
 				out = append(out, *m)
 			}
 		}
@@ -395,7 +398,7 @@ func (c *Cloud) settle() {
 	now := c.Now()
 	for _, m := range slices.Clone(c.machines.All()) {
 		switch {
-		case !m.preempt.IsZero() && m.Status != "preempted" && !now.Before(m.preempt):
+		case !m.preempt.IsZero() && m.Status != "preempted" && m.Status != "terminating" && !now.Before(m.preempt):
 			m.shutDown()
 			m.Status = "preempted"
 		case m.Status == "terminating" && !now.Before(m.ends):
@@ -416,7 +419,9 @@ func (c *Cloud) settle() {
 				m.PrivateIP = m.IP
 			}
 		}
-		m.Actions = actions(m.Status)
+		if m.Actions = actions(m.Status); m.Status == "preempted" && c.opts.KeepPreempted {
+			m.Actions = actions("active")
+		}
 	}
 }
 
