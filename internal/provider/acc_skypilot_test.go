@@ -133,7 +133,7 @@ func TestAccTasksRun(t *testing.T) {
 	if err := w.startWith(&out, env, append(applyArgs(), "-parallelism=30")...).Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	if !rewrapped(`Setup of cluster "setup-only-yaml-0" uses uv`, "The template of fluffycloud does not promise uv").MatchString(out.String()) {
+	if !rewrapped(`Setup of cluster "setup-only-yaml-0" uses uv`, "The template of fluffycloud does not promise uv", "https://astral.sh/uv/install.sh").MatchString(out.String()) {
 		t.Errorf("the plan does not say that uv may be missing:\n%s", out.String())
 	}
 	var logs, types map[string]*string

@@ -190,6 +190,14 @@ func TestIgnored(t *testing.T) {
 	}
 }
 
+// The names of both sections of secrets are sorted, each once.
+func TestSecretsAreSorted(t *testing.T) {
+	task, err := skypilot.Parse("{secrets: {Z: , B: }, managed_secrets: [secrets:B, 'secrets:team.A']}")
+	if got := strings.Join(task.Secrets, " "); err != nil || got != "A B Z" {
+		t.Errorf("secrets = %s, %v", got, err)
+	}
+}
+
 // Variables within service have their values; what has none stays.
 func TestServiceIsFilledIn(t *testing.T) {
 	task, err := skypilot.Parse("{envs: {M: llama, N: }, service: {readiness_probe: {post_data: {model: $M, list: ['${M}-$N']}}}}")

@@ -26,6 +26,8 @@ var (
 	// repositoryURL is what git takes on the machines: a URL without a login in it,
 	// or user@host:path.
 	repositoryURL = regexp.MustCompile(`^((https?|git|file)://[^@\s]+|ssh://[^:@/\s]*@?[^@\s]+|[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:[^\s]+)$`)
+	// shellLine names a shell that can run clone.sh.
+	shellLine = regexp.MustCompile(`^#![ \t]*(/usr(/local)?)?/bin/(env[ \t]+(-S[ \t]+)?)?(bash|dash|sh)([ \t][^\n]*)?(\n|$)`)
 )
 
 // repository reads a workdir that is an object.
@@ -69,10 +71,14 @@ func (t *Task) clone(root at) {
 	if t.Setup != nil {
 		setup = *t.Setup
 	}
-	if strings.HasPrefix(strings.TrimPrefix(setup, "\ufeff"), "#!") {
+	first := shellLine.FindString(setup) // stays the first line, for its options
+	if first != "" && !strings.HasSuffix(first, "\n") {
+		first, setup = first+"\n", setup+"\n"
+	}
+	if first == "" && strings.HasPrefix(strings.TrimPrefix(setup, "\ufeff"), "#!") {
 		a.refuse("start the interpreter in setup, without #!", "a git repository is cloned by a shell at the beginning of setup, whose first line names another interpreter")
 	}
 	// Within ( ... ) || exit 1 the shell would pass over set -e.
-	setup = "( url=" + script.Quote(r.url) + " commit=" + script.Quote(r.commit) + "\n" + cloneScript + ")\n[ $? = 0 ] || exit 1\n" + setup
+	setup = first + "( url=" + script.Quote(r.url) + " commit=" + script.Quote(r.commit) + "\n" + cloneScript + ")\n[ $? = 0 ] || exit 1\n" + setup[len(first):]
 	t.Setup = &setup
 }

@@ -91,3 +91,21 @@ func TestGitToken(t *testing.T) {
 		t.Error("the token is in a store")
 	}
 }
+
+// A setup for a shell begins with its own first line, options and all.
+func TestGitBesideShell(t *testing.T) {
+	for _, first := range []string{"#!/bin/bash", "#!/bin/sh -ex", "#!/usr/bin/env bash", "#! /usr/bin/env -S bash -e"} {
+		task, err := skypilot.ParseGiven("workdir: {url: 'https://x/y'}\nsetup: |\n  "+first+"\n  make\n", skypilot.Given{Commit: strings.Repeat("0", 40)})
+		if err != nil || !strings.HasPrefix(*task.Setup, first+"\n( url=") || !strings.HasSuffix(*task.Setup, "exit 1\nmake\n") {
+			t.Errorf("%s: %v", first, err)
+		}
+	}
+	if task, err := skypilot.ParseGiven("{workdir: {url: 'https://x/y'}, setup: '#!/bin/sh'}", skypilot.Given{Commit: strings.Repeat("0", 40)}); err != nil || !strings.HasPrefix(*task.Setup, "#!/bin/sh\n( url=") {
+		t.Errorf("a first line alone: %v", err)
+	}
+	for _, first := range []string{"#!/usr/bin/env python3", "#!/usr/bin/fish", "#!/bin/shutdown", "#!/opt/bin/bash.py"} {
+		if _, err := skypilot.ParseGiven("{workdir: {url: 'https://x/y'}, setup: '"+first+"'}", skypilot.Given{Commit: strings.Repeat("0", 40)}); err == nil || !strings.Contains(err.Error(), "another interpreter") {
+			t.Errorf("%s: %v", first, err)
+		}
+	}
+}

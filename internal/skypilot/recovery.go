@@ -3,6 +3,7 @@
 package skypilot
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ func (a at) recovery(v any) *Recovery {
 		case name == "strategy":
 			in.strategy(v)
 		case name == "max_restarts_on_errors":
-			out.MaxRestarts = in.whole(v)
+			out.MaxRestarts = in.restarts(v)
 		case name == "recover_on_exit_codes":
 			out.ExitCodes = in.exitCodes(v)
 		default:
@@ -51,6 +52,17 @@ func (a at) recovery(v any) *Recovery {
 		}
 	}
 	return &out
+}
+
+// maxRestarts is the most that sky_job takes.
+const maxRestarts = 1000
+
+func (a at) restarts(v any) *int64 {
+	n := a.whole(v)
+	if n != nil && (*n < 0 || *n > maxRestarts) {
+		a.refuse(fmt.Sprintf("write one from 0 to %d", maxRestarts), "%d is no number of restarts that can be carried", *n)
+	}
+	return n
 }
 
 // strategy takes the one that a cluster of the provider has: the next apply

@@ -79,6 +79,8 @@ func (f *findings) task(doc string, g Given) (Task, error) {
 			t.Envs[name] = value
 		}
 	}
+	slices.Sort(t.Secrets)
+	t.Secrets = slices.Compact(t.Secrets)
 	t.addEnvs(g)
 	t.fillIn(root)
 	t.take(g)

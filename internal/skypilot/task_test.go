@@ -52,6 +52,8 @@ func TestTaskRefuses(t *testing.T) {
 		{"recovery in place", "resources: {job_recovery: FAILOVER}", "job_recovery: to try the same region first, and then others, cannot be carried"},
 		{"recovery of two kinds", "resources: {job_recovery: {max_restarts_on_errors: 3, recover_on_exit_codes: 4}}", "job_recovery: exit codes that count and others that do not"},
 		{"recovery from success", "resources: {job_recovery: {recover_on_exit_codes: [0]}}", "job_recovery: recover_on_exit_codes[0]: 0 is no exit code of a failure"},
+		{"fewer than no restarts", "resources:\n  job_recovery:\n    max_restarts_on_errors: -1", "line 3: resources: job_recovery: max_restarts_on_errors: -1 is no number of restarts that can be carried; write one from 0 to 1000"},
+		{"many restarts", "resources: {job_recovery: {max_restarts_on_errors: 5000}}", "max_restarts_on_errors: 5000 is no number of restarts"},
 		{"recovery in an alternative", "resources: {any_of: [{job_recovery: {max_restarts_on_errors: 3}}]}", "any_of[0]: job_recovery: job_recovery belongs to resources itself"},
 		{"config", "config: {docker: {run_options: x}, kubernetes: {}}", "config: docker: this setting cannot be carried"},
 		{"pipeline", "name: a\n---\nname: b\n", "several documents"},

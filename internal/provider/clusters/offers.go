@@ -320,9 +320,9 @@ func (r *clusterResource) warnOfTools(m clusterModel, plan optimizer.Plan, diags
 	}
 	names := strings.Join(taken, " and ")
 	diags.AddAttributeWarning(path.Root("setup"), fmt.Sprintf("Setup of cluster %q uses %s", m.Name.ValueString(), names),
-		fmt.Sprintf("The template of %s does not promise %s, so setup fails there unless the image has it. Install it at the beginning of setup, such as with "+
-			"\"python3 -m pip install --user uv\"; or, where your image has it, say so with \"tools: [%s]\" in a template of your own in templates_dir, which ends this warning.",
-			plan.Placements[0].Offer.Cloud, names, strings.Join(taken, ", ")))
+		fmt.Sprintf("The template of %s does not promise %s, so setup fails there unless the image has it. Write at the beginning of setup:\n\n%s\n\n"+
+			"Or, where your image has it, say so with \"tools: [%s]\" in a template of your own in templates_dir, which ends this warning.",
+			plan.Placements[0].Offer.Cloud, names, kit.ToolInstall(taken), strings.Join(taken, ", ")))
 }
 
 // placement is where the cluster is, as far as a template asks.

@@ -29,3 +29,19 @@ func TestToolsTaken(t *testing.T) {
 		}
 	}
 }
+
+// What is advised brings the very tool, and no other.
+func TestToolInstall(t *testing.T) {
+	for name, want := range map[string]string{"uv": "astral.sh/uv/install.sh", "conda": "conda-forge/miniforge"} {
+		advice := kit.ToolInstall([]string{name})
+		if !strings.Contains(advice, want) || strings.Contains(advice, map[string]string{"uv": "conda", "conda": "uv"}[name]) {
+			t.Errorf("for %s: %q", name, advice)
+		}
+		if taken := kit.ToolsTaken(advice + "\n" + name + " --version"); len(taken) > 0 {
+			t.Errorf("a script that does what is advised for %s is warned of again:\n%s", name, advice)
+		}
+	}
+	if both := kit.ToolInstall([]string{"uv", "conda"}); !strings.Contains(both, "astral.sh") || !strings.Contains(both, "miniforge") {
+		t.Errorf("for both: %q", both)
+	}
+}
