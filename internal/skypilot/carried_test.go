@@ -157,16 +157,27 @@ func TestTasks(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"name: p\nexecution: maybe\n---\nrun: a":                                        "line 2: execution: must be serial or parallel",
-		"run: a\n---\nrun: [\n":                                                         "line 3, column 6: sequence end token",
-		"run: a\n---\nservices: {}\n":                                                   "this is a Docker Compose file",
-		strings.Repeat("run: a\n---\n", 101):                                            "too many documents",
-		"run: a\n---\n#" + strings.Repeat("x", 17<<20):                                  "at most 16777216 are read",
-		"run: a\n---\n#" + strings.Repeat("x", 15<<20) + "\n---\nrun: a\n---\nrun: a\n": "too many documents",
+		"name: p\nexecution: maybe\n---\nrun: a":       "line 2: execution: must be serial or parallel",
+		"run: a\n---\nrun: [\n":                        "line 3, column 6: sequence end token",
+		"run: a\n---\nservices: {}\n":                  "this is a Docker Compose file",
+		strings.Repeat("run: a\n---\n", 101):           "too many documents",
+		"run: a\n---\n#" + strings.Repeat("x", 17<<20): "at most 16777216 are read",
+		"run: a\n" + strings.Repeat("\n", 12<<20) + "---\nrun: a\n---\nrun: a\n---\nrun: a\n": "too many long documents; at most 33554432 bytes are read",
+		"run: a\nrnu: b\n---\nrun: [\n---\nsetpu: c\n":                                        "it has 3 problems:\n- the task is not a YAML object: line 4, column 6: sequence end token ']' not found\n- line 2: rnu: ",
+		"run: [\n---\nsetpu: c\n":                            "it has 2 problems:\n- the task is not a YAML object: line 1, column 6: sequence end token ']' not found\n- line 3: setpu: ",
+		"run: a\nrnu: b\n---\nservices: {}\n---\nsetpu: c\n": "it has 3 problems:\n- this is a Docker Compose file, not a SkyPilot task; give the YAML of a task, with fields such as resources, setup and run\n- line 2: rnu: ",
 	} {
 		if _, err := skypilot.ParseTasks(text, skypilot.Given{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// A long document counts once, however many there are beside it.
+func TestLongDocuments(t *testing.T) {
+	tasks, err := skypilot.ParseTasks("run: |\n  "+strings.Repeat("x", 600<<10)+strings.Repeat("\n---\nrun: a\n", 60), skypilot.Given{})
+	if err != nil || len(tasks.List) != 61 {
+		t.Errorf("%d tasks, %v", len(tasks.List), err)
 	}
 }
 

@@ -20,8 +20,12 @@ type Tasks struct {
 	List []Task
 }
 
-// maxDocuments bounds the documents of a YAML.
-const maxDocuments = 100
+// maxDocuments bounds the documents of a YAML, and maxDocumentBytes all of them
+// with the lines that stand for those before each.
+const (
+	maxDocuments     = 100
+	maxDocumentBytes = 2 * maxTask
+)
 
 var (
 	beginsDocument = regexp.MustCompile(`^---(\s|$)`)
@@ -42,9 +46,16 @@ func documents(text string) ([]string, error) {
 			return line != "" && line[0] != '#' && line[0] != '%'
 		})
 		if holds {
+			if len(out) == maxDocuments {
+				return fmt.Errorf("the YAML has too many documents; at most %d are read", maxDocuments)
+			}
+			size += start
+			for _, line := range lines[start:end] {
+				size += len(line)
+			}
 			// Each repeats the lines before it, so their sum can be much more than the text.
-			if size += start + len(text); len(out) == maxDocuments || size > 2*maxTask {
-				return fmt.Errorf("the YAML has too many documents; at most %d are read, and fewer where it is long", maxDocuments)
+			if size > maxDocumentBytes {
+				return fmt.Errorf("the YAML has too many long documents; at most %d bytes are read, and each document counts with a byte for every line before it: give some in a file of their own", maxDocumentBytes)
 			}
 			out = append(out, strings.Repeat("\n", start)+strings.Join(lines[start:end], ""))
 		}
@@ -83,11 +94,7 @@ func ParseTasks(text string, g Given) (Tasks, error) {
 	var out Tasks
 	found := &findings{ignore: g.Ignore}
 	if len(docs) > 1 {
-		heads, err := out.head(found, docs[0])
-		if err != nil {
-			return Tasks{}, err
-		}
-		if heads {
+		if out.head(found, docs[0]) {
 			docs = docs[1:]
 		}
 	}
@@ -96,10 +103,11 @@ func ParseTasks(text string, g Given) (Tasks, error) {
 	}
 	for _, doc := range docs {
 		t, err := found.task(doc, g)
-		if err != nil {
-			return Tasks{}, err
-		}
 		out.List = append(out.List, t)
+		if err != nil {
+			found.add(err) // and what is wrong in the others is said, too
+			continue
+		}
 		out.nameLast(at{found: found}, len(docs) > 1)
 	}
 	if err := found.err(); err != nil {
@@ -108,23 +116,22 @@ func ParseTasks(text string, g Given) (Tasks, error) {
 	return out, nil
 }
 
-// head takes what a first document says of the whole; false where it is a task.
-func (t *Tasks) head(found *findings, doc string) (bool, error) {
+// head takes what a first document says of the whole; false where it is a task, or
+// no YAML, which the reader of tasks says.
+func (t *Tasks) head(found *findings, doc string) bool {
 	fields, err := yamlObject(doc, "the YAML")
 	if err != nil {
-		return false, err
+		return false
 	}
 	known := groupFields()
 	for name := range fields {
 		if _, says := fields["execution"]; !says && name != "name" || !slices.Contains(known, name) {
-			return false, nil
+			return false
 		}
 	}
-	file, err := parsed(doc)
-	if err != nil {
-		return false, err
+	if found.file, err = parsed(doc); err != nil {
+		return false
 	}
-	found.file = file
 	root := at{found: found}
 	for _, name := range known {
 		v, a := fields[name], root.key(name)
@@ -142,7 +149,7 @@ func (t *Tasks) head(found *findings, doc string) (bool, error) {
 			a.refuse("remove it, and let the jobs' own scripts wait for one another", "how the tasks of a group end and find one another cannot be carried")
 		}
 	}
-	return true, nil
+	return true
 }
 
 // nameLast gives the last task the name that it has in SkyPilot. The tasks of a

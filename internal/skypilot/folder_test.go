@@ -99,12 +99,13 @@ func reason(p skypilot.Problem) string {
 func differences(text string, tasks skypilot.Tasks) []string {
 	var out []string
 	var docs []map[string]any
-	decoder := yaml.NewDecoder(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
+	// A file such as {A100:4, A100:8} has a key twice for others.
+	decoder := yaml.NewDecoder(strings.NewReader(strings.TrimPrefix(text, "\ufeff")), yaml.AllowDuplicateMapKey())
 	for {
 		var doc map[string]any
 		if err := decoder.Decode(&doc); err != nil {
-			if !errors.Is(err, io.EOF) { // such as {A100:4, A100:8}, which others read in another way
-				return nil
+			if !errors.Is(err, io.EOF) {
+				return []string{"a plain reading fails, so it is not compared: " + err.Error()}
 			}
 			break
 		}
@@ -135,6 +136,23 @@ func differences(text string, tasks skypilot.Tasks) []string {
 		}
 	}
 	return out
+}
+
+// What a plain reading cannot read is not taken for equal, and a key that is there
+// twice does not keep the rest from being compared.
+func TestDifferences(t *testing.T) {
+	for text, want := range map[string]string{
+		"run: [": "a plain reading fails",
+		"run: b": "run is a\ninstead of b",
+		"run: a": "",
+		"resources: {accelerators: {A100:4, A100:8}}\nrun: b": "run is a\ninstead of b",
+	} {
+		run := "a"
+		got := strings.Join(differences(text, skypilot.Tasks{List: []skypilot.Task{{Run: &run}}}), " ")
+		if (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
 }
 
 // wantVerdict compares with the first line of one of our files.

@@ -109,3 +109,16 @@ func TestGitBesideShell(t *testing.T) {
 		}
 	}
 }
+
+// A given commit stands in place of a ref, whose variable then needs no value.
+func TestGitRefWithoutValue(t *testing.T) {
+	const text = "{workdir: {url: 'https://x/y', ref: $BRANCH}, envs: {BRANCH: }}"
+	commit := strings.Repeat("0", 40)
+	task, err := skypilot.ParseGiven(text, skypilot.Given{Commit: commit})
+	if err != nil || !strings.Contains(*task.Setup, commit) {
+		t.Errorf("with a commit: %v", err)
+	}
+	if _, err := skypilot.Parse(text); err == nil || !strings.Contains(err.Error(), "names the variable BRANCH") {
+		t.Errorf("without a commit: %v", err)
+	}
+}

@@ -31,8 +31,11 @@ func Ignorable(name string) bool {
 	return slices.Contains(slices.Concat(taskFields(), resourceFields(), groupFields()), name)
 }
 
-// addEnvs sets the given envs, before paths are filled in with them.
+// addEnvs sets the given envs and commit, before paths are filled in with them.
 func (t *Task) addEnvs(g Given) {
+	if g.Commit != "" && t.repository != nil {
+		t.repository.commit = g.Commit
+	}
 	if len(g.Envs) == 0 {
 		return
 	}
@@ -47,9 +50,6 @@ func (t *Task) addEnvs(g Given) {
 func (t *Task) take(g Given) {
 	if g.Name != "" {
 		t.Name = &g.Name
-	}
-	if g.Commit != "" && t.repository != nil {
-		t.repository.commit = g.Commit
 	}
 	if g.Base != "" {
 		if t.Workdir != nil {

@@ -4,6 +4,7 @@ package skypilot
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -75,6 +76,16 @@ func (f *findings) err() error {
 	}
 	slices.SortStableFunc(f.list, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 	return Problems(f.list)
+}
+
+// add notes what leaves nothing of a document to read.
+func (f *findings) add(err error) {
+	var all Problems
+	if !errors.As(err, &all) {
+		all = Problems{{Means: err.Error()}}
+	}
+	f.list = append(f.list, all...)
+	f.list = f.list[:min(len(f.list), maxProblems)]
 }
 
 // at is a place in the task that is read. A refusal there is collected, and

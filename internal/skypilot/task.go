@@ -63,9 +63,7 @@ func (f *findings) task(doc string, g Given) (Task, error) {
 	}
 	root := at{found: f}
 	if kind := otherKind(fields); kind != "" {
-		f.list = nil
-		root.refuse("give the YAML of a task, with fields such as resources, setup and run", "this is %s, not a SkyPilot task", kind)
-		return Task{}, f.err()
+		return Task{}, Problems{{Means: "this is " + kind + ", not a SkyPilot task", Write: "give the YAML of a task, with fields such as resources, setup and run"}}
 	}
 	if f.file, err = parsed(doc); err != nil {
 		return Task{}, fmt.Errorf("the task: %w", err)

@@ -5,6 +5,10 @@ package functions
 import (
 	"context"
 	"math/big"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -356,3 +360,19 @@ func TestTasksValue(t *testing.T) {
 }
 
 func listed(names ...string) []attr.Value { return kit.ListOf(names).Elements() }
+
+// The examples carry each argument of a task, so that who copies them loses none.
+func TestExamplesCarryAllArguments(t *testing.T) {
+	for _, name := range []string{"task", "tasks"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "..", "examples", "functions", name, "function.tf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for argument := range taskTypes() {
+			beside := slices.Contains([]string{"name", "required_envs", "secrets", "service"}, argument)
+			if used := regexp.MustCompile(`(?m)^  ` + argument + ` += [a-z.]+\.` + argument + `$`); !beside && !used.Match(text) {
+				t.Errorf("the example of %s drops %s", name, argument)
+			}
+		}
+	}
+}
