@@ -107,6 +107,7 @@ func (r *clusterResource) planCreate(ctx context.Context, m clusterModel, resp *
 	r.warnOfTools(m, plan, &resp.Diagnostics)
 	warnOfDeadMan(plan, r.data.Capabilities(), &r.data.Warned, &resp.Diagnostics)
 	warnOfSources(plan, r.data.Capabilities(), &r.data.Warned, &resp.Diagnostics)
+	warnOfPace(plan, r.data.Capabilities(), &resp.Diagnostics)
 	r.warnOfStrangers(ctx, m, plan, &resp.Diagnostics)
 	r.warnOfForgottenBy(ctx, plan, &resp.Diagnostics)
 	if !r.data.ShowPlanTable {

@@ -190,6 +190,24 @@ func warnOfSources(plan optimizer.Plan, caps map[string]cloud.Capabilities, warn
 	}
 }
 
+// paceWorthTelling is how long launches may take on account of a cloud's pace
+// without a word.
+const paceWorthTelling = 5 * time.Minute
+
+// warnOfPace says how long a cloud lets a plan's machines wait for their launch.
+func warnOfPace(plan optimizer.Plan, caps map[string]cloud.Capabilities, diags *diag.Diagnostics) {
+	if len(plan.Placements) == 0 {
+		return
+	}
+	p := plan.Placements[0]
+	every := caps[p.Offer.Cloud].LaunchEvery
+	if takes := time.Duration(p.Nodes) * every; takes >= paceWorthTelling {
+		diags.AddAttributeWarning(path.Root("num_nodes"), fmt.Sprintf("%d machines on %s take %s to launch", p.Nodes, p.Offer.Cloud, takes.Round(time.Minute)),
+			fmt.Sprintf("One machine is launched every %s there, for all clusters of an apply together, and the first are billed while the others wait. "+
+				"Give timeouts the time for it, for booting and for setup: create is %s where it is not set.", every, defaultCreate))
+	}
+}
+
 // ownOffer is presentOffer for the nodes that a cluster is to get. What no catalog
 // knows any more is none, which says nothing of their architecture.
 func ownOffer(ctx context.Context, d *session.Session, c cluster.Cluster) []cloud.Offer {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
@@ -96,4 +97,18 @@ func (bareCloud) Options() []cloud.Option          { return nil }
 func (bareCloud) Capabilities() cloud.Capabilities { return cloud.Capabilities{} }
 func (bareCloud) Open(context.Context, cloud.Credentials) (cloud.Session, error) {
 	return cloud.Session{}, nil
+}
+
+// A plan says how long its launches take where a cloud's pace makes that long.
+func TestLaunchesThatTakeLong(t *testing.T) {
+	caps := map[string]cloud.Capabilities{"slow": {LaunchEvery: 12500 * time.Millisecond}, "quick": {}}
+	var diags diag.Diagnostics
+	for _, p := range []cloud.Placement{
+		{Nodes: 72, Offer: cloud.Offer{Cloud: "slow"}}, {Nodes: 8, Offer: cloud.Offer{Cloud: "slow"}}, {Nodes: 1000, Offer: cloud.Offer{Cloud: "quick"}},
+	} {
+		warnOfPace(optimizer.Plan{Placements: []cloud.Placement{p}}, caps, &diags)
+	}
+	if len(diags) != 1 || diags[0].Summary() != "72 machines on slow take 15m0s to launch" {
+		t.Errorf("the warnings are %v", diags)
+	}
 }
