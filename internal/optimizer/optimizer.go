@@ -104,6 +104,14 @@ func (r *Request) near(o *cloud.Offer) int {
 	return best
 }
 
+// Prefer sorts offers by price, with the regions that are preferred first among those
+// of one price, as a ranking does.
+func (r *Request) Prefer(offers []cloud.Offer) {
+	slices.SortFunc(offers, func(a, b cloud.Offer) int {
+		return cmp.Or(cmp.Compare(a.HourlyUSD, b.HourlyUSD), cmp.Compare(r.near(&a), r.near(&b)), cloud.CompareOffers(&a, &b))
+	})
+}
+
 func (r Request) nodes() int { return max(r.Nodes, 1) }
 
 func (r Request) alternatives() []cloud.Requirement {

@@ -302,16 +302,16 @@ data "sky_catalog_offer" "x86" { cpus = "8+" }
 data "sky_catalog_offer" "memory" { accelerators = "40GB+" }
 data "sky_catalog_offer" "preferred" {
   cpus              = "8+"
-  preferred_regions = ["meadow-2"]
+  preferred_regions = ["hilltop-1"] # costs more
 }
 output "x86" { value = data.sky_catalog_offer.x86.instance_type }
 output "memory" { value = data.sky_catalog_offer.memory.accelerator_name }
-output "preferred" { value = data.sky_catalog_offer.preferred.instance_type }`),
+output "preferred" { value = "${data.sky_catalog_offer.preferred.instance_type} ${data.sky_catalog_offer.preferred.region}" }`),
 			ConfigStateChecks: []statecheck.StateCheck{
 				offer("instance_type", knownvalue.StringExact("mist-4")),
 				statecheck.ExpectKnownOutputValue("x86", knownvalue.StringExact("puff-8")),
 				statecheck.ExpectKnownOutputValue("memory", knownvalue.StringExact("A100")),
-				statecheck.ExpectKnownOutputValue("preferred", knownvalue.StringExact("puff-8")),
+				statecheck.ExpectKnownOutputValue("preferred", knownvalue.StringExact("puff-8 meadow-1")),
 			},
 		},
 		resource.TestStep{

@@ -59,30 +59,40 @@ func (d *offerDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	offers, sources, err := d.find(ctx, m)
+	f, err := d.find(ctx, m)
 	if err != nil {
 		resp.Diagnostics.Append(session.ErrorDiag(ctx, "Search for an offer", err))
 		return
 	}
 	resp.Diagnostics.Append(d.data.CatalogWarnings()...)
+	for _, note := range f.notes {
+		resp.Diagnostics.AddWarning("Search for an offer", kit.Sentence(note))
+	}
 	version, err := d.version(ctx)
 	if err != nil {
 		resp.Diagnostics.Append(session.ErrorDiag(ctx, "Search for an offer", err))
 		return
 	}
-	m.set(offers, sources)
+	m.set(f.offers, f.sources)
 	m.CatalogVersion = types.StringValue(version)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
 
-func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.Offer, []catalog.Source, error) {
+// found is an answer; notes are what people should know of it, a sentence each.
+type found struct {
+	offers  []cloud.Offer
+	sources []catalog.Source
+	notes   []string
+}
+
+func (d *offerDataSource) find(ctx context.Context, m offerDataModel) (found, error) {
 	r, err := m.machine().Requirement(m.Accelerators)
 	if err != nil {
-		return nil, nil, err
+		return found{}, err
 	}
 	set, clouds, err := searched(d.data, m.Clouds)
 	if err != nil {
-		return nil, nil, err
+		return found{}, err
 	}
 	limit := defaultOffers
 	if !m.Limit.IsNull() {
@@ -90,17 +100,12 @@ func (d *offerDataSource) find(ctx context.Context, m offerDataModel) ([]cloud.O
 	}
 	req, err := d.request(ctx, set, m, r, clouds)
 	if err != nil {
-		return nil, nil, err
+		return found{}, err
 	}
-	if len(req.Preferred) > 0 { // the index knows no such order
-		return d.explain(ctx, set, req, clouds, limit)
-	}
-	one := req.Alternatives[0]
-	one.MaxHourlyUSD /= float64(req.Nodes)
-	offers, sources, err := cheapest(ctx, set, one, clouds, limit)
+	offers, sources, err := cheapest(ctx, set, req, clouds, limit)
 	d.data.CatalogsUsed(set, sources)
 	if err != nil || len(offers) > 0 {
-		return offers, sources, err
+		return found{offers, sources, req.Unpriced}, err
 	}
 	return d.explain(ctx, set, req, clouds, limit)
 }
@@ -138,11 +143,13 @@ func searched(d *session.Session, names types.List) (*catalog.Set, []string, err
 
 // cheapest returns the cheapest offers; where markets or accelerators are in an
 // order, all of an earlier one come before those of a later one.
-func cheapest(ctx context.Context, set *catalog.Set, r cloud.Requirement, clouds []string, limit int) ([]cloud.Offer, []catalog.Source, error) {
+func cheapest(ctx context.Context, set *catalog.Set, req optimizer.Request, clouds []string, limit int) ([]cloud.Offer, []catalog.Source, error) {
 	var all []cloud.Offer
 	var sources []catalog.Source
-	for _, step := range inOrder(r) {
-		offers, from, err := set.Cheapest(ctx, []cloud.Requirement{step}, clouds, limit-len(all))
+	one := req.Alternatives[0]
+	one.MaxHourlyUSD /= float64(req.Nodes)
+	for _, step := range inOrder(one) {
+		offers, from, err := preferred(ctx, set, req, step, clouds, limit-len(all))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -152,6 +159,21 @@ func cheapest(ctx context.Context, set *catalog.Set, r cloud.Requirement, clouds
 		}
 	}
 	return all, sources, nil
+}
+
+// preferred is Set.Cheapest with the regions that are preferred first among offers of
+// one price. The index has no such order, so offers of the last price are all fetched.
+func preferred(ctx context.Context, set *catalog.Set, req optimizer.Request, step cloud.Requirement, clouds []string, limit int) ([]cloud.Offer, []catalog.Source, error) {
+	for fetch := limit; ; fetch *= 2 {
+		offers, sources, err := set.Cheapest(ctx, []cloud.Requirement{step}, clouds, fetch)
+		if err != nil || len(req.Preferred) == 0 {
+			return offers, sources, err
+		}
+		if n := len(offers); n < fetch || offers[n-1].HourlyUSD > offers[limit-1].HourlyUSD {
+			req.Prefer(offers)
+			return offers[:min(limit, n)], sources, nil
+		}
+	}
 }
 
 // inOrder takes a requirement apart into those to be met one after the other.
@@ -189,7 +211,7 @@ func (d *offerDataSource) version(ctx context.Context) (string, error) {
 
 // explain ranks everything: for machines that serve where nothing else does, and for
 // the error that says why nothing fits.
-func (d *offerDataSource) explain(ctx context.Context, set *catalog.Set, req optimizer.Request, clouds []string, limit int) ([]cloud.Offer, []catalog.Source, error) {
+func (d *offerDataSource) explain(ctx context.Context, set *catalog.Set, req optimizer.Request, clouds []string, limit int) (found, error) {
 	var plan optimizer.Plan
 	sources, err := set.Over(ctx, req.Alternatives, clouds, func(offers iter.Seq[*cloud.Offer]) (err error) {
 		plan, err = optimizer.RankEach(req, offers, nil, nil)
@@ -197,13 +219,13 @@ func (d *offerDataSource) explain(ctx context.Context, set *catalog.Set, req opt
 	})
 	d.data.CatalogsUsed(set, sources)
 	if err != nil {
-		return nil, nil, err
+		return found{}, err
 	}
-	var out []cloud.Offer
+	f := found{sources: sources, notes: plan.Notes}
 	for _, p := range plan.Placements[:min(limit, len(plan.Placements))] {
-		out = append(out, p.Offer)
+		f.offers = append(f.offers, p.Offer)
 	}
-	return out, sources, nil
+	return f, nil
 }
 
 func (m offerDataModel) machine() request.Machine {
