@@ -27,6 +27,9 @@ func (ch Changer) Drift(ctx context.Context, c cluster.Cluster, spec spec.Spec) 
 			return nil, fmt.Errorf("look at the ports of cluster %q: %w", c.Name, err)
 		}
 	}
+	if caps, _ := ch.Down.Clouds.Capabilities(c.Cloud); !caps.Labels || caps.LabelsFixed {
+		return out, nil // nobody could mend labels
+	}
 	ref := c.Ref()
 	ref.Instances = c.InstanceIDs()
 	machines, err := session.Query(ctx, ref)

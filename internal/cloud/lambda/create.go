@@ -30,6 +30,9 @@ func checkSpec(spec cloud.ClusterSpec, _ cloud.Placement) error {
 		if _, ok := flat().Key(key); !ok {
 			return fleet.ConfigErrorf(cloud.ScopeCloud, "label %q: keys on Lambda have 55 characters, of which capitals and signs take three each", key)
 		}
+		if _, err := flat().Encode(map[string]string{key: spec.Labels[key]}); err != nil {
+			return fleet.ConfigErrorf(cloud.ScopeCloud, "label %q: a value of more than %d bytes goes on in tags of the same key with a number, for which the key is too long; shorten one of them", key, flat().MaxValue)
+		}
 	}
 	return nil
 }
@@ -153,7 +156,7 @@ func (d *driver) Create(ctx context.Context, order fleet.Order[resources]) (mach
 		return machine{}, fleet.ConfigErrorf(cloud.ScopeCloud, "%v", err)
 	}
 	in := launch{
-		Region: offer.Region, Type: offer.InstanceType.Name, Keys: []string{res.key}, Name: order.Name + unrecorded, Hostname: order.Name,
+		Region: offer.Region, Type: offer.InstanceType.Name, Keys: []string{res.key}, Name: order.Name + mark(spec.Deadline), Hostname: order.Name,
 		Image: map[string]string{"id": res.image}, UserData: string(order.Node.UserData), FileSystems: res.fileSystems,
 	}
 	for _, key := range slices.Sorted(maps.Keys(held)) {

@@ -178,6 +178,44 @@ func TestACloudWithoutTags(t *testing.T) {
 	})
 }
 
+// TestDeadlineWithoutTags: where Lambda keeps no tags a machine that no state holds
+// shows when its end is due all the same, so that others find and remove it.
+func TestDeadlineWithoutTags(t *testing.T) {
+	for _, dropped := range []bool{true, false} {
+		bubble(t, func(o *lambdafake.Options) { o.DropTags = dropped }, func(t *testing.T, a account, d *driver) {
+			spec := testSpec(1)
+			spec.Deadline = time.Now().Add(90*time.Minute + time.Second).UTC().Truncate(time.Second)
+			cfg, err := d.Bootstrap(t.Context(), spec, at("gpu_1x_a10", "us-east-1", "x86_64", 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Run(t.Context(), testRef, cfg); err != nil {
+				t.Fatal(err)
+			}
+			got, err := a.session(t).Query(t.Context(), cloud.ClusterRef{Owner: testRef.Owner, Cloud: Name})
+			if err != nil || len(got) != 1 || got[0].Committed {
+				t.Fatalf("the machine is %+v, %v", got, err)
+			}
+			late := got[0].Deadline.Sub(spec.Deadline)
+			if late < 0 || late >= time.Minute || !dropped && late != 0 {
+				t.Errorf("tags dropped %t: its end is %s, want %s", dropped, got[0].Deadline, spec.Deadline)
+			}
+			if err := d.Wait(t.Context(), testRef, cloud.StateRunning); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Commit(t.Context(), testRef); err != nil {
+				t.Fatal(err)
+			}
+			down(t, d, testRef)
+		})
+	}
+	far := time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+	long := cloud.Identity{Owner: testRef.Owner, Cluster: strings.Repeat("c", 63), Generation: testRef.Generation, Rank: 1 << 20}
+	if name := nameOf(long) + mark(far); len(name) > maxName {
+		t.Errorf("%q is too long", name)
+	}
+}
+
 // TestWhatALaunchSays: tags that say all, a name that says that it is not recorded,
 // the image of its processor, one key and one ruleset; and another name once it is.
 func TestWhatALaunchSays(t *testing.T) {
@@ -188,8 +226,8 @@ func TestWhatALaunchSays(t *testing.T) {
 		p := at("gpu_1x_gh200", "us-west-2", "arm64", 1)
 		up(t, d, spec, p)
 		m := a.Machines()[0]
-		name := spec.Nodes[0].Identity.Name(60)
-		if m.Order.Name != name+"-new" || m.Name != name || m.Hostname != name || m.Order.Image.ID != lambdafake.StackArm || len(m.Rulesets) != 1 {
+		name := spec.Nodes[0].Identity.Name(53)
+		if m.Order.Name != name+mark(spec.Deadline) || m.Name != name || m.Hostname != name || m.Order.Image.ID != lambdafake.StackArm || len(m.Rulesets) != 1 {
 			t.Errorf("the machine is %+v", m)
 		}
 		if want := testRef.FullName(64); !slices.Equal(m.Keys, []string{want}) || len(a.Keys()) != 2 {
@@ -407,7 +445,10 @@ func TestTerminate(t *testing.T) {
 // TestRefusals: what Lambda cannot do is told before anything is made.
 func TestRefusals(t *testing.T) {
 	for name, change := range map[string]func(*cloud.ClusterSpec){
-		"IPv4":         func(s *cloud.ClusterSpec) { s.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")} },
+		"IPv4": func(s *cloud.ClusterSpec) { s.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")} },
+		"of more than 128": func(s *cloud.ClusterSpec) {
+			s.Labels = map[string]string{strings.Repeat("l", 54): strings.Repeat("v", 129)}
+		},
 		"55":           func(s *cloud.ClusterSpec) { s.Labels = map[string]string{strings.Repeat("L", 30): "v"} },
 		"file_systems": func(s *cloud.ClusterSpec) { s.NodeConfig = map[string]any{"subnet": "x"} },
 		"gpu-base":     func(s *cloud.ClusterSpec) { s.Image = "img-none" },

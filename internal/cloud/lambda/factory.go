@@ -70,7 +70,7 @@ func (Factory) Capabilities() cloud.Capabilities {
 		// Machines with 8 GPUs need some 25 minutes until they run.
 		SlowBoot:      map[string]time.Duration{"gpu_8x_*": 45 * time.Minute, "gpu_4x_*": 25 * time.Minute},
 		LaunchEvery:   launchEvery,
-		MaxNameLength: maxName - len(unrecorded), MaxUserData: 1 << 20,
+		MaxNameLength: longestName, MaxUserData: 1 << 20,
 	}
 }
 

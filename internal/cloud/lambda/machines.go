@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +24,10 @@ const (
 	maxName = 64
 	// unrecorded ends the name of a machine that no state holds yet. It is taken
 	// away once one does, so that who renames a machine later puts it in no danger.
+	// The machine's own end follows, in case tags do not: minutes of UNIX time.
 	unrecorded = "-new"
+	// longestName is that of a host, which leaves room for the mark.
+	longestName = maxName - len(unrecorded) - len("-zzzzzz")
 )
 
 // Tags of a machine beside those that all clouds have.
@@ -146,7 +150,7 @@ func (d *driver) machine(in instance, ref cloud.ClusterRef) machine {
 	case action.Available == nil:
 	case !*action.Available:
 		m.Native.blocked = action.Reason
-	case m.State == cloud.StateTerminated: // it may be billed until it is terminated
+	case in.Status == statusPreempted: // it may be billed until it is terminated
 		m.State = cloud.StateUnknown
 	}
 	id, tagged := cloud.IdentityFromTags(tags)
@@ -160,16 +164,37 @@ func (d *driver) machine(in instance, ref cloud.ClusterRef) machine {
 	}
 	m.Identity = id
 	m.CreatedAt, _ = time.Parse(time.RFC3339Nano, tags[tagCreated]) // zero where it is unreadable
-	m.Committed = in.Name != "" && in.Name != nameOf(id)+unrecorded
+	end, marked := strings.CutPrefix(in.Name, nameOf(id)+unrecorded)
+	m.Committed = in.Name != "" && !(marked && (end == "" || end[0] == '-'))
 	if !m.Committed {
-		m.Deadline, _ = time.Parse(time.RFC3339, tags[tagDeadline])
+		m.Deadline = deadline(tags, end)
 	}
 	return m
 }
 
 // nameOf is what a machine is called: its host's name from the launch on, and the
 // machine's once it is recorded.
-func nameOf(id cloud.Identity) string { return id.Name(maxName - len(unrecorded)) }
+func nameOf(id cloud.Identity) string { return id.Name(longestName) }
+
+// mark is what a machine that no state holds has behind its name.
+func mark(deadline time.Time) string {
+	if deadline.IsZero() {
+		return unrecorded
+	}
+	return unrecorded + "-" + strconv.FormatInt((deadline.Unix()+59)/60, 36)
+}
+
+// deadline reads it back, from the tag, which has seconds, or the end of a mark.
+func deadline(tags map[string]string, end string) time.Time {
+	if t, err := time.Parse(time.RFC3339, tags[tagDeadline]); err == nil {
+		return t
+	}
+	minutes, err := strconv.ParseInt(strings.TrimPrefix(end, "-"), 36, 32)
+	if err != nil {
+		return time.Time{} // the launch had none
+	}
+	return time.Unix(60*minutes, 0).UTC()
+}
 
 // namedAs is the identity of a machine that lost its tags, by the names it has
 // for life: that of its cluster's key, and its host's.
@@ -178,7 +203,7 @@ func namedAs(in instance, ref cloud.ClusterRef) (cloud.Identity, bool) {
 	if !ok {
 		return cloud.Identity{}, false
 	}
-	return whose.IdentityOf(in.Hostname, maxName-len(unrecorded))
+	return whose.IdentityOf(in.Hostname, longestName)
 }
 
 // List implements fleet.Calls. Lambda has one list for all regions.
