@@ -19,7 +19,8 @@ import (
 var errHandshakeTimeout = errors.New("no SSH handshake in time")
 
 // HostKeyError says that a machine showed another host key than the pinned one:
-// another machine answers at its address, or someone sits in between.
+// another machine answers at its address, someone sits in between, or the machine
+// lost its disk and with it the key, which is final for a container.
 type HostKeyError struct {
 	Host string
 	Want string // fingerprint, SHA256:...
@@ -27,7 +28,7 @@ type HostKeyError struct {
 }
 
 func (e *HostKeyError) Error() string {
-	return fmt.Sprintf("host key of %s is %s, not the pinned %s: another machine answers there, or someone intercepts the connection", e.Host, e.Got, e.Want)
+	return fmt.Sprintf("host key of %s is %s, not the pinned %s: another machine answers there, someone intercepts the connection, or the machine was reset and lost its disk, as a container does (then replace it)", e.Host, e.Got, e.Want)
 }
 
 // AuthError says that the server is the right one and refused every key.

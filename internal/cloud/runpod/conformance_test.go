@@ -68,7 +68,7 @@ func (account) Spec(base cloud.ClusterSpec) cloud.ClusterSpec {
 	return base
 }
 
-// OutOfReach implements cloudtest.Limited; see TestImageThatCannotBePulled.
+// OutOfReach implements cloudtest.Limited; see "image not pulled" in TestAttemptsEnd.
 func (account) OutOfReach() map[string]string {
 	return map[string]string{"sent/unknown image": "RunPod takes the name of any image, and pulls it later"}
 }
@@ -83,11 +83,15 @@ func (account) Errors() []cloudtest.ErrorRow {
 		{Name: "no room for the disk", Err: says(400, "There are no longer any instances available with enough disk space."), Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
 		{Name: "the catalog says none", Err: &fullError{"US", "A40", "NONE"}, Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
 		{Name: "start without devices", Err: says(400, "There are not enough free GPUs on the host machine to start this pod."), Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
-		{Name: "a rule is broken", Err: says(400, "exactly one of gpu or cpu must be set"), Want: fault(cloud.KindConfig, cloud.ScopeCloud)},
+		{Name: "a rule is broken", Err: says(400, "exactly one of gpu or cpu must be set"), Want: fault(cloud.KindConfig, cloud.ScopeZone)},
+		{Name: "not to be placed", Err: says(400, "this GPU and data center combination could not be placed"), Want: fault(cloud.KindConfig, cloud.ScopeZone)},
+		{Name: "resources", Err: says(400, "Insufficient resources"), Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
 		{Name: "form", Err: says(422, "Request validation failed."), Want: fault(cloud.KindConfig, cloud.ScopeCloud)},
 		{Name: "no such volume", Err: says(404, "resource not found"), Want: fault(cloud.KindConfig, cloud.ScopeCloud)},
 		{Name: "balance", Err: says(402, "Insufficient balance"), Want: fault(cloud.KindQuota, cloud.ScopeCloud)},
 		{Name: "spend limit", Err: says(400, "You have reached your spend limit"), Want: fault(cloud.KindQuota, cloud.ScopeCloud)},
+		{Name: "spending limit", Err: says(400, "Your spending limit is reached"), Want: fault(cloud.KindQuota, cloud.ScopeCloud)},
+		{Name: "balance, as a rule", Err: says(400, "Insufficient balance for one hour"), Want: fault(cloud.KindQuota, cloud.ScopeCloud)},
 		{Name: "key", Err: says(401, "missing bearer token"), Want: fault(cloud.KindAuth, cloud.ScopeCloud)},
 		{Name: "right", Err: says(403, "access denied"), Want: fault(cloud.KindAuth, cloud.ScopeCloud)},
 		{Name: "pool", Err: says(403, "no access to pool AMPERE_48"), Want: fault(cloud.KindCapacity, cloud.ScopeRegion)},
@@ -195,9 +199,15 @@ func (a account) Lag(context.Context) (func(context.Context) error, error) {
 	return func(context.Context) error { a.Kit.Lag(0); return nil }, nil
 }
 
-// What the world of this suite cannot show is one case, which a test of its own has.
+// TestReachOfTheWorld: what is said to be out of reach is one case, and it is.
 func TestReachOfTheWorld(t *testing.T) {
-	if n := len(account{}.OutOfReach()); n != 1 {
-		t.Errorf("%d cases are out of reach", n)
+	out := account{}.OutOfReach()
+	for _, c := range cloudtest.Cases() {
+		if out[c.Name] != "" && c.Run(t.Context(), account{startFake(t, 0)}) == nil {
+			t.Errorf("%s passes", c.Name)
+		}
+	}
+	if len(out) != 1 {
+		t.Errorf("%d cases are out of reach", len(out))
 	}
 }

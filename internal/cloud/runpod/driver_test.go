@@ -79,24 +79,33 @@ func TestAttemptsEnd(t *testing.T) {
 		"exited":               {func(p *fakePod) { p.Status = statusExited }, "is stopped and will not become running", unknown},
 		"put into another one": {func(p *fakePod) { at := "EU-RO-1"; p.DataCenterID = &at }, "RunPod put it into EU-RO-1, where US was asked for", capacity},
 	} {
-		t.Run(name, func(t *testing.T) {
+		attempt := func(t *testing.T, remembers bool) {
 			t.Parallel()
 			o := open(t)
+			o.remembers = remembers
 			o.spec.Image = "docker:runpod/none:1"
 			o.Inject(fakekit.Fault{Call: "POST /v2/pods", After: func() { tt.after(o.newest()) }})
+			says := tt.says
+			if remembers && name == "vanishes" {
+				says = "is terminated"
+			}
 			err := o.up()
-			if err == nil || !strings.Contains(err.Error(), tt.says) || o.Classify(err).Kind != tt.kind {
-				t.Errorf("the attempt ends with %v, want %q", err, tt.says)
+			if err == nil || !strings.Contains(err.Error(), says) || o.Classify(err).Kind != tt.kind {
+				t.Errorf("the attempt ends with %v, want %q", err, says)
 			}
 			if err := o.Terminate(t.Context(), o.spec.Ref); err != nil {
 				t.Error(err)
 			}
 			o.Locked(func() {
-				if n := len(o.pods.All()); n != 0 {
-					t.Errorf("%d pods are left", n)
+				for _, p := range o.pods.All() {
+					if p.Status != statusTerminated {
+						t.Errorf("pod %s is left, %s", p.ID, p.Status)
+					}
 				}
 			})
-		})
+		}
+		t.Run(name, func(t *testing.T) { attempt(t, false) })
+		t.Run(name+", and is remembered", func(t *testing.T) { attempt(t, true) })
 	}
 }
 
@@ -204,6 +213,16 @@ func TestRenamedByHand(t *testing.T) {
 	}
 }
 
+// TestEndpointEndsWithASlash: it is the one without.
+func TestEndpointEndsWithASlash(t *testing.T) {
+	o := open(t)
+	creds := o.Credentials()
+	creds.Values[optionEndpoint] += "/"
+	if _, err := o.Factory().Open(t.Context(), creds); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestMembersOfClustersAreOthers: a pod of a RunPod cluster is none of ours, also
 // with our tags, and is asked for in every census.
 func TestMembersOfClustersAreOthers(t *testing.T) {
@@ -237,9 +256,11 @@ func TestCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	launch := since()
-	o.Locked(func() { o.newest().Status = statusRunning })
 	ref := o.spec.Ref
-	ref.Instances = []string{o.newest().ID}
+	o.Locked(func() {
+		o.newest().Status = statusRunning
+		ref.Instances = []string{o.newest().ID}
+	})
 	if err := o.Wait(t.Context(), ref, cloud.StateRunning); err != nil {
 		t.Fatal(err)
 	}

@@ -40,8 +40,9 @@ func readProblem(body []byte) (code, message string) {
 	return "", strings.TrimSuffix(strings.Join(append([]string{cmp.Or(p.Detail, p.Title)}, p.Errors...), "; "), "; ")
 }
 
-// table says what RunPod's errors mean. A 400 is said of a full place and of a
-// request that breaks a rule, so that only its text tells. A launch for which a
+// table says what RunPod's errors mean. A 400 is said of a full place, of a device
+// that a data center cannot place and of a request that breaks a rule, so that only
+// its text tells; one that no text is known of blocks the place. A launch for which a
 // pool of devices is closed to the account may do elsewhere; a pod whose container
 // does not start may do so on another host.
 func table() fleet.Table {
@@ -58,7 +59,7 @@ func table() fleet.Table {
 			status(cloud.KindQuota, cloud.ScopeCloud, http.StatusPaymentRequired, ""),
 			status(cloud.KindQuota, cloud.ScopeCloud, http.StatusBadRequest, "insufficient balance", "spend limit", "spending limit"),
 			status(cloud.KindCapacity, cloud.ScopeRegion, http.StatusForbidden, "pool"),
-			status(cloud.KindConfig, cloud.ScopeCloud, http.StatusBadRequest, ""),
+			status(cloud.KindConfig, cloud.ScopeZone, http.StatusBadRequest, ""),
 			status(cloud.KindConfig, cloud.ScopeCloud, http.StatusUnprocessableEntity, ""),
 			status(cloud.KindConfig, cloud.ScopeCloud, http.StatusNotFound, ""),
 			status(cloud.KindTransient, cloud.ScopeZone, http.StatusConflict, ""),

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -25,6 +26,8 @@ const (
 	optionKey      = "api_key"
 	optionAccount  = "account"
 	optionEndpoint = "endpoint_url"
+
+	envKey = "RUNPOD_API_KEY"
 )
 
 const defaultEndpoint = "https://api.runpod.io"
@@ -77,7 +80,7 @@ func (Factory) Capabilities() cloud.Capabilities {
 func (Factory) Options() []cloud.Option {
 	return []cloud.Option{
 		{
-			Name: optionKey, Env: []string{"RUNPOD_API_KEY"}, Sensitive: true,
+			Name: optionKey, Env: []string{envKey}, Sensitive: true,
 			Description: "API key that may read and write pods; by default that of RunPod's own tools, in ~/.runpod/config.toml.",
 		},
 		{
@@ -101,7 +104,7 @@ func (f Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Sessi
 		return cloud.Session{}, err
 	}
 	d := newDriver(&fleet.REST{
-		Base: at.String(), Token: key, Pace: f.pace, Read: readProblem, MaxRetryAfter: 90 * time.Second,
+		Base: strings.TrimSuffix(at.String(), "/"), Token: key, Pace: f.pace, Read: readProblem, MaxRetryAfter: 90 * time.Second,
 		Tries: retry.Policy{Initial: 2 * time.Second, Max: 30 * time.Second, Factor: 2, Jitter: 0.2, Attempts: 5},
 	})
 	if f.tune != nil {
@@ -119,4 +122,7 @@ func (f Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Sessi
 // adviceKey is where a key may stand.
 const adviceKey = "set api_key in clouds.runpod or RUNPOD_API_KEY to one that may read and write pods"
 
-var errNoKey = errors.New("neither is there a key in ~/.runpod/config.toml")
+var (
+	errNoKey  = errors.New("neither is there a key in ~/.runpod/config.toml")
+	errPodKey = errors.New("this is a RunPod pod, and the key in RUNPOD_API_KEY is the pod's own, by which no other pod can be managed dependably")
+)

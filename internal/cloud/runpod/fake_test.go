@@ -29,6 +29,8 @@ type fake struct {
 	*fakekit.Kit
 	pods   fakekit.Table[fakePod]
 	serial int
+	// remembers keeps those that are gone on the lists, as terminated.
+	remembers bool
 	// dry are data centers that have no room.
 	dry map[string]bool
 	// boot starts what listens on a pod that begins to run, and returns its address
@@ -249,6 +251,9 @@ func (f *fake) add(in fakeOrder) *fakePod {
 	p.GPU = map[string]any{"id": "NVIDIA A40", "count": 1}
 	if in.GPU != nil {
 		p.GPU = map[string]any{"id": in.GPU.ID, "count": in.GPU.Count}
+		if in.GPU.Count == 1 {
+			delete(p.GPU, "count") // the official description requires none, and says that it is 1 then
+		}
 	}
 	if in.Mounts != nil {
 		p.Mounts["network"] = in.Mounts.Network
@@ -263,7 +268,9 @@ func (f *fake) drop(p *fakePod) {
 		p.end()
 		p.end = nil
 	}
-	f.pods.Delete(p.ID)
+	if p.Status = statusTerminated; !f.remembers {
+		f.pods.Delete(p.ID)
+	}
 }
 
 // settleAll lets pods come up, a step at a time.

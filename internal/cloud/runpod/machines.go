@@ -127,6 +127,9 @@ func newMachine(in pod) machine {
 	if state, ok := states()[in.Status]; ok {
 		m.State = state
 	}
+	if in.GPU.ID != "" {
+		m.Native.gpu.Count = max(in.GPU.Count, 1) // which the API may leave out
+	}
 	if in.Status == statusError {
 		m.Reason = "RunPod calls its container broken for good"
 	}
@@ -141,7 +144,7 @@ func newMachine(in pod) machine {
 		m.ExternalIP, m.PublicPorts = addresses(in)
 		m.SSHPort = int(m.PublicPorts[sshPort])
 	}
-	if why := misplaced(in, tags); why != "" && !m.Committed {
+	if why := misplaced(in, tags); why != "" && !m.Committed && m.State != cloud.StateTerminated {
 		m.State, m.Reason = cloud.StateUnknown, why
 	}
 	return m
@@ -218,9 +221,6 @@ func (*driver) StopMachines(context.Context, []machine) error { return errors.Er
 // network volume stays: it is the user's.
 func (d *driver) DeleteMachines(ctx context.Context, machines []machine) error {
 	return fleet.Each(d.Parallel, machines, func(m machine) error {
-		if m.ID == "" {
-			return nil // its launch was not answered; what came of it is listed before it is removed
-		}
 		err := d.c.Do(ctx, http.MethodDelete, "/v2/pods/"+m.ID, nil, nil, nil)
 		if errors.Is(err, cloud.ErrNotFound) {
 			return nil

@@ -89,7 +89,7 @@ func (p *realPod) run(signer ssh.Signer, hostKey, script string) (string, error)
 
 // TestOpenSSHPod: the start command brings up the real server under the host key
 // that came with it; the pod makes another one, which then counts alone, also after
-// the container was started anew; and a login has the image's environment, and not
+// the container was started anew, and which a reset of the pod takes away; and a login has the image's environment, and not
 // RunPod's key.
 func TestOpenSSHPod(t *testing.T) {
 	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.66.250.2:0")
@@ -143,4 +143,17 @@ func TestOpenSSHPod(t *testing.T) {
 	p.stop()
 	p.start(command)
 	check("started anew")
+	p.stop()
+	for _, at := range []string{"etc", "root", "run", "tmp"} { // RunPod wipes the disk of a pod that it resets
+		if err := os.RemoveAll(filepath.Join(p.dir, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.start(command)
+	if _, err := p.run(signer, born, ":"); err != nil {
+		t.Errorf("after a reset the key that it was born with is answered with %v", err)
+	}
+	if _, err := p.run(signer, renewed, ":"); !errors.As(err, new(*remote.HostKeyError)) || !strings.Contains(err.Error(), "was reset and lost its disk") {
+		t.Errorf("after a reset the pinned key is answered with %v", err)
+	}
 }

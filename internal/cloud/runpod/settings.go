@@ -18,9 +18,20 @@ import (
 // maxKeyFile bounds the file that has the key.
 const maxKeyFile = 64 << 10
 
-// findKey finds the API key: the option, which the environment may have set, and
-// then the files of RunPod's own tools.
+// findKey finds the API key. That of a pod itself, which RunPod puts into its
+// environment, is refused: it is not the user's, and nothing it may do is
+// dependable.
 func findKey(values map[string]string) (string, error) {
+	key, err := lookForKey(values)
+	if err == nil && os.Getenv("RUNPOD_POD_ID") != "" && key == os.Getenv(envKey) {
+		return "", &fleet.AuthError{Advice: "set api_key in clouds.runpod to a key of your own that may read and write pods", Err: errPodKey}
+	}
+	return key, err
+}
+
+// lookForKey looks at the option, which the environment may have set, and then at
+// the files of RunPod's own tools.
+func lookForKey(values map[string]string) (string, error) {
 	if key := strings.TrimSpace(values[optionKey]); key != "" {
 		return key, nil
 	}
@@ -78,8 +89,11 @@ func unquoted(value string) string {
 
 // MissingCredentials implements cloud.Keyless.
 func (Factory) MissingCredentials(creds cloud.Credentials) string {
-	if _, err := findKey(creds.Values); errors.Is(err, errNoKey) {
+	switch _, err := findKey(creds.Values); {
+	case errors.Is(err, errNoKey):
 		return "there is no API key; " + adviceKey
+	case errors.Is(err, errPodKey):
+		return err.Error()
 	}
 	return ""
 }

@@ -11,6 +11,27 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
 
+// TestKeyOfThePod: within a pod, the key that RunPod put there is refused with the
+// reason, wherever it was found; one of the user's is taken.
+func TestKeyOfThePod(t *testing.T) {
+	t.Setenv(envKey, "pods-own")
+	for _, tt := range []struct {
+		pod, key string
+		refused  bool
+	}{{"", "pods-own", false}, {"abc123", "pods-own", true}, {"abc123", "mine", false}} {
+		t.Setenv("RUNPOD_POD_ID", tt.pod)
+		creds := cloud.Credentials{Values: map[string]string{optionKey: tt.key}}
+		_, err := findKey(creds.Values)
+		missing := Factory{}.MissingCredentials(creds)
+		if (err != nil) != tt.refused || strings.Contains(missing, "the pod's own") != tt.refused {
+			t.Errorf("in pod %q the key %q is answered with %v, and missing is %q", tt.pod, tt.key, err, missing)
+		}
+		if err != nil && (strings.Contains(err.Error(), "pods-own") || !strings.Contains(err.Error(), "set api_key in clouds.runpod")) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+}
+
 // TestKeysOfOtherTools: what people have already is found, in this order.
 func TestKeysOfOtherTools(t *testing.T) {
 	for name, tt := range map[string]struct {

@@ -129,14 +129,19 @@ func TestAccLife(t *testing.T) {
 	)
 }
 
-func (l *lab) alive() (all []*fakePod) {
-	l.Locked(func() { all = l.pods.All() })
+// alive are the pods as they are now.
+func (l *lab) alive() (all []fakePod) {
+	l.Locked(func() {
+		for _, p := range l.pods.All() {
+			all = append(all, *p)
+		}
+	})
 	return all
 }
 
 func (l *lab) checkFirst(attrs map[string]string) error {
 	p := l.alive()[0]
-	key, err := os.ReadFile(filepath.Join(l.pod.root(p), "etc/ssh/sky_host_key.pub"))
+	key, err := os.ReadFile(filepath.Join(l.pod.root(&p), "etc/ssh/sky_host_key.pub"))
 	if err != nil {
 		return err
 	}
