@@ -4,6 +4,8 @@ package catalog
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -28,7 +30,7 @@ func (s *Set) Resolve(ctx context.Context, reqs []cloud.Requirement, clouds []st
 	for i := range out {
 		r := &out[i]
 		of := slices.DeleteFunc(slices.Clone(tables), func(t *table) bool { return r.Cloud != "" && !strings.EqualFold(r.Cloud, t.source.Cloud) })
-		r.Accelerators = resolveDevices(r.Accelerators, tables)
+		r.Accelerators = resolveDevices(r.Accelerators, of)
 		if r.Arch == "" {
 			r.Arch = archOfDevices(r.Accelerators, of)
 		}
@@ -170,4 +172,29 @@ func (s *Set) Unpriced(ctx context.Context, reqs []cloud.Requirement, clouds []s
 		}
 	}
 	return out, nil
+}
+
+// Regions are those that the catalogs of the clouds have, each once. A cloud without a
+// catalog has none.
+func (s *Set) Regions(ctx context.Context, clouds []string) ([]string, error) {
+	seen := map[string]bool{}
+	for _, name := range clouds {
+		tables, err := s.loaded(ctx, []string{name}, true)
+		if errors.Is(err, ErrNoCatalog) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range tables {
+			if err := t.use(func(snap *snapshot.Snapshot) {
+				for region := range snap.Regions() {
+					seen[strings.Clone(region)] = true
+				}
+			}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(seen)), nil
 }

@@ -5,6 +5,7 @@ package catalog
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,5 +96,24 @@ func TestUnpriced(t *testing.T) {
 		if err != nil || len(got) != tt.want || tt.want > 0 && !strings.Contains(got[0], "aws: its catalog has no spot price") {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
+	}
+}
+
+// A part of a name is looked for on the clouds that a requirement is for.
+func TestResolveOnTheCloudThatIsNamed(t *testing.T) {
+	set := resolveWorld(t)
+	for cloudName, want := range map[string]string{"aws": "Radeon Pro V520:1", "gcp": "V520:1"} {
+		r := cloud.Requirement{Cloud: cloudName, Accelerators: []cloud.Accelerator{{Name: "V520", Count: 1}}}
+		got, err := set.Resolve(t.Context(), []cloud.Requirement{r, {Cloud: "aws"}}, []string{"aws", "gcp"})
+		if err != nil || got[0].Accelerators[0].String() != want {
+			t.Errorf("V520 of %s is %v, %v; want %s", cloudName, got, err, want)
+		}
+	}
+}
+
+func TestRegions(t *testing.T) {
+	got, err := resolveWorld(t).Regions(t.Context(), []string{"aws", "gcp", "nimbus"})
+	if want := []string{"r0", "us"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("regions %v, %v; want %v", got, err, want)
 	}
 }

@@ -180,6 +180,22 @@ func (p *placeNames) hints() []string {
 	return hints
 }
 
+// UnknownRegions says of each region that is preferred, and is neither among these nor
+// known to lie anywhere, which ones are spelled alike; it decides nothing.
+func UnknownRegions(preferred []Preference, regions []string) []string {
+	var out []string
+	for _, p := range preferred {
+		var known knownNames
+		for _, r := range regions {
+			known.add(p.Region, r)
+		}
+		if near := known.near(p.Region); near != "" && p.Area == 0 {
+			out = append(out, fmt.Sprintf("region %q, which is preferred, is in no catalog and decides nothing; %s", p.Region, near))
+		}
+	}
+	return out
+}
+
 // near returns advice where no offer has the wanted name, else "".
 func (k *knownNames) near(want string) string {
 	if want == "" || k.known {

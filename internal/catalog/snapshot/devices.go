@@ -48,6 +48,17 @@ func (s *Snapshot) handOut(pairs []pairRec, yield func(Device) bool) bool {
 // Knows reports whether a catalog has an accelerator of a name, in whatever count.
 func (s *Snapshot) Knows(name string) bool { return len(s.pairsByName()[fold(name)]) > 0 }
 
+// Regions hands out the regions that the catalog has, one for each of their zones.
+func (s *Snapshot) Regions() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range s.places.all {
+			if !yield(s.text(s.places.at(uint32(i)).region)) {
+				return
+			}
+		}
+	}
+}
+
 // settle drops the default architecture where a device that is asked for is in no
 // machine that has it.
 func (q *query) settle(snaps []*Snapshot) {

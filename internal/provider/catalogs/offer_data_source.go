@@ -104,10 +104,15 @@ func (d *offerDataSource) find(ctx context.Context, m offerDataModel) (found, er
 	}
 	offers, sources, err := cheapest(ctx, set, req, clouds, limit)
 	d.data.CatalogsUsed(set, sources)
-	if err != nil || len(offers) > 0 {
-		return found{offers, sources, req.Unpriced}, err
+	if err != nil {
+		return found{}, err
 	}
-	return d.explain(ctx, set, req, clouds, limit)
+	f := found{offers, sources, req.Unpriced}
+	if len(offers) == 0 {
+		f, err = d.explain(ctx, set, req, clouds, limit)
+	}
+	f.notes = append(f.notes, d.data.UnknownRegions(ctx, req.Preferred)...)
+	return f, err
 }
 
 // request is what a cluster of such machines would ask for.

@@ -131,6 +131,8 @@ func TestNotesAreWarnings(t *testing.T) {
 		"nothing to say": {map[string]tftypes.Value{"instance_type": text("g5.x")}, nil},
 		"devices":        {map[string]tftypes.Value{"cpus": text("2+")}, []string{"have accelerators that nobody asked for"}},
 		"no spot price":  {map[string]tftypes.Value{"instance_type": text("g5.x"), "market": text("any")}, []string{"has no spot price"}},
+		"unknown region": {map[string]tftypes.Value{"instance_type": text("g5.x"), "preferred_regions": regions("frankfurt")}, []string{`Region "frankfurt", which is preferred, is in no catalog`}},
+		"another region": {map[string]tftypes.Value{"instance_type": text("g5.x"), "preferred_regions": regions("US-EAST-1", "europe-west3")}, nil},
 	} {
 		got := read(t, machines, tt.ask).Diagnostics
 		if len(got) != len(tt.want) || len(got) > 0 && !strings.Contains(got[0].Detail(), tt.want[0]) {

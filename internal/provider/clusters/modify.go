@@ -128,6 +128,7 @@ func (r *clusterResource) rank(ctx context.Context, m clusterModel, diags *diag.
 	req.Needs = m.needs(ctx)
 	var plan optimizer.Plan
 	if err == nil {
+		r.warnOfRegions(ctx, req.Preferred, diags)
 		loss := lossOf(r.data, m)
 		if plan, err = rankOpenable(ctx, r.data, req, loss, diags); err == nil {
 			warnLoss(m, loss, plan, diags)

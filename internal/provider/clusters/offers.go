@@ -71,6 +71,17 @@ func settle(ctx context.Context, d *session.Session, req *optimizer.Request) err
 	return err
 }
 
+// warnOfRegions warns of regions that are preferred and that no cloud has.
+func (r *clusterResource) warnOfRegions(ctx context.Context, preferred []optimizer.Preference, diags *diag.Diagnostics) {
+	at := path.Root("resources").AtName("preferred_regions")
+	if preferred == nil {
+		preferred, at = request.Preferences(r.data.PreferredRegions), path.Root("resources")
+	}
+	for _, w := range r.data.UnknownRegions(ctx, preferred) {
+		diags.AddAttributeWarning(at, "Unknown region is preferred", kit.Sentence(w))
+	}
+}
+
 // offersFor returns the offers that a launch of a request tries: the best of each
 // place, as the optimizer keeps them. Where none would do it returns those that
 // are the cheapest there, so that the launch says why.

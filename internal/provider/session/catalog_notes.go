@@ -3,6 +3,7 @@
 package session
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/skybroker/terraform-provider-sky/internal/catalog"
+	"github.com/skybroker/terraform-provider-sky/internal/optimizer"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 )
 
@@ -65,4 +67,18 @@ func (d *Session) CatalogWarnings() diag.Diagnostics {
 	out := d.notes.texts
 	d.notes.texts = nil
 	return out
+}
+
+// UnknownRegions says which regions are preferred that no cloud has that may be used.
+// Where the catalogs cannot be read it says nothing: whoever ranks does.
+func (d *Session) UnknownRegions(ctx context.Context, preferred []optimizer.Preference) []string {
+	set, err := d.Catalogs()
+	if err != nil || !slices.ContainsFunc(preferred, func(p optimizer.Preference) bool { return p.Area == 0 }) {
+		return nil
+	}
+	regions, err := set.Regions(ctx, d.Clouds())
+	if err != nil {
+		return nil
+	}
+	return optimizer.UnknownRegions(preferred, regions)
 }
