@@ -304,3 +304,20 @@ Estimated cost: $19.60 / hour
 		t.Error(diff)
 	}
 }
+
+// The architecture has a column where one of the machines has another than the usual.
+func TestTableSaysTheArchitecture(t *testing.T) {
+	arm := offer("aws", "us-east-1", "use1-az1", "m6g.2xlarge", 8, 32, 0.308)
+	arm.InstanceType.Arch = cloud.ArchARM
+	r := cloud.Requirement{Cloud: "aws", Arch: cloud.ArchAny, Memory: cloud.Quantity{Value: 32}}
+	got := rank(t, Request{Alternatives: []cloud.Requirement{r}}, append(market(), arm), nil).Table()
+	const text = `Considered resources (1 node):
+INFRA                   INSTANCE     ARCH    vCPUs  Mem(GB)  GPUS  COST ($/h)  CHOSEN
+aws/us-east-1/use1-az1  m6g.2xlarge  arm64   8      32       -     0.308       ✔
+aws/us-east-1/use1-az1  m6i.2xlarge  x86_64  8      32       -     0.384
+Estimated cost: $0.308 / hour
+`
+	if diff := cmp.Diff(text, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -3,7 +3,9 @@
 package optimizer
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -20,9 +22,16 @@ func (p Plan) Table() string {
 	if len(p.Choices) == 0 {
 		return "No offer satisfies the request.\n"
 	}
-	rows := [][]string{{"INFRA", "INSTANCE", "vCPUs", "Mem(GB)", "GPUS", "COST ($/h)", "CHOSEN"}}
+	rows := [][]string{{"INFRA", "INSTANCE", "ARCH", "vCPUs", "Mem(GB)", "GPUS", "COST ($/h)", "CHOSEN"}}
+	other := false
 	for i, c := range p.Best {
 		rows = append(rows, tableRow(c, i == 0))
+		other = other || c.Placement.Offer.InstanceType.NotX86()
+	}
+	if !other { // where all have the usual one it says nothing
+		for i := range rows {
+			rows[i] = slices.Delete(rows[i], 2, 3)
+		}
 	}
 	nodes := p.Placements[0].Nodes
 	head := "Considered resources (1 node):\n"
@@ -60,7 +69,7 @@ func tableRow(c Choice, chosen bool) []string {
 	if gpus == "" {
 		gpus = "-"
 	}
-	return []string{o.Place(), name, amount(o.InstanceType.VCPUs), amount(o.InstanceType.MemoryGiB), gpus,
+	return []string{o.Place(), name, cmp.Or(o.InstanceType.Arch, cloud.ArchX86), amount(o.InstanceType.VCPUs), amount(o.InstanceType.MemoryGiB), gpus,
 		strings.TrimPrefix(dollars(c.HourlyUSD), "$"), mark}
 }
 

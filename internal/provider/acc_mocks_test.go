@@ -89,7 +89,7 @@ func TestAccKeylessClouds(t *testing.T) {
 	t.Parallel()
 	r := newRunners(t, "AWS_ACCESS_KEY_ID=", "AWS_PROFILE=", "GOOGLE_APPLICATION_CREDENTIALS=", "SKY_OWNER=team", "SKY_SSH_PRIVATE_KEY="+newKey(t))
 	plan := func(clouds string) string {
-		r.write("", "resource \"sky_cluster\" \"c\" {\n  name = \"keyless\"\n  resources = { cpus = \"2+\" }\n}\nresource \"sky_cluster\" \"d\" {\n  name = \"keyless-2\"\n  resources = { cpus = \"2+\" }\n}\n")
+		r.write("", "resource \"sky_cluster\" \"c\" {\n  name = \"keyless\"\n  resources = { cpus = \"2+\" }\n}\nresource \"sky_cluster\" \"d\" {\n  name = \"keyless-2\"\n  resources = { cpus = \"2+\", preferred_regions = [\"frankfurt\", \"meadow-1\"] }\n}\n")
 		path := filepath.Join(r.dir, "main.tf")
 		writeFile(t, path, strings.NewReplacer(`["fluffycloud"]`, clouds, "show_plan_table = false", "show_plan_table = true").Replace(readFile(t, path)))
 		out := r.mustRun("plan", "-no-color")
@@ -98,6 +98,9 @@ func TestAccKeylessClouds(t *testing.T) {
 	out := plan(`["fluffycloud", "gcp"]`)
 	if strings.Count(out, "No credentials for gcp") != 1 || !strings.Contains(out, "left out of this plan") || strings.Contains(out, "only stop by themselves") {
 		t.Errorf("beside another cloud:\n%s", out)
+	}
+	if strings.Count(out, "Unknown region is preferred") != 1 || strings.Count(out, `Region "frankfurt", which is preferred, is in no catalog`) != 1 {
+		t.Errorf("of a region that no cloud has:\n%s", out)
 	}
 	if _, table, _ := strings.Cut(out, "what was considered"); !strings.Contains(table, "fluffycloud") || strings.Contains(table, "gcp/") {
 		t.Errorf("the table is %s", table)
