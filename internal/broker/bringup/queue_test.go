@@ -17,6 +17,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 const testPace = 12500 * time.Millisecond
@@ -34,8 +35,10 @@ func (p paced) Run(ctx context.Context, _ cloud.ClusterRef, cfg cloud.RunConfig)
 		case <-ctx.Done():
 			return cloud.RunRecord{}, context.Cause(ctx)
 		}
-		time.Sleep(testPace)
-		<-p.turn
+		err := retry.Pause(ctx, testPace)
+		if <-p.turn; err != nil {
+			return cloud.RunRecord{}, err
+		}
 	}
 	return cloud.RunRecord{}, nil
 }
@@ -94,7 +97,9 @@ func TestALaunchThatHangs(t *testing.T) {
 		var both sync.WaitGroup
 		for _, wait := range []time.Duration{0, 10 * time.Minute} {
 			both.Go(func() {
-				time.Sleep(wait)
+				if err := retry.Pause(t.Context(), wait); err != nil {
+					t.Error(err)
+				}
 				err := m.sized(t.Context(), p, 8).create(t.Context())
 				bound := 15*time.Minute + 16*testPace + graceAfterCancel
 				if took := time.Since(began) - wait; !errors.Is(err, context.DeadlineExceeded) || took != bound {
