@@ -871,6 +871,7 @@ func deadManBreaks() []brk {
 		})},
 		{what: "commit ignores Instances", by: "commit/some", mutant: in("Commit", func(ref *cloud.ClusterRef) { ref.Instances = nil })},
 		{what: "commit believes the answer", by: "commit/is verified", mutant: mutant{driver: func(d *memcloud.Driver) { d.Trusting = true }}},
+		{what: "a new name takes the mark away", by: "commit/outlives a rename", variant: "fixed labels", mutant: mutant{renamed: func(m *memcloud.Machine) { m.Committed = false }}},
 		{what: "commit looks at the mark alone", by: "dead-man/disarming is verified", mutant: mutant{driver: func(d *memcloud.Driver) { d.Careless = true }}},
 		{what: "commit does not disarm", by: "dead-man/commit disarms", mutant: armed},
 		{what: "commit does not disarm what only stops", by: "dead-man/commit disarms", variant: "half dead", mutant: armed},

@@ -26,6 +26,8 @@ type mutant struct {
 	after func(d *broken, method string, ref cloud.ClusterRef, err error) error
 	// ran changes the record of a Run, and the world.
 	ran func(d *broken, ref cloud.ClusterRef, cfg cloud.RunConfig, rec *cloud.RunRecord, err error) error
+	// renamed changes a machine that was renamed by hand.
+	renamed func(*memcloud.Machine)
 	// told changes what Bootstrap returns.
 	told func(cfg *cloud.RunConfig)
 	// things, drift and classify change what Survey, PortDrift and Classify return.

@@ -19,6 +19,7 @@ func deadManCases() []Case {
 		{Name: "commit/marks", run: commitMarks},
 		{Name: "commit/some", applies: func(c cloud.Capabilities) bool { return c.MultiNode }, run: commitSome},
 		{Name: "commit/is verified", run: commitVerified},
+		{Name: "commit/outlives a rename", applies: func(c cloud.Capabilities) bool { return c.LabelsFixed }, run: commitOutlivesRename},
 		{Name: "dead-man/uncommitted is removed", applies: deadMan, run: uncommittedGoes},
 		{Name: "dead-man/uncommitted stops", applies: stops, run: uncommittedStops},
 		{Name: "dead-man/commit disarms", applies: either, run: commitDisarms},
@@ -180,6 +181,33 @@ func commitSome(ctx context.Context, w *world) error {
 		if want := in.Identity.Rank != 1; in.Committed != want {
 			return fmt.Errorf("after Commit of ranks 0 and 2 rank %d is committed: %t", in.Identity.Rank, in.Committed)
 		}
+	}
+	return nil
+}
+
+// commitOutlivesRename: who renames a machine that was recorded does not make it one
+// that nobody recorded, which would be removed.
+func commitOutlivesRename(ctx context.Context, w *world) error {
+	renamer, err := hook[Renamer](w)
+	if err != nil {
+		return err
+	}
+	c, all, err := w.up(ctx, 1)
+	if err != nil {
+		return err
+	}
+	if err := w.Commit(ctx, c.ref); err != nil {
+		return fmt.Errorf("Commit: %w", err)
+	}
+	if err := renamer.Rename(ctx, all[0].ID, "somebodys-name"); err != nil {
+		return fmt.Errorf("rename: %w", err)
+	}
+	got, err := w.Query(ctx, c.ref)
+	if err != nil {
+		return fmt.Errorf("Query: %w", err)
+	}
+	if len(got) != 1 || !got[0].Committed {
+		return fmt.Errorf("a recorded machine that was renamed by hand is not recorded any more: %+v", got)
 	}
 	return nil
 }

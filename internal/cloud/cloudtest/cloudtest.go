@@ -93,6 +93,12 @@ type (
 		ReachesOut(ctx context.Context, id string) (bool, error)
 	}
 
+	// Renamer gives a machine another name, as its owner can in the console. It
+	// serves clouds with LabelsFixed, whose mark of Commit may be a name.
+	Renamer interface {
+		Rename(ctx context.Context, id, name string) error
+	}
+
 	// Inspector shows with what a machine was made.
 	Inspector interface {
 		Sent(ctx context.Context, id string) (Sent, error)

@@ -44,13 +44,16 @@ func halfDead() cloud.Capabilities {
 func variants() map[string]variant {
 	stopsSpot := everything()
 	stopsSpot.StopSpot = true
+	fixed := everything()
+	fixed.LabelsFixed = true
 	return map[string]variant{
-		"everything": {caps: everything()},
-		"spot stops": {caps: stopsSpot},
-		"half dead":  {caps: halfDead()},
-		"little":     {caps: cloud.Capabilities{UserData: true, PortsLaunch: true}},
-		"no tokens":  {caps: everything(), repeats: true, latency: 100 * time.Millisecond},
-		"paced":      {caps: everything(), pace: 2 * time.Second},
+		"fixed labels": {caps: fixed},
+		"everything":   {caps: everything()},
+		"spot stops":   {caps: stopsSpot},
+		"half dead":    {caps: halfDead()},
+		"little":       {caps: cloud.Capabilities{UserData: true, PortsLaunch: true}},
+		"no tokens":    {caps: everything(), repeats: true, latency: 100 * time.Millisecond},
+		"paced":        {caps: everything(), pace: 2 * time.Second},
 	}
 }
 

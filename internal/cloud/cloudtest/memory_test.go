@@ -26,6 +26,7 @@ var _ interface {
 	cloudtest.Impostor
 	cloudtest.Neighbour
 	cloudtest.Killer
+	cloudtest.Renamer
 	cloudtest.Saboteur
 	cloudtest.Counter
 	cloudtest.Gatekeeper
@@ -114,6 +115,16 @@ func (h harness) Remove(_ context.Context, id string) error {
 }
 
 func (h harness) KillMachine(ctx context.Context, id string) error { return h.Remove(ctx, id) }
+
+// Rename changes nothing that is known of machines here, but for a mutant.
+func (h harness) Rename(_ context.Context, id, _ string) error {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	if h.mutant.renamed != nil {
+		h.mutant.renamed(h.machine(id))
+	}
+	return nil
+}
 
 func (h harness) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFault, skip int) (func(context.Context) error, error) {
 	f := memcloud.Fault{Op: "create", Skip: skip}

@@ -61,6 +61,7 @@ var _ interface {
 	cloudtest.Impostor
 	cloudtest.Neighbour
 	cloudtest.Killer
+	cloudtest.Renamer
 	cloudtest.Saboteur
 	cloudtest.Counter
 	cloudtest.Gatekeeper
@@ -129,6 +130,12 @@ func (a account) Running(_ context.Context, id string) (bool, error) {
 }
 
 func (a account) Remove(_ context.Context, id string) error { a.Cloud.Remove(id); return nil }
+
+// Rename implements cloudtest.Renamer, by the call of the console.
+func (a account) Rename(ctx context.Context, id, name string) error {
+	api := fleet.REST{Base: a.URL + "/api/v1", Token: lambdafake.Key, Transport: a.Transport()}
+	return api.Do(ctx, http.MethodPost, "/instances/"+id, nil, map[string]string{"name": name}, nil) //nolint:wrapcheck // it names the call
+}
 
 func (a account) KillMachine(ctx context.Context, id string) error { return a.Remove(ctx, id) }
 

@@ -124,6 +124,11 @@ func (a account) Remove(_ context.Context, id string) error {
 	return nil
 }
 
+func (a account) Rename(_ context.Context, id, name string) error {
+	a.Locked(func() { a.pods.Get(id).Name = name })
+	return nil
+}
+
 func (a account) KillMachine(ctx context.Context, id string) error { return a.Remove(ctx, id) }
 
 // InjectLaunchFault implements cloudtest.Saboteur.

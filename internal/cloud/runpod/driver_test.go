@@ -93,7 +93,9 @@ func TestAttemptsEnd(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), says) || o.Classify(err).Kind != tt.kind {
 				t.Errorf("the attempt ends with %v, want %q", err, says)
 			}
-			if err := o.Terminate(t.Context(), o.spec.Ref); err != nil {
+			ending, cancel := context.WithTimeout(t.Context(), time.Minute) // it ends at once, or never
+			defer cancel()
+			if err := o.Terminate(ending, o.spec.Ref); err != nil {
 				t.Error(err)
 			}
 			o.Locked(func() {
