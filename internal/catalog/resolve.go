@@ -30,7 +30,7 @@ func (s *Set) Resolve(ctx context.Context, reqs []cloud.Requirement, clouds []st
 	for i := range out {
 		r := &out[i]
 		of := slices.DeleteFunc(slices.Clone(tables), func(t *table) bool { return r.Cloud != "" && !strings.EqualFold(r.Cloud, t.source.Cloud) })
-		r.Accelerators = resolveDevices(r.Accelerators, of)
+		r.Accelerators = resolveDevices(r.Accelerators, tables, of)
 		if r.Arch == "" {
 			r.Arch = archOfDevices(r.Accelerators, of)
 		}
@@ -43,12 +43,14 @@ func (s *Set) Resolve(ctx context.Context, reqs []cloud.Requirement, clouds []st
 	return out, nil
 }
 
-func resolveDevices(want []cloud.Accelerator, tables []*table) []cloud.Accelerator {
+// resolveDevices looks for names that no catalog has among those of the clouds that are
+// meant. What another cloud calls so is another device, and is not replaced.
+func resolveDevices(want []cloud.Accelerator, tables, of []*table) []cloud.Accelerator {
 	var out []cloud.Accelerator
 	for _, a := range want {
 		found := []cloud.Accelerator{a}
 		if !slices.ContainsFunc(tables, func(t *table) bool { return t.snap.Load().Knows(a.Name) }) {
-			found = resolveDevice(a, tables)
+			found = resolveDevice(a, of)
 		}
 		for _, f := range found {
 			if !slices.ContainsFunc(out, func(o cloud.Accelerator) bool { return o.Count == f.Count && strings.EqualFold(o.Name, f.Name) }) {
