@@ -33,7 +33,7 @@ func general() size { return size{files: 20, lines: 3000} }
 // No package may be added. A zero means the general budget.
 func exceptions() map[string]size {
 	return map[string]size{
-		"internal/cloud/cloudtest": {lines: 3296},
+		"internal/cloud/cloudtest": {lines: 3295},
 		"internal/fluffycloud":     {files: 29, lines: 4308},
 		"internal/remote":          {files: 26, lines: 3573},
 	}

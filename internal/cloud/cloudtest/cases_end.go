@@ -91,7 +91,7 @@ func waitGone(ctx context.Context, w *world) error {
 
 // ended: a cloud that remembers its dead shows them as dead, and no living one.
 func ended(ctx context.Context, w *world) error {
-	chronicler, ok := w.driver().(cloud.Chronicler)
+	chronicler, ok := guard.Unwrap(w.Provisioner).(cloud.Chronicler)
 	if !ok {
 		return nil // it forgets them, which it may
 	}

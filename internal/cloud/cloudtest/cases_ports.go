@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guard"
 )
 
 func portCases() []Case {
@@ -133,7 +134,7 @@ func portDrift(ctx context.Context, w *world) error {
 	}
 	prefixes := c.cfg.Spec.AllowedCIDRs
 	told := func(when string, prefixes []netip.Prefix, lines int) error {
-		got, err := w.audit(ctx, c.ref, prefixes, want)
+		got, err := guard.PortDrift(ctx, w.Provisioner, c.ref, prefixes, want)
 		if err != nil {
 			return fmt.Errorf("PortDrift: %w", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guard"
 )
 
 // surveyLooks is how often a survey may lack a machine that runs, at one a second.
@@ -36,7 +37,7 @@ func survey(ctx context.Context, w *world) error {
 	}
 	var all []cloud.Thing
 	for look := 0; ; look++ { // a list may lag behind
-		if all, err = w.survey(ctx, cloud.ClusterRef{Cloud: c.ref.Cloud}); err != nil {
+		if all, err = guard.Survey(ctx, w.Provisioner, cloud.ClusterRef{Cloud: c.ref.Cloud}); err != nil {
 			return fmt.Errorf("Survey of all owners: %w", err)
 		}
 		err = errors.Join(surveyed(all, machines[0].ID, c.ref.Owner), surveyed(all, foreign[1], "somebody-else"))
@@ -72,7 +73,7 @@ func surveyed(all []cloud.Thing, id, owner string) error {
 func surveyOfOne(ctx context.Context, w *world, c *cluster, id string) error {
 	own := cloud.ClusterRef{Owner: c.ref.Owner, Cluster: c.ref.Cluster, Cloud: c.ref.Cloud}
 	look := func(when string, machines int) (others int, err error) {
-		all, err := w.survey(ctx, own)
+		all, err := guard.Survey(ctx, w.Provisioner, own)
 		if err != nil {
 			return 0, fmt.Errorf("Survey %s: %w", when, err)
 		}

@@ -310,36 +310,7 @@ func (w *world) lists(ctx context.Context, ref cloud.ClusterRef, state cloud.Sta
 }
 
 func sameSet(a, b []string) bool {
-	a, b = slices.Clone(a), slices.Clone(b)
-	slices.Sort(a)
-	slices.Sort(b)
-	return slices.Equal(a, b)
-}
-
-// audit is PortDrift of a driver that has it.
-func (w *world) audit(ctx context.Context, ref cloud.ClusterRef, prefixes []netip.Prefix, ports []cloud.PortRange) ([]string, error) {
-	auditor, ok := w.driver().(cloud.Auditor)
-	if !ok {
-		return nil, fmt.Errorf("the driver opens ports on running clusters and does not tell what is open: it is no cloud.Auditor")
-	}
-	return guard.Answer(ctx, "PortDrift", func() ([]string, error) { return auditor.PortDrift(ctx, ref, prefixes, ports) })
-}
-
-// survey is Survey of a driver that has it.
-func (w *world) survey(ctx context.Context, ref cloud.ClusterRef) ([]cloud.Thing, error) {
-	surveyor, ok := w.driver().(cloud.Surveyor)
-	if !ok {
-		return nil, fmt.Errorf("the driver cannot list what the provider made: it is no cloud.Surveyor")
-	}
-	return guard.Answer(ctx, "Survey", func() ([]cloud.Thing, error) { return surveyor.Survey(ctx, ref) })
-}
-
-// driver is the driver without its guard.
-func (w *world) driver() cloud.Provisioner {
-	if g, ok := w.Provisioner.(guard.Driver); ok {
-		return g.Provisioner
-	}
-	return w.Provisioner
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // eventually repeats f until it returns nil or ctx ends.

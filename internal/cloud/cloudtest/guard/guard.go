@@ -6,7 +6,9 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -126,4 +128,30 @@ func Promptly(what string, f func() error) (err, late error) {
 	case <-timer.C:
 		return nil, fmt.Errorf("%s did not return within %s", what, patience)
 	}
+}
+
+// Unwrap is the driver without its guard.
+func Unwrap(p cloud.Provisioner) cloud.Provisioner {
+	if g, ok := p.(Driver); ok {
+		return g.Provisioner
+	}
+	return p
+}
+
+// PortDrift is PortDrift of a driver that has it.
+func PortDrift(ctx context.Context, p cloud.Provisioner, ref cloud.ClusterRef, prefixes []netip.Prefix, ports []cloud.PortRange) ([]string, error) {
+	auditor, ok := Unwrap(p).(cloud.Auditor)
+	if !ok {
+		return nil, errors.New("the driver opens ports on running clusters and does not tell what is open: it is no cloud.Auditor")
+	}
+	return Answer(ctx, "PortDrift", func() ([]string, error) { return auditor.PortDrift(ctx, ref, prefixes, ports) })
+}
+
+// Survey is Survey of a driver that has it.
+func Survey(ctx context.Context, p cloud.Provisioner, ref cloud.ClusterRef) ([]cloud.Thing, error) {
+	surveyor, ok := Unwrap(p).(cloud.Surveyor)
+	if !ok {
+		return nil, errors.New("the driver cannot list what the provider made: it is no cloud.Surveyor")
+	}
+	return Answer(ctx, "Survey", func() ([]cloud.Thing, error) { return surveyor.Survey(ctx, ref) })
 }
