@@ -21,7 +21,8 @@ PEERS = {"aws": aws_catalog, "gcp": gcp_catalog}
 POLICIES = {
     "same": "one price",
     "any family": "without devices SkyPilot looks at one family of each cloud, and the provider at all that are not left out by default",
-    "host": "SkyPilot has one host for each number of devices on GCP, and the provider the cheapest that fits, of at least 4 vCPUs and 16 GiB for each device where neither is asked for",
+    "host": "SkyPilot has one host for each number of devices on GCP, and the provider the cheapest that fits, of at least "
+    "4 vCPUs and 16 GiB for each device where neither is asked for",
     "limits": "SkyPilot's host is larger than Compute Engine allows for these devices, as it says itself before a launch",
     "nobody": "neither has a machine",
 }
