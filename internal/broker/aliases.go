@@ -25,8 +25,10 @@ type Notes = remote.Notes
 // folders that stay here.
 func OpenTree(path string, leave ...string) (*Tree, error) { return remote.OpenTree(path, leave...) }
 
-// StaysHere notes that no upload takes names of a local folder, or all of it.
-func StaysHere(folder string, names ...string) error { return remote.StaysHere(folder, names...) }
+// KeepFromUploads notes that no upload takes names of a local folder, or all of it.
+func KeepFromUploads(folder string, names ...string) error {
+	return remote.KeepFromUploads(folder, names...)
+}
 
 // Autostop says when and how a cluster ends by itself.
 type Autostop = autostop.Config

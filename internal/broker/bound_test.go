@@ -114,8 +114,9 @@ func TestImageOfNewNodesIsOfTheirArchitecture(t *testing.T) {
 			return image, nil
 		}
 		spec := twoNodes("train")
+		spec.Request.Alternatives[0].Arch = cloud.ArchARM
 		for i := range spec.Offers {
-			spec.Offers[i].InstanceType.Arch = "arm64"
+			spec.Offers[i].InstanceType.Arch = cloud.ArchARM
 		}
 		c := x.mustLaunch(t, spec)
 		c, err := x.Resize(t.Context(), c, spec, 3)

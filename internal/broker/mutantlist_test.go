@@ -37,7 +37,7 @@ func mutants() []mutant {
 		one("a full disk does not end a launch", "launch/launch.go", "errors.As(failure, new(*journal.Error)),", "false,"),
 		one("another place for what fails after SSH", "launch/launch.go", "u.Reached && !errors.As(failure, new(*cloud.Error)):", "false:"),
 		one("attempts that fail for one reason without an end", "launch/bound.go", "l.strikes[why] < MostUnexplained {", "true {"),
-		one("a lost connection is the place's fault", "nodes/steady.go", "for {\n\t\ttry, done", "for {\n\t\treturn nil, &silentError{s.node.Rank, s.node.InstanceID, errEnded}\n\t\ttry, done"),
+		one("a lost connection is the place's fault", "nodes/reconnect.go", "for {\n\t\ttry, done", "for {\n\t\treturn nil, &silentError{s.node.Rank, s.node.InstanceID, errEnded}\n\t\ttry, done"),
 		one("the user's variables in the log", "launch/launch.go", "l := &launch{", "log.Info(\"launching\", \"envs\", spec.Envs)\n\tl := &launch{"),
 		{"no wait for, and no look for, what was asked for and not named", []edit{
 			{"bringup/bringup.go", "u.lostAnswer = u.now()", "_ = u.now"},

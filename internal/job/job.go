@@ -90,7 +90,7 @@ type Spec struct {
 }
 
 // Phase is a job's status, in SkyPilot's words and order, plus three for
-// what cannot be known.
+// what cannot be known. lead.sh decides on the node which one a job ends with.
 type Phase string
 
 // The phases of a job.

@@ -269,7 +269,7 @@ SKYPILOT_TASK_ID=sky-${now#* }_$name; export SKYPILOT_TASK_ID"
 	if [ -e "$dir/setup.sh" ]; then phase SETTING_UP; fi
 	while :; do
 		gang || { finish FAILED_DRIVER '' '' 'the ranks could not be started'; break; }
-		again || { conclude; break; }
+		again || { end_phase; break; }
 	done
 	[ -z "$watch" ] || kill "$watch" 2>/dev/null
 }
@@ -277,7 +277,8 @@ SKYPILOT_TASK_ID=sky-${now#* }_$name; export SKYPILOT_TASK_ID"
 # count_lines sets env_lines, by which a rank knows where its environment ends.
 count_lines() { env_lines=$(($(printf '%s\n' "$env" | wc -l))); }
 
-conclude() {
+# end_phase turns how the ranks ended into the phase of the job, and records it.
+end_phase() {
 	rm -f -- "$dir/room"
 	for f in "$dir"/cut.*; do # logs that could not be written, see log.sh
 		[ -e "$f" ] || continue

@@ -22,15 +22,17 @@ func (p Plan) Table() string {
 	if len(p.Choices) == 0 {
 		return "No offer satisfies the request.\n"
 	}
-	rows := [][]string{{"INFRA", "INSTANCE", "ARCH", "vCPUs", "Mem(GB)", "GPUS", "COST ($/h)", "CHOSEN"}}
+	const arch = "ARCH"
+	rows := [][]string{{"INFRA", "INSTANCE", arch, "vCPUs", "Mem(GB)", "GPUS", "COST ($/h)", "CHOSEN"}}
 	other := false
 	for i, c := range p.Best {
 		rows = append(rows, tableRow(c, i == 0))
 		other = other || c.Placement.Offer.InstanceType.NotX86()
 	}
 	if !other { // where all have the usual one it says nothing
+		column := slices.Index(rows[0], arch)
 		for i := range rows {
-			rows[i] = slices.Delete(rows[i], 2, 3)
+			rows[i] = slices.Delete(rows[i], column, column+1)
 		}
 	}
 	nodes := p.Placements[0].Nodes

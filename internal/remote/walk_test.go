@@ -243,13 +243,13 @@ func TestSpecialFilesAreNeverRead(t *testing.T) {
 	}
 }
 
-// TestStaysHere: the list that fetching writes is what the next walk reads.
-func TestStaysHere(t *testing.T) {
+// TestKeepFromUploads: the list that fetching writes is what the next walk reads.
+func TestKeepFromUploads(t *testing.T) {
 	t.Parallel()
 	root := folder(t, map[string]string{"mine": "", "main.tf": ""})
 	names := []string{"a b ", "#x", "!y", "s*r/[z]?", `back\slash`, "mine2"}
 	for range 2 {
-		if err := StaysHere(filepath.Join(root, "."), names...); err != nil {
+		if err := KeepFromUploads(filepath.Join(root, "."), names...); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -37,27 +37,6 @@ func (m Maker) New(ctx context.Context, session cloud.Session, c cluster.Cluster
 	}
 }
 
-// deadline is when an uncommitted machine removes itself: later than everything
-// that may still be done with it, the clean-up included. Launches is how long those
-// of all machines take, where they are paced.
-func (m Maker) deadline(ctx context.Context, launches time.Duration) time.Time {
-	t := m.Timeouts
-	if d, ok := ctx.Deadline(); ok {
-		return d.Add(t.margin()).UTC().Truncate(time.Second)
-	}
-	return m.Reach.Now().Add(launches + 2*t.Boot + t.SSH + setupAllowance + t.margin()).UTC().Truncate(time.Second)
-}
-
-// setupAllowance is how long setup may take where the caller sets no deadline.
-const setupAllowance = time.Hour
-
-// margin is what the dead-man timer leaves between the end of an attempt and
-// the end of its machines: time to finish a call that is under way and to
-// clean up.
-func (t Timeouts) margin() time.Duration {
-	return max(t.Margin, graceAfterCancel+t.ListDelay+t.Cleanup)
-}
-
 // RanksFrom are the ranks from first to end-1.
 func RanksFrom(first, end int) []int {
 	var ranks []int

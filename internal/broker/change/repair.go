@@ -18,7 +18,7 @@ import (
 // looks. When the new ones cannot be had, the cluster stays as it is.
 func (ch Changer) Restore(ctx context.Context, c cluster.Cluster, spec spec.Spec) (cluster.Cluster, error) {
 	return ch.change(ctx, c, "restoring", func(session cloud.Session) (cluster.Cluster, error) {
-		release, err := ch.steady(ctx, session, c)
+		release, err := ch.holdAndClean(ctx, session, c)
 		if err != nil {
 			return c, err
 		}

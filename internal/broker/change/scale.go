@@ -26,7 +26,7 @@ func (ch Changer) Resize(ctx context.Context, c cluster.Cluster, spec spec.Spec,
 		if c.Status != cluster.StatusUp && (c.Status != cluster.StatusDegraded || nodes >= c.Size) {
 			return c, fmt.Errorf("cluster %q is %s (%s) and can only be resized when it is UP", c.Name, c.Status, c.StatusReason)
 		}
-		release, err := ch.steady(ctx, session, c)
+		release, err := ch.holdAndClean(ctx, session, c)
 		if err != nil {
 			return c, err
 		}
@@ -41,9 +41,9 @@ func (ch Changer) Resize(ctx context.Context, c cluster.Cluster, spec spec.Spec,
 	})
 }
 
-// steady keeps the cluster from ending by itself while its machines are counted
+// holdAndClean keeps the cluster from ending by itself while its machines are counted
 // and changed, and removes what a growth that was cut off left among them.
-func (ch Changer) steady(ctx context.Context, session cloud.Session, c cluster.Cluster) (release func(), err error) {
+func (ch Changer) holdAndClean(ctx context.Context, session cloud.Session, c cluster.Cluster) (release func(), err error) {
 	if release, err = ch.Make.Reach.Hold(ctx, c); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ import (
 type Attempt struct {
 	Placement cloud.Placement
 	Fault     cloud.Fault
-	// Step is what was being done: bootstrap, run, wait, ssh, ports.
+	// Step is what was being done: bootstrap, run, wait, ssh, ports, commit.
 	Step string
 	Err  error
 	// Took is how long the attempt lasted, its removal included.

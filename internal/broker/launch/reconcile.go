@@ -95,7 +95,7 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *journal.Generation, 
 		}
 		return nil, l.taken(listed[0].Cloud, g, listed[0].Alive)
 	case !g.Complete, g.Removing && g.Home == l.down.State.Home:
-		return nil, l.finish(ctx, g)
+		return nil, l.removeLeftovers(ctx, g)
 	}
 	alive, err := l.aliveOf(ctx, g, listed)
 	switch {
@@ -106,7 +106,7 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *journal.Generation, 
 	case l.adoptable(g, alive):
 		return l.adopt(ctx, g)
 	case !g.Committed && !g.Recorded && g.LaunchedHere && g.Home == l.down.State.Home:
-		return nil, l.finish(ctx, g) // its launch never came to an end, so no state has it
+		return nil, l.removeLeftovers(ctx, g) // its launch never came to an end, so no state has it
 	case g.Replacing != "" && g.Replacing == l.down.State.Home:
 		l.held++
 		return nil, nil // create_before_destroy: state holds it, and will remove it
@@ -153,8 +153,8 @@ func (l *launch) aliveOf(ctx context.Context, g *journal.Generation, listed []cl
 	return l.down.LookTwice(ctx, session, *g.Cluster)
 }
 
-// finish removes what is left of a generation, everywhere it may be.
-func (l *launch) finish(ctx context.Context, g *journal.Generation) error {
+// removeLeftovers removes what is left of a generation, everywhere it may be.
+func (l *launch) removeLeftovers(ctx context.Context, g *journal.Generation) error {
 	l.log.WarnContext(ctx, "removing what an earlier launch left", "generation", g.ID, "instances", g.Instances)
 	ctx, cancel := teardown.Detached(ctx, l.down.Cleanup)
 	defer cancel()

@@ -109,9 +109,9 @@ func notingOutputs(folder string) func([]job.Fetched) error {
 		case len(names) == 0:
 			return nil
 		case fresh:
-			return broker.StaysHere(folder)
+			return broker.KeepFromUploads(folder)
 		}
-		return broker.StaysHere(folder, names...)
+		return broker.KeepFromUploads(folder, names...)
 	}
 }
 

@@ -81,7 +81,7 @@ func (f *Fleet[N, R]) takeElders(ctx context.Context, ref cloud.ClusterRef, give
 	if len(given) == 0 {
 		return nil
 	}
-	found, err := f.whenSteady(ctx, ref)
+	found, err := f.whenTwoLooksAgree(ctx, ref)
 	if err != nil {
 		return fmt.Errorf("look for the machines that another session launched first: %w", err)
 	}
@@ -93,10 +93,10 @@ func (f *Fleet[N, R]) takeElders(ctx context.Context, ref cloud.ClusterRef, give
 	return nil
 }
 
-// whenSteady is whenListed until two looks in a row show the same machines. Pages
+// whenTwoLooksAgree is whenListed until two looks in a row show the same machines. Pages
 // shift while others are removed, so that one list may leave out a machine; two
 // that left out one each differ by what was removed.
-func (f *Fleet[N, R]) whenSteady(ctx context.Context, ref cloud.ClusterRef) (Inventory[N], error) {
+func (f *Fleet[N, R]) whenTwoLooksAgree(ctx context.Context, ref cloud.ClusterRef) (Inventory[N], error) {
 	var found Inventory[N]
 	var before []string
 	err := retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {

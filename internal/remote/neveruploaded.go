@@ -108,9 +108,9 @@ const localFile = ".skylocal"
 
 const localHead = "# What the Terraform provider sky put here. It is not uploaded again. Remove this file to upload it.\n"
 
-// StaysHere notes that names of a folder, slash-separated and relative to it,
+// KeepFromUploads notes that names of a folder, slash-separated and relative to it,
 // came from the provider, or with no names that all in it does.
-func StaysHere(folder string, names ...string) error {
+func KeepFromUploads(folder string, names ...string) error {
 	file := filepath.Join(folder, localFile)
 	old, err := os.ReadFile(file) //nolint:gosec // a file of our own
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
