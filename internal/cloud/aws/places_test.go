@@ -65,7 +65,7 @@ func TestNetworks(t *testing.T) {
 		{"absent subnet", map[string]any{"subnet_ids": "subnet-00000000deadbeef"}, "", "no subnet that matches"},
 		{"absent VPC", map[string]any{"vpc_id": "vpc-00000000deadbeef"}, "", "no VPC that matches"},
 		{"private only", map[string]any{"vpc_id": fakeVPC2}, "", "no suitable public subnet"},
-		{"typo", map[string]any{"vpcid": "x"}, "", "there are disk_tier, efa"},
+		{"typo", map[string]any{"vpcid": "x"}, "", "there are cpu_credits, disk_tier, efa"},
 		{"wrong type", map[string]any{"efa": "yes"}, "", "efa cannot be yes"},
 		{"EFA on a type without", map[string]any{"efa": true}, "", "does not have"},
 		{"tier", map[string]any{"disk_tier": "warp"}, "", "there are best, high"},
