@@ -62,6 +62,7 @@ func (d *clusterDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 					"internal_ip": text("Its address for the other nodes."), "external_ip": text("Its address for the caller."),
 					"ssh_port": whole("SSH's port."), "host_key": text("Its pinned host key. A machine without one is an error."),
 					"status": text("The machine's state."), "reason": text("Why it is in that state, where the cloud says so."),
+					"public_ports": schema.MapAttribute{Computed: true, ElementType: types.Int64Type, MarkdownDescription: "The port at which `external_ip` answers for each of the machine's own; null where they are the same."},
 				}},
 			},
 		},
