@@ -19,13 +19,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/all"
 	"github.com/skybroker/terraform-provider-sky/internal/fluffycloud"
 	"github.com/skybroker/terraform-provider-sky/internal/provider"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/acctest"
 )
 
 // TestMain lets the test binary be the processes that FluffyCloud's server and
@@ -44,13 +44,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	flag.Parse()
-	if os.Getenv("TF_ACC") == "" {
-		fmt.Println("TF_ACC is not set: the acceptance tests (TestAcc...) are left out; make test runs them.")
-		if err := flag.Set("test.skip", "^TestAcc"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+	if err := acctest.ParseFlags(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	if f := flag.Lookup("test.parallel"); os.Getenv("TF_ACC") != "" && f.Value.String() == f.DefValue {
 		// They wait more than they compute.
@@ -95,15 +91,7 @@ func cliPath(t *testing.T) string {
 }
 
 func factories() map[string]func() (tfprotov6.ProviderServer, error) {
-	return map[string]func() (tfprotov6.ProviderServer, error){
-		"sky": func() (tfprotov6.ProviderServer, error) {
-			registry, err := all.Registry()
-			if err != nil {
-				return nil, err
-			}
-			return providerserver.NewProtocol6WithError(provider.New("test", registry)())()
-		},
-	}
+	return acctest.Factories(all.Registry)
 }
 
 // lab is a FluffyCloud of a test's own.

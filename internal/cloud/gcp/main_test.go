@@ -3,12 +3,12 @@
 package gcp
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/fluffycloud"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/acctest"
 )
 
 // TestMain lets the test binary be the SSH client of its machines, and leaves
@@ -21,13 +21,9 @@ func TestMain(m *testing.M) {
 		openFor(fake)
 		return
 	}
-	flag.Parse()
-	if os.Getenv("TF_ACC") == "" {
-		fmt.Println("TF_ACC is not set: the acceptance tests (TestAcc...) are left out; make test runs them.")
-		if err := flag.Set("test.skip", "^TestAcc"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+	if err := acctest.ParseFlags(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

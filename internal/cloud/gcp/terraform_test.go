@@ -5,20 +5,13 @@
 package gcp
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
-	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
@@ -29,9 +22,8 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp/gcpfake"
-	"github.com/skybroker/terraform-provider-sky/internal/provider"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/acctest"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
-	"github.com/skybroker/terraform-provider-sky/templates"
 )
 
 // lab is a Compute Engine whose machines speak SSH, for the real Terraform.
@@ -48,7 +40,7 @@ type lab struct {
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	port := freePort(t)
-	l := &lab{t: t, machine: newGuests(t, port), dir: t.TempDir(), templates: ownTemplate(t)}
+	l := &lab{t: t, machine: newGuests(t, port), dir: t.TempDir(), templates: acctest.OwnTemplate(t, Name)}
 	l.account = account{Cloud: gcpfake.Start(t, gcpfake.Options{Boot: l.machine.boot})}
 	l.machine.cloud = l.Cloud
 	l.factory = Factory{tune: func(d *driver) { hurry(d); d.SSHPort = uint16(port) }}
@@ -58,25 +50,6 @@ func newLab(t *testing.T) *lab {
 		}
 	})
 	return l
-}
-
-// ownTemplate is the cluster template of GCP for machines that are processes of
-// this computer: its systemd is none of theirs.
-func ownTemplate(t *testing.T) string {
-	t.Helper()
-	text, err := fs.ReadFile(templates.FS, Name+".yaml.tmpl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := bytes.Replace(text, []byte("process_manager: auto"), []byte("process_manager: setsid"), 1)
-	if bytes.Equal(own, text) {
-		t.Fatal("the template leaves no process manager to replace")
-	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, Name+".yaml.tmpl"), own, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 // config is a configuration whose clouds are this one.
@@ -97,16 +70,8 @@ provider "sky" {
 func (l *lab) test(steps ...resource.TestStep) {
 	l.t.Helper()
 	resource.ParallelTest(l.t, resource.TestCase{
-		Steps: steps,
-		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){
-			"sky": func() (tfprotov6.ProviderServer, error) {
-				registry, err := cloud.NewRegistry(l.factory)
-				if err != nil {
-					return nil, err
-				}
-				return providerserver.NewProtocol6WithError(provider.New("test", registry)())()
-			},
-		},
+		Steps:                    steps,
+		ProtoV6ProviderFactories: acctest.Factories(func() (*cloud.Registry, error) { return cloud.NewRegistry(l.factory) }),
 	})
 }
 
@@ -118,37 +83,6 @@ func (l *lab) zones() (out []string) {
 	return out
 }
 
-// quickstart is examples/quickstart on GCP: only the provider block and the
-// place differ, and that nobody here can be asked from where this computer is seen.
-func quickstart(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile("../../../examples/quickstart/main.tf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	outputs, err := os.ReadFile("../../../examples/quickstart/outputs.tf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole := string(text) + string(outputs)
-	work, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for from, to := range map[string]string{
-		`provider "sky" {}`:      "",
-		`"fluffycloud"`:          `"gcp/us-central1"`,
-		"  num_nodes = 2\n\n  r": "  num_nodes = 2\n  allowed_cidrs = [\"127.0.0.0/8\"]\n\n  r",
-		"${path.module}":         work + "/../../../examples/quickstart",
-	} {
-		if !strings.Contains(whole, from) {
-			t.Fatalf("the quickstart has no %q", from)
-		}
-		whole = strings.Replace(whole, from, to, 1)
-	}
-	return regexp.MustCompile(`(?s)\nterraform \{.*?\n\}\n`).ReplaceAllString(whole, "\n")
-}
-
 func known(resource, name string, want knownvalue.Check) statecheck.StateCheck {
 	return statecheck.ExpectKnownValue(resource, tfjsonpath.New(name), want)
 }
@@ -158,7 +92,7 @@ func known(resource, name string, want knownvalue.Check) statecheck.StateCheck {
 // mathematics says, no further change, and nothing left.
 func TestAccQuickstart(t *testing.T) {
 	l := newLab(t)
-	config := l.config(quickstart(t))
+	config := l.config(acctest.Quickstart(t, "../../../examples/quickstart", map[string]string{`"fluffycloud"`: `"gcp/us-central1"`}))
 	l.test(
 		resource.TestStep{
 			Config:           config,

@@ -5,11 +5,7 @@
 package lambda
 
 import (
-	"bytes"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
-	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
@@ -29,9 +23,8 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guests"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/lambda/lambdafake"
-	"github.com/skybroker/terraform-provider-sky/internal/provider"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/acctest"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
-	"github.com/skybroker/terraform-provider-sky/templates"
 )
 
 // lab is a Lambda Cloud whose machines speak SSH, for the real Terraform.
@@ -47,7 +40,7 @@ type lab struct {
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	host := guests.New(t, "ubuntu", 78)
-	l := &lab{t: t, dir: t.TempDir(), tmpl: ownTemplate(t)}
+	l := &lab{t: t, dir: t.TempDir(), tmpl: acctest.OwnTemplate(t, Name)}
 	l.Cloud = lambdafake.Start(t, lambdafake.Options{Boot: func(m *lambdafake.Machine) (string, func()) {
 		n, _ := strconv.ParseInt(m.ID, 16, 64)
 		return host.Boot(int(n), m.Order.UserData)
@@ -70,25 +63,6 @@ func hurry(d *driver) {
 	d.launching.Tries = d.c.Tries
 }
 
-// ownTemplate is the cluster template of Lambda for machines that are processes of
-// this computer: its systemd is none of theirs.
-func ownTemplate(t *testing.T) string {
-	t.Helper()
-	text, err := fs.ReadFile(templates.FS, Name+".yaml.tmpl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := bytes.Replace(text, []byte("process_manager: auto"), []byte("process_manager: setsid"), 1)
-	if bytes.Equal(own, text) {
-		t.Fatal("the template leaves no process manager to replace")
-	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, Name+".yaml.tmpl"), own, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 // config is a configuration whose clouds are this one.
 func (l *lab) config(body string) string {
 	return fmt.Sprintf(`
@@ -106,15 +80,9 @@ func (l *lab) test(steps ...resource.TestStep) {
 	l.t.Helper()
 	resource.ParallelTest(l.t, resource.TestCase{
 		Steps: steps,
-		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){
-			"sky": func() (tfprotov6.ProviderServer, error) {
-				registry, err := cloud.NewRegistry(append([]cloud.Factory{l.factory}, l.others...)...)
-				if err != nil {
-					return nil, err
-				}
-				return providerserver.NewProtocol6WithError(provider.New("test", registry)())()
-			},
-		},
+		ProtoV6ProviderFactories: acctest.Factories(func() (*cloud.Registry, error) {
+			return cloud.NewRegistry(append([]cloud.Factory{l.factory}, l.others...)...)
+		}),
 	})
 }
 
@@ -122,44 +90,12 @@ func known(resource, name string, want knownvalue.Check) statecheck.StateCheck {
 	return statecheck.ExpectKnownValue(resource, tfjsonpath.New(name), want)
 }
 
-// quickstart is examples/quickstart on Lambda: only the provider block and the
-// machines differ, and that nobody here can be asked from where this computer is seen.
-func quickstart(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile("../../../examples/quickstart/main.tf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	outputs, err := os.ReadFile("../../../examples/quickstart/outputs.tf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole := string(text) + string(outputs)
-	work, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for from, to := range map[string]string{
-		`provider "sky" {}`:      "",
-		`"fluffycloud"`:          `"lambda/us-east-1"`,
-		`"T4:1"`:                 `"A10:1"`,
-		"  num_nodes = 2\n\n  r": "  num_nodes = 2\n  allowed_cidrs = [\"127.0.0.0/8\"]\n\n  r",
-		"${path.module}":         work + "/../../../examples/quickstart",
-	} {
-		if !strings.Contains(whole, from) {
-			t.Fatalf("the quickstart has no %q", from)
-		}
-		whole = strings.Replace(whole, from, to, 1)
-	}
-	return regexp.MustCompile(`(?s)\nterraform \{.*?\n\}\n`).ReplaceAllString(whole, "\n")
-}
-
 // TestAccQuickstart applies examples/quickstart with the real Terraform: two
 // machines with an accelerator each, a job on both whose result is what mathematics
 // says, no further change; then -replace, which makes two others; and nothing left.
 func TestAccQuickstart(t *testing.T) {
 	l := newLab(t)
-	config := l.config(quickstart(t))
+	config := l.config(acctest.Quickstart(t, "../../../examples/quickstart", map[string]string{`"fluffycloud"`: `"lambda/us-east-1"`, `"T4:1"`: `"A10:1"`}))
 	var first []string
 	checks := []statecheck.StateCheck{
 		known("sky_cluster.primes", "status", knownvalue.StringExact("UP")), known("sky_cluster.primes", "cloud", knownvalue.StringExact(Name)),

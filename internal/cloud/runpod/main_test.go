@@ -4,12 +4,12 @@ package runpod
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"testing"
 
 	"github.com/skybroker/terraform-provider-sky/internal/fluffycloud"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/acctest"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
@@ -26,13 +26,9 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	flag.Parse()
-	if os.Getenv("TF_ACC") == "" {
-		fmt.Println("TF_ACC is not set: the acceptance tests (TestAcc...) are left out; make test runs them.")
-		if err := flag.Set("test.skip", "^TestAcc"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+	if err := acctest.ParseFlags(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

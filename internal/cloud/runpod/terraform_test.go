@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
-	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
@@ -22,7 +20,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/provider"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/acctest"
 )
 
 // lab is a RunPod whose pods run their command and speak SSH, for the real Terraform.
@@ -62,16 +60,8 @@ provider "sky" {
 func (l *lab) test(steps ...resource.TestStep) {
 	l.t.Helper()
 	resource.ParallelTest(l.t, resource.TestCase{
-		Steps: steps,
-		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){
-			"sky": func() (tfprotov6.ProviderServer, error) {
-				registry, err := cloud.NewRegistry(l.Factory())
-				if err != nil {
-					return nil, err
-				}
-				return providerserver.NewProtocol6WithError(provider.New("test", registry)())()
-			},
-		},
+		Steps:                    steps,
+		ProtoV6ProviderFactories: acctest.Factories(func() (*cloud.Registry, error) { return cloud.NewRegistry(l.Factory()) }),
 	})
 }
 
