@@ -9,8 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	driver "github.com/skybroker/terraform-provider-sky/internal/cloud/runpod"
 )
 
 func TestFetchers(t *testing.T) {
@@ -61,33 +59,6 @@ func TestFetchers(t *testing.T) {
 		o.Getenv = func(string) string { return "wrong-key" }
 		if _, err := f.Fetch(context.Background(), o); err == nil || strings.Contains(err.Error(), "wrong-key") {
 			t.Errorf("%s with a wrong key: %v", name, err)
-		}
-	}
-}
-
-func TestRunPodDevices(t *testing.T) {
-	for words, want := range map[string]string{
-		"H100 SXM": "H100-SXM", "H100 PCIe": "H100", "A100 PCIe": "A100-80GB", "RTX A6000": "RTXA6000", "RTX 6000 Ada": "RTX6000-Ada",
-		"RTX PRO 6000": "RTXPRO6000", "RTX PRO 6000 WK": "RTXPRO6000-WK", "RTX PRO 4500": "RTXPRO4500", "NVIDIA H200 NVL": "NVIDIA-H200-NVL",
-	} {
-		if got := runpodDevice(words, 80); got != want {
-			t.Errorf("%q is %q, want %q", words, got, want)
-		}
-	}
-}
-
-// The driver finds a type of the catalog again by the same words.
-func TestRunPodDriverReadsTheSame(t *testing.T) {
-	for _, words := range []string{"A40", "H100 SXM", "H100 PCIe", "H100 NVL", "A100 PCIe", "A100 SXM", "A100", "RTX A6000", "RTX 6000 Ada", "RTX PRO 6000 WK", "NVIDIA H200 NVL", "MI300X"} {
-		for _, gib := range []float64{40, 80} {
-			if a, b := runpodDevice(words, gib), driver.Device(words, int(gib)); a != b {
-				t.Errorf("%q of %v GiB is %q in catalogs, and %q to the driver", words, gib, a, b)
-			}
-		}
-	}
-	for _, at := range []string{"US-TX-3", "CA-MTL-1", "EU-RO-1", "EUR-IS-1", "EUR-NO-1", "AP-JP-1", "OC-AU-1", "EU-SE-1", "AP-IN-1"} {
-		if a, b := runpodCountry(at), driver.Country(at); a != b || len(a) != 2 || a == "EU" || a == "AP" {
-			t.Errorf("%q is in %q by catalogs, in %q by the driver", at, a, b)
 		}
 	}
 }

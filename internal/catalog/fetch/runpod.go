@@ -11,9 +11,9 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/catalogs"
+	names "github.com/skybroker/terraform-provider-sky/catalogs/runpod"
 )
 
 // runpodTypes are RunPod's devices, with the price of one.
@@ -63,7 +63,7 @@ func runpod(ctx context.Context, o Options) ([]Row, error) {
 		if t.Price.Secure <= 0 {
 			continue
 		}
-		name := runpodDevice(t.Name, t.Memory)
+		name := names.Device(t.Name, t.Memory)
 		for _, at := range places.DataCenters {
 			if !slices.ContainsFunc(at.GPUAvailability, func(g struct{ ID string }) bool { return g.ID == t.ID }) {
 				continue
@@ -73,7 +73,7 @@ func runpod(ctx context.Context, o Options) ([]Row, error) {
 				rows = append(rows, Row{
 					Type: fmt.Sprintf("%dx_%s_SECURE", n, name), Accelerator: name, Count: count, DeviceGiB: t.Memory, Arch: "x86_64",
 					VCPUs: hosts[name].vcpus * count, Memory: hosts[name].memory * count, Price: t.Price.Secure * count,
-					Region: runpodCountry(at.ID), Zone: at.ID,
+					Region: names.Country(at.ID), Zone: at.ID,
 				})
 			}
 		}
@@ -118,32 +118,4 @@ func runpodHosts() (map[string]host, error) {
 		}
 	}
 	return out, nil
-}
-
-// runpodCountry is that of a data center, which is what catalogs call a region:
-// "US-TX-3" and "CA-MTL-1" begin with it, in "EU-RO-1", "EUR-IS-1" and "AP-JP-1" it
-// comes behind the continent.
-func runpodCountry(dataCenter string) string {
-	parts := strings.Split(dataCenter, "-")
-	if len(parts) > 2 && slices.Contains([]string{"EU", "EUR", "AP", "OC", "SEA", "ME", "AF", "LATAM"}, parts[0]) {
-		return parts[1]
-	}
-	return parts[0]
-}
-
-// runpodDevice turns RunPod's words into the name that catalogs use.
-func runpodDevice(words string, gib float64) string {
-	switch words {
-	case "A100 PCIe":
-		return "A100-80GB"
-	case "A100 SXM":
-		return "A100-80GB-SXM"
-	case "H100 PCIe":
-		return "H100"
-	}
-	name := strings.NewReplacer("RTX PRO ", "RTXPRO", "RTX ", "RTX", " ", "-").Replace(words)
-	if name == "A100-SXM-40GB" || (name == "A100" && gib < 80) {
-		return "A100"
-	}
-	return name
 }

@@ -94,7 +94,7 @@ func (c *client) call(ctx context.Context, method, path string, query url.Values
 			return retry.Stop(err)
 		}
 		if left > 0 {
-			pause(ctx, min(retryAfter, c.maxRetryAfter))
+			_ = retry.Pause(ctx, min(retryAfter, c.maxRetryAfter)) // the next try sees that ctx has ended
 		}
 		return err
 	})
@@ -161,7 +161,7 @@ func (c *client) try(ctx context.Context, at apiServer, method, path string, que
 	if err != nil {
 		return 0, err
 	}
-	return parseRetryAfter(resp.Header.Get("Retry-After")), decode(call, resp.StatusCode, data, out)
+	return retry.After(resp.Header.Get("Retry-After")), decode(call, resp.StatusCode, data, out)
 }
 
 func readBody(call string, r io.Reader) ([]byte, error) {
@@ -210,30 +210,6 @@ func quote(data []byte) string {
 		data = bytes.ToValidUTF8(data[:maxMessage], nil)
 	}
 	return strconv.QuoteToGraphic(string(data))
-}
-
-// parseRetryAfter reads seconds or a date; 0 where there is neither.
-func parseRetryAfter(header string) time.Duration {
-	if s, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return time.Duration(s) * time.Second
-	}
-	if at, err := http.ParseTime(header); err == nil {
-		return max(time.Until(at), 0)
-	}
-	return 0
-}
-
-// pause waits for d or the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // list reads all pages of a listing. An answer without the field is an error,

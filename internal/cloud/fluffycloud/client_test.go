@@ -113,14 +113,6 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
-func TestRetryAfter(t *testing.T) {
-	for header, want := range map[string]bool{"": false, "7": true, "-1": false, "soon": false, "99999999999999999999": false} {
-		if got := parseRetryAfter(header) > 0; got != want {
-			t.Errorf("parseRetryAfter(%q) waits: %t, want %t", header, got, want)
-		}
-	}
-}
-
 // TestLostAnswer: the connection drops after the machine was made.
 func TestLostAnswer(t *testing.T) {
 	f := newFake(t)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	names "github.com/skybroker/terraform-provider-sky/catalogs/runpod"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
 )
 
@@ -192,7 +193,7 @@ func (f *fake) catalog(c *fakekit.Call) (any, error) {
 	for _, g := range fakeGPUs() {
 		centers, best := []any{}, "NONE"
 		for i, at := range g.centers {
-			if countries != "" && !slices.Contains(strings.Split(countries, ","), Country(at)) {
+			if countries != "" && !slices.Contains(strings.Split(countries, ","), names.Country(at)) {
 				continue
 			}
 			level := []string{"LOW", "HIGH", "MEDIUM"}[i%3]

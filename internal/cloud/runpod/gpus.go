@@ -11,19 +11,10 @@ import (
 	"strconv"
 	"strings"
 
+	names "github.com/skybroker/terraform-provider-sky/catalogs/runpod"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 )
-
-// Country is that of a data center: "US-TX-3" and "CA-MTL-1" begin with it, in
-// "EU-RO-1", "EUR-IS-1" and "AP-JP-1" it comes behind the continent.
-func Country(dataCenter string) string {
-	parts := strings.Split(dataCenter, "-")
-	if len(parts) > 2 && slices.Contains([]string{"EU", "EUR", "AP", "OC", "SEA", "ME", "AF", "LATAM"}, parts[0]) {
-		return parts[1]
-	}
-	return parts[0]
-}
 
 // cloudSecure is the part of RunPod that catalogs price.
 const cloudSecure = "SECURE"
@@ -44,23 +35,6 @@ type gpuType struct {
 	Availability string
 	MaxCount     struct{ Secure int }
 	DataCenters  []struct{ ID, Availability string }
-}
-
-// Device is the name that catalogs have for a device of RunPod.
-func Device(words string, gib int) string {
-	switch words {
-	case "A100 PCIe":
-		return "A100-80GB"
-	case "A100 SXM":
-		return "A100-80GB-SXM"
-	case "H100 PCIe":
-		return "H100"
-	}
-	name := strings.NewReplacer("RTX PRO ", "RTXPRO", "RTX ", "RTX", " ", "-").Replace(words)
-	if name == "A100-SXM-40GB" || (name == "A100" && gib < 80) {
-		return "A100"
-	}
-	return name
 }
 
 // bare is a device's name without its maker's, which some lists have.
@@ -89,7 +63,7 @@ func (d *driver) find(ctx context.Context, o cloud.Offer) (spot, error) {
 	if err != nil {
 		return spot{}, fmt.Errorf("ask for room: %w", err)
 	}
-	i := slices.IndexFunc(out.GPUs, func(g gpuType) bool { return bare(Device(g.Name, g.Memory)) == bare(device) })
+	i := slices.IndexFunc(out.GPUs, func(g gpuType) bool { return bare(names.Device(g.Name, float64(g.Memory))) == bare(device) })
 	if i < 0 {
 		return spot{}, &fullError{place: o.Region, what: device, says: "its catalog lists none there"}
 	}
@@ -100,7 +74,7 @@ func (d *driver) find(ctx context.Context, o cloud.Offer) (spot, error) {
 	rank := map[string]int{"HIGH": 0, "MEDIUM": 1, "LOW": 2}
 	var room []struct{ ID, Availability string }
 	for _, at := range g.DataCenters {
-		if _, some := rank[at.Availability]; some && Country(at.ID) == o.Region && (o.Zone == "" || at.ID == o.Zone) {
+		if _, some := rank[at.Availability]; some && names.Country(at.ID) == o.Region && (o.Zone == "" || at.ID == o.Zone) {
 			room = append(room, at)
 		}
 	}

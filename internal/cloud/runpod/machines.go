@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	names "github.com/skybroker/terraform-provider-sky/catalogs/runpod"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
@@ -157,7 +158,7 @@ func nameOf(id cloud.Identity) string { return id.Name(maxName - len(unrecorded)
 // data centers of a request may be a preference only; empty is that it did not.
 func misplaced(in pod, tags map[string]string) string {
 	at := in.DataCenterID
-	if at == "" || tags[tagRegion] == "" || (Country(at) == tags[tagRegion] && (tags[tagZone] == "" || at == tags[tagZone])) {
+	if at == "" || tags[tagRegion] == "" || (names.Country(at) == tags[tagRegion] && (tags[tagZone] == "" || at == tags[tagZone])) {
 		return ""
 	}
 	return fmt.Sprintf("RunPod put it into %s, where %s was asked for", at, cmp.Or(tags[tagZone], tags[tagRegion]))

@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -158,7 +157,7 @@ func (c *Client) decode(call string, resp *http.Response, text []byte, out any) 
 	case len(text) > maxAnswer:
 		return fmt.Errorf("%s: the answer has more than %d bytes", call, maxAnswer)
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		e := &Error{Call: call, Status: resp.StatusCode, retryAfter: parseRetryAfter(resp.Header.Get("Retry-After"))}
+		e := &Error{Call: call, Status: resp.StatusCode, retryAfter: retry.After(resp.Header.Get("Retry-After"))}
 		if c.Read != nil {
 			e.Code, e.Message = c.Read(text)
 			e.read = e.Code != "" || e.Message != ""
@@ -187,17 +186,6 @@ func (c *Client) quotable(text string) string {
 		text = strings.ToValidUTF8(text[:maxQuote], "") + "..."
 	}
 	return text
-}
-
-// parseRetryAfter reads seconds or a date; 0 where there is neither.
-func parseRetryAfter(header string) time.Duration {
-	if s, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return time.Duration(s) * time.Second
-	}
-	if at, err := http.ParseTime(header); err == nil {
-		return max(time.Until(at), 0)
-	}
-	return 0
 }
 
 // IsTransport reports that a request may or may not have had its effect.
