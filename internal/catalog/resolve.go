@@ -26,13 +26,28 @@ func (s *Set) Resolve(ctx context.Context, reqs []cloud.Requirement, clouds []st
 	if err != nil {
 		return nil, err
 	}
+	var all []snapshot.Device
+	sold := make([][]snapshot.Device, len(tables))
+	for i, t := range tables {
+		if sold[i], err = t.devices(); err != nil {
+			return nil, err
+		}
+		all = append(all, sold[i]...)
+	}
 	out := slices.Clone(reqs)
 	for i := range out {
 		r := &out[i]
-		of := slices.DeleteFunc(slices.Clone(tables), func(t *table) bool { return r.Cloud != "" && !strings.EqualFold(r.Cloud, t.source.Cloud) })
-		r.Accelerators = resolveDevices(r.Accelerators, tables, of)
+		of, devices := tables, all
+		if r.Cloud != "" {
+			at := slices.IndexFunc(tables, func(t *table) bool { return strings.EqualFold(r.Cloud, t.source.Cloud) })
+			of, devices = nil, nil
+			if at >= 0 {
+				of, devices = tables[at:at+1], sold[at]
+			}
+		}
+		r.Accelerators = resolveDevices(r.Accelerators, all, devices)
 		if r.Arch == "" {
-			r.Arch = archOfDevices(r.Accelerators, of)
+			r.Arch = archOfDevices(r.Accelerators, devices)
 		}
 		if r.Arch == "" && r.Image != "" {
 			if r.Arch, err = archOfImage(r.Image, of); err != nil {
@@ -43,13 +58,20 @@ func (s *Set) Resolve(ctx context.Context, reqs []cloud.Requirement, clouds []st
 	return out, nil
 }
 
-// resolveDevices looks for names that no catalog has among those of the clouds that are
-// meant. What another cloud calls so is another device, and is not replaced.
-func resolveDevices(want []cloud.Accelerator, tables, of []*table) []cloud.Accelerator {
+// devices are the accelerators that a catalog has.
+func (t *table) devices() ([]snapshot.Device, error) {
+	var out []snapshot.Device
+	err := t.use(func(s *snapshot.Snapshot) { out = slices.Collect(s.Devices()) })
+	return out, err
+}
+
+// resolveDevices looks for names that no catalog has among the devices of the clouds
+// that are meant. What another cloud calls so is another device, and is not replaced.
+func resolveDevices(want []cloud.Accelerator, all, of []snapshot.Device) []cloud.Accelerator {
 	var out []cloud.Accelerator
 	for _, a := range want {
 		found := []cloud.Accelerator{a}
-		if !slices.ContainsFunc(tables, func(t *table) bool { return t.snap.Load().Knows(a.Name) }) {
+		if !slices.ContainsFunc(all, func(d snapshot.Device) bool { return strings.EqualFold(d.Name, a.Name) }) {
 			found = resolveDevice(a, of)
 		}
 		for _, f := range found {
@@ -63,9 +85,9 @@ func resolveDevices(want []cloud.Accelerator, tables, of []*table) []cloud.Accel
 
 // resolveDevice is what a name stands for that is in no catalog: itself, where that
 // is nothing or not unique.
-func resolveDevice(a cloud.Accelerator, tables []*table) []cloud.Accelerator {
+func resolveDevice(a cloud.Accelerator, of []snapshot.Device) []cloud.Accelerator {
 	if memory, ok := a.ByMemory(); ok {
-		if found := devicesThat(tables, func(d snapshot.Device) bool {
+		if found := devicesThat(of, func(d snapshot.Device) bool {
 			return !d.IsTPU() && math.Abs(d.Count-a.Count) < 0.01 && cloud.HasMemory(memory, d.MemoryGiB)
 		}); len(found) > 0 {
 			return found
@@ -73,14 +95,14 @@ func resolveDevice(a cloud.Accelerator, tables []*table) []cloud.Accelerator {
 		return []cloud.Accelerator{a}
 	}
 	if base, memory, ok := a.CutMemory(); ok {
-		if found := devicesThat(tables, func(d snapshot.Device) bool {
+		if found := devicesThat(of, func(d snapshot.Device) bool {
 			return strings.EqualFold(d.Name, base) && d.Count == a.Count && cloud.HasMemory(memory, d.MemoryGiB)
 		}); len(found) == 1 {
 			return found
 		}
 	}
 	names := map[string]string{}
-	for _, d := range devicesThat(tables, func(d snapshot.Device) bool { return cloud.PartOfName(a.Name, d.Name) }) {
+	for _, d := range devicesThat(of, func(d snapshot.Device) bool { return cloud.PartOfName(a.Name, d.Name) }) {
 		names[strings.ToLower(d.Name)] = d.Name
 	}
 	if len(names) == 1 {
@@ -91,15 +113,12 @@ func resolveDevice(a cloud.Accelerator, tables []*table) []cloud.Accelerator {
 	return []cloud.Accelerator{a}
 }
 
-// devicesThat are the devices of the catalogs that a condition holds for, by name and
-// count, each once.
-func devicesThat(tables []*table, holds func(d snapshot.Device) bool) []cloud.Accelerator {
+// devicesThat are the devices that a condition holds for, by name and count, each once.
+func devicesThat(of []snapshot.Device, holds func(d snapshot.Device) bool) []cloud.Accelerator {
 	var out []cloud.Accelerator
-	for _, t := range tables {
-		for d := range t.snap.Load().Devices() {
-			if holds(d) {
-				out = append(out, d.Accelerator)
-			}
+	for _, d := range of {
+		if holds(d) {
+			out = append(out, d.Accelerator)
 		}
 	}
 	slices.SortFunc(out, func(a, b cloud.Accelerator) int { return strings.Compare(a.String(), b.String()) })
@@ -108,23 +127,17 @@ func devicesThat(tables []*table, holds func(d snapshot.Device) bool) []cloud.Ac
 
 // archOfDevices is the architecture that devices need: empty is the default, and any
 // where they need different ones.
-func archOfDevices(want []cloud.Accelerator, tables []*table) string {
-	other := 0
+func archOfDevices(want []cloud.Accelerator, of []snapshot.Device) string {
 	for _, a := range want {
 		known, x86 := false, false
-		for _, t := range tables {
-			for d := range t.snap.Load().DevicesOf(a.Name) {
-				if math.Abs(d.Count-a.Count) < 0.01 {
-					known, x86 = true, x86 || d.X86
-				}
+		for _, d := range of {
+			if strings.EqualFold(d.Name, a.Name) && math.Abs(d.Count-a.Count) < 0.01 {
+				known, x86 = true, x86 || d.X86
 			}
 		}
 		if known && !x86 {
-			other++
+			return cloud.ArchAny
 		}
-	}
-	if other > 0 {
-		return cloud.ArchAny
 	}
 	return ""
 }

@@ -80,6 +80,40 @@ func TestStoredSnapshotAnswersUntilTheFileChanges(t *testing.T) {
 	}
 }
 
+// TestResolveFromADamagedSnapshot: names of devices are the file's, too.
+func TestResolveFromADamagedSnapshot(t *testing.T) {
+	dir, state := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(dir, "aws", "vms.csv"), v5Header+"p.x,A100-80GB,8,96,1152,,32,,r1,z1\n")
+	resolve := func() {
+		t.Helper()
+		set, err := Open(Options{Path: dir, StateDir: state, Now: later})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := set.Resolve(t.Context(), []cloud.Requirement{{Accelerators: []cloud.Accelerator{{Name: "A100", Count: 8}}}}, []string{"aws"})
+		if err != nil || got[0].Accelerators[0].Name != "A100-80GB" {
+			t.Errorf("A100 is %+v, %v", got, err)
+		}
+	}
+	resolve()
+	snaps, err := filepath.Glob(filepath.Join(state, "catalogs", ".snapshots", "*.snap"))
+	if err != nil || len(snaps) != 1 {
+		t.Fatalf("snapshots %v, %v", snaps, err)
+	}
+	whole, err := os.ReadFile(snaps[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := bytes.ReplaceAll(whole, []byte("A100-80GB"), []byte("B200-80GB"))
+	if bytes.Equal(damaged, whole) {
+		t.Fatal("the snapshot does not hold the name")
+	}
+	if err := durable.ReplaceCached(snaps[0], damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	resolve()
+}
+
 func inode(t *testing.T, path string) uint64 {
 	t.Helper()
 	at, err := snapshot.StampOf(path)

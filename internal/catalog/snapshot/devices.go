@@ -23,30 +23,15 @@ type Device struct {
 func (s *Snapshot) Devices() iter.Seq[Device] {
 	return func(yield func(Device) bool) {
 		for _, of := range s.pairsByName() {
-			if !s.handOut(of, yield) {
-				return
+			for i := range of {
+				p := &of[i]
+				if !yield(Device{cloud.Accelerator{Name: s.text(p.name), Count: p.count}, p.memory, p.x86 != 0}) {
+					return
+				}
 			}
 		}
 	}
 }
-
-// DevicesOf hands out the counts in which the catalog has an accelerator.
-func (s *Snapshot) DevicesOf(name string) iter.Seq[Device] {
-	return func(yield func(Device) bool) { s.handOut(s.pairsByName()[fold(name)], yield) }
-}
-
-func (s *Snapshot) handOut(pairs []pairRec, yield func(Device) bool) bool {
-	for i := range pairs {
-		p := &pairs[i]
-		if !yield(Device{cloud.Accelerator{Name: s.text(p.name), Count: p.count}, p.memory, p.x86 != 0}) {
-			return false
-		}
-	}
-	return true
-}
-
-// Knows reports whether a catalog has an accelerator of a name, in whatever count.
-func (s *Snapshot) Knows(name string) bool { return len(s.pairsByName()[fold(name)]) > 0 }
 
 // Regions hands out the regions that the catalog has, one for each of their zones.
 func (s *Snapshot) Regions() iter.Seq[string] {
