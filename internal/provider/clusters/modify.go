@@ -339,11 +339,13 @@ func (r *clusterResource) verdict(ctx context.Context, c cluster.Cluster, old cl
 	}
 	var was *optimizer.Request
 	if w, known, _ := request.Read(ctx, old.Resources); known {
-		if req, err := w.Request(c.Size); err == nil && settle(ctx, r.data, &req) == nil {
-			was = &req
+		if req, err := w.Request(c.Size); err == nil {
+			if _, _, err := settle(ctx, r.data, &req); err == nil {
+				was = &req
+			}
 		}
 	}
-	if err := settle(ctx, r.data, &now); err != nil {
+	if _, _, err := settle(ctx, r.data, &now); err != nil {
 		return request.Verdict{}, err
 	}
 	if f, ok := r.data.Registry.Get(c.Cloud); ok && now.Nodes > 1 && !f.Capabilities().MultiNode {

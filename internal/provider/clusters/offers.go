@@ -17,6 +17,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
+	"github.com/skybroker/terraform-provider-sky/internal/catalog"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/about"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
@@ -29,15 +30,8 @@ import (
 // overOffers runs a function over what the catalogs have for a request, as
 // catalog.Set.Over does, and makes the request able to judge images.
 func overOffers(ctx context.Context, d *session.Session, req *optimizer.Request, run func(offers iter.Seq[*cloud.Offer]) error) error {
-	set, err := d.Catalogs()
+	set, clouds, err := settle(ctx, d, req)
 	if err != nil {
-		return err
-	}
-	clouds, err := d.Candidates(req.Alternatives)
-	if err != nil {
-		return err
-	}
-	if err := settle(ctx, d, req); err != nil {
 		return err
 	}
 	if req.Unpriced, err = set.Unpriced(ctx, req.Alternatives, d.SellingSpot(clouds)); err != nil {
@@ -54,21 +48,20 @@ func overOffers(ctx context.Context, d *session.Session, req *optimizer.Request,
 }
 
 // settle writes out what a request leaves to the catalogs and to the provider block:
-// the names of devices, an architecture, and which regions are preferred.
-func settle(ctx context.Context, d *session.Session, req *optimizer.Request) error {
-	set, err := d.Catalogs()
-	if err != nil {
-		return err
+// the names of devices, an architecture, and which regions are preferred. It returns
+// the catalogs and the clouds that it went by.
+func settle(ctx context.Context, d *session.Session, req *optimizer.Request) (set *catalog.Set, clouds []string, err error) {
+	if set, err = d.Catalogs(); err != nil {
+		return nil, nil, err
 	}
-	clouds, err := d.Candidates(req.Alternatives)
-	if err != nil {
-		return err
+	if clouds, err = d.Candidates(req.Alternatives); err != nil {
+		return nil, nil, err
 	}
 	if req.Preferred == nil {
 		req.Preferred = request.Preferences(d.PreferredRegions)
 	}
 	req.Alternatives, err = set.Resolve(ctx, req.Alternatives, clouds)
-	return err
+	return set, clouds, err
 }
 
 // warnOfRegions warns of regions that are preferred and that no cloud has.

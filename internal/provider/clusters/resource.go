@@ -189,7 +189,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	if int(m.NumNodes.ValueInt64()) > c.Size || len(c.Lost()) > 0 {
 		spec.Offers = ownOffer(ctx, r.data, c)
-		err = settle(ctx, r.data, &spec.Request)
+		_, _, err = settle(ctx, r.data, &spec.Request)
 	}
 	fresh := c
 	if err == nil {
