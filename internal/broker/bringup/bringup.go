@@ -20,6 +20,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // BringUp makes the machines of some ranks of a cluster, sets them up and commits
@@ -186,7 +187,7 @@ func (u *BringUp) bootstrap(ctx context.Context) error {
 func (u *BringUp) create(ctx context.Context) error {
 	bounded, cancel := u.queue.bound(ctx, u.Before.Cloud, u.launchTime(), u.timeouts.Boot)
 	defer cancel()
-	graceful, stop := withGrace(bounded)
+	graceful, stop := retry.WithGrace(bounded, graceAfterCancel)
 	defer stop()
 	u.Asked = true
 	made, err := u.Session.Run(graceful, u.runConfig.Spec.Ref, u.runConfig)
@@ -234,16 +235,6 @@ func (u *BringUp) machines() cloud.ClusterRef {
 	ref := u.runConfig.Spec.Ref
 	ref.Instances = u.all
 	return ref
-}
-
-// withGrace returns a context that ends graceAfterCancel after parent does.
-func withGrace(parent context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
-	stop := context.AfterFunc(parent, func() {
-		timer := time.AfterFunc(graceAfterCancel, func() { cancel(context.Cause(parent)) })
-		context.AfterFunc(ctx, func() { timer.Stop() })
-	})
-	return ctx, func() { stop(); cancel(context.Canceled) }
 }
 
 func (u *BringUp) wait(ctx context.Context) error {
@@ -341,7 +332,7 @@ func (u *BringUp) commit(ctx context.Context) error {
 	if err := u.Record(journal.Entry{Event: journal.EventCommitting, Generation: u.Before.Generation, Attempt: u.Number, Cluster: &u.Cluster}); err != nil {
 		return err
 	}
-	graceful, stop := withGrace(ctx)
+	graceful, stop := retry.WithGrace(ctx, graceAfterCancel)
 	defer stop()
 	if err := u.Session.Commit(graceful, u.machines()); err != nil {
 		return u.wrap(err)

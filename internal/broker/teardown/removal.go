@@ -4,6 +4,7 @@ package teardown
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,6 +35,9 @@ type Removal struct {
 	Unfinished []string
 	// KeepRules leaves firewall rules and keys: the cluster goes on living.
 	KeepRules bool
+	// RulesMayStay gives up on rules, keys and groups after one try, with a
+	// RulesLeftError: they cost nothing, and whoever waits has machines to make.
+	RulesMayStay bool
 	// Gone is the pause between two looks.
 	Gone time.Duration
 	Now  func() time.Time
@@ -54,8 +58,8 @@ func (r Removal) Do(ctx context.Context) (survivors []string, err error) {
 		}
 		return err
 	})
-	if err == nil {
-		return nil, nil
+	if err == nil || errors.As(err, new(*RulesLeftError)) {
+		return nil, err
 	}
 	look, cancel := Detached(ctx, 30*time.Second)
 	defer cancel()
@@ -82,10 +86,23 @@ func (r Removal) once(ctx context.Context) error {
 	if r.KeepRules {
 		return nil
 	}
-	if err := r.Session.CleanupPorts(ctx, r.Ref); err != nil {
-		return fmt.Errorf("clean up firewall rules and keys: %w", err)
+	return r.removeRules(ctx)
+}
+
+// removeRules removes what costs nothing. Where that may stay, its failure is final
+// once another look shows that no machine holds it.
+func (r Removal) removeRules(ctx context.Context) error {
+	if !r.RulesMayStay {
+		return cleanUp(ctx, r.Session, r.Ref)
 	}
-	return nil
+	err := CleanUpSoon(ctx, r.Session, r.Ref)
+	if err == nil {
+		return nil
+	}
+	if left, lerr := r.look(ctx); lerr != nil || len(left) > 0 {
+		return err
+	}
+	return retry.Stop(&RulesLeftError{err})
 }
 
 // stillUnfinished refuses to remove what was committed meanwhile, and no repetition changes that. It

@@ -139,17 +139,18 @@ func (f *Fleet[N, R]) unlessTransient(err error) error {
 }
 
 // CleanupPorts implements cloud.Provisioner: it removes what was made for the
-// cluster as a whole. It looks again after it deleted, until it sees nothing.
+// cluster as a whole. It looks again after it deleted, until it sees nothing. A kind
+// that cannot be listed does not keep the others.
 func (f *Fleet[N, R]) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error {
 	if err := f.checkRef(cloud.ClusterRef{Owner: ref.Owner}); err != nil {
 		return err
 	}
 	quiet, refused := 0, 0
 	return retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
-		left, owner, err := f.things(ctx, ref, func(k cloud.ThingKind) bool { return !k.Paid() })
+		left, owner, unlisted := f.things(ctx, ref, func(k cloud.ThingKind) bool { return !k.Paid() })
 		switch {
-		case err != nil:
-			return false, retry.Stop(err)
+		case len(left) == 0 && unlisted != nil:
+			return false, retry.Stop(unlisted)
 		case len(left) == 0:
 			quiet++
 			return quiet >= min(2, f.QuietLooks) || owner == nil, nil
