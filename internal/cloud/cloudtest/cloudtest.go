@@ -134,6 +134,12 @@ type (
 		Patience() time.Duration
 	}
 
+	// Hesitant is for clouds that say of no machine that it gets no room, so that the
+	// driver gives one up that is not placed for so long.
+	Hesitant interface {
+		GivesUpAfter() time.Duration
+	}
+
 	// Limited is a world that cannot show everything: an emulator that lacks a
 	// part of the cloud. It names the cases with the reason. A test of the driver
 	// says how many there may be.
@@ -179,7 +185,7 @@ const (
 	// LostAnswer makes the machine and loses the answer.
 	LostAnswer LaunchFault = "lost answer"
 	// LateCapacity takes the launch, and ends the machine for lack of capacity
-	// before it runs.
+	// before it runs, or never lets it run (Hesitant).
 	LateCapacity LaunchFault = "late capacity"
 	// LateAddress lets the machine run for a moment before it has its address.
 	LateAddress LaunchFault = "late address"
@@ -241,7 +247,7 @@ func Run(t *testing.T, h Harness) {
 	t.Helper()
 	checkReach(t, h)
 	for _, c := range Cases() {
-		t.Run(c.Name, func(t *testing.T) { c.test(t, h) })
+		t.Run(c.Name, func(t *testing.T) { c.Test(t, h) })
 	}
 }
 
@@ -269,12 +275,14 @@ func RunEach(t *testing.T, newHarness func(*testing.T) Harness) {
 	for _, c := range Cases() {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
-			c.test(t, newHarness(t))
+			c.Test(t, newHarness(t))
 		})
 	}
 }
 
-func (c Case) test(t *testing.T, h Harness) {
+// Test runs the case for a test. It logs where the case does not apply to the cloud, or
+// is out of the harness's reach.
+func (c Case) Test(t *testing.T, h Harness) {
 	t.Helper()
 	if !c.Applies(cloud.CapabilitiesOf(h.Factory(), h.Credentials())) {
 		t.Log("does not apply: the cloud's Capabilities exclude it")
