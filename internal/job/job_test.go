@@ -5,6 +5,7 @@ package job_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -65,7 +66,9 @@ type machine interface {
 // sshFleet is a fleet of the ssh runtime, in this process.
 func sshFleet(t testing.TB, n int) *fleet {
 	t.Helper()
-	f := &fleet{spec: cluster.Cluster{Name: "test", Cloud: "fluffycloud", Region: "meadow-1", Zone: "meadow-1a", Generation: "g1", Accelerators: "A100:0.5", SSHUser: remotetest.User}}
+	// The nodes of all tests are on one machine, where a runner finds the processes of
+	// a job by its id. As with real clusters, no two fleets have a generation in common.
+	f := &fleet{spec: cluster.Cluster{Name: "test", Cloud: "fluffycloud", Region: "meadow-1", Zone: "meadow-1a", Generation: rand.Text(), Accelerators: "A100:0.5", SSHUser: remotetest.User}}
 	var user ssh.Signer
 	for rank := range n {
 		n := remotetest.NewNode(t, remotetest.Behaviour{})

@@ -334,7 +334,7 @@ func sentBreaks() []brk {
 }
 
 func sessionBreaks() []brk {
-	own := func(d *broken, in cloud.Instance) bool { return !d.launched[in.ID] }
+	own := func(d *broken, in cloud.Instance) bool { return !d.launched.has(in.ID) }
 	return []brk{
 		{what: "an inventory that is blind but for the driver's memory", by: "session/another sees what the first launched", mutant: hidden("Query", own)},
 		{what: "describe is blind but for the driver's memory", by: "session/another sees what the first launched", mutant: hidden("Describe", own)},
@@ -357,18 +357,18 @@ func sessionBreaks() []brk {
 		{what: "the mark is the driver's memory", by: "session/another sees what the first launched", mutant: mutant{
 			out: func(d *broken, _ string, _ cloud.ClusterRef, all []cloud.Instance) []cloud.Instance {
 				for i := range all {
-					all[i].Committed = all[i].Committed && d.launched[all[i].ID]
+					all[i].Committed = all[i].Committed && d.launched.has(all[i].ID)
 				}
 				return all
 			},
 		}},
 		{what: "terminate removes what the driver remembers", by: "session/another adopts and removes", mutant: mutant{
 			instead: func(_ context.Context, d *broken, method string, _ cloud.ClusterRef) (bool, error) {
-				return method == "Terminate" && len(d.launched) == 0, nil
+				return method == "Terminate" && d.launched.none(), nil
 			},
 		}},
 		{what: "another session makes a machine of its own", by: "session/another adopts and removes", mutant: ran(func(d *broken, _ cloud.ClusterRef, cfg cloud.RunConfig, rec *cloud.RunRecord, err error) error {
-			if len(d.launched) == 0 {
+			if d.launched.none() {
 				d.Mu.Lock()
 				defer d.Mu.Unlock()
 				rec.Created, rec.Adopted = []string{d.Add(cfg.Spec.Nodes[0].Identity, cfg.Placement, time.Time{}, 0).ID}, nil
@@ -377,7 +377,7 @@ func sessionBreaks() []brk {
 		})},
 		{what: "ports are opened on what the driver remembers", by: "session/another adopts and removes", mutant: mutant{
 			instead: func(_ context.Context, d *broken, method string, _ cloud.ClusterRef) (bool, error) {
-				return method == "OpenPorts" && len(d.launched) == 0, nil
+				return method == "OpenPorts" && d.launched.none(), nil
 			},
 		}},
 		{what: "sessions do not give way", by: "session/at once from several", variant: "no tokens", mutant: mutant{driver: func(d *memcloud.Driver) { d.Stubborn = true }}},
@@ -390,7 +390,7 @@ func sessionBreaks() []brk {
 		})},
 		{what: "every session removes the others'", by: "session/nodes at once from several", variant: "no tokens", mutant: ran(func(d *broken, ref cloud.ClusterRef, _ cloud.RunConfig, rec *cloud.RunRecord, err error) error {
 			d.each(ref, func(m *memcloud.Machine) {
-				if slices.Contains(rec.Adopted, m.ID) && len(rec.Created) == 0 && len(d.launched) == 0 {
+				if slices.Contains(rec.Adopted, m.ID) && len(rec.Created) == 0 && d.launched.none() {
 					kill(m)
 				}
 			})

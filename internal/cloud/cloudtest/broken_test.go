@@ -5,6 +5,7 @@ package cloudtest_test
 import (
 	"context"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -49,7 +50,33 @@ type broken struct {
 	*memcloud.Driver
 	m mutant
 	// launched are the machines that this session made.
-	launched map[string]bool
+	launched ids
+}
+
+// ids is a set of machines; concurrent launches share it.
+type ids struct {
+	mu  sync.Mutex
+	set map[string]bool
+}
+
+func (s *ids) add(all []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range all {
+		s.set[id] = true
+	}
+}
+
+func (s *ids) has(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.set[id]
+}
+
+func (s *ids) none() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.set) == 0
 }
 
 type brokenFactory struct {
@@ -86,7 +113,7 @@ func (f brokenFactory) Open(ctx context.Context, creds cloud.Credentials) (cloud
 	}
 	f.Driver = func() *memcloud.Driver { return d }
 	s, err := f.Factory.Open(ctx, creds)
-	s.Provisioner = &broken{Driver: d, m: f.mutant, launched: map[string]bool{}}
+	s.Provisioner = &broken{Driver: d, m: f.mutant, launched: ids{set: map[string]bool{}}}
 	if f.mutant.open != nil {
 		s, err = f.mutant.open(creds, s, err)
 	}
@@ -133,9 +160,7 @@ func (d *broken) Run(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunCon
 		rec, err = d.Driver.Run(ctx, ref, cfg)
 		return err
 	})
-	for _, id := range rec.Created {
-		d.launched[id] = true
-	}
+	d.launched.add(rec.Created)
 	if d.m.ran != nil {
 		err = d.m.ran(d, ref, cfg, &rec, err)
 	}

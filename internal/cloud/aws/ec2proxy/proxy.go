@@ -51,6 +51,7 @@ type Proxy struct {
 	actions  map[string]int
 	born     map[string]time.Time
 	ended    map[string]time.Time
+	asked    map[string]bool     // groups that were in use when their removal was asked for
 	behind   map[string][]string // security groups by machine
 	groups   map[string]placementGroup
 	requests []url.Values

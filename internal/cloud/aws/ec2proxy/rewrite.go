@@ -131,7 +131,9 @@ func (p *Proxy) firstSpot(r *http.Request, c call) string {
 }
 
 // inUse reports whether a machine still has an interface in the group: one that
-// the emulator shows, or one that lingers with its machine.
+// the emulator shows, or one that lingers with its machine. With DetachFor the
+// first question about a group is too early, however late it comes on a slow
+// machine.
 func (p *Proxy) inUse(r *http.Request, c call) bool {
 	id := c.form.Get("GroupId")
 	shown := p.ask(r, url.Values{"Action": {"DescribeNetworkInterfaces"}, "Filter.1.Name": {"group-id"}, "Filter.1.Value.1": {id}})
@@ -140,8 +142,13 @@ func (p *Proxy) inUse(r *http.Request, c call) bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	first := p.DetachFor > 0 && !p.asked[id]
 	for machine, at := range p.ended {
-		if time.Since(at) < p.LingerFor+p.DetachFor && slices.Contains(p.behind[machine], id) {
+		if (first || time.Since(at) < p.LingerFor+p.DetachFor) && slices.Contains(p.behind[machine], id) {
+			if p.asked == nil {
+				p.asked = map[string]bool{}
+			}
+			p.asked[id] = true
 			return true
 		}
 	}
