@@ -51,6 +51,9 @@ type Config struct {
 	KeyPath string
 	// Bastion is on the way to the nodes of its clouds; nil is none.
 	Bastion *cluster.Bastion
+	// AddressSources are services that tell this computer's public address, beside
+	// the usual one.
+	AddressSources []string
 	// Log receives progress; nil discards it.
 	Log *slog.Logger
 	// Timeouts bound the steps; zero fields take the defaults.

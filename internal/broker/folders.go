@@ -105,7 +105,7 @@ func (b *Broker) observer() observe.Observer {
 
 // maker is how this broker brings machines up.
 func (b *Broker) maker() bringup.Maker {
-	return bringup.Maker{Reach: b.reach(), Clouds: b.clouds, Timeouts: b.cfg.Timeouts, Images: b.cfg.Images, Queue: &b.queue}
+	return bringup.Maker{Reach: b.reach(), Clouds: b.clouds, Timeouts: b.cfg.Timeouts, Images: b.cfg.Images, AddressSources: b.cfg.AddressSources, Queue: &b.queue}
 }
 
 // changer is how this broker changes clusters.

@@ -258,7 +258,10 @@ type ClusterSpec struct {
 	Ports []PortRange
 	// AllowedCIDRs may reach SSH and Ports.
 	AllowedCIDRs []netip.Prefix
-	Labels       map[string]string
+	// AddressSources are services that tell this computer's public address, where
+	// AllowedCIDRs is empty.
+	AddressSources []string
+	Labels         map[string]string
 	// Notes stand on every machine under the reserved keys TagRuntime and
 	// TagAccelerators. A key that is absent leaves what is there.
 	Notes map[string]string

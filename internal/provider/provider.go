@@ -63,6 +63,7 @@ type providerModel struct {
 	SSHPrivateKeyPath types.String `tfsdk:"ssh_private_key_path"`
 	SSHPrivateKey     types.String `tfsdk:"ssh_private_key"`
 	Bastion           types.Object `tfsdk:"bastion"`
+	AddressServices   types.List   `tfsdk:"address_services"`
 	TemplatesDir      types.String `tfsdk:"templates_dir"`
 	Catalog           types.Object `tfsdk:"catalog"`
 	Clouds            types.Object `tfsdk:"clouds"`
@@ -105,6 +106,12 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 			"ssh_private_key_path": keyPathAttribute(),
 			"ssh_private_key":      keyTextAttribute(),
 			"bastion":              p.bastionAttribute(),
+			"address_services": schema.ListAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Web addresses of services that answer with the public address of whoever asks, as plain text. Where a cluster has no `allowed_cidrs`, SSH is open to that address alone. " +
+					"They are asked at the same time as `https://checkip.amazonaws.com`, before anything is made, and the first answer counts. Default `https://ipv4.icanhazip.com`.",
+				Validators: []validator.List{kit.NotEmpty(), kit.Elements(checkAddressService), kit.NoDuplicates()},
+			},
 			"templates_dir": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Folder whose `<cloud>.yaml.tmpl` files replace the built-in cluster templates.",
@@ -259,9 +266,10 @@ func (p *skyProvider) settings(ctx context.Context, m providerModel) (session.Se
 	s := session.Settings{
 		Version: p.version, Registry: p.registry, Root: p.root, Ops: p.ops,
 		StateDir: m.StateDir.ValueString(), Owner: m.Owner.ValueString(),
-		TemplatesDir:  m.TemplatesDir.ValueString(),
-		ShowPlanTable: m.ShowPlanTable.IsNull() || m.ShowPlanTable.ValueBool(),
-		Enabled:       kit.StringList(m.EnabledClouds), Getenv: session.Getenv, PreferredRegions: kit.StringList(m.PreferredRegions),
+		TemplatesDir:   m.TemplatesDir.ValueString(),
+		ShowPlanTable:  m.ShowPlanTable.IsNull() || m.ShowPlanTable.ValueBool(),
+		AddressSources: kit.StringList(m.AddressServices),
+		Enabled:        kit.StringList(m.EnabledClouds), Getenv: session.Getenv, PreferredRegions: kit.StringList(m.PreferredRegions),
 	}
 	var diags diag.Diagnostics
 	s.UseKey(m.SSHPrivateKeyPath.ValueString(), m.SSHPrivateKey.ValueString())

@@ -38,7 +38,10 @@ type BringUp struct {
 	timeouts Timeouts
 	now      func() time.Time
 	images   func(ctx context.Context, cloudName, image, region, arch string) (string, error)
-	spec     spec.Spec
+	// addressSources are services that tell this computer's public address.
+	addressSources []string
+
+	spec spec.Spec
 	// deadline is the dead-man timer of the machines.
 	deadline time.Time
 

@@ -32,6 +32,7 @@ func (u *BringUp) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 	spec.Attempt, spec.Deadline, spec.OnShutdown = u.Number, u.deadline, u.OnShutdown
 	spec.Image, spec.DiskGiB, spec.DiskTier = image, u.Requirement.DiskGiB, u.Requirement.DiskTier
 	spec.MaxMachineUSD = perMachine(u.Requirement, u.Paid)
+	spec.AddressSources = u.addressSources
 	spec.Ports, spec.Labels, spec.AuthorizedKeys = u.spec.Ports, u.spec.Labels, u.Keys.Authorized
 	if len(u.spec.AllowedCIDRs) > 0 {
 		spec.AllowedCIDRs = u.spec.AllowedCIDRs

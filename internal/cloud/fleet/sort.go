@@ -212,3 +212,14 @@ func eachOf(limit, n int, f func(int) error) error {
 	_ = g.Wait() // the functions return nil
 	return errors.Join(errs...)
 }
+
+// Together runs calls that do not depend on one another side by side. The first that
+// fails ends the others, and its error is the answer. What the calls capture must be
+// each one's own.
+func Together(ctx context.Context, calls ...func(context.Context) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, call := range calls {
+		g.Go(func() error { return call(ctx) })
+	}
+	return g.Wait() //nolint:wrapcheck // it is the call's own
+}
