@@ -36,6 +36,7 @@ func NodeScripts() map[string]string {
 		"remove.sh":   script.OnNode(removeScript),
 		"hold.sh":     holdScript,
 		"failure.sh":  hookFailure,
+		"armed.sh":    armedScript,
 	}
 }
 

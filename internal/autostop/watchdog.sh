@@ -4,6 +4,8 @@
 #   watchdog.sh run        watch until this machine ends; the newest run wins. On
 #                          another node than the head it ends that node once the
 #                          head has been silent for as long as conf says
+#   watchdog.sh extend N   keep the cluster for N more seconds; prints extended,
+#                          ending where it is too late, or none where nothing watches
 #   watchdog.sh jobs N [ADDRESS...]  print the jobs that have not ended and use more
 #                          than N nodes, or one that Ray placed at such an address
 #
@@ -142,6 +144,14 @@ busy() {
 	if held; then
 		echo "it is being changed"
 		return
+	fi
+	if line "$dir/extended"; then
+		extended=$line
+		clock
+		if [ "$clock" -lt "$extended" ]; then
+			echo "it was given more time"
+			return
+		fi
 	fi
 	[ "$wait_for" != none ] || return 1
 	now_seen=$(seen)
@@ -332,7 +342,7 @@ watch() {
 	active
 	leased=$((since - lease)) leasing=''
 	seen >"$dir/seen"
-	rm -rf -- "$dir/busy" "$dir/ending"
+	rm -rf -- "$dir/busy" "$dir/ending" "$dir/extended" # the clock may have begun anew
 	say "watching: $action after $idle idle seconds, waits for $wait_for"
 	while mine; do
 		if busy >"$dir/why"; then
@@ -346,8 +356,30 @@ watch() {
 	done
 }
 
+# extend gives the cluster more time, unless it has begun to end; see finish. The
+# watchdog that runs must be one that looks for it. This may be the text of another.
+extend() {
+	dir=$HOME/.sky/autostop
+	if [ ! -e "$dir/conf" ]; then
+		echo none
+		return
+	elif ! grep -q '^extend()' "$dir/watchdog.sh"; then
+		echo old
+		return
+	fi
+	clock
+	put "$dir/extended" "$((clock + $1))" || exit 1
+	if [ -e "$dir/ending" ]; then
+		rm -f -- "$dir/extended"
+		echo ending
+	else
+		echo extended
+	fi
+}
+
 case ${1:-} in
 run) watch ;;
+extend) extend "${2:?}" ;;
 jobs)
 	[ $# -ge 2 ] || set -- jobs 0
 	shift

@@ -30,10 +30,13 @@ const (
 	// TagRuntime and TagAccelerators are the notes that the broker leaves.
 	TagRuntime      = TagPrefix + "runtime"
 	TagAccelerators = TagPrefix + "accelerators"
+	// TagAtRest is a note, too: not empty on machines that somebody had stopped, so
+	// that no computer takes their rest for drift.
+	TagAtRest = TagPrefix + "at-rest"
 )
 
 // noteKeys are the keys that ClusterSpec.Notes may have.
-func noteKeys() []string { return []string{TagRuntime, TagAccelerators} }
+func noteKeys() []string { return []string{TagRuntime, TagAccelerators, TagAtRest} }
 
 // NotesFromTags reads the notes back; none is an empty map.
 func NotesFromTags(tags map[string]string) map[string]string {

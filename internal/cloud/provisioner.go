@@ -88,6 +88,13 @@ type Auditor interface {
 	PortDrift(ctx context.Context, ref ClusterRef, prefixes []netip.Prefix, ports []PortRange) ([]string, error)
 }
 
+// Gatekeeper is a Provisioner that can tell who may reach machines over SSH.
+type Gatekeeper interface {
+	// Sources are the prefixes from which SSH of the ref's machines is open; none is
+	// that the cloud does not tell.
+	Sources(ctx context.Context, ref ClusterRef) ([]netip.Prefix, error)
+}
+
 // Option is one setting of a cloud in the provider block.
 type Option struct {
 	Name        string

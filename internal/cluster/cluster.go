@@ -200,6 +200,10 @@ func (c Cluster) Devices() cloud.Accelerator {
 // Address is the node's address among the nodes.
 func (n Node) Address() string { return cmp.Or(n.InternalIP, n.ExternalIP) }
 
+// OnRecord reports whether a record of the launch is known of the cluster, beside what
+// its machines show.
+func (c Cluster) OnRecord() bool { return c.LaunchedAt != "" }
+
 // Ref finds the cluster's machines, whatever their zone.
 func (c Cluster) Ref() cloud.ClusterRef {
 	return cloud.ClusterRef{Owner: c.Owner, Cluster: c.Name, Generation: c.Generation, Cloud: c.Cloud, Region: c.Region}

@@ -13,6 +13,10 @@ import (
 // SetupFailed marks the status of a cluster whose setup must run again.
 const SetupFailed = "setup failed"
 
+// StoppedByAction begins what is said of a cluster that somebody had stopped, and
+// that stays stopped until somebody has it started.
+const StoppedByAction = "stopped by the action sky_cluster_stop"
+
 // Observed is the cluster with what was seen of its machines.
 func (c Cluster) Observed(alive []cloud.Instance) (Cluster, error) {
 	byID := map[string]cloud.Instance{}
@@ -46,6 +50,9 @@ func (c Cluster) Observed(alive []cloud.Instance) (Cluster, error) {
 		return c, &cloud.ExtraNodesError{Cluster: c.Name, Want: c.Size, Extra: extra}
 	}
 	c.Judge()
+	if c.Status == StatusStopped && slices.ContainsFunc(alive, func(i cloud.Instance) bool { return i.Notes[cloud.TagAtRest] != "" }) {
+		c.StatusReason = StoppedByAction
+	}
 	return c, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
@@ -22,6 +23,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/actions"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/catalogs"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/clusters"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/functions"
@@ -35,6 +37,7 @@ var (
 	_ provider.ProviderWithValidateConfig = (*skyProvider)(nil)
 
 	_ provider.ProviderWithEphemeralResources = (*skyProvider)(nil)
+	_ provider.ProviderWithActions            = (*skyProvider)(nil)
 )
 
 // New returns the provider's constructor. Its clouds are those of the registry.
@@ -260,6 +263,7 @@ func (p *skyProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	}
 	data := session.New(s)
 	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = data, data, data
+	resp.ActionData, resp.ListResourceData = data, data
 }
 
 func (p *skyProvider) settings(ctx context.Context, m providerModel) (session.Settings, diag.Diagnostics) {
@@ -335,6 +339,9 @@ func (p *skyProvider) DataSources(context.Context) []func() datasource.DataSourc
 		catalogs.NewOffer, catalogs.NewClouds, catalogs.NewAccelerators, clusters.NewDataSource, jobs.NewLogs,
 	}
 }
+
+// Actions implements provider.ProviderWithActions.
+func (p *skyProvider) Actions(context.Context) []func() action.Action { return actions.All() }
 
 // Functions implements provider.ProviderWithFunctions.
 func (p *skyProvider) Functions(context.Context) []func() function.Function {

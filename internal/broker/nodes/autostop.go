@@ -86,7 +86,7 @@ func (via Reach) Hold(ctx context.Context, c cluster.Cluster) (release func(), e
 	if c.Autostop == nil || !c.HeadRuns() {
 		return func() {}, nil
 	}
-	clients, err := via.dialHead(ctx, c)
+	clients, err := via.DialHead(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (via Reach) Drain(ctx context.Context, c cluster.Cluster, nodes int) error 
 	if !c.HeadRuns() {
 		return nil // without it no job runs
 	}
-	clients, err := via.dialHead(ctx, c)
+	clients, err := via.DialHead(ctx, c)
 	if err != nil {
 		return fmt.Errorf("look for jobs that use the nodes to be removed: %w", err)
 	}

@@ -133,8 +133,9 @@ func lifeInputs() map[string]schema.Attribute {
 		},
 		"desired_status": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString(string(cluster.StatusUp)),
-			MarkdownDescription: "`UP` (default) or `STOPPED`. Stopping keeps the disks and ends what runs; starting resumes the same machines, perhaps under new addresses. Refused at plan where the cloud or the market cannot stop.",
-			Validators:          []validator.String{kit.Checked(kit.CheckOneOf(string(cluster.StatusUp), string(cluster.StatusStopped)))},
+			MarkdownDescription: "`UP` (default) or `STOPPED`. Stopping keeps the disks and ends what runs; starting resumes the same machines, perhaps under new addresses. Refused at plan where the cloud or the market cannot stop. " +
+				"A cluster that the action `sky_cluster_stop` stopped is left stopped, with an empty plan and a warning, until the action `sky_cluster_start` or a change that needs its machines.",
+			Validators: []validator.String{kit.Checked(kit.CheckOneOf(string(cluster.StatusUp), string(cluster.StatusStopped)))},
 		},
 		"create_before_destroy": schema.BoolAttribute{
 			Optional: true,

@@ -109,7 +109,7 @@ func (c *logCopy) tail() string {
 			return text
 		}
 	}
-	return lastLines(string(c.end), c.size > int64(len(c.end)), tailLines)
+	return LastLines(string(c.end), c.size > int64(len(c.end)), tailLines)
 }
 
 // copyLog has f write to the local copy of the job's log from where that ends,

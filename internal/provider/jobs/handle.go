@@ -39,6 +39,16 @@ type runners func(d *session.Session, c cluster.Cluster, p *progress) (jobRunner
 
 // newRunner is the real runner of a cluster's jobs. It tells p how they go.
 func newRunner(d *session.Session, c cluster.Cluster, p *progress) (jobRunner, error) {
+	return connect(d, c, job.Options{Progress: p.saw})
+}
+
+// Open is the runner of a cluster's jobs, for other rooms.
+func Open(d *session.Session, c cluster.Cluster) (*job.Runner, error) {
+	return connect(d, c, job.Options{})
+}
+
+// connect makes the runner, with the keys and the way of the session.
+func connect(d *session.Session, c cluster.Cluster, o job.Options) (*job.Runner, error) {
 	b, err := session.Broker[keyRing](d)
 	if err != nil {
 		return nil, err
@@ -47,11 +57,11 @@ func newRunner(d *session.Session, c cluster.Cluster, p *progress) (jobRunner, e
 	if err != nil {
 		return nil, err
 	}
-	hop, err := d.OpenBastion().To(d.Root, c.Cloud)
-	if err != nil {
+	if o.Bastion, err = d.OpenBastion().To(d.Root, c.Cloud); err != nil {
 		return nil, err
 	}
-	return job.New(c, job.Options{Progress: p.saw, Signers: signers, Bastion: hop})
+	o.Signers = signers
+	return job.New(c, o)
 }
 
 // jobHandle is one operation on a job.
