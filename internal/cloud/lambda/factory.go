@@ -9,9 +9,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -104,12 +104,8 @@ func findKey(creds cloud.Credentials) (string, error) {
 	if key := strings.TrimSpace(creds.Values[optionKey]); key != "" {
 		return key, nil
 	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", &fleet.AuthError{Advice: advice, Err: err}
-	}
-	text, err := localfile.Read(filepath.Join(home, filepath.FromSlash(keyFile)), 64<<10)
-	if err != nil {
+	text, err := localfile.ReadHome(keyFile, 64<<10)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", &fleet.AuthError{Advice: advice, Err: err}
 	}
 	for line := range strings.Lines(string(text)) {
