@@ -2,12 +2,14 @@
 
 // Package runpodfake is a RunPod of its own for tests: it speaks the API v2 over
 // HTTP, keeps pods, and takes nothing that the official OpenAPI file does not allow.
-// What it is held against in every run is in facts.json; where SKY_SPECS names the
-// folder of that file, the file itself takes their place.
+// The facts of it that are needed are in facts.json, against which every call and
+// answer is held; where SKY_SPECS names the folder of that file, against the file as
+// well.
 package runpodfake
 
 import (
 	"cmp"
+	_ "embed"
 	"net/http"
 	"slices"
 	"strconv"
@@ -19,8 +21,11 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
 )
 
-// Spec is the official OpenAPI file that the fake is held against.
+// Spec is the name of the official OpenAPI file, and facts what is used of it.
 const Spec = "runpod-v2.openapi.json"
+
+//go:embed facts.json
+var facts []byte
 
 // Full is what RunPod says where there is no room.
 const Full = "There are no longer any instances available with the requested specifications. Please refresh and try again."
@@ -189,7 +194,7 @@ func Start(t testing.TB, opts Options) *Cloud {
 	f := &Cloud{opts: opts, dry: map[string]bool{}}
 	f.Kit = fakekit.Start(t, fakekit.Options{
 		Tokens: map[string]string{Key: "somebody", OtherKey: "another"}, VisibleAfter: opts.VisibleAfter, Settle: f.settle,
-		InMemory: opts.InMemory, OnViolation: opts.OnViolation, Audit: fakekit.AuditBySpec(t, Spec),
+		InMemory: opts.InMemory, OnViolation: opts.OnViolation, Audit: fakekit.AuditBySpec(t, facts, Spec),
 		Shape: func(r fakekit.Refusal) any {
 			return map[string]any{"title": http.StatusText(r.Status), "status": r.Status, "detail": r.Message}
 		},
