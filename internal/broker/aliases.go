@@ -109,3 +109,6 @@ type Changes = change.Changes
 // Whose says which of the clusters of one id is meant, as a state has it. What is
 // empty is not known.
 type Whose = observe.Whose
+
+// Listed is a cluster that was found on a cloud.
+type Listed = observe.Listed

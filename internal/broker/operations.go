@@ -134,6 +134,11 @@ func (b *Broker) Strangers(ctx context.Context, name string, clouds []string) []
 	return b.observer().Strangers(ctx, name, clouds)
 }
 
+// List returns the clusters that live on the ref's cloud; see observe.Observer.
+func (b *Broker) List(ctx context.Context, ref cloud.ClusterRef) ([]Listed, error) {
+	return b.observer().List(ctx, ref)
+}
+
 // Forgotten are machines that a launch left on a cloud which removes none by itself;
 // see observe.Observer.
 func (b *Broker) Forgotten(ctx context.Context, cloudName string) ([]cloud.Instance, error) {

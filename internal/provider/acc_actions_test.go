@@ -150,6 +150,12 @@ func (w *workspace) forgetRecords() {
 		if err := os.Remove(name); err != nil {
 			w.t.Fatal(err)
 		}
+		settings, _ := filepath.Glob(filepath.Join(filepath.Dir(name), "*", "settings.json")) // the pattern is good
+		for _, name := range settings {
+			if err := os.Remove(name); err != nil {
+				w.t.Fatal(err)
+			}
+		}
 	}
 }
 

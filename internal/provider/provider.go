@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/list"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -29,6 +30,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/provider/functions"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/jobs"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/lists"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
@@ -38,6 +40,7 @@ var (
 
 	_ provider.ProviderWithEphemeralResources = (*skyProvider)(nil)
 	_ provider.ProviderWithActions            = (*skyProvider)(nil)
+	_ provider.ProviderWithListResources      = (*skyProvider)(nil)
 )
 
 // New returns the provider's constructor. Its clouds are those of the registry.
@@ -342,6 +345,9 @@ func (p *skyProvider) DataSources(context.Context) []func() datasource.DataSourc
 
 // Actions implements provider.ProviderWithActions.
 func (p *skyProvider) Actions(context.Context) []func() action.Action { return actions.All() }
+
+// ListResources implements provider.ProviderWithListResources.
+func (p *skyProvider) ListResources(context.Context) []func() list.ListResource { return lists.All() }
 
 // Functions implements provider.ProviderWithFunctions.
 func (p *skyProvider) Functions(context.Context) []func() function.Function {

@@ -90,6 +90,20 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
 
+// Describe writes a cluster as an import would have it, for queries: its identity, and
+// the resource where that is asked for.
+func Describe(ctx context.Context, d *session.Session, c cluster.Cluster, identity *tfsdk.ResourceIdentity, to *tfsdk.Resource) diag.Diagnostics {
+	r := &clusterResource{data: d}
+	state := tfsdk.State{Schema: to.Schema, Raw: to.Raw}
+	m := r.remembered(ctx, c, state)
+	m.setRecord(c, reachOf(d, c))
+	m.Name, m.NumNodes = types.StringValue(c.Name), types.Int64Value(int64(c.Size))
+	var diags diag.Diagnostics
+	m.identify(ctx, identity, &diags)
+	diags.Append(to.Set(ctx, &m)...)
+	return diags
+}
+
 // remembered is the state as it was when the cluster was last changed from
 // this state folder, else what can be told from its machines.
 func (r *clusterResource) remembered(ctx context.Context, c cluster.Cluster, state tfsdk.State) clusterModel {
@@ -126,7 +140,7 @@ func resourcesOfMachines(ctx context.Context, c cluster.Cluster) types.Object {
 // remember keeps what is in state now, for an import after the state was lost.
 // It is no more secret than the state is, and lies in a folder of mode 0700.
 func (r *clusterResource) remember(c cluster.Cluster, state tfsdk.State, diags *diag.Diagnostics) {
-	plain, err := plainValue(state.Raw)
+	plain, err := plainValue(state.Raw, state.Schema.Type().TerraformType(context.Background()))
 	var text []byte
 	if err == nil {
 		text, err = json.Marshal(plain)
@@ -144,13 +158,16 @@ func (r *clusterResource) remember(c cluster.Cluster, state tfsdk.State, diags *
 	}
 }
 
-// plainValue turns a Terraform value into what encoding/json writes as the
-// JSON that Terraform itself keeps in its state.
-func plainValue(v tftypes.Value) (any, error) {
+// plainValue turns a value of an attribute of a type into what encoding/json writes as
+// the JSON that Terraform itself keeps in its state.
+func plainValue(v tftypes.Value, of tftypes.Type) (any, error) {
 	if v.IsNull() || !v.IsKnown() {
 		return nil, nil //nolint:nilnil // JSON's null
 	}
 	switch typ := v.Type(); {
+	case of.Is(tftypes.DynamicPseudoType):
+		plain, err := plainValue(v, typ)
+		return map[string]any{"type": typ, "value": plain}, err
 	case typ.Is(tftypes.String):
 		var s string
 		err := v.As(&s)
@@ -164,21 +181,43 @@ func plainValue(v tftypes.Value) (any, error) {
 		err := v.As(&n)
 		return json.Number(n.Text('g', -1)), err
 	case typ.Is(tftypes.Object{}), typ.Is(tftypes.Map{}):
-		return plainMembers(v)
+		return plainMembers(v, of)
 	default:
-		return plainElements(v)
+		return plainElements(v, of)
 	}
 }
 
+// memberType is the type of a member of an object or a map, and elementType that of an
+// element of a list, a set or a tuple. Any other type is a dynamic one's own.
+func memberType(of tftypes.Type, name string, v tftypes.Value) tftypes.Type {
+	switch of := of.(type) {
+	case tftypes.Object:
+		return of.AttributeTypes[name]
+	case tftypes.Map:
+		return of.ElementType
+	}
+	return v.Type()
+}
+
+func elementType(of tftypes.Type, v tftypes.Value) tftypes.Type {
+	switch of := of.(type) {
+	case tftypes.List:
+		return of.ElementType
+	case tftypes.Set:
+		return of.ElementType
+	}
+	return v.Type()
+}
+
 // plainMembers is plainValue of an object or a map.
-func plainMembers(v tftypes.Value) (any, error) {
+func plainMembers(v tftypes.Value, of tftypes.Type) (any, error) {
 	var members map[string]tftypes.Value
 	if err := v.As(&members); err != nil {
 		return nil, err
 	}
 	out := map[string]any{}
 	for name, member := range members {
-		plain, err := plainValue(member)
+		plain, err := plainValue(member, memberType(of, name, member))
 		if err != nil {
 			return nil, err
 		}
@@ -188,14 +227,14 @@ func plainMembers(v tftypes.Value) (any, error) {
 }
 
 // plainElements is plainValue of a list, a set or a tuple.
-func plainElements(v tftypes.Value) (any, error) {
+func plainElements(v tftypes.Value, of tftypes.Type) (any, error) {
 	var elements []tftypes.Value
 	if err := v.As(&elements); err != nil {
 		return nil, err
 	}
 	out := make([]any, 0, len(elements))
 	for _, element := range elements {
-		plain, err := plainValue(element)
+		plain, err := plainValue(element, elementType(of, element))
 		if err != nil {
 			return nil, err
 		}
