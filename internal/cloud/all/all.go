@@ -10,6 +10,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/ibm"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/lambda"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/oci"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/runpod"
 )
 
@@ -21,6 +22,7 @@ func Registry() (*cloud.Registry, error) {
 		gcp.Factory{},
 		ibm.New(),
 		lambda.New(),
+		oci.Factory{},
 		runpod.New(),
 	)
 }
