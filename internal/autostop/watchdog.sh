@@ -181,7 +181,9 @@ hook() {
 	leader=
 	! command -v setsid >/dev/null 2>&1 || leader=setsid
 	# shellcheck disable=SC2016 # for the shell that it starts
-	SKY_AUTOSTOP=$action $leader sh -c 'sh "$0/start.sh" "$0/hook.sh" >>"$0/hook.log" 2>&1
+	SKY_AUTOSTOP=$action $leader sh -c 'set -- sh "$0/start.sh" "$0/hook.sh"
+		[ ! -e "$HOME/.sky/container/conf" ] || set -- sh "$HOME/.sky/container/container.sh" enter "$@"
+		"$@" >>"$0/hook.log" 2>&1
 		echo "$?" >"$0/hook.code"' "$dir" </dev/null >/dev/null 2>&1 &
 	child=$!
 	clock

@@ -10,6 +10,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/change"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/held"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/launch"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/observe"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/spec"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
@@ -51,6 +52,9 @@ const (
 	DefaultHookHoldDown = autostop.DefaultHookHoldDown
 	DefaultUnreadHold   = autostop.DefaultUnreadHold
 )
+
+// RegistryLogin is a login to the registry of a container's image.
+type RegistryLogin = nodes.RegistryLogin
 
 // Spec is a cluster as the user asked for it.
 type Spec = spec.Spec

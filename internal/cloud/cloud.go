@@ -421,7 +421,11 @@ type Capabilities struct {
 	// contact; the cluster template's renew_host_key does that.
 	BirthShown  bool
 	CustomImage bool
-	CustomDisk  bool
+	// Containers says that setup and jobs can run in a container on a machine, with
+	// the engine that its image has or that the cluster template's container_engine
+	// installs. Where machines are containers (StartCommand), the image is theirs.
+	Containers bool
+	CustomDisk bool
 	// Labels says that machines carry tags; otherwise names carry the identity.
 	// LabelsFixed says that tags stay those of the launch: a later Run cannot
 	// bring them up to date.

@@ -38,6 +38,7 @@ step() {
 	fi
 	if left_behind; then reap "$rank" >/dev/null 2>&1; fi
 	: >"$dir/pid.$rank"
+	[ -z "$contained" ] || sh "$HOME/.sky/container/container.sh" own
 	[ ! -e "$dir/scope.$rank" ] || rm -f -- "$dir/scope.$rank"
 }
 
@@ -54,7 +55,7 @@ left_behind() {
 			line "$f" || [ -r "$f" ] || return 0 # this kernel does not tell
 			for c in $line; do
 				set -- "$@" "/proc/$c/limits"
-				[ ! -r "/proc/$c/environ" ] || set -- "$@" "/proc/$c/environ"
+				[ -z "$contained" ] && [ ! -r "/proc/$c/environ" ] || set -- "$@" "/proc/$c/environ"
 			done
 		done
 		parent "$p" || return 0
@@ -62,7 +63,7 @@ left_behind() {
 	done
 	# The first file matches in any case, so that a grep that cannot do this is found out.
 	limit_of "$rank"
-	found=$(grep -lszF -e "id=$id" -e "SKY_JOB_MARK=$id.$rank." -e " $((blocks * 512)) " "$dir/conf" "$@" 2>/dev/null)
+	found=$(as_root grep -lszF -e "id=$id" -e "SKY_JOB_MARK=$id.$rank." -e " $((blocks * 512)) " "$dir/conf" "$@" 2>/dev/null)
 	[ "$found" != "$dir/conf" ]
 }
 

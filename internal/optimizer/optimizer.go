@@ -55,6 +55,10 @@ type Needs struct {
 	PortsLater bool
 	// UserData: machines must run a script at first boot, or as their start command.
 	UserData bool
+	// Runtime is how jobs run, and ImageLogin that the image of a container comes
+	// from a registry that asks for a login.
+	Runtime    string
+	ImageLogin bool
 }
 
 // Request is what a user wants.

@@ -52,6 +52,8 @@ type BringUp struct {
 	launchEvery time.Duration
 	// birthShown says that machines make a host key of their own at first contact.
 	birthShown bool
+	// areContainers says that an image is the machines' own, be it a container's.
+	areContainers bool
 	// all are the ids of the cluster's machines, as the cloud answered, whatever it
 	// lists.
 	all []string

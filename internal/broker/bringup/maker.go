@@ -33,7 +33,7 @@ func (m Maker) New(ctx context.Context, session cloud.Session, c cluster.Cluster
 	m.Timeouts.Boot = caps.BootTime(c.InstanceType, m.Timeouts.Boot)
 	launches := time.Duration(max(c.Size, spec.Request.Nodes)) * caps.LaunchEvery
 	return &BringUp{
-		birthShown: caps.BirthShown, Session: session, Before: c, reach: m.Reach, timeouts: m.Timeouts, now: m.Reach.Now, images: m.Images, addressSources: m.AddressSources, spec: spec, deadline: m.deadline(ctx, launches),
+		birthShown: caps.BirthShown, areContainers: caps.StartCommand, Session: session, Before: c, reach: m.Reach, timeouts: m.Timeouts, now: m.Reach.Now, images: m.Images, addressSources: m.AddressSources, spec: spec, deadline: m.deadline(ctx, launches),
 		queue: cmp.Or(m.Queue, &Queue{}), launchEvery: caps.LaunchEvery,
 		Plan: Plan{Log: m.Reach.Log, Started: m.Reach.Now(), OnShutdown: m.Clouds.OnShutdown(c.Placement().Offer, c.Autostop)},
 	}

@@ -23,6 +23,9 @@ func (u *BringUp) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 		return cloud.ClusterSpec{}, &localError{cloud.ScopeCloud, err}
 	}
 	image := u.Requirement.Image
+	if _, contained := u.containerImage(); contained {
+		image = "" // the cloud's own, on which the container runs
+	}
 	if u.images != nil {
 		if image, err = u.images(ctx, offer.Cloud, image, offer.Region, offer.InstanceType.Arch); err != nil {
 			return cloud.ClusterSpec{}, &localError{cloud.ScopeRegion, err}
@@ -67,6 +70,22 @@ func (u *BringUp) render(tmpl *clusterconfig.Template, image string) ([]cloud.No
 		out = append(out, n)
 	}
 	return out, nil
+}
+
+// containerImage is the image of the container in which the machines run setup and
+// jobs; false where there is none, or machines are containers.
+func (u *BringUp) containerImage() (string, bool) {
+	image, ok := cloud.ContainerImage(u.Requirement.Image)
+	return image, ok && !u.areContainers
+}
+
+// work is what is done on each new node.
+func (u *BringUp) work() nodes.Work {
+	work := u.spec.Work(u.config.Setup)
+	if image, ok := u.containerImage(); ok {
+		work.Container = &nodes.Container{Image: image, Login: u.spec.ImageLogin, Engine: u.config.ContainerEngine}
+	}
+	return work
 }
 
 func (u *BringUp) identity(rank int) cloud.Identity {

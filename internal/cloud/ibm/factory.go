@@ -73,7 +73,7 @@ func (Factory) Name() string { return Name }
 // billed as before, and has no right to stop or remove itself by the API.
 func (Factory) Capabilities() cloud.Capabilities {
 	return cloud.Capabilities{
-		Stop: true, MultiNode: true, UserData: true, CustomImage: true, CustomDisk: true,
+		Stop: true, MultiNode: true, UserData: true, CustomImage: true, Containers: true, CustomDisk: true,
 		PortsLaunch: true, PortsLater: true, Labels: true, DiskTiers: diskTierNames(),
 		MaxNameLength: maxName, MaxUserData: maxUserData,
 		// Machines with 8 devices of the third generation on boot slowly.

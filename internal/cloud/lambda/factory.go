@@ -63,7 +63,7 @@ func (Factory) Name() string { return Name }
 // one that shuts down is billed as before, so that none stops or ends itself.
 func (Factory) Capabilities() cloud.Capabilities {
 	return cloud.Capabilities{
-		MultiNode: true, UserData: true, CustomImage: true, PortsLaunch: true, PortsLater: true,
+		MultiNode: true, UserData: true, CustomImage: true, Containers: true, PortsLaunch: true, PortsLater: true,
 		Labels: true, LabelsFixed: true,
 		SourcesOpen: "the account's global firewall rules add to a cluster's, and let everybody reach port 22 unless you change them; " +
 			"in " + unguarded + " no rules apply, so that all ports are open",

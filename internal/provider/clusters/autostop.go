@@ -174,7 +174,7 @@ func (a autostopModel) config(diags *diag.Diagnostics) *broker.Autostop {
 
 // needs are the abilities that the cluster wants of its machines.
 func (m clusterModel) needs(ctx context.Context) optimizer.Needs {
-	needs := optimizer.Needs{Stop: m.wantsStopped(), UserData: true} // it brings host key, keys and timer
+	needs := optimizer.Needs{Stop: m.wantsStopped(), UserData: true, Runtime: m.Runtime.ValueString(), ImageLogin: m.logsIn} // it brings host key, keys and timer
 	if cfg, known, _ := m.autostop(ctx); known && cfg != nil {
 		needs.SelfEnd = cfg.Shutdown()
 	}

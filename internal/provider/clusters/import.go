@@ -262,6 +262,7 @@ func emptyCluster(ctx context.Context, state tfsdk.State) clusterModel {
 	m.ChangedOutside = types.ListNull(types.StringType)
 	m.AllowedCIDRs, m.Nodes = types.ListNull(types.StringType), types.ListNull(nodeType())
 	m.Endpoints = types.MapNull(types.StringType)
+	m.ImageAuth = types.ObjectNull(imageAuthType())
 	m.Autostop = types.ObjectNull(autostopType().AttrTypes)
 	return m
 }

@@ -39,6 +39,9 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
+	var login types.Object
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("image_auth"), &login)...)
+	m.logsIn = !login.IsNull()
 	defer func() { resp.Diagnostics.Append(r.data.CatalogWarnings()...) }()
 	if req.State.Raw.IsNull() {
 		r.planCreate(ctx, m, resp)
@@ -147,6 +150,7 @@ func (r *clusterResource) rank(ctx context.Context, m clusterModel, diags *diag.
 // planUpdate plans digests, replacement and what stays unknown.
 func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, changed bool, resp *resource.ModifyPlanResponse) {
 	before := m
+	r.checkRuntime(ctx, old, m, &resp.Diagnostics)
 	r.planDigests(&m, old, resp)
 	if resp.Diagnostics.HasError() {
 		return

@@ -62,9 +62,11 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	ctx, end := r.data.Within(ctx, m.Timeouts.Create, defaultCreate, &resp.Diagnostics)
 	defer end()
 	spec, diags := m.spec(ctx, r.data.KeyPath)
-	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
+	login, d := imageLogin(ctx, req.Config)
+	if resp.Diagnostics.Append(append(diags, d...)...); resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, spec.ImageLogin = session.HideFromLog(ctx, login.Password), login
 	doing := fmt.Sprintf("Launch of cluster %q", spec.Name)
 	b, err := session.Broker[launcher](r.data)
 	if err == nil {
@@ -178,9 +180,11 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	c, diags := old.record(ctx)
 	resp.Diagnostics.Append(diags...)
 	spec, diags := m.spec(ctx, r.data.KeyPath)
-	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
+	login, d := imageLogin(ctx, req.Config)
+	if resp.Diagnostics.Append(append(diags, d...)...); resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, spec.ImageLogin = session.HideFromLog(ctx, login.Password), login
 	doing := fmt.Sprintf("Change of cluster %q", c.Name)
 	b, err := session.Broker[changer](r.data)
 	if err != nil {

@@ -243,7 +243,7 @@ func TestFailedUpdateKeepsStateAndSaysStatus(t *testing.T) {
 	b.must(plan.Set(context.Background(), &m))
 	b.broker.fail = &nodes.SetupError{Cluster: "train", ExitCode: 1, Kept: true}
 	resp := resource.UpdateResponse{State: state}
-	b.r.Update(context.Background(), resource.UpdateRequest{Plan: plan, State: state}, &resp)
+	b.r.Update(context.Background(), resource.UpdateRequest{Plan: plan, State: state, Config: tfsdk.Config(plan)}, &resp)
 	b.must(resp.State.Get(context.Background(), &after))
 	if !resp.Diagnostics.HasError() || !after.Setup.IsNull() || after.Status.ValueString() != "INIT" || after.StatusReason.ValueString() != "setup failed" {
 		t.Errorf("%v; setup %v, status %v %v", resp.Diagnostics, after.Setup, after.Status, after.StatusReason)

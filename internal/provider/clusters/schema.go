@@ -87,6 +87,21 @@ func nodeInputs() map[string]schema.Attribute {
 				"Run again, in place, when this text or `envs` changes; so write it so that it can be repeated.",
 			Validators: []validator.String{kit.Checked(kit.CheckScript)},
 		},
+		"image_auth": schema.SingleNestedAttribute{
+			Optional: true, WriteOnly: true,
+			MarkdownDescription: "The login to the registry of a container's image (`image_id = \"docker:...\"`), where that asks for one. It is kept nowhere: not in state or plan, and a node has it in memory while it pulls the image. " +
+				"It is used when machines are made. Needs Terraform 1.11 or OpenTofu 1.11; older ones work without this attribute.",
+			Attributes: map[string]schema.Attribute{
+				"username": schema.StringAttribute{
+					Required: true, WriteOnly: true, MarkdownDescription: "The user, as the registry calls it, such as `$oauthtoken` or `AWS`.",
+					Validators: []validator.String{kit.Checked(kit.CheckBlank), kit.Checked(kit.CheckText)},
+				},
+				"password": schema.StringAttribute{
+					Required: true, WriteOnly: true, MarkdownDescription: "The password, or a token.",
+					Validators: []validator.String{kit.Checked(kit.CheckBlank), kit.Checked(kit.CheckText)},
+				},
+			},
+		},
 		"envs": schema.MapAttribute{
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Environment variables of `setup`. They are stored in state in plain text: put no secrets here.",

@@ -19,14 +19,13 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
 // Bounds of log_tail, and of the local copy of a log.
 const (
 	tailBytes = 16 << 10
 	tailLines = 100
-	// leastSecret is the length below which hiding a value would hide half a log.
-	leastSecret = 4
 	// defaultLogMiB is max_log_mib where nothing is said of it.
 	defaultLogMiB = 1024
 	// noteSlack is for what the cluster adds to a log, such as that it was cut.
@@ -200,7 +199,7 @@ func openLog(path string) (*os.File, int64, error) {
 func (h *jobHandle) shown(text string) string {
 	for range 2 { // what is dropped may have stood within a secret
 		for _, secret := range h.secrets {
-			if len(secret) >= leastSecret {
+			if len(secret) >= session.LeastSecret {
 				text = strings.ReplaceAll(text, secret, "(secret)")
 			}
 		}

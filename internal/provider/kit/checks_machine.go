@@ -4,6 +4,7 @@ package kit
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -81,4 +82,18 @@ func CheckPort(text string) error {
 		return fmt.Errorf("port 22 is SSH's own and open already; leave it out")
 	}
 	return err
+}
+
+// imagePattern is a container's image as registries name it.
+var imagePattern = regexp.MustCompile(`^[a-z0-9]([a-zA-Z0-9.:_-]*[a-zA-Z0-9])?(/[a-z0-9._-]+)*(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@sha256:[0-9a-f]{64})?$`)
+
+// CheckImage takes images of machines, and of containers where they begin so.
+func CheckImage(text string) error {
+	if err := CheckBlank(text); err != nil {
+		return err
+	}
+	if image, ok := cloud.ContainerImage(text); ok && !imagePattern.MatchString(image) {
+		return fmt.Errorf("%q names no container's image; write docker:, perhaps a registry, its path and a tag, such as \"docker:nvcr.io/nvidia/pytorch:25.01-py3\"", text)
+	}
+	return nil
 }
