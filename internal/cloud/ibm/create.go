@@ -57,6 +57,9 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 		err = fleet.NodeConfig{"image": fleet.Into(&own.image), "vpc": fleet.Into(&own.vpc)}.Decode("IBM Cloud", spec.NodeConfig)
 	}
 	if err == nil {
+		_, err = d.c.regionsOf(ctx, cloud.ClusterRef{Region: at.Offer.Region})
+	}
+	if err == nil {
 		spec.AllowedCIDRs, err = d.sources(ctx, spec)
 	}
 	if err != nil {

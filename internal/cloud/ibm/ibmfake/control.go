@@ -129,3 +129,29 @@ func (c *Cloud) LoseMark() (remove func()) {
 	c.Locked(func() { c.silent = 1 })
 	return func() { c.Locked(func() { c.silent = 0 }) }
 }
+
+// Strand takes a machine away and leaves its disk and its interface, as a launch does
+// that fails halfway.
+func (c *Cloud) Strand(id string) {
+	c.Locked(func() {
+		m := c.machines.Get(id)
+		c.volumes.Get(m.Boot).GoesWith, c.nics.Get(m.NIC).GoesWith = false, false
+		c.bury(m)
+	})
+}
+
+// EditVolume changes a disk.
+func (c *Cloud) EditVolume(id string, change func(*Volume)) {
+	c.Locked(func() {
+		if v := c.volumes.Get(id); v != nil {
+			change(v)
+			v.revision++
+		}
+	})
+}
+
+// IsName and IsTag say what the API takes.
+func IsName(name string) bool { return checkName(name) == nil }
+
+// IsTag says whether the API takes a tag.
+func IsTag(tag string) bool { return checkTags([]string{tag}) == nil }

@@ -83,6 +83,9 @@ type Machine struct {
 	Attachment, AttachmentName, Boot, NIC string
 	Created                               time.Time
 
+	// Number counts machines.
+	Number int
+
 	due  time.Time // when Status changes next
 	late bool      // it gets no room after all
 	end  func()

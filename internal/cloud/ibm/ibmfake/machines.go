@@ -198,7 +198,7 @@ func lower(tags []string) []string {
 func (c *Cloud) add(o Order, region string) *Machine {
 	m := &Machine{
 		ID: c.id("0717_m"), Name: o.Name, Region: region, Zone: o.Zone.Name, Status: "pending", Order: o, Attachment: c.id("0717-a"), AttachmentName: o.Boot.Name,
-		Created: c.Now().UTC(), due: c.Now().Add(c.opts.BootTime),
+		Created: c.Now().UTC(), due: c.Now().Add(c.opts.BootTime), Number: c.serial,
 	}
 	m.late = c.isFull(o.Profile.Name, o.Zone.Name)
 	v := &Volume{

@@ -110,6 +110,10 @@ func (c *Cloud) serveAddresses() {
 		}
 		return nil, nil
 	})
+	c.serveInterfaces()
+}
+
+func (c *Cloud) serveInterfaces() {
 	c.handle("GET /virtual_network_interfaces/{id}", func(call *fakekit.Call, region string) (any, error) {
 		n, err := c.nic(call, region)
 		if err != nil {
@@ -240,6 +244,10 @@ func (c *Cloud) serveGroups() {
 		}
 		return page(c, call, "targets", c.behind(g.ID), c.interfaceReference), nil
 	})
+	c.serveRules()
+}
+
+func (c *Cloud) serveRules() {
 	c.handle("POST /security_groups/{id}/rules", func(call *fakekit.Call, region string) (any, error) {
 		var r Rule
 		g, err := c.group(call, region)
