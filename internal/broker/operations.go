@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/skybroker/terraform-provider-sky/internal/broker/cost"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/launch"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -137,6 +138,11 @@ func (b *Broker) Strangers(ctx context.Context, name string, clouds []string) []
 // List returns the clusters that live on the ref's cloud; see observe.Observer.
 func (b *Broker) List(ctx context.Context, ref cloud.ClusterRef) ([]Listed, error) {
 	return b.observer().List(ctx, ref)
+}
+
+// Cost estimates what this owner's clusters have cost; see cost.Ledger.
+func (b *Broker) Cost(ctx context.Context, window time.Duration) (cost.Report, error) {
+	return cost.Ledger{Down: b.down(), Held: b.memory.All()}.Report(ctx, window)
 }
 
 // Forgotten are machines that a launch left on a cloud which removes none by itself;

@@ -31,6 +31,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/provider/jobs"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/lists"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/reports"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
@@ -339,7 +340,7 @@ func (p *skyProvider) EphemeralResources(context.Context) []func() ephemeral.Eph
 
 func (p *skyProvider) DataSources(context.Context) []func() datasource.DataSource {
 	return []func() datasource.DataSource{
-		catalogs.NewOffer, catalogs.NewClouds, catalogs.NewAccelerators, clusters.NewDataSource, jobs.NewLogs,
+		catalogs.NewOffer, catalogs.NewClouds, catalogs.NewAccelerators, clusters.NewDataSource, jobs.NewLogs, reports.NewCost,
 	}
 }
 

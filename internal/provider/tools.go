@@ -9,7 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/cost"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/cli"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 
@@ -20,25 +22,29 @@ import (
 
 // Tools returns the commands for people beside the provider.
 func Tools(version string, registry *cloud.Registry) []*cobra.Command {
-	return []*cobra.Command{gc.Command(openCollector(version, registry)), cli.Command(cli.Options{
+	open := openTeardown(version, registry)
+	collector := func(stateDir, owner string) (gc.Collector, error) {
+		down, err := open(stateDir, owner)
+		return gc.Collector{Down: down}, err
+	}
+	return []*cobra.Command{gc.Command(collector), cost.Command(open), cli.Command(cli.Options{
 		Fetchers: fetchers.Fetchers(), OptIn: optIn(registry), Explain: explainNone,
 	})}
 }
 
-// openCollector returns how gc is opened: over a state folder, for an owner id,
-// with the clouds' settings from the environment. Empty strings are the provider's
-// own defaults.
-func openCollector(version string, registry *cloud.Registry) func(stateDir, owner string) (gc.Collector, error) {
-	return func(stateDir, owner string) (gc.Collector, error) {
+// openTeardown returns how the commands that look at all clusters are opened: over a
+// state folder, for an owner id, with the clouds' settings from the environment. Empty
+// strings are the provider's own defaults.
+func openTeardown(version string, registry *cloud.Registry) func(stateDir, owner string) (teardown.Teardown, error) {
+	return func(stateDir, owner string) (teardown.Teardown, error) {
 		b, err := session.Broker[*broker.Broker](session.New(session.Settings{
 			Version: version, Registry: registry, Root: context.Background(), Ops: session.NewOperations(),
 			StateDir: stateDir, Owner: owner, Getenv: session.Getenv,
 		}))
 		if err != nil {
-			return gc.Collector{}, err
+			return teardown.Teardown{}, err
 		}
-		down, err := b.Teardown()
-		return gc.Collector{Down: down}, err
+		return b.Teardown()
 	}
 }
 
