@@ -70,11 +70,7 @@ var _ interface {
 	cloudtest.Patient
 } = account{}
 
-func (a account) Factory() cloud.Factory {
-	f := New()
-	f.tune = func(d *driver) { d.c.Transport, d.launching.Transport = a.Transport(), a.Transport() }
-	return f
-}
+func (a account) Factory() cloud.Factory { return New().Over(a.Transport()) }
 
 // Patience is injected time.
 func (account) Patience() time.Duration { return 24 * time.Hour }

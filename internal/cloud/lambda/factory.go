@@ -36,6 +36,8 @@ const defaultEndpoint = "https://cloud.lambda.ai"
 // Factory opens Lambda Cloud. All that it opens share one pace.
 type Factory struct {
 	calls, launches *fleet.Pace
+	// transport carries the calls; nil is the network.
+	transport http.RoundTripper
 	// tune adjusts a new driver; for tests.
 	tune func(*driver)
 }
@@ -55,6 +57,12 @@ var (
 	_ cloud.Factory = Factory{}
 	_ cloud.Keyless = Factory{}
 )
+
+// Over is the factory with its calls over a transport: tests have clouds in memory.
+func (f Factory) Over(transport http.RoundTripper) Factory {
+	f.transport = transport
+	return f
+}
 
 // Name implements cloud.Factory.
 func (Factory) Name() string { return Name }
@@ -136,7 +144,7 @@ func (f Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Sessi
 		return cloud.Session{}, err //nolint:wrapcheck // it names the option
 	}
 	d := newDriver(fleet.REST{
-		Base: strings.TrimSuffix(at.String(), "/") + "/api/v1", Token: key, Pace: f.calls, Read: readRefusal, MaxRetryAfter: time.Minute,
+		Base: strings.TrimSuffix(at.String(), "/") + "/api/v1", Token: key, Transport: f.transport, Pace: f.calls, Read: readRefusal, MaxRetryAfter: time.Minute,
 		// Others of the account call at the same time, so that a few refusals are usual.
 		Tries: retry.Policy{Initial: time.Second, Max: 15 * time.Second, Factor: 1.6, Jitter: 0.4, Attempts: 12},
 	}, f.launches)

@@ -49,11 +49,7 @@ func TestConformanceWhenLate(t *testing.T) {
 // have a pace each, as processes do that share an account.
 type account struct{ *runpodfake.Cloud }
 
-func (a account) Factory() cloud.Factory {
-	f := New()
-	f.tune = func(d *driver) { d.c.Transport = a.Transport() }
-	return f
-}
+func (a account) Factory() cloud.Factory { return New().Over(a.Transport()) }
 
 // Patience is injected time.
 func (account) Patience() time.Duration { return 24 * time.Hour }

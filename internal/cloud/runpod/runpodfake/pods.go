@@ -88,7 +88,7 @@ func (f *Cloud) entered(p *Pod) {
 
 // mapPorts gives each port another one outside.
 func (f *Cloud) mapPorts(p *Pod) {
-	ip, ssh := fmt.Sprintf("127.66.%d.%d", f.serial/250%250, f.serial%250+2), uint16(40022)
+	ip, ssh := fmt.Sprintf("127.66.%d.%d", p.Number/250%250, p.Number%250+2), uint16(40022)
 	if f.opts.Boot != nil {
 		var end func()
 		ip, ssh, end = f.opts.Boot(p)
