@@ -37,6 +37,7 @@ func NodeScripts() map[string]string {
 		"hold.sh":     holdScript,
 		"failure.sh":  hookFailure,
 		"armed.sh":    armedScript,
+		"idle.sh":     idleScript,
 	}
 }
 

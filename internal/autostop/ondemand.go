@@ -84,3 +84,19 @@ func Armed(ctx context.Context, head remote.Shell) (*Config, error) {
 	}
 	return c, nil
 }
+
+// idleScript prints for how many seconds the cluster has been idle, and nothing where
+// that cannot be told.
+const idleScript = "cd " + folder + " 2>/dev/null && [ -e conf ] && [ -e active ] || exit 0\n" +
+	`then=$(date -r active +%s 2>/dev/null) || exit 0; echo "$(($(date +%s) - then))"`
+
+// IdleFor is for how long the head's watchdog has found the cluster idle; false is that
+// nobody knows: there is no autostop, or an earlier version's.
+func IdleFor(ctx context.Context, head remote.Shell) (time.Duration, bool, error) {
+	out, err := remote.Output(ctx, head, remote.Command{Script: idleScript})
+	if err != nil {
+		return 0, false, fmt.Errorf("ask the head how long it has been idle: %w", err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(out))
+	return time.Duration(max(n, 0)) * time.Second, err == nil, nil
+}

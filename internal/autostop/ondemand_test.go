@@ -6,6 +6,7 @@ package autostop_test
 
 import (
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -90,5 +91,27 @@ func TestArmed(t *testing.T) {
 	m.write(".sky/autostop/conf", "idle=soon\n", 0o600)
 	if got, err := autostop.Armed(t.Context(), m); err == nil {
 		t.Errorf("a damaged record is %+v", got)
+	}
+}
+
+// TestIdleFor counts from when the watchdog has seen something happen last.
+func TestIdleFor(t *testing.T) {
+	m := newMachine(t)
+	if _, known, err := autostop.IdleFor(t.Context(), m); known || err != nil {
+		t.Errorf("without autostop: %t, %v", known, err)
+	}
+	c := wind(t, autostop.Config{WaitFor: autostop.Jobs})
+	c.look(1)
+	long := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(c.path(".sky/autostop/active"), long, long); err != nil {
+		t.Fatal(err)
+	}
+	if idle, known, err := autostop.IdleFor(t.Context(), c.machine); !known || err != nil || idle < time.Hour || idle > 2*time.Hour {
+		t.Errorf("after an hour: %s, %t, %v", idle, known, err)
+	}
+	c.job("one", "RUNNING")
+	c.look(1)
+	if idle, known, err := autostop.IdleFor(t.Context(), c.machine); !known || err != nil || idle > 30*time.Minute {
+		t.Errorf("while a job runs: %s, %t, %v", idle, known, err)
 	}
 }

@@ -329,6 +329,7 @@ at=$(now)"
 active() {
 	clock
 	since=$clock tried='' failing='' tries=0
+	true >"$dir/active" # for people: its time says since when the cluster is idle
 }
 
 # watch starts the idle time anew at its own start, which is a boot, a start of

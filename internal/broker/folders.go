@@ -11,10 +11,12 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/bringup"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/change"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/held"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/observe"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/status"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -111,4 +113,19 @@ func (b *Broker) maker() bringup.Maker {
 // changer is how this broker changes clusters.
 func (b *Broker) changer() change.Changer {
 	return change.Changer{Down: b.down(), Observer: b.observer(), Make: b.maker()}
+}
+
+// Viewer is what shows people all clusters of this broker's owner.
+func (b *Broker) Viewer() (status.Viewer, error) {
+	return status.Viewer{
+		Collector: gc.Collector{Down: b.down()}, List: b.observer().List,
+		Ask: func(ctx context.Context, c cluster.Cluster) (status.Head, error) {
+			jobs, idle, err := b.reach().Busy(ctx, c)
+			head := status.Head{Jobs: append([]string{}, jobs...)}
+			if seconds := int(idle.Seconds()); idle >= 0 {
+				head.IdleSeconds = &seconds
+			}
+			return head, err
+		},
+	}, b.owned()
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/cost"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
+	"github.com/skybroker/terraform-provider-sky/internal/broker/status"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/cli"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
@@ -27,25 +28,38 @@ func Tools(version string, registry *cloud.Registry) []*cobra.Command {
 		down, err := open(stateDir, owner)
 		return gc.Collector{Down: down}, err
 	}
-	return []*cobra.Command{gc.Command(collector), cost.Command(open), cli.Command(cli.Options{
+	viewer := func(stateDir, owner string) (status.Viewer, error) {
+		b, err := openBroker(version, registry, stateDir, owner)
+		if err != nil {
+			return status.Viewer{}, err
+		}
+		return b.Viewer()
+	}
+	return []*cobra.Command{gc.Command(collector), cost.Command(open), status.Command(viewer), cli.Command(cli.Options{
 		Fetchers: fetchers.Fetchers(), OptIn: optIn(registry), Explain: explainNone,
 	})}
 }
 
-// openTeardown returns how the commands that look at all clusters are opened: over a
-// state folder, for an owner id, with the clouds' settings from the environment. Empty
-// strings are the provider's own defaults.
+// openTeardown returns how gc and cost are opened: over a state folder, for an owner id.
 func openTeardown(version string, registry *cloud.Registry) func(stateDir, owner string) (teardown.Teardown, error) {
 	return func(stateDir, owner string) (teardown.Teardown, error) {
-		b, err := session.Broker[*broker.Broker](session.New(session.Settings{
-			Version: version, Registry: registry, Root: context.Background(), Ops: session.NewOperations(),
-			StateDir: stateDir, Owner: owner, Getenv: session.Getenv,
-		}))
+		b, err := openBroker(version, registry, stateDir, owner)
 		if err != nil {
 			return teardown.Teardown{}, err
 		}
 		return b.Teardown()
 	}
+}
+
+// openBroker opens a broker for the commands that look at all clusters, with the clouds'
+// settings from the environment. Empty strings are the provider's own defaults.
+func openBroker(version string, registry *cloud.Registry, stateDir, owner string) (*broker.Broker, error) {
+	settings := session.Settings{
+		Version: version, Registry: registry, Root: context.Background(), Ops: session.NewOperations(),
+		StateDir: stateDir, Owner: owner, Getenv: session.Getenv,
+	}
+	settings.UseKey("", "")
+	return session.Broker[*broker.Broker](session.New(settings))
 }
 
 // optIn names the clouds that are used only where they are named.
