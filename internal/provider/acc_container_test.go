@@ -50,9 +50,8 @@ cp "$1" "$0/bin/busybox"
 for name in $("$1" --list); do [ "$name" = busybox ] || ln -s busybox "$0/bin/$name"; done
 echo made >"$0/etc/sky-image"
 printf '#!/bin/sh\necho own\n' >"$0/opt/own/bin/which-one" && chmod 755 "$0/opt/own/bin/which-one"
-shift
 for program; do
-	cp --remove-destination "$program" "$0/bin/"
+	[ "$program" = "$1" ] || cp --remove-destination "$program" "$0/bin/"
 	ldd "$program" | sed -n 's/^[^/]*\(\/[^ ]*\).*/\1/p' | while read -r lib; do
 		mkdir -p "$0${lib%/*}" && cp -L "$lib" "$0$lib"
 	done

@@ -17,7 +17,10 @@
 # that signals, exit codes, limits and marks are what they are without it. Where
 # the file conf is, scripts run within. A container that does not run, as after a
 # reboot, is started by whoever needs it.
-[ "$1" != enter ] || given=$(export -p) # before another variable is set
+if [ "$1" = enter ]; then # before another variable is set
+	given=$(export -p)
+	mask=$(umask)
+fi
 set -u
 umask 077
 base=$HOME/.sky/container
@@ -225,6 +228,7 @@ runtime=$runtime" || exit 1
 enter() {
 	know
 	see_running
+	umask "$mask"
 	# The image's environment, over it that of the script, but for the programs,
 	# which are the image's. Nothing of it is an argument.
 	# shellcheck disable=SC2016 # for the shell that it starts
