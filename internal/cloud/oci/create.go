@@ -223,7 +223,7 @@ func (d *driver) Create(ctx context.Context, order fleet.Order[resources]) (mach
 	if err != nil {
 		return machine{}, err
 	}
-	return newMachine(region, out.Instance), nil
+	return d.machine(region, out.Instance), nil
 }
 
 // details are the body of a launch.

@@ -82,13 +82,13 @@ func states() map[core.InstanceLifecycleStateEnum]cloud.State {
 // nameOf is what a machine is called once it is recorded.
 func nameOf(id cloud.Identity) string { return id.Name(Factory{}.Capabilities().MaxNameLength) }
 
-// newMachine reads a machine of a region; what it says of its region itself is an
+// machine reads a machine of a region; what it says of its region itself is an
 // abbreviation.
-func newMachine(region string, in core.Instance) machine {
+func (d *driver) machine(region string, in core.Instance) machine {
 	held := decodeTags(in.FreeformTags)
 	m := machine{Name: value(in.DisplayName), Status: string(in.LifecycleState), Tags: held, Native: native{value(in.CompartmentId)}, Instance: cloud.Instance{
 		ID: value(in.Id), Region: region, Zone: value(in.AvailabilityDomain), Type: value(in.Shape), Market: cloud.OnDemand, State: cloud.StateUnknown,
-		SSHPort: 22, HostKey: held[cloud.TagHostKey], Notes: cloud.NotesFromTags(held), Labels: maps.Clone(held),
+		SSHPort: int(d.SSHPort), HostKey: held[cloud.TagHostKey], Notes: cloud.NotesFromTags(held), Labels: maps.Clone(held),
 	}}
 	if s := in.ShapeConfig; s != nil {
 		m.Type = typeOf(m.Type, value(s.Ocpus), value(s.MemoryInGBs))
@@ -124,7 +124,7 @@ func (d *driver) List(ctx context.Context, ref cloud.ClusterRef) ([]machine, err
 		}
 		machines := make([]machine, len(all))
 		for i, in := range all {
-			machines[i] = newMachine(at.region, in)
+			machines[i] = d.machine(at.region, in)
 		}
 		return machines, d.complete(ctx, at, machines, func(m machine) bool { return ref.Owner != "" && m.Identity.Owner == ref.Owner })
 	})
@@ -147,7 +147,7 @@ func (d *driver) Get(ctx context.Context, ref cloud.ClusterRef, ids []string) ([
 		if err != nil {
 			return machine{}, err
 		}
-		one := []machine{newMachine(region, in)}
+		one := []machine{d.machine(region, in)}
 		err = d.complete(ctx, place{region, value(in.CompartmentId)}, one, func(machine) bool { return true })
 		return one[0], err
 	})
