@@ -122,8 +122,8 @@ func (u *BringUp) Ref() cloud.ClusterRef {
 	return ref
 }
 
-// Intend writes what is about to be made into the journal.
-func (u *BringUp) Intend() error {
+// RecordAttempt writes what is about to be made into the journal.
+func (u *BringUp) RecordAttempt() error {
 	ref := u.Ref()
 	return u.Record(journal.Entry{
 		Event: journal.EventAttempt, Generation: u.Before.Generation, Attempt: u.Number, Ref: &ref, Account: u.Session.Account,

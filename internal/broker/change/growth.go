@@ -32,7 +32,7 @@ func (ch Changer) addRanks(ctx context.Context, session cloud.Session, c cluster
 		return c, err
 	}
 	u.Log = log
-	if err := u.Intend(); err != nil {
+	if err := u.RecordAttempt(); err != nil {
 		return c, err
 	}
 	fresh, err := u.Run(ctx)

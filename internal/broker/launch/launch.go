@@ -203,7 +203,7 @@ func (l *launch) failover(ctx context.Context) (cluster.Cluster, error) {
 		}
 		u, err := l.attempt(ctx, n, choice)
 		if err == nil {
-			err = u.Intend()
+			err = u.RecordAttempt()
 		}
 		if err != nil {
 			return cluster.Cluster{}, l.fail(err)
