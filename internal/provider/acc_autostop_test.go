@@ -174,10 +174,11 @@ func TestAccAutodown(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	var first string
-	const quick, slow = `autostop = { idle_minutes = 0.05, down = true }`, `autostop = { idle_minutes = 60, down = true }`
+	// Half a minute, so that the plan after the apply has been made before one of two nodes goes.
+	const quick, slow = `autostop = { idle_minutes = 0.5, down = true }`, `autostop = { idle_minutes = 60, down = true }`
 	gone := []statecheck.StateCheck{
 		value("status", knownvalue.StringExact("TERMINATED")),
-		value("status_reason", said(`^autostop \(down\) after 0\.05 idle minutes: the cluster removed itself; seen 20`)),
+		value("status_reason", said(`^autostop \(down\) after 0\.5 idle minutes: the cluster removed itself; seen 20`)),
 		value("head_ip", knownvalue.StringExact("")), value("nodes", knownvalue.ListSizeExact(2)),
 	}
 	l.test(
@@ -217,7 +218,7 @@ func TestAccAutodown(t *testing.T) {
 func TestAccAutodownThenWork(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	const quick = `autostop = { idle_minutes = 0.05, down = true }`
+	const quick = `autostop = { idle_minutes = 0.5, down = true }`
 	l.test(
 		resource.TestStep{Config: autostopConfig(l, 1, quick)},
 		resource.TestStep{
