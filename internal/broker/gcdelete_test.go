@@ -13,8 +13,8 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 )
 
-// A disk that outlived its machine is billed: gc says that it removed it when it
-// did, and leaves the disks of a generation that has a machine after all.
+// A disk or an address that outlived its machine is billed: gc says that it removed
+// it when it did, and leaves the disks of a generation that has a machine after all.
 func TestGCOfDisks(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
@@ -23,6 +23,12 @@ func TestGCOfDisks(t *testing.T) {
 		report, err := x.GC(t.Context(), gc.Options{Delete: true})
 		if err != nil || len(report.Findings) != 2 || len(thingIDs(x.cloud)) != 0 {
 			t.Errorf("GC = %+v, %v; left %v", report.Findings, err, thingIDs(x.cloud))
+		}
+
+		x.cloud.Things = []cloud.Thing{thing(cloud.ThingAddress, "ip-left", x.owner, "gone", "dead3", time.Hour)}
+		report, err = x.GC(t.Context(), gc.Options{Delete: true})
+		if err != nil || len(report.Findings) != 1 || len(thingIDs(x.cloud)) != 0 {
+			t.Errorf("GC of an address = %+v, %v; left %v", report.Findings, err, thingIDs(x.cloud))
 		}
 
 		x.cloud.Things = []cloud.Thing{disk("disk-late", "dead2")}

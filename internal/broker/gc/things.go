@@ -82,9 +82,9 @@ func (gc Collector) removeThings(ctx context.Context, v View, doomed []*Finding)
 		done = append(done, f.Cloud)
 		ref := cloud.ClusterRef{Owner: gc.Down.Owner, Cluster: f.Cluster, Generation: f.Generation, Cloud: f.Cloud}
 		session := v.sessions[f.Cloud]
-		if slices.ContainsFunc(doomed, func(d *Finding) bool { return d.Thing == cloud.ThingDisk && d.Cloud == f.Cloud }) {
-			if err := removeDisks(ctx, session, ref); err != nil {
-				return fmt.Errorf("remove the disks of generation %s of cluster %q: %w", f.Generation, f.Cluster, err)
+		if slices.ContainsFunc(doomed, func(d *Finding) bool { return d.Thing.Paid() && d.Cloud == f.Cloud }) {
+			if err := removePaid(ctx, session, ref); err != nil {
+				return fmt.Errorf("remove the disks and addresses of generation %s of cluster %q: %w", f.Generation, f.Cluster, err)
 			}
 		}
 		if err := session.CleanupPorts(ctx, ref); err != nil {
@@ -94,9 +94,10 @@ func (gc Collector) removeThings(ctx context.Context, v View, doomed []*Finding)
 	return nil
 }
 
-// removeDisks removes the disks of a generation that has no machine. Drivers remove
-// them with the machines, and those that outlived theirs when no machine is named.
-func removeDisks(ctx context.Context, session cloud.Session, ref cloud.ClusterRef) error {
+// removePaid removes the disks and addresses of a generation that has no machine.
+// Drivers remove them with the machines, and those that outlived theirs when no
+// machine is named.
+func removePaid(ctx context.Context, session cloud.Session, ref cloud.ClusterRef) error {
 	alive, err := session.Query(ctx, ref)
 	if err != nil {
 		return fmt.Errorf("look for its machines: %w", err)

@@ -295,7 +295,7 @@ func (c *Client) dropGroup(ctx context.Context, kind string, ref cloud.ClusterRe
 		}
 		c.Groups = slices.DeleteFunc(c.Groups, mine)
 		c.Things = slices.DeleteFunc(c.Things, func(t cloud.Thing) bool {
-			return t.Kind != cloud.ThingDisk && kind == kindKey && ref.Owns(t.Ref.Tags())
+			return !t.Kind.Paid() && kind == kindKey && ref.Owns(t.Ref.Tags())
 		})
 		return nil
 	})

@@ -102,9 +102,9 @@ func (d *Driver) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
 	if err == nil && c.Addresses {
 		err = d.again(ctx, func(ctx context.Context) error { return c.release(ctx, ref) })
 	}
-	if err == nil && ref.Instances == nil { // disks that outlived their machines
+	if err == nil && ref.Instances == nil { // disks and addresses that outlived their machines
 		d.Mu.Lock()
-		d.Things = slices.DeleteFunc(d.Things, func(t cloud.Thing) bool { return t.Kind == cloud.ThingDisk && ref.Owns(t.Ref.Tags()) })
+		d.Things = slices.DeleteFunc(d.Things, func(t cloud.Thing) bool { return t.Kind.Paid() && ref.Owns(t.Ref.Tags()) })
 		d.Mu.Unlock()
 	}
 	return leave(err)
