@@ -135,7 +135,7 @@ func (r *clusterResource) rank(ctx context.Context, m clusterModel, diags *diag.
 		loss := lossOf(r.data, m)
 		if plan, err = rankOpenable(ctx, r.data, req, loss, diags); err == nil {
 			warnLoss(m, loss, plan, diags)
-			plan.Notes = append(plan.Notes, notCovered(req, plan)...)
+			r.tellNotCovered(req, &plan, diags)
 		}
 	}
 	if err != nil && r.blameAutostop(ctx, req, err, diags) {
