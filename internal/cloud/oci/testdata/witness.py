@@ -13,6 +13,7 @@ from oci.core import models as m
 URL = os.environ["FAKE_URL"]
 COMPARTMENT = os.environ["FAKE_COMPARTMENT"]
 REGION = "us-phoenix-1"
+DOMAINS, COMPARTMENTS, NODES, OCPUS, GIB = 3, 3, 2, 2, 8
 
 # The models of the bodies that the driver sends.
 MODELS = {
@@ -89,13 +90,13 @@ def read(a):
     """Reads what the fake has, which the driver made."""
     regions = a.identity.list_region_subscriptions(a.tenancy).data
     assert REGION in [r.region_name for r in regions if r.status == "READY"], regions
-    assert len(a.identity.list_availability_domains(a.tenancy).data) == 3
-    assert len(every(a.identity.list_compartments, a.tenancy, compartment_id_in_subtree=True)) == 3
+    assert len(a.identity.list_availability_domains(a.tenancy).data) == DOMAINS
+    assert len(every(a.identity.list_compartments, a.tenancy, compartment_id_in_subtree=True)) == COMPARTMENTS
     machines = [i for i in every(a.compute.list_instances, COMPARTMENT) if i.lifecycle_state == "RUNNING"]
-    assert len(machines) == 2, machines
+    assert len(machines) == NODES, machines
     for i in machines:
         assert i == a.compute.get_instance(i.id).data
-        assert i.shape == "VM.Standard.E4.Flex" and i.shape_config.ocpus == 2 and i.shape_config.memory_in_gbs == 8, i
+        assert i.shape == "VM.Standard.E4.Flex" and i.shape_config.ocpus == OCPUS and i.shape_config.memory_in_gbs == GIB, i
         assert i.preemptible_instance_config.preemption_action.type == "TERMINATE", i
         assert i.source_details.image_id == i.image_id and base64.b64decode(i.metadata["user_data"]), i
         assert any(key.startswith("sky-") for key in i.freeform_tags), i
@@ -116,11 +117,15 @@ def live(a):
     compute, network = a.compute, a.network
     vcn = network.create_vcn(m.CreateVcnDetails(compartment_id=COMPARTMENT, cidr_blocks=["10.0.0.0/16"], display_name="w")).data
     lists = m.CreateSecurityListDetails(
-        compartment_id=COMPARTMENT, vcn_id=vcn.id, ingress_security_rules=[],
+        compartment_id=COMPARTMENT,
+        vcn_id=vcn.id,
+        ingress_security_rules=[],
         egress_security_rules=[m.EgressSecurityRule(destination="0.0.0.0/0", protocol="all")],
     )
     allowed = network.create_security_list(lists).data
-    subnet = network.create_subnet(m.CreateSubnetDetails(compartment_id=COMPARTMENT, vcn_id=vcn.id, cidr_block="10.0.0.0/24", security_list_ids=[allowed.id])).data
+    subnet = network.create_subnet(
+        m.CreateSubnetDetails(compartment_id=COMPARTMENT, vcn_id=vcn.id, cidr_block="10.0.0.0/24", security_list_ids=[allowed.id])
+    ).data
     group = network.create_network_security_group(m.CreateNetworkSecurityGroupDetails(compartment_id=COMPARTMENT, vcn_id=vcn.id)).data
     group = oci.wait_until(network, network.get_network_security_group(group.id), "lifecycle_state", "AVAILABLE", max_interval_seconds=1).data
     ports = m.TcpOptions(destination_port_range=m.PortRange(min=22, max=22))
@@ -128,10 +133,14 @@ def live(a):
     added = network.add_network_security_group_security_rules(group.id, m.AddNetworkSecurityGroupSecurityRulesDetails(security_rules=[rule])).data
     image = compute.list_images(COMPARTMENT, operating_system="Canonical Ubuntu", operating_system_version="22.04", shape="VM.Standard.E4.Flex").data[0]
     details = m.LaunchInstanceDetails(
-        availability_domain=a.identity.list_availability_domains(a.tenancy).data[0].name, compartment_id=COMPARTMENT, display_name="witness",
-        shape="VM.Standard.E4.Flex", shape_config=m.LaunchInstanceShapeConfigDetails(ocpus=1, memory_in_gbs=8),
+        availability_domain=a.identity.list_availability_domains(a.tenancy).data[0].name,
+        compartment_id=COMPARTMENT,
+        display_name="witness",
+        shape="VM.Standard.E4.Flex",
+        shape_config=m.LaunchInstanceShapeConfigDetails(ocpus=1, memory_in_gbs=8),
         source_details=m.InstanceSourceViaImageDetails(image_id=image.id, boot_volume_size_in_gbs=50, boot_volume_vpus_per_gb=10),
-        create_vnic_details=m.CreateVnicDetails(subnet_id=subnet.id, nsg_ids=[group.id], assign_public_ip=True), freeform_tags={"by": "witness"},
+        create_vnic_details=m.CreateVnicDetails(subnet_id=subnet.id, nsg_ids=[group.id], assign_public_ip=True),
+        freeform_tags={"by": "witness"},
     )
     machine = compute.launch_instance(details, opc_retry_token="witness").data
     assert compute.launch_instance(details, opc_retry_token="witness").data.id == machine.id
