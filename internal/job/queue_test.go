@@ -64,8 +64,11 @@ func TestCancelOfAnEndedJobLeavesTheQueueAlone(t *testing.T) {
 func TestTicketOfAClaimThatWasCutOff(t *testing.T) {
 	t.Parallel()
 	spec := job.Spec{Name: "claimed twice", Run: "true"}
-	id := sshFleet(t, 1).submit(t, spec)
-	f := sshFleet(t, 1)
+	other, f := sshFleet(t, 1), sshFleet(t, 1)
+	id := other.submit(t, spec)
+	other.wait(t, id)
+	f.spec.Generation = other.spec.Generation // the id is that of the job below
+	f.runner = f.newRunner(t)
 	queue := filepath.Join(f.nodes[0].Home, ".sky/queue")
 	if err := os.MkdirAll(queue, 0o700); err != nil {
 		t.Fatal(err)

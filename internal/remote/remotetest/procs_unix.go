@@ -7,6 +7,7 @@ package remotetest
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,12 +99,23 @@ func (n *Node) processes() map[int]string {
 	return found
 }
 
-// KillAll ends every process of the node, as a power cut does.
+// KillAll ends every process of the node, as a power cut does: all are stopped
+// before the first one ends, so that none sees another one's end.
 func (n *Node) KillAll() {
-	deadline := time.Now().Add(time.Second)
-	for now := range time.Tick(10 * time.Millisecond) {
+	var stopped map[int]string
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
 		all := n.processes()
-		if len(all) == 0 || now.After(deadline) {
+		for pid := range all {
+			_ = syscall.Kill(pid, syscall.SIGSTOP)
+		}
+		if maps.Equal(all, stopped) {
+			break
+		}
+		stopped = all
+	}
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		all := n.processes()
+		if len(all) == 0 {
 			return
 		}
 		for pid := range all {
