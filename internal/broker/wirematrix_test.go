@@ -14,19 +14,21 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/ibm"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/ibm/ibmfake"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/lambda"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/runpod"
 )
 
-// The fault matrix over the drivers of RunPod and Lambda: what the matrix of the cloud
+// The fault matrix over the drivers of RunPod, Lambda and IBM Cloud: what the matrix of the cloud
 // in memory shows of the broker, these cells show of the broker with a driver, its
 // client and its API. They cost more, so that make test takes a part of them.
 
 // wireCell is a cell of it.
 type wireCell struct {
 	step, name string
-	// only is the cloud that it is about; empty is both.
+	// only is the cloud that it is about; empty is all.
 	only string
 	// fault strikes at the call; spread is how many calls later it may, by the seed.
 	call   func(wireAPI) string
@@ -147,6 +149,20 @@ func wireMatrix() []wireCell {
 		{name: "kill -9 at the key", only: lambda.Name, at: named("DELETE /api/v1/ssh-keys/{id}"), want: []string{killed}},
 		{name: "5xx at the rules", only: lambda.Name, call: named("DELETE /api/v1/firewall-rulesets/{id}"), fault: refused(http.StatusServiceUnavailable, 3), want: []string{removed}},
 	}
+	const address, endOfAddress = ibmfake.CallAddress, "DELETE /{region}/v1/floating_ips/{id}"
+	launch = append(launch,
+		wireCell{name: "kill -9 at the address", only: ibm.Name, at: named(address), want: []string{killed}},
+		wireCell{name: "SIGINT at the address", only: ibm.Name, at: named(address), hook: interrupted, want: []string{clean}},
+		wireCell{name: "5xx at the address", only: ibm.Name, call: named(address), fault: refused(http.StatusServiceUnavailable, 3), want: []string{up}},
+		wireCell{name: "no address at all", only: ibm.Name, call: named(address), fault: refused(http.StatusServiceUnavailable, 0), want: []string{clean}},
+		wireCell{name: "the address's answer is lost", only: ibm.Name, call: named(address), fault: lost(1), want: []string{up}},
+	)
+	end = append(end,
+		wireCell{name: "kill -9 at the address", only: ibm.Name, at: named(endOfAddress), want: []string{killed}},
+		wireCell{name: "5xx at the address", only: ibm.Name, call: named(endOfAddress), fault: refused(http.StatusServiceUnavailable, 3), want: []string{removed}},
+		wireCell{name: "the address's answer is lost", only: ibm.Name, call: named(endOfAddress), fault: lost(2), want: []string{removed}},
+		wireCell{name: "SIGINT at the address", only: ibm.Name, at: named(endOfAddress), hook: interrupted, want: []string{kept, removed}},
+	)
 	grow := []wireCell{
 		{name: "no room", only: lambda.Name, call: theCreate, fault: func(a wireAPI) fakekit.Fault { return fakekit.Fault{Refuse: a.full} }, want: []string{kept}},
 		{name: "an answer is lost", only: lambda.Name, call: theCreate, fault: lost(1), want: []string{up, kept}},
@@ -248,7 +264,7 @@ func TestFaultWire(t *testing.T) {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "CLOUD\tSTEP\tFAULT\tOUTCOMES\tRESULT")
 	var sum counts
-	for _, cloudName := range []string{runpod.Name, lambda.Name} {
+	for _, cloudName := range []string{runpod.Name, lambda.Name, ibm.Name} {
 		for _, c := range wireMatrix() {
 			if c.only != "" && c.only != cloudName {
 				continue

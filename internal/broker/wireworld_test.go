@@ -22,6 +22,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/ibm"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/lambda"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/lambda/lambdafake"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
@@ -92,6 +93,8 @@ func newWire(t *testing.T, name string, seed uint64) (*simTerraform, *wireWorld)
 		w.kit, w.api = wireRunPod(t, lag)
 	case lambda.Name:
 		w.kit, w.api = wireLambda(t, lag)
+	case ibm.Name:
+		w.kit, w.api = wireIBM(t, lag)
 	}
 	for _, call := range w.api.calls {
 		w.names.HandleFunc(call, func(http.ResponseWriter, *http.Request) {})

@@ -59,8 +59,7 @@ var _ interface {
 } = account{}
 
 func (a account) Factory() cloud.Factory {
-	f := New()
-	f.transport = a.Transport()
+	f := New().Over(a.Transport())
 	// Injected time stands still while a port of this computer is asked.
 	f.tune = func(d *driver) {
 		d.Hooks.Callers = func(context.Context, cloud.ClusterSpec, fleet.Firewall) ([]netip.Prefix, error) {

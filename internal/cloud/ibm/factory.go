@@ -50,7 +50,7 @@ const (
 // Factory opens IBM Cloud. All that one opens share a pace.
 type Factory struct {
 	pace *fleet.Pace
-	// transport makes the connections; nil is the usual one. For tests.
+	// transport carries the calls; nil is the network.
 	transport http.RoundTripper
 	// tune adjusts a new driver; for tests.
 	tune func(*driver)
@@ -65,6 +65,12 @@ var (
 	_ cloud.Factory = Factory{}
 	_ cloud.Keyless = Factory{}
 )
+
+// Over is the factory with its calls over a transport: tests have clouds in memory.
+func (f Factory) Over(transport http.RoundTripper) Factory {
+	f.transport = transport
+	return f
+}
 
 // Name implements cloud.Factory.
 func (Factory) Name() string { return Name }
