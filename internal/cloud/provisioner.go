@@ -64,8 +64,9 @@ type Provisioner interface {
 	// Bootstrap was given; ports no longer listed are closed.
 	OpenPorts(ctx context.Context, ref ClusterRef, cfg RunConfig, ports []PortRange) error
 
-	// CleanupPorts removes the cluster's own rules, groups and keys. Absent is
-	// success. It is called after Terminate.
+	// CleanupPorts removes the cluster's own rules, groups and keys, and what is paid
+	// for and no machine uses any more. Absent is success. It is called after
+	// Terminate, and once machines ended without it.
 	CleanupPorts(ctx context.Context, ref ClusterRef) error
 
 	// Classify says what an error of this driver means. It is pure.

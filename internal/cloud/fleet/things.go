@@ -4,6 +4,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -145,6 +146,11 @@ func (f *Fleet[N, R]) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) er
 	if err := f.checkRef(cloud.ClusterRef{Owner: ref.Owner}); err != nil {
 		return err
 	}
+	return errors.Join(f.removeStray(ctx, ref), f.removeRules(ctx, ref))
+}
+
+// removeRules removes what was made for the cluster as a whole and costs nothing.
+func (f *Fleet[N, R]) removeRules(ctx context.Context, ref cloud.ClusterRef) error {
 	quiet, refused := 0, 0
 	return retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
 		left, owner, unlisted := f.things(ctx, ref, func(k cloud.ThingKind) bool { return !k.Paid() })
@@ -171,6 +177,23 @@ func (f *Fleet[N, R]) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) er
 			return false, retry.Stop(fmt.Errorf("machine %s still runs: %w", user, inUse))
 		}
 		return false, inUse
+	})
+}
+
+// removeStray removes what is paid for and outlived its machine: one that ended
+// without us takes nothing with it.
+func (f *Fleet[N, R]) removeStray(ctx context.Context, ref cloud.ClusterRef) error {
+	ref.Instances, ref.Zone = nil, ""
+	return retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
+		left, owner, err := f.things(ctx, ref, cloud.ThingKind.Paid)
+		if err != nil {
+			return false, retry.Stop(err)
+		}
+		left = slices.DeleteFunc(left, func(t cloud.Thing) bool { return t.InUse })
+		if err := Each(f.Parallel, left, func(t cloud.Thing) error { return f.removeThing(ctx, owner, t) }); err != nil {
+			return false, f.unlessTransient(err)
+		}
+		return len(left) == 0, nil
 	})
 }
 

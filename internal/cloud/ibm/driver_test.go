@@ -115,15 +115,13 @@ func TestAddressOfADeadMachine(t *testing.T) {
 			spec.Ref.Cluster, spec.Nodes[0].Identity.Cluster = name, name
 			record := up(t, d, spec)
 			a.Kill(record.Created[0])
-			if err := d.CleanupPorts(t.Context(), spec.Ref); err != nil {
-				t.Fatal(err)
-			}
 			if n := len(a.Addresses()); n != 1 {
 				t.Fatalf("there are %d addresses", n)
 			}
 			// Another computer, which knows nothing, sees it and whose it is.
 			other := a.session(t)
 			found, err := other.Survey(t.Context(), cloud.ClusterRef{Cloud: Name})
+			found = slices.DeleteFunc(found, func(f cloud.Thing) bool { return f.Kind == cloud.ThingFirewall })
 			if err != nil || len(found) != 1 || found[0].Kind != cloud.ThingAddress || found[0].Ref.Owner != testRef.Owner || found[0].Ref.Generation != testRef.Generation {
 				t.Fatalf("left are %+v, %v", found, err)
 			}
@@ -510,6 +508,25 @@ func TestCallsOfALife(t *testing.T) {
 		t.Logf("3 machines: a launch makes %d calls, a refresh %d, a destroy %d", launch, refresh, destroy)
 		if launch > 110 || refresh > 3 || destroy > 70 {
 			t.Errorf("3 machines: a launch makes %d calls, a refresh %d, a destroy %d", launch, refresh, destroy)
+		}
+	})
+}
+
+// TestWhatIsPaidForGoesWithTheRules: of a cluster whose machines ended without us the
+// address and the disk go with its rules; those of machines that are there stay.
+func TestWhatIsPaidForGoesWithTheRules(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, a account, d *driver) {
+		record := up(t, d, testSpec(2))
+		other := testSpec(1)
+		other.Ref.Generation, other.Nodes[0].Identity.Generation = "fedcba987654", "fedcba987654"
+		up(t, d, other)
+		a.Strand(record.Created[0])
+		a.Kill(record.Created[1])
+		if err := d.CleanupPorts(t.Context(), testRef); err != nil {
+			t.Fatal(err)
+		}
+		if len(a.Machines()) != 1 || len(a.Addresses()) != 1 || len(a.Volumes()) != 1 || len(a.SecurityGroups()) != 1 || a.Addresses()[0].NIC == "" {
+			t.Errorf("left are %+v, %+v, %+v", a.Addresses(), a.Volumes(), a.SecurityGroups())
 		}
 	})
 }
