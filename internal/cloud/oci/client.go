@@ -41,14 +41,6 @@ type client struct {
 	domains    map[string][]string
 }
 
-// regional are the clients of one region.
-type regional struct {
-	compute core.ComputeClient
-	network core.VirtualNetworkClient
-	ident   identity.IdentityClient
-	work    workrequests.WorkRequestClient
-}
-
 func newClient(creds *credentials, values map[string]string) (*client, error) {
 	tree, err := fleet.BoolOption(values, optionTree)
 	if err != nil {
@@ -88,26 +80,28 @@ func (c *client) in(region string) (*regional, error) {
 }
 
 func (c *client) connect(region string) (*regional, error) {
-	var r regional
-	var err error
-	if r.compute, err = core.NewComputeClientWithConfigurationProvider(c.creds); err != nil {
+	compute, err := core.NewComputeClientWithConfigurationProvider(c.creds)
+	if err != nil {
 		return nil, err //nolint:wrapcheck // in says what was tried
 	}
-	if r.network, err = core.NewVirtualNetworkClientWithConfigurationProvider(c.creds); err != nil {
+	network, err := core.NewVirtualNetworkClientWithConfigurationProvider(c.creds)
+	if err != nil {
 		return nil, err //nolint:wrapcheck // in says what was tried
 	}
-	if r.ident, err = identity.NewIdentityClientWithConfigurationProvider(c.creds); err != nil {
+	ident, err := identity.NewIdentityClientWithConfigurationProvider(c.creds)
+	if err != nil {
 		return nil, err //nolint:wrapcheck // in says what was tried
 	}
-	if r.work, err = workrequests.NewWorkRequestClientWithConfigurationProvider(c.creds); err != nil {
+	work, err := workrequests.NewWorkRequestClientWithConfigurationProvider(c.creds)
+	if err != nil {
 		return nil, err //nolint:wrapcheck // in says what was tried
 	}
-	r.compute.SetRegion(region)
-	r.network.SetRegion(region)
-	r.ident.SetRegion(region)
-	r.work.SetRegion(region)
+	compute.SetRegion(region)
+	network.SetRegion(region)
+	ident.SetRegion(region)
+	work.SetRegion(region)
 	for service, base := range map[string]*common.BaseClient{
-		"iaas": &r.compute.BaseClient, "iaas/": &r.network.BaseClient, "identity": &r.ident.BaseClient, "iaas//": &r.work.BaseClient,
+		"iaas": &compute.BaseClient, "iaas/": &network.BaseClient, "identity": &ident.BaseClient, "iaas//": &work.BaseClient,
 	} {
 		base.HTTPClient, base.UserAgent = c.http, "terraform-provider-sky"
 		base.Configuration.RetryPolicy, base.Configuration.CircuitBreaker = nil, nil
@@ -118,7 +112,8 @@ func (c *client) connect(region string) (*regional, error) {
 			base.Host, base.BasePath = scheme+"://"+host, strings.Trim(path+"/"+strings.Trim(base.BasePath, "/"), "/")
 		}
 	}
-	return &r, nil
+	// From here on they are as they stay: a call holds a copy of its client.
+	return &regional{newComputeCalls(compute), newNetworkCalls(network), newIdentCalls(ident), newWorkCalls(work)}, nil
 }
 
 // call makes a call that is safe to repeat, as all here are: those that make
