@@ -24,13 +24,18 @@ import (
 // DefaultWindow is the window of a report where nothing is said of it.
 const DefaultWindow = 30 * 24 * time.Hour
 
+// flags are those of the cost command.
+type flags struct {
+	stateDir, owner string
+	states          []string
+	window          time.Duration
+	json            bool
+}
+
 // Command returns the command "cost". open makes what looks over a state folder, for
 // an owner id; empty strings are the defaults.
 func Command(open func(stateDir, owner string) (teardown.Teardown, error)) *cobra.Command {
-	var stateDir, owner string
-	var states []string
-	var asJSON bool
-	window := DefaultWindow
+	fl := flags{window: DefaultWindow}
 	cmd := &cobra.Command{
 		Use:   "cost",
 		Short: "Estimate what clusters have cost, by cluster and in all",
@@ -45,42 +50,46 @@ given with --state holds them.`,
   terraform state pull | terraform-provider-sky cost --state - --window 168h --json`,
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if window <= 0 {
-				return fmt.Errorf("--window %s: write how far back it reaches, such as 720h", window)
+			if fl.window <= 0 {
+				return fmt.Errorf("--window %s: write how far back it reaches, such as 720h", fl.window)
 			}
-			down, err := open(stateDir, owner)
+			down, err := open(fl.stateDir, fl.owner)
 			if err != nil {
 				return err
 			}
-			l := Ledger{Down: down}
-			for _, path := range states {
-				state, err := gc.ReadStateFile(path, cmd.InOrStdin())
-				if err != nil {
-					return err
-				}
-				for _, held := range state.Clusters {
-					l.Held = append(l.Held, held.Record)
-				}
-			}
-			r, err := l.Report(cmd.Context(), window)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				return enc.Encode(r)
-			}
-			return r.Print(cmd.OutOrStdout())
+			return fl.run(cmd, Ledger{Down: down})
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&stateDir, "state-dir", "", "the provider's `folder` of journals and keys (default: SKY_STATE_DIR, else ~/.terraform-provider-sky)")
-	f.StringVar(&owner, "owner", "", "the owner `id` on the machines (default: the one of the state folder)")
-	f.StringArrayVar(&states, "state", nil, "a `file` with the output of \"terraform state pull\", or - for standard input; may be given several times")
-	f.DurationVar(&window, "window", window, "how far back the window reaches")
-	f.BoolVar(&asJSON, "json", false, "print JSON instead of a table")
+	f.StringVar(&fl.stateDir, "state-dir", "", "the provider's `folder` of journals and keys (default: SKY_STATE_DIR, else ~/.terraform-provider-sky)")
+	f.StringVar(&fl.owner, "owner", "", "the owner `id` on the machines (default: the one of the state folder)")
+	f.StringArrayVar(&fl.states, "state", nil, "a `file` with the output of \"terraform state pull\", or - for standard input; may be given several times")
+	f.DurationVar(&fl.window, "window", fl.window, "how far back the window reaches")
+	f.BoolVar(&fl.json, "json", false, "print JSON instead of a table")
 	return cmd
+}
+
+// run makes the report and prints it.
+func (fl flags) run(cmd *cobra.Command, l Ledger) error {
+	for _, path := range fl.states {
+		state, err := gc.ReadStateFile(path, cmd.InOrStdin())
+		if err != nil {
+			return err
+		}
+		for _, held := range state.Clusters {
+			l.Held = append(l.Held, held.Record)
+		}
+	}
+	r, err := l.Report(cmd.Context(), fl.window)
+	if err != nil {
+		return err
+	}
+	if fl.json {
+		enc := json.NewEncoder(cmd.OutOrStdout())
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	return r.Print(cmd.OutOrStdout())
 }
 
 // Print writes the report as a table.

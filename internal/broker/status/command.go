@@ -72,8 +72,8 @@ and what else gc finds. Nothing is changed.`,
 	return cmd
 }
 
-// clear begins a screen anew: to its top left corner, and nothing below.
-const clear = "\x1b[H\x1b[2J"
+// newScreen goes to the top left corner of an empty screen.
+const newScreen = "\x1b[H\x1b[2J"
 
 // run looks once or, to watch, until the context ends.
 func (v Viewer) run(ctx context.Context, out io.Writer, fl flags, states []gc.State) error {
@@ -92,15 +92,16 @@ func (v Viewer) run(ctx context.Context, out io.Writer, fl flags, states []gc.St
 		default:
 			text := r.text()
 			if fl.watch {
-				text = clear + text + fmt.Sprintf("\nLooked at %s, again in %s. Ctrl-C ends this.\n", r.At.Format(time.TimeOnly), fl.every)
+				text = newScreen + text + fmt.Sprintf("\nLooked at %s, again in %s. Ctrl-C ends this.\n", r.At.Format(time.TimeOnly), fl.every)
 			}
 			_, err = io.WriteString(out, text) // at once, so that nothing flickers
 		}
 		if err != nil || !fl.watch {
 			return err
 		}
-		if retry.Pause(ctx, fl.every) != nil {
-			return nil // interrupted, as it was asked for
+		_ = retry.Pause(ctx, fl.every) // that it is interrupted is how it is asked to end
+		if ctx.Err() != nil {
+			return nil
 		}
 	}
 }

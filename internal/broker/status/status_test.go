@@ -142,7 +142,7 @@ func TestWatch(t *testing.T) {
 		if err := v.run(ctx, out, flags{watch: true, json: asJSON, every: time.Millisecond}, nil); err != nil || len(out.texts) != 2 {
 			t.Errorf("json %t: %v, %q", asJSON, err, out.texts)
 		}
-		if cleared := strings.HasPrefix(out.texts[1], clear); cleared == asJSON {
+		if cleared := strings.HasPrefix(out.texts[1], newScreen); cleared == asJSON {
 			t.Errorf("json %t: %q", asJSON, out.texts[1])
 		}
 		stop()

@@ -139,8 +139,8 @@ func resourcesOfMachines(ctx context.Context, c cluster.Cluster) types.Object {
 
 // remember keeps what is in state now, for an import after the state was lost.
 // It is no more secret than the state is, and lies in a folder of mode 0700.
-func (r *clusterResource) remember(c cluster.Cluster, state tfsdk.State, diags *diag.Diagnostics) {
-	plain, err := plainValue(state.Raw, state.Schema.Type().TerraformType(context.Background()))
+func (r *clusterResource) remember(ctx context.Context, c cluster.Cluster, state tfsdk.State, diags *diag.Diagnostics) {
+	plain, err := plainValue(state.Raw, state.Schema.Type().TerraformType(ctx))
 	var text []byte
 	if err == nil {
 		text, err = json.Marshal(plain)

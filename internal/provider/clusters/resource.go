@@ -95,7 +95,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	m.setRecord(c, reachOf(r.data, c))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
-	r.remember(c, resp.State, &resp.Diagnostics)
+	r.remember(ctx, c, resp.State, &resp.Diagnostics)
 }
 
 // alive reports whether a failed launch returned machines that state must hold.
@@ -212,7 +212,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	m.fillUnknown(fresh, reachOf(r.data, c).as(old))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
-	r.remember(fresh, resp.State, &resp.Diagnostics)
+	r.remember(ctx, fresh, resp.State, &resp.Diagnostics)
 }
 
 // update brings the machines from old to m, in the order that asks least of
