@@ -5,6 +5,7 @@ package oci
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/oracle/oci-go-sdk/v65/identity"
 	"github.com/oracle/oci-go-sdk/v65/workrequests"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
@@ -177,10 +179,14 @@ func (c *client) subscriptions(ctx context.Context) error {
 		}
 	}
 	slices.Sort(c.subscribed)
+	if len(c.subscribed) == 0 { // it has its home at least; nowhere to look must not mean that nothing is there
+		return errors.New("list the tenancy's regions: the answer names none that is ready")
+	}
 	return nil
 }
 
-// regions are those to look in: one, or all that the tenancy has.
+// regions are those to look in: one, or all that the tenancy has; none is one that it
+// does not have.
 func (c *client) regions(region string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,7 +199,8 @@ func (c *client) regions(region string) []string {
 	return nil
 }
 
-// compartments are those to look in.
+// compartments are those to look in. One that the user may not look into is among
+// them, so that its list is an error: what is in it must not be taken for gone.
 func (c *client) compartments(ctx context.Context) ([]string, error) {
 	c.mu.Lock()
 	known := c.compartIDs
@@ -206,7 +213,7 @@ func (c *client) compartments(ctx context.Context) ([]string, error) {
 	}
 	all, err := pages(ctx, c, "compartments", c.creds.where, func(ctx context.Context, r *regional, page *string) ([]identity.Compartment, *string, error) {
 		out, err := r.ident.ListCompartments(ctx, identity.ListCompartmentsRequest{
-			CompartmentId: &c.creds.tenancy, CompartmentIdInSubtree: common.Bool(true), AccessLevel: identity.ListCompartmentsAccessLevelAccessible, Page: page,
+			CompartmentId: &c.creds.tenancy, CompartmentIdInSubtree: common.Bool(true), AccessLevel: identity.ListCompartmentsAccessLevelAny, Page: page,
 		})
 		return out.Items, out.OpcNextPage, err //nolint:wrapcheck // pages does
 	})
@@ -217,7 +224,7 @@ func (c *client) compartments(ctx context.Context) ([]string, error) {
 	for grown := true; grown; { // parents may come after their children
 		grown = false
 		for _, one := range all {
-			if id := value(one.Id); one.LifecycleState == identity.CompartmentLifecycleStateActive && slices.Contains(found, value(one.CompartmentId)) && !slices.Contains(found, id) {
+			if id := value(one.Id); one.LifecycleState != identity.CompartmentLifecycleStateDeleted && slices.Contains(found, value(one.CompartmentId)) && !slices.Contains(found, id) {
 				found, grown = append(found, id), true
 			}
 		}
@@ -226,6 +233,12 @@ func (c *client) compartments(ctx context.Context) ([]string, error) {
 	defer c.mu.Unlock()
 	c.compartIDs = found
 	return found, nil
+}
+
+// notSubscribed is the error of a region that the tenancy does not have: what is
+// there cannot be told.
+func notSubscribed(region string) error {
+	return fleet.ConfigErrorf(cloud.ScopeRegion, "the tenancy is not subscribed to region %s: subscribe to it in Oracle's console, or choose another", region)
 }
 
 // place is a compartment in a region.
@@ -237,8 +250,12 @@ func everywhere[T any](ctx context.Context, c *client, region string, list func(
 	if err != nil {
 		return nil, err
 	}
+	regions := c.regions(region)
+	if len(regions) == 0 {
+		return nil, notSubscribed(region)
+	}
 	var places []place
-	for _, region := range c.regions(region) {
+	for _, region := range regions {
 		for _, compartment := range compartments {
 			places = append(places, place{region, compartment})
 		}

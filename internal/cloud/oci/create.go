@@ -40,7 +40,7 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 		return cloud.RunConfig{}, err
 	}
 	if len(d.c.regions(offer.Region)) == 0 {
-		return cloud.RunConfig{}, fleet.ConfigErrorf(cloud.ScopeRegion, "the tenancy is not subscribed to region %s: subscribe to it in Oracle's console, or choose another", offer.Region)
+		return cloud.RunConfig{}, notSubscribed(offer.Region)
 	}
 	if res.shape, err = shapeOf(offer.InstanceType.Name); err != nil {
 		return cloud.RunConfig{}, err
@@ -149,7 +149,8 @@ func (d *driver) places(ctx context.Context, offer cloud.Offer, net network) ([]
 }
 
 // withRoom leaves out the domains that have no room by Oracle's report; to ask is
-// free. Machines that are there need none, and who may not ask launches anyway.
+// free. Machines that are there need none. A question that is not answered, for a
+// shape that reports do not know or a user who may not ask, says nothing.
 func (d *driver) withRoom(ctx context.Context, spec cloud.ClusterSpec, offer cloud.Offer, res resources) ([]fleet.Place, error) {
 	ref := spec.Ref
 	ref.Region = offer.Region
@@ -167,7 +168,7 @@ func (d *driver) withRoom(ctx context.Context, spec cloud.ClusterSpec, offer clo
 	var without []string
 	for _, p := range res.places {
 		switch full, err := d.isFull(ctx, offer.Region, p.Zone, res.shape); {
-		case err != nil && d.Classify(err).Kind != cloud.KindAuth:
+		case ctx.Err() != nil:
 			return nil, err
 		case err == nil && full != "":
 			without = append(without, p.Zone+" ("+full+")")
@@ -214,9 +215,20 @@ func (d *driver) Create(ctx context.Context, order fleet.Order[resources]) (mach
 	if err != nil {
 		return machine{}, err
 	}
+	// A token is of one domain: a machine that was made in another and taken back must
+	// not stand in the way of this one.
+	once := token(0, id.Token(), order.Place.Zone)
+	var doubt error
 	out, err := call(ctx, d.c, "launch "+order.Name, region, func(ctx context.Context, r *regional) (core.LaunchInstanceResponse, error) {
-		return r.compute.LaunchInstance(ctx, core.LaunchInstanceRequest{LaunchInstanceDetails: details, OpcRetryToken: common.String(id.Token())})
+		out, err := r.compute.LaunchInstance(ctx, core.LaunchInstanceRequest{LaunchInstanceDetails: details, OpcRetryToken: once})
+		if err != nil && !d.Refused(plain(err)) {
+			doubt = err
+		}
+		return out, err //nolint:wrapcheck // call does
 	})
+	if err != nil && doubt != nil && d.Refused(err) && !table().HasCode(err, codeSpent) {
+		err = &unsettledError{first: plain(doubt), last: err}
+	}
 	if table().HasCode(err, codeSpent) {
 		return machine{}, fmt.Errorf("%w: %w", cloud.ErrSpent, err)
 	}

@@ -159,11 +159,11 @@ func privateKey(pem, password string) (*rsa.PrivateKey, error) {
 	text := []byte(pem)
 	if !strings.Contains(pem, "-----BEGIN") {
 		path, err := expand(pem)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			text, err = localfile.Read(path, maxCredentialFile)
 		}
-		if text, err = localfile.Read(path, maxCredentialFile); err != nil {
-			return nil, err //nolint:wrapcheck // it names the file
+		if err != nil { // what was taken for a path may be the key in another form: it is never quoted
+			return nil, errors.New("the private key is neither PEM text, with its line -----BEGIN, nor the path of a file that can be read")
 		}
 	}
 	var phrase *string

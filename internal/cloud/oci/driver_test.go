@@ -83,6 +83,7 @@ func TestCredentials(t *testing.T) {
 		"oci setup config":            with(map[string]string{optionConfigFile: filepath.Join(dir, "none")}),
 		"check that the user has":     with(map[string]string{optionFinger: "00:00"}),
 		"private key cannot be read":  with(map[string]string{optionKey: "-----BEGIN RSA PRIVATE KEY-----\nsecret-of-a-key\n"}),
+		"neither PEM text":            with(map[string]string{optionKey: "secret-of-a-key" + strings.Repeat("MIIEvQIBADANBg", 40)}),
 		"endpoint_url must be a URL":  with(map[string]string{optionEndpoint: "nonsense"}),
 		"would send machines' user":   with(map[string]string{optionEndpoint: "http://example.com/{region}"}),
 		"not the OCID of a subnet":    with(map[string]string{optionSubnets: "subnet-1"}),
@@ -259,16 +260,135 @@ func TestDomains(t *testing.T) {
 	}
 }
 
-// TestNoReports: who may not ask for capacity launches all the same.
+// TestNoReports: who gets no answer about capacity launches all the same.
 func TestNoReports(t *testing.T) {
-	a := start(t, ocifake.Options{NoReports: true})
+	for name, refusal := range map[string]*fakekit.Refusal{
+		"may not ask": nil, "unknown shape": fakekit.Refusef(http.StatusBadRequest, "InvalidParameter", "m"), "trouble": fakekit.Refusef(http.StatusInternalServerError, "InternalError", "m"),
+	} {
+		a := start(t, ocifake.Options{NoReports: refusal == nil})
+		if refusal != nil {
+			a.Inject(fakekit.Fault{Call: "POST /computeCapacityReports", Refuse: refusal})
+		}
+		s, err := a.open(t, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, at := request(1, cloud.OnDemand)
+		if _, err := s.Bootstrap(t.Context(), spec, at); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestTakenBack: where a domain has room for one of two machines, that one is taken
+// back, and both are made in the next domain.
+func TestTakenBack(t *testing.T) {
+	a := start(t, ocifake.Options{})
+	s, err := a.open(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	domains := ocifake.Domains(testRegion)
+	a.Inject(fakekit.Fault{Call: callLaunch, Match: domains[0], Skip: 1, Refuse: ocifake.NoRoom()})
+	spec, at := request(2, cloud.OnDemand)
+	cfg, err := s.Bootstrap(t.Context(), spec, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Run(t.Context(), spec.Ref, cfg); err != nil {
+		t.Error(err)
+	}
+	all := a.Machines()
+	if len(all) != 2 || slices.ContainsFunc(all, func(m ocifake.Machine) bool { return m.Domain != domains[1] }) {
+		t.Errorf("there are %+v, want two in %s", all, domains[1])
+	}
+}
+
+// TestUnknownThenRefused: a launch whose answer is lost and that is refused when it is
+// asked again may have made a machine; that one is not left behind.
+func TestUnknownThenRefused(t *testing.T) {
+	a := start(t, ocifake.Options{VisibleAfter: 40 * time.Millisecond})
 	s, err := a.open(t, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	spec, at := request(1, cloud.OnDemand)
-	if _, err := s.Bootstrap(t.Context(), spec, at); err != nil {
+	cfg, err := s.Bootstrap(t.Context(), spec, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Inject(fakekit.Fault{Call: callLaunch, Times: 1, Lose: true})
+	a.Inject(fakekit.Fault{Call: callLaunch, Refuse: fakekit.Refusef(http.StatusUnauthorized, "NotAuthenticated", "the token ran out")})
+	if _, err = s.Run(t.Context(), spec.Ref, cfg); err != nil && s.Classify(err).Kind != cloud.KindTransient {
+		t.Errorf("%+v of %v, want it taken for unknown", s.Classify(err), err)
+	}
+	if err := s.Terminate(t.Context(), spec.Ref); err != nil || len(a.Machines()) != 0 {
+		t.Errorf("%d machines are left: %v", len(a.Machines()), err)
+	}
+}
+
+// TestMayNotChange: who may see a machine and not change it is told so, and at once;
+// Oracle answers as if there were no machine.
+func TestMayNotChange(t *testing.T) {
+	a := start(t, ocifake.Options{})
+	s, err := a.open(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, at := request(1, cloud.OnDemand)
+	cfg, err := s.Bootstrap(t.Context(), spec, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Run(t.Context(), spec.Ref, cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(t.Context(), spec.Ref, cloud.StateRunning); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		call string
+		do   func() error
+	}{
+		{"POST /instances/{id}", func() error { return s.Stop(t.Context(), spec.Ref) }},
+		{"DELETE /instances/{id}", func() error { return s.Terminate(t.Context(), spec.Ref) }},
+		{"DELETE /networkSecurityGroups/{id}", func() error { return s.CleanupPorts(t.Context(), spec.Ref) }},
+	} {
+		allow := a.Inject(fakekit.Fault{Call: step.call, Refuse: ocifake.NotAllowed()})
+		if err := step.do(); s.Classify(err).Kind != cloud.KindAuth || !strings.Contains(fmt.Sprint(err), "may see") {
+			t.Errorf("%s: %v", step.call, err)
+		}
+		allow()
+	}
+	if err := errors.Join(s.Terminate(t.Context(), spec.Ref), s.CleanupPorts(t.Context(), spec.Ref)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestUnseenIsNotGone: where a compartment cannot be looked into, or there is no
+// region to look in, nothing is said to be gone.
+func TestUnseenIsNotGone(t *testing.T) {
+	a := start(t, ocifake.Options{Hidden: ocifake.Below})
+	s, err := a.open(t, map[string]string{optionTree: "true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Query(t.Context(), cloud.ClusterRef{Owner: "o"}); err == nil || errors.Is(err, cloud.ErrNotFound) {
+		t.Errorf("with a compartment that is hidden: %+v, %v", got, err)
+	}
+	a.Inject(fakekit.Fault{Call: "GET /tenancies/{tenancy}/regionSubscriptions", Answer: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("[]")) }})
+	if _, err := a.open(t, nil); err == nil || !strings.Contains(err.Error(), "names none") {
+		t.Errorf("without a region: %v", err)
+	}
+}
+
+// TestSourcesOfTheirs: the plan tells that the lists of own subnets add to the rules.
+func TestSourcesOfTheirs(t *testing.T) {
+	with := func(values map[string]string) string {
+		return cloud.CapabilitiesOf(Factory{}, cloud.Credentials{Values: values}).SourcesOpen
+	}
+	if with(nil) != "" || !strings.Contains(with(map[string]string{optionSubnets: "ocid1.subnet.oc1.iad.a"}), "security lists") {
+		t.Error("it does not depend on subnet_ids")
 	}
 }
 
@@ -406,9 +526,8 @@ func TestCensus(t *testing.T) {
 	if got, err := s.Query(t.Context(), byID); err != nil || len(got) != 2 {
 		t.Errorf("by their ids are found %+v, %v", got, err)
 	}
-	if got, err := s.Query(t.Context(), cloud.ClusterRef{Owner: "o", Region: "ap-tokyo-1"}); err != nil || len(got) != 0 {
-		t.Errorf("in a region that is not there: %+v, %v", got, err)
-	}
+	_, err = s.Query(t.Context(), cloud.ClusterRef{Owner: "o", Region: "ap-tokyo-1"})
+	refused(t, err, "not subscribed to region ap-tokyo-1")
 	at.Offer.Region = "ap-tokyo-1"
 	_, err = s.Bootstrap(t.Context(), spec, at)
 	refused(t, err, "not subscribed to region ap-tokyo-1")

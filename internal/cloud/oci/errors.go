@@ -66,6 +66,37 @@ func (*noRoomError) Fault() cloud.Fault {
 	return cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}
 }
 
+// unsettledError is a launch that was refused after an earlier try of it got no
+// definite answer, so that a machine may be there.
+type unsettledError struct{ first, last error }
+
+func (e *unsettledError) Error() string {
+	return e.last.Error() + ", after a try whose outcome is not known: " + e.first.Error()
+}
+
+// Fault is what it means.
+func (*unsettledError) Fault() cloud.Fault {
+	return cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}
+}
+
+// notAllowedError is a change that Oracle answers as if there were nothing to change,
+// though it shows what is to be changed.
+type notAllowedError struct {
+	err  error
+	what string
+}
+
+func (e *notAllowedError) Error() string {
+	return "the user may see " + e.what + " and not change it: allow his group to manage instance-family and virtual-network-family in the compartment: " + e.err.Error()
+}
+
+func (e *notAllowedError) Unwrap() error { return e.err }
+
+// Fault is what it means.
+func (*notAllowedError) Fault() cloud.Fault {
+	return cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}
+}
+
 func readError(err error) []fleet.Answer {
 	var e *apiError
 	if !errors.As(err, &e) {
@@ -92,6 +123,8 @@ func table() fleet.Table {
 			fleet.TextRows(cloud.KindCapacity, cloud.ScopeZone, "shape", codeNotFound, "NotFound"),
 			fleet.Rows(cloud.KindAuth, cloud.ScopeRegion, codeNotFound, "NotFound"),
 			fleet.Rows(cloud.KindTransient, cloud.ScopeZone, "IncorrectState", "LockConflict", "Conflict", "TooManyRequests", "ExternalServerIncorrectState", codeChanged),
+			fleet.TextRows(cloud.KindConfig, cloud.ScopeRegion, "shape", "InvalidParameter"),
+			fleet.TextRows(cloud.KindConfig, cloud.ScopeRegion, "image", "InvalidParameter"),
 			fleet.Rows(cloud.KindConfig, cloud.ScopeCloud, "InvalidParameter", "CannotParseRequest", "MissingParameter"),
 		),
 		Reasons: slices.Concat(noRoom,
@@ -121,14 +154,6 @@ func isPassing(err error) bool {
 func isNotFound(err error) bool {
 	var e *apiError
 	return errors.As(err, &e) && e.status == http.StatusNotFound && e.code != ""
-}
-
-// unlessGone is an error but that something is gone already.
-func unlessGone(err error) error {
-	if isNotFound(err) {
-		return nil
-	}
-	return err
 }
 
 // joined lists words for people.

@@ -45,6 +45,8 @@ func errorRows() []cloudtest.ErrorRow {
 		row(429, "TooManyRequests", "m", cloud.KindTransient, cloud.ScopeZone),
 		row(500, "InternalError", "An internal error occurred.", cloud.KindTransient, cloud.ScopeZone),
 		row(503, "ServiceUnavailable", "m", cloud.KindTransient, cloud.ScopeZone),
+		row(400, "InvalidParameter", "Shape VM.GPU.A10.1 is not compatible with the rest", cloud.KindConfig, cloud.ScopeRegion),
+		row(400, "InvalidParameter", "the image is for another architecture", cloud.KindConfig, cloud.ScopeRegion),
 		row(400, "InvalidParameter", "m", cloud.KindConfig, cloud.ScopeCloud),
 		row(400, "CannotParseRequest", "m", cloud.KindConfig, cloud.ScopeCloud),
 		row(400, "MissingParameter", "m", cloud.KindConfig, cloud.ScopeCloud),
@@ -54,6 +56,8 @@ func errorRows() []cloudtest.ErrorRow {
 		ended("LimitExceeded: m", cloud.KindQuota, cloud.ScopeZone),
 		ended("QuotaExceeded: m", cloud.KindQuota, cloud.ScopeRegion),
 		ended("", cloud.KindUnknown, cloud.ScopeZone),
+		{Name: "refused after an unknown answer", Err: &unsettledError{&apiError{}, &apiError{status: 401, code: "NotAuthenticated"}}, Want: cloud.Fault{Kind: cloud.KindTransient, Scope: cloud.ScopeZone}},
+		{Name: "may see and not change", Err: &notAllowedError{&apiError{status: 404, code: codeNotFound}, "m"}, Want: cloud.Fault{Kind: cloud.KindAuth, Scope: cloud.ScopeCloud}},
 		{Name: "no room, it reports before", Err: &noRoomError{"m"}, Want: cloud.Fault{Kind: cloud.KindCapacity, Scope: cloud.ScopeZone}},
 	}
 }

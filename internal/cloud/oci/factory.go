@@ -52,8 +52,9 @@ type Factory struct {
 }
 
 var (
-	_ cloud.Factory = Factory{}
-	_ cloud.Keyless = Factory{}
+	_ cloud.Factory      = Factory{}
+	_ cloud.Keyless      = Factory{}
+	_ cloud.Configurable = Factory{}
 )
 
 // Name implements cloud.Factory.
@@ -72,6 +73,16 @@ func (Factory) Capabilities() cloud.Capabilities {
 		MaxNameLength: maxName - len(unrecorded),
 		DiskTiers:     diskTierNames(),
 	}
+}
+
+// CapabilitiesWith implements cloud.Configurable: what a subnet of the user's lets in
+// is not the provider's to change.
+func (f Factory) CapabilitiesWith(creds cloud.Credentials) cloud.Capabilities {
+	caps := f.Capabilities()
+	if creds.Values[optionSubnets] != "" {
+		caps.SourcesOpen = "the security lists of the subnets in subnet_ids add to a cluster's rules, and Oracle's default list lets everybody reach port 22 unless you change it"
+	}
+	return caps
 }
 
 // Options implements cloud.Factory.

@@ -253,5 +253,17 @@ func (d *driver) RemoveThing(ctx context.Context, t cloud.Thing) error {
 	_, err := call(ctx, d.c, "delete network security group "+t.ID, t.Ref.Region, func(ctx context.Context, r *regional) (core.DeleteNetworkSecurityGroupResponse, error) {
 		return r.network.DeleteNetworkSecurityGroup(ctx, core.DeleteNetworkSecurityGroupRequest{NetworkSecurityGroupId: &t.ID})
 	})
-	return unlessGone(err)
+	if !isNotFound(err) {
+		return err
+	}
+	now, looked := call(ctx, d.c, "look up network security group "+t.ID, t.Ref.Region, func(ctx context.Context, r *regional) (core.GetNetworkSecurityGroupResponse, error) {
+		return r.network.GetNetworkSecurityGroup(ctx, core.GetNetworkSecurityGroupRequest{NetworkSecurityGroupId: &t.ID})
+	})
+	switch {
+	case isNotFound(looked), now.LifecycleState == core.NetworkSecurityGroupLifecycleStateTerminating, now.LifecycleState == core.NetworkSecurityGroupLifecycleStateTerminated:
+		return nil
+	case looked != nil:
+		return looked
+	}
+	return &notAllowedError{err, "network security group " + t.ID}
 }

@@ -138,7 +138,7 @@ func (d *driver) Get(ctx context.Context, ref cloud.ClusterRef, ids []string) ([
 			region = regionOf(id)
 		}
 		if len(d.c.regions(region)) == 0 {
-			return machine{}, fleet.ConfigErrorf(cloud.ScopeRegion, "the tenancy is not subscribed to region %s, where machine %s is", region, id)
+			return machine{}, notSubscribed(region)
 		}
 		in, err := d.instance(ctx, region, id)
 		if isNotFound(err) {
@@ -243,7 +243,25 @@ func (d *driver) act(ctx context.Context, m machine, how core.InstanceActionActi
 	if table().HasCode(err, "IncorrectState") {
 		return nil
 	}
-	return unlessGone(err)
+	return d.unlessGone(ctx, m, err)
+}
+
+// unlessGone is the error of a change to a machine, but that it is gone. Oracle also
+// says that of one that the user may see and not change.
+func (d *driver) unlessGone(ctx context.Context, m machine, err error) error {
+	if !isNotFound(err) {
+		return err
+	}
+	in, looked := d.instance(ctx, m.Region, m.ID)
+	switch {
+	case isNotFound(looked):
+		return nil
+	case looked != nil:
+		return looked
+	case in.LifecycleState == core.InstanceLifecycleStateTerminating || in.LifecycleState == core.InstanceLifecycleStateTerminated:
+		return nil
+	}
+	return &notAllowedError{err, "instance " + m.String()}
 }
 
 // DeleteMachines implements fleet.Calls. All volumes that came with a machine go
@@ -258,7 +276,7 @@ func (d *driver) DeleteMachines(ctx context.Context, machines []machine) error {
 		if table().HasCode(err, "IncorrectState") && m.State == cloud.StateTerminating {
 			return nil
 		}
-		return unlessGone(err)
+		return d.unlessGone(ctx, m, err)
 	})
 }
 

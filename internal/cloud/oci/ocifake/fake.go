@@ -60,8 +60,10 @@ type Options struct {
 	// empty where EmptyPages is set, as Oracle's may be.
 	PageSize   int
 	EmptyPages bool
-	// NoReports refuses capacity reports, as a policy may.
+	// NoReports refuses capacity reports, as a policy may. Hidden is a compartment that
+	// the user may not look into.
 	NoReports bool
+	Hidden    string
 	// Boot runs a machine for real: it returns its address and what ends it.
 	Boot func(m *Machine) (address string, end func())
 	// OnViolation is told of what the API does not have; by default that is an error
@@ -139,6 +141,10 @@ func NoRoom() *fakekit.Refusal {
 	return fakekit.Refusef(http.StatusInternalServerError, "InternalError", "Out of host capacity.")
 }
 
+// NotAllowed is what is answered to who may not do something: Oracle does not tell it
+// from a thing that is not there.
+func NotAllowed() *fakekit.Refusal { return missing("it") }
+
 // handle answers the calls of a pattern behind a region that the tenancy has.
 func (c *Cloud) handle(pattern string, h func(call *fakekit.Call, region string) (any, error)) {
 	method, path, _ := strings.Cut(pattern, " ")
@@ -182,9 +188,9 @@ func page[T any](c *Cloud, call *fakekit.Call, all []T) (any, error) {
 }
 
 // compartment is the one that a list is asked for, which it must be.
-func compartment(call *fakekit.Call) (string, error) {
+func (c *Cloud) compartment(call *fakekit.Call) (string, error) {
 	id := call.Query.Get("compartmentId")
-	if !slices.Contains([]string{Tenancy, Compartment, Below, Other}, id) {
+	if id == c.opts.Hidden || !slices.Contains([]string{Tenancy, Compartment, Below, Other}, id) {
 		return "", missing("compartment " + id)
 	}
 	return id, nil
@@ -241,7 +247,7 @@ func (c *Cloud) serveIdentity() {
 		return out, nil
 	})
 	c.handle("GET /availabilityDomains", func(call *fakekit.Call, region string) (any, error) {
-		if _, err := compartment(call); err != nil {
+		if _, err := c.compartment(call); err != nil {
 			return nil, err
 		}
 		var out []map[string]any
@@ -254,6 +260,10 @@ func (c *Cloud) serveIdentity() {
 		one := func(id, parent string) map[string]any {
 			return map[string]any{"id": id, "compartmentId": parent, "name": id[strings.LastIndex(id, ".")+1:], "description": "", "timeCreated": c.Now().Format(time.RFC3339), "lifecycleState": "ACTIVE"}
 		}
-		return page(c, call, []map[string]any{one(Below, Compartment), one(Compartment, Tenancy), one(Other, Tenancy)})
+		all := []map[string]any{one(Below, Compartment), one(Compartment, Tenancy), one(Other, Tenancy)}
+		if call.Query.Get("accessLevel") == "ACCESSIBLE" {
+			all = slices.DeleteFunc(all, func(one map[string]any) bool { return one["id"] == c.opts.Hidden })
+		}
+		return page(c, call, all)
 	})
 }

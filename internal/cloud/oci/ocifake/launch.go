@@ -203,7 +203,7 @@ func (m *Machine) shutDown() {
 
 func (c *Cloud) serveWork() {
 	c.handle("GET /workRequests", func(call *fakekit.Call, region string) (any, error) {
-		in, err := compartment(call)
+		in, err := c.compartment(call)
 		if err != nil {
 			return nil, err
 		}

@@ -160,7 +160,7 @@ func (im Image) shown() map[string]any {
 func (c *Cloud) serveMachines() {
 	c.handle("POST /instances", c.launch)
 	c.handle("GET /instances", func(call *fakekit.Call, region string) (any, error) {
-		in, err := compartment(call)
+		in, err := c.compartment(call)
 		if err != nil {
 			return nil, err
 		}
@@ -227,7 +227,7 @@ func image(id, region string) (Image, error) {
 }
 
 func (c *Cloud) listImages(call *fakekit.Call, region string) (any, error) {
-	if _, err := compartment(call); err != nil {
+	if _, err := c.compartment(call); err != nil {
 		return nil, err
 	}
 	var out []map[string]any
@@ -279,7 +279,7 @@ func (c *Cloud) report(call *fakekit.Call, region string) (any, error) {
 }
 
 func (c *Cloud) listAttachments(call *fakekit.Call, region string) (any, error) {
-	in, err := compartment(call)
+	in, err := c.compartment(call)
 	if err != nil {
 		return nil, err
 	}

@@ -134,7 +134,7 @@ func (c *Cloud) part(kind, id, region string) *Part {
 }
 
 func (c *Cloud) listParts(call *fakekit.Call, kind, region string) (any, error) {
-	in, err := compartment(call)
+	in, err := c.compartment(call)
 	if err != nil {
 		return nil, err
 	}
