@@ -60,6 +60,7 @@ type networkCalls struct {
 	CreateSubnet                            operation[core.CreateSubnetRequest, core.CreateSubnetResponse]
 	CreateVcn                               operation[core.CreateVcnRequest, core.CreateVcnResponse]
 	DeleteNetworkSecurityGroup              operation[core.DeleteNetworkSecurityGroupRequest, core.DeleteNetworkSecurityGroupResponse]
+	GetNetworkSecurityGroup                 operation[core.GetNetworkSecurityGroupRequest, core.GetNetworkSecurityGroupResponse]
 	GetRouteTable                           operation[core.GetRouteTableRequest, core.GetRouteTableResponse]
 	GetSubnet                               operation[core.GetSubnetRequest, core.GetSubnetResponse]
 	GetVnic                                 operation[core.GetVnicRequest, core.GetVnicResponse]
@@ -82,6 +83,7 @@ func newNetworkCalls(c core.VirtualNetworkClient) networkCalls {
 		CreateSubnet:                            c.CreateSubnet,
 		CreateVcn:                               c.CreateVcn,
 		DeleteNetworkSecurityGroup:              c.DeleteNetworkSecurityGroup,
+		GetNetworkSecurityGroup:                 c.GetNetworkSecurityGroup,
 		GetRouteTable:                           c.GetRouteTable,
 		GetSubnet:                               c.GetSubnet,
 		GetVnic:                                 c.GetVnic,
