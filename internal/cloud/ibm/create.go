@@ -37,6 +37,8 @@ func checkSpec(spec cloud.ClusterSpec, at cloud.Placement) error {
 		return fleet.ConfigErrorf(cloud.ScopeRegion, "the placement names no zone")
 	case spec.DiskGiB > maxDiskGiB:
 		return fleet.ConfigErrorf(cloud.ScopeCloud, "the disk is to have %d GiB; boot volumes of IBM Cloud have %d at most", spec.DiskGiB, maxDiskGiB)
+	case !tellsAll(spec.Ref):
+		return fleet.ConfigErrorf(cloud.ScopeCloud, "the owner id %q is too long for IBM Cloud, where names say whose floating addresses are: use one of at most 20 small letters, digits and dashes", spec.Ref.Owner)
 	case at.Offer.Market == cloud.Spot:
 		return fleet.ConfigErrorf(cloud.ScopeCloud, "IBM Cloud tells no price of spot machines, so that none are launched")
 	}
@@ -127,7 +129,7 @@ func (d *driver) Create(ctx context.Context, order fleet.Order[resources]) (mach
 		}},
 		"metadata_service": object{"enabled": true, "protocol": "http"},
 	})
-	asked := machine{Name: order.Name, Instance: cloud.Instance{Region: offer.Region, Zone: offer.Zone}}
+	asked := machine{Name: order.Name, Instance: cloud.Instance{Identity: id, Region: offer.Region, Zone: offer.Zone}}
 	var in instance
 	err = d.c.do(ctx, offer.Region, http.MethodPost, "/instances", nil, body, &in)
 	if hasStatus(err, http.StatusConflict) || isTaken(err) {
@@ -135,6 +137,10 @@ func (d *driver) Create(ctx context.Context, order fleet.Order[resources]) (mach
 	}
 	if err != nil {
 		return asked, err
+	}
+	// What the volume shows counts, not what was sent.
+	if kept, kerr := d.tagsOf(ctx, offer.Region, in, refOf(id)); kerr == nil {
+		words = kept
 	}
 	return d.machine(offer.Region, in, words, ""), nil
 }

@@ -530,3 +530,63 @@ func TestWhatIsPaidForGoesWithTheRules(t *testing.T) {
 		}
 	})
 }
+
+// TestVolumeComesLate: a machine whose disk is not made yet is known by its name to
+// its own cluster: a lost answer makes no second one, in this session or another.
+func TestVolumeComesLate(t *testing.T) {
+	for _, another := range []bool{false, true} {
+		bubble(t, nil, func(t *testing.T, a account, d *driver) {
+			a.Inject(fakekit.Fault{Call: ibmfake.CallCreate, Lose: true, Times: 1, After: a.Provision(3 * time.Minute)})
+			if _, err := run(t, d, testSpec(1)); d.Classify(err).Kind != cloud.KindTransient {
+				t.Fatalf("the error is %v", err)
+			}
+			if another {
+				d = a.session(t)
+			}
+			if found, err := d.Query(t.Context(), testRef); err != nil || len(found) != 1 || found[0].Identity != testSpec(1).Nodes[0].Identity {
+				t.Errorf("found are %+v, %v", found, err)
+			}
+			if record := up(t, d, testSpec(1)); len(record.Adopted) != 1 || len(a.Machines()) != 1 {
+				t.Errorf("the record is %+v of %d machines", record, len(a.Machines()))
+			}
+			time.Sleep(3 * time.Minute) //nolint:forbidigo // injected time
+			down(t, a, d)
+		})
+	}
+}
+
+// TestTagsAreReadBack: a disk that did not keep its tags gets them again at once.
+func TestTagsAreReadBack(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, a account, d *driver) {
+		a.Inject(fakekit.Fault{Call: ibmfake.CallCreate, Times: 1, After: a.DropTags()})
+		up(t, d, testSpec(1))
+		if id, ok := cloud.IdentityFromTags(tagsOf(a.Volumes()[0].Tags)); !ok || id != testSpec(1).Nodes[0].Identity {
+			t.Errorf("the tags are %q", a.Volumes()[0].Tags)
+		}
+		down(t, a, d)
+	})
+}
+
+// TestInterfaceOfSomebody: one that a user put behind the cluster's group stays.
+func TestInterfaceOfSomebody(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, a account, d *driver) {
+		record := up(t, d, testSpec(1))
+		a.AddInterface("reserved", a.SecurityGroups()[0].ID, "us-south")
+		a.Strand(record.Created[0])
+		err := d.RemoveThing(t.Context(), cloud.Thing{Kind: cloud.ThingFirewall, ID: a.SecurityGroups()[0].ID, Ref: testRef})
+		if all := a.Interfaces(); d.Classify(err).Kind != cloud.KindTransient || len(all) != 1 || all[0].Name != "reserved" {
+			t.Errorf("left are %+v, %v", all, err)
+		}
+		a.RemoveInterface("reserved")
+		down(t, a, d)
+	})
+}
+
+// TestLongOwner: an owner whose addresses nobody could find again is refused.
+func TestLongOwner(t *testing.T) {
+	spec := testSpec(1)
+	spec.Ref.Owner = strings.Repeat("o", 40)
+	if err := checkSpec(spec, account{}.Placement(1, cloud.OnDemand)); err == nil || !strings.Contains(err.Error(), "owner id") {
+		t.Errorf("the error is %v", err)
+	}
+}

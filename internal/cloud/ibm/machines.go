@@ -175,9 +175,9 @@ func (d *driver) listIn(ctx context.Context, region string, ref cloud.ClusterRef
 	var out []machine
 	for _, in := range instances {
 		words, ok := tagged[in.Boot.Volume.ID]
-		if !ok {
+		if _, ours := ref.IdentityOf(in.Name, maxName); !ok && ours && isWhole(ref) {
 			var err error
-			if words, err = d.lateTags(ctx, region, in, ref); err != nil {
+			if words, err = d.tagsOf(ctx, region, in, ref); err != nil {
 				return nil, err
 			}
 		}
@@ -195,29 +195,26 @@ func (d *driver) volumes(ctx context.Context, region string, ref cloud.ClusterRe
 	return listed[volume](ctx, d.c, region, "volumes", query)
 }
 
-// lateTags asks for the tags of a machine that has the name of one of ref's, and
-// whose volume the list does not show yet.
-func (d *driver) lateTags(ctx context.Context, region string, in instance, ref cloud.ClusterRef) ([]string, error) {
-	if ref.Owner == "" || ref.Cluster == "" || ref.Generation == "" {
-		return nil, nil
-	}
-	if _, ours := ref.IdentityOf(in.Name, maxName); !ours {
-		return nil, nil
-	}
-	return d.tagsOf(ctx, region, in.Boot.Volume.ID)
+func isWhole(ref cloud.ClusterRef) bool {
+	return ref.Owner != "" && ref.Cluster != "" && ref.Generation != ""
 }
 
-// tagsOf are the tags of a volume; none is one that is not there.
-func (d *driver) tagsOf(ctx context.Context, region, id string) ([]string, error) {
-	if id == "" {
-		return nil, nil
-	}
+// tagsOf are the tags of a machine's boot volume, which lists may not show yet. A
+// machine whose volume is not made yet has none: its name, which was derived of the
+// identity, says until then whose it is to whom looks for that very cluster.
+func (d *driver) tagsOf(ctx context.Context, region string, in instance, ref cloud.ClusterRef) ([]string, error) {
 	var v volume
-	err := d.c.do(ctx, region, http.MethodGet, "/volumes/"+id, nil, nil, &v)
-	if errors.Is(err, cloud.ErrNotFound) {
-		return nil, nil
+	err := error(cloud.ErrNotFound)
+	if in.Boot.Volume.ID != "" {
+		err = d.c.do(ctx, region, http.MethodGet, "/volumes/"+in.Boot.Volume.ID, nil, nil, &v)
 	}
-	return v.Tags, err
+	if !errors.Is(err, cloud.ErrNotFound) {
+		return v.Tags, err
+	}
+	if id, ours := ref.IdentityOf(in.Name, maxName); ours && isWhole(ref) {
+		return tagWords(id.Tags())
+	}
+	return nil, nil
 }
 
 // Get implements fleet.Calls. A machine's id does not tell its region.
@@ -232,14 +229,14 @@ func (d *driver) Get(ctx context.Context, ref cloud.ClusterRef, ids []string) ([
 			if err := d.c.do(ctx, region, http.MethodGet, "/instances/"+id, nil, nil, &in); err != nil {
 				return machine{}, err
 			}
-			return d.whole(ctx, region, in)
+			return d.whole(ctx, region, in, ref)
 		})
 	})
 }
 
 // whole asks for what an instance itself does not show.
-func (d *driver) whole(ctx context.Context, region string, in instance) (machine, error) {
-	words, err := d.tagsOf(ctx, region, in.Boot.Volume.ID)
+func (d *driver) whole(ctx context.Context, region string, in instance, ref cloud.ClusterRef) (machine, error) {
+	words, err := d.tagsOf(ctx, region, in, ref)
 	if err != nil {
 		return machine{}, err
 	}
@@ -253,8 +250,12 @@ func (d *driver) find(ctx context.Context, m machine) (machine, fleet.Sight, err
 	if err != nil || len(found) == 0 {
 		return machine{}, fleet.SightUnsure, err
 	}
-	out, err := d.whole(ctx, m.Region, found[0])
+	out, err := d.whole(ctx, m.Region, found[0], refOf(m.Identity))
 	return out, fleet.SightHere, err
+}
+
+func refOf(id cloud.Identity) cloud.ClusterRef {
+	return cloud.ClusterRef{Owner: id.Owner, Cluster: id.Cluster, Generation: id.Generation}
 }
 
 // act asks for an action. A machine that is gone, or in a state in which it takes
@@ -294,8 +295,12 @@ func (d *driver) DeleteMachines(ctx context.Context, machines []machine) error {
 }
 
 // Relabel implements fleet.Calls. A change of a volume's tags replaces them all, and
-// is refused of who has not seen the last ones.
+// is refused of who has not seen the last ones. A volume that is not made yet comes
+// with those of its launch.
 func (d *driver) Relabel(ctx context.Context, m machine, change fleet.Relabeling) error {
+	if m.Native.boot == "" {
+		return nil
+	}
 	var now volume
 	rev := &revision{}
 	seeing := context.WithValue(ctx, revisionKey{}, rev)

@@ -171,7 +171,7 @@ func named(name string, ref cloud.ClusterRef) (cloud.ClusterRef, *cloud.Identity
 	rest, ok := strings.CutPrefix(name, nameStart+"-")
 	parts := strings.Split(rest, nameSep)
 	if !ok || len(parts) < 3 || len(parts) > 4 {
-		return digested(name, ref)
+		return cloud.ClusterRef{}, nil, false
 	}
 	whose := cloud.ClusterRef{Owner: unescape(parts[1], 'z'), Generation: unescape(parts[2], 'z')}
 	cluster, sum, cut := strings.Cut(parts[0], nameCut)
@@ -193,27 +193,11 @@ func named(name string, ref cloud.ClusterRef) (cloud.ClusterRef, *cloud.Identity
 	return whose, &id, ok && errA == nil && errR == nil
 }
 
-// maxTold bounds the attempts and ranks that digested tries.
-const maxTold = 64
-
-// digested is named for names of which only a digest fits.
-func digested(name string, ref cloud.ClusterRef) (cloud.ClusterRef, *cloud.Identity, bool) {
-	if ref.Owner == "" || ref.Cluster == "" || ref.Generation == "" || !strings.HasPrefix(name, nameStart) {
-		return cloud.ClusterRef{}, nil, false
-	}
-	whose := cloud.ClusterRef{Owner: ref.Owner, Cluster: ref.Cluster, Generation: ref.Generation}
-	if name == clusterName(whose) {
-		return whose, nil, true
-	}
-	for attempt := range maxTold {
-		for rank := range maxTold {
-			id := cloud.Identity{Owner: ref.Owner, Cluster: ref.Cluster, Generation: ref.Generation, Attempt: attempt, Rank: rank}
-			if name == addressName(id) {
-				return whose, &id, true
-			}
-		}
-	}
-	return cloud.ClusterRef{}, nil, false
+// tellsAll reports whether the names of a cluster's things can be read back. Those of
+// a very long owner id cannot.
+func tellsAll(ref cloud.ClusterRef) bool {
+	_, id, ok := named(addressName(cloud.Identity{Owner: ref.Owner, Cluster: ref.Cluster, Generation: ref.Generation, Attempt: 99, Rank: 999}), cloud.ClusterRef{})
+	return ok && id != nil
 }
 
 // The name of a boot volume's attachment says whether the machine was recorded: it

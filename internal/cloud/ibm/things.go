@@ -37,12 +37,30 @@ func (d *driver) addressThings(ctx context.Context, region string, ref cloud.Clu
 		if !ok || id == nil || a.Status == "deleting" {
 			continue
 		}
-		if t, ok := ref.ThingOf(cloud.ThingAddress, a.ID, a.Name, id.Tags(), region); ok {
-			t.Ref.Zone, t.CreatedAt, t.InUse = a.Zone.Name, a.CreatedAt, a.Target != nil
-			own = append(own, t)
+		t, ok := ref.ThingOf(cloud.ThingAddress, a.ID, a.Name, id.Tags(), region)
+		if !ok {
+			continue
 		}
+		t.Ref.Zone, t.CreatedAt = a.Zone.Name, a.CreatedAt
+		if a.Target != nil { // an interface, which may have lost its machine
+			var ierr error
+			if t.InUse, ierr = d.inUse(ctx, region, a.Target.ID); ierr != nil {
+				return nil, ierr
+			}
+		}
+		own = append(own, t)
 	}
 	return own, err
+}
+
+// inUse reports whether an interface is a machine's.
+func (d *driver) inUse(ctx context.Context, region, nic string) (bool, error) {
+	var out struct{ Target *byID }
+	err := d.c.do(ctx, region, http.MethodGet, "/virtual_network_interfaces/"+nic, nil, nil, &out)
+	if errors.Is(err, cloud.ErrNotFound) {
+		return false, nil
+	}
+	return out.Target != nil, err
 }
 
 // diskThings are boot volumes. They go with their machines, but for those of launches
@@ -73,23 +91,23 @@ func (d *driver) RemoveThing(ctx context.Context, t cloud.Thing) error {
 	return err
 }
 
-// removeInterfaces removes the interfaces that launches which failed halfway left
-// behind a firewall. They cost nothing, and keep it from going.
+// removeInterfaces removes the interfaces that launches of this cluster which failed
+// halfway left behind its firewall, by their names. They cost nothing, and keep it
+// from going.
 func (d *driver) removeInterfaces(ctx context.Context, t cloud.Thing) error {
 	behind, err := listedAt[struct {
-		ID   string
-		Kind string `json:"resource_type"`
+		ID, Name string
+		Kind     string `json:"resource_type"`
 	}](ctx, d.c, t.Ref.Region, "/security_groups/"+t.ID+"/targets", "targets")
 	if err != nil {
 		return err
 	}
 	for _, b := range behind {
-		if b.Kind != "virtual_network_interface" {
+		if _, ours := t.Ref.IdentityOf(b.Name, maxName); b.Kind != "virtual_network_interface" || !ours {
 			continue
 		}
-		var nic struct{ Target *byID }
-		err := d.c.do(ctx, t.Ref.Region, http.MethodGet, "/virtual_network_interfaces/"+b.ID, nil, nil, &nic)
-		if err == nil && nic.Target == nil {
+		used, err := d.inUse(ctx, t.Ref.Region, b.ID)
+		if err == nil && !used {
 			err = d.c.do(ctx, t.Ref.Region, http.MethodDelete, "/virtual_network_interfaces/"+b.ID, nil, nil, nil)
 		}
 		if err != nil && !errors.Is(err, cloud.ErrNotFound) {

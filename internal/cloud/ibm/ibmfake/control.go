@@ -136,7 +136,41 @@ func (c *Cloud) Strand(id string) {
 	c.Locked(func() {
 		m := c.machines.Get(id)
 		c.volumes.Get(m.Boot).GoesWith, c.nics.Get(m.NIC).GoesWith = false, false
+		tied := in(c.addresses.All(), func(a *Address) bool { return a.NIC == m.NIC })
 		c.bury(m)
+		for _, a := range tied {
+			a.NIC = m.NIC
+		}
+	})
+}
+
+// Provision is a fault: the disk of the newest machine is made so much later.
+func (c *Cloud) Provision(later time.Duration) func() {
+	return func() { c.newest().provisioned = c.Now().Add(later) }
+}
+
+// isProvisioned reports whether a disk is shown yet.
+func (c *Cloud) isProvisioned(volume string) bool {
+	return !slices.ContainsFunc(c.machines.All(), func(m *Machine) bool { return m.Boot == volume && c.Now().Before(m.provisioned) })
+}
+
+// DropTags is a fault: the newest machine's disk keeps none of the tags that it was made with.
+func (c *Cloud) DropTags() func() { return func() { c.volumes.Get(c.newest().Boot).Tags = []string{} } }
+
+// AddInterface makes an interface of a name behind a security group, of no machine.
+func (c *Cloud) AddInterface(name, group, region string) {
+	c.Locked(func() {
+		n := &Interface{ID: c.id("0717-n"), Name: name, Region: region, Groups: []string{group}}
+		c.nics.Add(n.ID, n)
+	})
+}
+
+// RemoveInterface takes an interface away.
+func (c *Cloud) RemoveInterface(name string) {
+	c.Locked(func() {
+		for _, n := range in(c.nics.All(), func(n *Interface) bool { return n.Name == name }) {
+			c.nics.Delete(n.ID)
+		}
 	})
 }
 

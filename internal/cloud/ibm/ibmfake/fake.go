@@ -88,7 +88,9 @@ type Machine struct {
 
 	due  time.Time // when Status changes next
 	late bool      // it gets no room after all
-	end  func()
+	// provisioned is when its disk is made.
+	provisioned time.Time
+	end         func()
 }
 
 // Reason is why a machine has its status.

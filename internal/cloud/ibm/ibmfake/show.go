@@ -95,7 +95,7 @@ func (c *Cloud) showMachine(m *Machine) any {
 // attachmentReference is the boot volume's attachment, as the machine shows it.
 func (c *Cloud) attachmentReference(m *Machine) object {
 	out := object{"id": m.Attachment, "name": m.AttachmentName, "href": c.href(m.Region, "instances", m.ID) + "/volume_attachments/" + m.Attachment, "device": object{"id": "dev-" + m.Attachment}}
-	if v := c.volumes.Get(m.Boot); v != nil {
+	if v := c.volumes.Get(m.Boot); v != nil && c.isProvisioned(v.ID) {
 		out["volume"] = c.reference(v.Region, "volume", "volumes", v.ID, v.Name)
 	}
 	return out

@@ -16,7 +16,7 @@ func (c *Cloud) serveDisks() {
 	c.handle("GET /volumes", func(call *fakekit.Call, region string) (any, error) {
 		tag, name := strings.ToLower(call.Query.Get("tag")), call.Query.Get("name")
 		all := in(c.volumes.Listed(), func(v *Volume) bool {
-			return v.Region == region && (tag == "" || slices.Contains(v.Tags, tag)) && (name == "" || v.Name == name)
+			return v.Region == region && c.isProvisioned(v.ID) && (tag == "" || slices.Contains(v.Tags, tag)) && (name == "" || v.Name == name)
 		})
 		return page(c, call, "volumes", all, c.showVolume), nil
 	})
@@ -53,7 +53,7 @@ func (c *Cloud) serveDisks() {
 func (v *Volume) etag() string { return fmt.Sprintf("W/\"%s-%d\"", v.ID, v.revision) }
 
 func (c *Cloud) volume(call *fakekit.Call, region string) (*Volume, error) {
-	if v := c.volumes.Get(call.Value("id")); v != nil && v.Region == region {
+	if v := c.volumes.Get(call.Value("id")); v != nil && v.Region == region && c.isProvisioned(v.ID) {
 		return v, nil
 	}
 	return nil, missing("Volume", call.Value("id"))
