@@ -71,11 +71,11 @@ func sudoer(t *testing.T) (name string, port int, hostKey string, signer ssh.Sig
 		t.Fatal(err)
 	}
 	sh(t, `mkdir -p /run/sshd "/home/$1/.ssh" && printf %s "$2" >"/home/$1/.ssh/authorized_keys" && chown -R "$1:" "/home/$1/.ssh"`, name, string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
-	free, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a free port
+	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	port = free.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // of TCP
+	port = free.Addr().(*net.TCPAddr).Port
 	_ = free.Close()
 	conf := filepath.Join(dir, "conf")
 	text := fmt.Sprintf("ListenAddress 127.0.0.1:%d\nHostKey %s\nUsePAM no\nStrictModes no\nPidFile none\nMaxSessions 200\n", port, key)
@@ -145,7 +145,7 @@ func TestContainerOfAnotherUser(t *testing.T) {
 	made := filepath.Join("/home", name, "sky_workdir", "made", "by-root")
 	info, err := os.Stat(made)
 	text, _ := os.ReadFile(made)
-	if err != nil || fmt.Sprint(info.Sys().(*syscall.Stat_t).Uid) != me.Uid || info.Mode().Perm() != 0o644 || string(text) != "it's\n$secret\n" { //nolint:forcetypeassert // of Linux
+	if err != nil || fmt.Sprint(info.Sys().(*syscall.Stat_t).Uid) != me.Uid || info.Mode().Perm() != 0o644 || string(text) != "it's\n$secret\n" {
 		t.Errorf("%s: %+v, %v, %q; it should be %s's", made, info, err, text, me.Uid)
 	}
 

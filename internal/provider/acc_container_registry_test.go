@@ -57,10 +57,10 @@ func newRegistry(t *testing.T, image, password string) (r *registry, address str
 	conf := filepath.Join("/etc/containers/registries.conf.d", "sky-test-"+strings.ReplaceAll(address, ":", "-")+".conf")
 	t.Cleanup(func() { _ = os.Remove(conf) })
 	text := fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", address)
-	if err := os.MkdirAll(filepath.Dir(conf), 0o755); err != nil { //nolint:gosec // as Podman has it
+	if err := os.MkdirAll(filepath.Dir(conf), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil { //nolint:gosec // as Podman has it
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return r, address
