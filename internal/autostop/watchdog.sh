@@ -193,7 +193,7 @@ hook() {
 		if [ "$passed" -ge "$hook_timeout" ]; then
 			say "the hook takes longer than $hook_timeout seconds and is ended"
 			for s in TERM KILL; do
-				kill "-$s" "-$child" 2>/dev/null || kill "-$s" "$child" 2>/dev/null
+				strike "$s" "$child"
 				sleep 1
 			done
 			break

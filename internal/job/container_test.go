@@ -163,4 +163,46 @@ func TestContainerOfAnotherUser(t *testing.T) {
 	if left := running(); left != "" {
 		t.Errorf("after the cancel there are %s", left)
 	}
+	stepEnds(t, client)
+	podman := func() string { return sh(t, `podman inspect -f '{{.State.Pid}} {{.State.Running}}' "$1"`, container) }
+	sh(t, `podman kill "$1"`, container)
+	first := ""
+	for _, name := range []string{"first", "second"} { // the one that starts the container does not end it
+		id, err := r.Submit(ctx, job.Spec{Name: name, Run: "true"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, err := r.Wait(ctx, id, nil); err != nil || status.Phase != job.Succeeded {
+			t.Errorf("%s: %+v, %v", name, status, err)
+		}
+		if now := podman(); first != "" && now != first || !strings.HasSuffix(now, "true") {
+			t.Errorf("after the %s job the container is %s, was %s", name, now, first)
+		} else {
+			first = now
+		}
+	}
+}
+
+// stepEnds has a setup within that does not heed TERM, and is ended all the same.
+func stepEnds(t *testing.T, client *remote.Client) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	step := remote.NewStep(remote.Command{})
+	step.Script = script.Become("setup", "trap '' TERM\nsleep 4714 & sleep 4714\n")
+	running := func() string {
+		return sh(t, `grep -lsz "^4714$" /proc/[0-9]*/cmdline || :`)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := client.RunStep(ctx, step)
+		ended <- err
+	}()
+	eventually(t, "the step runs", func() bool { return strings.Count(running(), "/proc/") == 2 })
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("a step that was cut off has ended well")
+	}
+	if left := running(); left != "" {
+		t.Errorf("after the end of the step there are %s", left)
+	}
 }

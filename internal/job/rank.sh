@@ -90,6 +90,10 @@ be_rank() {
 		lines=$((lines - 1))
 	done
 	place_workdir || { echo "sky-exit setup 1" >&2; exit; }
+	if [ -e "$HOME/.sky/container/conf" ] && ! sh "$HOME/.sky/container/container.sh" ready; then
+		echo "sky-exit setup 1" >&2
+		exit
+	fi
 	if [ -e "$dir/setup.sh" ]; then
 		step setup.sh
 		if [ -e "$dir/stop.$rank" ]; then echo "sky-exit 137" >&2; exit; fi

@@ -25,7 +25,7 @@ end_step() {
 		while runs "$1"; do
 			if [ "$t" = 0 ]; then
 				for p in keeper work; do
-					! field "$1/$p" pid || kill "-$sig" "-$field" 2>/dev/null || kill "-$sig" "$field" 2>/dev/null || end_as_root "$field"
+					! field "$1/$p" pid || strike "$sig" "$field"
 				done
 			fi
 			t=$((t + 1))
@@ -34,13 +34,6 @@ end_step() {
 		done
 	done
 	! runs "$1"
-}
-
-# end_as_root PID ends a process group that is root's, since it is in a container.
-end_as_root() {
-	if [ ! -e "$HOME/.sky/container/conf" ] || [ "$(id -u)" = 0 ]; then return; fi
-	# shellcheck disable=SC2016 # for the shell that it starts
-	privileged sh -c 'kill "-$1" "-$2"' sh "$sig" "$1" 2>/dev/null
 }
 
 # claim makes the step's folder. A rename is the claim: an earlier connection's

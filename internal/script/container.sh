@@ -5,6 +5,7 @@
 #                           see that the container NAME of the image is there and
 #                           runs; with "login", standard input is a config.json
 #                           with the login to the image's registry
+#   container.sh ready      see that the container runs, for somebody who enters later
 #   container.sh enter COMMAND...
 #                           become the command within, with this environment
 #   container.sh link PATH...
@@ -18,7 +19,17 @@
 # the file conf is, scripts run within. A container that does not run, as after a
 # reboot, is started by whoever needs it.
 if [ "$1" = enter ]; then # before another variable is set
-	given=$(export -p)
+	if [ -n "${BASH_VERSION:-}" ]; then # whose export -p has quotes that other shells do not read
+		# shellcheck disable=SC3044 # of bash
+		given=$(for SKY__NAME in $(compgen -e); do
+			eval "SKY__VALUE=\$$SKY__NAME"
+			printf "export %s='" "$SKY__NAME"
+			printf %s "$SKY__VALUE" | sed "s/'/'\\\\''/g"
+			printf "'\n"
+		done)
+	else
+		given=$(export -p)
+	fi
 	mask=$(umask)
 fi
 set -u
@@ -246,6 +257,13 @@ $given
 END
 }
 
+# ready comes before limits and marks of a job are set, which Podman would pass on
+# to the container.
+ready() {
+	know
+	see_running
+}
+
 link() {
 	know
 	see_running
@@ -270,6 +288,7 @@ mode=$1
 shift
 case $mode in
 up) up "$@" ;;
+ready) ready ;;
 enter) enter "$@" ;;
 link) link "$@" ;;
 own) own ;;

@@ -84,7 +84,7 @@ func Become(name, text string) string {
 set -- sh "$HOME/` + folder + `/start.sh" "$HOME/` + folder + `/` + name + `"
 if [ -e "$HOME/` + ContainerFolder + `/conf" ]; then
 	set -- sh "$HOME/` + ContainerFolder + `/container.sh" enter "$@"
-	[ "$(id -u)" = 0 ] || { "$@"; set -- "$?"; sh "$HOME/` + ContainerFolder + `/container.sh" own; exit "$1"; }
+	[ "$(id -u)" = 0 ] || { trap : HUP INT TERM; "$@"; set -- "$?"; sh "$HOME/` + ContainerFolder + `/container.sh" own; exit "$1"; }
 fi
 exec "$@"
 `

@@ -61,8 +61,9 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	}
 	ctx, end := r.data.Within(ctx, m.Timeouts.Create, defaultCreate, &resp.Diagnostics)
 	defer end()
-	spec, diags := m.spec(ctx, r.data.KeyPath)
 	login, d := imageLogin(ctx, req.Config)
+	m.logsIn = login != (broker.RegistryLogin{})
+	spec, diags := m.spec(ctx, r.data.KeyPath)
 	if resp.Diagnostics.Append(append(diags, d...)...); resp.Diagnostics.HasError() {
 		return
 	}
@@ -179,8 +180,9 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	defer end()
 	c, diags := old.record(ctx)
 	resp.Diagnostics.Append(diags...)
-	spec, diags := m.spec(ctx, r.data.KeyPath)
 	login, d := imageLogin(ctx, req.Config)
+	m.logsIn = login != (broker.RegistryLogin{})
+	spec, diags := m.spec(ctx, r.data.KeyPath)
 	if resp.Diagnostics.Append(append(diags, d...)...); resp.Diagnostics.HasError() {
 		return
 	}
