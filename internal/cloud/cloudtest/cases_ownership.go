@@ -95,7 +95,7 @@ func marksStay(ctx context.Context, w *world) error {
 		return err
 	}
 	c.hostKeys[w.most()-1] = hostKey("later")
-	c.spec.Notes[cloud.TagRuntime] = "ray"
+	c.spec.Notes[cloud.TagRuntime], c.spec.Notes[cloud.TagAtRest] = "ray", "action"
 	if _, err := c.run(ctx); err != nil {
 		return fmt.Errorf("Run with a host key: %w", err)
 	}
