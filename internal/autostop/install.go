@@ -45,7 +45,7 @@ func NodeScripts() map[string]string {
 const folder = ".sky/autostop"
 
 // maxNodes bounds how many nodes are talked to at the same time.
-const maxNodes = 16
+const maxNodes = 128
 
 // Host is how the head reaches a node.
 type Host struct {

@@ -54,6 +54,8 @@ type Config struct {
 	// AddressSources are services that tell this computer's public address, beside
 	// the usual one.
 	AddressSources []string
+	// Dial connects to a machine, and keeps trying until its context ends; nil is SSH.
+	Dial func(context.Context, remote.Target, []ssh.Signer) (nodes.Node, error)
 	// Log receives progress; nil discards it.
 	Log *slog.Logger
 	// Timeouts bound the steps; zero fields take the defaults.
@@ -93,6 +95,9 @@ func New(cfg Config) (*Broker, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
+	if cfg.Dial == nil {
+		cfg.Dial = nodes.Dial
+	}
 	owner, err := statedir.LoadOwner(cfg.StateDir, cfg.Owner)
 	unowned := (*statedir.NoOwnerError)(nil)
 	if err != nil && !errors.As(err, &unowned) {
@@ -102,7 +107,7 @@ func New(cfg Config) (*Broker, error) {
 		cfg: cfg, owner: owner, unowned: unowned,
 		blocks: launch.Blocklist{Now: cfg.Now},
 		clouds: &clouds.Sessions{Registry: cfg.Registry, Credentials: cfg.Credentials},
-		dial:   nodes.Dial,
+		dial:   cfg.Dial,
 		busy:   &statedir.Busy{},
 	}, nil
 }

@@ -57,8 +57,10 @@ type Provisioner interface {
 	// Terminate removes the machines and their disks, and returns only after
 	// that was observed. Absent is success. An id in ref.Instances that belongs
 	// to somebody else is an error and nothing is removed. A disk that somebody
-	// attached to a machine of his own stays.
-	Terminate(ctx context.Context, ref ClusterRef) error
+	// attached to a machine of his own stays. Known are ids of machines that go with
+	// those of the ref, which a list may not show yet: it returns once the cloud has
+	// answered for each of them by its id.
+	Terminate(ctx context.Context, ref ClusterRef, known ...string) error
 
 	// OpenPorts makes exactly these ports reachable from the prefixes that
 	// Bootstrap was given; ports no longer listed are closed.

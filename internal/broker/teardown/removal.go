@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -70,23 +73,23 @@ func (r Removal) once(ctx context.Context) error {
 	if err := r.stillUnfinished(ctx); err != nil {
 		return err
 	}
-	if len(r.Known) > 0 {
-		byID := r.Ref
-		byID.Instances = r.Known
-		if err := r.Session.Terminate(ctx, byID); err != nil {
-			return fmt.Errorf("terminate %v: %w", r.Known, err)
-		}
-	}
-	if err := r.Session.Terminate(ctx, r.Ref); err != nil {
-		return fmt.Errorf("terminate: %w", err)
-	}
-	if err := r.absent(ctx); err != nil {
-		return err
+	if err := r.Session.Terminate(ctx, r.Ref, r.Known...); err != nil {
+		return fmt.Errorf("terminate %v: %w", r.Known, err)
 	}
 	if r.KeepRules {
-		return nil
+		return r.absent(ctx)
 	}
-	return r.removeRules(ctx)
+	// Nothing removes rules that a machine uses, so they can go while absence is
+	// looked at again.
+	var rules error
+	var group sync.WaitGroup
+	group.Go(func() { rules = r.removeRules(ctx) })
+	err := r.absent(ctx)
+	group.Wait()
+	if err != nil {
+		return err
+	}
+	return rules
 }
 
 // removeRules removes what costs nothing. Where that may stay, its failure is final
@@ -136,12 +139,12 @@ func (r Removal) absent(ctx context.Context) error {
 				return err
 			}
 		}
-		left, err := r.look(ctx)
+		left, err := r.Session.Query(ctx, r.Ref) // Terminate had an answer for each known id
 		if err != nil {
 			return fmt.Errorf("look for survivors: %w", err)
 		}
 		if len(left) > 0 {
-			return fmt.Errorf("%d machines are still listed, %s first", len(left), left[0])
+			return fmt.Errorf("%d machines are still listed, %s first", len(left), left[0].ID)
 		}
 	}
 	return nil
@@ -149,19 +152,24 @@ func (r Removal) absent(ctx context.Context) error {
 
 // look lists the ids that are alive, by tags and by id.
 func (r Removal) look(ctx context.Context) ([]string, error) {
-	left, err := r.Session.Query(ctx, r.Ref)
-	if err != nil {
-		return nil, err
-	}
-	if len(r.Known) > 0 {
+	var left, named []cloud.Instance
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		left, err = r.Session.Query(gctx, r.Ref)
+		return err
+	})
+	if len(r.Known) > 0 && !slices.Equal(r.Known, r.Ref.Instances) {
 		byID := r.Ref
 		byID.Instances = r.Known
-		named, err := r.Session.Query(ctx, byID)
-		if err != nil {
-			return nil, err
-		}
-		left = append(left, named...)
+		group.Go(func() (err error) {
+			named, err = r.Session.Query(gctx, byID)
+			return err
+		})
 	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	left = append(left, named...)
 	found := make([]string, 0, len(left))
 	for _, inst := range left {
 		if !slices.Contains(found, inst.ID) {

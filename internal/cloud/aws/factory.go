@@ -65,7 +65,7 @@ const (
 	sshPort        = 22
 	defaultDiskGiB = 100
 	// parallel bounds the calls under way at once.
-	parallel = 8
+	parallel = 128
 )
 
 // Factory opens AWS. Its zero value is ready for use.

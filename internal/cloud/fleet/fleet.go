@@ -256,7 +256,7 @@ type Config[N, R any] struct {
 // withDefaults fills in what is not set.
 func (c Config[N, R]) withDefaults() Config[N, R] {
 	if c.Poll == (retry.Policy{}) {
-		c.Poll = retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second, Factor: 1.5, Jitter: 0.2}
+		c.Poll = retry.Policy{Initial: 50 * time.Millisecond, Max: 5 * time.Second, Factor: 2, Jitter: 0.2}
 	}
 	for _, n := range []struct {
 		have  *int

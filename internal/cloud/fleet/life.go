@@ -15,7 +15,7 @@ import (
 // Wait implements cloud.Provisioner.
 func (f *Fleet[N, R]) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.State) error {
 	if want == cloud.StateTerminated {
-		var g gone[N, R]
+		g := gone[N, R]{named: len(ref.Instances) > 0}
 		return f.watch(ctx, ref, func(_ context.Context, c Inventory[N]) (bool, error) { return g.look(f, c), nil })
 	}
 	w := f.waiter(want)
@@ -91,12 +91,15 @@ func (f *Fleet[N, R]) explain(ctx context.Context, c Inventory[N], err error) er
 // gone decides, look by look, whether nothing is left.
 type gone[N, R any] struct {
 	quiet int
+	// named says that the looks ask for machines by id.
+	named bool
 	// ended are machines whose removal the cloud confirmed.
 	ended []string
 }
 
 // look reports whether nothing was seen often enough in a row. What is listed as
-// terminated is proof; what is merely not listed may be late.
+// terminated is proof; what is merely not listed may be late. Where machines are asked
+// for by id, the cloud's answer that all of them are terminated needs no second one.
 func (g *gone[N, R]) look(f *Fleet[N, R], c Inventory[N]) bool {
 	if len(c.Live())+len(c.Unlisted) > 0 || c.Doubtful {
 		g.quiet = 0
@@ -107,6 +110,8 @@ func (g *gone[N, R]) look(f *Fleet[N, R], c Inventory[N]) bool {
 	switch {
 	case missed:
 		return g.quiet >= f.MissingLooks
+	case len(c.Machines) > 0 && g.named && len(c.Missing) == 0:
+		return true
 	case len(c.Machines) > 0:
 		return g.quiet >= min(2, f.QuietLooks)
 	default:
@@ -207,17 +212,13 @@ func (f *Fleet[N, R]) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 
 // Stop implements cloud.Provisioner.
 func (f *Fleet[N, R]) Stop(ctx context.Context, ref cloud.ClusterRef) error {
-	found, err := f.Look(ctx, ref)
-	if err != nil {
-		return err
-	}
-	for _, m := range found.Staying() {
-		if why := f.Capabilities.CannotStop(cloud.Offer{Cloud: f.Name, Market: m.Market, InstanceType: cloud.InstanceType{Name: m.Type}}); why != "" {
-			return ConfigErrorf(cloud.ScopeCloud, "machine %s: %s", m, why)
-		}
-	}
 	w := f.waiter(cloud.StateStopped)
 	return f.watch(ctx, ref, func(ctx context.Context, c Inventory[N]) (bool, error) {
+		for _, m := range c.Staying() {
+			if why := f.Capabilities.CannotStop(cloud.Offer{Cloud: f.Name, Market: m.Market, InstanceType: cloud.InstanceType{Name: m.Type}}); why != "" {
+				return false, ConfigErrorf(cloud.ScopeCloud, "machine %s: %s", m, why)
+			}
+		}
 		busy := slices.DeleteFunc(c.Live(), func(m Machine[N]) bool { return m.State != cloud.StateRunning && m.State != cloud.StatePending })
 		if len(busy) > 0 {
 			if err := f.Calls.StopMachines(ctx, busy); err != nil {
@@ -230,11 +231,11 @@ func (f *Fleet[N, R]) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 
 // Terminate implements cloud.Provisioner. What is paid for beside the machines
 // goes after them.
-func (f *Fleet[N, R]) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
+func (f *Fleet[N, R]) Terminate(ctx context.Context, ref cloud.ClusterRef, known ...string) error {
 	removed := map[cloud.Identity]bool{}
-	_, err := f.removeMachines(ctx, ref, removed)
+	_, err := f.removeMachines(ctx, ref, known, removed)
 	if err == nil {
-		err = f.removePaid(ctx, ref, removed)
+		err = f.removePaid(ctx, ref, known, removed)
 	}
 	if err != nil {
 		return fmt.Errorf("terminate cluster %q: %w", ref.Cluster, err)
@@ -248,9 +249,9 @@ func (f *Fleet[N, R]) Terminate(ctx context.Context, ref cloud.ClusterRef) error
 // removeMachines sees the machines of ref gone, notes their identities and
 // reports whether there were any. It asks again at every look, since a request
 // may be lost, and believes only what it sees.
-func (f *Fleet[N, R]) removeMachines(ctx context.Context, ref cloud.ClusterRef, removed map[cloud.Identity]bool) (some bool, err error) {
-	var g gone[N, R]
-	err = f.watch(ctx, ref, func(ctx context.Context, c Inventory[N]) (bool, error) {
+func (f *Fleet[N, R]) removeMachines(ctx context.Context, ref cloud.ClusterRef, known []string, removed map[cloud.Identity]bool) (some bool, err error) {
+	g := gone[N, R]{named: len(ref.Instances)+len(known) > 0}
+	err = f.watchWith(ctx, ref, known, func(ctx context.Context, c Inventory[N]) (bool, error) {
 		for _, m := range c.Machines {
 			removed[m.Identity] = true
 		}

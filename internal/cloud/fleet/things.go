@@ -70,7 +70,7 @@ func (f *Fleet[N, R]) Survey(ctx context.Context, ref cloud.ClusterRef) ([]cloud
 // is of a machine that no look showed so far, which goes now; or it is of somebody
 // else's, and stays, as one does who saves data from a disk. Survey shows it once
 // it is free.
-func (f *Fleet[N, R]) removePaid(ctx context.Context, ref cloud.ClusterRef, removed map[cloud.Identity]bool) error {
+func (f *Fleet[N, R]) removePaid(ctx context.Context, ref cloud.ClusterRef, known []string, removed map[cloud.Identity]bool) error {
 	if ref.Instances != nil && len(removed) == 0 {
 		return nil
 	}
@@ -84,7 +84,7 @@ func (f *Fleet[N, R]) removePaid(ctx context.Context, ref cloud.ClusterRef, remo
 		if err != nil || !inUse {
 			return err
 		}
-		if some, err := f.removeMachines(ctx, ref, removed); err != nil || !some {
+		if some, err := f.removeMachines(ctx, ref, known, removed); err != nil || !some {
 			return err
 		}
 	}
@@ -140,8 +140,9 @@ func (f *Fleet[N, R]) unlessTransient(err error) error {
 }
 
 // CleanupPorts implements cloud.Provisioner: it removes what was made for the
-// cluster as a whole. It looks again after it deleted, until it sees nothing. A kind
-// that cannot be listed does not keep the others.
+// cluster as a whole. It looks again after it deleted, until it sees nothing; where it
+// never saw anything, it looks twice. A kind that cannot be listed does not keep the
+// others.
 func (f *Fleet[N, R]) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error {
 	if err := f.checkRef(cloud.ClusterRef{Owner: ref.Owner}); err != nil {
 		return err
@@ -152,8 +153,9 @@ func (f *Fleet[N, R]) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) er
 // removeRules removes what was made for the cluster as a whole and costs nothing.
 func (f *Fleet[N, R]) removeRules(ctx context.Context, ref cloud.ClusterRef) error {
 	quiet, refused := 0, 0
+	rest := func(k cloud.ThingKind) bool { return !k.Paid() }
 	return retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
-		left, owner, unlisted := f.things(ctx, ref, func(k cloud.ThingKind) bool { return !k.Paid() })
+		left, owner, unlisted := f.things(ctx, ref, rest)
 		switch {
 		case len(left) == 0 && unlisted != nil:
 			return false, retry.Stop(unlisted)
@@ -167,7 +169,8 @@ func (f *Fleet[N, R]) removeRules(ctx context.Context, ref cloud.ClusterRef) err
 			return false, retry.Stop(err)
 		}
 		if inUse == nil {
-			return false, nil
+			left, _, unlisted = f.things(ctx, ref, rest)
+			return len(left) == 0 && unlisted == nil, nil
 		}
 		// A firewall is in use until the last machine behind it is gone. That will
 		// come, unless the machine is alive and well; one look may lag.

@@ -100,8 +100,8 @@ func (g Driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 }
 
 // Terminate implements cloud.Provisioner.
-func (g Driver) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
-	return Call(ctx, "Terminate", func() error { return g.Provisioner.Terminate(ctx, ref) })
+func (g Driver) Terminate(ctx context.Context, ref cloud.ClusterRef, known ...string) error {
+	return Call(ctx, "Terminate", func() error { return g.Provisioner.Terminate(ctx, ref, known...) })
 }
 
 // OpenPorts implements cloud.Provisioner.
