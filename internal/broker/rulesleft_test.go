@@ -11,11 +11,14 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/journal"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/memcloud"
 )
 
 // cleanupFails is a cloud whose rules, keys and groups cannot be listed.
-func cleanupFails() *memcloud.Fault { return &memcloud.Fault{Method: "cleanup", Err: errServer} }
+func cleanupFails() *memcloud.Fault {
+	return &memcloud.Fault{Method: "cleanup", Err: &cloud.LookupError{Err: errServer}}
+}
 
 // What costs nothing and cannot be looked up holds no launch, whatever left it: an
 // attempt that made no machine, one that did, or a cluster that is gone.
@@ -69,11 +72,42 @@ func TestMachineBehindRulesHoldsTheLaunch(t *testing.T) {
 		x.mustLaunch(t, twoNodes("train"))
 		lost := fc.Machines
 		fc.Machines = nil
-		fc.Faults = []*memcloud.Fault{{Method: "cleanup", Err: errServer, Hook: func() { fc.Machines = lost }}}
+		fc.Faults = []*memcloud.Fault{{Method: "cleanup", Err: &cloud.LookupError{Err: errServer}, Hook: func() { fc.Machines = lost }}}
 		if c, err := newBench(t, dir, fc).Launch(t.Context(), twoNodes("train")); err == nil {
 			t.Fatalf("launched %v beside machines that are there again", c.InstanceIDs())
 		}
 	})
+}
+
+// Rules that are in use are the proof of a machine that no list shows: nothing is
+// launched beside it, for a cluster that looks gone and for a failed attempt.
+func TestRulesInUseHoldTheLaunch(t *testing.T) {
+	inUse := errors.New("DependencyViolation: it has a dependent object")
+	for name, first := range map[string]func(t *testing.T, x *bench){
+		"the cluster looks gone": func(t *testing.T, x *bench) {
+			x.mustLaunch(t, twoNodes("train"))
+			x.cloud.Machines = nil
+		},
+		"of a failed attempt": func(t *testing.T, x *bench) {
+			x.cloud.Faults = []*memcloud.Fault{{Method: "wait", Err: errors.New("machine entered state failed")}, cleanupFails()}
+			x.launchInVain(t)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				dir, fc := stateDir(t), newFakeCloud()
+				first(t, newBench(t, dir, fc))
+				before := fc.Called("run")
+				fc.Faults = []*memcloud.Fault{{Method: "cleanup", Err: inUse}}
+				if c, err := newBench(t, dir, fc).Launch(t.Context(), twoNodes("train")); !errors.Is(err, inUse) {
+					t.Fatalf("Launch = %v, %v", c.InstanceIDs(), err)
+				}
+				if now := fc.Called("run"); now != before {
+					t.Errorf("%d create calls", now-before)
+				}
+			})
+		})
+	}
 }
 
 // An interrupt ends the removal of what an earlier launch left, where the cloud does
@@ -109,7 +143,7 @@ func TestAttemptTableTellsTheCleanUp(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		x.cloud.Faults = []*memcloud.Fault{
 			{Method: "bootstrap", Err: errors.New("no such subnet"), Hook: func() { time.Sleep(3 * time.Second) }},
-			{Method: "cleanup", Err: errServer, Hook: func() { time.Sleep(7 * time.Second) }},
+			{Method: "cleanup", Err: &cloud.LookupError{Err: errServer}, Hook: func() { time.Sleep(7 * time.Second) }},
 		}
 		_, err := x.Launch(t.Context(), twoNodes("train"))
 		var failed *LaunchError

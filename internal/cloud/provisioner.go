@@ -68,7 +68,9 @@ type Provisioner interface {
 
 	// CleanupPorts removes the cluster's own rules, groups and keys, and what is paid
 	// for and no machine uses any more. Absent is success. It is called after
-	// Terminate, and once machines ended without it.
+	// Terminate, and once machines ended without it. A LookupError is that rules,
+	// groups or keys could not be listed, and that nothing else is left; what is in use
+	// is another error.
 	CleanupPorts(ctx context.Context, ref ClusterRef) error
 
 	// Classify says what an error of this driver means. It is pure.

@@ -92,15 +92,16 @@ func (r Removal) once(ctx context.Context) error {
 	return rules
 }
 
-// removeRules removes what costs nothing. Where that may stay, its failure is final
-// once another look shows that no machine holds it.
+// removeRules removes what costs nothing. Where that may stay, it is final that it
+// cannot be listed, once another look shows that no machine is there. What is in use
+// may not stay: a machine that no list shows uses it.
 func (r Removal) removeRules(ctx context.Context) error {
 	if !r.RulesMayStay {
 		return cleanUp(ctx, r.Session, r.Ref)
 	}
 	err := CleanUpSoon(ctx, r.Session, r.Ref)
-	if err == nil {
-		return nil
+	if !errors.As(err, new(*cloud.LookupError)) {
+		return err
 	}
 	if left, lerr := r.look(ctx); lerr != nil || len(left) > 0 {
 		return err

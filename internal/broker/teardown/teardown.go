@@ -136,8 +136,8 @@ func (t Teardown) removeGeneration(ctx context.Context, f statedir.Folder, j *jo
 // ForgetGone forgets a complete generation that two looks did not find, with its
 // rules and keys. It removes no machine: nobody asked for the
 // removal of this cluster, and should one be there after all, its rules are in
-// use and the record stays. So it does where rules cannot be removed, which is a
-// RulesLeftError.
+// use, which is an error, and the record stays. So it does where rules cannot be
+// listed, which is a RulesLeftError.
 func (t Teardown) ForgetGone(ctx context.Context, f statedir.Folder, j *journal.Journal, g *journal.Generation) error {
 	if err := journal.NoteLost(j, g.ID); err != nil {
 		return err
@@ -152,7 +152,7 @@ func (t Teardown) ForgetGone(ctx context.Context, f statedir.Folder, j *journal.
 		if err == nil {
 			continue
 		}
-		if alive, qerr := session.Query(ctx, p.Ref); qerr != nil || len(alive) > 0 {
+		if alive, qerr := session.Query(ctx, p.Ref); !errors.As(err, new(*cloud.LookupError)) || qerr != nil || len(alive) > 0 {
 			return fmt.Errorf("cluster %q, whose machines are gone: %w", f.Name, errors.Join(err, qerr))
 		}
 		left = append(left, &RulesLeftError{err})

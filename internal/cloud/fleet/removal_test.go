@@ -154,28 +154,34 @@ type answered404 struct{}
 func (answered404) Error() string        { return "404" }
 func (answered404) Is(target error) bool { return target == cloud.ErrNotFound }
 
-// blindPods cannot list what is a group.
-type blindPods struct{ *pods }
+// blindPods cannot list what is of a kind.
+type blindPods struct {
+	*pods
+	blind cloud.ThingKind
+}
 
 func (*blindPods) Kinds() []cloud.ThingKind {
-	return []cloud.ThingKind{cloud.ThingGroup, cloud.ThingFirewall}
+	return []cloud.ThingKind{cloud.ThingGroup, cloud.ThingFirewall, cloud.ThingDisk}
 }
 
 func (p *blindPods) Things(ctx context.Context, ref cloud.ClusterRef, kind cloud.ThingKind) ([]cloud.Thing, error) {
-	if kind == cloud.ThingGroup {
+	if kind == p.blind {
 		return nil, errors.New("500: internal error")
 	}
 	return p.pods.Things(ctx, ref, kind)
 }
 
 // TestKindThatCannotBeListed: what can be listed goes, and the error says what cannot.
+// It is a LookupError only where that costs nothing.
 func TestKindThatCannotBeListed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &blindPods{pods: &pods{disks: []cloud.Thing{{Kind: cloud.ThingFirewall, ID: "fw"}}}}
-		f, cfg := fleetOf(p.pods, 1, func(c *Config[string, string]) { c.Calls = p })
-		err := f.CleanupPorts(t.Context(), cfg.Spec.Ref)
-		if err == nil || !strings.Contains(err.Error(), "list what is a group: 500") || len(p.disks) != 0 {
-			t.Errorf("CleanupPorts = %v and left %v", err, p.disks)
-		}
-	})
+	for kind, free := range map[cloud.ThingKind]bool{cloud.ThingGroup: true, cloud.ThingDisk: false} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &blindPods{pods: &pods{disks: []cloud.Thing{{Kind: cloud.ThingFirewall, ID: "fw"}}}, blind: kind}
+			f, cfg := fleetOf(p.pods, 1, func(c *Config[string, string]) { c.Calls = p })
+			err := f.CleanupPorts(t.Context(), cfg.Spec.Ref)
+			if err == nil || !strings.Contains(err.Error(), "500") || errors.As(err, new(*cloud.LookupError)) != free || len(p.disks) != 0 {
+				t.Errorf("%s: CleanupPorts = %v and left %v", kind, err, p.disks)
+			}
+		})
+	}
 }

@@ -3,8 +3,8 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -147,7 +147,15 @@ func (f *Fleet[N, R]) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) er
 	if err := f.checkRef(cloud.ClusterRef{Owner: ref.Owner}); err != nil {
 		return err
 	}
-	return errors.Join(f.removeStray(ctx, ref), f.removeRules(ctx, ref))
+	var stray, rules error
+	var both sync.WaitGroup
+	both.Go(func() { stray = f.removeStray(ctx, ref) })
+	both.Go(func() { rules = f.removeRules(ctx, ref) })
+	both.Wait()
+	if stray != nil && rules != nil { // what is paid for decides what this means
+		return fmt.Errorf("%w; and %v", stray, rules) //nolint:errorlint // a LookupError would say that nothing is paid for
+	}
+	return cmp.Or(stray, rules)
 }
 
 // removeRules removes what was made for the cluster as a whole and costs nothing.
@@ -158,7 +166,7 @@ func (f *Fleet[N, R]) removeRules(ctx context.Context, ref cloud.ClusterRef) err
 		left, owner, unlisted := f.things(ctx, ref, rest)
 		switch {
 		case len(left) == 0 && unlisted != nil:
-			return false, retry.Stop(unlisted)
+			return false, retry.Stop(&cloud.LookupError{Err: unlisted})
 		case len(left) == 0:
 			quiet++
 			return quiet >= min(2, f.QuietLooks) || owner == nil, nil
