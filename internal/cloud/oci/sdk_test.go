@@ -47,6 +47,25 @@ func TestSDKWitness(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	file := a.bodies(t, dir)
+	cmd := exec.CommandContext(t.Context(), python, "testdata/witness.py", file)
+	cmd.Env = append(os.Environ(), "FAKE_URL="+a.URL, "FAKE_CONFIG="+a.WriteConfig(t, dir), "FAKE_COMPARTMENT="+ocifake.Compartment, "NO_PROXY=127.0.0.1", "PYTHONWARNINGS=ignore")
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Errorf("Oracle's client complains: %v", err)
+	}
+	if n := len(a.Machines()); n != 2 {
+		t.Errorf("it left %d machines, want the cluster's two", n)
+	}
+	if err := s.Terminate(t.Context(), spec.Ref); err != nil {
+		t.Error(err)
+	}
+}
+
+// bodies writes what the driver sent into a file.
+func (a account) bodies(t *testing.T, dir string) (file string) {
+	t.Helper()
 	type sent struct {
 		Name string          `json:"name"`
 		Body json.RawMessage `json:"body"`
@@ -61,21 +80,9 @@ func TestSDKWitness(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, "sent.json")
+	file = filepath.Join(dir, "sent.json")
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), python, "testdata/witness.py", file)
-	cmd.Env = append(os.Environ(), "FAKE_URL="+a.URL, "FAKE_CONFIG="+a.WriteConfig(t, dir), "FAKE_COMPARTMENT="+ocifake.Compartment, "NO_PROXY=127.0.0.1", "PYTHONWARNINGS=ignore")
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Errorf("Oracle's client complains: %v", err)
-	}
-	if n := len(a.Machines()); n != 2 {
-		t.Errorf("it left %d machines, want the cluster's two", n)
-	}
-	if err := s.Terminate(t.Context(), spec.Ref); err != nil {
-		t.Error(err)
-	}
+	return file
 }
