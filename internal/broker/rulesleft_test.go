@@ -142,8 +142,8 @@ func TestAttemptTableTellsTheCleanUp(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		x := newBench(t, stateDir(t), newFakeCloud())
 		x.cloud.Faults = []*memcloud.Fault{
-			{Method: "bootstrap", Err: errors.New("no such subnet"), Hook: func() { time.Sleep(3 * time.Second) }},
-			{Method: "cleanup", Err: &cloud.LookupError{Err: errServer}, Hook: func() { time.Sleep(7 * time.Second) }},
+			{Method: "bootstrap", Err: errors.New("no such subnet"), Hook: func() { time.Sleep(3 * time.Second) }},     //nolint:forbidigo // virtual time
+			{Method: "cleanup", Err: &cloud.LookupError{Err: errServer}, Hook: func() { time.Sleep(7 * time.Second) }}, //nolint:forbidigo // virtual time
 		}
 		_, err := x.Launch(t.Context(), twoNodes("train"))
 		var failed *LaunchError

@@ -99,9 +99,9 @@ func (v Viewer) run(ctx context.Context, out io.Writer, fl flags, states []gc.St
 		if err != nil || !fl.watch {
 			return err
 		}
-		_ = retry.Pause(ctx, fl.every) // that it is interrupted is how it is asked to end
+		_ = retry.Pause(ctx, fl.every)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // that it is interrupted is how it is asked to end
 		}
 	}
 }

@@ -204,7 +204,7 @@ func isWhole(ref cloud.ClusterRef) bool {
 // identity, says until then whose it is to whom looks for that very cluster.
 func (d *driver) tagsOf(ctx context.Context, region string, in instance, ref cloud.ClusterRef) ([]string, error) {
 	var v volume
-	err := error(cloud.ErrNotFound)
+	err := cloud.ErrNotFound
 	if in.Boot.Volume.ID != "" {
 		err = d.c.do(ctx, region, http.MethodGet, "/volumes/"+in.Boot.Volume.ID, nil, nil, &v)
 	}

@@ -113,9 +113,10 @@ func (n *Node) KillAll() {
 		}
 		stopped = all
 	}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	deadline := time.Now().Add(10 * time.Second)
+	for now := range time.Tick(10 * time.Millisecond) {
 		all := n.processes()
-		if len(all) == 0 {
+		if len(all) == 0 || now.After(deadline) {
 			return
 		}
 		for pid := range all {

@@ -155,12 +155,13 @@ type Remote struct {
 	CRN     string `json:"crn"`
 }
 
-// Network is a VPC; Subnet is one of its parts.
 type (
+	// Network is a VPC.
 	Network struct {
 		ID, Name, Region, Status string
 		Created, ready           time.Time
 	}
+	// Subnet is a part of a VPC.
 	Subnet struct {
 		ID, Name, Region, Zone, VPC, Status string
 		Created                             time.Time
@@ -340,11 +341,9 @@ func checkName(name string) error {
 }
 
 // handle answers the calls of a path of a region's API.
-func (c *Cloud) handle(pattern string, h func(call *fakekit.Call, region string) (any, error)) string {
+func (c *Cloud) handle(pattern string, h func(call *fakekit.Call, region string) (any, error)) {
 	method, path, _ := strings.Cut(pattern, " ")
-	full := method + " /{region}/v1" + path
-	c.Handle(full, c.checked(h))
-	return full
+	c.Handle(method+" /{region}/v1"+path, c.checked(h))
 }
 
 func (c *Cloud) checked(h func(call *fakekit.Call, region string) (any, error)) fakekit.Handler {
