@@ -107,11 +107,11 @@ func (d *driver) ensureGroup(ctx context.Context, spec cloud.ClusterSpec, region
 		looks := d.Poll
 		looks.Attempts = d.MissingLooks
 		return retry.Do(ctx, looks, func(ctx context.Context) error {
-			if err := d.open(ctx, spec, made, efa); !hasCode(err, codeGroupUnknown) {
+			err := d.open(ctx, spec, made, efa)
+			if !hasCode(err, codeGroupUnknown) {
 				return retry.Stop(err)
-			} else {
-				return err
 			}
+			return err
 		})
 	})
 }

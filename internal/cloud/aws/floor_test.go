@@ -59,7 +59,7 @@ func (m *meter) Do(r *http.Request) (*http.Response, error) {
 	m.mu.Lock()
 	m.calls[action]++
 	m.mu.Unlock()
-	time.Sleep(m.latency)
+	time.Sleep(m.latency) //nolint:forbidigo // injected time
 	again := r.Clone(r.Context())
 	again.Body = io.NopCloser(bytes.NewReader(body))
 	out := httptest.NewRecorder()
@@ -71,7 +71,7 @@ func (m *meter) dial(context.Context, remote.Target, []ssh.Signer) (nodes.Node, 
 	m.mu.Lock()
 	m.dials++
 	m.mu.Unlock()
-	time.Sleep(m.latency)
+	time.Sleep(m.latency) //nolint:forbidigo // injected time
 	return meteredNode{m}, nil
 }
 
@@ -81,7 +81,7 @@ func (n meteredNode) Run(context.Context, remote.Command) (int, error) {
 	n.mu.Lock()
 	n.sessions++
 	n.mu.Unlock()
-	time.Sleep(n.latency)
+	time.Sleep(n.latency) //nolint:forbidigo // injected time
 	return 0, nil
 }
 

@@ -85,7 +85,7 @@ func TestLimitsFollowAWS(t *testing.T) {
 		if got := took("CreateTags", 11); got < 2*time.Second || got > 3*time.Second {
 			t.Errorf("11 changes behind a refusal took %s, want 5 a second", got)
 		}
-		time.Sleep(throttledFor)
+		time.Sleep(throttledFor) //nolint:forbidigo // injected time
 		if got := took("RunInstances", 100); got != 0 {
 			t.Errorf("long after the refusal launches waited %s", got)
 		}
