@@ -263,7 +263,7 @@ type ClusterSpec struct {
 	AddressSources []string
 	Labels         map[string]string
 	// Notes stand on every machine under the reserved keys TagRuntime,
-	// TagAccelerators and TagAtRest. A key that is absent leaves what is there.
+	// TagAccelerators, TagAtRest and TagContainer. A key that is absent leaves what is there.
 	Notes map[string]string
 	// MaxMachineUSD bounds the price of one machine, in US dollars an hour, on
 	// clouds whose spot prices move after the offer was made; 0 is no bound.

@@ -7,6 +7,10 @@ import "strings"
 // containerPrefix begins an image that is one of a container, as in SkyPilot.
 const containerPrefix = "docker:"
 
+// MaxContainerImage is how long a ContainerImage may be, so that it can be noted in
+// the tags of every cloud.
+const MaxContainerImage = 250
+
 // ContainerImage is the image of a container that an image_id names, such as
 // "docker:pytorch/pytorch:latest", with its registry; false where it names the
 // image of a machine.
@@ -23,6 +27,21 @@ func ContainerImage(image string) (string, bool) {
 		return image, true
 	}
 	return "docker.io/" + image, true
+}
+
+// ImageOf is the image_id that asks for a ContainerImage; empty asks for none.
+func ImageOf(container string) string {
+	if container == "" {
+		return ""
+	}
+	return containerPrefix + container
+}
+
+// SameImage reports whether two image_ids ask for one image.
+func SameImage(x, y string) bool {
+	a, contained := ContainerImage(x)
+	b, too := ContainerImage(y)
+	return x == y || contained && too && a == b
 }
 
 // RegistryOf is the host of the registry that a ContainerImage comes from.

@@ -24,6 +24,12 @@ func TestContainerImage(t *testing.T) {
 			t.Errorf("ContainerImage(%q) = %q, %t, want %q", text, got, ok, want)
 		}
 	}
+	if image := "nvcr.io/nvidia/pytorch:24.05"; cloud.ImageOf(image) != "docker:"+image || cloud.ImageOf("") != "" {
+		t.Errorf("ImageOf = %q and %q", cloud.ImageOf(image), cloud.ImageOf(""))
+	}
+	if !cloud.SameImage("docker:ubuntu", "docker:docker.io/library/ubuntu") || cloud.SameImage("docker:ubuntu", "ubuntu") || cloud.SameImage("docker:a", "docker:b") || !cloud.SameImage("ami-1", "ami-1") || cloud.SameImage("ami-1", "ami-2") {
+		t.Error("SameImage takes other images for the same, or the same for another")
+	}
 	if got := cloud.RegistryOf("10.0.0.1:5000/own:1"); got != "10.0.0.1:5000" {
 		t.Errorf("RegistryOf = %q", got)
 	}

@@ -88,6 +88,9 @@ type Cluster struct {
 	// Autostop is what the cluster was told about its own end; nil is nothing.
 	Autostop *autostop.Config `json:"autostop,omitempty"`
 	Replaced []Replaced       `json:"-"` // taken by Launch for what it replaces
+	// Container is the cloud.ContainerImage that stands on the machines, for an
+	// import. No record keeps it: the machines say what they run.
+	Container string `json:"-"`
 }
 
 // Replaced is a whole cluster that a launch with Spec.Beside found under its name

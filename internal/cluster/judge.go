@@ -87,7 +87,7 @@ func (c Cluster) HeadRuns() bool {
 func (c Cluster) SeenAs(shown Cluster) Cluster {
 	perNode := c.PerNode()
 	c.Nodes, c.Size, c.Status, c.StatusReason = shown.Nodes, shown.Size, shown.Status, shown.StatusReason
-	c.HourlyUSD = perNode * float64(c.Size)
+	c.HourlyUSD, c.Container = perNode*float64(c.Size), shown.Container
 	return c
 }
 

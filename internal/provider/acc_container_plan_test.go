@@ -4,6 +4,7 @@ package provider_test
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -20,6 +21,7 @@ func TestAccImagesRefused(t *testing.T) {
 	}{
 		{"runtime = \"ray\"\n resources = { image_id = \"docker:ubuntu\" }", []string{`runtime = "ray" runs jobs beside the container`}},
 		{`resources = { image_id = "docker:" }`, []string{"names no container's image", "docker:nvcr.io/nvidia/pytorch"}},
+		{`resources = { image_id = "docker:` + strings.Repeat("a", 240) + `" }`, []string{"has 258 characters with its registry, and may have 250"}},
 		{`resources = { image_id = "docker:Up/per case" }`, []string{"names no container's image"}},
 		{"resources = { cpus = \"2\" }\n image_auth = { username = \"u\", password = \"p\" }", nil},
 	} {

@@ -44,6 +44,9 @@ func (u *BringUp) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 		return cloud.ClusterSpec{}, &localError{cloud.ScopeCloud, err}
 	}
 	spec.Notes = cluster.NotesOf(u.Before.Runtime, u.Before.Accelerators)
+	if image, ok := cloud.ContainerImage(u.Requirement.Image); ok {
+		spec.Notes[cloud.TagContainer] = image
+	}
 	spec.SSHUser, spec.NodeConfig = cmp.Or(u.Base.SSHUser, u.config.SSHUser), u.config.NodeConfig
 	if err := u.checkConfig(); err != nil {
 		return cloud.ClusterSpec{}, &localError{cloud.ScopeCloud, err}

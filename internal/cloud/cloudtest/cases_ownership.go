@@ -56,7 +56,7 @@ func identityRoundTrip(ctx context.Context, w *world) error {
 // its launch on, also after its labels changed and a host key came to be known.
 func marksStay(ctx context.Context, w *world) error {
 	c := w.cluster(w.most())
-	c.spec.Notes = map[string]string{cloud.TagRuntime: "ssh", cloud.TagAccelerators: "A100:8"}
+	c.spec.Notes = notesOfAll()
 	c.hostKeys = map[int]string{0: hostKey("launch")} // the launch tells no other
 	check := func(when string) error {
 		got, err := w.Query(ctx, c.ref)
@@ -90,7 +90,7 @@ func marksStay(ctx context.Context, w *world) error {
 	if _, err := c.run(ctx); err != nil {
 		return fmt.Errorf("Run with other labels: %w", err)
 	}
-	c.hostKeys, c.spec.Notes = known, map[string]string{cloud.TagRuntime: "ssh", cloud.TagAccelerators: "A100:8"}
+	c.hostKeys, c.spec.Notes = known, notesOfAll()
 	if err := check("after its labels changed"); err != nil {
 		return err
 	}
@@ -100,6 +100,12 @@ func marksStay(ctx context.Context, w *world) error {
 		return fmt.Errorf("Run with a host key: %w", err)
 	}
 	return check("after its host key and its runtime were told")
+}
+
+// notesOfAll are notes as long as they may be.
+func notesOfAll() map[string]string {
+	image := "registry.example.com:5000/" + strings.Repeat("a/b_c-", cloud.MaxContainerImage)
+	return map[string]string{cloud.TagRuntime: "ssh", cloud.TagAccelerators: "A100:8", cloud.TagContainer: image[:cloud.MaxContainerImage-9] + "@sha256:0"}
 }
 
 // hostKey has the form and the length of a key, if no more.

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
 )
 
 // A launch asks for what its plan asked for: machines that log in to registries,
@@ -30,5 +31,17 @@ func TestLaunchKnowsOfTheLogin(t *testing.T) {
 	spec := b.broker.launched[0]
 	if !spec.Request.Needs.ImageLogin || spec.ImageLogin != (broker.RegistryLogin{Username: "u", Password: "p"}) {
 		t.Errorf("launched with %+v, login %t", spec.Request.Needs, spec.ImageLogin != (broker.RegistryLogin{}))
+	}
+}
+
+// An import that knows nothing but the machines asks for the container that they run.
+func TestImportAsksForTheContainer(t *testing.T) {
+	c := exampleCluster()
+	if image := request.Member(resourcesOfMachines(context.Background(), c), "image_id"); !image.IsNull() {
+		t.Errorf("without a container image_id is %s", image)
+	}
+	c.Container = "docker.io/library/ubuntu:24.04"
+	if image := request.Member(resourcesOfMachines(context.Background(), c), "image_id"); !image.Equal(types.StringValue("docker:docker.io/library/ubuntu:24.04")) {
+		t.Errorf("image_id is %s", image)
 	}
 }

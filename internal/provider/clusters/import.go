@@ -134,6 +134,9 @@ func resourcesOfMachines(ctx context.Context, c cluster.Cluster) types.Object {
 	if c.Market == cloud.Spot {
 		values["market"] = types.StringValue(string(c.Market))
 	}
+	if image := cloud.ImageOf(c.Container); image != "" {
+		values["image_id"] = types.StringValue(image)
+	}
 	return types.ObjectValueMust(request.ResourcesTypes(), values)
 }
 

@@ -92,7 +92,11 @@ func CheckImage(text string) error {
 	if err := CheckBlank(text); err != nil {
 		return err
 	}
-	if image, ok := cloud.ContainerImage(text); ok && !imagePattern.MatchString(image) {
+	image, ok := cloud.ContainerImage(text)
+	if ok && len(image) > cloud.MaxContainerImage {
+		return fmt.Errorf("the container's image %q has %d characters with its registry, and may have %d", text, len(image), cloud.MaxContainerImage)
+	}
+	if ok && !imagePattern.MatchString(image) {
 		return fmt.Errorf("%q names no container's image; write docker:, perhaps a registry, its path and a tag, such as \"docker:nvcr.io/nvidia/pytorch:25.01-py3\"", text)
 	}
 	return nil
