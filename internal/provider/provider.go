@@ -31,6 +31,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/provider/jobs"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/lists"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/reach"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/reports"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
@@ -335,7 +336,7 @@ func (p *skyProvider) Resources(context.Context) []func() resource.Resource {
 
 // EphemeralResources implements provider.ProviderWithEphemeralResources.
 func (p *skyProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return []func() ephemeral.EphemeralResource{clusters.NewSSH}
+	return []func() ephemeral.EphemeralResource{reach.NewSSH}
 }
 
 func (p *skyProvider) DataSources(context.Context) []func() datasource.DataSource {

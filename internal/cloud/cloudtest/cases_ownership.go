@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/foreign"
 )
 
 func ownershipCases() []Case {
@@ -116,7 +117,7 @@ func hostKey(what string) string {
 // foreign launches one foreign machine of each kind beside the cluster's rank 0.
 func (w *world) foreign(ctx context.Context, c *cluster, n Neighbour) ([]string, error) {
 	var all []string
-	for _, kind := range []Foreign{Unmarked, OtherOwner, Malformed} {
+	for _, kind := range []Foreign{foreign.Unmarked, foreign.OtherOwner, foreign.Malformed} {
 		id, err := n.LaunchForeign(ctx, c.at, kind, c.identity(0))
 		if err != nil {
 			return nil, fmt.Errorf("launch a foreign machine (%s): %w", kind, err)
@@ -147,12 +148,12 @@ func foreignNextDoor(ctx context.Context, w *world) error {
 		return err
 	}
 	c := w.cluster(1)
-	foreign, err := w.foreign(ctx, c, n)
+	made, err := w.foreign(ctx, c, n)
 	if err != nil {
 		return err
 	}
 	survived := func(what string) error {
-		if err := unharmed(ctx, n, foreign...); err != nil {
+		if err := unharmed(ctx, n, made...); err != nil {
 			return fmt.Errorf("after %s: %w", what, err)
 		}
 		return nil
@@ -182,7 +183,7 @@ func foreignNextDoor(ctx context.Context, w *world) error {
 	if err := w.CleanupPorts(ctx, c.ref); err != nil {
 		return fmt.Errorf("CleanupPorts: %w", err)
 	}
-	return errors.Join(survived("Terminate"), w.machinesAre(ctx, len(foreign)))
+	return errors.Join(survived("Terminate"), w.machinesAre(ctx, len(made)))
 }
 
 func foreignID(ctx context.Context, w *world) error {
@@ -194,15 +195,15 @@ func foreignID(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	foreign, err := w.foreign(ctx, c, n)
+	made, err := w.foreign(ctx, c, n)
 	if err != nil {
 		return err
 	}
-	for _, id := range foreign {
+	for _, id := range made {
 		if err := w.Terminate(ctx, c.narrowed(machines[0].ID, id)); err == nil {
 			return fmt.Errorf("Terminate takes the foreign id %s for its own", id)
 		}
-		if err := unharmed(ctx, n, foreign...); err != nil {
+		if err := unharmed(ctx, n, made...); err != nil {
 			return err
 		}
 	}

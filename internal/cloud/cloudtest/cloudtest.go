@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/foreign"
 )
 
 // Harness is one account of one cloud to test a driver on.
@@ -149,31 +150,7 @@ type (
 )
 
 // Foreign is a kind of machine that is none of the driver's business.
-type Foreign string
-
-// The kinds of foreign machines. On clouds without tags the name takes their place.
-const (
-	// Unmarked has no ownership tags.
-	Unmarked Foreign = "unmarked"
-	// OtherOwner has all of them, and another owner.
-	OtherOwner Foreign = "other owner"
-	// Malformed has the right owner and cluster, but no readable rank.
-	Malformed Foreign = "malformed tags"
-)
-
-// Tags are the tags of a foreign machine beside the one of identity like.
-func (f Foreign) Tags(like cloud.Identity) map[string]string {
-	tags := like.Tags()
-	switch f {
-	case OtherOwner:
-		tags[cloud.TagOwner] = "somebody-else"
-	case Malformed:
-		tags[cloud.TagRank] = "first"
-	case Unmarked:
-		tags = map[string]string{"purpose": "none of ours"}
-	}
-	return tags
-}
+type Foreign = foreign.Kind
 
 // LaunchFault is a way for a launch to go wrong.
 type LaunchFault string

@@ -15,6 +15,7 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
+	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/foreign"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp/gcpfake"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
@@ -93,7 +94,7 @@ func (account) Errors() []cloudtest.ErrorRow { return errorRows() }
 
 func (a account) LaunchForeign(_ context.Context, at cloud.Placement, kind cloudtest.Foreign, like cloud.Identity) (string, error) {
 	labels, metadata := codec().Encode(kind.Tags(like))
-	if kind == cloudtest.Unmarked {
+	if kind == foreign.Unmarked {
 		labels, metadata = map[string]string{"purpose": "none-of-ours"}, nil
 	}
 	return a.AddInstance(compute.Instance{

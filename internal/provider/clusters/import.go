@@ -19,6 +19,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/reach"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
@@ -84,7 +85,7 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 		return
 	}
 	m := r.remembered(ctx, c, resp.State)
-	m.setRecord(c, reachOf(r.data, c))
+	m.setRecord(c, reach.Of(r.data, c))
 	m.Name, m.NumNodes = types.StringValue(c.Name), types.Int64Value(int64(c.Size))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
@@ -96,7 +97,7 @@ func Describe(ctx context.Context, d *session.Session, c cluster.Cluster, identi
 	r := &clusterResource{data: d}
 	state := tfsdk.State{Schema: to.Schema, Raw: to.Raw}
 	m := r.remembered(ctx, c, state)
-	m.setRecord(c, reachOf(d, c))
+	m.setRecord(c, reach.Of(d, c))
 	m.Name, m.NumNodes = types.StringValue(c.Name), types.Int64Value(int64(c.Size))
 	var diags diag.Diagnostics
 	m.identify(ctx, identity, &diags)

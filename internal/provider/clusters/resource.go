@@ -18,6 +18,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/reach"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/uploads"
 )
@@ -93,7 +94,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if err != nil && !alive(c) {
 		return
 	}
-	m.setRecord(c, reachOf(r.data, c))
+	m.setRecord(c, reach.Of(r.data, c))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
 	r.remember(ctx, c, resp.State, &resp.Diagnostics)
@@ -149,7 +150,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	case err != nil:
 		resp.Diagnostics.Append(session.ErrorDiag(ctx, doing, err))
 	default:
-		m.setRecord(fresh, reachOf(r.data, c).as(m))
+		m.setRecord(fresh, reach.Of(r.data, c).As(m.SSHKeyPath.ValueString(), m.SSHConfigPath.ValueString()))
 		m.NumNodes = types.Int64Value(int64(fresh.Size))
 		m.setDefaults(fresh)
 		m.readDrift(ctx, b, fresh, &resp.Diagnostics)
@@ -206,12 +207,12 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	if err != nil {
 		resp.Diagnostics.Append(session.ClusterDiag(ctx, r.data, c.Name, doing, err))
-		old.setRecord(fresh, reachOf(r.data, c).as(old))
+		old.setRecord(fresh, reach.Of(r.data, c).As(old.SSHKeyPath.ValueString(), old.SSHConfigPath.ValueString()))
 		old.NumNodes = types.Int64Value(int64(fresh.Size))
 		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &old)...)
 		return
 	}
-	m.fillUnknown(fresh, reachOf(r.data, c).as(old))
+	m.fillUnknown(fresh, reach.Of(r.data, c).As(old.SSHKeyPath.ValueString(), old.SSHConfigPath.ValueString()))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
 	r.remember(ctx, fresh, resp.State, &resp.Diagnostics)

@@ -20,6 +20,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/all"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
+	"github.com/skybroker/terraform-provider-sky/internal/provider/reach"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
@@ -127,7 +128,7 @@ func (b *bench) planned(change func(*clusterModel)) tfsdk.Plan {
 	b.t.Helper()
 	ctx := context.Background()
 	m := emptyCluster(ctx, b.empty())
-	m.setRecord(cluster.Cluster{}, reach{})
+	m.setRecord(cluster.Cluster{}, reach.Reach{})
 	for _, s := range []*types.String{
 		&m.ID, &m.Cloud, &m.Region, &m.Zone, &m.InstanceType, &m.Accelerators, &m.Market, &m.Status, &m.StatusReason, &m.SSHUser,
 		&m.SSHKeyPath, &m.SSHCommand, &m.HeadIP, &m.Generation, &m.Account, &m.Owner, &m.LaunchedAt, &m.ProcessManager, &m.WorkdirDigest, &m.FileMountsDigest,
