@@ -95,7 +95,13 @@ type gone[N, R any] struct {
 	named bool
 	// ended are machines whose removal the cloud confirmed.
 	ended []string
+	// at is when the last quiet look was counted.
+	at time.Time
 }
+
+// apart is the time between two looks that count as two: what one of them misses or
+// fails at, the next one right after it would, too. It is half a second by default.
+func (c Config[N, R]) apart() time.Duration { return c.Poll.Max / 10 }
 
 // look reports whether nothing was seen often enough in a row. What is listed as
 // terminated is proof; what is merely not listed may be late. Where machines are asked
@@ -105,7 +111,9 @@ func (g *gone[N, R]) look(f *Fleet[N, R], c Inventory[N]) bool {
 		g.quiet = 0
 		return false
 	}
-	g.quiet++
+	if now := time.Now(); g.quiet == 0 || now.Sub(g.at) >= f.apart() {
+		g.quiet, g.at = g.quiet+1, now
+	}
 	missed := slices.ContainsFunc(c.Missing, func(id string) bool { return !slices.Contains(g.ended, id) })
 	switch {
 	case missed:

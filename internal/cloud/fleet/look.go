@@ -334,7 +334,7 @@ func (f *Fleet[N, R]) watch(ctx context.Context, ref cloud.ClusterRef, do func(c
 
 // watchWith is watch that asks for some machines by id, too.
 func (f *Fleet[N, R]) watchWith(ctx context.Context, ref cloud.ClusterRef, also []string, do func(context.Context, Inventory[N]) (bool, error)) error {
-	w := watcher{Poll: f.Poll, Patience: f.Patience, Transient: f.transient}
+	w := watcher{Poll: f.Poll, Patience: f.Patience, Apart: f.apart(), Transient: f.transient}
 	return watch(ctx, w, func(ctx context.Context) (Inventory[N], error) { return f.lookWith(ctx, ref, also) }, do)
 }
 

@@ -8,6 +8,8 @@
 package fleet
 
 import (
+	"time"
+
 	"context"
 	"errors"
 	"fmt"
@@ -153,8 +155,10 @@ func runningOf(cluster string, machines []cloud.Instance) ([]cloud.Instance, err
 type watcher struct {
 	// Poll paces the looks.
 	Poll retry.Policy
-	// Patience is how many transient failures in a row end a watch.
+	// Patience is how many transient failures in a row end a watch. Those that follow
+	// one another within Apart count as one.
 	Patience int
+	Apart    time.Duration
 	// Transient reports whether a failure is transient.
 	Transient func(error) bool
 }
@@ -163,7 +167,7 @@ type watcher struct {
 // says what was last seen. It goes on after transient failures of look or f.
 func watch[C fmt.Stringer](ctx context.Context, w watcher, look func(context.Context) (C, error), f func(context.Context, C) (bool, error)) error {
 	var last C
-	seen, failures := false, 0
+	seen, failures, failed := false, 0, time.Time{}
 	err := retry.Poll(ctx, w.Poll, func(ctx context.Context) (bool, error) {
 		found, err := look(ctx)
 		done := false
@@ -178,7 +182,10 @@ func watch[C fmt.Stringer](ctx context.Context, w watcher, look func(context.Con
 		case ctx.Err() != nil:
 			return false, err
 		}
-		if failures++; failures >= w.Patience || !w.Transient(err) {
+		if now := time.Now(); failures == 0 || now.Sub(failed) >= w.Apart {
+			failures, failed = failures+1, now
+		}
+		if failures >= w.Patience || !w.Transient(err) {
 			return false, retry.Stop(err)
 		}
 		return false, err

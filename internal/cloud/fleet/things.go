@@ -161,10 +161,13 @@ func (f *Fleet[N, R]) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) er
 // removeRules removes what was made for the cluster as a whole and costs nothing.
 func (f *Fleet[N, R]) removeRules(ctx context.Context, ref cloud.ClusterRef) error {
 	quiet, refused := 0, 0
+	var used error // why the last removal was refused: a machine that no list shows, perhaps
 	rest := func(k cloud.ThingKind) bool { return !k.Paid() }
 	return retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
 		left, owner, unlisted := f.things(ctx, ref, rest)
 		switch {
+		case len(left) == 0 && unlisted != nil && (used != nil || ctx.Err() != nil):
+			return false, cmp.Or(used, unlisted) // a list that fails now unsays nothing
 		case len(left) == 0 && unlisted != nil:
 			return false, retry.Stop(&cloud.LookupError{Err: unlisted})
 		case len(left) == 0:
@@ -173,6 +176,7 @@ func (f *Fleet[N, R]) removeRules(ctx context.Context, ref cloud.ClusterRef) err
 		}
 		quiet = 0
 		inUse, err := f.removeAll(ctx, owner, left)
+		used = inUse
 		if err != nil {
 			return false, retry.Stop(err)
 		}
@@ -191,12 +195,13 @@ func (f *Fleet[N, R]) removeRules(ctx context.Context, ref cloud.ClusterRef) err
 	})
 }
 
-// removeStray removes what is paid for and outlived its machine: one that ended
-// without us takes nothing with it.
+// removeStray removes the addresses that outlived their machines: one that ended
+// without us takes nothing with it. Disks stay, since somebody may have kept them for
+// what is on them; gc names them.
 func (f *Fleet[N, R]) removeStray(ctx context.Context, ref cloud.ClusterRef) error {
 	ref.Instances, ref.Zone = nil, ""
 	return retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
-		left, owner, err := f.things(ctx, ref, cloud.ThingKind.Paid)
+		left, owner, err := f.things(ctx, ref, func(k cloud.ThingKind) bool { return k == cloud.ThingAddress })
 		if err != nil {
 			return false, retry.Stop(err)
 		}

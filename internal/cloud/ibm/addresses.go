@@ -23,7 +23,7 @@ type address struct {
 	CreatedAt        time.Time `json:"created_at"`
 	Zone             byName
 	// Target is what it leads to, nil where that is nothing.
-	Target *byID
+	Target *target
 }
 
 // reachable is the address that leads to an interface, empty for none.
@@ -46,7 +46,7 @@ func (d *driver) addressesOf(ctx context.Context, region, nic string) ([]address
 		return nil, nil
 	}
 	for i := range all { // here they are references, which lead there
-		all[i].Target = &byID{nic}
+		all[i].Target = &target{ID: nic}
 		if all[i].Status == "" {
 			all[i].Status = ready
 		}

@@ -512,9 +512,10 @@ func TestCallsOfALife(t *testing.T) {
 	})
 }
 
-// TestWhatIsPaidForGoesWithTheRules: of a cluster whose machines ended without us the
-// address and the disk go with its rules; those of machines that are there stay.
-func TestWhatIsPaidForGoesWithTheRules(t *testing.T) {
+// TestAddressesGoWithTheRules: of a cluster whose machines ended without us the addresses
+// go with its rules; its disk stays, since somebody may have kept it for what is on it,
+// and so does an address that somebody has given to something else.
+func TestAddressesGoWithTheRules(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, a account, d *driver) {
 		record := up(t, d, testSpec(2))
 		other := testSpec(1)
@@ -525,7 +526,7 @@ func TestWhatIsPaidForGoesWithTheRules(t *testing.T) {
 		if err := d.CleanupPorts(t.Context(), testRef); err != nil {
 			t.Fatal(err)
 		}
-		if len(a.Machines()) != 1 || len(a.Addresses()) != 1 || len(a.Volumes()) != 1 || len(a.SecurityGroups()) != 1 || a.Addresses()[0].NIC == "" {
+		if len(a.Machines()) != 1 || len(a.Addresses()) != 1 || len(a.Volumes()) != 2 || len(a.SecurityGroups()) != 1 || a.Addresses()[0].NIC == "" {
 			t.Errorf("left are %+v, %+v, %+v", a.Addresses(), a.Volumes(), a.SecurityGroups())
 		}
 	})

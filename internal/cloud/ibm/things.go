@@ -28,6 +28,14 @@ func (d *driver) Things(ctx context.Context, ref cloud.ClusterRef, kind cloud.Th
 	return fleet.Across(d.Parallel, regions, func(region string) ([]cloud.Thing, error) { return list(ctx, region, ref) }) //nolint:wrapcheck // it names the call
 }
 
+// target is what an address leads to; virtualInterface is the kind that machines have.
+type target struct {
+	ID   string
+	Kind string `json:"resource_type"`
+}
+
+const virtualInterface = "virtual_network_interface"
+
 // addressThings are the addresses of machines, known by their names.
 func (d *driver) addressThings(ctx context.Context, region string, ref cloud.ClusterRef) ([]cloud.Thing, error) {
 	all, err := listed[address](ctx, d.c, region, "floating_ips", nil)
@@ -42,7 +50,9 @@ func (d *driver) addressThings(ctx context.Context, region string, ref cloud.Clu
 			continue
 		}
 		t.Ref.Zone, t.CreatedAt = a.Zone.Name, a.CreatedAt
-		if a.Target != nil { // an interface, which may have lost its machine
+		if a.Target != nil && a.Target.Kind != "" && a.Target.Kind != virtualInterface {
+			t.InUse = true // somebody has given it to something else
+		} else if a.Target != nil { // an interface, which may have lost its machine
 			var ierr error
 			if t.InUse, ierr = d.inUse(ctx, region, a.Target.ID); ierr != nil {
 				return nil, ierr
@@ -103,7 +113,7 @@ func (d *driver) removeInterfaces(ctx context.Context, t cloud.Thing) error {
 		return err
 	}
 	for _, b := range behind {
-		if _, ours := t.Ref.IdentityOf(b.Name, maxName); b.Kind != "virtual_network_interface" || !ours {
+		if _, ours := t.Ref.IdentityOf(b.Name, maxName); b.Kind != virtualInterface || !ours {
 			continue
 		}
 		used, err := d.inUse(ctx, t.Ref.Region, b.ID)
