@@ -10,10 +10,9 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 CGO_ENABLED=1 go test -race -tags aws -c -o "$logs/aws.test" ./internal/cloud/aws
 cd internal/cloud/aws
-runs='Conformance ConformanceSlow ConformanceRegional Rest FloorTable'
+runs='Conformance ConformanceSlow ConformanceRegional Rest'
 for run in $runs; do
 	only="^TestMoto$run\$" skip=
-	[ "$run" != FloorTable ] || only='^TestFloorTable$' # calls and time of each operation, without moto
 	[ "$run" != Rest ] || { only=Moto skip=^TestMotoConformance; }
 	{ "$logs/aws.test" -test.run "$only" -test.skip "$skip" -test.timeout 25m >"$logs/$run" 2>&1 || echo failed >"$logs/$run.failed"; } &
 done

@@ -36,8 +36,6 @@ func NodeScripts() map[string]string {
 		"remove.sh":   script.OnNode(removeScript),
 		"hold.sh":     holdScript,
 		"failure.sh":  hookFailure,
-		"armed.sh":    armedScript,
-		"idle.sh":     idleScript,
 	}
 }
 
@@ -45,7 +43,7 @@ func NodeScripts() map[string]string {
 const folder = ".sky/autostop"
 
 // maxNodes bounds how many nodes are talked to at the same time.
-const maxNodes = 128
+const maxNodes = 16
 
 // Host is how the head reaches a node.
 type Host struct {

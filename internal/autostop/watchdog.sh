@@ -4,8 +4,6 @@
 #   watchdog.sh run        watch until this machine ends; the newest run wins. On
 #                          another node than the head it ends that node once the
 #                          head has been silent for as long as conf says
-#   watchdog.sh extend N   keep the cluster for N more seconds; prints extended,
-#                          ending where it is too late, or none where nothing watches
 #   watchdog.sh jobs N [ADDRESS...]  print the jobs that have not ended and use more
 #                          than N nodes, or one that Ray placed at such an address
 #
@@ -145,14 +143,6 @@ busy() {
 		echo "it is being changed"
 		return
 	fi
-	if line "$dir/extended"; then
-		extended=$line
-		clock
-		if [ "$clock" -lt "$extended" ]; then
-			echo "it was given more time"
-			return
-		fi
-	fi
 	[ "$wait_for" != none ] || return 1
 	now_seen=$(seen)
 	line "$dir/seen" || :
@@ -181,9 +171,7 @@ hook() {
 	leader=
 	! command -v setsid >/dev/null 2>&1 || leader=setsid
 	# shellcheck disable=SC2016 # for the shell that it starts
-	SKY_AUTOSTOP=$action $leader sh -c 'set -- sh "$0/start.sh" "$0/hook.sh"
-		[ ! -e "$HOME/.sky/container/conf" ] || set -- sh "$HOME/.sky/container/container.sh" enter "$@"
-		"$@" >>"$0/hook.log" 2>&1
+	SKY_AUTOSTOP=$action $leader sh -c 'sh "$0/start.sh" "$0/hook.sh" >>"$0/hook.log" 2>&1
 		echo "$?" >"$0/hook.code"' "$dir" </dev/null >/dev/null 2>&1 &
 	child=$!
 	clock
@@ -193,7 +181,7 @@ hook() {
 		if [ "$passed" -ge "$hook_timeout" ]; then
 			say "the hook takes longer than $hook_timeout seconds and is ended"
 			for s in TERM KILL; do
-				strike "$s" "$child"
+				kill "-$s" "-$child" 2>/dev/null || kill "-$s" "$child" 2>/dev/null
 				sleep 1
 			done
 			break
@@ -329,7 +317,6 @@ at=$(now)"
 active() {
 	clock
 	since=$clock tried='' failing='' tries=0
-	true >"$dir/active" # for people: its time says since when the cluster is idle
 }
 
 # watch starts the idle time anew at its own start, which is a boot, a start of
@@ -345,7 +332,7 @@ watch() {
 	active
 	leased=$((since - lease)) leasing=''
 	seen >"$dir/seen"
-	rm -rf -- "$dir/busy" "$dir/ending" "$dir/extended" # the clock may have begun anew
+	rm -rf -- "$dir/busy" "$dir/ending"
 	say "watching: $action after $idle idle seconds, waits for $wait_for"
 	while mine; do
 		if busy >"$dir/why"; then
@@ -359,30 +346,8 @@ watch() {
 	done
 }
 
-# extend gives the cluster more time, unless it has begun to end; see finish. The
-# watchdog that runs must be one that looks for it. This may be the text of another.
-extend() {
-	dir=$HOME/.sky/autostop
-	if [ ! -e "$dir/conf" ]; then
-		echo none
-		return
-	elif ! grep -q '^extend()' "$dir/watchdog.sh"; then
-		echo old
-		return
-	fi
-	clock
-	put "$dir/extended" "$((clock + $1))" || exit 1
-	if [ -e "$dir/ending" ]; then
-		rm -f -- "$dir/extended"
-		echo ending
-	else
-		echo extended
-	fi
-}
-
 case ${1:-} in
 run) watch ;;
-extend) extend "${2:?}" ;;
 jobs)
 	[ $# -ge 2 ] || set -- jobs 0
 	shift

@@ -10,7 +10,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/change"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/held"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/launch"
-	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/observe"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/spec"
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
@@ -52,9 +51,6 @@ const (
 	DefaultHookHoldDown = autostop.DefaultHookHoldDown
 	DefaultUnreadHold   = autostop.DefaultUnreadHold
 )
-
-// RegistryLogin is a login to the registry of a container's image.
-type RegistryLogin = nodes.RegistryLogin
 
 // Spec is a cluster as the user asked for it.
 type Spec = spec.Spec
@@ -113,6 +109,3 @@ type Changes = change.Changes
 // Whose says which of the clusters of one id is meant, as a state has it. What is
 // empty is not known.
 type Whose = observe.Whose
-
-// Listed is a cluster that was found on a cloud.
-type Listed = observe.Listed

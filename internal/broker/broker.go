@@ -51,11 +51,6 @@ type Config struct {
 	KeyPath string
 	// Bastion is on the way to the nodes of its clouds; nil is none.
 	Bastion *cluster.Bastion
-	// AddressSources are services that tell this computer's public address, beside
-	// the usual one.
-	AddressSources []string
-	// Dial connects to a machine, and keeps trying until its context ends; nil is SSH.
-	Dial func(context.Context, remote.Target, []ssh.Signer) (nodes.Node, error)
 	// Log receives progress; nil discards it.
 	Log *slog.Logger
 	// Timeouts bound the steps; zero fields take the defaults.
@@ -95,9 +90,6 @@ func New(cfg Config) (*Broker, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	if cfg.Dial == nil {
-		cfg.Dial = nodes.Dial
-	}
 	owner, err := statedir.LoadOwner(cfg.StateDir, cfg.Owner)
 	unowned := (*statedir.NoOwnerError)(nil)
 	if err != nil && !errors.As(err, &unowned) {
@@ -107,7 +99,7 @@ func New(cfg Config) (*Broker, error) {
 		cfg: cfg, owner: owner, unowned: unowned,
 		blocks: launch.Blocklist{Now: cfg.Now},
 		clouds: &clouds.Sessions{Registry: cfg.Registry, Credentials: cfg.Credentials},
-		dial:   cfg.Dial,
+		dial:   nodes.Dial,
 		busy:   &statedir.Busy{},
 	}, nil
 }

@@ -7,13 +7,6 @@ package broker
 // defaultRuns is how many seeds a cell of the matrix runs with.
 const defaultRuns = 2
 
-// wireRuns is how many seeds a cell of the matrix over drivers runs with, and one
-// in wireShare of the cells is run.
-const (
-	wireRuns  = 1
-	wireShare = 10
-)
-
 // killRuns is how many seeds a kind of death runs with; the slower kinds are
 // for the long lane.
 func killRuns(mode killMode) int {

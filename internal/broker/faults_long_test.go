@@ -7,13 +7,6 @@ package broker
 // defaultRuns is how many seeds a cell of the matrix runs with in the long lane.
 const defaultRuns = 20
 
-// wireRuns is how many seeds a cell of the matrix over drivers runs with, and one
-// in wireShare of the cells is run.
-const (
-	wireRuns  = 2
-	wireShare = 1
-)
-
 // killRuns is how many seeds a kind of death runs with.
 func killRuns(killMode) int { return 3 }
 

@@ -11,12 +11,10 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/bringup"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/change"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
-	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/held"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/observe"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/statedir"
-	"github.com/skybroker/terraform-provider-sky/internal/broker/status"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -107,25 +105,10 @@ func (b *Broker) observer() observe.Observer {
 
 // maker is how this broker brings machines up.
 func (b *Broker) maker() bringup.Maker {
-	return bringup.Maker{Reach: b.reach(), Clouds: b.clouds, Timeouts: b.cfg.Timeouts, Images: b.cfg.Images, AddressSources: b.cfg.AddressSources, Queue: &b.queue}
+	return bringup.Maker{Reach: b.reach(), Clouds: b.clouds, Timeouts: b.cfg.Timeouts, Images: b.cfg.Images, Queue: &b.queue}
 }
 
 // changer is how this broker changes clusters.
 func (b *Broker) changer() change.Changer {
 	return change.Changer{Down: b.down(), Observer: b.observer(), Make: b.maker()}
-}
-
-// Viewer is what shows people all clusters of this broker's owner.
-func (b *Broker) Viewer() (status.Viewer, error) {
-	return status.Viewer{
-		Collector: gc.Collector{Down: b.down()}, List: b.observer().List,
-		Ask: func(ctx context.Context, c cluster.Cluster) (status.Head, error) {
-			jobs, idle, err := b.reach().Busy(ctx, c)
-			head := status.Head{Jobs: append([]string{}, jobs...)}
-			if seconds := int(idle.Seconds()); idle >= 0 {
-				head.IdleSeconds = &seconds
-			}
-			return head, err
-		},
-	}, b.owned()
 }

@@ -22,7 +22,7 @@ type mutant struct {
 func mutants() []mutant {
 	one := func(name, file, before, after string) mutant { return mutant{name, []edit{{file, before, after}}} }
 	return []mutant{
-		one("no journal entry before the create call", "launch/launch.go", "err = u.RecordAttempt()", "err = error(nil)"),
+		one("no journal entry before the create call", "launch/launch.go", "err = u.Intend()", "err = error(nil)"),
 		one("no journal entry before the commit", "bringup/bringup.go", "if err := u.Record(journal.Entry{Event: journal.EventCommitting", "if err := u.Record(journal.Entry{Event: journal.EventCreated"),
 		one("no inventory before a launch", "launch/launch.go", "adopted, err := l.reconcile(ctx)", "adopted, err := (*cluster.Cluster)(nil), error(nil)"),
 		one("clean-up on the cancelled context", "teardown/removal.go", "context.WithTimeoutCause(context.WithoutCancel(ctx), d,", "context.WithTimeoutCause(ctx, d,"),

@@ -6,11 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/skybroker/terraform-provider-sky/internal/broker/cost"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/launch"
-	"github.com/skybroker/terraform-provider-sky/internal/broker/nodes"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
@@ -37,28 +34,6 @@ func (b *Broker) Stop(ctx context.Context, c cluster.Cluster) (cluster.Cluster, 
 // Start resumes the cluster's stopped machines in place; see change.Changer.
 func (b *Broker) Start(ctx context.Context, c cluster.Cluster, spec Spec) (cluster.Cluster, error) {
 	return b.changer().Start(ctx, c, spec)
-}
-
-// Rest stops the cluster's machines on demand, so that they stay stopped; see
-// change.Changer.
-func (b *Broker) Rest(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error) {
-	return b.changer().Rest(ctx, c)
-}
-
-// Wake starts the machines of a cluster on demand; see change.Changer.
-func (b *Broker) Wake(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error) {
-	return b.changer().Wake(ctx, c)
-}
-
-// ExtendAutostop keeps the cluster's autostop from ending it for that long; see
-// change.Changer.
-func (b *Broker) ExtendAutostop(ctx context.Context, c cluster.Cluster, by time.Duration) (time.Time, error) {
-	return b.changer().Extend(ctx, c, by)
-}
-
-// Exec runs a command on nodes of the cluster; see nodes.Reach.
-func (b *Broker) Exec(ctx context.Context, c cluster.Cluster, command nodes.Exec) ([]nodes.Executed, error) {
-	return b.reach().Exec(ctx, c, command)
 }
 
 // Resize brings a running cluster to the given number of nodes in place; see
@@ -133,16 +108,6 @@ func (b *Broker) FindGeneration(ctx context.Context, id string, w Whose) (cluste
 // clouds can be asked. They are nothing to act on, only to be told of.
 func (b *Broker) Strangers(ctx context.Context, name string, clouds []string) []cloud.Thing {
 	return b.observer().Strangers(ctx, name, clouds)
-}
-
-// List returns the clusters that live on the ref's cloud; see observe.Observer.
-func (b *Broker) List(ctx context.Context, ref cloud.ClusterRef) ([]Listed, error) {
-	return b.observer().List(ctx, ref)
-}
-
-// Cost estimates what this owner's clusters have cost; see cost.Ledger.
-func (b *Broker) Cost(ctx context.Context, window time.Duration) (cost.Report, error) {
-	return cost.Ledger{Down: b.down(), Held: b.memory.All()}.Report(ctx, window)
 }
 
 // Forgotten are machines that a launch left on a cloud which removes none by itself;

@@ -42,9 +42,7 @@ const (
 // state of one resource, saves what Create returns and nothing before, taints
 // what came with an error, and forgets the result of a process that died.
 type simTerraform struct {
-	t *testing.T
-	// world is the cloud; cloud is that too, where it is the one in memory.
-	world   simWorld
+	t       *testing.T
 	cloud   *memcloud.Cloud
 	rng     *rand.Rand
 	dir     string
@@ -79,8 +77,11 @@ func newSimTerraform(t *testing.T, seed uint64) *simTerraform {
 	world.Caps.StopSpot = true
 	world.Hide = time.Duration(rng.IntN(8000)) * time.Millisecond
 	world.Boot = time.Duration(10+rng.IntN(50)) * time.Second
-	x := startSim(t, rng)
-	x.cloud, x.world = world, memWorld{world, x}
+	x := &simTerraform{t: t, cloud: world, rng: rng, dir: memoryDir(t), resume: make(chan struct{}), began: time.Now(),
+		steps: map[*remote.Step]time.Time{}, setups: map[string]int{}, mostSetups: 1}
+	x.spec = twoNodes(simName)
+	x.spec.Envs = map[string]string{"API_TOKEN": canary}
+	x.spec.Setup, x.spec.Workdir = "install things", "/home/me/code"
 	far := x.spec.Offers[2]
 	far.Region, far.Zone, far.HourlyUSD = "r2", "r2a", 4
 	x.spec.Offers = append(x.spec.Offers, far)
@@ -89,17 +90,6 @@ func newSimTerraform(t *testing.T, seed uint64) *simTerraform {
 	}
 	x.cloud.Watch = x.beforeCreate
 	x.cloud.Launched = 0
-	return x
-}
-
-// startSim returns a Terraform without a cloud.
-func startSim(t *testing.T, rng *rand.Rand) *simTerraform {
-	t.Helper()
-	x := &simTerraform{t: t, rng: rng, dir: memoryDir(t), resume: make(chan struct{}), began: time.Now(),
-		steps: map[*remote.Step]time.Time{}, setups: map[string]int{}, mostSetups: 1}
-	x.spec = twoNodes(simName)
-	x.spec.Envs = map[string]string{"API_TOKEN": canary}
-	x.spec.Setup, x.spec.Workdir = "install things", "/home/me/code"
 	return x
 }
 
@@ -134,8 +124,8 @@ func (x *simTerraform) home() string { return "/home/me/project (default)" }
 
 // broker is the provider of one run.
 func (x *simTerraform) broker(p *memcloud.Process) *Broker {
-	factory, creds, dial := x.world.open(p)
-	registry, err := cloud.NewRegistry(factory)
+	driver := &memcloud.Driver{Cloud: x.cloud, Process: p, Owner: simOwner, Cluster: simName, Forgetful: true}
+	registry, err := cloud.NewRegistry(memcloud.Factory{Cloud: x.cloud, Driver: func() *memcloud.Driver { return driver }})
 	if err != nil {
 		x.t.Fatal(err)
 	}
@@ -149,14 +139,14 @@ func (x *simTerraform) broker(p *memcloud.Process) *Broker {
 	}
 	b, err := New(Config{
 		StateDir: x.dir, Owner: simOwner, Home: x.home(), Registry: registry, TemplateDir: templates,
-		Credentials: func(string) cloud.Credentials { return creds },
+		Credentials: func(string) cloud.Credentials { return cloud.Credentials{} },
 	})
 	if err != nil {
 		x.t.Fatal(err)
 	}
 	b.hooks.Append = func(line []byte) error { return x.beforeAppend(p, line) }
 	b.dial = func(ctx context.Context, target remote.Target, _ []ssh.Signer) (nodes.Node, error) {
-		return dial(ctx, target)
+		return x.dial(ctx, driver, target)
 	}
 	return b
 }
@@ -448,7 +438,7 @@ func (x *simTerraform) resize(nodes int) (killed bool, err error) {
 
 // mine are the living machines of the cluster.
 func (x *simTerraform) mine() []cloud.Instance {
-	return slices.DeleteFunc(x.world.Of(simOwner), func(i cloud.Instance) bool {
+	return slices.DeleteFunc(x.cloud.Of(simOwner), func(i cloud.Instance) bool {
 		return i.Identity.Cluster != simName || i.State == cloud.StateTerminating
 	})
 }
@@ -487,7 +477,7 @@ func (x *simTerraform) check(when string) {
 func (x *simTerraform) checkNeighbours(when string) {
 	x.t.Helper()
 	for _, n := range neighbours() {
-		if !slices.ContainsFunc(x.world.Of(n.Owner), func(i cloud.Instance) bool { return i.Identity == n }) {
+		if !slices.ContainsFunc(x.cloud.Of(n.Owner), func(i cloud.Instance) bool { return i.Identity == n }) {
 			x.t.Errorf("%s: invariant 8: the neighbour %+v is gone", when, n)
 		}
 	}
@@ -498,7 +488,10 @@ func (x *simTerraform) checkNeighbours(when string) {
 // nothing is left.
 func (x *simTerraform) recover() {
 	x.t.Helper()
-	x.world.heal(func() { x.setupExit, x.full = 0, nil })
+	x.cloud.Mu.Lock()
+	x.setupExit, x.full = 0, nil
+	x.cloud.Faults, x.cloud.Expired = nil, false
+	x.cloud.Mu.Unlock()
 	if info, err := os.Stat(filepath.Join(x.clusterDir(), "known_hosts")); err == nil && info.IsDir() {
 		if err := os.RemoveAll(filepath.Join(x.clusterDir(), "known_hosts")); err != nil {
 			x.t.Fatal(err)
@@ -524,7 +517,7 @@ func (x *simTerraform) recover() {
 	for _, in := range x.mine() {
 		if i := slices.Index(want, in.ID); i >= 0 {
 			want = slices.Delete(want, i, i+1)
-		} else if in.Committed || (in.Identity.Generation != x.state.Generation && !x.world.Mistake(in.ID)) {
+		} else if in.Committed || (in.Identity.Generation != x.state.Generation && !x.cloud.Mistake(in.ID)) {
 			extra = append(extra, in.ID)
 		}
 	}
@@ -556,10 +549,12 @@ func (x *simTerraform) recover() {
 
 // listed are the living machines of the cluster that a list shows.
 func (x *simTerraform) listed() []string {
+	x.cloud.Mu.Lock()
+	defer x.cloud.Mu.Unlock()
 	var ids []string
-	for _, in := range x.world.Of(simOwner) {
-		if in.Identity.Cluster == simName && x.world.listed(in.ID) {
-			ids = append(ids, in.ID)
+	for _, m := range x.cloud.Machines {
+		if m.Identity.Owner == simOwner && m.Identity.Cluster == simName && m.Alive(time.Now()) && !time.Now().Before(m.Visible) {
+			ids = append(ids, m.ID)
 		}
 	}
 	return ids
@@ -571,12 +566,14 @@ func (x *simTerraform) checkNothingLeft() {
 	if left := x.mine(); len(left) > 0 {
 		x.t.Errorf("invariant 6: %d machines are left, %+v first", len(left), left[0])
 	}
-	if left := x.world.left(simOwner); len(left) > 0 {
-		x.t.Errorf("invariant 6: firewalls or keys are left: %v", left)
+	if left := x.cloud.GroupsOf(simOwner); len(left) > 0 {
+		x.t.Errorf("invariant 6: firewalls or keys are left: %+v", left)
 	}
-	if _, duplicates := x.world.made(); len(duplicates) > 0 {
-		x.t.Errorf("duplicate launches: %v", duplicates)
+	x.cloud.Mu.Lock()
+	if len(x.cloud.Duplicates) > 0 {
+		x.t.Errorf("duplicate launches: %v", x.cloud.Duplicates)
 	}
+	x.cloud.Mu.Unlock()
 	x.checkNeighbours("in the end")
 	entries, err := os.ReadDir(x.clusterDir())
 	if err != nil {
@@ -595,7 +592,7 @@ func (x *simTerraform) checkNothingLeft() {
 func (x *simTerraform) collect() {
 	x.t.Helper()
 	left := x.mine()
-	if !slices.ContainsFunc(left, func(i cloud.Instance) bool { return x.world.Mistake(i.ID) }) {
+	if !slices.ContainsFunc(left, func(i cloud.Instance) bool { return x.cloud.Mistake(i.ID) }) {
 		return
 	}
 	if err := retry.Pause(x.t.Context(), 10*time.Second); err != nil { // until lists show it
@@ -651,9 +648,10 @@ func (c *counts) add(x *simTerraform, ok bool) {
 		return
 	}
 	left := x.mine()
-	launched, duplicates := x.world.made()
-	c.launched += launched
-	c.duplicates += len(duplicates)
+	x.cloud.Mu.Lock()
+	defer x.cloud.Mu.Unlock()
+	c.launched += x.cloud.Launched
+	c.duplicates += len(x.cloud.Duplicates)
 	c.leaked += len(left)
 }
 

@@ -258,12 +258,9 @@ type ClusterSpec struct {
 	Ports []PortRange
 	// AllowedCIDRs may reach SSH and Ports.
 	AllowedCIDRs []netip.Prefix
-	// AddressSources are services that tell this computer's public address, where
-	// AllowedCIDRs is empty.
-	AddressSources []string
-	Labels         map[string]string
-	// Notes stand on every machine under the reserved keys TagRuntime,
-	// TagAccelerators, TagAtRest and TagContainer. A key that is absent leaves what is there.
+	Labels       map[string]string
+	// Notes stand on every machine under the reserved keys TagRuntime and
+	// TagAccelerators. A key that is absent leaves what is there.
 	Notes map[string]string
 	// MaxMachineUSD bounds the price of one machine, in US dollars an hour, on
 	// clouds whose spot prices move after the offer was made; 0 is no bound.
@@ -421,11 +418,7 @@ type Capabilities struct {
 	// contact; the cluster template's renew_host_key does that.
 	BirthShown  bool
 	CustomImage bool
-	// Containers says that setup and jobs can run in a container on a machine, with
-	// the engine that its image has or that the cluster template's container_engine
-	// installs. Where machines are containers (StartCommand), the image is theirs.
-	Containers bool
-	CustomDisk bool
+	CustomDisk  bool
 	// Labels says that machines carry tags; otherwise names carry the identity.
 	// LabelsFixed says that tags stay those of the launch: a later Run cannot
 	// bring them up to date.

@@ -78,13 +78,3 @@ func (e *ExtraNodesError) Error() string {
 	return fmt.Sprintf("cluster %q has machines beyond the %d asked for: %s",
 		e.Cluster, e.Want, strings.Join(e.Extra, ", "))
 }
-
-// LookupError says that what a cloud holds could not be listed. It tells nothing of
-// what is there; of what was listed beside it, nothing was refused.
-type LookupError struct{ Err error }
-
-// Error implements error.
-func (e *LookupError) Error() string { return e.Err.Error() }
-
-// Unwrap implements the error chain.
-func (e *LookupError) Unwrap() error { return e.Err }

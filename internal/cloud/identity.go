@@ -30,16 +30,10 @@ const (
 	// TagRuntime and TagAccelerators are the notes that the broker leaves.
 	TagRuntime      = TagPrefix + "runtime"
 	TagAccelerators = TagPrefix + "accelerators"
-	// TagAtRest is a note, too: not empty on machines that somebody had stopped, so
-	// that no computer takes their rest for drift.
-	TagAtRest = TagPrefix + "at-rest"
-	// TagContainer is a note, too: the ContainerImage that the machine was launched
-	// with. A machine without one was launched with none.
-	TagContainer = TagPrefix + "container"
 )
 
 // noteKeys are the keys that ClusterSpec.Notes may have.
-func noteKeys() []string { return []string{TagRuntime, TagAccelerators, TagAtRest, TagContainer} }
+func noteKeys() []string { return []string{TagRuntime, TagAccelerators} }
 
 // NotesFromTags reads the notes back; none is an empty map.
 func NotesFromTags(tags map[string]string) map[string]string {

@@ -57,20 +57,15 @@ type Provisioner interface {
 	// Terminate removes the machines and their disks, and returns only after
 	// that was observed. Absent is success. An id in ref.Instances that belongs
 	// to somebody else is an error and nothing is removed. A disk that somebody
-	// attached to a machine of his own stays. Known are ids of machines that go with
-	// those of the ref, which a list may not show yet: it returns once the cloud has
-	// answered for each of them by its id.
-	Terminate(ctx context.Context, ref ClusterRef, known ...string) error
+	// attached to a machine of his own stays.
+	Terminate(ctx context.Context, ref ClusterRef) error
 
 	// OpenPorts makes exactly these ports reachable from the prefixes that
 	// Bootstrap was given; ports no longer listed are closed.
 	OpenPorts(ctx context.Context, ref ClusterRef, cfg RunConfig, ports []PortRange) error
 
-	// CleanupPorts removes the cluster's own rules, groups and keys, and what is paid
-	// for and no machine uses any more. Absent is success. It is called after
-	// Terminate, and once machines ended without it. A LookupError is that rules,
-	// groups or keys could not be listed, and that nothing else is left; what is in use
-	// is another error.
+	// CleanupPorts removes the cluster's own rules, groups and keys. Absent is
+	// success. It is called after Terminate.
 	CleanupPorts(ctx context.Context, ref ClusterRef) error
 
 	// Classify says what an error of this driver means. It is pure.
@@ -91,13 +86,6 @@ type Auditor interface {
 	// PortDrift says, for people, what OpenPorts with these prefixes and ports
 	// would change of what may reach the machines of the ref. It changes nothing.
 	PortDrift(ctx context.Context, ref ClusterRef, prefixes []netip.Prefix, ports []PortRange) ([]string, error)
-}
-
-// Gatekeeper is a Provisioner that can tell who may reach machines over SSH.
-type Gatekeeper interface {
-	// Sources are the prefixes from which SSH of the ref's machines is open; none is
-	// that the cloud does not tell.
-	Sources(ctx context.Context, ref ClusterRef) ([]netip.Prefix, error)
 }
 
 // Option is one setting of a cloud in the provider block.

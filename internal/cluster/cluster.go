@@ -88,9 +88,6 @@ type Cluster struct {
 	// Autostop is what the cluster was told about its own end; nil is nothing.
 	Autostop *autostop.Config `json:"autostop,omitempty"`
 	Replaced []Replaced       `json:"-"` // taken by Launch for what it replaces
-	// Container is the cloud.ContainerImage that stands on the machines, for an
-	// import. No record keeps it: the machines say what they run.
-	Container string `json:"-"`
 }
 
 // Replaced is a whole cluster that a launch with Spec.Beside found under its name
@@ -202,10 +199,6 @@ func (c Cluster) Devices() cloud.Accelerator {
 
 // Address is the node's address among the nodes.
 func (n Node) Address() string { return cmp.Or(n.InternalIP, n.ExternalIP) }
-
-// OnRecord reports whether a record of the launch is known of the cluster, beside what
-// its machines show.
-func (c Cluster) OnRecord() bool { return c.LaunchedAt != "" }
 
 // Ref finds the cluster's machines, whatever their zone.
 func (c Cluster) Ref() cloud.ClusterRef {

@@ -13,10 +13,6 @@ import (
 // SetupFailed marks the status of a cluster whose setup must run again.
 const SetupFailed = "setup failed"
 
-// StoppedByAction begins what is said of a cluster that somebody had stopped, and
-// that stays stopped until somebody has it started.
-const StoppedByAction = "stopped by the action sky_cluster_stop"
-
 // Observed is the cluster with what was seen of its machines.
 func (c Cluster) Observed(alive []cloud.Instance) (Cluster, error) {
 	byID := map[string]cloud.Instance{}
@@ -50,9 +46,6 @@ func (c Cluster) Observed(alive []cloud.Instance) (Cluster, error) {
 		return c, &cloud.ExtraNodesError{Cluster: c.Name, Want: c.Size, Extra: extra}
 	}
 	c.Judge()
-	if c.Status == StatusStopped && slices.ContainsFunc(alive, func(i cloud.Instance) bool { return i.Notes[cloud.TagAtRest] != "" }) {
-		c.StatusReason = StoppedByAction
-	}
 	return c, nil
 }
 
@@ -87,7 +80,7 @@ func (c Cluster) HeadRuns() bool {
 func (c Cluster) SeenAs(shown Cluster) Cluster {
 	perNode := c.PerNode()
 	c.Nodes, c.Size, c.Status, c.StatusReason = shown.Nodes, shown.Size, shown.Status, shown.StatusReason
-	c.HourlyUSD, c.Container = perNode*float64(c.Size), shown.Container
+	c.HourlyUSD = perNode * float64(c.Size)
 	return c
 }
 

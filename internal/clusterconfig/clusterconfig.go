@@ -80,9 +80,6 @@ type Config struct {
 	// SSHSessions is shell that prints a line for each open SSH session of the
 	// machine it runs on; empty looks for the processes of OpenSSH.
 	SSHSessions string `yaml:"ssh_sessions"`
-	// ContainerEngine is shell run on a machine, as SSHUser, that installs Docker or
-	// Podman, where image_id asks for a container and neither works.
-	ContainerEngine string `yaml:"container_engine"`
 	// Ray says how the runtime "ray" gets onto the nodes.
 	Ray Ray `yaml:"ray"`
 }

@@ -148,22 +148,13 @@ func (r *Runner) Wait(ctx context.Context, id ID, log io.Writer) (Status, error)
 
 // WaitFrom is Wait with a log of which so many bytes are there already.
 func (r *Runner) WaitFrom(ctx context.Context, id ID, offset int64, log io.Writer) (Status, error) {
-	return r.follow(ctx, id, offset, log, r.Status)
-}
-
-// WatchFrom is WaitFrom by one who may not keep what it says; see Peek.
-func (r *Runner) WatchFrom(ctx context.Context, id ID, offset int64, log io.Writer) (Status, error) {
-	return r.follow(ctx, id, offset, log, r.Peek)
-}
-
-func (r *Runner) follow(ctx context.Context, id ID, offset int64, log io.Writer, ask func(context.Context, ID) (Status, error)) (Status, error) {
 	if log == nil {
 		log = io.Discard
 	}
 	var last Status
 	enough := false
 	err := retry.Poll(ctx, r.options.Poll, func(ctx context.Context) (bool, error) {
-		status, err := ask(ctx, id) // before the log: after the end the log is whole
+		status, err := r.Status(ctx, id) // before the log: after the end the log is whole
 		if err != nil {
 			return false, permanent(err)
 		}

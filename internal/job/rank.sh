@@ -38,7 +38,6 @@ step() {
 	fi
 	if left_behind; then reap "$rank" >/dev/null 2>&1; fi
 	: >"$dir/pid.$rank"
-	[ -z "$contained" ] || sh "$HOME/.sky/container/container.sh" own
 	[ ! -e "$dir/scope.$rank" ] || rm -f -- "$dir/scope.$rank"
 }
 
@@ -55,7 +54,7 @@ left_behind() {
 			line "$f" || [ -r "$f" ] || return 0 # this kernel does not tell
 			for c in $line; do
 				set -- "$@" "/proc/$c/limits"
-				[ -z "$contained" ] && [ ! -r "/proc/$c/environ" ] || set -- "$@" "/proc/$c/environ"
+				[ ! -r "/proc/$c/environ" ] || set -- "$@" "/proc/$c/environ"
 			done
 		done
 		parent "$p" || return 0
@@ -63,7 +62,7 @@ left_behind() {
 	done
 	# The first file matches in any case, so that a grep that cannot do this is found out.
 	limit_of "$rank"
-	found=$(as_root grep -lszF -e "id=$id" -e "SKY_JOB_MARK=$id.$rank." -e " $((blocks * 512)) " "$dir/conf" "$@" 2>/dev/null)
+	found=$(grep -lszF -e "id=$id" -e "SKY_JOB_MARK=$id.$rank." -e " $((blocks * 512)) " "$dir/conf" "$@" 2>/dev/null)
 	[ "$found" != "$dir/conf" ]
 }
 
@@ -90,10 +89,6 @@ be_rank() {
 		lines=$((lines - 1))
 	done
 	place_workdir || { echo "sky-exit setup 1" >&2; exit; }
-	if [ -e "$HOME/.sky/container/conf" ] && ! sh "$HOME/.sky/container/container.sh" ready; then
-		echo "sky-exit setup 1" >&2
-		exit
-	fi
 	if [ -e "$dir/setup.sh" ]; then
 		step setup.sh
 		if [ -e "$dir/stop.$rank" ]; then echo "sky-exit 137" >&2; exit; fi

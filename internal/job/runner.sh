@@ -30,23 +30,6 @@ queue=$HOME/.sky/queue
 merged=$dir/run.log
 [ "$nodes" != 1 ] || merged=$dir/rank-0.log
 
-# What runs in a container is root's, so that root alone may signal it and look at it.
-contained=
-[ ! -e "$HOME/.sky/container/conf" ] || [ "$(id -u)" = 0 ] || contained=yes
-
-# as_root COMMAND... runs a command as root where the job is in a container.
-as_root() { if [ -n "$contained" ]; then privileged "$@"; else "$@"; fi; }
-
-# send SIG PID sends a signal.
-send() {
-	if [ -n "$contained" ]; then
-		# shellcheck disable=SC2016 # for the shell that it starts
-		privileged sh -c 'kill "-$1" "$2"' sh "$@" 2>/dev/null
-	else
-		kill "-$1" "$2" 2>/dev/null
-	fi
-}
-
 # phase PHASE notes what the job is at: the last line counts.
 phase() { echo "$1" >>"$dir/phase"; }
 
@@ -68,8 +51,8 @@ marked() {
 	[ -d /proc/self ] || return
 	limit_of "$1"
 	set -- -e "SKY_JOB_MARK=$id.$1." -e " $((blocks * 512)) " /proc/[0-9]*/environ /proc/[0-9]*/limits
-	found=$(as_root grep -lszF "$@" 2>/dev/null)
-	[ $? -le 1 ] || found="$found $(as_root grep -lsF "$@" 2>/dev/null)"
+	found=$(grep -lszF "$@" 2>/dev/null)
+	[ $? -le 1 ] || found="$found $(grep -lsF "$@" 2>/dev/null)"
 	for m in $found; do
 		m=${m#/proc/}
 		case " $marked " in *" ${m%/*} "*) continue ;; esac
@@ -111,7 +94,7 @@ served() (
 # is gone, the marks of the others.
 group() {
 	group=
-	field "$dir/pid.$1" boot && boot && [ "$field" = "$boot" ] && field "$dir/pid.$1" pid && send 0 "-$field" || return
+	field "$dir/pid.$1" boot && boot && [ "$field" = "$boot" ] && field "$dir/pid.$1" pid && kill -0 "-$field" 2>/dev/null || return
 	group=$field
 	if born "$group"; then
 		field "$dir/pid.$1" born && [ "$field" = "$born" ] && return
@@ -158,10 +141,10 @@ signal() {
 		privileged systemctl kill -s "$1" "sky-$id-$2.scope" 2>/dev/null
 		left=0
 	fi
-	group "$2" && send "$1" "-$group" && left=0
+	group "$2" && kill "-$1" "-$group" 2>/dev/null && left=0
 	marked "$2" || return "$left"
 	for p in $marked; do # not what became somebody else's
-		send "$1" "$p" && left=0
+		kill "-$1" "$p" 2>/dev/null && left=0
 	done
 	return "$left"
 }

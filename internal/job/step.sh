@@ -22,5 +22,4 @@ if [ "$5" = auto ] && [ -d /run/systemd/system ]; then
 		if [ "$5" -le 0 ]; then rm -f -- "$1/scope.$3"; fi
 	done
 fi
-if [ -e "$HOME/.sky/container/conf" ]; then exec sh "$HOME/.sky/container/container.sh" enter sh "$1/start.sh" "$1/$2"; fi
 exec sh "$1/start.sh" "$1/$2"

@@ -6,7 +6,6 @@
 package localfile
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -89,31 +88,6 @@ func Read(path string, maxBytes int64) ([]byte, error) {
 		return nil, &TooLargeError{path, maxBytes}
 	}
 	return text, nil
-}
-
-// ReadHome is Read of a file in the home folder. Errors say ~/ of it, not where that
-// is: people show such errors to others. Without a home folder there is no such file.
-func ReadHome(name string, maxBytes int64) ([]byte, error) {
-	shown := "~/" + name
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: shown, Err: fs.ErrNotExist}
-	}
-	text, err := Read(filepath.Join(home, filepath.FromSlash(name)), maxBytes)
-	var (
-		path  *fs.PathError
-		kind  *NotRegularError
-		large *TooLargeError
-	)
-	switch {
-	case errors.As(err, &path):
-		return nil, &fs.PathError{Op: path.Op, Path: shown, Err: path.Err}
-	case errors.As(err, &kind):
-		return nil, &NotRegularError{shown, kind.What}
-	case errors.As(err, &large):
-		return nil, &TooLargeError{shown, large.Max}
-	}
-	return text, err
 }
 
 func regular(path string, info fs.FileInfo) error {

@@ -43,15 +43,6 @@ func TestRead(t *testing.T) {
 	if _, err := localfile.Read(at("none"), 8); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
 	}
-	t.Setenv("HOME", dir)
-	for name, want := range map[string]string{"none": "open ~/none: no such file", "pipe": "~/pipe is a named pipe", "sparse": "~/sparse is larger"} {
-		if _, err := localfile.ReadHome(name, 8); err == nil || !strings.Contains(strings.Replace(err.Error(), "stat ", "open ", 1), want) || strings.Contains(err.Error(), dir) {
-			t.Errorf("ReadHome(%s) = %v, want %q", name, err, want)
-		}
-	}
-	if text, err := localfile.ReadHome("file", 8); err != nil || string(text) != "12345678" {
-		t.Errorf("ReadHome = %q, %v", text, err)
-	}
 	if _, err := localfile.Read(at("file"), 7); err == nil || !strings.Contains(err.Error(), "7 bytes") {
 		t.Errorf("one byte too much: %v", err)
 	}

@@ -55,11 +55,6 @@ type Needs struct {
 	PortsLater bool
 	// UserData: machines must run a script at first boot, or as their start command.
 	UserData bool
-	// Runtime is how jobs run, and ImageLogin that the image of a container comes
-	// from a registry that asks for a login. The digest of a request has neither: a
-	// launch that an earlier version began is known by it.
-	Runtime    string `json:"-"`
-	ImageLogin bool   `json:"-"`
 }
 
 // Request is what a user wants.

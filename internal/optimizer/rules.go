@@ -240,10 +240,7 @@ func abilities(req Request, alt cloud.Requirement) []ability {
 	need(len(alt.Ports) > 0, "ports", "open ports", plain(func(c cloud.Capabilities) bool { return c.PortsLaunch || c.PortsLater }))
 	need(req.Needs.PortsLater, "ports_later", "ports on a running cluster", plain(func(c cloud.Capabilities) bool { return c.PortsLater }))
 	need(req.Needs.UserData, "user_data", "user data", plain(func(c cloud.Capabilities) bool { return c.UserData || c.StartCommand }))
-	_, contained := cloud.ContainerImage(alt.Image)
-	need(alt.Image != "" && !contained, "image_id", "a custom image", plain(func(c cloud.Capabilities) bool { return c.CustomImage }))
-	reasoned(contained, "container", "machines with containers", func(c cloud.Capabilities, o *cloud.Offer) string { return c.CannotContain(*o, req.Needs.Runtime) })
-	reasoned(contained && req.Needs.ImageLogin, "image_auth", "machines that log in to registries", func(c cloud.Capabilities, o *cloud.Offer) string { return c.CannotLogin(*o) })
+	need(alt.Image != "", "image_id", "a custom image", plain(func(c cloud.Capabilities) bool { return c.CustomImage }))
 	need(alt.DiskGiB > 0, "disk_size", "a disk of a chosen size", plain(func(c cloud.Capabilities) bool { return c.CustomDisk }))
 	need(alt.DiskTier != "", "disk_tier", "disk tier "+alt.DiskTier, plain(func(c cloud.Capabilities) bool {
 		return slices.Contains(c.DiskTiers, alt.DiskTier)

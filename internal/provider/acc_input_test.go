@@ -222,7 +222,6 @@ func TestAccBadProvider(t *testing.T) {
 		"bastion":         {`bastion = { host = "b:22", user = "me", host_key = "ssh-ed25519 x" }`, []string{"bastion.host:", "not a host"}},
 		"bastion's key":   {`bastion = { host = "b:22", user = "me", host_key = "ssh-ed25519 x" }`, []string{"bastion.host_key", "no public key"}},
 		"bastion of":      {`bastion = { host = "b", user = "me", host_key = "` + hostKey + `", clouds = ["nimbus"] }`, []string{"bastion.clouds", `no cloud "nimbus"`}},
-		"address":         {`address_services = ["http://ip.example.com"]`, []string{"address_services", "write a web address with https"}},
 		"owner":           {`owner = "Me"`, []string{"owner", "3 to 40 lower-case"}},
 		"cloud":           {`enabled_clouds = ["nimbus"]`, []string{"enabled_clouds", `no cloud "nimbus"`, "fluffycloud"}},
 		"twice":           {`enabled_clouds = ["fluffycloud", "fluffycloud"]`, []string{"listed twice"}},

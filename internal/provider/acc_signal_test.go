@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,13 +51,13 @@ func newWorkspace(t *testing.T, body string) *workspace {
 func applyArgs() []string { return []string{"apply", "-auto-approve", "-no-color"} }
 
 // start runs the CLI in a process group of its own, as a shell does.
-func (w *workspace) start(out io.Writer, args ...string) *exec.Cmd {
+func (w *workspace) start(out *bytes.Buffer, args ...string) *exec.Cmd {
 	w.t.Helper()
 	return w.startWith(out, nil, args...)
 }
 
 // startWith is start with more of an environment.
-func (w *workspace) startWith(out io.Writer, env []string, args ...string) *exec.Cmd {
+func (w *workspace) startWith(out *bytes.Buffer, env []string, args ...string) *exec.Cmd {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	w.t.Cleanup(cancel)

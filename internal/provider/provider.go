@@ -10,12 +10,10 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
-	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/function"
-	"github.com/hashicorp/terraform-plugin-framework/list"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -24,15 +22,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/provider/actions"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/catalogs"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/clusters"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/functions"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/jobs"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
-	"github.com/skybroker/terraform-provider-sky/internal/provider/lists"
-	"github.com/skybroker/terraform-provider-sky/internal/provider/reach"
-	"github.com/skybroker/terraform-provider-sky/internal/provider/reports"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
@@ -41,8 +35,6 @@ var (
 	_ provider.ProviderWithValidateConfig = (*skyProvider)(nil)
 
 	_ provider.ProviderWithEphemeralResources = (*skyProvider)(nil)
-	_ provider.ProviderWithActions            = (*skyProvider)(nil)
-	_ provider.ProviderWithListResources      = (*skyProvider)(nil)
 )
 
 // New returns the provider's constructor. Its clouds are those of the registry.
@@ -71,7 +63,6 @@ type providerModel struct {
 	SSHPrivateKeyPath types.String `tfsdk:"ssh_private_key_path"`
 	SSHPrivateKey     types.String `tfsdk:"ssh_private_key"`
 	Bastion           types.Object `tfsdk:"bastion"`
-	AddressServices   types.List   `tfsdk:"address_services"`
 	TemplatesDir      types.String `tfsdk:"templates_dir"`
 	Catalog           types.Object `tfsdk:"catalog"`
 	Clouds            types.Object `tfsdk:"clouds"`
@@ -114,12 +105,6 @@ func (p *skyProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 			"ssh_private_key_path": keyPathAttribute(),
 			"ssh_private_key":      keyTextAttribute(),
 			"bastion":              p.bastionAttribute(),
-			"address_services": schema.ListAttribute{
-				Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "Web addresses of services that answer with the public address of whoever asks, as plain text. Where a cluster has no `allowed_cidrs`, SSH is open to that address alone. " +
-					"They are asked at the same time as `https://checkip.amazonaws.com`, before anything is made, and the first answer counts. Default `https://ipv4.icanhazip.com`.",
-				Validators: []validator.List{kit.NotEmpty(), kit.Elements(checkAddressService), kit.NoDuplicates()},
-			},
 			"templates_dir": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Folder whose `<cloud>.yaml.tmpl` files replace the built-in cluster templates.",
@@ -268,17 +253,15 @@ func (p *skyProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	}
 	data := session.New(s)
 	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = data, data, data
-	resp.ActionData, resp.ListResourceData = data, data
 }
 
 func (p *skyProvider) settings(ctx context.Context, m providerModel) (session.Settings, diag.Diagnostics) {
 	s := session.Settings{
 		Version: p.version, Registry: p.registry, Root: p.root, Ops: p.ops,
 		StateDir: m.StateDir.ValueString(), Owner: m.Owner.ValueString(),
-		TemplatesDir:   m.TemplatesDir.ValueString(),
-		ShowPlanTable:  m.ShowPlanTable.IsNull() || m.ShowPlanTable.ValueBool(),
-		AddressSources: kit.StringList(m.AddressServices),
-		Enabled:        kit.StringList(m.EnabledClouds), Getenv: session.Getenv, PreferredRegions: kit.StringList(m.PreferredRegions),
+		TemplatesDir:  m.TemplatesDir.ValueString(),
+		ShowPlanTable: m.ShowPlanTable.IsNull() || m.ShowPlanTable.ValueBool(),
+		Enabled:       kit.StringList(m.EnabledClouds), Getenv: session.Getenv, PreferredRegions: kit.StringList(m.PreferredRegions),
 	}
 	var diags diag.Diagnostics
 	s.UseKey(m.SSHPrivateKeyPath.ValueString(), m.SSHPrivateKey.ValueString())
@@ -336,20 +319,14 @@ func (p *skyProvider) Resources(context.Context) []func() resource.Resource {
 
 // EphemeralResources implements provider.ProviderWithEphemeralResources.
 func (p *skyProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return []func() ephemeral.EphemeralResource{reach.NewSSH}
+	return []func() ephemeral.EphemeralResource{clusters.NewSSH}
 }
 
 func (p *skyProvider) DataSources(context.Context) []func() datasource.DataSource {
 	return []func() datasource.DataSource{
-		catalogs.NewOffer, catalogs.NewClouds, catalogs.NewAccelerators, clusters.NewDataSource, jobs.NewLogs, reports.NewCost,
+		catalogs.NewOffer, catalogs.NewClouds, catalogs.NewAccelerators, clusters.NewDataSource, jobs.NewLogs,
 	}
 }
-
-// Actions implements provider.ProviderWithActions.
-func (p *skyProvider) Actions(context.Context) []func() action.Action { return actions.All() }
-
-// ListResources implements provider.ProviderWithListResources.
-func (p *skyProvider) ListResources(context.Context) []func() list.ListResource { return lists.All() }
 
 // Functions implements provider.ProviderWithFunctions.
 func (p *skyProvider) Functions(context.Context) []func() function.Function {

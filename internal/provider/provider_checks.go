@@ -25,17 +25,6 @@ func checkContentHash(text string) error {
 	return nil
 }
 
-// checkAddressService takes what decides over who may reach machines from those only
-// whose answer nobody on the way can change.
-func checkAddressService(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "127.0.0.1")) {
-		return fmt.Errorf("%q is no service to trust with this; write a web address with https such as \"https://ip.example.com\"", text)
-	}
-	return nil
-}
-
-// checkWebAddress takes a URL of the web.
 func checkWebAddress(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {

@@ -9,10 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
-	"github.com/skybroker/terraform-provider-sky/internal/broker/cost"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/gc"
-	"github.com/skybroker/terraform-provider-sky/internal/broker/status"
-	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/catalog/cli"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 
@@ -23,43 +20,26 @@ import (
 
 // Tools returns the commands for people beside the provider.
 func Tools(version string, registry *cloud.Registry) []*cobra.Command {
-	open := openTeardown(version, registry)
-	collector := func(stateDir, owner string) (gc.Collector, error) {
-		down, err := open(stateDir, owner)
-		return gc.Collector{Down: down}, err
-	}
-	viewer := func(stateDir, owner string) (status.Viewer, error) {
-		b, err := openBroker(version, registry, stateDir, owner)
-		if err != nil {
-			return status.Viewer{}, err
-		}
-		return b.Viewer()
-	}
-	return []*cobra.Command{gc.Command(collector), cost.Command(open), status.Command(viewer), cli.Command(cli.Options{
+	return []*cobra.Command{gc.Command(openCollector(version, registry)), cli.Command(cli.Options{
 		Fetchers: fetchers.Fetchers(), OptIn: optIn(registry), Explain: explainNone,
 	})}
 }
 
-// openTeardown returns how gc and cost are opened: over a state folder, for an owner id.
-func openTeardown(version string, registry *cloud.Registry) func(stateDir, owner string) (teardown.Teardown, error) {
-	return func(stateDir, owner string) (teardown.Teardown, error) {
-		b, err := openBroker(version, registry, stateDir, owner)
+// openCollector returns how gc is opened: over a state folder, for an owner id,
+// with the clouds' settings from the environment. Empty strings are the provider's
+// own defaults.
+func openCollector(version string, registry *cloud.Registry) func(stateDir, owner string) (gc.Collector, error) {
+	return func(stateDir, owner string) (gc.Collector, error) {
+		b, err := session.Broker[*broker.Broker](session.New(session.Settings{
+			Version: version, Registry: registry, Root: context.Background(), Ops: session.NewOperations(),
+			StateDir: stateDir, Owner: owner, Getenv: session.Getenv,
+		}))
 		if err != nil {
-			return teardown.Teardown{}, err
+			return gc.Collector{}, err
 		}
-		return b.Teardown()
+		down, err := b.Teardown()
+		return gc.Collector{Down: down}, err
 	}
-}
-
-// openBroker opens a broker for the commands that look at all clusters, with the clouds'
-// settings from the environment. Empty strings are the provider's own defaults.
-func openBroker(version string, registry *cloud.Registry, stateDir, owner string) (*broker.Broker, error) {
-	settings := session.Settings{
-		Version: version, Registry: registry, Root: context.Background(), Ops: session.NewOperations(),
-		StateDir: stateDir, Owner: owner, Getenv: session.Getenv,
-	}
-	settings.UseKey("", "")
-	return session.Broker[*broker.Broker](session.New(settings))
 }
 
 // optIn names the clouds that are used only where they are named.

@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
-
-	"github.com/skybroker/terraform-provider-sky/internal/script"
 )
 
 const (
@@ -397,7 +395,7 @@ func (s *session) terminate(ctx context.Context, process string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*cancelGrace)
 	defer cancel()
-	_, _ = s.client.Output(ctx, script.OnNode("strike TERM "+process)) // as far as it goes
+	_, _ = s.client.Output(ctx, fmt.Sprintf("kill -TERM -%[1]s 2>/dev/null || kill -TERM %[1]s", process)) // as far as it goes
 }
 
 func nonce() string {

@@ -25,7 +25,7 @@ end_step() {
 		while runs "$1"; do
 			if [ "$t" = 0 ]; then
 				for p in keeper work; do
-					! field "$1/$p" pid || strike "$sig" "$field"
+					! field "$1/$p" pid || kill "-$sig" "-$field" 2>/dev/null || kill "-$sig" "$field" 2>/dev/null
 				done
 			fi
 			t=$((t + 1))

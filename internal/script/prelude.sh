@@ -15,17 +15,6 @@
 		if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 	}
 
-	# strike SIG PID signals a process group, or a process that leads none. Where
-	# scripts run in a container, members of a group are root's, whoever leads it.
-	strike() {
-		if [ -e "$HOME/.sky/container/conf" ] && [ "$(id -u)" != 0 ]; then
-			# shellcheck disable=SC2016 # for the shell that it starts
-			privileged sh -c 'kill "-$1" "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null' sh "$1" "$2"
-		else
-			kill "-$1" "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null
-		fi
-	}
-
 	# put FILE TEXT makes the line FILE's content, so that it is whole and on disk, or
 	# not there.
 	put() {

@@ -16,10 +16,6 @@
 // it fails, the script runs without. A variable that the caller set stays as it
 // is. ~/.local/bin is on the PATH in any case. Without bash it is sh with
 // /etc/profile and ~/.profile.
-//
-// On a node with a container (container.sh) all of this is so within the container,
-// which has the home folder under its own path. The image's environment is below
-// the login's, and its PATH before that.
 package script
 
 import (
@@ -39,16 +35,6 @@ var Start string // never changed
 //
 //go:embed prelude.sh
 var prelude string
-
-//go:embed container.sh
-var container string
-
-// Container is container.sh as a node gets it, in ContainerFolder.
-func Container() string { return OnNode(container) }
-
-// ContainerFolder is where a node keeps what it knows of its container, below the
-// home folder. The file conf is there where scripts run within one.
-const ContainerFolder = ".sky/container"
 
 // OnNode is a script of ours as a node gets it: with what such scripts share. The
 // parts are one script, in this order.
@@ -81,12 +67,7 @@ func Become(name, text string) string {
 	return `(umask 077; cd && mkdir -p ` + folder + ` && cd ` + folder + ` &&
 	printf %s ` + Quote(Start) + ` >start.sh.$$ && mv -f start.sh.$$ start.sh &&
 	printf %s ` + Quote(Normalize(text)) + ` >` + name + `.$$ && mv -f ` + name + `.$$ ` + name + `) || exit 1
-set -- sh "$HOME/` + folder + `/start.sh" "$HOME/` + folder + `/` + name + `"
-if [ -e "$HOME/` + ContainerFolder + `/conf" ]; then
-	set -- sh "$HOME/` + ContainerFolder + `/container.sh" enter "$@"
-	[ "$(id -u)" = 0 ] || { trap : HUP INT TERM; "$@"; set -- "$?"; sh "$HOME/` + ContainerFolder + `/container.sh" own; exit "$1"; }
-fi
-exec "$@"
+exec sh "$HOME/` + folder + `/start.sh" "$HOME/` + folder + `/` + name + `"
 `
 }
 

@@ -96,15 +96,6 @@ set -- "$@" "$SKY__LINE"
 SKY__PATH=$PATH
 # shellcheck disable=SC2016,SC2089 # both shells evaluate it
 SKY__PATHS='
-if [ -n "${SKY__IMAGE+set}" ]; then # within a container, whose own order counts: a login prepends
-	PATH=
-	while [ -n "$SKY__PATH" ]; do
-		SKY__NAME=${SKY__PATH%%:*}
-		case :$SKY__IMAGE: in *":$SKY__NAME:"*) ;; *) PATH=$PATH$SKY__NAME: ;; esac
-		case $SKY__PATH in *:*) SKY__PATH=${SKY__PATH#*:} ;; *) SKY__PATH= ;; esac
-	done
-	SKY__PATH=$PATH$SKY__IMAGE PATH=
-fi
 case :$SKY__PATH: in *":$HOME/.local/bin:"*) ;; *) SKY__PATH=$HOME/.local/bin:$SKY__PATH ;; esac
 while [ -n "$PATH" ]; do
 	SKY__NAME=${PATH%%:*}
@@ -126,7 +117,7 @@ while IFS= read -r -d "" SKY__VALUE; do
 done 2>/dev/null <"$0.login"
 eval "$SKY__PATHS"
 if [ "$SKY__PLAIN" = yes ] && [ -z "${BASH_ENV+set}" ] && [ -s "$0.bashenv" ]; then export BASH_ENV=$0.bashenv; fi
-unset SKY__VALUE SKY__NAME SKY__PLAIN SKY__PATH SKY__PATHS SKY__KEEP_PATH SKY__IMAGE
+unset SKY__VALUE SKY__NAME SKY__PLAIN SKY__PATH SKY__PATHS SKY__KEEP_PATH
 exec "$@"' "$SKY__LINE" "$@"
 fi
 SKY__GIVEN=$(export -p)
@@ -147,5 +138,5 @@ if [ "$SKY__PLAIN" = yes ]; then
 		echo "sky: there is no bash here, so the script runs in sh" >&2
 	fi
 fi
-unset SKY__BASH SKY__PLAIN SKY__GIVEN SKY__LINE SKY__LOGIN SKY__NAME SKY__PATH SKY__PATHS SKY__KEEP_PATH SKY__IMAGE
+unset SKY__BASH SKY__PLAIN SKY__GIVEN SKY__LINE SKY__LOGIN SKY__NAME SKY__PATH SKY__PATHS SKY__KEEP_PATH
 exec "$@"

@@ -17,12 +17,11 @@ import (
 func TestImagesByRegion(t *testing.T) {
 	const images = "image_id: {us-east-1: ami-1, us-west-2: ami-2}"
 	for text, want := range map[string]string{
-		"image_id: 'docker:nvcr.io/x:1'":             "map[image_id:docker:nvcr.io/x:1] []",
-		images:                                       "map[] [map[image_id:ami-1 region:us-east-1] map[image_id:ami-2 region:us-west-2]]",
-		images + "\ncloud: aws":                      "map[cloud:aws] [map[image_id:ami-1 region:us-east-1] map[image_id:ami-2 region:us-west-2]]",
-		images + "\nregion: US-West-2":               "map[image_id:ami-2 region:US-West-2] []",
-		images + "\ninfra: aws/us-east-1/us-east-1a": "map[image_id:ami-1 infra:aws/us-east-1/us-east-1a] []",
-		images + "\nany_of: [{region: us-west-2}]":   "map[] [map[image_id:ami-2 region:us-west-2]]",
+		images:                         "map[] [map[image_id:ami-1 region:us-east-1] map[image_id:ami-2 region:us-west-2]]",
+		images + "\ncloud: aws":        "map[cloud:aws] [map[image_id:ami-1 region:us-east-1] map[image_id:ami-2 region:us-west-2]]",
+		images + "\nregion: US-West-2": "map[image_id:ami-2 region:US-West-2] []",
+		images + "\ninfra: aws/us-east-1/us-east-1a":                                 "map[image_id:ami-1 infra:aws/us-east-1/us-east-1a] []",
+		images + "\nany_of: [{region: us-west-2}]":                                   "map[] [map[image_id:ami-2 region:us-west-2]]",
 		images + "\nregion: us-east-1\nany_of: [{cpus: 2}, {infra: 'aws/*'}]":        "map[region:us-east-1] [map[cpus:2 image_id:ami-1] map[image_id:ami-1 infra:aws/us-east-1] map[image_id:ami-2 infra:aws/us-west-2]]",
 		images + "\nordered: [{infra: aws/us-west-2}, {region: us-east-1, cpus: 4}]": "map[] [map[image_id:ami-2 infra:aws/us-west-2] map[cpus:4 image_id:ami-1 region:us-east-1]]",
 		images + "\nany_of: [{image_id: own, cloud: gcp}, {region: us-east-1}]":      "map[] [map[cloud:gcp image_id:own] map[image_id:ami-1 region:us-east-1]]",

@@ -94,7 +94,7 @@ func (r *Resources) withImages(a at, list []Machine, base string) []Machine {
 func (m Machine) setRegionsImage(a at, images map[string]string, region string) {
 	for name, image := range images {
 		if strings.EqualFold(name, region) {
-			m["image_id"] = image
+			m.setImage(a, image)
 			return
 		}
 	}

@@ -200,6 +200,8 @@ func (m Machine) set(section at, name string, v any) {
 		case text == nil:
 		case name == "disk_tier":
 			m[name] = strings.ToLower(*text)
+		case name == "image_id":
+			m.setImage(a, *text)
 		default:
 			m[name] = *text
 		}
@@ -227,6 +229,14 @@ func (m Machine) set(section at, name string, v any) {
 	default:
 		section.unknown(name, resourceFields(), taskFields(), "the task itself")
 	}
+}
+
+func (m Machine) setImage(a at, text string) {
+	if strings.HasPrefix(text, "docker:") {
+		a.refuse("remove it, and start the container in run", "a container in place of the machine's system cannot be carried")
+		return
+	}
+	m["image_id"] = text
 }
 
 func (m Machine) setCost(a at, v any) {

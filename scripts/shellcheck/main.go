@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string) error {
 
 // collect returns all scripts by their paths.
 func collect() (map[string]string, error) {
-	all := map[string]string{"script/start.sh": script.Start, "script/container.sh": script.Container()}
+	all := map[string]string{"script/start.sh": script.Start}
 	for room, scripts := range map[string]map[string]string{
 		"job": job.NodeScripts(), "remote": remote.NodeScripts(), "autostop": autostop.NodeScripts(), "skypilot": skypilot.NodeScripts(),
 	} {
@@ -149,7 +149,7 @@ func rendered(all map[string]string) error {
 			boot = "" // cloud-config
 		}
 		for what, text := range map[string]string{
-			"boot": boot, "renew": config.RenewHostKey, "setup": config.Setup, "stop": config.SelfStop, "terminate": config.SelfTerminate, "sessions": config.SSHSessions, "container_engine": config.ContainerEngine, "ray": script.OnNode(config.Ray.Script),
+			"boot": boot, "renew": config.RenewHostKey, "setup": config.Setup, "stop": config.SelfStop, "terminate": config.SelfTerminate, "sessions": config.SSHSessions, "ray": script.OnNode(config.Ray.Script),
 		} {
 			all["templates/"+name+"/"+what+".sh"] = text
 		}

@@ -20,7 +20,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/clusterconfig"
-	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // BringUp makes the machines of some ranks of a cluster, sets them up and commits
@@ -38,10 +37,7 @@ type BringUp struct {
 	timeouts Timeouts
 	now      func() time.Time
 	images   func(ctx context.Context, cloudName, image, region, arch string) (string, error)
-	// addressSources are services that tell this computer's public address.
-	addressSources []string
-
-	spec spec.Spec
+	spec     spec.Spec
 	// deadline is the dead-man timer of the machines.
 	deadline time.Time
 
@@ -52,8 +48,6 @@ type BringUp struct {
 	launchEvery time.Duration
 	// birthShown says that machines make a host key of their own at first contact.
 	birthShown bool
-	// areContainers says that an image is the machines' own, be it a container's.
-	areContainers bool
 	// all are the ids of the cluster's machines, as the cloud answered, whatever it
 	// lists.
 	all []string
@@ -122,8 +116,8 @@ func (u *BringUp) Ref() cloud.ClusterRef {
 	return ref
 }
 
-// RecordAttempt writes what is about to be made into the journal.
-func (u *BringUp) RecordAttempt() error {
+// Intend writes what is about to be made into the journal.
+func (u *BringUp) Intend() error {
 	ref := u.Ref()
 	return u.Record(journal.Entry{
 		Event: journal.EventAttempt, Generation: u.Before.Generation, Attempt: u.Number, Ref: &ref, Account: u.Session.Account,
@@ -192,7 +186,7 @@ func (u *BringUp) bootstrap(ctx context.Context) error {
 func (u *BringUp) create(ctx context.Context) error {
 	bounded, cancel := u.queue.bound(ctx, u.Before.Cloud, u.launchTime(), u.timeouts.Boot)
 	defer cancel()
-	graceful, stop := retry.WithGrace(bounded, graceAfterCancel)
+	graceful, stop := withGrace(bounded)
 	defer stop()
 	u.Asked = true
 	made, err := u.Session.Run(graceful, u.runConfig.Spec.Ref, u.runConfig)
@@ -240,6 +234,16 @@ func (u *BringUp) machines() cloud.ClusterRef {
 	ref := u.runConfig.Spec.Ref
 	ref.Instances = u.all
 	return ref
+}
+
+// withGrace returns a context that ends graceAfterCancel after parent does.
+func withGrace(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		timer := time.AfterFunc(graceAfterCancel, func() { cancel(context.Cause(parent)) })
+		context.AfterFunc(ctx, func() { timer.Stop() })
+	})
+	return ctx, func() { stop(); cancel(context.Canceled) }
 }
 
 func (u *BringUp) wait(ctx context.Context) error {
@@ -337,7 +341,7 @@ func (u *BringUp) commit(ctx context.Context) error {
 	if err := u.Record(journal.Entry{Event: journal.EventCommitting, Generation: u.Before.Generation, Attempt: u.Number, Cluster: &u.Cluster}); err != nil {
 		return err
 	}
-	graceful, stop := retry.WithGrace(ctx, graceAfterCancel)
+	graceful, stop := withGrace(ctx)
 	defer stop()
 	if err := u.Session.Commit(graceful, u.machines()); err != nil {
 		return u.wrap(err)

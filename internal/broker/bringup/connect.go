@@ -28,7 +28,7 @@ func (u *BringUp) connectAndSetUp(ctx context.Context) error {
 		}
 	}
 	u.Reached, u.Step = true, "setup"
-	err = u.reach.SetUpNodes(ctx, u.Log, clients, u.addedFirst(), u.work())
+	err = u.reach.SetUpNodes(ctx, u.Log, clients, u.addedFirst(), u.spec.Work(u.config.Setup))
 	var setup *nodes.SetupError
 	if errors.As(err, &setup) {
 		setup.Running = u.grows()

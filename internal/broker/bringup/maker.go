@@ -21,8 +21,6 @@ type Maker struct {
 	Timeouts Timeouts
 	// Images resolves an image tag of the catalog; nil takes images as they are.
 	Images func(ctx context.Context, cloudName, image, region, arch string) (string, error)
-	// AddressSources are services that tell this computer's public address.
-	AddressSources []string
 	// Queue is that of all makers of the process; nil is one of the maker's own.
 	Queue *Queue
 }
@@ -33,7 +31,7 @@ func (m Maker) New(ctx context.Context, session cloud.Session, c cluster.Cluster
 	m.Timeouts.Boot = caps.BootTime(c.InstanceType, m.Timeouts.Boot)
 	launches := time.Duration(max(c.Size, spec.Request.Nodes)) * caps.LaunchEvery
 	return &BringUp{
-		birthShown: caps.BirthShown, areContainers: caps.StartCommand, Session: session, Before: c, reach: m.Reach, timeouts: m.Timeouts, now: m.Reach.Now, images: m.Images, addressSources: m.AddressSources, spec: spec, deadline: m.deadline(ctx, launches),
+		birthShown: caps.BirthShown, Session: session, Before: c, reach: m.Reach, timeouts: m.Timeouts, now: m.Reach.Now, images: m.Images, spec: spec, deadline: m.deadline(ctx, launches),
 		queue: cmp.Or(m.Queue, &Queue{}), launchEvery: caps.LaunchEvery,
 		Plan: Plan{Log: m.Reach.Log, Started: m.Reach.Now(), OnShutdown: m.Clouds.OnShutdown(c.Placement().Offer, c.Autostop)},
 	}

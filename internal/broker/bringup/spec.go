@@ -23,9 +23,6 @@ func (u *BringUp) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 		return cloud.ClusterSpec{}, &localError{cloud.ScopeCloud, err}
 	}
 	image := u.Requirement.Image
-	if _, contained := u.containerImage(); contained {
-		image = "" // the cloud's own, on which the container runs
-	}
 	if u.images != nil {
 		if image, err = u.images(ctx, offer.Cloud, image, offer.Region, offer.InstanceType.Arch); err != nil {
 			return cloud.ClusterSpec{}, &localError{cloud.ScopeRegion, err}
@@ -35,7 +32,6 @@ func (u *BringUp) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 	spec.Attempt, spec.Deadline, spec.OnShutdown = u.Number, u.deadline, u.OnShutdown
 	spec.Image, spec.DiskGiB, spec.DiskTier = image, u.Requirement.DiskGiB, u.Requirement.DiskTier
 	spec.MaxMachineUSD = perMachine(u.Requirement, u.Paid)
-	spec.AddressSources = u.addressSources
 	spec.Ports, spec.Labels, spec.AuthorizedKeys = u.spec.Ports, u.spec.Labels, u.Keys.Authorized
 	if len(u.spec.AllowedCIDRs) > 0 {
 		spec.AllowedCIDRs = u.spec.AllowedCIDRs
@@ -44,9 +40,6 @@ func (u *BringUp) clusterSpec(ctx context.Context) (cloud.ClusterSpec, error) {
 		return cloud.ClusterSpec{}, &localError{cloud.ScopeCloud, err}
 	}
 	spec.Notes = cluster.NotesOf(u.Before.Runtime, u.Before.Accelerators)
-	if image, ok := cloud.ContainerImage(u.Requirement.Image); ok {
-		spec.Notes[cloud.TagContainer] = image
-	}
 	spec.SSHUser, spec.NodeConfig = cmp.Or(u.Base.SSHUser, u.config.SSHUser), u.config.NodeConfig
 	if err := u.checkConfig(); err != nil {
 		return cloud.ClusterSpec{}, &localError{cloud.ScopeCloud, err}
@@ -73,22 +66,6 @@ func (u *BringUp) render(tmpl *clusterconfig.Template, image string) ([]cloud.No
 		out = append(out, n)
 	}
 	return out, nil
-}
-
-// containerImage is the image of the container in which the machines run setup and
-// jobs; false where there is none, or machines are containers.
-func (u *BringUp) containerImage() (string, bool) {
-	image, ok := cloud.ContainerImage(u.Requirement.Image)
-	return image, ok && !u.areContainers
-}
-
-// work is what is done on each new node.
-func (u *BringUp) work() nodes.Work {
-	work := u.spec.Work(u.config.Setup)
-	if image, ok := u.containerImage(); ok {
-		work.Container = &nodes.Container{Image: image, Login: u.spec.ImageLogin, Engine: u.config.ContainerEngine}
-	}
-	return work
 }
 
 func (u *BringUp) identity(rank int) cloud.Identity {

@@ -32,7 +32,7 @@ func (ch Changer) addRanks(ctx context.Context, session cloud.Session, c cluster
 		return c, err
 	}
 	u.Log = log
-	if err := u.RecordAttempt(); err != nil {
+	if err := u.Intend(); err != nil {
 		return c, err
 	}
 	fresh, err := u.Run(ctx)
@@ -52,16 +52,12 @@ func (ch Changer) addRanks(ctx context.Context, session cloud.Session, c cluster
 // growth is the bringing up of ranks that a cluster lacks. The others must all be
 // there.
 func (ch Changer) growth(ctx context.Context, session cloud.Session, c cluster.Cluster, spec spec.Spec, ranks []int, size int) (*bringup.BringUp, error) {
-	base, machines, err := ch.Observer.Machines(ctx, session, c, size-len(ranks))
+	base, err := ch.Observer.PresentNodes(ctx, session, c, size-len(ranks))
 	if err != nil {
 		return nil, err
 	}
 	spec.Request.Nodes = size
-	container, err := containerOf(c, machines)
-	if err != nil {
-		return nil, err
-	}
-	served, err := servedBy(c, container, spec.Request)
+	served, err := servedBy(c, spec.Request)
 	if err != nil {
 		return nil, err
 	}
@@ -127,16 +123,12 @@ func archOf(c cluster.Cluster, offers []cloud.Offer) string {
 }
 
 // servedBy is the alternative of the request that the cluster was launched for,
-// as far as its container, its place, its machines and its price tell. A price with
-// so many nodes that is above the bound of each is an error.
-func servedBy(c cluster.Cluster, container string, req optimizer.Request) (cloud.Requirement, error) {
-	alike, err := alikeIn(c, container, req.Alternatives)
-	if err != nil {
-		return cloud.Requirement{}, err
-	}
-	fitting := slices.DeleteFunc(slices.Clone(alike), func(r cloud.Requirement) bool { return !fitsCluster(c, r) })
+// as far as its place, its machines and its price tell. A price with so many
+// nodes that is above the bound of each is an error.
+func servedBy(c cluster.Cluster, req optimizer.Request) (cloud.Requirement, error) {
+	fitting := slices.DeleteFunc(slices.Clone(req.Alternatives), func(r cloud.Requirement) bool { return !fitsCluster(c, r) })
 	if len(fitting) == 0 { // an imported cluster, in other words than the request's
-		fitting = []cloud.Requirement{{MaxHourlyUSD: loosest(alike), Image: cloud.ImageOf(container)}}
+		fitting = []cloud.Requirement{{MaxHourlyUSD: loosest(req.Alternatives)}}
 	}
 	usd := optimizer.HourlyUSD(req, c.Placement().Offer)
 	for _, r := range fitting {

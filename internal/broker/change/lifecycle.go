@@ -21,17 +21,13 @@ func (ch Changer) Stop(ctx context.Context, c cluster.Cluster) (cluster.Cluster,
 		return c, fmt.Errorf("cluster %q: %s", c.Name, why)
 	}
 	return ch.change(ctx, c, "stopping", func(session cloud.Session) (cluster.Cluster, error) {
-		return ch.stop(ctx, session, c)
+		ref := c.Ref()
+		ref.Instances = c.InstanceIDs()
+		if err := session.Stop(ctx, ref); err != nil {
+			return c, fmt.Errorf("stop cluster %q: %w", c.Name, err)
+		}
+		return ch.Observer.Look(ctx, session, c)
 	})
-}
-
-func (ch Changer) stop(ctx context.Context, session cloud.Session, c cluster.Cluster) (cluster.Cluster, error) {
-	ref := c.Ref()
-	ref.Instances = c.InstanceIDs()
-	if err := session.Stop(ctx, ref); err != nil {
-		return c, fmt.Errorf("stop cluster %q: %w", c.Name, err)
-	}
-	return ch.Observer.Look(ctx, session, c)
 }
 
 // Start resumes the cluster's stopped machines in place; their addresses may
@@ -39,28 +35,13 @@ func (ch Changer) stop(ctx context.Context, session cloud.Session, c cluster.Clu
 // and the cluster stays as it was. Autostop is armed as the spec says.
 func (ch Changer) Start(ctx context.Context, c cluster.Cluster, spec spec.Spec) (cluster.Cluster, error) {
 	return ch.change(ctx, c, "starting", func(session cloud.Session) (cluster.Cluster, error) {
-		return ch.resume(ctx, session, c, ch.asIn(c, spec))
+		return ch.resume(ctx, session, c, spec)
 	})
 }
 
-// awake is how a started cluster ends by itself: by what a power-off does, and by the
-// autostop that is found or decided once the head answers.
-type awake struct {
-	onShutdown cloud.Shutdown
-	autostop   func(ctx context.Context, head nodes.Node) (*autostop.Config, error)
-}
-
-// asIn is the end that a spec says.
-func (ch Changer) asIn(c cluster.Cluster, s spec.Spec) awake {
-	return awake{
-		onShutdown: ch.Down.Clouds.OnShutdown(c.Placement().Offer, s.Autostop),
-		autostop:   func(context.Context, nodes.Node) (*autostop.Config, error) { return s.Autostop, nil },
-	}
-}
-
 // resume starts what is stopped of a cluster that has all its machines.
-func (ch Changer) resume(ctx context.Context, session cloud.Session, c cluster.Cluster, how awake) (cluster.Cluster, error) {
-	fresh, err := ch.wake(ctx, session, c, c.Size, how.onShutdown)
+func (ch Changer) resume(ctx context.Context, session cloud.Session, c cluster.Cluster, spec spec.Spec) (cluster.Cluster, error) {
+	fresh, err := ch.wake(ctx, session, c, c.Size, spec.Autostop)
 	if err != nil {
 		return c, err
 	}
@@ -69,10 +50,8 @@ func (ch Changer) resume(ctx context.Context, session cloud.Session, c cluster.C
 		return fresh, fmt.Errorf("cluster %q runs again but cannot be reached: %w", c.Name, err)
 	}
 	defer nodes.CloseAll(clients)
-	if fresh.Autostop, err = how.autostop(ctx, clients[0]); err == nil {
-		err = ch.Make.Reach.Arm(ctx, ch.Down.Log, clients, fresh)
-	}
-	if err != nil {
+	fresh.Autostop = spec.Autostop
+	if err := ch.Make.Reach.Arm(ctx, ch.Down.Log, clients, fresh); err != nil {
 		return fresh, fmt.Errorf("cluster %q runs again: %w", c.Name, err)
 	}
 	if err := ch.Make.Reach.RayAgain(ctx, clients, fresh); err != nil {
@@ -82,12 +61,12 @@ func (ch Changer) resume(ctx context.Context, session cloud.Session, c cluster.C
 }
 
 // wake starts the stopped machines of a cluster that has so many.
-func (ch Changer) wake(ctx context.Context, session cloud.Session, c cluster.Cluster, machines int, how cloud.Shutdown) (cluster.Cluster, error) {
+func (ch Changer) wake(ctx context.Context, session cloud.Session, c cluster.Cluster, machines int, stop *autostop.Config) (cluster.Cluster, error) {
 	present, err := ch.Observer.PresentNodes(ctx, session, c, machines)
 	if err != nil {
 		return c, err
 	}
-	present.OnShutdown, present.Notes[cloud.TagAtRest] = how, ""
+	present.OnShutdown = ch.Down.Clouds.OnShutdown(c.Placement().Offer, stop)
 	cfg, err := session.Bootstrap(ctx, present, c.Placement())
 	if err != nil {
 		return c, fmt.Errorf("start cluster %q: %w", c.Name, err)

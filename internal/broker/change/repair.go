@@ -38,12 +38,12 @@ func (ch Changer) Restore(ctx context.Context, c cluster.Cluster, spec spec.Spec
 		lost := now.Lost()
 		ch.Down.Log.InfoContext(ctx, "restoring the cluster", "cluster", c.Name, "lost", lost, "stopped", now.Resting())
 		if len(lost) == 0 {
-			return ch.resume(ctx, session, now, ch.asIn(now, spec))
+			return ch.resume(ctx, session, now, spec)
 		}
 		awake := now
 		if resting := now.Resting(); len(resting) > 0 && len(resting)+len(lost) == now.Size {
 			// Nodes that run say which keys the cluster accepts; new ones get no others.
-			if awake, err = ch.wake(ctx, session, now, len(resting), ch.Down.Clouds.OnShutdown(c.Placement().Offer, c.Autostop)); err != nil {
+			if awake, err = ch.wake(ctx, session, now, len(resting), c.Autostop); err != nil {
 				return now, err
 			}
 		}

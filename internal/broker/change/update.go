@@ -102,7 +102,6 @@ func (ch Changer) updateNetwork(ctx context.Context, session cloud.Session, c cl
 	if all && len(spec.AllowedCIDRs) > 0 {
 		cs.AllowedCIDRs = spec.AllowedCIDRs
 	}
-	cs.AddressSources = ch.Make.AddressSources
 	cfg, err := session.Bootstrap(ctx, cs, c.Placement())
 	if err != nil {
 		return c, fmt.Errorf("update the network of cluster %q: %w", c.Name, err)

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
@@ -27,9 +25,13 @@ func List(ctx context.Context, session cloud.Session, c cluster.Cluster, looks i
 				return nil, err
 			}
 		}
-		alive, named, err := both(ctx, session, byTags, byID)
+		alive, err := session.Query(ctx, byTags)
 		if err != nil {
 			return nil, fmt.Errorf("list the machines of cluster %q: %w", c.Name, err)
+		}
+		named, err := session.Query(ctx, byID)
+		if err != nil {
+			return nil, fmt.Errorf("look up the machines of cluster %q: %w", c.Name, err)
 		}
 		for _, inst := range named {
 			if !slices.ContainsFunc(alive, func(i cloud.Instance) bool { return i.ID == inst.ID }) {
@@ -42,21 +44,6 @@ func List(ctx context.Context, session cloud.Session, c cluster.Cluster, looks i
 		}
 	}
 	return nil, nil
-}
-
-// both are the answers to two looks, taken side by side.
-func both(ctx context.Context, session cloud.Session, byTags, byID cloud.ClusterRef) (listed, named []cloud.Instance, err error) {
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		listed, err = session.Query(ctx, byTags)
-		return err
-	})
-	group.Go(func() (err error) {
-		named, err = session.Query(ctx, byID)
-		return err
-	})
-	err = group.Wait()
-	return listed, named, err //nolint:wrapcheck // List wraps it
 }
 
 // Ended reports whether the cloud says, twice, that a machine does not run. A

@@ -75,7 +75,7 @@ does go on loses its machines.`,
 func runGC(cmd *cobra.Command, gc Collector, flags gcFlags) error {
 	opts := Options{Delete: flags.delete, DeleteIDs: flags.ids, TakeOver: flags.takeOver}
 	for _, path := range flags.states {
-		state, err := ReadStateFile(path, cmd.InOrStdin())
+		state, err := readStateFile(localfile.ExpandHome(path), cmd.InOrStdin())
 		if err != nil {
 			return err
 		}
@@ -95,9 +95,7 @@ func runGC(cmd *cobra.Command, gc Collector, flags gcFlags) error {
 	return errors.Join(err, report.Failure())
 }
 
-// ReadStateFile is ReadState for a file, "-" for standard input.
-func ReadStateFile(path string, stdin io.Reader) (State, error) {
-	path = localfile.ExpandHome(path)
+func readStateFile(path string, stdin io.Reader) (State, error) {
 	if path == "-" {
 		return ReadState("standard input", stdin)
 	}

@@ -11,7 +11,6 @@ import (
 	"strconv"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 )
 
 // State is what one Terraform state holds of ours.
@@ -28,8 +27,6 @@ type HeldCluster struct {
 	Cloud      string
 	Generation string
 	Instances  []string
-	// Record is the cluster as far as the state tells what it cost.
-	Record cluster.Cluster
 }
 
 // holds reports whether the state has this machine: by its id or, for a launch
@@ -65,29 +62,12 @@ type stateInstance struct {
 	IndexKey   any    `json:"index_key"`
 	Deposed    string `json:"deposed"`
 	Attributes struct {
-		Cloud        string       `json:"cloud"`
-		Generation   string       `json:"generation"`
-		Name         string       `json:"name"`
-		Region       string       `json:"region"`
-		InstanceType string       `json:"instance_type"`
-		Accelerators string       `json:"accelerators"`
-		Market       cloud.Market `json:"market"`
-		HourlyCost   float64      `json:"hourly_cost"`
-		LaunchedAt   string       `json:"launched_at"`
-		NumNodes     int          `json:"num_nodes"`
-		Nodes        []struct {
+		Cloud      string `json:"cloud"`
+		Generation string `json:"generation"`
+		Nodes      []struct {
 			InstanceID string `json:"instance_id"`
 		} `json:"nodes"`
 	} `json:"attributes"`
-}
-
-// record is the cluster as far as the state tells what it cost.
-func (i stateInstance) record() cluster.Cluster {
-	a := i.Attributes
-	return cluster.Cluster{
-		Name: a.Name, Generation: a.Generation, Cloud: a.Cloud, Region: a.Region, InstanceType: a.InstanceType, Accelerators: a.Accelerators,
-		Market: a.Market, HourlyUSD: a.HourlyCost, LaunchedAt: a.LaunchedAt, Size: a.NumNodes,
-	}
 }
 
 // ReadState reads what "terraform state pull" prints. Text that is no state is
@@ -114,7 +94,7 @@ func ReadState(source string, r io.Reader) (State, error) {
 			continue
 		}
 		for _, inst := range res.Instances {
-			held := HeldCluster{Address: inst.address(res.Module, res.Name), Cloud: inst.Attributes.Cloud, Generation: inst.Attributes.Generation, Record: inst.record()}
+			held := HeldCluster{Address: inst.address(res.Module, res.Name), Cloud: inst.Attributes.Cloud, Generation: inst.Attributes.Generation}
 			for _, n := range inst.Attributes.Nodes {
 				if n.InstanceID != "" {
 					held.Instances = append(held.Instances, n.InstanceID)

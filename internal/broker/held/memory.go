@@ -79,11 +79,6 @@ func (m *Memory) seenWhere(is func(cluster.Cluster) bool) []cluster.Cluster {
 	return out
 }
 
-// All are the clusters that this process has refreshed.
-func (m *Memory) All() []cluster.Cluster {
-	return m.seenWhere(func(cluster.Cluster) bool { return true })
-}
-
 // Current is the generation that this process has seen living under an id last;
 // empty where it has seen none.
 func (m *Memory) Current(id string) string {

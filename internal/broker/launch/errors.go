@@ -24,9 +24,8 @@ type Attempt struct {
 	// Step is what was being done: bootstrap, run, wait, ssh, ports, commit.
 	Step string
 	Err  error
-	// Took is how long the attempt lasted until it failed, CleanedUp how long the
-	// removal of what it had made took after that.
-	Took, CleanedUp time.Duration
+	// Took is how long the attempt lasted, its removal included.
+	Took time.Duration
 	// Removed says that nothing of the attempt is left.
 	Removed bool
 }
@@ -37,8 +36,6 @@ type Error struct {
 	Attempts []Attempt
 	// LeftOut says which clouds were not tried, and why.
 	LeftOut []string
-	// RulesLeft is why rules, keys or groups are left; nil where none are.
-	RulesLeft error
 	// Survivors are machines that could not be removed; they stay in state.
 	Survivors []string
 	// Err is what ended the launch.
@@ -66,9 +63,6 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "\nSTILL ALIVE AND BILLED: %s. They are kept in state; \"terraform destroy\" tries again to remove them.\n", strings.Join(e.Survivors, ", "))
 	case slices.ContainsFunc(e.Attempts, func(a Attempt) bool { return !a.Removed }):
 		b.WriteString("\nWhether anything of the last attempt is left could not be learned. It is kept in state; \"terraform destroy\" looks again and removes it.\n")
-	case e.RulesLeft != nil:
-		fmt.Fprintf(&b, "\nNo machine of these attempts is left. Firewall rules, keys or groups are, which cost nothing; the next apply or destroy tries again to remove them: %s\n",
-			cluster.OneLine(e.RulesLeft.Error()))
 	case len(e.Attempts) > 0:
 		b.WriteString("\nNothing of these attempts is left.\n")
 	}
@@ -89,15 +83,15 @@ func (e *Error) cause() string {
 func attemptTable(attempts []Attempt) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "#\tINFRA\tINSTANCE\tCOST ($/h)\tSTEP\tFAULT\tTOOK\tCLEAN-UP\tREASON")
+	_, _ = fmt.Fprintln(w, "#\tINFRA\tINSTANCE\tCOST ($/h)\tSTEP\tFAULT\tTOOK\tREASON")
 	for i, a := range attempts {
 		o := a.Placement.Offer
 		instance := fmt.Sprintf("%dx %s", a.Placement.Nodes, o.InstanceType.Name)
 		if o.Market == cloud.Spot {
 			instance += "[Spot]"
 		}
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\t%s\n", i+1, o.Place(), instance, a.Placement.HourlyUSD(),
-			a.Step, faultText(a), a.Took.Round(100*time.Millisecond), a.CleanedUp.Round(100*time.Millisecond), cluster.OneLine(bringup.RootCause(a.Err).Error()))
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", i+1, o.Place(), instance, a.Placement.HourlyUSD(),
+			a.Step, faultText(a), a.Took.Round(100*time.Millisecond), cluster.OneLine(bringup.RootCause(a.Err).Error()))
 	}
 	_ = w.Flush()
 	return b.String()

@@ -53,8 +53,6 @@ type launch struct {
 	// leftOut are the clouds that could not be opened, with their reasons.
 	leftOut  []string
 	attempts []Attempt
-	// rulesLeft is why rules, keys or groups of an attempt are left.
-	rulesLeft error
 	// asked says that an attempt made a create call.
 	asked bool
 	// made is how many machines the attempts made, or may have made.
@@ -203,7 +201,7 @@ func (l *launch) failover(ctx context.Context) (cluster.Cluster, error) {
 		}
 		u, err := l.attempt(ctx, n, choice)
 		if err == nil {
-			err = u.RecordAttempt()
+			err = u.Intend()
 		}
 		if err != nil {
 			return cluster.Cluster{}, l.fail(err)
@@ -317,7 +315,6 @@ func (l *launch) afterFailure(ctx context.Context, u *bringup.BringUp, failure e
 	fault := u.Fault(failure)
 	row := Attempt{Placement: u.Placement, Fault: fault, Step: u.Step, Err: failure}
 	l.log.ErrorContext(ctx, "attempt failed", "placement", u.Placement.String(), "step", u.Step, "fault", fault.String(), "error", failure)
-	row.Took = l.down.Now().Sub(u.Started)
 	survivors, cleanupErr := l.remove(ctx, u)
 	l.asked = l.asked || u.Asked
 	l.made += u.Made()
@@ -327,7 +324,7 @@ func (l *launch) afterFailure(ctx context.Context, u *bringup.BringUp, failure e
 		survivors = clouds.AllIDs(late)
 	}
 	row.Removed = cleanupErr == nil
-	row.CleanedUp = l.down.Now().Sub(u.Started) - row.Took
+	row.Took = l.down.Now().Sub(u.Started)
 	l.attempts = append(l.attempts, row)
 	if cleanupErr != nil {
 		err := l.fail(fmt.Errorf("the removal of a failed attempt failed, so no other placement was tried: %w", cleanupErr))
@@ -358,5 +355,5 @@ func (l *launch) block(fault cloud.Fault, p cloud.Placement, failure error) {
 }
 
 func (l *launch) fail(err error) *Error {
-	return &Error{Cluster: l.spec.Name, Attempts: l.attempts, LeftOut: l.leftOut, RulesLeft: l.rulesLeft, Err: err, LogPath: l.folder.LogPath()}
+	return &Error{Cluster: l.spec.Name, Attempts: l.attempts, LeftOut: l.leftOut, Err: err, LogPath: l.folder.LogPath()}
 }

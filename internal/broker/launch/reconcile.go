@@ -14,7 +14,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker/teardown"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
-	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // reconcile decides about what earlier launches left before a new one begins. It
@@ -103,7 +102,7 @@ func (l *launch) reconcileJournaled(ctx context.Context, g *journal.Generation, 
 	case err != nil:
 		return nil, fmt.Errorf("nothing was launched, since it is unknown whether an earlier cluster %q is alive: %w", l.spec.Name, err)
 	case len(alive) == 0:
-		return nil, l.down.RulesMayStay(ctx, l.spec.Name, l.down.ForgetGone(ctx, l.folder, l.journal, g))
+		return nil, l.down.ForgetGone(ctx, l.folder, l.journal, g)
 	case l.adoptable(g, alive):
 		return l.adopt(ctx, g)
 	case !g.Committed && !g.Recorded && g.LaunchedHere && g.Home == l.down.State.Home:
@@ -157,21 +156,9 @@ func (l *launch) aliveOf(ctx context.Context, g *journal.Generation, listed []cl
 // removeLeftovers removes what is left of a generation, everywhere it may be.
 func (l *launch) removeLeftovers(ctx context.Context, g *journal.Generation) error {
 	l.log.WarnContext(ctx, "removing what an earlier launch left", "generation", g.ID, "instances", g.Instances)
-	ctx, cancel := l.forLeftovers(ctx)
+	ctx, cancel := teardown.Detached(ctx, l.down.Cleanup)
 	defer cancel()
-	return l.down.RemoveLeftovers(ctx, l.folder, l.journal, g)
-}
-
-// leftoverGrace is how long the removal of what an earlier launch left goes on after
-// an interrupt: long enough to ask for it. It is on record, or shown by the cloud, and
-// the next launch or removal comes back to it.
-const leftoverGrace = 20 * time.Second
-
-// forLeftovers bounds the removal of what an earlier launch left.
-func (l *launch) forLeftovers(ctx context.Context) (context.Context, context.CancelFunc) {
-	graceful, stop := retry.WithGrace(ctx, leftoverGrace)
-	bounded, cancel := context.WithTimeoutCause(graceful, l.down.Cleanup, fmt.Errorf("clean-up took longer than %s", l.down.Cleanup))
-	return bounded, func() { cancel(); stop() }
+	return l.down.RemoveGeneration(ctx, l.folder, l.journal, g, "")
 }
 
 // reconcileFound decides over machines that the journal does not know, or
@@ -198,11 +185,10 @@ func (l *launch) reconcileFound(ctx context.Context, f clouds.Machines) error {
 		return err
 	}
 	l.log.WarnContext(ctx, "removing what an earlier, unfinished launch left", "generation", f.Generation, "instances", clouds.IDText(f.Alive))
-	ctx, cancel := l.forLeftovers(ctx)
+	ctx, cancel := teardown.Detached(ctx, l.down.Cleanup)
 	defer cancel()
-	r := l.down.Removal(session, cloud.ClusterRef{Owner: l.down.Owner, Cluster: l.spec.Name, Generation: f.Generation, Cloud: f.Cloud}, clouds.IDs(f.Alive))
-	r.RulesMayStay = true
-	if survivors, err := r.Do(ctx); l.down.RulesMayStay(ctx, l.spec.Name, err) != nil {
+	ref := cloud.ClusterRef{Owner: l.down.Owner, Cluster: l.spec.Name, Generation: f.Generation, Cloud: f.Cloud}
+	if survivors, err := l.down.Removal(session, ref, clouds.IDs(f.Alive)).Do(ctx); err != nil {
 		return fmt.Errorf("an earlier launch of cluster %q left %s, and their removal failed, so nothing was launched: %w",
 			l.spec.Name, strings.Join(survivors, ", "), err)
 	}

@@ -4,7 +4,6 @@ package launch
 
 import (
 	"context"
-	"errors"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/bringup"
 	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
@@ -28,14 +27,8 @@ func (l *launch) remove(ctx context.Context, u *bringup.BringUp) (survivors []st
 	r := l.down.Removal(u.Session, ref, u.Created)
 	r.Certain = u.Definite
 	r.ListedBy = u.ListedBy()
-	r.RulesMayStay = true // the next attempt makes its own
 	l.note(ctx, journal.Entry{Event: journal.EventRemoving, Generation: l.gen, Attempt: u.Number, Instances: u.Created})
-	survivors, err = r.Do(ctx)
-	if errors.As(err, new(*teardown.RulesLeftError)) {
-		l.leaveRules(ctx, u, err)
-		return nil, nil
-	}
-	if err != nil {
+	if survivors, err = r.Do(ctx); err != nil {
 		return survivors, err
 	}
 	l.note(ctx, journal.Entry{Event: journal.EventRemoved, Generation: l.gen, Attempt: u.Number})
@@ -54,16 +47,11 @@ func (l *launch) note(ctx context.Context, e journal.Entry) {
 // Nothing of it costs money, so a failure does not end the launch; the place
 // stays open in the journal, for whoever comes next.
 func (l *launch) removeRules(ctx context.Context, u *bringup.BringUp) {
-	if err := teardown.CleanUpSoon(ctx, u.Session, u.Ref()); err != nil {
-		l.leaveRules(ctx, u, err)
+	if err := u.Session.CleanupPorts(ctx, u.Ref()); err != nil {
+		l.log.WarnContext(ctx, "firewall rules and keys are left behind", "placement", u.Placement.String(), "error", err)
 		return
 	}
 	l.note(ctx, journal.Entry{Event: journal.EventRemoved, Generation: l.gen, Attempt: u.Number})
-}
-
-func (l *launch) leaveRules(ctx context.Context, u *bringup.BringUp, err error) {
-	l.rulesLeft = err
-	l.log.WarnContext(ctx, "rules, keys or groups are left behind", "placement", u.Placement.String(), "error", err)
 }
 
 // wreck is what goes into state when a removal failed: enough to try again,

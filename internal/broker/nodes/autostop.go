@@ -86,7 +86,7 @@ func (via Reach) Hold(ctx context.Context, c cluster.Cluster) (release func(), e
 	if c.Autostop == nil || !c.HeadRuns() {
 		return func() {}, nil
 	}
-	clients, err := via.DialHead(ctx, c)
+	clients, err := via.dialHead(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -101,31 +101,13 @@ func (via Reach) Hold(ctx context.Context, c cluster.Cluster) (release func(), e
 	}, nil
 }
 
-// Busy are the jobs on the cluster that have not ended, and how long its watchdog has
-// found it idle, less than nothing where nobody knows.
-func (via Reach) Busy(ctx context.Context, c cluster.Cluster) (jobs []string, idle time.Duration, err error) {
-	clients, err := via.DialHead(ctx, c)
-	if err != nil {
-		return nil, -1, err
-	}
-	defer CloseAll(clients)
-	if jobs, err = autostop.Running(ctx, clients[0], 0); err != nil {
-		return nil, -1, err
-	}
-	idle, known, err := autostop.IdleFor(ctx, clients[0])
-	if !known {
-		idle = -1
-	}
-	return jobs, idle, err
-}
-
 // Drain waits for the end of the jobs that use more than that many nodes, or one
 // beyond them.
 func (via Reach) Drain(ctx context.Context, c cluster.Cluster, nodes int) error {
 	if !c.HeadRuns() {
 		return nil // without it no job runs
 	}
-	clients, err := via.DialHead(ctx, c)
+	clients, err := via.dialHead(ctx, c)
 	if err != nil {
 		return fmt.Errorf("look for jobs that use the nodes to be removed: %w", err)
 	}

@@ -45,7 +45,7 @@ func (via Reach) TellHook(ctx context.Context, before string, c *cluster.Cluster
 	}
 	ctx, cancel := context.WithTimeout(ctx, hookLook)
 	defer cancel()
-	clients, err := via.DialHead(ctx, *c)
+	clients, err := via.dialHead(ctx, *c)
 	if err != nil {
 		c.StatusReason = before
 		return

@@ -19,8 +19,8 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/remote"
 )
 
-// DialHead connects to rank 0 alone.
-func (via Reach) DialHead(ctx context.Context, c cluster.Cluster) ([]Node, error) {
+// dialHead connects to rank 0 alone.
+func (via Reach) dialHead(ctx context.Context, c cluster.Cluster) ([]Node, error) {
 	c.Nodes = slices.DeleteFunc(slices.Clone(c.Nodes), func(n cluster.Node) bool { return n.Rank != 0 })
 	if len(c.Nodes) == 0 {
 		return nil, fmt.Errorf("cluster %q has no head", c.Name)

@@ -84,9 +84,6 @@ type Work struct {
 	// Workdir and FileMounts are what is uploaded.
 	Workdir    string
 	FileMounts map[string]string
-	// Container is what Setup runs in where the nodes are new; nil leaves it to the
-	// nodes, which know.
-	Container *Container
 }
 
 // SetupReason is the failure as the status of the cluster says it.
@@ -115,13 +112,7 @@ func (n nodeSetup) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := n.contain(ctx); err != nil {
-		return err
-	}
 	if err := n.sync(ctx); err != nil {
-		return err
-	}
-	if err := n.linkMounts(ctx, slices.Collect(maps.Keys(n.work.FileMounts))); err != nil {
 		return err
 	}
 	if n.work.Setup == "" {

@@ -14,14 +14,13 @@ import (
 )
 
 // explain says in the status of a cluster that was found ended whether autostop
-// did it. What was said of an end before stays; that somebody had it stopped, the
-// machines say themselves.
+// did it. What was said of an end before stays.
 func (o Observer) explain(before cluster.Cluster, fresh *cluster.Cluster) {
-	if fresh.Status != cluster.StatusStopped || fresh.StatusReason == cluster.StoppedByAction {
+	if fresh.Status != cluster.StatusStopped {
 		return
 	}
 	switch {
-	case before.Status == cluster.StatusStopped && before.StatusReason != "" && before.StatusReason != cluster.StoppedByAction:
+	case before.Status == cluster.StatusStopped && before.StatusReason != "":
 		fresh.StatusReason = before.StatusReason
 	case before.Autostop != nil && !before.Autostop.Down:
 		fresh.StatusReason = fmt.Sprintf("autostop after %s; seen %s: %s%s",

@@ -37,15 +37,9 @@ func (o Observer) Present(ctx context.Context, session cloud.Session, c cluster.
 
 // PresentNodes is Present for a cluster that must have so many machines.
 func (o Observer) PresentNodes(ctx context.Context, session cloud.Session, c cluster.Cluster, want int) (cloud.ClusterSpec, error) {
-	spec, _, err := o.Machines(ctx, session, c, want)
-	return spec, err
-}
-
-// Machines is PresentNodes with the machines themselves.
-func (o Observer) Machines(ctx context.Context, session cloud.Session, c cluster.Cluster, want int) (cloud.ClusterSpec, []cloud.Instance, error) {
 	alive, err := o.Down.LookTwice(ctx, session, c)
 	if err != nil {
-		return cloud.ClusterSpec{}, nil, err
+		return cloud.ClusterSpec{}, err
 	}
 	spec := cloud.ClusterSpec{Ref: c.Ref(), SSHUser: c.SSHUser, AllowedCIDRs: c.Prefixes(), Notes: c.Notes()}
 	spec.Ref.Zone = c.Zone
@@ -57,8 +51,8 @@ func (o Observer) Machines(ctx context.Context, session cloud.Session, c cluster
 		have = append(have, inst.ID)
 	}
 	if len(have) != want {
-		return spec, nil, fmt.Errorf("cluster %q has %d machines (%s) where %d were expected; refresh it, so that the next plan restores it",
+		return spec, fmt.Errorf("cluster %q has %d machines (%s) where %d were expected; refresh it, so that the next plan restores it",
 			c.Name, len(have), strings.Join(have, ", "), want)
 	}
-	return spec, alive, nil
+	return spec, nil
 }

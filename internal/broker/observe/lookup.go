@@ -84,10 +84,7 @@ func (o Observer) findOn(ctx context.Context, session cloud.Session, ref cloud.C
 		})
 	})
 	if g != nil && !g.GrownElsewhere(alive) {
-		known := *g.Cluster
-		of := slices.IndexFunc(alive, func(i cloud.Instance) bool { return i.Identity.Generation == known.Generation })
-		known.Container = alive[of].Notes[cloud.TagContainer]
-		return known, nil
+		return *g.Cluster, nil
 	}
 	c := cluster.Cluster{Name: ref.Cluster, Owner: ref.Owner, Cloud: ref.Cloud, Region: ref.Region}
 	if g != nil {

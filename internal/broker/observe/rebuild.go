@@ -27,8 +27,7 @@ func (o Observer) asShown(ctx context.Context, session cloud.Session, c cluster.
 		ID: c.ID, Name: c.Name, Owner: c.Owner, Generation: first.Identity.Generation,
 		Account: session.Account, Cloud: c.Cloud, Region: c.Region, Zone: first.Zone, InstanceType: first.Type, Market: first.Market,
 		Accelerators: first.Notes[cloud.TagAccelerators], Runtime: first.Notes[cloud.TagRuntime], Size: len(alive),
-		Container: first.Notes[cloud.TagContainer],
-		SSHUser:   known.SSHUser, ProcessManager: known.ProcessManager,
+		SSHUser: known.SSHUser, ProcessManager: known.ProcessManager,
 	}
 	for _, inst := range alive {
 		if inst.Identity.Generation != c.Generation {

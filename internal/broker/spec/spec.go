@@ -43,8 +43,6 @@ type Spec struct {
 	Workdir string
 	// FileMounts maps paths on the nodes to local files or folders.
 	FileMounts map[string]string
-	// ImageLogin is that to the registry of the image of a container. It is a secret.
-	ImageLogin nodes.RegistryLogin `json:"-"`
 	// KeyPath is the user's private key; empty means those of Config.Signers, and
 	// one made for this cluster where there is none.
 	KeyPath string

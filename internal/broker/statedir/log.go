@@ -29,7 +29,6 @@ func (f Folder) OpenLog() (*slog.Logger, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("log file: %w", err)
 	}
-	f.dir.Log.Info("what follows is in a file, too, which can be followed while Terraform shows nothing", "follow_with", "tail -F "+path)
 	file := slog.NewTextHandler(out, nil)
 	both := slog.New(slog.NewMultiHandler(file, f.dir.Log.Handler())).With("cluster", f.Name)
 	return both, func() { _ = out.Close() }, nil

@@ -3,10 +3,8 @@
 package statedir
 
 import (
-	"bytes"
 	"log/slog"
 	"os"
-	"strings"
 	"testing"
 	"time"
 )
@@ -32,19 +30,5 @@ func TestProvisionLogMakesRoom(t *testing.T) {
 		if info, err := os.Stat(path); err != nil || info.Size() != want {
 			t.Errorf("%s: %v, %v, want %d bytes", path, info, err, want)
 		}
-	}
-}
-
-// TestLogSaysHowToFollowIt in what a debug log shows first.
-func TestLogSaysHowToFollowIt(t *testing.T) {
-	var debug bytes.Buffer
-	f := Dir{Path: t.TempDir(), Now: time.Now, Log: slog.New(slog.NewTextHandler(&debug, nil))}.Cluster("me", "c")
-	_, closeLog, err := f.OpenLog()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeLog()
-	if first, _, _ := strings.Cut(debug.String(), "\n"); !strings.Contains(first, "tail -F "+f.LogPath()) {
-		t.Errorf("the debug log begins with %q", first)
 	}
 }

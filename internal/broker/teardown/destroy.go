@@ -22,9 +22,6 @@ func (t Teardown) RemoveCluster(ctx context.Context, session cloud.Session, f st
 	r := t.Removal(session, ref, nil)
 	g := j.Find(c.Generation)
 	if g != nil {
-		// Every machine that this computer asked for was named, and the look at all
-		// generations that follows is one more.
-		r.Certain = g.Complete && g.LaunchedHere && g.VisibleBy(c.Cloud, c.Region, t.Now(), t.ListDelay).IsZero()
 		r.ListedBy = g.VisibleBy(c.Cloud, c.Region, t.Now(), t.ListDelay) // a growth may have been cut off
 		for _, id := range g.IDs(c.Cloud) {
 			if !slices.Contains(known, id) && g.InRegion(id, c.Region) {
@@ -81,7 +78,7 @@ func (t Teardown) RemoveStrays(ctx context.Context, f statedir.Folder, j *journa
 			return err
 		}
 	}
-	if g := j.Find(c.Generation); c.Owner == t.Owner && (g == nil || !g.LaunchedHere) { // else its launch has looked
+	if c.Owner == t.Owner {
 		t.ClearUnused(ctx, j, c.Name, where...)
 	}
 	if err := f.PruneKeys(j); err != nil {

@@ -4,13 +4,9 @@ package teardown
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker/clouds"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -38,9 +34,6 @@ type Removal struct {
 	Unfinished []string
 	// KeepRules leaves firewall rules and keys: the cluster goes on living.
 	KeepRules bool
-	// RulesMayStay gives up on rules, keys and groups after one try, with a
-	// RulesLeftError: they cost nothing, and whoever waits has machines to make.
-	RulesMayStay bool
 	// Gone is the pause between two looks.
 	Gone time.Duration
 	Now  func() time.Time
@@ -61,8 +54,8 @@ func (r Removal) Do(ctx context.Context) (survivors []string, err error) {
 		}
 		return err
 	})
-	if err == nil || errors.As(err, new(*RulesLeftError)) {
-		return nil, err
+	if err == nil {
+		return nil, nil
 	}
 	look, cancel := Detached(ctx, 30*time.Second)
 	defer cancel()
@@ -73,40 +66,26 @@ func (r Removal) once(ctx context.Context) error {
 	if err := r.stillUnfinished(ctx); err != nil {
 		return err
 	}
-	if err := r.Session.Terminate(ctx, r.Ref, r.Known...); err != nil {
-		return fmt.Errorf("terminate %v: %w", r.Known, err)
+	if len(r.Known) > 0 {
+		byID := r.Ref
+		byID.Instances = r.Known
+		if err := r.Session.Terminate(ctx, byID); err != nil {
+			return fmt.Errorf("terminate %v: %w", r.Known, err)
+		}
+	}
+	if err := r.Session.Terminate(ctx, r.Ref); err != nil {
+		return fmt.Errorf("terminate: %w", err)
+	}
+	if err := r.absent(ctx); err != nil {
+		return err
 	}
 	if r.KeepRules {
-		return r.absent(ctx)
+		return nil
 	}
-	// Nothing removes rules that a machine uses, so they can go while absence is
-	// looked at again.
-	var rules error
-	var group sync.WaitGroup
-	group.Go(func() { rules = r.removeRules(ctx) })
-	err := r.absent(ctx)
-	group.Wait()
-	if err != nil {
-		return err
+	if err := r.Session.CleanupPorts(ctx, r.Ref); err != nil {
+		return fmt.Errorf("clean up firewall rules and keys: %w", err)
 	}
-	return rules
-}
-
-// removeRules removes what costs nothing. Where that may stay, it is final that it
-// cannot be listed, once another look shows that no machine is there. What is in use
-// may not stay: a machine that no list shows uses it.
-func (r Removal) removeRules(ctx context.Context) error {
-	if !r.RulesMayStay {
-		return cleanUp(ctx, r.Session, r.Ref)
-	}
-	err := CleanUpSoon(ctx, r.Session, r.Ref)
-	if !errors.As(err, new(*cloud.LookupError)) {
-		return err
-	}
-	if left, lerr := r.look(ctx); lerr != nil || len(left) > 0 {
-		return err
-	}
-	return retry.Stop(&RulesLeftError{err})
+	return nil
 }
 
 // stillUnfinished refuses to remove what was committed meanwhile, and no repetition changes that. It
@@ -140,12 +119,12 @@ func (r Removal) absent(ctx context.Context) error {
 				return err
 			}
 		}
-		left, err := r.Session.Query(ctx, r.Ref) // Terminate had an answer for each known id
+		left, err := r.look(ctx)
 		if err != nil {
 			return fmt.Errorf("look for survivors: %w", err)
 		}
 		if len(left) > 0 {
-			return fmt.Errorf("%d machines are still listed, %s first", len(left), left[0].ID)
+			return fmt.Errorf("%d machines are still listed, %s first", len(left), left[0])
 		}
 	}
 	return nil
@@ -153,24 +132,19 @@ func (r Removal) absent(ctx context.Context) error {
 
 // look lists the ids that are alive, by tags and by id.
 func (r Removal) look(ctx context.Context) ([]string, error) {
-	var left, named []cloud.Instance
-	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		left, err = r.Session.Query(gctx, r.Ref)
-		return err
-	})
-	if len(r.Known) > 0 && !slices.Equal(r.Known, r.Ref.Instances) {
-		byID := r.Ref
-		byID.Instances = r.Known
-		group.Go(func() (err error) {
-			named, err = r.Session.Query(gctx, byID)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	left, err := r.Session.Query(ctx, r.Ref)
+	if err != nil {
 		return nil, err
 	}
-	left = append(left, named...)
+	if len(r.Known) > 0 {
+		byID := r.Ref
+		byID.Instances = r.Known
+		named, err := r.Session.Query(ctx, byID)
+		if err != nil {
+			return nil, err
+		}
+		left = append(left, named...)
+	}
 	found := make([]string, 0, len(left))
 	for _, inst := range left {
 		if !slices.Contains(found, inst.ID) {

@@ -90,20 +90,9 @@ func (t Teardown) OpenPlace(ctx context.Context, name string, p journal.Place) (
 // RemoveGeneration removes a generation of the journal in all its places but
 // those of the cloud and region done, which is "cloud/region", and forgets it.
 func (t Teardown) RemoveGeneration(ctx context.Context, f statedir.Folder, j *journal.Journal, g *journal.Generation, done string) error {
-	return t.removeGeneration(ctx, f, j, g, done, false)
-}
-
-// RemoveLeftovers is RemoveGeneration for one who is about to launch: rules, keys
-// and groups that cannot be removed now are left, on record.
-func (t Teardown) RemoveLeftovers(ctx context.Context, f statedir.Folder, j *journal.Journal, g *journal.Generation) error {
-	return t.RulesMayStay(ctx, f.Name, t.removeGeneration(ctx, f, j, g, "", true))
-}
-
-func (t Teardown) removeGeneration(ctx context.Context, f statedir.Folder, j *journal.Journal, g *journal.Generation, done string, rulesMayStay bool) error {
 	if err := j.Append(journal.Entry{Event: journal.EventRemoving, Generation: g.ID, Instances: g.Instances}); err != nil {
 		t.Log.ErrorContext(ctx, "the journal cannot be written; removing all the same", "error", err)
 	}
-	var left []error
 	for _, p := range g.AllPlaces() {
 		if p.Removed || p.Ref.Cloud+"/"+p.Ref.Region == done {
 			continue
@@ -116,18 +105,10 @@ func (t Teardown) removeGeneration(ctx context.Context, f statedir.Folder, j *jo
 		ref.Zone = "" // a late arrival elsewhere in the region would hold the rules
 		r := t.Removal(session, ref, p.Instances)
 		r.ListedBy = p.VisibleBy(t.Now(), t.ListDelay)
-		r.RulesMayStay = rulesMayStay
-		survivors, err := r.Do(ctx)
-		switch {
-		case errors.As(err, new(*RulesLeftError)):
-			left = append(left, err)
-		case err != nil:
+		if survivors, err := r.Do(ctx); err != nil {
 			return fmt.Errorf("an earlier launch of cluster %q left machines in %s that could not be removed (%s): %w",
 				f.Name, cloud.ShortPlace(p.Ref.Cloud, p.Ref.Region, p.Ref.Zone), strings.Join(survivors, ", "), err)
 		}
-	}
-	if len(left) > 0 {
-		return errors.Join(left...)
 	}
 	t.Forget(ctx, f, j, g.ID)
 	return nil
@@ -136,29 +117,19 @@ func (t Teardown) removeGeneration(ctx context.Context, f statedir.Folder, j *jo
 // ForgetGone forgets a complete generation that two looks did not find, with its
 // rules and keys. It removes no machine: nobody asked for the
 // removal of this cluster, and should one be there after all, its rules are in
-// use, which is an error, and the record stays. So it does where rules cannot be
-// listed, which is a RulesLeftError.
+// use and the record stays.
 func (t Teardown) ForgetGone(ctx context.Context, f statedir.Folder, j *journal.Journal, g *journal.Generation) error {
 	if err := journal.NoteLost(j, g.ID); err != nil {
 		return err
 	}
-	var left []error
 	for _, p := range g.AllPlaces() {
 		session, err := t.OpenPlace(ctx, f.Name, p)
 		if err != nil {
 			return err
 		}
-		err = CleanUpSoon(ctx, session, p.Ref)
-		if err == nil {
-			continue
+		if err := session.CleanupPorts(ctx, p.Ref); err != nil {
+			return fmt.Errorf("clean up after cluster %q, whose machines are gone: %w", f.Name, err)
 		}
-		if alive, qerr := session.Query(ctx, p.Ref); !errors.As(err, new(*cloud.LookupError)) || qerr != nil || len(alive) > 0 {
-			return fmt.Errorf("cluster %q, whose machines are gone: %w", f.Name, errors.Join(err, qerr))
-		}
-		left = append(left, &RulesLeftError{err})
-	}
-	if len(left) > 0 {
-		return errors.Join(left...)
 	}
 	t.Forget(ctx, f, j, g.ID)
 	return nil

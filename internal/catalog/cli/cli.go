@@ -59,7 +59,7 @@ func Command(tools Options) *cobra.Command {
 	f.StringVar(&c.opts.BaseURL, "base-url", "", "where hosted catalogs lie; the default is SkyPilot's public catalog")
 	f.BoolVar(&c.opts.Offline, "offline", false, "never use the network")
 	f.BoolVar(&c.json, "json", false, "write JSON, for scripts")
-	root.AddCommand(c.listCommand(), c.compareCommand(), c.updateCommand(), c.verifyCommand(), c.fetchCommand())
+	root.AddCommand(c.listCommand(), c.updateCommand(), c.verifyCommand(), c.fetchCommand())
 	return root
 }
 

@@ -132,7 +132,7 @@ func TestCLIUpdateAndVerify(t *testing.T) {
 	if out, _, err = runCLI(t, "update", "aws", "--offline", "--state-dir", state); err == nil || out != "" {
 		t.Errorf("update --offline: %v\n%s", err, out)
 	}
-	if _, _, err = runCLI(t, "fetch"); err == nil || !strings.Contains(err.Error(), "name one cloud to ask: lambda, oci, runpod") {
+	if _, _, err = runCLI(t, "fetch"); err == nil || !strings.Contains(err.Error(), "name one cloud to ask: lambda, runpod") {
 		t.Errorf("fetch of nothing: %v", err)
 	}
 	bad := filepath.Join(t.TempDir(), "aws", "vms.csv")
@@ -141,7 +141,7 @@ func TestCLIUpdateAndVerify(t *testing.T) {
 	if err == nil || !strings.Contains(errs, "row 2, column Price: -1 is negative") || !strings.Contains(err.Error(), "1 of 3") {
 		t.Errorf("verify: %v\n%s", err, errs)
 	}
-	if _, _, err = runCLI(t, "fetch", "ibm", "--state-dir", state); err == nil || !strings.Contains(err.Error(), "these can: lambda, oci, runpod") {
+	if _, _, err = runCLI(t, "fetch", "ibm", "--state-dir", state); err == nil || !strings.Contains(err.Error(), "these can: lambda, runpod") {
 		t.Errorf("fetch of a cloud without fetcher: %v", err)
 	}
 }

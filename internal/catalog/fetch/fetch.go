@@ -64,7 +64,7 @@ type Fetcher struct {
 
 // Small returns the clouds that can be asked without a library of theirs, by
 // name; package all has the others, too.
-func Small() map[string]Fetcher { return ByName(lambdaFetcher(), ociFetcher(), runpodFetcher()) }
+func Small() map[string]Fetcher { return ByName(lambdaFetcher(), runpodFetcher()) }
 
 // ByName are fetchers by the names of their clouds.
 func ByName(fetchers ...Fetcher) map[string]Fetcher {

@@ -8,9 +8,7 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/aws"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fluffycloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/ibm"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/lambda"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/oci"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/runpod"
 )
 
@@ -20,9 +18,7 @@ func Registry() (*cloud.Registry, error) {
 		aws.Factory{},
 		fluffycloud.Factory{},
 		gcp.Factory{},
-		ibm.New(),
 		lambda.New(),
-		oci.Factory{},
 		runpod.New(),
 	)
 }

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -48,7 +46,7 @@ type clients struct {
 	mu      sync.Mutex
 	ec2     map[string]*calls
 	ssm     map[string]parameterCall
-	enabled cache[[]string]
+	enabled []string
 }
 
 func newClients(ctx context.Context, values map[string]string) (*clients, error) {
@@ -58,7 +56,7 @@ func newClients(ctx context.Context, values map[string]string) (*clients, error)
 	}
 	opts := []func(*config.LoadOptions) error{
 		// The SDK's own client type: it can still take a CA bundle from the environment.
-		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(callTimeout).WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = parallel })),
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(callTimeout)),
 		config.WithRetryer(func() aws.Retryer { return newRetryer(callAttempts) }),
 		config.WithAppID("terraform-provider-sky"),
 		// It writes to stderr, in the midst of what a command prints; what matters comes as an error.
@@ -123,7 +121,7 @@ func (c *clients) in(region string) *calls {
 	defer c.mu.Unlock()
 	known, ok := c.ec2[region]
 	if !ok {
-		limits := &limits{}
+		limits := newLimits()
 		known = newCalls(ec2.NewFromConfig(c.cfg, func(o *ec2.Options) {
 			o.Region = region
 			o.APIOptions = append(o.APIOptions, limits.install)
@@ -145,37 +143,32 @@ func (c *clients) parameter(region string) parameterCall {
 	return get
 }
 
-// regionName is what a region's name looks like, which becomes part of an endpoint's.
-var regionName = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]+$`)
-
-// regions are the regions to work in, sorted: those that the user wrote, which are
-// asked for when they are used, else those that are enabled for the account, which is
-// asked once.
+// regions are the regions to work in, sorted. What is enabled for the account
+// is asked once.
 func (c *clients) regions(ctx context.Context) ([]string, error) {
-	if len(c.only) > 0 {
-		if i := slices.IndexFunc(c.only, func(r string) bool { return !regionName.MatchString(r) }); i >= 0 {
-			return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "regions: %q is no name of a region such as us-east-1", c.only[i])
-		}
-		return slices.Sorted(slices.Values(c.only)), nil
+	c.mu.Lock()
+	known := c.enabled
+	c.mu.Unlock()
+	if known != nil {
+		return known, nil
 	}
-	return c.enabled.get(ctx, "", func() ([]string, error) { return c.findRegions(ctx) })
-}
-
-func (c *clients) findRegions(ctx context.Context) ([]string, error) {
 	out, err := c.in(c.cfg.Region).DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
 	if err != nil {
 		return nil, fmt.Errorf("list regions: %w", err)
 	}
 	var names []string
 	for _, r := range out.Regions {
-		if name := aws.ToString(r.RegionName); name != "" {
+		if name := aws.ToString(r.RegionName); name != "" && (len(c.only) == 0 || slices.Contains(c.only, name)) {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	if len(names) == 0 {
-		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "no region to work in: none is enabled for the account")
+		return nil, fleet.ConfigErrorf(cloud.ScopeCloud, "no region to work in: regions = %q, none of which is enabled for the account", strings.Join(c.only, ","))
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.enabled = names
 	return names, nil
 }
 

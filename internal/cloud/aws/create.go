@@ -52,94 +52,40 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 	if err := d.c.checkRegion(ctx, region); err != nil {
 		return cloud.RunConfig{}, err
 	}
+	t, err := d.typeInfo(ctx, region, at.Offer.InstanceType.Name)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if err := checkType(t, s, at); err != nil {
+		return cloud.RunConfig{}, err
+	}
 	res := resources{settings: s}
-	var vpcID string
-	var group security
-	err = fleet.Together(ctx, func(ctx context.Context) error {
-		return d.chooseImage(ctx, spec.Image, at, &res)
-	}, func(ctx context.Context) (err error) {
-		vpcID, group, err = d.chooseNetwork(ctx, &spec, at, &res)
-		return err
-	})
-	if err != nil {
-		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what was looked for
-	}
-	// Nothing was made so far.
-	err = fleet.Together(ctx, func(ctx context.Context) (err error) {
-		res.group, err = d.ensureGroup(ctx, spec, region, vpcID, group, s.efa)
-		return err
-	}, func(ctx context.Context) (err error) {
-		res.placement, err = d.ensurePlacementGroup(ctx, spec.Ref, at, s)
-		return err
-	})
-	if err != nil {
-		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what was made
-	}
-	return cloud.RunConfig{Spec: spec, Placement: at, Resources: res}, nil
-}
-
-// chooseImage looks at type and image. Which image it is depends on the type; what
-// the offer says of that is mostly right, so that both are asked for at once.
-func (d *driver) chooseImage(ctx context.Context, want string, at cloud.Placement, res *resources) error {
-	region, likely := at.Offer.Region, likelyType(at.Offer.InstanceType)
-	var t typeInfo
-	err := fleet.Together(ctx, func(ctx context.Context) (err error) {
-		if t, err = d.typeInfo(ctx, region, at.Offer.InstanceType.Name); err == nil {
-			err = checkType(t, res.settings, at)
-		}
-		return err
-	}, func(ctx context.Context) (err error) {
-		res.image, err = d.findImage(ctx, region, want, likely)
-		return err
-	})
-	if err == nil && want == "" && defaultSource(t) != defaultSource(likely) {
-		res.image, err = d.findImage(ctx, region, want, t)
-	}
-	if err != nil {
-		return err //nolint:wrapcheck // it says what was looked for
-	}
-	if res.settings.efa {
-		res.efaCards = efaCards(t, res.settings)
+	if s.efa {
+		res.efaCards = efaCards(t, s)
 	}
 	if t.burstable {
-		res.credits = cmp.Or(res.settings.credits, creditsStandard)
+		res.credits = cmp.Or(s.credits, creditsStandard)
 	}
-	return res.image.check(t)
-}
-
-// chooseNetwork looks for where machines can be put and who may reach them, and for
-// the group that there may be.
-func (d *driver) chooseNetwork(ctx context.Context, spec *cloud.ClusterSpec, at cloud.Placement, res *resources) (vpcID string, have security, err error) {
-	region, s := at.Offer.Region, res.settings
-	candidates, vpcID, err := d.vpcOf(ctx, region, s)
+	if res.image, err = d.image(ctx, region, spec.Image, t); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	net, err := d.network(ctx, region, s)
 	if err != nil {
-		return "", have, err
+		return cloud.RunConfig{}, err
 	}
-	err = fleet.Together(ctx, func(ctx context.Context) error {
-		net, err := d.network(ctx, region, vpcID, candidates, s)
-		if err == nil {
-			res.places, err = d.places(ctx, net, at)
-		}
-		return err
-	}, func(ctx context.Context) error { // places asks for them again, and has them
-		return d.knowZones(ctx, at)
-	}, func(ctx context.Context) (err error) {
-		spec.AllowedCIDRs, err = d.AllowedCIDRs(ctx, *spec, firewallIn(region, vpcID))
-		return err
-	}, func(ctx context.Context) (err error) {
-		have, err = d.findGroup(ctx, spec.Ref, region, vpcID)
-		return err
-	})
-	return vpcID, have, err //nolint:wrapcheck // it says what was looked for
-}
-
-// knowZones asks what places needs to know of zones.
-func (d *driver) knowZones(ctx context.Context, at cloud.Placement) error {
-	zone, err := d.zoneName(ctx, at.Offer.Region, at.Offer.Zone)
-	if err == nil && zone == "" {
-		_, err = d.zonesWith(ctx, at.Offer.Region, at.Offer.InstanceType.Name)
+	if res.places, err = d.places(ctx, net, at); err != nil {
+		return cloud.RunConfig{}, err
 	}
-	return err
+	if spec.AllowedCIDRs, err = d.AllowedCIDRs(ctx, spec, firewallIn(region, net.vpcID)); err != nil {
+		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what is wrong
+	}
+	if res.group, err = d.ensureGroup(ctx, spec, region, net.vpcID, s.efa); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if res.placement, err = d.ensurePlacementGroup(ctx, spec.Ref, at, s); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	return cloud.RunConfig{Spec: spec, Placement: at, Resources: res}, nil
 }
 
 func checkType(t typeInfo, s settings, at cloud.Placement) error {

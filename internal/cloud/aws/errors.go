@@ -18,7 +18,6 @@ import (
 const (
 	codeDependency        = "DependencyViolation"
 	codeGroupDuplicate    = "InvalidGroup.Duplicate"
-	codeGroupUnknown      = "InvalidGroup.NotFound"
 	codeRuleDuplicate     = "InvalidPermission.Duplicate"
 	codeRuleNotFound      = "InvalidPermission.NotFound"
 	codePlacementExists   = "InvalidPlacementGroup.Duplicate"

@@ -65,7 +65,7 @@ const (
 	sshPort        = 22
 	defaultDiskGiB = 100
 	// parallel bounds the calls under way at once.
-	parallel = 128
+	parallel = 8
 )
 
 // Factory opens AWS. Its zero value is ready for use.
@@ -92,7 +92,6 @@ func (Factory) Capabilities() cloud.Capabilities {
 		PortsLaunch:   true,
 		UserData:      true,
 		CustomImage:   true,
-		Containers:    true,
 		CustomDisk:    true,
 		Labels:        true,
 		DeadMan:       true,

@@ -3,7 +3,6 @@
 package aws
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -21,9 +20,8 @@ import (
 // facts are what AWS says about places and types; they do not change while a
 // provider process lives.
 type facts struct {
-	zones   cache[[]zone]
-	types   cache[typeInfo]
-	sellers cache[[]string]
+	zones cache[[]zone]
+	types cache[typeInfo]
 }
 
 // zone is an availability zone. Its name belongs to the account, its id to AWS:
@@ -31,7 +29,7 @@ type facts struct {
 type zone struct{ name, id string }
 
 func (d *driver) zones(ctx context.Context, region string) ([]zone, error) {
-	return d.facts.zones.get(ctx, region, func() ([]zone, error) {
+	return d.facts.zones.get(region, func() ([]zone, error) {
 		out, err := d.c.in(region).DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{
 			Filters: []types.Filter{filter("zone-type", "availability-zone")},
 		})
@@ -83,7 +81,7 @@ type typeInfo struct {
 }
 
 func (d *driver) typeInfo(ctx context.Context, region, name string) (typeInfo, error) {
-	return d.facts.types.get(ctx, region+"/"+name, func() (typeInfo, error) {
+	return d.facts.types.get(region+"/"+name, func() (typeInfo, error) {
 		out, err := d.c.in(region).DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{
 			InstanceTypes: []types.InstanceType{types.InstanceType(name)},
 		})
@@ -95,19 +93,6 @@ func (d *driver) typeInfo(ctx context.Context, region, name string) (typeInfo, e
 		}
 		return newTypeInfo(out.InstanceTypes[0]), nil
 	})
-}
-
-// likelyType is what an offer says of its type, before AWS was asked.
-func likelyType(in cloud.InstanceType) typeInfo {
-	t := typeInfo{name: in.Name, arch: cmp.Or(in.Arch, string(types.ArchitectureValuesX8664))}
-	switch name := in.Accelerator.Name; {
-	case name == "":
-	case strings.HasPrefix(name, "Trainium"), strings.HasPrefix(name, "Inferentia"):
-		t.accelerator = acceleratorNeuron
-	default:
-		t.accelerator = acceleratorNvidia
-	}
-	return t
 }
 
 func newTypeInfo(in types.InstanceTypeInfo) typeInfo {
@@ -143,10 +128,6 @@ func newTypeInfo(in types.InstanceTypeInfo) typeInfo {
 
 // zonesWith are the zones of a region that have the type, in order of name.
 func (d *driver) zonesWith(ctx context.Context, region, instanceType string) ([]string, error) {
-	return d.facts.sellers.get(ctx, region+"/"+instanceType, func() ([]string, error) { return d.findZonesWith(ctx, region, instanceType) })
-}
-
-func (d *driver) findZonesWith(ctx context.Context, region, instanceType string) ([]string, error) {
 	client := d.c.in(region)
 	offers, err := pages("zones with "+instanceType, func(token *string) ([]types.InstanceTypeOffering, *string, error) {
 		out, err := client.DescribeInstanceTypeOfferings(ctx, &ec2.DescribeInstanceTypeOfferingsInput{
@@ -168,48 +149,28 @@ func (d *driver) findZonesWith(ctx context.Context, region, instanceType string)
 	return names, err
 }
 
-// cache holds what was found once for a key, for as long as the process lives. Who asks
-// while somebody else does waits for that answer.
+// cache holds what was found once for a key, for as long as the process lives.
 type cache[T any] struct {
 	mu    sync.Mutex
 	known map[string]T
-	under map[string]chan struct{}
 }
 
-func (c *cache[T]) get(ctx context.Context, key string, find func() (T, error)) (T, error) {
-	for {
-		c.mu.Lock()
-		v, ok := c.known[key]
-		under, busy := c.under[key]
-		if !ok && !busy {
-			if c.under == nil {
-				c.known, c.under = map[string]T{}, map[string]chan struct{}{}
-			}
-			c.under[key] = make(chan struct{})
-		}
-		c.mu.Unlock()
-		switch {
-		case ok:
-			return v, nil
-		case !busy:
-			return c.find(key, find)
-		}
-		select {
-		case <-under: // where it failed, this one asks
-		case <-ctx.Done():
-			return v, context.Cause(ctx)
-		}
+func (c *cache[T]) get(key string, find func() (T, error)) (T, error) {
+	c.mu.Lock()
+	v, ok := c.known[key]
+	c.mu.Unlock()
+	if ok {
+		return v, nil
 	}
-}
-
-func (c *cache[T]) find(key string, find func() (T, error)) (T, error) {
 	v, err := find()
+	if err != nil {
+		return v, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil {
-		c.known[key] = v
+	if c.known == nil {
+		c.known = map[string]T{}
 	}
-	close(c.under[key])
-	delete(c.under, key)
-	return v, err
+	c.known[key] = v
+	return v, nil
 }

@@ -16,11 +16,10 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
-	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
-// security is a security group of a cluster; without an id there is none.
-type security struct {
+// group is a security group of a cluster.
+type group struct {
 	id, name, region, vpcID string
 	tags                    map[string]string
 	rules                   []types.IpPermission
@@ -46,98 +45,75 @@ func groupCreatedAt(tags map[string]string) time.Time {
 }
 
 // groups lists the security groups that match, in one region.
-func (d *driver) groups(ctx context.Context, region string, filters ...types.Filter) ([]security, error) {
+func (d *driver) groups(ctx context.Context, region string, filters ...types.Filter) ([]group, error) {
 	client := d.c.in(region)
-	return pages("security groups in "+region, func(token *string) ([]security, *string, error) {
+	return pages("security groups in "+region, func(token *string) ([]group, *string, error) {
 		out, err := client.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: filters, NextToken: token})
 		if err != nil {
 			return nil, nil, err
 		}
-		var all []security
+		var all []group
 		for _, g := range out.SecurityGroups {
-			all = append(all, security{id: aws.ToString(g.GroupId), name: aws.ToString(g.GroupName), region: region, vpcID: aws.ToString(g.VpcId), tags: tagsOf(g.Tags), rules: g.IpPermissions})
+			all = append(all, group{id: aws.ToString(g.GroupId), name: aws.ToString(g.GroupName), region: region, vpcID: aws.ToString(g.VpcId), tags: tagsOf(g.Tags), rules: g.IpPermissions})
 		}
 		return all, out.NextToken, nil
 	})
 }
 
-// findGroup is the cluster's group in a VPC.
-func (d *driver) findGroup(ctx context.Context, ref cloud.ClusterRef, region, vpcID string) (security, error) {
-	name := groupName(ref)
-	all, err := d.groups(ctx, region, filter("group-name", name), filter("vpc-id", vpcID))
-	if err != nil || len(all) == 0 {
-		return security{}, err
-	}
-	if !ref.Owns(all[0].tags) {
-		return security{}, fleet.ConfigErrorf(cloud.ScopeRegion, "a security group named %s exists in %s and is not this cluster's", name, vpcID)
-	}
-	return all[0], nil
-}
-
-// ensureGroup makes the cluster's group where there is none. It lets the machines
-// reach one another, and opens what the spec wants.
-func (d *driver) ensureGroup(ctx context.Context, spec cloud.ClusterSpec, region, vpcID string, have security, efa bool) (string, error) {
-	if have.id != "" {
-		return have.id, d.open(ctx, spec, have, efa)
-	}
+// ensureGroup finds or makes the cluster's group, which lets its machines reach
+// one another, and opens what the spec wants.
+func (d *driver) ensureGroup(ctx context.Context, spec cloud.ClusterSpec, region, vpcID string, efa bool) (string, error) {
 	name := groupName(spec.Ref)
-	out, err := d.c.in(region).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
-		GroupName: aws.String(name), VpcId: aws.String(vpcID), Description: aws.String("Terraform sky cluster"),
-		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup, Tags: groupTags(spec.Ref)}},
-	})
-	shown := func(ctx context.Context) (err error) {
-		have, err = fleet.FindOrMake(ctx, d.Poll, "security group "+name, func(ctx context.Context) (security, bool, error) {
-			found, err := d.findGroup(ctx, spec.Ref, region, vpcID)
-			return found, found.id != "", err
-		}, func(context.Context) error { return nil })
-		return err //nolint:wrapcheck // it names the group, or is find's
-	}
-	switch {
-	case hasCode(err, codeGroupDuplicate): // made by another call, or by one whose answer was lost
-		if err := shown(ctx); err != nil {
-			return "", err
+	have, err := fleet.FindOrMake(ctx, d.Poll, "security group "+name, func(ctx context.Context) (group, bool, error) {
+		all, err := d.groups(ctx, region, filter("group-name", name), filter("vpc-id", vpcID))
+		if err != nil || len(all) == 0 {
+			return group{}, false, err
 		}
-		return have.id, d.open(ctx, spec, have, efa)
-	case err != nil:
-		return "", fmt.Errorf("create security group %s: %w", name, err)
-	}
-	made := security{id: aws.ToString(out.GroupId), name: name, region: region, vpcID: vpcID}
-	// A launch needs it to be shown everywhere; the rules know it by its id.
-	return made.id, fleet.Together(ctx, shown, func(ctx context.Context) error { //nolint:wrapcheck // they say what they do
-		looks := d.Poll
-		looks.Attempts = d.MissingLooks
-		return retry.Do(ctx, looks, func(ctx context.Context) error {
-			err := d.open(ctx, spec, made, efa)
-			if !hasCode(err, codeGroupUnknown) {
-				return retry.Stop(err)
-			}
-			return err
+		if !spec.Ref.Owns(all[0].tags) {
+			return group{}, false, fleet.ConfigErrorf(cloud.ScopeRegion, "a security group named %s exists in %s and is not this cluster's", name, vpcID)
+		}
+		return all[0], true, nil
+	}, func(ctx context.Context) error {
+		_, err := d.c.in(region).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
+			GroupName: aws.String(name), VpcId: aws.String(vpcID), Description: aws.String("Terraform sky cluster"),
+			TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup, Tags: groupTags(spec.Ref)}},
 		})
+		if hasCode(err, codeGroupDuplicate) { // made by another call, or by one whose answer was lost
+			return nil
+		}
+		return err
 	})
+	if err == nil {
+		err = d.OpenFirewall(ctx, spec, have.firewall())
+	}
+	if err == nil {
+		err = d.openInside(ctx, have, efa)
+	}
+	return have.id, err
 }
 
-// open lets the machines reach one another, and the spec's sources the machines. EFA
-// wants what leaves a machine allowed, too.
-func (d *driver) open(ctx context.Context, spec cloud.ClusterSpec, g security, efa bool) error {
-	if err := d.OpenFirewall(ctx, spec, g.firewall()); err != nil || !efa {
-		return err //nolint:wrapcheck // it names the group
+// openInside lets the cluster's machines reach one another. EFA wants the same
+// rule for what leaves a machine.
+func (d *driver) openInside(ctx context.Context, g group, efa bool) error {
+	inside := []types.IpPermission{{IpProtocol: aws.String("-1"), UserIdGroupPairs: []types.UserIdGroupPair{{GroupId: aws.String(g.id)}}}}
+	client := d.c.in(g.region)
+	open := slices.ContainsFunc(g.rules, func(p types.IpPermission) bool {
+		return aws.ToString(p.IpProtocol) == "-1" && slices.ContainsFunc(p.UserIdGroupPairs, func(u types.UserIdGroupPair) bool { return aws.ToString(u.GroupId) == g.id })
+	})
+	if !open {
+		_, err := client.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: aws.String(g.id), IpPermissions: inside})
+		if err != nil && !hasCode(err, codeRuleDuplicate) {
+			return fmt.Errorf("open security group %s to itself: %w", g.name, err)
+		}
 	}
-	_, err := d.c.in(g.region).AuthorizeSecurityGroupEgress(ctx, &ec2.AuthorizeSecurityGroupEgressInput{GroupId: aws.String(g.id), IpPermissions: g.inside()})
+	if !efa {
+		return nil
+	}
+	_, err := client.AuthorizeSecurityGroupEgress(ctx, &ec2.AuthorizeSecurityGroupEgressInput{GroupId: aws.String(g.id), IpPermissions: inside})
 	if err != nil && !hasCode(err, codeRuleDuplicate) {
 		return fmt.Errorf("open security group %s to itself for EFA: %w", g.name, err)
 	}
 	return nil
-}
-
-// inside lets the machines of a group reach one another.
-func (g security) inside() []types.IpPermission {
-	return []types.IpPermission{{IpProtocol: aws.String("-1"), UserIdGroupPairs: []types.UserIdGroupPair{{GroupId: aws.String(g.id)}}}}
-}
-
-func (g security) opensInside() bool {
-	return slices.ContainsFunc(g.rules, func(p types.IpPermission) bool {
-		return aws.ToString(p.IpProtocol) == "-1" && slices.ContainsFunc(p.UserIdGroupPairs, func(u types.UserIdGroupPair) bool { return aws.ToString(u.GroupId) == g.id })
-	})
 }
 
 // Firewalls implements fleet.Firewalls.
@@ -160,10 +136,10 @@ func (d *driver) Firewalls(ctx context.Context, ref cloud.ClusterRef) ([]fleet.F
 
 // firewallIn is a firewall that is to be, in a VPC.
 func firewallIn(region, vpcID string) fleet.Firewall {
-	return security{region: region, vpcID: vpcID}.firewall()
+	return group{region: region, vpcID: vpcID}.firewall()
 }
 
-func (g security) firewall() fleet.Firewall {
+func (g group) firewall() fleet.Firewall {
 	f := fleet.Firewall{ID: g.id, Name: g.name, Region: g.region, Native: g}
 	for o := range g.openings() {
 		f.Open = append(f.Open, o)
@@ -174,7 +150,7 @@ func (g security) firewall() fleet.Firewall {
 
 // openings are the group's rules for addresses, with each as EC2 has it. Those
 // between groups, as between the machines, are none of OpenPorts' business.
-func (g security) openings() map[fleet.Opening]types.IpPermission {
+func (g group) openings() map[fleet.Opening]types.IpPermission {
 	out := map[fleet.Opening]types.IpPermission{}
 	for _, p := range g.rules {
 		first, last, proto := aws.ToInt32(p.FromPort), aws.ToInt32(p.ToPort), aws.ToString(p.IpProtocol)
@@ -204,16 +180,13 @@ func (g security) openings() map[fleet.Opening]types.IpPermission {
 
 // SetOpenings implements fleet.Firewalls.
 func (d *driver) SetOpenings(ctx context.Context, f fleet.Firewall, want []fleet.Opening) error {
-	g, _ := f.Native.(security) // as firewall makes it
+	g, _ := f.Native.(group) // as firewall makes it
 	have := g.openings()
 	var add []types.IpPermission
 	for _, o := range want {
 		if _, ok := have[o]; !ok {
 			add = append(add, permission(o))
 		}
-	}
-	if !g.opensInside() {
-		add = append(add, g.inside()...)
 	}
 	if err := d.authorize(ctx, g, add); err != nil {
 		return err
@@ -233,7 +206,7 @@ func (d *driver) SetOpenings(ctx context.Context, f fleet.Firewall, want []fleet
 }
 
 // authorize opens all in one call, and one by one where some were open already.
-func (d *driver) authorize(ctx context.Context, g security, add []types.IpPermission) error {
+func (d *driver) authorize(ctx context.Context, g group, add []types.IpPermission) error {
 	if len(add) == 0 {
 		return nil
 	}

@@ -84,15 +84,19 @@ func oldNvidia(instanceType string) bool {
 	return slices.Contains([]string{"p2", "p3", "p3dn", "g3", "g3s"}, family)
 }
 
-// check refuses an image that does not run on machines of the type.
-func (i image) check(t typeInfo) error {
-	if i.arch != t.arch && i.arch != "" {
-		return fleet.ConfigErrorf(cloud.ScopeRegion, "image %s is for %s, and instance type %s is %s", i.id, i.arch, t.name, t.arch)
+// image finds the image asked for, or the default for the type, and sees to it
+// that it runs there.
+func (d *driver) image(ctx context.Context, region, want string, t typeInfo) (image, error) {
+	found, err := d.findImage(ctx, region, want, t)
+	if err != nil {
+		return image{}, err
 	}
-	return nil
+	if found.arch != t.arch && found.arch != "" {
+		return image{}, fleet.ConfigErrorf(cloud.ScopeRegion, "image %s is for %s, and instance type %s is %s", found.id, found.arch, t.name, t.arch)
+	}
+	return found, nil
 }
 
-// findImage finds the image asked for, or the default for the type.
 func (d *driver) findImage(ctx context.Context, region, want string, t typeInfo) (image, error) {
 	switch {
 	case strings.HasPrefix(want, "ami-"):

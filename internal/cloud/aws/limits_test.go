@@ -57,45 +57,22 @@ func TestBucket(t *testing.T) {
 }
 
 // TestLimitsByKind: launches, other changes and looks do not wait for each other.
-// TestLimitsFollowAWS: calls are made at once until AWS says that they are too many;
-// then those of that operation keep the documented pace, for a while, and no other.
-func TestLimitsFollowAWS(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var l limits
-		took := func(operation string, n int) time.Duration {
-			begun := time.Now()
-			for range n {
-				if err := l.wait(t.Context(), operation); err != nil {
-					t.Fatal(err)
-				}
-			}
-			return time.Since(begun)
+func TestLimitsByKind(t *testing.T) {
+	l := newLimits()
+	for name, want := range map[string]*fleet.Pace{
+		"RunInstances": l.launch, "StartInstances": l.launch, "TerminateInstances": l.change, "CreateTags": l.change,
+		"DescribeInstances": l.look, "DescribeImages": l.look,
+	} {
+		if l.of(name) != want {
+			t.Errorf("%s has another limit", name)
 		}
-		if got := took("RunInstances", 100); got != 0 {
-			t.Errorf("before AWS refused any, 100 launches waited %s", got)
-		}
-		l.throttled("RunInstances")
-		l.throttled("CreateTags")
-		if got := took("RunInstances", 11); got < 5*time.Second || got > 6*time.Second {
-			t.Errorf("11 launches behind a refusal took %s, want 2 a second", got)
-		}
-		if got := took("StartInstances", 10) + took("DescribeInstances", 10); got != 0 {
-			t.Errorf("other operations waited %s", got)
-		}
-		if got := took("CreateTags", 11); got < 2*time.Second || got > 3*time.Second {
-			t.Errorf("11 changes behind a refusal took %s, want 5 a second", got)
-		}
-		time.Sleep(throttledFor) //nolint:forbidigo // injected time
-		if got := took("RunInstances", 100); got != 0 {
-			t.Errorf("long after the refusal launches waited %s", got)
-		}
-	})
+	}
 }
 
 // TestClustersShareOneAccount: clusters of one apply share clients, so their
 // limits, and what was found out about the account.
 func TestClustersShareOneAccount(t *testing.T) {
-	w := newWorld(t, &ec2proxy.Proxy{}, map[string]string{optionRegions: ""})
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
 	spec, at := request(1, "m5.large", cloud.OnDemand)
 	if _, err := w.launch(t.Context(), spec, at); err != nil {
 		t.Fatal(err)
@@ -144,16 +121,5 @@ func TestOthersGroupsAreLeftAlone(t *testing.T) {
 	}
 	if attached != launches(w) || w.fake.group(own) == nil || len(w.fake.group(own).rules) > 0 {
 		t.Errorf("the user's group is on %d of %d machines, and now %+v", attached, launches(w), w.fake.group(own))
-	}
-}
-
-func TestIsThrottled(t *testing.T) {
-	for code, want := range map[string]bool{"RequestLimitExceeded": true, "Throttling": true, "InsufficientInstanceCapacity": false, "InternalError": false} {
-		if isThrottled(apiError(code, "text")) != want {
-			t.Errorf("%s: throttled is %t", code, !want)
-		}
-	}
-	if isThrottled(nil) {
-		t.Error("success is throttled")
 	}
 }

@@ -26,21 +26,17 @@ type network struct {
 
 type subnet struct{ id, zone string }
 
-// network finds those subnets of a VPC that suit, in order of zone and id; candidates
-// are those named by id. It makes nothing.
-func (d *driver) network(ctx context.Context, region, vpcID string, candidates []types.Subnet, s settings) (network, error) {
-	var public func(id string) bool
-	err := fleet.Together(ctx, func(ctx context.Context) (err error) {
-		public, err = d.publicSubnets(ctx, region, vpcID)
-		return err
-	}, func(ctx context.Context) (err error) {
-		if len(candidates) == 0 {
-			candidates, err = d.subnets(ctx, region, s, filter("vpc-id", vpcID))
-		}
-		return err
-	})
+// network finds the VPC and those of its subnets that suit, in order of zone
+// and id. It makes nothing.
+func (d *driver) network(ctx context.Context, region string, s settings) (network, error) {
+	candidates, err := d.subnets(ctx, region, s)
 	if err != nil {
-		return network{}, err //nolint:wrapcheck // it says what was looked for
+		return network{}, err
+	}
+	vpcID := aws.ToString(candidates[0].VpcId)
+	public, err := d.publicSubnets(ctx, region, vpcID)
+	if err != nil {
+		return network{}, err
 	}
 	net := network{vpcID: vpcID}
 	for _, c := range candidates {
@@ -63,23 +59,18 @@ func (d *driver) network(ctx context.Context, region, vpcID string, candidates [
 	return net, nil
 }
 
-// vpcOf is the VPC to launch in: that of the subnets named by id, which it returns
-// too, or the one that the settings mean.
-func (d *driver) vpcOf(ctx context.Context, region string, s settings) ([]types.Subnet, string, error) {
-	if len(s.subnetIDs) == 0 {
-		id, err := d.vpc(ctx, region, s)
-		return nil, id, err
+// subnets are those named by id, else those of the VPC; never none.
+func (d *driver) subnets(ctx context.Context, region string, s settings) ([]types.Subnet, error) {
+	filters := []types.Filter{filter("state", "available")}
+	if len(s.subnetIDs) > 0 {
+		filters = append(filters, filter("subnet-id", s.subnetIDs...))
+	} else {
+		vpcID, err := d.vpc(ctx, region, s)
+		if err != nil {
+			return nil, err
+		}
+		filters = append(filters, filter("vpc-id", vpcID))
 	}
-	named, err := d.subnets(ctx, region, s, filter("subnet-id", s.subnetIDs...))
-	if err != nil {
-		return nil, "", err
-	}
-	return named, aws.ToString(named[0].VpcId), nil
-}
-
-// subnets are the available ones that match; never none.
-func (d *driver) subnets(ctx context.Context, region string, s settings, where types.Filter) ([]types.Subnet, error) {
-	filters := []types.Filter{filter("state", "available"), where}
 	for k, v := range s.subnetTags {
 		filters = append(filters, filter("tag:"+k, v))
 	}
@@ -179,7 +170,7 @@ func (d *driver) vpcPrefix(ctx context.Context, spec cloud.ClusterSpec, behind f
 	if err != nil || !s.internalIPs {
 		return nil, err
 	}
-	g, _ := behind.Native.(security) // as firewall makes it
+	g, _ := behind.Native.(group) // as firewall makes it
 	out, err := d.c.in(g.region).DescribeVpcs(ctx, &ec2.DescribeVpcsInput{VpcIds: []string{g.vpcID}})
 	if err != nil || len(out.Vpcs) == 0 {
 		return nil, fmt.Errorf("look up VPC %s: %w", g.vpcID, cmp.Or(err, fleet.ConfigErrorf(cloud.ScopeCloud, "it is not there")))

@@ -81,7 +81,7 @@ func TestPolicyIsWhatTheDriverCanCall(t *testing.T) {
 // every one in it is, and those that are bound to the owner's tag concern
 // nothing without it.
 func TestPolicyAtRun(t *testing.T) {
-	w := newWorld(t, &ec2proxy.Proxy{}, map[string]string{optionRegions: ""})
+	w := newWorld(t, &ec2proxy.Proxy{}, nil)
 	w.fake.leaveVolumes = true
 	if err := wholeLife(t.Context(), w); err != nil {
 		t.Fatal(err)

@@ -89,10 +89,8 @@ func (d *driver) Mark(ctx context.Context, machines []machine) error {
 
 // disarm ends with what Mark reads as done.
 func (d *driver) disarm(ctx context.Context, m machine) error {
-	if behavior(onShutdown(m), m.Market) != types.ShutdownBehaviorTerminate { // which it is from the launch on
-		if err := d.powerOff(ctx, m, onShutdown(m)); err != nil {
-			return err
-		}
+	if err := d.powerOff(ctx, m, onShutdown(m)); err != nil {
+		return err
 	}
 	_, err := d.c.in(m.Region).ModifyInstanceMetadataOptions(ctx, &ec2.ModifyInstanceMetadataOptionsInput{
 		InstanceId: aws.String(m.ID), InstanceMetadataTags: types.InstanceMetadataTagsStateDisabled,

@@ -219,8 +219,8 @@ func (d *broken) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 	return d.call(ctx, "Stop", ref, func(ref cloud.ClusterRef) error { return d.Driver.Stop(ctx, ref) })
 }
 
-func (d *broken) Terminate(ctx context.Context, ref cloud.ClusterRef, known ...string) error {
-	return d.call(ctx, "Terminate", ref, func(ref cloud.ClusterRef) error { return d.Driver.Terminate(ctx, ref, known...) })
+func (d *broken) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
+	return d.call(ctx, "Terminate", ref, func(ref cloud.ClusterRef) error { return d.Driver.Terminate(ctx, ref) })
 }
 
 func (d *broken) OpenPorts(ctx context.Context, ref cloud.ClusterRef, cfg cloud.RunConfig, ports []cloud.PortRange) error {

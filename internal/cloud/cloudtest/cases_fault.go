@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guard"
@@ -216,11 +215,7 @@ func lateCapacity(ctx context.Context, w *world) error {
 	if err == nil {
 		named := c.narrowed(slices.Concat(record.Created, record.Adopted)...)
 		var late error
-		patience := 30 * time.Second
-		if h, ok := w.h.(Hesitant); ok {
-			patience += h.GivesUpAfter()
-		}
-		err, late = guard.Within(patience, "a Wait for a machine that got no capacity", func() error { return w.Wait(ctx, named, cloud.StateRunning) })
+		err, late = guard.Promptly("a Wait for a machine that got no capacity", func() error { return w.Wait(ctx, named, cloud.StateRunning) })
 		if late != nil {
 			return late
 		}

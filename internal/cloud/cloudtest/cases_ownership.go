@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/foreign"
 )
 
 func ownershipCases() []Case {
@@ -57,7 +56,7 @@ func identityRoundTrip(ctx context.Context, w *world) error {
 // its launch on, also after its labels changed and a host key came to be known.
 func marksStay(ctx context.Context, w *world) error {
 	c := w.cluster(w.most())
-	c.spec.Notes = notesOfAll()
+	c.spec.Notes = map[string]string{cloud.TagRuntime: "ssh", cloud.TagAccelerators: "A100:8"}
 	c.hostKeys = map[int]string{0: hostKey("launch")} // the launch tells no other
 	check := func(when string) error {
 		got, err := w.Query(ctx, c.ref)
@@ -91,22 +90,16 @@ func marksStay(ctx context.Context, w *world) error {
 	if _, err := c.run(ctx); err != nil {
 		return fmt.Errorf("Run with other labels: %w", err)
 	}
-	c.hostKeys, c.spec.Notes = known, notesOfAll()
+	c.hostKeys, c.spec.Notes = known, map[string]string{cloud.TagRuntime: "ssh", cloud.TagAccelerators: "A100:8"}
 	if err := check("after its labels changed"); err != nil {
 		return err
 	}
 	c.hostKeys[w.most()-1] = hostKey("later")
-	c.spec.Notes[cloud.TagRuntime], c.spec.Notes[cloud.TagAtRest] = "ray", "action"
+	c.spec.Notes[cloud.TagRuntime] = "ray"
 	if _, err := c.run(ctx); err != nil {
 		return fmt.Errorf("Run with a host key: %w", err)
 	}
 	return check("after its host key and its runtime were told")
-}
-
-// notesOfAll are notes as long as they may be.
-func notesOfAll() map[string]string {
-	image := "registry.example.com:5000/" + strings.Repeat("a/b_c-", cloud.MaxContainerImage)
-	return map[string]string{cloud.TagRuntime: "ssh", cloud.TagAccelerators: "A100:8", cloud.TagContainer: image[:cloud.MaxContainerImage-9] + "@sha256:0"}
 }
 
 // hostKey has the form and the length of a key, if no more.
@@ -117,7 +110,7 @@ func hostKey(what string) string {
 // foreign launches one foreign machine of each kind beside the cluster's rank 0.
 func (w *world) foreign(ctx context.Context, c *cluster, n Neighbour) ([]string, error) {
 	var all []string
-	for _, kind := range []Foreign{foreign.Unmarked, foreign.OtherOwner, foreign.Malformed} {
+	for _, kind := range []Foreign{Unmarked, OtherOwner, Malformed} {
 		id, err := n.LaunchForeign(ctx, c.at, kind, c.identity(0))
 		if err != nil {
 			return nil, fmt.Errorf("launch a foreign machine (%s): %w", kind, err)
@@ -148,12 +141,12 @@ func foreignNextDoor(ctx context.Context, w *world) error {
 		return err
 	}
 	c := w.cluster(1)
-	made, err := w.foreign(ctx, c, n)
+	foreign, err := w.foreign(ctx, c, n)
 	if err != nil {
 		return err
 	}
 	survived := func(what string) error {
-		if err := unharmed(ctx, n, made...); err != nil {
+		if err := unharmed(ctx, n, foreign...); err != nil {
 			return fmt.Errorf("after %s: %w", what, err)
 		}
 		return nil
@@ -183,7 +176,7 @@ func foreignNextDoor(ctx context.Context, w *world) error {
 	if err := w.CleanupPorts(ctx, c.ref); err != nil {
 		return fmt.Errorf("CleanupPorts: %w", err)
 	}
-	return errors.Join(survived("Terminate"), w.machinesAre(ctx, len(made)))
+	return errors.Join(survived("Terminate"), w.machinesAre(ctx, len(foreign)))
 }
 
 func foreignID(ctx context.Context, w *world) error {
@@ -195,15 +188,15 @@ func foreignID(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	made, err := w.foreign(ctx, c, n)
+	foreign, err := w.foreign(ctx, c, n)
 	if err != nil {
 		return err
 	}
-	for _, id := range made {
+	for _, id := range foreign {
 		if err := w.Terminate(ctx, c.narrowed(machines[0].ID, id)); err == nil {
 			return fmt.Errorf("Terminate takes the foreign id %s for its own", id)
 		}
-		if err := unharmed(ctx, n, made...); err != nil {
+		if err := unharmed(ctx, n, foreign...); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/foreign"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guard"
 )
 
@@ -29,19 +28,19 @@ func survey(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	var made [2]string
-	for i, kind := range []Foreign{foreign.Unmarked, foreign.OtherOwner} {
-		if made[i], err = n.LaunchForeign(ctx, c.at, kind, c.identity(0)); err != nil {
+	var foreign [2]string
+	for i, kind := range []Foreign{Unmarked, OtherOwner} {
+		if foreign[i], err = n.LaunchForeign(ctx, c.at, kind, c.identity(0)); err != nil {
 			return fmt.Errorf("launch a machine of %s: %w", kind, err)
 		}
-		w.undo = append(w.undo, func(ctx context.Context) error { return n.Remove(ctx, made[i]) })
+		w.undo = append(w.undo, func(ctx context.Context) error { return n.Remove(ctx, foreign[i]) })
 	}
 	var all []cloud.Thing
 	for look := 0; ; look++ { // a list may lag behind
 		if all, err = guard.Survey(ctx, w.Provisioner, cloud.ClusterRef{Cloud: c.ref.Cloud}); err != nil {
 			return fmt.Errorf("Survey of all owners: %w", err)
 		}
-		err = errors.Join(surveyed(all, machines[0].ID, c.ref.Owner), surveyed(all, made[1], "somebody-else"))
+		err = errors.Join(surveyed(all, machines[0].ID, c.ref.Owner), surveyed(all, foreign[1], "somebody-else"))
 		if err == nil {
 			break
 		}
@@ -53,7 +52,7 @@ func survey(ctx context.Context, w *world) error {
 			return fmt.Errorf("Survey of all owners: %w", err)
 		}
 	}
-	if slices.ContainsFunc(all, func(t cloud.Thing) bool { return t.ID == made[0] }) {
+	if slices.ContainsFunc(all, func(t cloud.Thing) bool { return t.ID == foreign[0] }) {
 		return errors.New("Survey shows a machine without tags of ours")
 	}
 	return surveyOfOne(ctx, w, c, machines[0].ID)

@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/foreign"
 )
 
 // Harness is one account of one cloud to test a driver on.
@@ -135,12 +134,6 @@ type (
 		Patience() time.Duration
 	}
 
-	// Hesitant is for clouds that say of no machine that it gets no room, so that the
-	// driver gives one up that is not placed for so long.
-	Hesitant interface {
-		GivesUpAfter() time.Duration
-	}
-
 	// Limited is a world that cannot show everything: an emulator that lacks a
 	// part of the cloud. It names the cases with the reason. A test of the driver
 	// says how many there may be.
@@ -150,7 +143,31 @@ type (
 )
 
 // Foreign is a kind of machine that is none of the driver's business.
-type Foreign = foreign.Kind
+type Foreign string
+
+// The kinds of foreign machines. On clouds without tags the name takes their place.
+const (
+	// Unmarked has no ownership tags.
+	Unmarked Foreign = "unmarked"
+	// OtherOwner has all of them, and another owner.
+	OtherOwner Foreign = "other owner"
+	// Malformed has the right owner and cluster, but no readable rank.
+	Malformed Foreign = "malformed tags"
+)
+
+// Tags are the tags of a foreign machine beside the one of identity like.
+func (f Foreign) Tags(like cloud.Identity) map[string]string {
+	tags := like.Tags()
+	switch f {
+	case OtherOwner:
+		tags[cloud.TagOwner] = "somebody-else"
+	case Malformed:
+		tags[cloud.TagRank] = "first"
+	case Unmarked:
+		tags = map[string]string{"purpose": "none of ours"}
+	}
+	return tags
+}
 
 // LaunchFault is a way for a launch to go wrong.
 type LaunchFault string
@@ -162,7 +179,7 @@ const (
 	// LostAnswer makes the machine and loses the answer.
 	LostAnswer LaunchFault = "lost answer"
 	// LateCapacity takes the launch, and ends the machine for lack of capacity
-	// before it runs, or never lets it run (Hesitant).
+	// before it runs.
 	LateCapacity LaunchFault = "late capacity"
 	// LateAddress lets the machine run for a moment before it has its address.
 	LateAddress LaunchFault = "late address"
@@ -224,7 +241,7 @@ func Run(t *testing.T, h Harness) {
 	t.Helper()
 	checkReach(t, h)
 	for _, c := range Cases() {
-		t.Run(c.Name, func(t *testing.T) { c.Test(t, h) })
+		t.Run(c.Name, func(t *testing.T) { c.test(t, h) })
 	}
 }
 
@@ -252,14 +269,12 @@ func RunEach(t *testing.T, newHarness func(*testing.T) Harness) {
 	for _, c := range Cases() {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
-			c.Test(t, newHarness(t))
+			c.test(t, newHarness(t))
 		})
 	}
 }
 
-// Test runs the case for a test. It logs where the case does not apply to the cloud, or
-// is out of the harness's reach.
-func (c Case) Test(t *testing.T, h Harness) {
+func (c Case) test(t *testing.T, h Harness) {
 	t.Helper()
 	if !c.Applies(cloud.CapabilitiesOf(h.Factory(), h.Credentials())) {
 		t.Log("does not apply: the cloud's Capabilities exclude it")

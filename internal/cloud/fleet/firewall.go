@@ -104,24 +104,6 @@ func (f *Fleet[N, R]) OpenPorts(ctx context.Context, ref cloud.ClusterRef, cfg c
 	return nil
 }
 
-// Sources implements cloud.Gatekeeper.
-func (f *Fleet[N, R]) Sources(ctx context.Context, ref cloud.ClusterRef) ([]netip.Prefix, error) {
-	own, err := f.firewalls(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	var out []netip.Prefix
-	for _, have := range own {
-		for _, o := range have.Open {
-			p, perr := netip.ParsePrefix(o.From)
-			if ssh := o.Proto == "" && o.Ports.First <= f.SSHPort && f.SSHPort <= o.Ports.Last; ssh && perr == nil && !slices.Contains(out, p) {
-				out = append(out, p)
-			}
-		}
-	}
-	return out, nil
-}
-
 // PortDrift implements cloud.Auditor.
 func (f *Fleet[N, R]) PortDrift(ctx context.Context, ref cloud.ClusterRef, prefixes []netip.Prefix, ports []cloud.PortRange) ([]string, error) {
 	own, err := f.firewalls(ctx, ref)

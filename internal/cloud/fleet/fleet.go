@@ -248,15 +248,14 @@ type Config[N, R any] struct {
 	// where the driver makes them.
 	Parallel int
 	Launches *Pace
-	// CallerSource tells this computer's public address. Those of the spec, or another
-	// one, are asked at the same time.
+	// CallerSource tells this computer's public address.
 	CallerSource string
 }
 
 // withDefaults fills in what is not set.
 func (c Config[N, R]) withDefaults() Config[N, R] {
 	if c.Poll == (retry.Policy{}) {
-		c.Poll = retry.Policy{Initial: 50 * time.Millisecond, Max: 5 * time.Second, Factor: 2, Jitter: 0.2}
+		c.Poll = retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second, Factor: 1.5, Jitter: 0.2}
 	}
 	for _, n := range []struct {
 		have  *int
@@ -293,6 +292,24 @@ type Fleet[N, R any] struct {
 
 // New returns a fleet.
 func New[N, R any](c Config[N, R]) *Fleet[N, R] { return &Fleet[N, R]{Config: c.withDefaults()} }
+
+// AllowedCIDRs are who may reach machines of a spec behind a firewall: the
+// prefixes asked for, else Hooks.Callers or this computer's own public address.
+func (f *Fleet[N, R]) AllowedCIDRs(ctx context.Context, spec cloud.ClusterSpec, behind Firewall) ([]netip.Prefix, error) {
+	if len(spec.AllowedCIDRs) > 0 {
+		return spec.AllowedCIDRs, nil
+	}
+	if f.Hooks.Callers != nil {
+		if found, err := f.Hooks.Callers(ctx, spec, behind); err != nil || len(found) > 0 {
+			return found, err
+		}
+	}
+	addr, err := callerAddress(ctx, f.CallerSource)
+	if err != nil {
+		return nil, ConfigErrorf(cloud.ScopeCloud, "cannot tell the address from which SSH is to be allowed, so say it with allowed_cidrs: %v", err)
+	}
+	return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}, nil
+}
 
 // Resources are those of a run configuration, which must be Bootstrap's own.
 func (f *Fleet[N, R]) Resources(cfg cloud.RunConfig) (R, error) {

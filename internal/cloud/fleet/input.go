@@ -3,9 +3,15 @@
 package fleet
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 )
@@ -63,4 +69,33 @@ func isLoopback(host string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback()
+}
+
+// callerAddressSource tells from where on the Internet this computer is seen.
+const callerAddressSource = "https://checkip.amazonaws.com"
+
+// callerAddress asks a source such as callerAddressSource, for a while.
+func callerAddress(ctx context.Context, source string) (netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, source, http.NoBody)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("ask %s: %w", source, err)
+	}
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
+	if err != nil {
+		return netip.Addr{}, err //nolint:wrapcheck // *url.Error names method and URL already
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 256))
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("ask %s: %w", source, err)
+	}
+	addr, err := netip.ParseAddr(strings.TrimSpace(string(text)))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return netip.Addr{}, errors.New(source + " answers with no address")
+	}
+	return addr.Unmap(), nil
 }

@@ -15,7 +15,7 @@ import (
 // Wait implements cloud.Provisioner.
 func (f *Fleet[N, R]) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.State) error {
 	if want == cloud.StateTerminated {
-		g := gone[N, R]{named: len(ref.Instances) > 0}
+		var g gone[N, R]
 		return f.watch(ctx, ref, func(_ context.Context, c Inventory[N]) (bool, error) { return g.look(f, c), nil })
 	}
 	w := f.waiter(want)
@@ -91,35 +91,22 @@ func (f *Fleet[N, R]) explain(ctx context.Context, c Inventory[N], err error) er
 // gone decides, look by look, whether nothing is left.
 type gone[N, R any] struct {
 	quiet int
-	// named says that the looks ask for machines by id.
-	named bool
 	// ended are machines whose removal the cloud confirmed.
 	ended []string
-	// at is when the last quiet look was counted.
-	at time.Time
 }
 
-// apart is the time between two looks that count as two: what one of them misses or
-// fails at, the next one right after it would, too. It is half a second by default.
-func (c Config[N, R]) apart() time.Duration { return c.Poll.Max / 10 }
-
 // look reports whether nothing was seen often enough in a row. What is listed as
-// terminated is proof; what is merely not listed may be late. Where machines are asked
-// for by id, the cloud's answer that all of them are terminated needs no second one.
+// terminated is proof; what is merely not listed may be late.
 func (g *gone[N, R]) look(f *Fleet[N, R], c Inventory[N]) bool {
 	if len(c.Live())+len(c.Unlisted) > 0 || c.Doubtful {
 		g.quiet = 0
 		return false
 	}
-	if now := time.Now(); g.quiet == 0 || now.Sub(g.at) >= f.apart() {
-		g.quiet, g.at = g.quiet+1, now
-	}
+	g.quiet++
 	missed := slices.ContainsFunc(c.Missing, func(id string) bool { return !slices.Contains(g.ended, id) })
 	switch {
 	case missed:
 		return g.quiet >= f.MissingLooks
-	case len(c.Machines) > 0 && g.named && len(c.Missing) == 0:
-		return true
 	case len(c.Machines) > 0:
 		return g.quiet >= min(2, f.QuietLooks)
 	default:
@@ -220,13 +207,17 @@ func (f *Fleet[N, R]) Commit(ctx context.Context, ref cloud.ClusterRef) error {
 
 // Stop implements cloud.Provisioner.
 func (f *Fleet[N, R]) Stop(ctx context.Context, ref cloud.ClusterRef) error {
+	found, err := f.Look(ctx, ref)
+	if err != nil {
+		return err
+	}
+	for _, m := range found.Staying() {
+		if why := f.Capabilities.CannotStop(cloud.Offer{Cloud: f.Name, Market: m.Market, InstanceType: cloud.InstanceType{Name: m.Type}}); why != "" {
+			return ConfigErrorf(cloud.ScopeCloud, "machine %s: %s", m, why)
+		}
+	}
 	w := f.waiter(cloud.StateStopped)
 	return f.watch(ctx, ref, func(ctx context.Context, c Inventory[N]) (bool, error) {
-		for _, m := range c.Staying() {
-			if why := f.Capabilities.CannotStop(cloud.Offer{Cloud: f.Name, Market: m.Market, InstanceType: cloud.InstanceType{Name: m.Type}}); why != "" {
-				return false, ConfigErrorf(cloud.ScopeCloud, "machine %s: %s", m, why)
-			}
-		}
 		busy := slices.DeleteFunc(c.Live(), func(m Machine[N]) bool { return m.State != cloud.StateRunning && m.State != cloud.StatePending })
 		if len(busy) > 0 {
 			if err := f.Calls.StopMachines(ctx, busy); err != nil {
@@ -239,11 +230,11 @@ func (f *Fleet[N, R]) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 
 // Terminate implements cloud.Provisioner. What is paid for beside the machines
 // goes after them.
-func (f *Fleet[N, R]) Terminate(ctx context.Context, ref cloud.ClusterRef, known ...string) error {
+func (f *Fleet[N, R]) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
 	removed := map[cloud.Identity]bool{}
-	_, err := f.removeMachines(ctx, ref, known, removed)
+	_, err := f.removeMachines(ctx, ref, removed)
 	if err == nil {
-		err = f.removePaid(ctx, ref, known, removed)
+		err = f.removePaid(ctx, ref, removed)
 	}
 	if err != nil {
 		return fmt.Errorf("terminate cluster %q: %w", ref.Cluster, err)
@@ -257,9 +248,9 @@ func (f *Fleet[N, R]) Terminate(ctx context.Context, ref cloud.ClusterRef, known
 // removeMachines sees the machines of ref gone, notes their identities and
 // reports whether there were any. It asks again at every look, since a request
 // may be lost, and believes only what it sees.
-func (f *Fleet[N, R]) removeMachines(ctx context.Context, ref cloud.ClusterRef, known []string, removed map[cloud.Identity]bool) (some bool, err error) {
-	g := gone[N, R]{named: len(ref.Instances)+len(known) > 0}
-	err = f.watchWith(ctx, ref, known, func(ctx context.Context, c Inventory[N]) (bool, error) {
+func (f *Fleet[N, R]) removeMachines(ctx context.Context, ref cloud.ClusterRef, removed map[cloud.Identity]bool) (some bool, err error) {
+	var g gone[N, R]
+	err = f.watch(ctx, ref, func(ctx context.Context, c Inventory[N]) (bool, error) {
 		for _, m := range c.Machines {
 			removed[m.Identity] = true
 		}

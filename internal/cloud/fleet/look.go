@@ -128,14 +128,8 @@ func (f *Fleet[N, R]) checkRef(ref cloud.ClusterRef) error {
 // Look lists the machines of ref. Foreign machines are never part of it; an id
 // of ref.Instances that turns out foreign is an error.
 func (f *Fleet[N, R]) Look(ctx context.Context, ref cloud.ClusterRef) (Inventory[N], error) {
-	return f.lookWith(ctx, ref, nil)
-}
-
-// lookWith is Look that asks for some machines by id, too, in the same look.
-func (f *Fleet[N, R]) lookWith(ctx context.Context, ref cloud.ClusterRef, also []string) (Inventory[N], error) {
-	named := slices.Concat(ref.Instances, also)
 	var found Inventory[N]
-	err := f.checkRef(cloud.ClusterRef{Owner: ref.Owner, Instances: named})
+	err := f.checkRef(ref)
 	if err == nil {
 		ref.Zone, err = f.zone(ctx, ref.Region, ref.Zone)
 	}
@@ -160,7 +154,7 @@ func (f *Fleet[N, R]) lookWith(ctx context.Context, ref cloud.ClusterRef, also [
 	if err := f.lookForUnlisted(ctx, ref, known, add, &found); err != nil {
 		return Inventory[N]{}, err
 	}
-	if err := f.lookUp(ctx, ref, named, known, add, &found); err != nil {
+	if err := f.lookUp(ctx, ref, known, add, &found); err != nil {
 		return Inventory[N]{}, err
 	}
 	slices.SortFunc(found.Machines, func(a, b Machine[N]) int {
@@ -227,7 +221,7 @@ func (f *Fleet[N, R]) lookForUnlisted(ctx context.Context, ref cloud.ClusterRef,
 
 // lookUp asks for the machines that should be there but were not listed: by id,
 // since a listing lags further behind.
-func (f *Fleet[N, R]) lookUp(ctx context.Context, ref cloud.ClusterRef, named []string, known map[string]bool, add func(Machine[N]), found *Inventory[N]) error {
+func (f *Fleet[N, R]) lookUp(ctx context.Context, ref cloud.ClusterRef, known map[string]bool, add func(Machine[N]), found *Inventory[N]) error {
 	launched := map[string]entry[N]{}
 	places := map[Place][]string{}
 	for _, e := range f.recent.matching(func(m Machine[N]) bool { return m.ID != "" && selects(ref, m) }) {
@@ -237,7 +231,7 @@ func (f *Fleet[N, R]) lookUp(ctx context.Context, ref cloud.ClusterRef, named []
 			places[at] = append(places[at], e.m.ID)
 		}
 	}
-	for _, id := range named {
+	for _, id := range ref.Instances {
 		at := Place{ID: ref.Region, Zone: ref.Zone}
 		if _, ours := launched[id]; !ours && !known[id] && !slices.Contains(places[at], id) {
 			places[at] = append(places[at], id)
@@ -251,7 +245,7 @@ func (f *Fleet[N, R]) lookUp(ctx context.Context, ref cloud.ClusterRef, named []
 			return fmt.Errorf("look up machines %v: %w", ids, err)
 		}
 		for _, id := range ids {
-			if err := f.sort(ref, named, id, got, launched, add, found); err != nil {
+			if err := f.sort(ref, id, got, launched, add, found); err != nil {
 				return err
 			}
 		}
@@ -261,7 +255,7 @@ func (f *Fleet[N, R]) lookUp(ctx context.Context, ref cloud.ClusterRef, named []
 }
 
 // sort puts a machine that was asked for by its id where it belongs in an inventory.
-func (f *Fleet[N, R]) sort(ref cloud.ClusterRef, named []string, id string, got []Machine[N], launched map[string]entry[N], add func(Machine[N]), found *Inventory[N]) error {
+func (f *Fleet[N, R]) sort(ref cloud.ClusterRef, id string, got []Machine[N], launched map[string]entry[N], add func(Machine[N]), found *Inventory[N]) error {
 	i := slices.IndexFunc(got, func(m Machine[N]) bool { return m.ID == id })
 	// A cloud may drop the tags of a terminated machine before the machine itself.
 	gone := i >= 0 && got[i].State == cloud.StateTerminated && got[i].Identity.Owner == ""
@@ -274,7 +268,7 @@ func (f *Fleet[N, R]) sort(ref cloud.ClusterRef, named []string, id string, got 
 		found.Unlisted = append(found.Unlisted, e.m)
 	case i < 0 || gone:
 		forgotten := ours && f.recent.missed(e, f.MissingLooks)
-		if !forgotten || slices.Contains(named, id) {
+		if !forgotten || slices.Contains(ref.Instances, id) {
 			found.Missing = append(found.Missing, id)
 		}
 	case !selects(ref, got[i]):
@@ -329,13 +323,8 @@ func isAbsence(err error) bool {
 // watch looks at the machines of ref until do reports done or an error, or ctx
 // ends. It goes on after a few transient failures in a row.
 func (f *Fleet[N, R]) watch(ctx context.Context, ref cloud.ClusterRef, do func(context.Context, Inventory[N]) (bool, error)) error {
-	return f.watchWith(ctx, ref, nil, do)
-}
-
-// watchWith is watch that asks for some machines by id, too.
-func (f *Fleet[N, R]) watchWith(ctx context.Context, ref cloud.ClusterRef, also []string, do func(context.Context, Inventory[N]) (bool, error)) error {
-	w := watcher{Poll: f.Poll, Patience: f.Patience, Apart: f.apart(), Transient: f.transient}
-	return watch(ctx, w, func(ctx context.Context) (Inventory[N], error) { return f.lookWith(ctx, ref, also) }, do)
+	w := watcher{Poll: f.Poll, Patience: f.Patience, Transient: f.transient}
+	return watch(ctx, w, func(ctx context.Context) (Inventory[N], error) { return f.Look(ctx, ref) }, do)
 }
 
 // transient reports whether a later call may succeed.

@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // latePods are pods whose disks are in use while their machine is there, and
@@ -154,101 +152,3 @@ type answered404 struct{}
 
 func (answered404) Error() string        { return "404" }
 func (answered404) Is(target error) bool { return target == cloud.ErrNotFound }
-
-// blindPods cannot list what is of a kind.
-type blindPods struct {
-	*pods
-	blind cloud.ThingKind
-}
-
-func (*blindPods) Kinds() []cloud.ThingKind {
-	return []cloud.ThingKind{cloud.ThingGroup, cloud.ThingFirewall, cloud.ThingAddress}
-}
-
-func (p *blindPods) Things(ctx context.Context, ref cloud.ClusterRef, kind cloud.ThingKind) ([]cloud.Thing, error) {
-	if kind == p.blind {
-		return nil, errors.New("500: internal error")
-	}
-	return p.pods.Things(ctx, ref, kind)
-}
-
-// TestKindThatCannotBeListed: what can be listed goes, and the error says what cannot.
-// It is a LookupError only where that costs nothing.
-func TestKindThatCannotBeListed(t *testing.T) {
-	for kind, free := range map[cloud.ThingKind]bool{cloud.ThingGroup: true, cloud.ThingAddress: false} {
-		synctest.Test(t, func(t *testing.T) {
-			p := &blindPods{pods: &pods{disks: []cloud.Thing{{Kind: cloud.ThingFirewall, ID: "fw"}}}, blind: kind}
-			f, cfg := fleetOf(p.pods, 1, func(c *Config[string, string]) { c.Calls = p })
-			err := f.CleanupPorts(t.Context(), cfg.Spec.Ref)
-			if err == nil || !strings.Contains(err.Error(), "500") || errors.As(err, new(*cloud.LookupError)) != free || len(p.disks) != 0 {
-				t.Errorf("%s: CleanupPorts = %v and left %v", kind, err, p.disks)
-			}
-		})
-	}
-}
-
-// usedPods refuse to remove what somebody uses, and cannot list it any more afterwards.
-type usedPods struct {
-	*pods
-	refused bool
-}
-
-func (*usedPods) Kinds() []cloud.ThingKind { return []cloud.ThingKind{cloud.ThingFirewall} }
-
-func (p *usedPods) Things(ctx context.Context, ref cloud.ClusterRef, kind cloud.ThingKind) ([]cloud.Thing, error) {
-	if p.refused {
-		return nil, errors.New("500: internal error")
-	}
-	return p.pods.Things(ctx, ref, kind)
-}
-
-func (p *usedPods) RemoveThing(context.Context, cloud.Thing) error {
-	p.refused = true
-	return errFull // which passes
-}
-
-func (p *usedPods) Classify(error) cloud.Fault { return cloud.Fault{Kind: cloud.KindTransient} }
-
-// TestUsedAndThenNotListed: a list that fails does not unsay that a rule was in use, and
-// neither does the end of the time for it: a machine that no list shows may use it.
-func TestUsedAndThenNotListed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &usedPods{pods: &pods{disks: []cloud.Thing{{Kind: cloud.ThingFirewall, ID: "fw"}}}}
-		f, cfg := fleetOf(p.pods, 1, func(c *Config[string, string]) { c.Calls = p })
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		err := f.CleanupPorts(ctx, cfg.Spec.Ref)
-		if !errors.Is(err, errFull) || errors.As(err, new(*cloud.LookupError)) {
-			t.Errorf("CleanupPorts = %v, want that it was in use", err)
-		}
-	})
-}
-
-// TestKeptDiskStays: what is cleaned up for a cluster whose machines ended without us
-// takes its addresses, and no disk: somebody may have kept it for what is on it.
-func TestKeptDiskStays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &pods{disks: []cloud.Thing{{Kind: cloud.ThingDisk, ID: "kept"}, {Kind: cloud.ThingAddress, ID: "ip"}}}
-		f, cfg := fleetOf(p, 1, func(c *Config[string, string]) { c.Calls = &blindPods{pods: p} })
-		if err := f.CleanupPorts(t.Context(), cfg.Spec.Ref); err != nil || len(p.disks) != 1 || p.disks[0].ID != "kept" {
-			t.Errorf("CleanupPorts = %v and left %v", err, p.disks)
-		}
-	})
-}
-
-// TestLooksRightAfterOneAnother: looks and failures that follow at once count as one.
-func TestLooksRightAfterOneAnother(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, cfg := fleetOf(&pods{}, 1, func(c *Config[string, string]) { c.Poll, c.QuietLooks = retry.Policy{}, 3 })
-		began := time.Now()
-		if err := f.Wait(t.Context(), cfg.Spec.Ref, cloud.StateTerminated); err != nil || time.Since(began) < 2*f.apart() {
-			t.Errorf("absence was believed after %s, %v", time.Since(began), err)
-		}
-		began = time.Now()
-		w := watcher{Poll: f.Poll, Patience: f.Patience, Apart: f.apart(), Transient: func(error) bool { return true }}
-		err := watch(t.Context(), w, func(context.Context) (Inventory[string], error) { return Inventory[string]{}, errFull }, nil)
-		if err == nil || time.Since(began) < time.Duration(f.Patience-1)*f.apart() {
-			t.Errorf("given up after %s, %v", time.Since(began), err)
-		}
-	})
-}

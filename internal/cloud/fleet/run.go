@@ -188,11 +188,6 @@ func relabeling(m cloud.Instance, spec cloud.ClusterSpec) Relabeling {
 // resume starts a stopped machine, once it is stopped, and sees it leave that
 // state. A lack of capacity is the error of Start; the machine stays stopped.
 func (f *Fleet[N, R]) resume(ctx context.Context, m Machine[N]) error {
-	if m.State == cloud.StateStopped { // as the look that led here saw it
-		if err := f.Calls.StartMachine(ctx, m); err != nil && !f.transient(err) {
-			return err //nolint:wrapcheck // adopt names the machine
-		}
-	}
 	missed := 0
 	return f.watch(ctx, m.ref(f.Name), func(ctx context.Context, c Inventory[N]) (bool, error) {
 		if len(c.Machines) == 0 {

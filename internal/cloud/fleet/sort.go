@@ -8,8 +8,6 @@
 package fleet
 
 import (
-	"time"
-
 	"context"
 	"errors"
 	"fmt"
@@ -155,10 +153,8 @@ func runningOf(cluster string, machines []cloud.Instance) ([]cloud.Instance, err
 type watcher struct {
 	// Poll paces the looks.
 	Poll retry.Policy
-	// Patience is how many transient failures in a row end a watch. Those that follow
-	// one another within Apart count as one.
+	// Patience is how many transient failures in a row end a watch.
 	Patience int
-	Apart    time.Duration
 	// Transient reports whether a failure is transient.
 	Transient func(error) bool
 }
@@ -167,7 +163,7 @@ type watcher struct {
 // says what was last seen. It goes on after transient failures of look or f.
 func watch[C fmt.Stringer](ctx context.Context, w watcher, look func(context.Context) (C, error), f func(context.Context, C) (bool, error)) error {
 	var last C
-	seen, failures, failed := false, 0, time.Time{}
+	seen, failures := false, 0
 	err := retry.Poll(ctx, w.Poll, func(ctx context.Context) (bool, error) {
 		found, err := look(ctx)
 		done := false
@@ -182,10 +178,7 @@ func watch[C fmt.Stringer](ctx context.Context, w watcher, look func(context.Con
 		case ctx.Err() != nil:
 			return false, err
 		}
-		if now := time.Now(); failures == 0 || now.Sub(failed) >= w.Apart {
-			failures, failed = failures+1, now
-		}
-		if failures >= w.Patience || !w.Transient(err) {
+		if failures++; failures >= w.Patience || !w.Transient(err) {
 			return false, retry.Stop(err)
 		}
 		return false, err
@@ -218,15 +211,4 @@ func eachOf(limit, n int, f func(int) error) error {
 	}
 	_ = g.Wait() // the functions return nil
 	return errors.Join(errs...)
-}
-
-// Together runs calls that do not depend on one another side by side. The first that
-// fails ends the others, and its error is the answer. What the calls capture must be
-// each one's own.
-func Together(ctx context.Context, calls ...func(context.Context) error) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, call := range calls {
-		g.Go(func() error { return call(ctx) })
-	}
-	return g.Wait() //nolint:wrapcheck // it is the call's own
 }

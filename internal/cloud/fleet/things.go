@@ -3,7 +3,6 @@
 package fleet
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -70,7 +69,7 @@ func (f *Fleet[N, R]) Survey(ctx context.Context, ref cloud.ClusterRef) ([]cloud
 // is of a machine that no look showed so far, which goes now; or it is of somebody
 // else's, and stays, as one does who saves data from a disk. Survey shows it once
 // it is free.
-func (f *Fleet[N, R]) removePaid(ctx context.Context, ref cloud.ClusterRef, known []string, removed map[cloud.Identity]bool) error {
+func (f *Fleet[N, R]) removePaid(ctx context.Context, ref cloud.ClusterRef, removed map[cloud.Identity]bool) error {
 	if ref.Instances != nil && len(removed) == 0 {
 		return nil
 	}
@@ -84,7 +83,7 @@ func (f *Fleet[N, R]) removePaid(ctx context.Context, ref cloud.ClusterRef, know
 		if err != nil || !inUse {
 			return err
 		}
-		if some, err := f.removeMachines(ctx, ref, known, removed); err != nil || !some {
+		if some, err := f.removeMachines(ctx, ref, removed); err != nil || !some {
 			return err
 		}
 	}
@@ -140,49 +139,28 @@ func (f *Fleet[N, R]) unlessTransient(err error) error {
 }
 
 // CleanupPorts implements cloud.Provisioner: it removes what was made for the
-// cluster as a whole. It looks again after it deleted, until it sees nothing; where it
-// never saw anything, it looks twice. A kind that cannot be listed does not keep the
-// others.
+// cluster as a whole. It looks again after it deleted, until it sees nothing.
 func (f *Fleet[N, R]) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error {
 	if err := f.checkRef(cloud.ClusterRef{Owner: ref.Owner}); err != nil {
 		return err
 	}
-	var stray, rules error
-	var both sync.WaitGroup
-	both.Go(func() { stray = f.removeStray(ctx, ref) })
-	both.Go(func() { rules = f.removeRules(ctx, ref) })
-	both.Wait()
-	if stray != nil && rules != nil { // what is paid for decides what this means
-		return fmt.Errorf("%w; and %v", stray, rules) //nolint:errorlint // a LookupError would say that nothing is paid for
-	}
-	return cmp.Or(stray, rules)
-}
-
-// removeRules removes what was made for the cluster as a whole and costs nothing.
-func (f *Fleet[N, R]) removeRules(ctx context.Context, ref cloud.ClusterRef) error {
 	quiet, refused := 0, 0
-	var used error // why the last removal was refused: a machine that no list shows, perhaps
-	rest := func(k cloud.ThingKind) bool { return !k.Paid() }
 	return retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
-		left, owner, unlisted := f.things(ctx, ref, rest)
+		left, owner, err := f.things(ctx, ref, func(k cloud.ThingKind) bool { return !k.Paid() })
 		switch {
-		case len(left) == 0 && unlisted != nil && (used != nil || ctx.Err() != nil):
-			return false, cmp.Or(used, unlisted) // a list that fails now unsays nothing
-		case len(left) == 0 && unlisted != nil:
-			return false, retry.Stop(&cloud.LookupError{Err: unlisted})
+		case err != nil:
+			return false, retry.Stop(err)
 		case len(left) == 0:
 			quiet++
 			return quiet >= min(2, f.QuietLooks) || owner == nil, nil
 		}
 		quiet = 0
 		inUse, err := f.removeAll(ctx, owner, left)
-		used = inUse
 		if err != nil {
 			return false, retry.Stop(err)
 		}
 		if inUse == nil {
-			left, _, unlisted = f.things(ctx, ref, rest)
-			return len(left) == 0 && unlisted == nil, nil
+			return false, nil
 		}
 		// A firewall is in use until the last machine behind it is gone. That will
 		// come, unless the machine is alive and well; one look may lag.
@@ -192,24 +170,6 @@ func (f *Fleet[N, R]) removeRules(ctx context.Context, ref cloud.ClusterRef) err
 			return false, retry.Stop(fmt.Errorf("machine %s still runs: %w", user, inUse))
 		}
 		return false, inUse
-	})
-}
-
-// removeStray removes the addresses that outlived their machines: one that ended
-// without us takes nothing with it. Disks stay, since somebody may have kept them for
-// what is on them; gc names them.
-func (f *Fleet[N, R]) removeStray(ctx context.Context, ref cloud.ClusterRef) error {
-	ref.Instances, ref.Zone = nil, ""
-	return retry.Poll(ctx, f.Poll, func(ctx context.Context) (bool, error) {
-		left, owner, err := f.things(ctx, ref, func(k cloud.ThingKind) bool { return k == cloud.ThingAddress })
-		if err != nil {
-			return false, retry.Stop(err)
-		}
-		left = slices.DeleteFunc(left, func(t cloud.Thing) bool { return t.InUse })
-		if err := Each(f.Parallel, left, func(t cloud.Thing) error { return f.removeThing(ctx, owner, t) }); err != nil {
-			return false, f.unlessTransient(err)
-		}
-		return len(left) == 0, nil
 	})
 }
 

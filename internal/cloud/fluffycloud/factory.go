@@ -47,7 +47,6 @@ func (Factory) Capabilities() cloud.Capabilities {
 		PortsLaunch:   true,
 		UserData:      true,
 		CustomImage:   true,
-		Containers:    true,
 		CustomDisk:    true,
 		Labels:        true,
 		DeadMan:       true,

@@ -15,7 +15,6 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/foreign"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/gcp/gcpfake"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
@@ -94,7 +93,7 @@ func (account) Errors() []cloudtest.ErrorRow { return errorRows() }
 
 func (a account) LaunchForeign(_ context.Context, at cloud.Placement, kind cloudtest.Foreign, like cloud.Identity) (string, error) {
 	labels, metadata := codec().Encode(kind.Tags(like))
-	if kind == foreign.Unmarked {
+	if kind == cloudtest.Unmarked {
 		labels, metadata = map[string]string{"purpose": "none-of-ours"}, nil
 	}
 	return a.AddInstance(compute.Instance{

@@ -39,24 +39,21 @@ func (d *driver) Bootstrap(ctx context.Context, spec cloud.ClusterSpec, at cloud
 		return cloud.RunConfig{}, err
 	}
 	res := resources{}
-	var fw fleet.Firewall
-	err = fleet.Together(ctx, func(ctx context.Context) (err error) {
-		res.image, err = d.image(ctx, spec.Image, at.Offer.InstanceType)
-		return err
-	}, func(ctx context.Context) (err error) {
-		if res.network, err = d.network(ctx, at.Offer.Region, s); err == nil {
-			fw, err = d.firewall(ctx, spec.Ref, res.network.network)
-		}
-		return err
-	}, func(ctx context.Context) (err error) {
-		spec.AllowedCIDRs, err = d.AllowedCIDRs(ctx, spec, fleet.Firewall{})
-		return err
-	})
-	if err != nil {
-		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what was looked for
+	if res.image, err = d.image(ctx, spec.Image, at.Offer.InstanceType); err != nil {
+		return cloud.RunConfig{}, err
 	}
 	if spec.DiskGiB != 0 && int64(spec.DiskGiB) < res.image.diskGiB {
 		return cloud.RunConfig{}, fleet.ConfigErrorf(cloud.ScopeRegion, "disk_size is %d GiB, and image %s needs %d", spec.DiskGiB, lastPart(res.image.link), res.image.diskGiB)
+	}
+	if res.network, err = d.network(ctx, at.Offer.Region, s); err != nil {
+		return cloud.RunConfig{}, err
+	}
+	fw, err := d.firewall(ctx, spec.Ref, res.network.network)
+	if err != nil {
+		return cloud.RunConfig{}, err
+	}
+	if spec.AllowedCIDRs, err = d.AllowedCIDRs(ctx, spec, fw); err != nil {
+		return cloud.RunConfig{}, err //nolint:wrapcheck // it says what would help
 	}
 	return cloud.RunConfig{Spec: spec, Placement: at, Resources: res}, d.OpenFirewall(ctx, spec, fw)
 }

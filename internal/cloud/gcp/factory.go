@@ -80,7 +80,6 @@ func (Factory) Capabilities() cloud.Capabilities {
 		PortsLaunch:   true,
 		UserData:      true,
 		CustomImage:   true,
-		Containers:    true,
 		CustomDisk:    true,
 		Labels:        true,
 		DeadManStops:  true,

@@ -70,7 +70,11 @@ var _ interface {
 	cloudtest.Patient
 } = account{}
 
-func (a account) Factory() cloud.Factory { return New().Over(a.Transport()) }
+func (a account) Factory() cloud.Factory {
+	f := New()
+	f.tune = func(d *driver) { d.c.Transport, d.launching.Transport = a.Transport(), a.Transport() }
+	return f
+}
 
 // Patience is injected time.
 func (account) Patience() time.Duration { return 24 * time.Hour }

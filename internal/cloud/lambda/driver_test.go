@@ -474,7 +474,7 @@ func TestCredentials(t *testing.T) {
 	if why := f.MissingCredentials(none); !strings.Contains(why, "LAMBDA_API_KEY") || !strings.Contains(why, "~/.lambda_cloud/lambda_keys") {
 		t.Errorf("without a key the reason is %q", why)
 	}
-	if _, err := f.Open(t.Context(), none); err == nil || table().Classify(err).Kind != cloud.KindAuth || strings.Contains(err.Error(), home) {
+	if _, err := f.Open(t.Context(), none); err == nil || table().Classify(err).Kind != cloud.KindAuth {
 		t.Errorf("without a key: %v", err)
 	}
 	if err := os.Mkdir(filepath.Join(home, ".lambda_cloud"), 0o700); err != nil {

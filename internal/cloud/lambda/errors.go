@@ -17,7 +17,7 @@ const (
 	codeUnknown = "global/unknown"
 )
 
-var errNoKey = errors.New("there is no line api_key in ~/" + keyFile)
+var errNoKey = errors.New("there is no line api_key in " + keyFile)
 
 // answerError is an answer without data.
 type answerError struct{ call string }

@@ -9,9 +9,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -36,8 +36,6 @@ const defaultEndpoint = "https://cloud.lambda.ai"
 // Factory opens Lambda Cloud. All that it opens share one pace.
 type Factory struct {
 	calls, launches *fleet.Pace
-	// transport carries the calls; nil is the network.
-	transport http.RoundTripper
 	// tune adjusts a new driver; for tests.
 	tune func(*driver)
 }
@@ -58,12 +56,6 @@ var (
 	_ cloud.Keyless = Factory{}
 )
 
-// Over is the factory with its calls over a transport: tests have clouds in memory.
-func (f Factory) Over(transport http.RoundTripper) Factory {
-	f.transport = transport
-	return f
-}
-
 // Name implements cloud.Factory.
 func (Factory) Name() string { return Name }
 
@@ -71,7 +63,7 @@ func (Factory) Name() string { return Name }
 // one that shuts down is billed as before, so that none stops or ends itself.
 func (Factory) Capabilities() cloud.Capabilities {
 	return cloud.Capabilities{
-		MultiNode: true, UserData: true, CustomImage: true, Containers: true, PortsLaunch: true, PortsLater: true,
+		MultiNode: true, UserData: true, CustomImage: true, PortsLaunch: true, PortsLater: true,
 		Labels: true, LabelsFixed: true,
 		SourcesOpen: "the account's global firewall rules add to a cluster's, and let everybody reach port 22 unless you change them; " +
 			"in " + unguarded + " no rules apply, so that all ports are open",
@@ -112,8 +104,12 @@ func findKey(creds cloud.Credentials) (string, error) {
 	if key := strings.TrimSpace(creds.Values[optionKey]); key != "" {
 		return key, nil
 	}
-	text, err := localfile.ReadHome(keyFile, 64<<10)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", &fleet.AuthError{Advice: advice, Err: err}
+	}
+	text, err := localfile.Read(filepath.Join(home, filepath.FromSlash(keyFile)), 64<<10)
+	if err != nil {
 		return "", &fleet.AuthError{Advice: advice, Err: err}
 	}
 	for line := range strings.Lines(string(text)) {
@@ -144,7 +140,7 @@ func (f Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Sessi
 		return cloud.Session{}, err //nolint:wrapcheck // it names the option
 	}
 	d := newDriver(fleet.REST{
-		Base: strings.TrimSuffix(at.String(), "/") + "/api/v1", Token: key, Transport: f.transport, Pace: f.calls, Read: readRefusal, MaxRetryAfter: time.Minute,
+		Base: strings.TrimSuffix(at.String(), "/") + "/api/v1", Token: key, Pace: f.calls, Read: readRefusal, MaxRetryAfter: time.Minute,
 		// Others of the account call at the same time, so that a few refusals are usual.
 		Tries: retry.Policy{Initial: time.Second, Max: 15 * time.Second, Factor: 1.6, Jitter: 0.4, Attempts: 12},
 	}, f.launches)

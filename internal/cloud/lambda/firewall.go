@@ -218,8 +218,8 @@ func (d *driver) Wait(ctx context.Context, ref cloud.ClusterRef, want cloud.Stat
 
 // Terminate implements cloud.Provisioner. An address that a machine of the cluster
 // had may soon be another's.
-func (d *driver) Terminate(ctx context.Context, ref cloud.ClusterRef, known ...string) error {
-	err := d.Fleet.Terminate(ctx, ref, known...)
+func (d *driver) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
+	err := d.Fleet.Terminate(ctx, ref)
 	if err != nil || ref.Generation == "" || ref.Instances == nil || ref.Region == unguarded {
 		return err //nolint:wrapcheck // it says what was tried
 	}

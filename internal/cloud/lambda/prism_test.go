@@ -13,11 +13,14 @@ import (
 )
 
 // TestPrism makes every call of the driver to a mock that others wrote, which knows
-// Lambda's OpenAPI file and refuses what it does not allow. make test-specs runs it.
+// Lambda's OpenAPI file and refuses what it does not allow:
+//
+//	npx @stoplight/prism-cli mock --errors -p 5841 lambda-1.10.0.openapi.json &
+//	SKY_PRISM_LAMBDA=http://127.0.0.1:5841 go test -tags specs -run Prism ./internal/cloud/lambda/
 func TestPrism(t *testing.T) {
 	url := os.Getenv("SKY_PRISM_LAMBDA")
 	if url == "" {
-		t.Fatal("SKY_PRISM_LAMBDA is not set: it is the address of prism with Lambda's OpenAPI file; make test-specs starts one")
+		t.Fatal("SKY_PRISM_LAMBDA is not set: it is the address of prism with Lambda's OpenAPI file")
 	}
 	s, err := Factory{}.Open(t.Context(), cloud.Credentials{Values: map[string]string{optionKey: "any", optionEndpoint: url}})
 	if err != nil {

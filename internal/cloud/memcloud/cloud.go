@@ -124,7 +124,7 @@ func New() *Cloud {
 		Account: "acct-1", Going: 3 * time.Second, Stopping: 5 * time.Second,
 		Caps: cloud.Capabilities{
 			Stop: true, Spot: true, MultiNode: true, PortsLater: true, PortsLaunch: true, UserData: true,
-			CustomImage: true, Containers: true, CustomDisk: true, Labels: true, DeadMan: true,
+			CustomImage: true, CustomDisk: true, Labels: true, DeadMan: true,
 		},
 	}
 }

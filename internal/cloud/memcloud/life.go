@@ -92,14 +92,7 @@ func (d *Driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 }
 
 // Terminate implements cloud.Provisioner.
-func (d *Driver) Terminate(ctx context.Context, ref cloud.ClusterRef, known ...string) error {
-	if len(known) > 0 {
-		named := ref
-		named.Instances = known
-		if err := d.Terminate(ctx, named); err != nil {
-			return err
-		}
-	}
+func (d *Driver) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
 	leave, err := d.enter("terminate", ref.Zone)
 	if err != nil {
 		return err

@@ -4,60 +4,45 @@ package runpod
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
-	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/injected"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/runpod/runpodfake"
+	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
-// slowAccount has the times that are reported of RunPod, and its limit of calls. It
-// lives on injected time.
-func slowAccount() runpodfake.Options {
-	return runpodfake.Options{InMemory: true, Limits: true, Placed: 20 * time.Second, Started: 2 * time.Minute}
-}
-
-// TestConformance runs the suite over HTTP within RunPod's limits, each case on a
-// RunPod of its own, on injected time.
+// TestConformance runs the suite over HTTP, each case on a RunPod of its own.
 func TestConformance(t *testing.T) {
-	injected.Run(t, func(t *testing.T) cloudtest.Harness { return account{runpodfake.Start(t, slowAccount())} })
+	cloudtest.RunEach(t, func(t *testing.T) cloudtest.Harness { return account{startFake(t, 0)} })
 }
 
-// TestConformanceWhenLate does so on a RunPod whose list lags, and that lists what is
-// gone as terminated.
+// TestConformanceWhenLate does so on a RunPod whose list lags.
 func TestConformanceWhenLate(t *testing.T) {
-	injected.Run(t, func(t *testing.T) cloudtest.Harness {
-		opts := slowAccount()
-		opts.VisibleAfter, opts.Remembers = 20*time.Second, true
-		return account{runpodfake.Start(t, opts)}
-	})
+	cloudtest.RunEach(t, func(t *testing.T) cloudtest.Harness { return account{startFake(t, 20*time.Millisecond)} })
 }
 
-// account is the harness: an account on a RunPod of the test's own. Its factories
-// have a pace each, as processes do that share an account.
-type account struct{ *runpodfake.Cloud }
+// account is the harness: an account on a RunPod of the test's own.
+type account struct{ *fake }
 
-func (a account) Factory() cloud.Factory { return New().Over(a.Transport()) }
+// hurry lets a driver look often and give up soon.
+func hurry(d *driver) {
+	d.Poll = retry.Policy{Initial: time.Millisecond, Max: 4 * time.Millisecond}
+	d.Settle, d.Granularity = 50*time.Millisecond, time.Millisecond
+	d.c.Tries = retry.Policy{Initial: time.Millisecond, Max: 2 * time.Millisecond, Attempts: 4}
+	d.c.MaxRetryAfter = time.Millisecond
+	d.patience = map[string]time.Duration{statusProvisioning: 300 * time.Millisecond, statusStarting: 300 * time.Millisecond, statusRunning: 2 * time.Second}
+}
 
-// Patience is injected time.
-func (account) Patience() time.Duration { return 24 * time.Hour }
+func (a account) Factory() cloud.Factory { return Factory{tune: hurry} }
 
-// GivesUpAfter is the driver's patience: RunPod does not say that it finds no host.
-func (account) GivesUpAfter() time.Duration { return 5 * time.Minute }
-
-func (a account) Credentials() cloud.Credentials { return a.credentials(runpodfake.Key) }
+func (a account) Credentials() cloud.Credentials { return a.credentials(fakeKey) }
 
 func (a account) BadCredentials() cloud.Credentials { return a.credentials("rpa_WRONG") }
 
@@ -94,12 +79,12 @@ func (account) Errors() []cloudtest.ErrorRow {
 	}
 	fault := func(kind cloud.Kind, scope cloud.Scope) cloud.Fault { return cloud.Fault{Kind: kind, Scope: scope} }
 	return []cloudtest.ErrorRow{
-		{Name: "full", Err: says(400, runpodfake.Full), Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
+		{Name: "full", Err: says(400, full), Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
 		{Name: "no room for the disk", Err: says(400, "There are no longer any instances available with enough disk space."), Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
 		{Name: "the catalog says none", Err: &fullError{"US", "A40", "NONE"}, Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
 		{Name: "start without devices", Err: says(400, "There are not enough free GPUs on the host machine to start this pod."), Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
-		{Name: "a rule is broken", Err: says(400, "exactly one of gpu or cpu must be set"), Want: fault(cloud.KindUnknown, cloud.ScopeZone)},
-		{Name: "not to be placed", Err: says(400, "this GPU and data center combination could not be placed"), Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
+		{Name: "a rule is broken", Err: says(400, "exactly one of gpu or cpu must be set"), Want: fault(cloud.KindConfig, cloud.ScopeZone)},
+		{Name: "not to be placed", Err: says(400, "this GPU and data center combination could not be placed"), Want: fault(cloud.KindConfig, cloud.ScopeZone)},
 		{Name: "resources", Err: says(400, "Insufficient resources"), Want: fault(cloud.KindCapacity, cloud.ScopeZone)},
 		{Name: "form", Err: says(422, "Request validation failed."), Want: fault(cloud.KindConfig, cloud.ScopeCloud)},
 		{Name: "no such volume", Err: says(404, "resource not found"), Want: fault(cloud.KindConfig, cloud.ScopeCloud)},
@@ -121,18 +106,26 @@ func (account) Errors() []cloudtest.ErrorRow {
 }
 
 func (a account) LaunchForeign(_ context.Context, _ cloud.Placement, kind cloudtest.Foreign, like cloud.Identity) (string, error) {
-	return a.Add(runpodfake.Order{Name: like.Name(maxName), Image: "neighbour", Env: tagged(kind.Tags(like)), Cloud: cloudSecure}), nil
+	var id string
+	a.Locked(func() {
+		p := a.add(fakeOrder{Name: like.Name(maxName), Image: "neighbour", Env: tagged(kind.Tags(like)), Cloud: cloudSecure})
+		id, p.Status = p.ID, statusRunning
+	})
+	return id, nil
 }
 
 func (a account) Running(_ context.Context, id string) (running bool, err error) {
-	a.Edit(id, func(p *runpodfake.Pod) { running = p.Status == statusRunning })
+	a.Locked(func() { p := a.pods.Get(id); running = p != nil && p.Status == statusRunning })
 	return running, nil
 }
 
-func (a account) Remove(_ context.Context, id string) error { a.Cloud.Remove(id); return nil }
+func (a account) Remove(_ context.Context, id string) error {
+	a.Locked(func() { a.pods.Delete(id) })
+	return nil
+}
 
 func (a account) Rename(_ context.Context, id, name string) error {
-	a.Edit(id, func(p *runpodfake.Pod) { p.Name = name })
+	a.Locked(func() { a.pods.Get(id).Name = name })
 	return nil
 }
 
@@ -140,18 +133,18 @@ func (a account) KillMachine(ctx context.Context, id string) error { return a.Re
 
 // InjectLaunchFault implements cloudtest.Saboteur.
 func (a account) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFault, skip int) (func(context.Context) error, error) {
-	f := fakekit.Fault{Call: runpodfake.CallCreate, Skip: skip}
+	f := fakekit.Fault{Call: "POST /v2/pods", Skip: skip}
 	switch kind {
 	case cloudtest.NoCapacity:
-		f.Refuse = fakekit.Refusef(http.StatusBadRequest, "", "%s", runpodfake.Full)
+		f.Refuse = fakekit.Refusef(http.StatusBadRequest, "", "%s", full)
 	case cloudtest.LostAnswer:
 		f.Lose, f.Times = true, 1
 	case cloudtest.LateCapacity:
-		f.After = func() { a.Newest().Stays = statusProvisioning }
+		f.After = func() { a.newest().stays = statusProvisioning }
 	case cloudtest.LateAddress:
-		f.After = func() { a.Newest().Mapped = a.Now().Add(2*time.Minute + 20*time.Second) }
+		f.After = func() { a.newest().mapped = a.Now().Add(100 * time.Millisecond) }
 	case cloudtest.LostMark:
-		f = fakekit.Fault{Call: runpodfake.CallRename, Times: 1, After: func() { a.Newest().Name += unrecorded }}
+		f = fakekit.Fault{Call: "PATCH /v2/pods/{id}", Times: 1, After: func() { a.newest().Name += unrecorded }}
 	default:
 		return nil, fmt.Errorf("there is no fault %q here", kind)
 	}
@@ -160,17 +153,17 @@ func (a account) InjectLaunchFault(_ context.Context, kind cloudtest.LaunchFault
 }
 
 func (a account) Count(context.Context) (c cloudtest.Counts, err error) {
-	c.Machines = len(a.Pods())
+	a.Locked(func() { c.Machines = len(a.pods.All()) })
 	return c, nil
 }
 
 func (a account) OpenPorts(_ context.Context, id string) (gate cloudtest.Gate, err error) {
-	err = errors.New("there is no such pod, or it does not run")
-	a.Edit(id, func(p *runpodfake.Pod) {
-		if p.Runtime == nil {
+	a.Locked(func() {
+		p := a.pods.Get(id)
+		if p == nil || p.Runtime == nil {
+			err = errors.New("there is no such pod, or it does not run")
 			return
 		}
-		err = nil
 		for _, at := range p.Runtime.Ports {
 			gate.Openings = joined(gate.Openings, uint16(at.Private))
 		}
@@ -194,8 +187,10 @@ func (account) Reaches(context.Context, string, string) (bool, error) { return f
 func (account) ReachesOut(context.Context, string) (bool, error) { return true, nil }
 
 func (a account) Sent(_ context.Context, id string) (sent cloudtest.Sent, err error) {
-	a.Edit(id, func(p *runpodfake.Pod) {
-		sent = cloudtest.Sent{UserData: started(p.Order.Args), Image: p.Order.Image, DiskGiB: p.Order.Disk}
+	a.Locked(func() {
+		if p := a.pods.Get(id); p != nil {
+			sent = cloudtest.Sent{UserData: started(p.order.Args), Image: p.order.Image, DiskGiB: p.order.Disk}
+		}
 	})
 	return sent, nil
 }
@@ -205,7 +200,7 @@ func (account) Images() (other, missing string) {
 }
 
 func (a account) Lag(context.Context) (func(context.Context) error, error) {
-	a.Kit.Lag(30 * time.Second)
+	a.Kit.Lag(30 * time.Millisecond)
 	return func(context.Context) error { a.Kit.Lag(0); return nil }, nil
 }
 
@@ -213,36 +208,11 @@ func (a account) Lag(context.Context) (func(context.Context) error, error) {
 func TestReachOfTheWorld(t *testing.T) {
 	out := account{}.OutOfReach()
 	for _, c := range cloudtest.Cases() {
-		if out[c.Name] == "" {
-			continue
+		if out[c.Name] != "" && c.Run(t.Context(), account{startFake(t, 0)}) == nil {
+			t.Errorf("%s passes", c.Name)
 		}
-		synctest.Test(t, func(t *testing.T) {
-			if c.Run(t.Context(), account{runpodfake.Start(t, slowAccount())}) == nil {
-				t.Errorf("%s passes", c.Name)
-			}
-		})
 	}
 	if len(out) != 1 {
 		t.Errorf("%d cases are out of reach", len(out))
 	}
-}
-
-// started is the inverse of startCommand.
-func started(command string) []byte {
-	_, rest, _ := strings.Cut(command, "echo ")
-	text, _, _ := strings.Cut(rest, " | ")
-	script, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil
-	}
-	return script
-}
-
-// tagged is the environment of a pod with these tags.
-func tagged(tags map[string]string) map[string]string {
-	text, err := json.Marshal(tags)
-	if err != nil {
-		panic(err) // a map of texts
-	}
-	return map[string]string{envTags: string(text)}
 }

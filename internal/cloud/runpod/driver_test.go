@@ -16,7 +16,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/fakekit"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/fleet/tags"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/runpod/runpodfake"
 )
 
 // opened is a session on a fake, and the spec of a cluster there.
@@ -28,15 +27,9 @@ type opened struct {
 	at   cloud.Placement
 }
 
-// bubble runs f on injected time, with a session on a RunPod of its own.
-func bubble(t *testing.T, f func(*testing.T, *opened)) {
+func open(t *testing.T) *opened {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, open(t, slowAccount())) })
-}
-
-func open(t *testing.T, opts runpodfake.Options) *opened {
-	t.Helper()
-	o := &opened{account: account{runpodfake.Start(t, opts)}, t: t}
+	o := &opened{account: account{startFake(t, 0)}, t: t}
 	var err error
 	if o.Session, err = o.Factory().Open(t.Context(), o.Credentials()); err != nil {
 		t.Fatal(err)
@@ -61,9 +54,11 @@ func (o *opened) up() error {
 		return err
 	}
 	ref := o.spec.Ref
-	for _, p := range o.Pods() {
-		ref.Instances = append(ref.Instances, p.ID)
-	}
+	o.Locked(func() {
+		for _, p := range o.pods.All() {
+			ref.Instances = append(ref.Instances, p.ID)
+		}
+	})
 	return o.Wait(o.t.Context(), ref, cloud.StateRunning)
 }
 
@@ -72,24 +67,24 @@ func (o *opened) up() error {
 func TestAttemptsEnd(t *testing.T) {
 	capacity, unknown := cloud.KindCapacity, cloud.KindUnknown
 	for name, tt := range map[string]struct {
-		after func(*runpodfake.Pod)
+		after func(*fakePod)
 		says  string
 		kind  cloud.Kind
 	}{
-		"no host":              {func(p *runpodfake.Pod) { p.Stays = statusProvisioning }, "RunPod found no host for it within 5m0s", capacity},
-		"image not pulled":     {func(p *runpodfake.Pod) { p.Stays = statusStarting }, "the image runpod/none:1 may be too large to be pulled in that time, not there, or not to be read without a login", unknown},
-		"no ports":             {func(p *runpodfake.Pod) { p.Stays = statusRunning }, "mapped no port to its SSH server within 3m0s", unknown},
-		"vanishes":             {func(p *runpodfake.Pod) { p.Goes = statusRunning }, "not found", unknown},
-		"broken":               {func(p *runpodfake.Pod) { p.Status = statusError }, "RunPod calls its container broken for good", unknown},
-		"exited":               {func(p *runpodfake.Pod) { p.Status = statusExited }, "is stopped and will not become running", unknown},
-		"put into another one": {func(p *runpodfake.Pod) { at := "EU-RO-1"; p.DataCenterID = &at }, "RunPod put it into EU-RO-1, where US was asked for", capacity},
+		"no host":              {func(p *fakePod) { p.stays = statusProvisioning }, "RunPod found no host for it within 300ms", capacity},
+		"image not pulled":     {func(p *fakePod) { p.stays = statusStarting }, "the image runpod/none:1 may be too large to be pulled in that time, not there, or not to be read without a login", unknown},
+		"no ports":             {func(p *fakePod) { p.stays = statusRunning }, "mapped no port to its SSH server within 2s", unknown},
+		"vanishes":             {func(p *fakePod) { p.goes = statusRunning }, "not found", unknown},
+		"broken":               {func(p *fakePod) { p.Status = statusError }, "RunPod calls its container broken for good", unknown},
+		"exited":               {func(p *fakePod) { p.Status = statusExited }, "is stopped and will not become running", unknown},
+		"put into another one": {func(p *fakePod) { at := "EU-RO-1"; p.DataCenterID = &at }, "RunPod put it into EU-RO-1, where US was asked for", capacity},
 	} {
 		attempt := func(t *testing.T, remembers bool) {
-			opts := slowAccount()
-			opts.Remembers = remembers
-			o := open(t, opts)
+			t.Parallel()
+			o := open(t)
+			o.remembers = remembers
 			o.spec.Image = "docker:runpod/none:1"
-			o.Inject(fakekit.Fault{Call: runpodfake.CallCreate, After: func() { tt.after(o.Newest()) }})
+			o.Inject(fakekit.Fault{Call: "POST /v2/pods", After: func() { tt.after(o.newest()) }})
 			says := tt.says
 			if remembers && name == "vanishes" {
 				says = "is terminated"
@@ -98,21 +93,21 @@ func TestAttemptsEnd(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), says) || o.Classify(err).Kind != tt.kind {
 				t.Errorf("the attempt ends with %v, want %q", err, says)
 			}
-			ending, cancel := context.WithTimeout(t.Context(), time.Hour) // it ends soon, or never
+			ending, cancel := context.WithTimeout(t.Context(), time.Minute) // it ends at once, or never
 			defer cancel()
 			if err := o.Terminate(ending, o.spec.Ref); err != nil {
 				t.Error(err)
 			}
-			for _, p := range o.Pods() {
-				t.Errorf("pod %s is left, %s", p.ID, p.Status)
-			}
+			o.Locked(func() {
+				for _, p := range o.pods.All() {
+					if p.Status != statusTerminated {
+						t.Errorf("pod %s is left, %s", p.ID, p.Status)
+					}
+				}
+			})
 		}
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { attempt(t, false) })
-		})
-		t.Run(name+", and is remembered", func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { attempt(t, true) })
-		})
+		t.Run(name, func(t *testing.T) { attempt(t, false) })
+		t.Run(name+", and is remembered", func(t *testing.T) { attempt(t, true) })
 	}
 }
 
@@ -124,8 +119,8 @@ func TestRoomIsAskedFirst(t *testing.T) {
 		says   string
 		kind   cloud.Kind
 	}{
-		"none":       {func(o *opened) { o.Fill("US-KS-2", "US-TX-3") }, "no room for 1 A40 in US now: its catalog shows the availability NONE", cloud.KindCapacity},
-		"none there": {func(o *opened) { o.at.Offer.Zone = "US-TX-3"; o.Fill("US-TX-3") }, "in US-TX-3 now", cloud.KindCapacity},
+		"none":       {func(o *opened) { o.dry["US-KS-2"], o.dry["US-TX-3"] = true, true }, "no room for 1 A40 in US now: its catalog shows the availability NONE", cloud.KindCapacity},
+		"none there": {func(o *opened) { o.at.Offer.Zone, o.dry["US-TX-3"] = "US-TX-3", true }, "in US-TX-3 now", cloud.KindCapacity},
 		"not sold":   {func(o *opened) { o.at.Offer.InstanceType.Name = "1x_H100-SXM_SECURE"; o.at.Offer.Region = "CA" }, "lists none there", cloud.KindCapacity},
 		"too many":   {func(o *opened) { o.at.Offer.InstanceType.Name = "16x_A40_SECURE" }, "at most 8 A40", cloud.KindConfig},
 		"no type":    {func(o *opened) { o.at.Offer.InstanceType.Name = "a2-highgpu-1g" }, "no type of RunPod's", cloud.KindConfig},
@@ -138,17 +133,16 @@ func TestRoomIsAskedFirst(t *testing.T) {
 		"node_config": {func(o *opened) { o.spec.NodeConfig = map[string]any{"vpc": "x"} }, "registry", cloud.KindConfig},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, o *opened) {
-				tt.change(o)
-				o.spec.Ref.Region = o.at.Offer.Region
-				err := o.run()
-				if err == nil || !strings.Contains(err.Error(), tt.says) || o.Classify(err).Kind != tt.kind {
-					t.Errorf("Run = %v, want %q", err, tt.says)
-				}
-				if n := o.Calls(runpodfake.CallCreate); n != 0 {
-					t.Errorf("%d launches were tried", n)
-				}
-			})
+			o := open(t)
+			tt.change(o)
+			o.spec.Ref.Region = o.at.Offer.Region
+			err := o.run()
+			if err == nil || !strings.Contains(err.Error(), tt.says) || o.Classify(err).Kind != tt.kind {
+				t.Errorf("Run = %v, want %q", err, tt.says)
+			}
+			if n := o.Calls("POST /v2/pods"); n != 0 {
+				t.Errorf("%d launches were tried", n)
+			}
 		})
 	}
 }
@@ -156,149 +150,144 @@ func TestRoomIsAskedFirst(t *testing.T) {
 // TestLaunchGoesWhereRoomIs: to the data centers with room, the fullest last, and
 // nowhere else; a refusal tells what the catalog had said.
 func TestLaunchGoesWhereRoomIs(t *testing.T) {
-	bubble(t, func(t *testing.T, o *opened) {
-		o.spec.NodeConfig = map[string]any{"network_volume": "vol1", "min_cuda_version": "12.4", "registry": "login1"}
-		o.spec.Deadline = time.Date(2026, 12, 24, 18, 0, 0, 0, time.UTC)
-		if err := o.up(); err != nil {
-			t.Fatal(err)
-		}
-		o.Locked(func() {
-			in := o.Newest().Order
-			if !slices.Equal(in.DataCenterIDs, []string{"US-TX-3", "US-KS-2"}) || in.GPU.MinCudaVersion != "12.4" || *in.Registry != "login1" ||
-				len(in.Mounts.Network) != 1 || in.Mounts.Network[0].VolumeID != "vol1" || in.Mounts.Network[0].Path != "/workspace" {
-				t.Errorf("the launch is %+v", in)
-			}
-		})
-		found, err := o.Query(t.Context(), o.spec.Ref)
-		if err != nil || len(found) != 1 || !found[0].Deadline.Equal(o.spec.Deadline) || found[0].Zone != "US-TX-3" || found[0].PublicPorts[22] == 0 {
-			t.Errorf("Query = %+v, %v", found, err)
-		}
-		o.Inject(fakekit.Fault{Call: runpodfake.CallCreate, Refuse: fakekit.Refusef(http.StatusBadRequest, "", "%s", runpodfake.Full)})
-		o.spec.Ref.Generation, o.spec.Nodes[0].Identity.Generation = "h", "h"
-		if err := o.run(); err == nil || !strings.Contains(err.Error(), "its catalog shows room in US-TX-3, US-KS-2") || !strings.Contains(err.Error(), runpodfake.Full) {
-			t.Errorf("the refusal is %v", err)
+	o := open(t)
+	o.spec.NodeConfig = map[string]any{"network_volume": "vol1", "min_cuda_version": "12.4", "registry": "login1"}
+	o.spec.Deadline = time.Date(2026, 12, 24, 18, 0, 0, 0, time.UTC)
+	if err := o.up(); err != nil {
+		t.Fatal(err)
+	}
+	o.Locked(func() {
+		in := o.newest().order
+		if !slices.Equal(in.DataCenterIDs, []string{"US-TX-3", "US-KS-2"}) || in.GPU.MinCudaVersion != "12.4" || *in.Registry != "login1" ||
+			len(in.Mounts.Network) != 1 || in.Mounts.Network[0].VolumeID != "vol1" || in.Mounts.Network[0].Path != "/workspace" {
+			t.Errorf("the launch is %+v", in)
 		}
 	})
+	found, err := o.Query(t.Context(), o.spec.Ref)
+	if err != nil || len(found) != 1 || !found[0].Deadline.Equal(o.spec.Deadline) || found[0].Zone != "US-TX-3" || found[0].PublicPorts[22] == 0 {
+		t.Errorf("Query = %+v, %v", found, err)
+	}
+	o.Inject(fakekit.Fault{Call: "POST /v2/pods", Refuse: fakekit.Refusef(http.StatusBadRequest, "", "%s", full)})
+	o.spec.Ref.Generation, o.spec.Nodes[0].Identity.Generation = "h", "h"
+	if err := o.run(); err == nil || !strings.Contains(err.Error(), "its catalog shows room in US-TX-3, US-KS-2") || !strings.Contains(err.Error(), full) {
+		t.Errorf("the refusal is %v", err)
+	}
 }
 
 // TestStoppedIsNotStarted: what would start is another machine under the old id.
 func TestStoppedIsNotStarted(t *testing.T) {
-	bubble(t, func(t *testing.T, o *opened) {
-		if err := o.up(); err != nil {
-			t.Fatal(err)
-		}
-		o.Locked(func() { o.Newest().Status = statusExited })
-		if err := o.run(); err == nil || !strings.Contains(err.Error(), "-replace=") || o.Classify(err).Kind != cloud.KindConfig {
-			t.Errorf("Run = %v", err)
-		}
-	})
+	o := open(t)
+	if err := o.up(); err != nil {
+		t.Fatal(err)
+	}
+	o.Locked(func() { o.newest().Status = statusExited })
+	if err := o.run(); err == nil || !strings.Contains(err.Error(), "-replace=") || o.Classify(err).Kind != cloud.KindConfig {
+		t.Errorf("Run = %v", err)
+	}
 }
 
 // TestRenamedByHand: a pod that was recorded stays so under any name that somebody
 // gives it, since what is not recorded is removed; one that was not is not.
 func TestRenamedByHand(t *testing.T) {
-	bubble(t, func(t *testing.T, o *opened) {
-		if err := o.up(); err != nil {
-			t.Fatal(err)
+	o := open(t)
+	if err := o.up(); err != nil {
+		t.Fatal(err)
+	}
+	committed := func(name string) bool {
+		t.Helper()
+		o.Locked(func() { o.newest().Name = cmp.Or(name, o.newest().Name) })
+		found, err := o.Query(t.Context(), o.spec.Ref)
+		if err != nil || len(found) != 1 {
+			t.Fatalf("Query = %v, %v", found, err)
 		}
-		committed := func(name string) bool {
-			t.Helper()
-			o.Locked(func() { o.Newest().Name = cmp.Or(name, o.Newest().Name) })
-			found, err := o.Query(t.Context(), o.spec.Ref)
-			if err != nil || len(found) != 1 {
-				t.Fatalf("Query = %v, %v", found, err)
-			}
-			return found[0].Committed
+		return found[0].Committed
+	}
+	if committed("") {
+		t.Error("a pod is recorded before Commit")
+	}
+	if err := o.Commit(t.Context(), o.spec.Ref); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", "mine", "mine-new", "mine-committed", "x"} {
+		if !committed(name) {
+			t.Errorf("the pod is not recorded under the name %q", name)
 		}
-		if committed("") {
-			t.Error("a pod is recorded before Commit")
-		}
-		if err := o.Commit(t.Context(), o.spec.Ref); err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range []string{"", "mine", "mine-new", "mine-committed", "x"} {
-			if !committed(name) {
-				t.Errorf("the pod is not recorded under the name %q", name)
-			}
-		}
-	})
+	}
 }
 
 // TestEndpointEndsWithASlash: it is the one without.
 func TestEndpointEndsWithASlash(t *testing.T) {
-	bubble(t, func(t *testing.T, o *opened) {
-		creds := o.Credentials()
-		creds.Values[optionEndpoint] += "/"
-		if _, err := o.Factory().Open(t.Context(), creds); err != nil {
-			t.Error(err)
-		}
-	})
+	o := open(t)
+	creds := o.Credentials()
+	creds.Values[optionEndpoint] += "/"
+	if _, err := o.Factory().Open(t.Context(), creds); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestMembersOfClustersAreOthers: a pod of a RunPod cluster is none of ours, also
 // with our tags, and is asked for in every census.
 func TestMembersOfClustersAreOthers(t *testing.T) {
-	bubble(t, func(t *testing.T, o *opened) {
-		tags := tags.Merge(o.spec.Nodes[0].Identity.Tags(), map[string]string{tagRegion: "US"})
-		o.Edit(o.Add(runpodfake.Order{Name: "member", Image: "x", Env: tagged(tags), Cloud: cloudSecure}), func(p *runpodfake.Pod) {
-			p.Cluster = map[string]any{"id": "cl", "rank": 0}
-		})
-		if found, err := o.Query(t.Context(), o.spec.Ref); err != nil || len(found) != 0 {
-			t.Errorf("Query = %v, %v", found, err)
-		}
-		if err := o.Terminate(t.Context(), o.spec.Ref); err != nil {
-			t.Error(err)
-		}
-		for _, c := range o.Log() {
-			if c.Path == "/v2/pods" && c.Query.Get("includeClusterPods") != "true" {
-				t.Errorf("a census leaves out members of clusters: %v", c.Query)
-			}
-		}
+	o := open(t)
+	tags := tags.Merge(o.spec.Nodes[0].Identity.Tags(), map[string]string{tagRegion: "US"})
+	o.Locked(func() {
+		p := o.add(fakeOrder{Name: "member", Image: "x", Env: tagged(tags), Cloud: cloudSecure})
+		p.Cluster = map[string]any{"id": "cl", "rank": 0}
 	})
+	if found, err := o.Query(t.Context(), o.spec.Ref); err != nil || len(found) != 0 {
+		t.Errorf("Query = %v, %v", found, err)
+	}
+	if err := o.Terminate(t.Context(), o.spec.Ref); err != nil {
+		t.Error(err)
+	}
+	for _, c := range o.Log() {
+		if c.Path == "/v2/pods" && c.Query.Get("includeClusterPods") != "true" {
+			t.Errorf("a census leaves out members of clusters: %v", c.Query)
+		}
+	}
 }
 
 // TestCalls: how many calls a launch, a refresh and a destroy make, of which none
 // changes anything but our own pods.
 func TestCalls(t *testing.T) {
-	bubble(t, func(t *testing.T, o *opened) {
-		mark := 0
-		since := func() (n int) { n, mark = o.Calls("*")-mark, o.Calls("*"); return n }
-		opening := since()
-		if err := o.run(); err != nil {
-			t.Fatal(err)
-		}
-		launch := since()
-		ref := o.spec.Ref
-		o.Locked(func() {
-			o.Newest().Status = statusRunning
-			ref.Instances = []string{o.Newest().ID}
-		})
-		if err := o.Wait(t.Context(), ref, cloud.StateRunning); err != nil {
-			t.Fatal(err)
-		}
-		wait := since()
-		if err := o.Commit(t.Context(), ref); err != nil {
-			t.Fatal(err)
-		}
-		commit := since()
-		if _, err := o.Query(t.Context(), ref); err != nil {
-			t.Fatal(err)
-		}
-		refresh := since()
-		if err := errors.Join(o.Terminate(t.Context(), ref), o.CleanupPorts(t.Context(), ref)); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("calls: open %d, launch %d, wait %d, commit %d, refresh %d, destroy %d", opening, launch, wait, commit, refresh, since())
-		if opening != 1 || commit > 3 || refresh != 1 {
-			t.Errorf("open, commit and refresh make %d, %d and %d calls", opening, commit, refresh)
-		}
-		for _, c := range o.Log() {
-			allowed := c.Method == http.MethodGet || c.Path == "/v2/pods" && c.Method == http.MethodPost || c.Path == "/v2/pods/"+ref.Instances[0]
-			if !allowed || strings.Contains(c.Path, "account") || c.Header("User-Agent") == "" {
-				t.Errorf("a call is %s %s", c.Method, c.Path)
-			}
-		}
+	o := open(t)
+	mark := 0
+	since := func() (n int) { n, mark = o.Calls("*")-mark, o.Calls("*"); return n }
+	opening := since()
+	if err := o.run(); err != nil {
+		t.Fatal(err)
+	}
+	launch := since()
+	ref := o.spec.Ref
+	o.Locked(func() {
+		o.newest().Status = statusRunning
+		ref.Instances = []string{o.newest().ID}
 	})
+	if err := o.Wait(t.Context(), ref, cloud.StateRunning); err != nil {
+		t.Fatal(err)
+	}
+	wait := since()
+	if err := o.Commit(t.Context(), ref); err != nil {
+		t.Fatal(err)
+	}
+	commit := since()
+	if _, err := o.Query(t.Context(), ref); err != nil {
+		t.Fatal(err)
+	}
+	refresh := since()
+	if err := errors.Join(o.Terminate(t.Context(), ref), o.CleanupPorts(t.Context(), ref)); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("calls: open %d, launch %d, wait %d, commit %d, refresh %d, destroy %d", opening, launch, wait, commit, refresh, since())
+	if opening != 1 || commit > 3 || refresh != 1 {
+		t.Errorf("open, commit and refresh make %d, %d and %d calls", opening, commit, refresh)
+	}
+	for _, c := range o.Log() {
+		allowed := c.Method == http.MethodGet || c.Path == "/v2/pods" && c.Method == http.MethodPost || c.Path == "/v2/pods/"+ref.Instances[0]
+		if !allowed || strings.Contains(c.Path, "account") || c.Header("User-Agent") == "" {
+			t.Errorf("a call is %s %s", c.Method, c.Path)
+		}
+	}
 }
 
 // TestPaceKeepsTheLimits: 60 calls a minute, 3,000 an hour and 50,000 a day.
@@ -321,27 +310,25 @@ func TestPaceKeepsTheLimits(t *testing.T) {
 
 // TestRefusedKey: the error says what would help, and not the key.
 func TestRefusedKey(t *testing.T) {
-	bubble(t, func(t *testing.T, o *opened) {
-		o.Inject(fakekit.Fault{Call: runpodfake.CallList, Refuse: fakekit.Refusef(http.StatusUnauthorized, "", "the key rpa_SECRET is unknown")})
-		_, err := o.Factory().Open(t.Context(), o.credentials("rpa_SECRET"))
-		if err == nil || strings.Contains(err.Error(), "rpa_SECRET") || !strings.Contains(err.Error(), "RUNPOD_API_KEY") {
-			t.Errorf("Open = %v", err)
-		}
-	})
+	o := open(t)
+	o.Inject(fakekit.Fault{Call: "GET /v2/pods", Refuse: fakekit.Refusef(http.StatusUnauthorized, "", "the key rpa_SECRET is unknown")})
+	_, err := o.Factory().Open(t.Context(), o.credentials("rpa_SECRET"))
+	if err == nil || strings.Contains(err.Error(), "rpa_SECRET") || !strings.Contains(err.Error(), "RUNPOD_API_KEY") {
+		t.Errorf("Open = %v", err)
+	}
 }
 
 // TestAccount: it is the same for the same key, another for another one, shows
 // nothing of it, and can be named.
 func TestAccount(t *testing.T) {
-	bubble(t, func(t *testing.T, o *opened) {
-		other, err := o.Factory().Open(t.Context(), o.credentials(runpodfake.OtherKey))
-		if err != nil || other.Account == o.Account || strings.Contains(o.Account, runpodfake.Key) || !strings.HasPrefix(o.Account, "key-") {
-			t.Errorf("accounts are %q and %q, %v", o.Account, other.Account, err)
-		}
-		creds := o.credentials(runpodfake.OtherKey)
-		creds.Values[optionAccount] = o.Account
-		if named, err := o.Factory().Open(context.Background(), creds); err != nil || named.Account != o.Account {
-			t.Errorf("the account is %q, %v, want %q as it is set", named.Account, err, o.Account)
-		}
-	})
+	o := open(t)
+	other, err := o.Factory().Open(t.Context(), o.credentials(fakeKey+"-2"))
+	if err != nil || other.Account == o.Account || strings.Contains(o.Account, fakeKey) || !strings.HasPrefix(o.Account, "key-") {
+		t.Errorf("accounts are %q and %q, %v", o.Account, other.Account, err)
+	}
+	creds := o.credentials(fakeKey + "-2")
+	creds.Values[optionAccount] = o.Account
+	if named, err := o.Factory().Open(context.Background(), creds); err != nil || named.Account != o.Account {
+		t.Errorf("the account is %q, %v, want %q as it is set", named.Account, err, o.Account)
+	}
 }

@@ -42,9 +42,9 @@ func readProblem(body []byte) (code, message string) {
 
 // table says what RunPod's errors mean. A 400 is said of a full place, of a device
 // that a data center cannot place and of a request that breaks a rule, so that only
-// its text tells; one with another text is unknown, so that a launch tries few places
-// more. A launch for which a pool of devices is closed to the account may do
-// elsewhere; a pod whose container does not start may do so on another host.
+// its text tells; one that no text is known of blocks the place. A launch for which a
+// pool of devices is closed to the account may do elsewhere; a pod whose container
+// does not start may do so on another host.
 func table() fleet.Table {
 	status := func(kind cloud.Kind, scope cloud.Scope, status int, texts ...string) []fleet.Row {
 		var rows []fleet.Row
@@ -55,10 +55,11 @@ func table() fleet.Table {
 	}
 	return fleet.Table{
 		Rows: slices.Concat(
-			status(cloud.KindCapacity, cloud.ScopeZone, 0, "no longer any instances available", "not enough free gpus", "insufficient resources", "could not be placed"),
+			status(cloud.KindCapacity, cloud.ScopeZone, 0, "no longer any instances available", "not enough free gpus", "insufficient resources"),
 			status(cloud.KindQuota, cloud.ScopeCloud, http.StatusPaymentRequired, ""),
 			status(cloud.KindQuota, cloud.ScopeCloud, http.StatusBadRequest, "insufficient balance", "spend limit", "spending limit"),
 			status(cloud.KindCapacity, cloud.ScopeRegion, http.StatusForbidden, "pool"),
+			status(cloud.KindConfig, cloud.ScopeZone, http.StatusBadRequest, ""),
 			status(cloud.KindConfig, cloud.ScopeCloud, http.StatusUnprocessableEntity, ""),
 			status(cloud.KindConfig, cloud.ScopeCloud, http.StatusNotFound, ""),
 			status(cloud.KindTransient, cloud.ScopeZone, http.StatusConflict, ""),

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -45,8 +44,6 @@ const (
 type Factory struct {
 	// pace is that of all sessions of the process.
 	pace *fleet.Pace
-	// transport carries the calls; nil is the network.
-	transport http.RoundTripper
 	// tune changes a driver before its first call; for tests.
 	tune func(*driver)
 }
@@ -60,12 +57,6 @@ var (
 // minute, 3,000 an hour and 50,000 a day, and this keeps to all three.
 func New() Factory {
 	return Factory{pace: &fleet.Pace{Every: 1730 * time.Millisecond, Burst: 25}}
-}
-
-// Over is the factory with its calls over a transport: tests have clouds in memory.
-func (f Factory) Over(transport http.RoundTripper) Factory {
-	f.transport = transport
-	return f
 }
 
 // Name implements cloud.Factory.
@@ -113,7 +104,7 @@ func (f Factory) Open(ctx context.Context, creds cloud.Credentials) (cloud.Sessi
 		return cloud.Session{}, err
 	}
 	d := newDriver(&fleet.REST{
-		Base: strings.TrimSuffix(at.String(), "/"), Token: key, Transport: f.transport, Pace: f.pace, Read: readProblem, MaxRetryAfter: 90 * time.Second,
+		Base: strings.TrimSuffix(at.String(), "/"), Token: key, Pace: f.pace, Read: readProblem, MaxRetryAfter: 90 * time.Second,
 		Tries: retry.Policy{Initial: 2 * time.Second, Max: 30 * time.Second, Factor: 2, Jitter: 0.2, Attempts: 5},
 	})
 	if f.tune != nil {

@@ -20,7 +20,6 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	sshguests "github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest/guests"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/runpod/runpodfake"
 	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
@@ -53,7 +52,7 @@ func (g *guests) script(name, text string) {
 }
 
 // root is the root of a pod.
-func (g *guests) root(p *runpodfake.Pod) string { return filepath.Join(g.dir, p.ID) }
+func (g *guests) root(p *fakePod) string { return filepath.Join(g.dir, p.ID) }
 
 // env is that of a pod's processes.
 func (g *guests) env(root string) []string {
@@ -62,7 +61,7 @@ func (g *guests) env(root string) []string {
 
 // boot runs a pod's command, as a container does, and serves SSH under the host key
 // and for the keys that the command put into place.
-func (g *guests) boot(p *runpodfake.Pod) (string, uint16, func()) {
+func (g *guests) boot(p *fakePod) (string, uint16, func()) {
 	root := g.root(p)
 	if err := os.MkdirAll(filepath.Join(root, "root"), 0o700); err != nil {
 		g.t.Error(err)
@@ -88,7 +87,7 @@ func (g *guests) boot(p *runpodfake.Pod) (string, uint16, func()) {
 	}); err != nil {
 		g.t.Errorf("the start command brings up no SSH server: %v", err)
 	}
-	ip := fmt.Sprintf("127.66.%d.%d", p.Number/250%250, p.Number%250+2)
+	ip := fmt.Sprintf("127.66.%d.%d", p.number/250%250, p.number%250+2)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ip+":0")
 	if err != nil {
 		g.t.Error(err)

@@ -4,8 +4,10 @@ package runpod
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -33,13 +35,17 @@ func lookForKey(values map[string]string) (string, error) {
 	if key := strings.TrimSpace(values[optionKey]); key != "" {
 		return key, nil
 	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", &fleet.AuthError{Advice: adviceKey, Err: errNoKey}
+	}
 	for _, name := range []string{".runpod/config.toml", ".runpod.yaml"} {
-		text, err := localfile.ReadHome(name, maxKeyFile)
+		text, err := localfile.Read(filepath.Join(home, filepath.FromSlash(name)), maxKeyFile)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue
 		case err != nil:
-			return "", &fleet.AuthError{Advice: adviceKey, Err: err}
+			return "", &fleet.AuthError{Advice: adviceKey, Err: fmt.Errorf("read ~/%s: %w", name, err)}
 		}
 		if key := keyIn(string(text)); key != "" {
 			return key, nil

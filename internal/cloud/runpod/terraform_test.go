@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
@@ -21,9 +20,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
-	"github.com/skybroker/terraform-provider-sky/internal/cloud/runpod/runpodfake"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/acctest"
-	"github.com/skybroker/terraform-provider-sky/internal/retry"
 )
 
 // lab is a RunPod whose pods run their command and speak SSH, for the real Terraform.
@@ -36,25 +33,17 @@ type lab struct {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	l := &lab{t: t, pod: newGuests(t), dir: t.TempDir()}
-	l.account = account{runpodfake.Start(t, runpodfake.Options{Boot: l.pod.boot})}
+	l := &lab{t: t, pod: newGuests(t), dir: t.TempDir(), account: account{startFake(t, 0)}}
+	l.boot = l.pod.boot
 	t.Cleanup(func() {
-		for _, p := range l.Pods() {
-			t.Errorf("left is pod %s", p.Name)
-			l.Cloud.Remove(p.ID)
-		}
+		l.Locked(func() {
+			for _, p := range l.pods.All() {
+				t.Errorf("left is pod %s", p.Name)
+				l.drop(p)
+			}
+		})
 	})
 	return l
-}
-
-// Factory is one whose driver looks often, since machines here are prompt.
-func (l *lab) Factory() cloud.Factory {
-	return Factory{tune: func(d *driver) {
-		d.Poll = retry.Policy{Initial: time.Millisecond, Max: 4 * time.Millisecond}
-		d.Settle, d.Granularity = 50*time.Millisecond, time.Millisecond
-		d.c.Tries = retry.Policy{Initial: time.Millisecond, Max: 2 * time.Millisecond, Attempts: 4}
-		d.c.MaxRetryAfter = time.Millisecond
-	}}
 }
 
 func (l *lab) config(body string) string {
@@ -65,7 +54,7 @@ provider "sky" {
   show_plan_table = false
   clouds          = { runpod = { api_key = %q, endpoint_url = %q } }
 }
-%s`, l.dir, runpodfake.Key, l.URL, body)
+%s`, l.dir, fakeKey, l.URL, body)
 }
 
 func (l *lab) test(steps ...resource.TestStep) {
@@ -121,8 +110,8 @@ func TestAccLife(t *testing.T) {
 			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(cluster, plancheck.ResourceActionReplace)}},
 			Check: func(s *terraform.State) error {
 				attrs := s.RootModule().Resources[cluster].Primary.Attributes
-				if attrs["nodes.0.instance_id"] == first || len(l.Pods()) != 1 {
-					return fmt.Errorf("pod %s is there, and %d in all", attrs["nodes.0.instance_id"], len(l.Pods()))
+				if attrs["nodes.0.instance_id"] == first || len(l.alive()) != 1 {
+					return fmt.Errorf("pod %s is there, and %d in all", attrs["nodes.0.instance_id"], len(l.alive()))
 				}
 				return nil
 			},
@@ -130,8 +119,18 @@ func TestAccLife(t *testing.T) {
 	)
 }
 
+// alive are the pods as they are now.
+func (l *lab) alive() (all []fakePod) {
+	l.Locked(func() {
+		for _, p := range l.pods.All() {
+			all = append(all, *p)
+		}
+	})
+	return all
+}
+
 func (l *lab) checkFirst(attrs map[string]string) error {
-	p := l.Pods()[0]
+	p := l.alive()[0]
 	key, err := os.ReadFile(filepath.Join(l.pod.root(&p), "etc/ssh/sky_host_key.pub"))
 	if err != nil {
 		return err
@@ -188,7 +187,7 @@ func TestAccRefusals(t *testing.T) {
   resources = { accelerators = "A40:1" }
 }`, `(?s)autostop.*leave\s+autostop\s+out.*remove\s+themselves`),
 	)
-	if n := len(l.Pods()); n > 0 {
+	if n := len(l.alive()); n > 0 {
 		t.Errorf("%d pods were made", n)
 	}
 }
@@ -199,7 +198,7 @@ func TestAccWhyNotEnabled(t *testing.T) {
 	l.test(resource.TestStep{
 		Config: strings.Replace(l.config(`
 data "sky_clouds" "all" {}
-output "why" { value = data.sky_clouds.all.clouds["runpod"].reason }`), runpodfake.Key, "rpa_WRONG", 1),
+output "why" { value = data.sky_clouds.all.clouds["runpod"].reason }`), fakeKey, "rpa_WRONG", 1),
 		Check: resource.TestMatchOutput("why", regexp.MustCompile("not enabled: RunPod refuses the API key: set api_key in clouds.runpod or RUNPOD_API_KEY .*401")),
 	})
 }

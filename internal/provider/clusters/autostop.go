@@ -174,7 +174,7 @@ func (a autostopModel) config(diags *diag.Diagnostics) *broker.Autostop {
 
 // needs are the abilities that the cluster wants of its machines.
 func (m clusterModel) needs(ctx context.Context) optimizer.Needs {
-	needs := optimizer.Needs{Stop: m.wantsStopped(), UserData: true, Runtime: m.Runtime.ValueString(), ImageLogin: m.logsIn} // it brings host key, keys and timer
+	needs := optimizer.Needs{Stop: m.wantsStopped(), UserData: true} // it brings host key, keys and timer
 	if cfg, known, _ := m.autostop(ctx); known && cfg != nil {
 		needs.SelfEnd = cfg.Shutdown()
 	}
@@ -261,16 +261,11 @@ func needsMachines(old, m clusterModel) bool {
 	return what.Files || what.Setup || !m.NumNodes.Equal(old.NumNodes)
 }
 
-// stoppedByAction reports whether somebody had the cluster stopped.
-func (m clusterModel) stoppedByAction() bool {
-	return m.is(cluster.StatusStopped) && m.StatusReason.ValueString() == cluster.StoppedByAction
-}
-
 // staysStopped reports whether a stopped cluster that is wanted UP is left
-// stopped: an action or autostop did it, and nothing asks for its machines.
+// stopped: autostop did it, and nothing asks for its machines.
 func (m clusterModel) staysStopped(old clusterModel) bool {
 	return old.is(cluster.StatusStopped) && !old.wantsStopped() && !m.wantsStopped() &&
-		(old.stoppedByAction() || !old.Autostop.IsNull() && !m.restarts()) && !needsMachines(old, m)
+		!old.Autostop.IsNull() && !m.restarts() && !needsMachines(old, m)
 }
 
 // planEnded plans what becomes of a cluster that autostop ended, and says so.
@@ -279,12 +274,6 @@ func (r *clusterResource) planEnded(old clusterModel, m *clusterModel, resp *res
 	name, reason := old.Name.ValueString(), old.StatusReason.ValueString()
 	if m.staysStopped(old) {
 		m.Status, m.StatusReason = old.Status, old.StatusReason
-		if old.stoppedByAction() {
-			resp.Diagnostics.AddAttributeWarning(path.Root("desired_status"), fmt.Sprintf("Cluster %q is stopped", name),
-				kit.Sentence(reason)+" It is left so, and is billed for its disks only. "+
-					"The action sky_cluster_start starts it, as does a change that needs its machines.")
-			return false
-		}
 		resp.Diagnostics.AddAttributeWarning(path.Root("on_autostop"), fmt.Sprintf("Cluster %q is stopped", name),
 			kit.Sentence(reason)+" It is left so, as on_autostop = \"keep\" says, and is billed for its disks only. "+
 				"on_autostop = \"restart\" starts it, as does a change that needs its machines.")

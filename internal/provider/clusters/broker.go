@@ -61,6 +61,8 @@ type finder interface {
 
 // clusterFiles are what this computer keeps of clusters.
 type clusterFiles interface {
+	KeyFile(c cluster.Cluster) string
+	KnownHostsPath(c cluster.Cluster) string
 	SaveSettings(c cluster.Cluster, text []byte) error
 	Settings(c cluster.Cluster) []byte
 }

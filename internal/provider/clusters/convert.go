@@ -17,7 +17,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
-	"github.com/skybroker/terraform-provider-sky/internal/provider/reach"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
 )
 
@@ -109,9 +108,9 @@ func (m clusterModel) record(ctx context.Context) (cluster.Cluster, diag.Diagnos
 
 // setRecord writes the broker's record into the computed attributes. Nothing
 // of them stays unknown.
-func (m *clusterModel) setRecord(c cluster.Cluster, by reach.Reach) {
+func (m *clusterModel) setRecord(c cluster.Cluster, by reach) {
 	m.factsModel = factsOf(c, by)
-	m.ProcessManager, m.SSHConfigPath = types.StringValue(c.ProcessManager), types.StringValue(statedir.SSHConfigBeside(by.KnownHosts))
+	m.ProcessManager, m.SSHConfigPath = types.StringValue(c.ProcessManager), types.StringValue(statedir.SSHConfigBeside(by.knownHosts))
 	m.Endpoints = m.endpoints()
 	if m.ChangedOutside.IsUnknown() {
 		m.ChangedOutside = types.ListNull(types.StringType)
@@ -121,7 +120,7 @@ func (m *clusterModel) setRecord(c cluster.Cluster, by reach.Reach) {
 	}
 }
 
-func factsOf(c cluster.Cluster, by reach.Reach) factsModel {
+func factsOf(c cluster.Cluster, by reach) factsModel {
 	head := ""
 	if len(c.Nodes) > 0 {
 		head = c.Nodes[0].ExternalIP
@@ -131,8 +130,8 @@ func factsOf(c cluster.Cluster, by reach.Reach) factsModel {
 		InstanceType: types.StringValue(c.InstanceType), Accelerators: types.StringValue(c.Accelerators),
 		Market: types.StringValue(string(c.Market)), HourlyCost: kit.Decimal(c.HourlyUSD),
 		Status: types.StringValue(string(c.Status)), StatusReason: types.StringValue(c.StatusReason),
-		SSHUser: types.StringValue(c.SSHUser), SSHKeyPath: types.StringValue(cmp.Or(by.Key, c.KeyPath)),
-		SSHCommand: types.StringValue(reach.Command(c, by)), HeadIP: types.StringValue(head), Nodes: nodeList(c.Nodes),
+		SSHUser: types.StringValue(c.SSHUser), SSHKeyPath: types.StringValue(cmp.Or(by.key, c.KeyPath)),
+		SSHCommand: types.StringValue(sshCommand(c, by)), HeadIP: types.StringValue(head), Nodes: nodeList(c.Nodes),
 		Generation: types.StringValue(c.Generation), Account: types.StringValue(c.Account), Owner: types.StringValue(c.Owner),
 		LaunchedAt: types.StringValue(c.LaunchedAt),
 	}
@@ -170,7 +169,7 @@ func nodeList(nodes []cluster.Node) types.List {
 
 // fillUnknown replaces what the plan left open by what is true now; what the
 // plan promised stays.
-func (m *clusterModel) fillUnknown(c cluster.Cluster, by reach.Reach) {
+func (m *clusterModel) fillUnknown(c cluster.Cluster, by reach) {
 	now := *m
 	now.setRecord(c, by)
 	for _, f := range []struct{ to, from *types.String }{

@@ -13,7 +13,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
-	"github.com/skybroker/terraform-provider-sky/internal/provider/reach"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
 )
 
@@ -50,7 +49,7 @@ func exampleCluster() cluster.Cluster {
 func TestRecordSurvivesState(t *testing.T) {
 	want := exampleCluster()
 	m := clusterModel{Name: types.StringValue(want.Name), NumNodes: types.Int64Value(2)}
-	m.setRecord(want, reach.Reach{KnownHosts: "/s/known"})
+	m.setRecord(want, reach{knownHosts: "/s/known"})
 	got, diags := m.record(context.Background())
 	if diags.HasError() {
 		t.Fatal(diags)
@@ -64,7 +63,7 @@ func TestFillUnknownKeepsPromises(t *testing.T) {
 	m := clusterModel{factsModel: factsModel{
 		Nodes: types.ListUnknown(nodeType()), HourlyCost: types.Float64Value(1), Status: types.StringUnknown(), ID: types.StringValue("promised"),
 	}}
-	m.fillUnknown(exampleCluster(), reach.Reach{})
+	m.fillUnknown(exampleCluster(), reach{})
 	if m.ID.ValueString() != "promised" || m.HourlyCost.ValueFloat64() != 1 {
 		t.Errorf("what the plan promised changed: %v %v", m.ID, m.HourlyCost)
 	}
@@ -76,27 +75,27 @@ func TestFillUnknownKeepsPromises(t *testing.T) {
 func TestSSHCommand(t *testing.T) {
 	c := exampleCluster()
 	want := "ssh -i /s/key -o IdentitiesOnly=yes -p 2222 -o UserKnownHostsFile=/s/known -o StrictHostKeyChecking=yes fluffy@127.0.0.2"
-	if got := reach.Command(c, reach.Reach{KnownHosts: "/s/known"}); got != want {
+	if got := sshCommand(c, reach{knownHosts: "/s/known"}); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	c.KeyPath = "/my keys/it's"
 	want = `ssh -i '/my keys/it'\''s' -o IdentitiesOnly=yes -p 2222 -o 'UserKnownHostsFile="/a b/known"' -o StrictHostKeyChecking=yes fluffy@127.0.0.2`
-	if got := reach.Command(c, reach.Reach{KnownHosts: "/a b/known"}); got != want {
+	if got := sshCommand(c, reach{knownHosts: "/a b/known"}); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	by := reach.Reach{KnownHosts: "/s/known", Bastion: &cluster.Bastion{Host: "b.example.com", Port: 2200, User: "me", KeyPath: "/k 100%"}}
+	by := reach{knownHosts: "/s/known", bastion: &cluster.Bastion{Host: "b.example.com", Port: 2200, User: "me", KeyPath: "/k 100%"}}
 	want = `ssh -i '/my keys/it'\''s' -o IdentitiesOnly=yes -p 2222 -o UserKnownHostsFile=/s/known -o StrictHostKeyChecking=yes ` +
 		`-o 'ProxyCommand=ssh -o '\''IdentityFile="/k 100%%%%"'\'' -o IdentitiesOnly=yes -p 2200 -o UserKnownHostsFile=/s/known -o StrictHostKeyChecking=yes -W [%h]:%p me@b.example.com' fluffy@127.0.0.2`
-	if got := reach.Command(c, by); got != want {
+	if got := sshCommand(c, by); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	c.KeyPath = `/k 50% "new" #1/it's`
 	want = `ssh -o 'IdentityFile="/k 50%% \"new\" #1/it'\''s"' -o IdentitiesOnly=yes -p 2222 -o 'UserKnownHostsFile="/#1%%/known"' -o StrictHostKeyChecking=yes fluffy@127.0.0.2`
-	if got := reach.Command(c, reach.Reach{KnownHosts: "/#1%/known"}); got != want {
+	if got := sshCommand(c, reach{knownHosts: "/#1%/known"}); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	c.Nodes = nil
-	if got := reach.Command(c, reach.Reach{}); got != "" {
+	if got := sshCommand(c, reach{}); got != "" {
 		t.Errorf("without nodes: %q", got)
 	}
 }

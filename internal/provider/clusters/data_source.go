@@ -12,7 +12,6 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
-	"github.com/skybroker/terraform-provider-sky/internal/provider/reach"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
@@ -85,7 +84,7 @@ func (d *clusterDataSource) Read(ctx context.Context, req datasource.ReadRequest
 		if c, err = b.FindByName(ctx, m.Name.ValueString(), d.data.Clouds()); err == nil {
 			if c, err = b.Observe(ctx, c); err == nil {
 				b.WriteSSHFiles(ctx, c)
-				m.NumNodes, m.factsModel = types.Int64Value(int64(c.Size)), factsOf(c, reach.Of(d.data, c))
+				m.NumNodes, m.factsModel = types.Int64Value(int64(c.Size)), factsOf(c, reachOf(d.data, c))
 			}
 		}
 	}

@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
-
-	"github.com/skybroker/terraform-provider-sky/internal/provider/reach"
 )
 
 // TestPlannedEndpoints: a change of the other nodes leaves the head where it is.
@@ -23,7 +21,7 @@ func TestPlannedEndpoints(t *testing.T) {
 			c := exampleCluster()
 			c.Nodes[0].ExternalIP, c.Nodes[0].PublicPorts = "192.0.2.1", tt.ports
 			old := clusterModel{Resources: resourcesOf(values{"ports": texts("8080")})}
-			old.setRecord(c, reach.Reach{})
+			old.setRecord(c, reach{})
 			m := old
 			m.Nodes = types.ListUnknown(nodeType())
 			if got := m.plannedEndpoints(old).Elements()["8080"]; got == nil || !got.Equal(text(tt.want)) {

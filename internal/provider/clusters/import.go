@@ -19,7 +19,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
-	"github.com/skybroker/terraform-provider-sky/internal/provider/reach"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/request"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
@@ -85,24 +84,10 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 		return
 	}
 	m := r.remembered(ctx, c, resp.State)
-	m.setRecord(c, reach.Of(r.data, c))
+	m.setRecord(c, reachOf(r.data, c))
 	m.Name, m.NumNodes = types.StringValue(c.Name), types.Int64Value(int64(c.Size))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
-}
-
-// Describe writes a cluster as an import would have it, for queries: its identity, and
-// the resource where that is asked for.
-func Describe(ctx context.Context, d *session.Session, c cluster.Cluster, identity *tfsdk.ResourceIdentity, to *tfsdk.Resource) diag.Diagnostics {
-	r := &clusterResource{data: d}
-	state := tfsdk.State{Schema: to.Schema, Raw: to.Raw}
-	m := r.remembered(ctx, c, state)
-	m.setRecord(c, reach.Of(d, c))
-	m.Name, m.NumNodes = types.StringValue(c.Name), types.Int64Value(int64(c.Size))
-	var diags diag.Diagnostics
-	m.identify(ctx, identity, &diags)
-	diags.Append(to.Set(ctx, &m)...)
-	return diags
 }
 
 // remembered is the state as it was when the cluster was last changed from
@@ -135,16 +120,13 @@ func resourcesOfMachines(ctx context.Context, c cluster.Cluster) types.Object {
 	if c.Market == cloud.Spot {
 		values["market"] = types.StringValue(string(c.Market))
 	}
-	if image := cloud.ImageOf(c.Container); image != "" {
-		values["image_id"] = types.StringValue(image)
-	}
 	return types.ObjectValueMust(request.ResourcesTypes(), values)
 }
 
 // remember keeps what is in state now, for an import after the state was lost.
 // It is no more secret than the state is, and lies in a folder of mode 0700.
-func (r *clusterResource) remember(ctx context.Context, c cluster.Cluster, state tfsdk.State, diags *diag.Diagnostics) {
-	plain, err := plainValue(state.Raw, state.Schema.Type().TerraformType(ctx))
+func (r *clusterResource) remember(c cluster.Cluster, state tfsdk.State, diags *diag.Diagnostics) {
+	plain, err := plainValue(state.Raw)
 	var text []byte
 	if err == nil {
 		text, err = json.Marshal(plain)
@@ -162,16 +144,13 @@ func (r *clusterResource) remember(ctx context.Context, c cluster.Cluster, state
 	}
 }
 
-// plainValue turns a value of an attribute of a type into what encoding/json writes as
-// the JSON that Terraform itself keeps in its state.
-func plainValue(v tftypes.Value, of tftypes.Type) (any, error) {
+// plainValue turns a Terraform value into what encoding/json writes as the
+// JSON that Terraform itself keeps in its state.
+func plainValue(v tftypes.Value) (any, error) {
 	if v.IsNull() || !v.IsKnown() {
 		return nil, nil //nolint:nilnil // JSON's null
 	}
 	switch typ := v.Type(); {
-	case of.Is(tftypes.DynamicPseudoType):
-		plain, err := plainValue(v, typ)
-		return map[string]any{"type": typ, "value": plain}, err
 	case typ.Is(tftypes.String):
 		var s string
 		err := v.As(&s)
@@ -185,43 +164,21 @@ func plainValue(v tftypes.Value, of tftypes.Type) (any, error) {
 		err := v.As(&n)
 		return json.Number(n.Text('g', -1)), err
 	case typ.Is(tftypes.Object{}), typ.Is(tftypes.Map{}):
-		return plainMembers(v, of)
+		return plainMembers(v)
 	default:
-		return plainElements(v, of)
+		return plainElements(v)
 	}
-}
-
-// memberType is the type of a member of an object or a map, and elementType that of an
-// element of a list, a set or a tuple. Any other type is a dynamic one's own.
-func memberType(of tftypes.Type, name string, v tftypes.Value) tftypes.Type {
-	switch of := of.(type) {
-	case tftypes.Object:
-		return of.AttributeTypes[name]
-	case tftypes.Map:
-		return of.ElementType
-	}
-	return v.Type()
-}
-
-func elementType(of tftypes.Type, v tftypes.Value) tftypes.Type {
-	switch of := of.(type) {
-	case tftypes.List:
-		return of.ElementType
-	case tftypes.Set:
-		return of.ElementType
-	}
-	return v.Type()
 }
 
 // plainMembers is plainValue of an object or a map.
-func plainMembers(v tftypes.Value, of tftypes.Type) (any, error) {
+func plainMembers(v tftypes.Value) (any, error) {
 	var members map[string]tftypes.Value
 	if err := v.As(&members); err != nil {
 		return nil, err
 	}
 	out := map[string]any{}
 	for name, member := range members {
-		plain, err := plainValue(member, memberType(of, name, member))
+		plain, err := plainValue(member)
 		if err != nil {
 			return nil, err
 		}
@@ -231,14 +188,14 @@ func plainMembers(v tftypes.Value, of tftypes.Type) (any, error) {
 }
 
 // plainElements is plainValue of a list, a set or a tuple.
-func plainElements(v tftypes.Value, of tftypes.Type) (any, error) {
+func plainElements(v tftypes.Value) (any, error) {
 	var elements []tftypes.Value
 	if err := v.As(&elements); err != nil {
 		return nil, err
 	}
 	out := make([]any, 0, len(elements))
 	for _, element := range elements {
-		plain, err := plainValue(element, elementType(of, element))
+		plain, err := plainValue(element)
 		if err != nil {
 			return nil, err
 		}
@@ -266,7 +223,6 @@ func emptyCluster(ctx context.Context, state tfsdk.State) clusterModel {
 	m.ChangedOutside = types.ListNull(types.StringType)
 	m.AllowedCIDRs, m.Nodes = types.ListNull(types.StringType), types.ListNull(nodeType())
 	m.Endpoints = types.MapNull(types.StringType)
-	m.ImageAuth = types.ObjectNull(imageAuthType())
 	m.Autostop = types.ObjectNull(autostopType().AttrTypes)
 	return m
 }

@@ -17,7 +17,6 @@ type clusterModel struct {
 	Envs           types.Map      `tfsdk:"envs"`
 	Workdir        types.String   `tfsdk:"workdir"`
 	FileMounts     types.Map      `tfsdk:"file_mounts"`
-	ImageAuth      types.Object   `tfsdk:"image_auth"` // write-only: null in plan and state
 	AllowedCIDRs   types.List     `tfsdk:"allowed_cidrs"`
 	OnSetupFailure types.String   `tfsdk:"on_setup_failure"`
 	Runtime        types.String   `tfsdk:"runtime"`
@@ -35,9 +34,6 @@ type clusterModel struct {
 	WorkdirDigest    types.String `tfsdk:"workdir_digest"`
 	FileMountsDigest types.String `tfsdk:"file_mounts_digest"`
 	ChangedOutside   types.List   `tfsdk:"changed_outside"`
-
-	// logsIn says that the configuration has image_auth.
-	logsIn bool
 }
 
 // factsModel is what the resource and the data source both tell of a cluster.

@@ -39,9 +39,6 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
-	var login types.Object
-	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("image_auth"), &login)...)
-	m.logsIn = !login.IsNull()
 	defer func() { resp.Diagnostics.Append(r.data.CatalogWarnings()...) }()
 	if req.State.Raw.IsNull() {
 		r.planCreate(ctx, m, resp)
@@ -135,7 +132,7 @@ func (r *clusterResource) rank(ctx context.Context, m clusterModel, diags *diag.
 		loss := lossOf(r.data, m)
 		if plan, err = rankOpenable(ctx, r.data, req, loss, diags); err == nil {
 			warnLoss(m, loss, plan, diags)
-			r.tellNotCovered(req, &plan, diags)
+			plan.Notes = append(plan.Notes, notCovered(req, plan)...)
 		}
 	}
 	if err != nil && r.blameAutostop(ctx, req, err, diags) {
@@ -150,7 +147,6 @@ func (r *clusterResource) rank(ctx context.Context, m clusterModel, diags *diag.
 // planUpdate plans digests, replacement and what stays unknown.
 func (r *clusterResource) planUpdate(ctx context.Context, old, m clusterModel, changed bool, resp *resource.ModifyPlanResponse) {
 	before := m
-	r.checkRuntime(ctx, old, m, &resp.Diagnostics)
 	r.planDigests(&m, old, resp)
 	if resp.Diagnostics.HasError() {
 		return

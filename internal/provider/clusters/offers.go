@@ -132,19 +132,6 @@ func notCovered(req optimizer.Request, plan optimizer.Plan) []string {
 	return []string{fmt.Sprintf("On %s each machine is billed for more than these prices, which max_hourly_cost does not cover: %s.", name, strings.Join(beside, "; "))}
 }
 
-// tellNotCovered puts what no bound is for beside the table of offers; without that it
-// warns once a cloud, where the user has set a bound.
-func (r *clusterResource) tellNotCovered(req optimizer.Request, plan *optimizer.Plan, diags *diag.Diagnostics) {
-	notes := notCovered(req, *plan)
-	best := plan.Choices[0]
-	switch {
-	case r.data.ShowPlanTable:
-		plan.Notes = append(plan.Notes, notes...)
-	case len(notes) > 0 && req.Alternatives[best.Alternative].MaxHourlyUSD > 0 && r.data.Warned.First("not covered on "+best.Placement.Offer.Cloud):
-		diags.AddAttributeWarning(path.Root("resources"), "max_hourly_cost does not cover all that is billed", strings.Join(notes, "\n"))
-	}
-}
-
 // warnLoss says where a lost cluster goes.
 func warnLoss(m clusterModel, loss *broker.Loss, plan optimizer.Plan, diags *diag.Diagnostics) {
 	if loss == nil {

@@ -58,37 +58,6 @@ func TestSourcesThatAreOpen(t *testing.T) {
 	}
 }
 
-// What a bound does not cover is named in the table of the plan, and without that table
-// once a cloud, where there is a bound.
-func TestNotCovered(t *testing.T) {
-	for _, tt := range []struct {
-		cloud       string
-		table       bool
-		bound       float64
-		notes, says int
-	}{
-		{"aws", true, 5, 2, 0},
-		{"aws", false, 5, 0, 1},
-		{"runpod", false, 5, 0, 1},
-		{"aws", false, 0, 0, 0},
-		{"fluffycloud", false, 5, 0, 0},
-	} {
-		r := &clusterResource{data: &session.Session{}}
-		r.data.ShowPlanTable = tt.table
-		var diags diag.Diagnostics
-		notes := 0
-		for range 2 {
-			at := cloud.Placement{Offer: cloud.Offer{Cloud: tt.cloud}}
-			plan := optimizer.Plan{Placements: []cloud.Placement{at}, Choices: []optimizer.Choice{{Placement: at}}}
-			r.tellNotCovered(optimizer.Request{Alternatives: []cloud.Requirement{{MaxHourlyUSD: tt.bound}}}, &plan, &diags)
-			notes += len(plan.Notes)
-		}
-		if notes != tt.notes || len(diags) != tt.says || (tt.says > 0 && !strings.Contains(diags[0].Detail(), "disk")) {
-			t.Errorf("%+v: %d notes, and the warnings are %v", tt, notes, diags)
-		}
-	}
-}
-
 // Nothing is advised that fails too.
 func TestAutostopAdvice(t *testing.T) {
 	for _, how := range []cloud.Shutdown{cloud.ShutdownStop, cloud.ShutdownTerminate} {

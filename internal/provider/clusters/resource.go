@@ -18,7 +18,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
-	"github.com/skybroker/terraform-provider-sky/internal/provider/reach"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/uploads"
 )
@@ -62,13 +61,10 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	}
 	ctx, end := r.data.Within(ctx, m.Timeouts.Create, defaultCreate, &resp.Diagnostics)
 	defer end()
-	login, d := imageLogin(ctx, req.Config)
-	m.logsIn = login != (broker.RegistryLogin{})
 	spec, diags := m.spec(ctx, r.data.KeyPath)
-	if resp.Diagnostics.Append(append(diags, d...)...); resp.Diagnostics.HasError() {
+	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, spec.ImageLogin = session.HideFromLog(ctx, login.Password), login
 	doing := fmt.Sprintf("Launch of cluster %q", spec.Name)
 	b, err := session.Broker[launcher](r.data)
 	if err == nil {
@@ -94,10 +90,10 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 	if err != nil && !alive(c) {
 		return
 	}
-	m.setRecord(c, reach.Of(r.data, c))
+	m.setRecord(c, reachOf(r.data, c))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
-	r.remember(ctx, c, resp.State, &resp.Diagnostics)
+	r.remember(c, resp.State, &resp.Diagnostics)
 }
 
 // alive reports whether a failed launch returned machines that state must hold.
@@ -150,7 +146,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	case err != nil:
 		resp.Diagnostics.Append(session.ErrorDiag(ctx, doing, err))
 	default:
-		m.setRecord(fresh, reach.Of(r.data, c).As(m.SSHKeyPath.ValueString(), m.SSHConfigPath.ValueString()))
+		m.setRecord(fresh, reachOf(r.data, c).as(m))
 		m.NumNodes = types.Int64Value(int64(fresh.Size))
 		m.setDefaults(fresh)
 		m.readDrift(ctx, b, fresh, &resp.Diagnostics)
@@ -181,13 +177,10 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	defer end()
 	c, diags := old.record(ctx)
 	resp.Diagnostics.Append(diags...)
-	login, d := imageLogin(ctx, req.Config)
-	m.logsIn = login != (broker.RegistryLogin{})
 	spec, diags := m.spec(ctx, r.data.KeyPath)
-	if resp.Diagnostics.Append(append(diags, d...)...); resp.Diagnostics.HasError() {
+	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, spec.ImageLogin = session.HideFromLog(ctx, login.Password), login
 	doing := fmt.Sprintf("Change of cluster %q", c.Name)
 	b, err := session.Broker[changer](r.data)
 	if err != nil {
@@ -207,15 +200,15 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	if err != nil {
 		resp.Diagnostics.Append(session.ClusterDiag(ctx, r.data, c.Name, doing, err))
-		old.setRecord(fresh, reach.Of(r.data, c).As(old.SSHKeyPath.ValueString(), old.SSHConfigPath.ValueString()))
+		old.setRecord(fresh, reachOf(r.data, c).as(old))
 		old.NumNodes = types.Int64Value(int64(fresh.Size))
 		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &old)...)
 		return
 	}
-	m.fillUnknown(fresh, reach.Of(r.data, c).As(old.SSHKeyPath.ValueString(), old.SSHConfigPath.ValueString()))
+	m.fillUnknown(fresh, reachOf(r.data, c).as(old))
 	m.identify(ctx, resp.Identity, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
-	r.remember(ctx, fresh, resp.State, &resp.Diagnostics)
+	r.remember(fresh, resp.State, &resp.Diagnostics)
 }
 
 // update brings the machines from old to m, in the order that asks least of

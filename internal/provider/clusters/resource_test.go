@@ -20,7 +20,6 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/all"
 	"github.com/skybroker/terraform-provider-sky/internal/cluster"
-	"github.com/skybroker/terraform-provider-sky/internal/provider/reach"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
@@ -128,7 +127,7 @@ func (b *bench) planned(change func(*clusterModel)) tfsdk.Plan {
 	b.t.Helper()
 	ctx := context.Background()
 	m := emptyCluster(ctx, b.empty())
-	m.setRecord(cluster.Cluster{}, reach.Reach{})
+	m.setRecord(cluster.Cluster{}, reach{})
 	for _, s := range []*types.String{
 		&m.ID, &m.Cloud, &m.Region, &m.Zone, &m.InstanceType, &m.Accelerators, &m.Market, &m.Status, &m.StatusReason, &m.SSHUser,
 		&m.SSHKeyPath, &m.SSHCommand, &m.HeadIP, &m.Generation, &m.Account, &m.Owner, &m.LaunchedAt, &m.ProcessManager, &m.WorkdirDigest, &m.FileMountsDigest,
@@ -244,7 +243,7 @@ func TestFailedUpdateKeepsStateAndSaysStatus(t *testing.T) {
 	b.must(plan.Set(context.Background(), &m))
 	b.broker.fail = &nodes.SetupError{Cluster: "train", ExitCode: 1, Kept: true}
 	resp := resource.UpdateResponse{State: state}
-	b.r.Update(context.Background(), resource.UpdateRequest{Plan: plan, State: state, Config: tfsdk.Config(plan)}, &resp)
+	b.r.Update(context.Background(), resource.UpdateRequest{Plan: plan, State: state}, &resp)
 	b.must(resp.State.Get(context.Background(), &after))
 	if !resp.Diagnostics.HasError() || !after.Setup.IsNull() || after.Status.ValueString() != "INIT" || after.StatusReason.ValueString() != "setup failed" {
 		t.Errorf("%v; setup %v, status %v %v", resp.Diagnostics, after.Setup, after.Status, after.StatusReason)

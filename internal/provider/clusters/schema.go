@@ -87,21 +87,6 @@ func nodeInputs() map[string]schema.Attribute {
 				"Run again, in place, when this text or `envs` changes; so write it so that it can be repeated.",
 			Validators: []validator.String{kit.Checked(kit.CheckScript)},
 		},
-		"image_auth": schema.SingleNestedAttribute{
-			Optional: true, WriteOnly: true,
-			MarkdownDescription: "The login to the registry of a container's image (`image_id = \"docker:...\"`), where that asks for one. It is kept nowhere: not in state or plan, and a node has it in memory while it pulls the image. " +
-				"It is used when machines are made. Needs Terraform 1.11 or OpenTofu 1.11; older ones work without this attribute.",
-			Attributes: map[string]schema.Attribute{
-				"username": schema.StringAttribute{
-					Required: true, WriteOnly: true, MarkdownDescription: "The user, as the registry calls it, such as `$oauthtoken` or `AWS`.",
-					Validators: []validator.String{kit.Checked(kit.CheckBlank), kit.Checked(kit.CheckText)},
-				},
-				"password": schema.StringAttribute{
-					Required: true, WriteOnly: true, MarkdownDescription: "The password, or a token.",
-					Validators: []validator.String{kit.Checked(kit.CheckBlank), kit.Checked(kit.CheckText)},
-				},
-			},
-		},
 		"envs": schema.MapAttribute{
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Environment variables of `setup`. They are stored in state in plain text: put no secrets here.",
@@ -148,9 +133,8 @@ func lifeInputs() map[string]schema.Attribute {
 		},
 		"desired_status": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString(string(cluster.StatusUp)),
-			MarkdownDescription: "`UP` (default) or `STOPPED`. Stopping keeps the disks and ends what runs; starting resumes the same machines, perhaps under new addresses. Refused at plan where the cloud or the market cannot stop. " +
-				"A cluster that the action `sky_cluster_stop` stopped is left stopped, with an empty plan and a warning, until the action `sky_cluster_start` or a change that needs its machines.",
-			Validators: []validator.String{kit.Checked(kit.CheckOneOf(string(cluster.StatusUp), string(cluster.StatusStopped)))},
+			MarkdownDescription: "`UP` (default) or `STOPPED`. Stopping keeps the disks and ends what runs; starting resumes the same machines, perhaps under new addresses. Refused at plan where the cloud or the market cannot stop.",
+			Validators:          []validator.String{kit.Checked(kit.CheckOneOf(string(cluster.StatusUp), string(cluster.StatusStopped)))},
 		},
 		"create_before_destroy": schema.BoolAttribute{
 			Optional: true,

@@ -24,12 +24,11 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 		return
 	}
 	root := path.Root("resources")
-	w, known, diags := request.Read(ctx, m.Resources)
+	w, _, diags := request.Read(ctx, m.Resources)
 	if resp.Diagnostics.Append(diags...); diags.HasError() {
 		return
 	}
 	resp.Diagnostics.Append(w.Conflicts(root)...)
-	checkContainer(m, w, known, &resp.Diagnostics)
 	for _, version := range kit.OpenToWorld(kit.StringList(m.AllowedCIDRs)) {
 		resp.Diagnostics.AddAttributeWarning(path.Root("allowed_cidrs"), "Open to the world",
 			fmt.Sprintf("allowed_cidrs lets the %s internet reach SSH and the ports. Write your own prefix, or leave allowed_cidrs out for this computer's address alone.", version))

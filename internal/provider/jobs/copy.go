@@ -19,13 +19,14 @@ import (
 
 	"github.com/skybroker/terraform-provider-sky/internal/job"
 	"github.com/skybroker/terraform-provider-sky/internal/provider/kit"
-	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
 // Bounds of log_tail, and of the local copy of a log.
 const (
 	tailBytes = 16 << 10
 	tailLines = 100
+	// leastSecret is the length below which hiding a value would hide half a log.
+	leastSecret = 4
 	// defaultLogMiB is max_log_mib where nothing is said of it.
 	defaultLogMiB = 1024
 	// noteSlack is for what the cluster adds to a log, such as that it was cut.
@@ -108,7 +109,7 @@ func (c *logCopy) tail() string {
 			return text
 		}
 	}
-	return LastLines(string(c.end), c.size > int64(len(c.end)), tailLines)
+	return lastLines(string(c.end), c.size > int64(len(c.end)), tailLines)
 }
 
 // copyLog has f write to the local copy of the job's log from where that ends,
@@ -199,7 +200,7 @@ func openLog(path string) (*os.File, int64, error) {
 func (h *jobHandle) shown(text string) string {
 	for range 2 { // what is dropped may have stood within a secret
 		for _, secret := range h.secrets {
-			if len(secret) >= session.LeastSecret {
+			if len(secret) >= leastSecret {
 				text = strings.ReplaceAll(text, secret, "(secret)")
 			}
 		}

@@ -150,7 +150,7 @@ func TestLastLines(t *testing.T) {
 		{"bad bytes", "a\xff\x00b", false, "a?b"},
 	}
 	for _, tt := range tests {
-		if got := kit.Printable(LastLines(tt.in, tt.torn, tailLines)); got != tt.want {
+		if got := kit.Printable(lastLines(tt.in, tt.torn, tailLines)); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}

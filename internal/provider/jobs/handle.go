@@ -39,16 +39,6 @@ type runners func(d *session.Session, c cluster.Cluster, p *progress) (jobRunner
 
 // newRunner is the real runner of a cluster's jobs. It tells p how they go.
 func newRunner(d *session.Session, c cluster.Cluster, p *progress) (jobRunner, error) {
-	return connect(d, c, job.Options{Progress: p.saw})
-}
-
-// Open is the runner of a cluster's jobs, for other rooms.
-func Open(d *session.Session, c cluster.Cluster) (*job.Runner, error) {
-	return connect(d, c, job.Options{})
-}
-
-// connect makes the runner, with the keys and the way of the session.
-func connect(d *session.Session, c cluster.Cluster, o job.Options) (*job.Runner, error) {
 	b, err := session.Broker[keyRing](d)
 	if err != nil {
 		return nil, err
@@ -57,11 +47,11 @@ func connect(d *session.Session, c cluster.Cluster, o job.Options) (*job.Runner,
 	if err != nil {
 		return nil, err
 	}
-	if o.Bastion, err = d.OpenBastion().To(d.Root, c.Cloud); err != nil {
+	hop, err := d.OpenBastion().To(d.Root, c.Cloud)
+	if err != nil {
 		return nil, err
 	}
-	o.Signers = signers
-	return job.New(c, o)
+	return job.New(c, job.Options{Progress: p.saw, Signers: signers, Bastion: hop})
 }
 
 // jobHandle is one operation on a job.

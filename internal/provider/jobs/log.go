@@ -77,12 +77,12 @@ func endOf(path string, most int64, lines int) (string, int64, error) {
 	if err != nil {
 		return "", 0, err
 	}
-	return LastLines(string(text), from > 0, lines), size, nil
+	return lastLines(string(text), from > 0, lines), size, nil
 }
 
-// LastLines cuts to the last whole lines; torn says that the first one lacks
+// lastLines cuts to the last whole lines; torn says that the first one lacks
 // its start.
-func LastLines(text string, torn bool, n int) string {
+func lastLines(text string, torn bool, n int) string {
 	if torn {
 		if _, rest, ok := strings.Cut(text, "\n"); ok && rest != "" {
 			text = rest

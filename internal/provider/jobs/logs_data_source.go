@@ -130,6 +130,6 @@ func (d *jobLogsDataSource) read(ctx context.Context, m *jobLogsModel) (copied s
 	if err != nil {
 		return "", err
 	}
-	m.Content, m.Bytes = types.StringValue(kit.Printable(LastLines(end.String(), torn, lines))), types.Int64Value(size)
+	m.Content, m.Bytes = types.StringValue(kit.Printable(lastLines(end.String(), torn, lines))), types.Int64Value(size)
 	return "", nil
 }

@@ -7,8 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -16,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/skybroker/terraform-provider-sky/internal/broker"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud"
@@ -73,7 +72,7 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
-	ctx = session.HideFromLog(ctx, slices.Collect(maps.Values(secrets))...)
+	ctx = hideFromLog(ctx, secrets)
 	h, err := r.open(ctx, m.ClusterID.ValueString(), broker.Whose{})
 	if err == nil {
 		defer h.close()
@@ -94,6 +93,16 @@ func secretsOf(ctx context.Context, config tfsdk.Config) (map[string]string, dia
 	var secrets types.Map
 	diags := config.GetAttribute(ctx, path.Root("secrets"), &secrets)
 	return kit.StringMap(secrets), diags
+}
+
+// hideFromLog keeps secrets out of the provider's log, whoever writes there.
+func hideFromLog(ctx context.Context, secrets map[string]string) context.Context {
+	for _, value := range secrets {
+		if len(value) >= leastSecret {
+			ctx = tflog.MaskMessageStrings(tflog.MaskAllFieldValuesStrings(ctx, value), value)
+		}
+	}
+	return ctx
 }
 
 // Read asks after a job whose end is not known yet.
@@ -178,7 +187,7 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 		return
 	}
 	m.outcomeModel = old.outcomeModel
-	resp.Diagnostics.Append(r.goOn(session.HideFromLog(ctx, slices.Collect(maps.Values(secrets))...), &m, old, secrets, m.whose(ctx, resp.Private))...)
+	resp.Diagnostics.Append(r.goOn(hideFromLog(ctx, secrets), &m, old, secrets, m.whose(ctx, resp.Private))...)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), &m)...)
 }
 

@@ -4,7 +4,6 @@ package kit
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -82,22 +81,4 @@ func CheckPort(text string) error {
 		return fmt.Errorf("port 22 is SSH's own and open already; leave it out")
 	}
 	return err
-}
-
-// imagePattern is a container's image as registries name it.
-var imagePattern = regexp.MustCompile(`^[a-z0-9]([a-zA-Z0-9.:_-]*[a-zA-Z0-9])?(/[a-z0-9._-]+)*(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@sha256:[0-9a-f]{64})?$`)
-
-// CheckImage takes images of machines, and of containers where they begin so.
-func CheckImage(text string) error {
-	if err := CheckBlank(text); err != nil {
-		return err
-	}
-	image, ok := cloud.ContainerImage(text)
-	if ok && len(image) > cloud.MaxContainerImage {
-		return fmt.Errorf("the container's image %q has %d characters with its registry, and may have %d", text, len(image), cloud.MaxContainerImage)
-	}
-	if ok && !imagePattern.MatchString(image) {
-		return fmt.Errorf("%q names no container's image; write docker:, perhaps a registry, its path and a tag, such as \"docker:nvcr.io/nvidia/pytorch:25.01-py3\"", text)
-	}
-	return nil
 }

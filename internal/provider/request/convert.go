@@ -114,15 +114,6 @@ func Preferences(regions []string) []optimizer.Preference {
 	return out
 }
 
-// Images are those that resources and its alternatives name.
-func (w Resources) Images() []string {
-	images := []string{w.ImageID.ValueString()}
-	for _, m := range w.alternatives() {
-		images = append(images, m.ImageID.ValueString())
-	}
-	return slices.DeleteFunc(images, func(image string) bool { return image == "" })
-}
-
 func (w Resources) alternatives() []alternativeModel {
 	if len(w.ordered) > 0 {
 		return w.ordered

@@ -48,7 +48,7 @@ func Judge(present cloud.Offer, nodes int, old *optimizer.Request, now optimizer
 		return Verdict{Replace: blame(changed, "disk_size"), Why: "The disk of a running machine cannot change its size."}
 	case a.DiskTier != b.DiskTier:
 		return Verdict{Replace: blame(changed, "disk_tier"), Why: "The disk of a running machine cannot change its tier."}
-	case !cloud.SameImage(a.Image, b.Image):
+	case a.Image != b.Image:
 		return Verdict{Replace: blame(changed, "image_id"), Why: "The image of a running machine cannot change."}
 	}
 	return Verdict{}

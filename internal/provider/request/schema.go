@@ -93,8 +93,7 @@ func machineAttributes() map[string]schema.Attribute {
 			Validators: []validator.Int64{kit.Between(1, kit.MaxDiskGiB, "GiB")},
 		},
 		"disk_tier": text("How fast a node's boot disk is: `low`, `medium`, `high`, `ultra` or `best` (the fastest that the cloud has). Default the cloud's. Clouds without the tier are left out.", kit.CheckDiskTier),
-		"image_id": text("The machine image: a tag of the catalog, such as `skypilot:gpu-ubuntu-2204`, or the cloud's own id. Default the cloud's for the machine. "+
-			"Or a container's, `docker:<image>`: on clouds whose machines are containers it is theirs; elsewhere each node has the default image of the cloud and runs `setup`, jobs and hooks in one container; see the guide \"Containers\".", kit.CheckImage),
+		"image_id":  text("The machine image: a tag of the catalog, such as `skypilot:gpu-ubuntu-2204`, or the cloud's own id. Default the cloud's for the machine.", kit.CheckBlank),
 		"max_hourly_cost": schema.Float64Attribute{
 			CustomType: kit.FloatType{}, Optional: true, MarkdownDescription: "The most the whole cluster may cost, in US dollars an hour. It bounds every attempt of the failover.",
 			Validators: []validator.Float64{kit.Price()},

@@ -56,8 +56,6 @@ type Settings struct {
 	Options          map[string]map[string]string
 	ShowPlanTable    bool
 	Bastion          *cluster.Bastion
-	// AddressSources are services that tell this computer's public address.
-	AddressSources []string
 	// BastionKey is the path of the bastion's key as it is written.
 	BastionKey string
 	// Unknown says why no cloud can be used yet; empty is that they can.
@@ -323,7 +321,7 @@ func (d *Session) openBroker(dir string) (*broker.Broker, error) {
 	// holds, and says at a launch what is wrong.
 	_ = os.MkdirAll(dir, 0o700)
 	b, err := broker.New(broker.Config{
-		Bastion: d.OpenBastion(), AddressSources: d.AddressSources,
+		Bastion:  d.OpenBastion(),
 		StateDir: dir, Owner: d.OwnerSet(), Home: d.workspaceHome(), Registry: d.Registry,
 		Credentials: func(name string) cloud.Credentials { return d.Credentials(name, dir, executable) },
 		TemplateDir: d.TemplatesDir, Images: set.Image, Signers: d.signers, KeyPath: kit.ExpandHome(d.KeyPath), Log: newTflogLogger(),

@@ -8,7 +8,6 @@
 package fakekit
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -89,7 +88,6 @@ type Call struct {
 	Status int
 
 	request *http.Request
-	header  map[string]string // of the answer
 }
 
 // Value is a part of the path, by its name in the pattern.
@@ -129,12 +127,10 @@ func Refusef(status int, code, format string, args ...any) *Refusal {
 	return &Refusal{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Reply is an answer with another status than 200 and 204, or with headers. A status
-// of 0 is 200.
+// Reply is an answer with another status than 200 and 204.
 type Reply struct {
 	Status int
 	Body   any
-	Header map[string]string
 }
 
 // Handler does what a call asks for, under the lock. The answer goes out as
@@ -210,9 +206,6 @@ func (k *Kit) Do(w http.ResponseWriter, c *Call, h Handler) {
 	case refusal != nil:
 		k.Refuse(w, refusal)
 	default:
-		for name, value := range c.header {
-			w.Header().Set(name, value)
-		}
 		reply(w, c.Status, out)
 	}
 }
@@ -248,7 +241,7 @@ func (k *Kit) answer(c *Call, h Handler) (out any, refusal *Refusal, fault *Faul
 	case refusal != nil:
 		c.Status = refusal.Status
 	case isReply:
-		c.Status, out, c.header = cmp.Or(made.Status, http.StatusOK), made.Body, made.Header
+		c.Status, out = made.Status, made.Body
 	case out == nil:
 		c.Status = http.StatusNoContent
 	default:

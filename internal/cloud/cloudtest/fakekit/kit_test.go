@@ -271,22 +271,3 @@ func TestReply(t *testing.T) {
 		t.Errorf("the log is %+v", log)
 	}
 }
-
-// TestAudit: without the cloud's own file, calls and answers are held against the facts,
-// each of them as often as it goes wrong.
-func TestAudit(t *testing.T) {
-	t.Setenv(SpecsEnv, "")
-	facts := `{"openapi": "3.1.0", "paths": {"/v1/things": {"post": {
-	  "requestBody": {"content": {"application/json": {"schema": {"required": ["name"]}}}},
-	  "responses": {"200": {"content": {"application/json": {"schema": {"properties": {"name": {"enum": ["a"]}}}}}}}}}}}`
-	s := open(t, Options{Audit: AuditBySpec(t, []byte(facts), "none.json")})
-	for i, tt := range []struct{ body, wrong string }{
-		{`{"name":"a"}`, ""}, {`{"id":"x"}`, "request: name is required"}, {`{"name":"b"}`, "answer.name: it is b"}, {`{"name":"b"}`, "answer.name: it is b"}, {`{"name":"a"}`, ""},
-	} {
-		s.violations = nil
-		s.ask(create, tt.body)
-		if (len(s.violations) > 0) != (tt.wrong != "") || (tt.wrong != "" && !strings.Contains(s.violations[0].Error(), tt.wrong)) {
-			t.Errorf("%d: noted are %v, want %q", i, s.violations, tt.wrong)
-		}
-	}
-}

@@ -100,8 +100,8 @@ func (g Driver) Stop(ctx context.Context, ref cloud.ClusterRef) error {
 }
 
 // Terminate implements cloud.Provisioner.
-func (g Driver) Terminate(ctx context.Context, ref cloud.ClusterRef, known ...string) error {
-	return Call(ctx, "Terminate", func() error { return g.Provisioner.Terminate(ctx, ref, known...) })
+func (g Driver) Terminate(ctx context.Context, ref cloud.ClusterRef) error {
+	return Call(ctx, "Terminate", func() error { return g.Provisioner.Terminate(ctx, ref) })
 }
 
 // OpenPorts implements cloud.Provisioner.
@@ -116,10 +116,8 @@ func (g Driver) CleanupPorts(ctx context.Context, ref cloud.ClusterRef) error {
 
 // Promptly runs f and returns its error; an f that does not come back in time
 // is an error of its own.
-func Promptly(what string, f func() error) (err, late error) { return Within(30*time.Second, what, f) }
-
-// Within is Promptly with another idea of what is in time.
-func Within(patience time.Duration, what string, f func() error) (err, late error) {
+func Promptly(what string, f func() error) (err, late error) {
+	const patience = 30 * time.Second
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	timer := time.NewTimer(patience)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/skybroker/terraform-provider-sky/internal/cloud"
 	"github.com/skybroker/terraform-provider-sky/internal/cloud/cloudtest"
 )
 
@@ -18,7 +19,14 @@ func Run(t *testing.T, newHarness func(*testing.T) cloudtest.Harness) {
 	for _, c := range cloudtest.Cases() {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { c.Test(t, newHarness(t)) })
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarness(t)
+				if !c.Applies(cloud.CapabilitiesOf(h.Factory(), h.Credentials())) {
+					t.Log("does not apply: the cloud's Capabilities exclude it")
+				} else if err := c.Run(t.Context(), h); err != nil {
+					t.Error(err)
+				}
+			})
 		})
 	}
 }

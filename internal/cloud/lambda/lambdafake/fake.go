@@ -2,13 +2,12 @@
 
 // Package lambdafake is a Lambda Cloud of its own for tests: it speaks the API
 // over HTTP, keeps machines, keys and rulesets, holds the API's limits, and takes
-// nothing that the official OpenAPI file does not allow. The facts of it that are
-// needed are in facts.json, against which every call and answer is held; where
-// SKY_SPECS names the folder of that file, against the file as well.
+// nothing that the official OpenAPI file does not allow. Its facts are written
+// down here; where SKY_SPECS names the folder of that file, every call and answer
+// is held against it as well.
 package lambdafake
 
 import (
-	_ "embed"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -183,11 +182,8 @@ type ImageOrder struct {
 	Family string `json:"family,omitempty"`
 }
 
-// Spec is the name of the official OpenAPI file, and facts what is used of it.
+// Spec is the official OpenAPI file that the fake is held against.
 const Spec = "lambda-1.10.0.openapi.json"
-
-//go:embed facts.json
-var facts []byte
 
 // Regions are the regions, of which the one that has no rules comes last.
 func Regions() []string { return []string{"us-east-1", "us-west-2", "europe-central-1", "us-south-1"} }
@@ -230,7 +226,7 @@ func Start(t testing.TB, opts Options) *Cloud {
 	c := &Cloud{opts: opts, full: map[string]bool{}}
 	c.Kit = fakekit.Start(t, fakekit.Options{
 		Tokens: map[string]string{Key: "me", OtherKey: "other"}, VisibleAfter: opts.VisibleAfter, GoneAfter: opts.Remembered, Settle: c.settle,
-		Shape: shape, OnViolation: opts.OnViolation, InMemory: opts.InMemory, Audit: fakekit.AuditBySpec(t, facts, Spec, silent()...),
+		Shape: shape, OnViolation: opts.OnViolation, InMemory: opts.InMemory, Audit: fakekit.AuditBySpec(t, Spec, silent()...),
 	})
 	c.machines.Kit, c.keys.Kit, c.rulesets.Kit = c.Kit, c.Kit, c.Kit
 	if opts.Limits {

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package reach says how to get to the nodes of a cluster over SSH: as a command, and
-// as the ephemeral resource sky_cluster_ssh.
-package reach
+package clusters
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -17,56 +14,43 @@ import (
 	"github.com/skybroker/terraform-provider-sky/internal/provider/session"
 )
 
-// Reach is what a command line needs to get to a cluster's nodes. Its paths are
+// reach is what a command line needs to get to a cluster's nodes. Its paths are
 // texts that read the same on every computer, as state has to.
-type Reach struct {
-	KnownHosts string
-	Key        string           // empty is the key on record, if any
-	Bastion    *cluster.Bastion // nil is none
-	BastionKey string           // empty is the bastion's own, if any
+type reach struct {
+	knownHosts string
+	key        string           // empty is the key on record, if any
+	bastion    *cluster.Bastion // nil is none
+	bastionKey string           // empty is the bastion's own, if any
 }
 
-// files are what this computer keeps of clusters.
-type files interface {
-	KeyFile(c cluster.Cluster) string
-	KnownHostsPath(c cluster.Cluster) string
-}
-
-// finder finds the cluster, and how it stands now.
-type finder interface {
-	Find(ctx context.Context, id string) (cluster.Cluster, error)
-	Observe(ctx context.Context, c cluster.Cluster) (cluster.Cluster, error)
-	WriteSSHFiles(ctx context.Context, c cluster.Cluster)
-}
-
-// Of is the reach of a cluster as state says it.
-func Of(s *session.Session, c cluster.Cluster) Reach {
-	by := here(s, c)
-	by.KnownHosts, by.Key = kit.LocalText(by.KnownHosts), keyAsWritten(s, by.Key)
+// reachOf is how state says it.
+func reachOf(s *session.Session, c cluster.Cluster) reach {
+	by := reachHere(s, c)
+	by.knownHosts, by.key = kit.LocalText(by.knownHosts), keyAsWritten(s, by.key)
 	return by
 }
 
-// here is the reach with the paths that this computer has.
-func here(s *session.Session, c cluster.Cluster) Reach {
-	var by Reach
-	if b, err := session.Broker[files](s); err == nil { // it found the cluster, so it is there
-		by.KnownHosts, by.Key = b.KnownHostsPath(c), b.KeyFile(c)
+// reachHere is the reach with the paths that this computer has.
+func reachHere(s *session.Session, c cluster.Cluster) reach {
+	var by reach
+	if b, err := session.Broker[clusterFiles](s); err == nil { // it found the cluster, so it is there
+		by.knownHosts, by.key = b.KnownHostsPath(c), b.KeyFile(c)
 	}
 	if s.Bastion.Serves(c.Cloud) {
-		by.Bastion, by.BastionKey = s.Bastion, s.BastionKey
+		by.bastion, by.bastionKey = s.Bastion, s.BastionKey
 	}
 	return by
 }
 
-// As is the reach with the paths that state has, of a key and an SSH configuration. They stay what they were where
+// as is the reach with the paths that state has. They stay what they were where
 // the cluster was launched, so that a refresh on another computer, which may keep
 // its files elsewhere, changes nothing.
-func (r Reach) As(keyPath, configPath string) Reach {
-	if keyPath != "" {
-		r.Key = keyPath
+func (r reach) as(m clusterModel) reach {
+	if key := m.SSHKeyPath.ValueString(); key != "" {
+		r.key = key
 	}
-	if configPath != "" {
-		r.KnownHosts = statedir.KnownHostsBeside(configPath)
+	if config := m.SSHConfigPath.ValueString(); config != "" {
+		r.knownHosts = statedir.KnownHostsBeside(config)
 	}
 	return r
 }
@@ -80,42 +64,42 @@ func keyAsWritten(s *session.Session, file string) string {
 }
 
 // pinned are the options that check host keys, as words of a shell.
-func (r Reach) pinned() []string {
-	return []string{"-o", quote("UserKnownHostsFile=" + statedir.SSHConfigWord(r.KnownHosts)), "-o", "StrictHostKeyChecking=yes"}
+func (r reach) pinned() []string {
+	return []string{"-o", quote("UserKnownHostsFile=" + statedir.SSHConfigWord(r.knownHosts)), "-o", "StrictHostKeyChecking=yes"}
 }
 
 // jump is the command that connects to a node's port through the bastion;
 // empty without one. ssh replaces %h and %p, and hands it to a shell.
-func (r Reach) jump() string {
-	if r.Bastion == nil {
+func (r reach) jump() string {
+	if r.bastion == nil {
 		return ""
 	}
 	parts := []string{"ssh"}
-	if key := cmp.Or(r.BastionKey, r.Bastion.KeyPath); key != "" {
+	if key := cmp.Or(r.bastionKey, r.bastion.KeyPath); key != "" {
 		parts = append(parts, identity(key)...)
 	}
-	if r.Bastion.Port != 0 {
-		parts = append(parts, "-p", fmt.Sprint(r.Bastion.Port))
+	if r.bastion.Port != 0 {
+		parts = append(parts, "-p", fmt.Sprint(r.bastion.Port))
 	}
-	if r.KnownHosts != "" {
+	if r.knownHosts != "" {
 		parts = append(parts, r.pinned()...)
 	}
 	text := strings.Join(append(parts, "-W"), " ")
-	return strings.ReplaceAll(text, "%", "%%") + " [%h]:%p " + strings.ReplaceAll(quote(r.Bastion.User+"@"+r.Bastion.Host), "%", "%%")
+	return strings.ReplaceAll(text, "%", "%%") + " [%h]:%p " + strings.ReplaceAll(quote(r.bastion.User+"@"+r.bastion.Host), "%", "%%")
 }
 
-// Command opens a shell on the head and checks its pinned host key.
-func Command(c cluster.Cluster, by Reach) string {
+// sshCommand opens a shell on the head and checks its pinned host key.
+func sshCommand(c cluster.Cluster, by reach) string {
 	if len(c.Nodes) == 0 || c.Nodes[0].ExternalIP == "" || c.SSHUser == "" {
 		return ""
 	}
 	head := c.Nodes[0]
 	parts := []string{"ssh"}
-	if key := cmp.Or(by.Key, c.KeyPath); key != "" {
+	if key := cmp.Or(by.key, c.KeyPath); key != "" {
 		parts = append(parts, identity(key)...)
 	}
 	parts = append(parts, "-p", fmt.Sprint(head.SSHPort))
-	if by.KnownHosts != "" {
+	if by.knownHosts != "" {
 		parts = append(parts, by.pinned()...)
 	}
 	if jump := by.jump(); jump != "" {

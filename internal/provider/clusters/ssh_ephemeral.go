@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package reach
+package clusters
 
 import (
 	"context"
@@ -127,9 +127,9 @@ func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *
 		}
 	}
 	b.WriteSSHFiles(ctx, c)
-	by := here(e.data, c) // of this computer: nothing of it is kept
+	by := reachHere(e.data, c) // of this computer: nothing of it is kept
 	m.set(c, by)
-	if key := e.data.OwnKeyText(by.Key); key != "" {
+	if key := e.data.OwnKeyText(by.key); key != "" {
 		m.PrivateKey = types.StringValue(key)
 	}
 	if m.Host.IsNull() {
@@ -139,19 +139,19 @@ func (e *clusterSSH) Open(ctx context.Context, req ephemeral.OpenRequest, resp *
 	resp.Diagnostics.Append(resp.Result.Set(ctx, &m)...)
 }
 
-func (m *clusterSSHModel) set(c cluster.Cluster, by Reach) {
+func (m *clusterSSHModel) set(c cluster.Cluster, by reach) {
 	m.User = types.StringValue(c.SSHUser)
-	if by.Key != "" {
-		m.KeyPath = types.StringValue(by.Key)
+	if by.key != "" {
+		m.KeyPath = types.StringValue(by.key)
 	}
-	m.KnownHosts, m.SSHConfig = types.StringValue(by.KnownHosts), types.StringValue(statedir.SSHConfigBeside(by.KnownHosts))
+	m.KnownHosts, m.SSHConfig = types.StringValue(by.knownHosts), types.StringValue(statedir.SSHConfigBeside(by.knownHosts))
 	m.Status, m.Bastion = types.StringValue(string(c.Status)), types.ObjectNull(sshBastionTypes())
 	for _, n := range c.Nodes {
 		if n.Rank == int(m.Rank.ValueInt64()) && n.Runs() {
 			m.Host, m.Port, m.HostKey = types.StringValue(n.ExternalIP), types.Int64Value(int64(n.SSHPort)), types.StringValue(n.HostKey)
 		}
 	}
-	if hop := by.Bastion; hop != nil {
+	if hop := by.bastion; hop != nil {
 		key := types.StringNull()
 		if hop.KeyPath != "" {
 			key = types.StringValue(hop.KeyPath)
