@@ -371,7 +371,7 @@ func TestGroupInUse(t *testing.T) {
 	if err := w.CleanupPorts(t.Context(), spec.Ref); err != nil {
 		t.Errorf("CleanupPorts after Terminate: %v", err)
 	}
-	if after := w.proxy.Refused("DependencyViolation"); beside == 0 || after <= beside {
+	if after := w.proxy.Refused("DependencyViolation"); beside < 5 || after <= beside {
 		t.Errorf("the group was in use %d times beside the live machine and %d times in all", beside, after)
 	}
 }
